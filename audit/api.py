@@ -1,0 +1,48 @@
+"""Reads of the audit for scripts, in JSON."""
+
+from typing import Any
+
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from audit.models import Attempt
+from audit.selectors import attempts_of_customer
+from tmsdash.errors import BadLimitError, error_json, limit_of
+
+
+@never_cache
+@require_safe
+def customer(request: HttpRequest, cid: str) -> JsonResponse:
+    """List what was tried with a customer, newest first.
+
+    Everybody sees when, who, which action and outcome, because operators must not send twice what a
+    colleague sent. Addresses, errors, ids and sizes are shown of one's own attempts, and to auditors of all.
+    """
+    try:
+        limit = limit_of(request)
+    except BadLimitError as error:
+        return error_json(400, str(error), "limit")
+    sees_all = request.user.has_perm("audit.view_attempt")
+    own = request.user.get_username()
+    records = [
+        _record(attempt, in_full=sees_all or attempt.user_id == own) for attempt in attempts_of_customer(cid, limit)
+    ]
+    return JsonResponse({"success": True, "customer_id": cid, "count": len(records), "records": records})
+
+
+def _record(attempt: Attempt, *, in_full: bool) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "attempt_id": str(attempt.attempt_id),
+        "user_id": attempt.user_id,
+        "action_type": attempt.action_name,
+        "status": attempt.outcome,
+        "timestamp": attempt.created_at.isoformat(),
+        "ip_address": attempt.ip_address,
+        "error_message": attempt.error_message or None,
+        "customer_count": attempt.customer_count,
+        "job_id": str(attempt.attempt_id) if attempt.has_job else None,
+    }
+    if not in_full:
+        record |= dict.fromkeys(["attempt_id", "ip_address", "error_message", "customer_count", "job_id"])
+    return record

@@ -1,0 +1,8 @@
+from django.apps import AppConfig
+
+
+class AuditConfig(AppConfig):
+    """Owns AuditEntry and Attempt: what was tried, by whom, and what became of it."""
+
+    name = "audit"
+    verbose_name = "Audit"

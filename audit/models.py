@@ -1,0 +1,176 @@
+"""The audit: events that are only ever added, and one row per attempt that sums them up."""
+
+from typing import Any, NoReturn
+
+from django.db import models
+
+USER_ID_LENGTH = 150  # Django's user names
+CID_LENGTH = 128
+
+
+class Action(models.IntegerChoices):
+    """TMS's codes of the actions, as its get/action reports them, with their canonical names."""
+
+    TRANS_BEGIN = 1, "Trans-Begin"
+    PE_ENABLE = 2, "PE-Enable"
+    T_ENABLE = 3, "T-Enable"
+    PE_FINALIZE = 4, "PE-Finalize"
+    PE_DIRECT = 5, "PE-Direct"
+
+
+class Kind(models.TextChoices):
+    """What an event says of its attempt. An attempt has each kind at most once."""
+
+    REFUSED = "REFUSED", "refused by the dashboard, nothing sent"
+    INTENT = "INTENT", "about to be sent"
+    ACCEPTED = "ACCEPTED", "accepted by TMS"
+    REJECTED = "REJECTED", "rejected by TMS"
+    NOT_SENT = "NOT_SENT", "never reached TMS"
+    UNKNOWN = "UNKNOWN", "outcome unknown"
+    APPLIED = "APPLIED", "read back as applied"
+    NOT_APPLIED = "NOT_APPLIED", "read back as not applied"
+    RECORDED = "RECORDED", "job recorded"
+
+
+class Outcome(models.TextChoices):
+    """What is known of an attempt."""
+
+    PENDING = "pending", "Being sent"
+    ACCEPTED = "accepted", "Accepted"
+    REJECTED = "rejected", "Rejected by TMS"
+    NOT_SENT = "not_sent", "Not sent"
+    UNKNOWN = "unknown", "Unknown"
+    REFUSED = "refused", "Refused"
+    APPLIED = "applied", "Accepted, confirmed by reading back"
+    NOT_APPLIED = "not_applied", "Not applied, confirmed by reading back"
+
+
+# The outcome that each kind tells of; RECORDED tells of the Job only.
+OUTCOME_OF_KIND = {
+    Kind.REFUSED: Outcome.REFUSED,
+    Kind.INTENT: Outcome.PENDING,
+    Kind.ACCEPTED: Outcome.ACCEPTED,
+    Kind.REJECTED: Outcome.REJECTED,
+    Kind.NOT_SENT: Outcome.NOT_SENT,
+    Kind.UNKNOWN: Outcome.UNKNOWN,
+    Kind.APPLIED: Outcome.APPLIED,
+    Kind.NOT_APPLIED: Outcome.NOT_APPLIED,
+}
+JOB_OWED_KINDS = frozenset({Kind.ACCEPTED, Kind.APPLIED})
+CLOSING_KINDS = frozenset({Kind.REFUSED, Kind.REJECTED, Kind.NOT_SENT, Kind.NOT_APPLIED, Kind.RECORDED})
+ACCEPTED_OUTCOMES = frozenset({Outcome.ACCEPTED, Outcome.APPLIED})
+
+
+class AppendOnlyError(Exception):
+    """Somebody tried to change or delete an audit entry."""
+
+
+class AppendOnlyQuerySet(models.QuerySet["AuditEntry"]):
+    """A query set that reads and adds, and refuses everything that changes or removes rows."""
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise AppendOnlyError("Audit entries are never changed or deleted.")
+
+    update = delete = bulk_update = update_or_create = _refuse
+    # What Model.save and the admin's collector use underneath.
+    _update = _raw_delete = _refuse
+
+
+class AuditEntry(models.Model):
+    """One event. Stands alone: names as text, no reference into another database, never changed.
+
+    `body` is canonical JSON (sorted keys, no spaces, ASCII), so that its bytes can be proven later.
+    """
+
+    attempt_id = models.UUIDField(null=True, editable=False)
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    created_at = models.DateTimeField("time", db_index=True)
+    user_id = models.CharField("user", max_length=USER_ID_LENGTH)
+    action_type = models.CharField("action", max_length=CID_LENGTH, blank=True)
+    ip_address = models.CharField("address", max_length=45, blank=True)
+    body = models.TextField()
+
+    objects = AppendOnlyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+        ordering = ["-id"]
+        base_manager_name = "objects"
+        constraints = [models.UniqueConstraint(fields=["attempt_id", "kind"], name="entry_once_per_attempt")]
+        indexes = [
+            models.Index(fields=["user_id", "-id"], name="entry_by_user"),
+            models.Index(fields=["action_type", "-id"], name="entry_by_action"),
+            models.Index(fields=["kind", "-id"], name="entry_by_kind"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.attempt_id or ''}".strip()
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Insert the entry; raises AppendOnlyError if it is there already."""
+        if not self._state.adding:
+            raise AppendOnlyError("Audit entries are never changed.")
+        super().save(*args, **(kwargs | {"force_insert": True}))
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise AppendOnlyError("Audit entries are never deleted.")
+
+
+class Attempt(models.Model):
+    """One confirmed submission, summed up from its events. Moves in the same transaction as they do.
+
+    `attempt_id` becomes the job id when TMS accepts. A `PENDING` attempt whose server died stays
+    open; so does one that TMS accepted until its Job is recorded (`job_owed`).
+    """
+
+    attempt_id = models.UUIDField(unique=True, editable=False)
+    user_id = models.CharField("user", max_length=USER_ID_LENGTH)
+    action_code = models.PositiveSmallIntegerField("action", choices=Action.choices, null=True)
+    action_name = models.CharField("action", max_length=CID_LENGTH, blank=True)
+    cluster_url = models.CharField("cluster", max_length=300, blank=True)
+    source = models.CharField(max_length=16)
+    ip_address = models.CharField("address", max_length=45, blank=True)
+    customer_count = models.PositiveIntegerField("customers")
+    created_at = models.DateTimeField("time", db_index=True)
+    outcome = models.CharField(max_length=16, choices=Outcome.choices)
+    decided_at = models.DateTimeField("outcome since", null=True)
+    is_open = models.BooleanField("open")
+    job_owed = models.BooleanField(default=False)
+    http_status = models.PositiveSmallIntegerField("TMS's HTTP status", null=True)
+    error_message = models.CharField(max_length=500, blank=True)
+    payload_digest = models.CharField(max_length=64, blank=True)
+    list_digest = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["user_id", "-id"], name="attempt_by_user"),
+            models.Index(fields=["action_code", "-id"], name="attempt_by_action"),
+            models.Index(fields=["outcome", "-id"], name="attempt_by_outcome"),
+            models.Index(fields=["list_digest", "-id"], name="attempt_by_list"),
+            models.Index(fields=["id"], name="attempt_open", condition=models.Q(is_open=True)),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.attempt_id)
+
+    @property
+    def has_job(self) -> bool:
+        """Whether the Job of this attempt is known to be recorded."""
+        return self.outcome in ACCEPTED_OUTCOMES and not self.job_owed
+
+
+class AttemptCustomer(models.Model):
+    """A customer that an attempt asked for: the index behind "what was ever tried with this id".
+
+    The ids in their order are in the body of the event that opened the attempt.
+    """
+
+    attempt = models.ForeignKey(Attempt, on_delete=models.PROTECT, related_name="customers", db_index=False)
+    cid = models.CharField(max_length=CID_LENGTH)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["cid", "attempt"], name="attempt_customer_by_cid")]
+
+    def __str__(self) -> str:
+        return self.cid

@@ -1,0 +1,197 @@
+"""The only writers of the audit. Each writes its events, the attempt's row and its customers in one transaction.
+
+All raise DatabaseError when the audit cannot be written within `wait_s` seconds; nothing is half written.
+"""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum, auto
+from typing import Any
+
+from django.db import IntegrityError, connections
+from django.db.models import Q
+from django.utils import timezone
+
+from audit.models import (
+    ACCEPTED_OUTCOMES,
+    CLOSING_KINDS,
+    JOB_OWED_KINDS,
+    OUTCOME_OF_KIND,
+    Attempt,
+    AttemptCustomer,
+    AuditEntry,
+    Kind,
+)
+from tmsdash.bulk import insert_list
+from tmsdash.databases import write_transaction
+from tmsdash.text import one_line
+
+DATABASE = "audit"
+REFUSED_CIDS_KEPT = 500  # of a refused list, which anybody can make as long as they like
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Who asks for what: everything that opens an attempt. `body` holds further facts for the event."""
+
+    attempt_id: uuid.UUID
+    user_id: str
+    action_code: int | None
+    action_name: str
+    cluster_url: str
+    source: str
+    ip_address: str
+    cids: tuple[str, ...]
+    payload_digest: str = ""
+    list_digest: str = ""
+    body: dict[str, Any] = field(default_factory=dict)
+
+
+class Opened(Enum):
+    """What `open_attempt` found."""
+
+    NEW = auto()
+    KNOWN = auto()  # this attempt id is there already
+    DUPLICATE = auto()  # another attempt with the same list is open, or was accepted a moment ago
+
+
+def open_attempt(
+    request: Request, *, duplicate_window_s: int, duplicate_allowed: bool, wait_s: float
+) -> tuple[Opened, Attempt]:
+    """Write the INTENT, unless the attempt id or, within the window, its list was seen before.
+
+    Returns what was found, and the new, the known or the other attempt with the same list.
+    """
+    try:
+        with write_transaction(DATABASE, wait_s):
+            _one_at_a_time(request.list_digest)
+            known = Attempt.objects.filter(attempt_id=request.attempt_id).first()
+            if known:
+                return Opened.KNOWN, known
+            duplicate = None if duplicate_allowed else find_duplicate(request.list_digest, duplicate_window_s)
+            if duplicate:
+                return Opened.DUPLICATE, duplicate
+            return Opened.NEW, _add_attempt(request, Kind.INTENT, customer_count=len(request.cids))
+    except IntegrityError:
+        # PostgreSQL lets two transactions insert the same attempt id; the later one comes here.
+        known = Attempt.objects.filter(attempt_id=request.attempt_id).first()
+        if known is None:
+            raise
+        return Opened.KNOWN, known
+
+
+def refuse_attempt(request: Request, *, message: str, customer_count: int, wait_s: float) -> Attempt:
+    """Write a REFUSED attempt. Of a long list only the first REFUSED_CIDS_KEPT ids are kept."""
+    with write_transaction(DATABASE, wait_s):
+        return _add_attempt(
+            request, Kind.REFUSED, customer_count=customer_count, message=message, keep=REFUSED_CIDS_KEPT
+        )
+
+
+def record_events(attempt_id: uuid.UUID, events: Sequence[tuple[Kind, dict[str, Any]]], *, wait_s: float) -> Attempt:
+    """Add `events` to an attempt that was opened before; those that it has already are left alone.
+
+    A body may hold `http_status` and `message`, which lists show. Returns the attempt as it is then.
+    """
+    with write_transaction(DATABASE, wait_s):
+        attempt = Attempt.objects.get(attempt_id=attempt_id)
+        for kind, body in events:
+            if not AuditEntry.objects.filter(attempt_id=attempt_id, kind=kind).exists():
+                _add_entry(attempt, kind, body)
+                project(attempt, kind, body)
+        attempt.save(force_update=True)
+    return attempt
+
+
+def project(attempt: Attempt, kind: Kind, body: dict[str, Any]) -> None:
+    """Bring the attempt's row, unsaved, to where an event of this kind takes it."""
+    if kind in OUTCOME_OF_KIND:
+        attempt.outcome = OUTCOME_OF_KIND[kind]
+        attempt.decided_at = None if kind == Kind.INTENT else timezone.now()
+        attempt.http_status = body.get("http_status")
+        attempt.error_message = "" if kind in JOB_OWED_KINDS else one_line(body.get("message") or "")
+    attempt.is_open = kind not in CLOSING_KINDS
+    attempt.job_owed = kind in JOB_OWED_KINDS
+
+
+def find_duplicate(list_digest: str, window_s: int) -> Attempt | None:
+    """Return the newest attempt with the same cluster, action and set of ids that is open or newly accepted."""
+    since = timezone.now() - timedelta(seconds=window_s)
+    accepted_lately = Q(outcome__in=ACCEPTED_OUTCOMES, decided_at__gt=since)
+    return Attempt.objects.filter(Q(is_open=True) | accepted_lately, list_digest=list_digest).order_by("-id").first()
+
+
+def list_digest(cluster_url: str, action_code: int, cids: Sequence[str]) -> str:
+    """Return what two attempts share if they ask the same of the same set of customers, in whatever order."""
+    return digest({"cluster": cluster_url, "action": action_code, "cids": sorted(cids)})
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of the canonical JSON of `value`, as 64 hex digits."""
+    return hashlib.sha256(canonical(value).encode("ascii")).hexdigest()
+
+
+def canonical(value: Any) -> str:
+    """Return JSON with sorted keys, without spaces, in ASCII: one text for one value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def _one_at_a_time(key: str) -> None:
+    """Keep two transactions with the same key from both finding no duplicate.
+
+    SQLite's transactions began IMMEDIATE and are alone anyway; PostgreSQL needs a lock of its own.
+    """
+    connection = connections[DATABASE]
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
+
+
+def _add_attempt(
+    request: Request, kind: Kind, *, customer_count: int, message: str = "", keep: int | None = None
+) -> Attempt:
+    cids = request.cids[:keep]
+    attempt = Attempt(
+        attempt_id=request.attempt_id,
+        user_id=request.user_id,
+        action_code=request.action_code,
+        action_name=one_line(request.action_name, 128),
+        cluster_url=one_line(request.cluster_url, 300),
+        source=request.source,
+        ip_address=request.ip_address,
+        customer_count=customer_count,
+        created_at=timezone.now(),
+        payload_digest=request.payload_digest,
+        list_digest=request.list_digest,
+    )
+    body = request.body | {
+        "action_code": attempt.action_code,
+        "action_name": attempt.action_name,
+        "cids": cids,
+        "cluster_url": attempt.cluster_url,
+        "customer_count": customer_count,
+        "source": attempt.source,
+    }
+    if message:
+        body["message"] = message
+    project(attempt, kind, body)
+    attempt.save(force_insert=True)
+    _add_entry(attempt, kind, body)
+    insert_list(DATABASE, AttemptCustomer._meta.db_table, "attempt_id", attempt.pk, cids)
+    return attempt
+
+
+def _add_entry(attempt: Attempt, kind: Kind, body: dict[str, Any]) -> None:
+    AuditEntry(
+        attempt_id=attempt.attempt_id,
+        kind=kind,
+        created_at=timezone.now(),
+        user_id=attempt.user_id,
+        action_type=attempt.action_name,
+        ip_address=attempt.ip_address,
+        body=canonical(body),
+    ).save()

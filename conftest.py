@@ -1,0 +1,3 @@
+"""The fixtures that all apps' tests share."""
+
+pytest_plugins = ["tmsdash.tests.fixtures"]

@@ -1,0 +1,67 @@
+"""Reads of jobs for scripts, in JSON."""
+
+import uuid
+from typing import Any
+
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from jobs.models import Job
+from jobs.selectors import customers_of, job_for, jobs_of
+from tmsdash.errors import BadLimitError, error_json, limit_of
+
+
+def job_json(job: Job) -> dict[str, Any]:
+    """Return a job as scripts see it in lists."""
+    return {
+        "job_id": str(job.job_id),
+        "user_id": job.user_id,
+        "batch_id": str(job.batch_id) if job.batch_id else None,
+        "action_code": job.action_code,
+        "action_name": job.action_name,
+        "cluster_url": job.cluster_url,
+        "created_at": job.created_at.isoformat(),
+        "status": job.status,
+        "http_status": job.http_status,
+        "customer_count": job.customer_count,
+    }
+
+
+@never_cache
+@require_safe
+def mine(request: HttpRequest) -> JsonResponse:
+    """List the user's own jobs, newest first."""
+    try:
+        limit = limit_of(request)
+    except BadLimitError as error:
+        return error_json(400, str(error), "limit")
+    jobs = [job_json(job) for job in jobs_of(request.user)[:limit]]
+    return JsonResponse({"success": True, "user_id": request.user.get_username(), "job_count": len(jobs), "jobs": jobs})
+
+
+@never_cache
+@require_safe
+def detail(request: HttpRequest, job_id: uuid.UUID) -> JsonResponse:
+    """Return one job with what was sent and what TMS answered."""
+    job = job_for(request.user, job_id)
+    if job is None:
+        return _no_such_job()
+    return JsonResponse(
+        job_json(job) | {"request_payload": job.request_payload, "response_summary": job.response_summary}
+    )
+
+
+@never_cache
+@require_safe
+def customers(request: HttpRequest, job_id: uuid.UUID) -> JsonResponse:
+    """List all customers of one job in the order in which they were given."""
+    job = job_for(request.user, job_id)
+    if job is None:
+        return _no_such_job()
+    cids = list(customers_of(job).values_list("cid", flat=True))
+    return JsonResponse({"success": True, "job_id": str(job.job_id), "customer_count": len(cids), "customers": cids})
+
+
+def _no_such_job() -> JsonResponse:
+    return error_json(404, "There is no such job, or it belongs to somebody else.", "job_id")

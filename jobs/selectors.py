@@ -1,0 +1,46 @@
+"""Reads of jobs."""
+
+import uuid
+from typing import Any
+
+from django.db.models import QuerySet
+
+from jobs.models import Job, JobCustomer
+
+
+def job_exists(job_id: uuid.UUID) -> bool:
+    """Tell whether the job is recorded."""
+    return Job.objects.filter(job_id=job_id).exists()
+
+
+def find_job(job_id: uuid.UUID) -> Job | None:
+    """Return the job, whoever it belongs to, or None."""
+    return Job.objects.filter(job_id=job_id).first()
+
+
+def jobs_of(user: Any) -> QuerySet[Job]:
+    """Return the user's own jobs, newest first, without their large JSON."""
+    return all_jobs().filter(user_id=user.get_username())
+
+
+def all_jobs() -> QuerySet[Job]:
+    """Return every job, newest first, without their large JSON; check the caller's permission first."""
+    return Job.objects.defer("request_payload", "response_summary").order_by("-id")
+
+
+def may_view_all(user: Any) -> bool:
+    """Tell whether `user` sees other users' jobs."""
+    return bool(user.has_perm("jobs.view_job"))
+
+
+def job_for(user: Any, job_id: uuid.UUID) -> Job | None:
+    """Return the job if `user` may see it: its owner, and holders of `jobs.view_job`. Else None."""
+    job = find_job(job_id)
+    if job and (job.user_id == user.get_username() or may_view_all(user)):
+        return job
+    return None
+
+
+def customers_of(job: Job) -> QuerySet[JobCustomer]:
+    """Return the job's customers in the order in which they were given."""
+    return job.customers.order_by("position")

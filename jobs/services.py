@@ -1,0 +1,87 @@
+"""The only writer of jobs."""
+
+import logging
+import shutil
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from django.db import OperationalError, connections, transaction
+from django.utils import timezone
+
+from audit.models import Action
+from jobs.models import Job, JobCustomer
+from tmsdash.bulk import insert_list
+from tmsdash.databases import write_transaction
+
+logger = logging.getLogger(__name__)
+
+DATABASE = "jobs"
+MIN_FREE_BYTES = 64 << 20  # of disk space, below which no Set Action is begun
+
+
+def create_job(
+    *,
+    job_id: uuid.UUID,
+    user_id: str,
+    batch_id: uuid.UUID | None,
+    action_code: int,
+    action_name: str,
+    cluster_url: str,
+    request_payload: dict[str, Any],
+    response_summary: Any,
+    http_status: int,
+    cids: Sequence[str],
+) -> Job:
+    """Insert a job with its customers in the caller's transaction and return it.
+
+    Its first statement is the INSERT: a read before it would take a snapshot that the write could
+    not use once another writer was quicker. IntegrityError means that the job is there already.
+    """
+    job = Job(
+        job_id=job_id,
+        user_id=user_id,
+        batch_id=batch_id,
+        action_code=action_code,
+        action_name=action_name,
+        cluster_url=cluster_url,
+        created_at=timezone.now(),
+        request_payload=request_payload,
+        response_summary=response_summary,
+        http_status=http_status,
+        customer_count=len(cids),
+    )
+    job.save(using=DATABASE, force_insert=True)
+    insert_list(DATABASE, JobCustomer._meta.db_table, "job_id", job.pk, cids, with_position=True)
+    transaction.on_commit(
+        lambda: logger.info(
+            "[JOBS] create_job: Successfully created job %s for user %s with %d customers", job_id, user_id, len(cids)
+        ),
+        using=DATABASE,
+        robust=True,
+    )
+    return job
+
+
+def assert_writable(*, wait_s: float) -> None:
+    """Raise DatabaseError unless a job could be written now.
+
+    The proof is a real insert, rolled back: reads, even BEGIN IMMEDIATE, succeed on a read-only file.
+    """
+    connection = connections[DATABASE]
+    if connection.vendor == "sqlite":
+        free = shutil.disk_usage(Path(connection.settings_dict["NAME"]).parent).free
+        if free < MIN_FREE_BYTES:
+            raise OperationalError(f"only {free >> 20} MiB are free on the disk of the jobs database")
+    with write_transaction(DATABASE, wait_s):
+        Job(
+            job_id=uuid.uuid4(),
+            action_code=Action.TRANS_BEGIN,
+            created_at=timezone.now(),
+            request_payload={},
+            response_summary={},
+            http_status=0,
+            customer_count=0,
+        ).save(using=DATABASE, force_insert=True)
+        transaction.set_rollback(True, using=DATABASE)

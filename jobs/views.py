@@ -1,0 +1,53 @@
+"""User Jobs and the page of one job."""
+
+import uuid
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from jobs.selectors import all_jobs, customers_of, job_for, jobs_of, may_view_all
+
+JOBS_PER_PAGE = 50
+CUSTOMERS_PER_PAGE = 500
+
+
+@never_cache
+@require_safe
+def job_list(request: HttpRequest) -> HttpResponse:
+    """List jobs, newest first: the user's own, or everybody's for those who may see them.
+
+    Pages begin behind the last job of the page before, so that page 1,000 is as fast as page 1.
+    """
+    may_all = may_view_all(request.user)
+    everybody = may_all and request.GET.get("whose") == "all"
+    jobs = all_jobs() if everybody else jobs_of(request.user)
+    before = request.GET.get("before", "")
+    if before.isdecimal() and len(before) < 19:
+        jobs = jobs.filter(id__lt=int(before))
+    page = list(jobs[: JOBS_PER_PAGE + 1])
+    context = {
+        "jobs": page[:JOBS_PER_PAGE],
+        "older_than": page[JOBS_PER_PAGE - 1].pk if len(page) > JOBS_PER_PAGE else None,
+        "is_first_page": not before,
+        "may_view_all": may_all,
+        "everybody": everybody,
+    }
+    return render(request, "jobs/job_list.html", context)
+
+
+@never_cache
+@require_safe
+def job_detail(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
+    """Show one job with a page of its customers."""
+    job = job_for(request.user, job_id)
+    if job is None:
+        raise Http404
+    page_count = max(1, -(-job.customer_count // CUSTOMERS_PER_PAGE))
+    text = request.GET.get("page", "1")
+    page = min(int(text), page_count) if text.isdecimal() and 0 < len(text) < 10 and int(text) > 0 else 1
+    start = (page - 1) * CUSTOMERS_PER_PAGE
+    customers = customers_of(job).filter(position__gte=start, position__lt=start + CUSTOMERS_PER_PAGE)
+    context = {"job": job, "customers": customers, "page": page, "page_count": page_count, "start": start + 1}
+    return render(request, "jobs/job_detail.html", context)

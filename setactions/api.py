@@ -1,0 +1,198 @@
+"""`POST /proxy_fetch`: Set Actions and reads for scripts, in JSON."""
+
+import re
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_variables
+
+from audit.models import ACCEPTED_OUTCOMES, Kind, Outcome
+from setactions import cids, service, tms_client
+from setactions.clusters import Target, parse_target
+from setactions.permissions import may_set_action
+from setactions.refusal import Checks, Refusal
+from setactions.results import Result
+from setactions.room import call_slot, throttle_read
+from setactions.submission import Submission, make_submission
+from setactions.token import Token
+from tmsdash import strict_json
+from tmsdash.errors import error_json
+
+SOURCE = "api"
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """A request body that was checked; `submission` is None for a read."""
+
+    target: Target
+    token: Token
+    submission: Submission | None
+    send_again: bool
+
+
+@never_cache
+@sensitive_variables()
+def proxy_fetch(request: HttpRequest) -> HttpResponse:
+    """Carry out the Set Action or the read in the body; every answer is JSON."""
+    if request.method != "POST":
+        response: HttpResponse = error_json(405, "Use POST.")
+        response["Allow"] = "POST"
+        return response
+    caller = {"user": request.user, "source": SOURCE, "ip_address": request.META.get("REMOTE_ADDR", "")}
+    is_read = False
+    try:
+        if not may_set_action(request.user):
+            raise Refusal(403, "user", "Your account may not trigger Set Actions. Ask an administrator.")
+        body = _load(request.body)
+        is_read = body["isPost"] is False
+        attempt_id = None if is_read else _idempotency_key(request)
+        fetch = _parse(body)
+        if fetch.submission is None:
+            return _read(fetch)
+    except Refusal as refusal:
+        if is_read:
+            return JsonResponse(_refused_body(refusal.message, refusal.errors), status=refusal.code)
+        return respond(service.refuse(refusal=refusal, **caller))
+    result = service.set_action(
+        submission=fetch.submission,
+        token=fetch.token,
+        attempt_id=attempt_id,
+        send_again=fetch.send_again,
+        **caller,
+    )
+    return respond(result, repeated=fetch.submission.repeated)
+
+
+def _load(content: bytes) -> dict[str, Any]:
+    try:
+        body = strict_json.loads(content)
+    except ValueError as error:
+        raise Refusal(400, "request", f"The body is not usable JSON ({_place(error)}).") from None
+    if not isinstance(body, dict):
+        raise Refusal(400, "request", "The body must be a JSON object.")
+    if not isinstance(body.get("isPost"), bool):
+        raise Refusal(400, "isPost", "isPost must be true for a Set Action or false for a read.")
+    return body
+
+
+def _place(error: ValueError) -> str:
+    """Return where the JSON went wrong, without any of its content."""
+    position = getattr(error, "pos", None)
+    return "it breaks off or is malformed" if position is None else f"at character {position:,}"
+
+
+def _idempotency_key(request: HttpRequest) -> uuid.UUID | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not _UUID.fullmatch(key):
+        raise Refusal(400, "Idempotency-Key", "The key must be a UUID, such as uuidgen prints.")
+    return uuid.UUID(key)
+
+
+@sensitive_variables()
+def _parse(body: dict[str, Any]) -> Fetch:
+    """Check the whole body; raises one Refusal that names everything that is wrong."""
+    checks = Checks()
+    target = checks.run(lambda: _target(body))
+    token = checks.run(lambda: Token(body.get("token")))
+    send_again = checks.run(lambda: _send_again(body))
+    submission = checks.run(lambda: _submission(body, target)) if body["isPost"] else None
+    checks.finish()
+    if target is None or token is None:
+        raise RuntimeError("checks passed without a target or token")
+    return Fetch(target, token, submission, bool(send_again))
+
+
+def _target(body: dict[str, Any]) -> Target:
+    url = body.get("url")
+    if not isinstance(url, str):
+        raise Refusal(400, "url", "url must be text: the cluster's origin with the path of the call.")
+    return parse_target(url, is_post=body["isPost"])
+
+
+def _send_again(body: dict[str, Any]) -> bool:
+    value = body.get("sendAgain", False)
+    if not isinstance(value, bool):
+        raise Refusal(400, "sendAgain", "sendAgain must be true or false.")
+    return value
+
+
+def _submission(body: dict[str, Any], target: Target | None) -> Submission | None:
+    post_data = body.get("postData")
+    if not isinstance(post_data, dict) or not isinstance(post_data.get("action"), str):
+        raise Refusal(400, "postData", 'postData must be {"action": "...", "cids": [...]}, the action as text.')
+    cid_list = cids.from_json(post_data.get("cids"))
+    return make_submission(target.cluster, post_data["action"], cid_list) if target else None
+
+
+@sensitive_variables()
+def _read(fetch: Fetch) -> HttpResponse:
+    throttle_read()
+    with call_slot():
+        reading = tms_client.read(fetch.target, fetch.token)
+    if reading.ok:
+        return JsonResponse({"status": "success", "data": reading.data, "httpStatus": reading.http_status})
+    body = {
+        "status": "error",
+        "outcome": _READ_OUTCOMES[reading.kind],
+        "message": reading.message,
+        "data": reading.data,
+        "httpStatus": reading.http_status,
+    }
+    return JsonResponse(body, status=504 if reading.timed_out else 502)
+
+
+_READ_OUTCOMES = {Kind.NOT_SENT: "not_sent", Kind.REJECTED: "rejected", Kind.UNKNOWN: "unknown"}
+
+
+def respond(result: Result, repeated: int = 0) -> JsonResponse:
+    """Return the answer for a result, in the shape and under the status that scripts rely on."""
+    if result.outcome == Outcome.REFUSED:
+        body = _refused_body(result.message, result.errors) | {"attempt_id": str(result.attempt_id)}
+        if result.duplicate_of:
+            body["duplicate_of"] = str(result.duplicate_of)
+        return JsonResponse(body, status=result.refusal_code)
+    accepted = result.outcome in ACCEPTED_OUTCOMES
+    body = {
+        "status": "success" if accepted else "error",
+        "outcome": Outcome.ACCEPTED.value if accepted else result.outcome.value,
+        "attempt_id": str(result.attempt_id),
+        "job_id": str(result.job_id) if result.job_id else None,
+        "message": result.message if accepted else f"{result.message} {result.explanation}",
+        "data": result.data,
+        "httpStatus": result.http_status,
+        "repeated": repeated,
+    }
+    if result.outcome in (Outcome.APPLIED, Outcome.NOT_APPLIED):
+        body["evidence"] = "read_back"
+    if result.replayed:
+        body["replayed"] = True
+    return JsonResponse(body, status=http_code(result))
+
+
+def http_code(result: Result) -> int:
+    """Return the HTTP status under which a result is told."""
+    if result.outcome in ACCEPTED_OUTCOMES:
+        return 200 if result.job_recorded else 202
+    if result.outcome == Outcome.REJECTED and result.http_status not in (None, 200, 201):
+        return 502 if result.http_status == 401 or result.http_status >= 500 else result.http_status
+    if result.outcome == Outcome.UNKNOWN:
+        return 504 if result.timed_out else 502
+    return {Outcome.NOT_SENT: 502, Outcome.PENDING: 409}.get(result.outcome, 200)
+
+
+def _refused_body(message: str, errors: dict[str, list[str]]) -> dict[str, Any]:
+    return {
+        "status": "error",
+        "outcome": Outcome.REFUSED.value,
+        "attempt_id": None,
+        "message": message,
+        "errors": errors,
+        "job_id": None,
+    }

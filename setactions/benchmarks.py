@@ -1,0 +1,174 @@
+"""The project's own benchmarks: `manage.py bench NAME` runs one of them on throwaway databases."""
+
+import json
+import logging
+import os
+import platform
+import sqlite3
+import statistics
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+FLEET = 27_682  # the largest real fleet
+ROUNDS = 9
+
+
+def job_insert() -> bool:
+    """Compare creating a Job of 27,682 customers with a raw executemany of as many rows."""
+    from django.db import connections
+
+    from jobs.services import create_job
+    from tmsdash.databases import write_transaction
+
+    cids = _cids(FLEET)
+
+    def ours() -> None:
+        job_id = uuid.uuid4()
+        with write_transaction("jobs"):
+            create_job(
+                job_id=job_id,
+                user_id="bench",
+                batch_id=None,
+                action_code=2,
+                action_name="PE-Enable",
+                cluster_url="https://bench.example",
+                request_payload={"action": "PE-Enable", "cids": cids},
+                response_summary={"success": True},
+                http_status=200,
+                cids=cids,
+            )
+
+    def raw() -> None:
+        with write_transaction("jobs"):
+            rows = [(owner, cid, position) for position, cid in enumerate(cids)]
+            statement = "INSERT INTO jobs_jobcustomer (job_id, cid, position) VALUES (?, ?, ?)"
+            connections["jobs"].connection.executemany(statement, rows)
+
+    ours()
+    with connections["jobs"].cursor() as cursor:
+        # The raw rows need an owner of their own each time; the first job lends its id, emptied.
+        cursor.execute("SELECT min(id) FROM jobs_job")
+        owner = cursor.fetchone()[0]
+
+    def empty() -> None:
+        with write_transaction("jobs"), connections["jobs"].cursor() as cursor:
+            cursor.execute("DELETE FROM jobs_jobcustomer")
+
+    ratio, ours_ms, floor_ms = _compare(ours, raw, before=empty)
+    _report("job-insert", f"a Job of {FLEET:,} customers", ours_ms, "raw executemany", floor_ms, ratio, limit=2.0)
+    return ratio <= 2.0
+
+
+def set_action() -> bool:
+    """Measure what one Set Action through the endpoint adds to calling TMS directly, for three sizes."""
+    import requests
+    from django.conf import settings
+    from django.contrib.auth.models import User
+    from django.test import Client
+
+    from setactions.simulator import Simulator
+
+    settings.ALLOWED_HOSTS = ["testserver"]
+    logging.disable(logging.INFO)
+    client = Client()
+    client.force_login(User.objects.create_superuser("bench"))
+    passed = True
+    with Simulator() as tms:
+        settings.TMS_CLUSTERS = {"bench": tms.url}
+        url = f"{tms.url}/tms/v1/set/action"
+        for size, limit in ((1, 4.0), (150, 4.0), (FLEET, 2.0)):
+            cids = _cids(size)
+            payload = {"action": "PE-Enable", "cids": cids}
+            body = json.dumps({"url": url, "token": "bench", "isPost": True, "sendAgain": True, "postData": payload})
+            floor = _RawRecord(Path(settings.VAR_DIR) / f"floor-{size}.db")
+
+            def through_us(body: str) -> None:
+                answer = client.post("/proxy_fetch", body, content_type="application/json")
+                if answer.json()["outcome"] != "accepted":
+                    raise RuntimeError(answer.content)
+
+            def direct(payload: dict[str, Any]) -> None:
+                requests.post(url, json=payload, headers={"Authorization": "Bearer bench"}, timeout=30)
+
+            def direct_and_raw(payload: dict[str, Any], floor: _RawRecord) -> None:
+                direct(payload)
+                floor.write(payload)
+
+            ratio, ours_ms, floor_ms = _compare(partial(through_us, body), partial(direct_and_raw, payload, floor))
+            added = ours_ms - _median_ms(partial(direct, payload))
+            label = f"a Set Action for {size:,} customers (adds {added:.1f} ms to the call)"
+            _report("set-action", label, ours_ms, "call and raw durable writes", floor_ms, ratio, limit)
+            passed = passed and ratio <= limit
+    return passed
+
+
+class _RawRecord:
+    """The least that has to be written for a Set Action: four durable commits, each customer twice."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = sqlite3.connect(path, isolation_level=None)
+        self._database.executescript(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+            "CREATE TABLE event (id INTEGER PRIMARY KEY, body TEXT);"
+            "CREATE TABLE customer (id INTEGER PRIMARY KEY, owner INTEGER, cid TEXT);"
+            "CREATE INDEX by_cid ON customer (cid, owner); CREATE INDEX by_owner ON customer (owner);"
+        )
+
+    def write(self, payload: dict[str, Any]) -> None:
+        text = json.dumps(payload)
+        for body, cids in ((text, payload["cids"]), ("{}", []), (text, payload["cids"]), ("{}", [])):
+            self._database.execute("BEGIN IMMEDIATE")
+            owner = self._database.execute("INSERT INTO event (body) VALUES (?)", [body]).lastrowid
+            rows = [(owner, cid) for cid in cids]
+            self._database.executemany("INSERT INTO customer (owner, cid) VALUES (?, ?)", rows)
+            self._database.execute("COMMIT")
+
+
+BENCHMARKS: dict[str, Callable[[], bool]] = {"job-insert": job_insert, "set-action": set_action}
+
+
+def _cids(count: int) -> list[str]:
+    return [uuid.uuid5(uuid.NAMESPACE_OID, str(number)).hex for number in range(count)]
+
+
+def _compare(
+    ours: Callable[[], None], floor: Callable[[], None], before: Callable[[], None] = lambda: None
+) -> tuple[float, float, float]:
+    """Run both in turn, so that a noisy moment hits both; return the ratio of medians, and the medians in ms."""
+    times: dict[Callable[[], None], list[float]] = {ours: [], floor: []}
+    for _ in range(ROUNDS):
+        for function in (ours, floor):
+            before()
+            times[function].append(_time_ms(function))
+    ours_ms, floor_ms = statistics.median(times[ours]), statistics.median(times[floor])
+    return ours_ms / floor_ms, ours_ms, floor_ms
+
+
+def _median_ms(function: Callable[[], None]) -> float:
+    return statistics.median(_time_ms(function) for _ in range(ROUNDS))
+
+
+def _time_ms(function: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    function()
+    return (time.perf_counter() - started) * 1000
+
+
+def _report(name: str, what: str, ours_ms: float, floor: str, floor_ms: float, ratio: float, limit: float) -> None:
+    print(  # noqa: T201
+        f"{name}: {what}: {ours_ms:.1f} ms; {floor}: {floor_ms:.1f} ms; ratio {ratio:.2f} (limit {limit:.1f}); "
+        f"{os.cpu_count()} cores, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    import django
+
+    django.setup()
+    sys.exit(0 if BENCHMARKS[sys.argv[1]]() else 1)

@@ -1,0 +1,162 @@
+"""`python -m setactions.demo`: the whole product on loopback, with a simulated TMS, for looking around.
+
+Everything lives in VAR_DIR/demo; the settings of a `.env` are left alone. It migrates, makes an
+account, starts the simulator and the production server, performs one Set Action through the real
+endpoint, prints where to sign in, and serves until Ctrl-C. With DEMO_ONCE=1 it stops after the
+Set Action. PORT and TMS_PORT choose the ports.
+"""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import requests
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+HOST = "127.0.0.1"
+USER = "demo"
+CLUSTER = "demo"
+FLEET = 1000
+START_TIMEOUT_S = 60
+
+
+def main() -> None:
+    """Run the demo; a reason why it cannot run is one sentence on standard error and exit code 1."""
+    port, tms_port = _port("PORT", 8000), _port("TMS_PORT", 9000)
+    _use_own_settings(port, tms_port)
+    password = _prepare()
+    from setactions.simulator import Simulator, fleet_ids
+
+    with Simulator(port=tms_port, fleet=FLEET, latency_s=0.3) as tms, _Server(port) as site:
+        job_id = _perform_set_action(site.url, tms.url, password, fleet_ids(FLEET)[:3])
+        print(f"\nOne Set Action was performed. Its job id: {job_id}\n")  # noqa: T201
+        if os.environ.get("DEMO_ONCE") == "1":
+            return
+        examples = "\n".join(f"    {cid}" for cid in fleet_ids(FLEET)[3:8])
+        print(  # noqa: T201
+            f"Sign in at {site.url} as {USER} with the password {password}\n"
+            f"The simulated TMS takes any token. It knows {FLEET} customers, among them:\n{examples}\n"
+            "A token such as fault:not-ready or fault:timeout makes it misbehave "
+            "(manage.py tms_simulator --help lists them).\nStop with Ctrl-C.",
+            flush=True,
+        )
+        site.wait()
+
+
+def _port(name: str, default: int) -> int:
+    text = os.environ.get(name) or str(default)
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        sys.exit(f"{name}: write a port number from 1 to 65535; it holds {text!r}.")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, int(text)))
+        except OSError:
+            sys.exit(f"Port {text} is in use. Choose another one: {name}={int(text) + 1} make demo")
+    return int(text)
+
+
+def _use_own_settings(port: int, tms_port: int) -> None:
+    """Replace what the environment says, so that the demo can touch no real database and no real TMS."""
+    var_dir = BASE_DIR / (os.environ.get("VAR_DIR") or "var") / "demo"
+    var_dir.mkdir(parents=True, exist_ok=True)
+    for name in [*os.environ]:
+        if name.startswith("TMS_") or name.endswith("DATABASE_URL"):
+            del os.environ[name]
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "tmsdash.settings",
+        "ENV_FILE": os.devnull,
+        "VAR_DIR": str(var_dir),
+        "TMS_CLUSTERS": f"{CLUSTER}=http://{HOST}:{tms_port}",
+        "ALLOWED_HOSTS": f"{HOST},localhost",
+        "CSRF_TRUSTED_ORIGINS": "",
+        "HTTPS_ONLY": "false",
+        "DEBUG": "false",
+        "SECRET_KEY": "",
+        "TOKEN_KEY": "",
+        "PORT": str(port),
+    }
+
+
+def _prepare() -> str:
+    """Migrate, and make the demo account unless it is there; return its password."""
+    import django
+
+    django.setup()
+    from django.conf import settings
+    from django.contrib.auth import get_user_model
+    from django.core.management import call_command
+
+    call_command("migrate_all", verbosity=0)
+    password_file = Path(settings.VAR_DIR) / "password"
+    if not password_file.exists():
+        password_file.touch(mode=0o600)
+        password_file.write_text(secrets.token_urlsafe(12))
+    password = password_file.read_text()
+    users = get_user_model().objects
+    if not users.filter(username=USER).exists():
+        users.create_superuser(USER, password=password)
+    return password
+
+
+class _Server:
+    """The production server as a child process, up when the `with` block begins and gone after it."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://{HOST}:{port}"
+        command = [sys.executable, str(BASE_DIR / "manage.py"), "serve", "--host", HOST, "--port", str(port)]
+        self._process = subprocess.Popen(command)  # noqa: S603 (our own command)
+
+    def __enter__(self) -> "_Server":
+        give_up = time.monotonic() + START_TIMEOUT_S
+        while not self._is_healthy():
+            if self._process.poll() is not None or time.monotonic() > give_up:
+                self.__exit__()
+                sys.exit("The server did not start; its messages above say why.")
+            time.sleep(0.1)
+        return self
+
+    def _is_healthy(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/health", timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    def wait(self) -> None:
+        try:
+            self._process.wait()
+        except KeyboardInterrupt:
+            print("\nStopping.")  # noqa: T201
+
+    def __exit__(self, *args: object) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+
+def _perform_set_action(site: str, tms: str, password: str, cids: list[str]) -> str:
+    """Do what a script does: sign in, post to /proxy_fetch, return the job id."""
+    session = requests.Session()
+    session.trust_env = False
+    session.get(f"{site}/login/", timeout=30)
+    form = {"username": USER, "password": password, "csrfmiddlewaretoken": session.cookies["csrftoken"]}
+    session.post(f"{site}/login/", data=form, timeout=30).raise_for_status()
+    body = {
+        "url": f"{tms}/tms/v1/set/action",
+        "token": secrets.token_urlsafe(24),
+        "isPost": True,
+        "postData": {"action": "PE-Enable", "cids": cids},
+        "sendAgain": True,
+    }
+    headers = {"X-CSRFToken": session.cookies["csrftoken"]}
+    answer = session.post(f"{site}/proxy_fetch", json=body, headers=headers, timeout=60)
+    if not answer.ok or not answer.json().get("job_id"):
+        sys.exit(f"The Set Action failed with HTTP {answer.status_code}: {answer.text[:500]}")
+    return str(answer.json()["job_id"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""The New action form: text into a value object."""
+
+from typing import Any
+
+from django import forms
+from django.http import QueryDict
+from django.views.decorators.debug import sensitive_variables
+
+from audit.models import Action
+from setactions.cids import FIELD, CidList, from_csv, from_text
+from setactions.clusters import all_clusters, cluster_named
+from setactions.refusal import Refusal
+from setactions.submission import Submission, make_submission, wire_name
+from setactions.token import REMOVED, Token, looks_like_token
+
+
+class NewActionForm(forms.Form):
+    """Cluster, action, token and ids. After `is_valid()` it has `submission`, `token` and `warnings`."""
+
+    cluster = forms.ChoiceField(label="Cluster")
+    action = forms.ChoiceField(
+        label="Action", choices=[("", "Choose an action")] + [(a.label, a.label) for a in Action]
+    )
+    token = forms.CharField(
+        label="Bearer token",
+        widget=forms.PasswordInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+        help_text="Used for this action only and never stored.",
+        error_messages={"required": "Enter your bearer token for this cluster."},
+    )
+    cids = forms.CharField(
+        label="Customer IDs",
+        required=False,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 8, "spellcheck": "false", "autocapitalize": "off"}),
+        help_text="Separated by commas, semicolons, tabs or line breaks.",
+    )
+    csv_file = forms.FileField(
+        label="CSV file",
+        required=False,
+        widget=forms.FileInput(attrs={"accept": ".csv,.txt,text/csv,text/plain"}),
+        help_text="Instead of pasting: one column, or several with one named customer_id.",
+    )
+
+    submission: Submission
+    secret: Token
+    warnings: tuple[str, ...] = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        clusters = [(cluster.name, f"{cluster.name} ({cluster.origin})") for cluster in all_clusters()]
+        self.fields["cluster"].choices = ([("", "Choose a cluster")] if len(clusters) != 1 else []) + clusters  # type: ignore[attr-defined]
+
+    @sensitive_variables()
+    def clean_token(self) -> Token:
+        try:
+            return Token(self.cleaned_data["token"])
+        except Refusal as refusal:
+            raise forms.ValidationError(refusal.message) from None
+
+    @sensitive_variables()
+    def clean(self) -> dict[str, Any]:
+        data = self.cleaned_data
+        cid_list = self._read_cids(data.get("cids", ""), data.get("csv_file"))
+        token: Token | None = data.get("token")
+        if token and cid_list and token.is_among(cid_list.cids):
+            self.add_error("cids", "The bearer token stands among the customer ids. Take it out of the list.")
+        cluster = cluster_named(data.get("cluster", ""))
+        if cluster and cid_list and data.get("action") and token:
+            name = wire_name(Action(Action.labels.index(data["action"]) + 1))
+            try:
+                self.submission = make_submission(cluster, name, cid_list)
+            except Refusal as refusal:
+                self.add_error("cids", refusal.message)
+            self.secret, self.warnings = token, cid_list.warnings
+        self._hide_misplaced_tokens(token)
+        return data
+
+    def _read_cids(self, text: str, upload: Any) -> CidList | None:
+        """Return the ids from whichever of the two was given; None, with the error added, if that fails."""
+        if text.strip() and upload:
+            self.add_error("csv_file", "Paste the ids or upload a file, not both.")
+            return None
+        try:
+            return from_csv(upload.read()) if upload else from_text(text)
+        except Refusal as refusal:
+            for message in refusal.errors[FIELD]:
+                self.add_error("csv_file" if upload else "cids", message)
+            return None
+
+    @sensitive_variables()
+    def _hide_misplaced_tokens(self, token: Token | None) -> None:
+        """Keep a token that was pasted among the ids from being shown when the form comes back."""
+        text = self.data.get("cids", "")
+        lines = [REMOVED if looks_like_token(line) else line for line in text.split("\n")]
+        if token:
+            lines = [REMOVED if token.is_among([line.strip()]) else token.cut_from_name(line) for line in lines]
+        self.data = {**self.data.dict(), "cids": "\n".join(lines)} if isinstance(self.data, QueryDict) else self.data

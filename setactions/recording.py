@@ -1,0 +1,154 @@
+"""Steps 4 to 9 of a Set Action: what is written after TMS answered, and what happens when it cannot be.
+
+After the answer nothing may be lost and nobody may wait long: all these steps share a few seconds
+for waiting for locks, and every failure leaves enough behind to finish the work later.
+"""
+
+import logging
+import time
+import uuid
+from typing import Any
+
+from django.db import connections
+
+from audit import services as audit
+from audit.models import Attempt, Kind
+from jobs import services as jobs
+from jobs.selectors import job_exists
+from setactions.replies import Reply
+from setactions.results import Result, make_result
+from setactions.submission import Submission
+from tmsdash.databases import write_transaction
+from tmsdash.text import one_line
+
+logger = logging.getLogger(__name__)
+
+AFTER_REPLY_WAIT_S = 4.0  # seconds that steps 4 to 8 together may wait for locks
+AUDIT_SHARE_S = 1.5  # of these, for step 4: a locked audit must leave time for the Job
+RETRY_PAUSE_S = 0.1
+
+
+def log(attempt_id: uuid.UUID, message: str, *values: Any, level: int = logging.INFO) -> None:
+    """Write one line that begins with [SET_ACTION] and names the attempt; `values` are made fit for a line."""
+    cleaned = (one_line(value) if isinstance(value, str) else value for value in values)
+    logger.log(level, "[SET_ACTION] " + message + " attempt_id=%s", *cleaned, attempt_id)  # noqa: G003 (constants)
+
+
+class Budget:
+    """Seconds that several steps share for waiting."""
+
+    def __init__(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
+
+    def left(self, at_most: float = float("inf")) -> float:
+        """Return the seconds that are left, never less than 0."""
+        return max(0.0, min(at_most, self._until - time.monotonic()))
+
+
+class Recorder:
+    """Writes down what became of one attempt whose INTENT is in the audit."""
+
+    def __init__(self, attempt: Attempt, submission: Submission, batch_id: uuid.UUID | None) -> None:
+        self.attempt = attempt
+        self.submission = submission
+        self.batch_id = batch_id
+        self.budget = Budget(AFTER_REPLY_WAIT_S)
+        self.job_recorded = False
+        self._answer: dict[str, Any] = {}  # the body of the event that the outcome rests on
+        self._http_status = 0
+        self._unwritten: list[tuple[Kind, dict[str, Any]]] = []  # events that the audit has not taken yet
+
+    def write_answer(self, reply: Reply) -> None:
+        """Step 4. An audit that cannot be written stops nothing now: the Job will be the evidence."""
+        self.budget = Budget(AFTER_REPLY_WAIT_S)
+        self._log_answer(reply)
+        self._http_status = reply.http_status or 0
+        self._answer = {
+            "data": reply.data,
+            "duration_ms": round(reply.duration_s * 1000),
+            "http_status": reply.http_status,
+            "message": reply.message,
+            "timed_out": reply.timed_out,
+        }
+        self._add_event(reply.kind, self._answer, self.budget.left(at_most=AUDIT_SHARE_S))
+
+    def write_not_sent(self, error: Exception) -> None:
+        """The transaction around the call could not even begin, so nothing was sent."""
+        self._log("EXCEPTION: nothing sent: %s", str(error), level=logging.ERROR)
+        self._answer = {"http_status": None, "message": "The jobs database could not be used, so nothing was sent."}
+        self._add_event(Kind.NOT_SENT, self._answer, AFTER_REPLY_WAIT_S)
+
+    def create_job(self) -> None:
+        """Step 6, in the caller's transaction."""
+        submission = self.submission
+        self._log("Creating job: action=%s, cid_count=%d", submission.action.label, len(submission.cids))
+        jobs.create_job(
+            job_id=self.attempt.attempt_id,
+            user_id=self.attempt.user_id,
+            batch_id=self.batch_id,
+            action_code=submission.action.value,
+            action_name=submission.action.label,
+            cluster_url=submission.cluster.origin,
+            request_payload={"action": submission.action_sent, "cids": submission.cids},
+            response_summary=self._answer["data"],
+            http_status=self._http_status,
+            cids=submission.cids,
+        )
+
+    def create_job_again(self, error: Exception) -> None:
+        """Step 7's retries, each on a fresh connection, until the Job is there or the budget is spent."""
+        while not self.job_recorded:
+            self._log("WARNING: job creation failed: %s", str(error), level=logging.WARNING)
+            wait_s = self.budget.left()
+            if wait_s == 0:
+                self._log("EXCEPTION: TMS accepted, but the job is not recorded yet", level=logging.CRITICAL)
+                return
+            time.sleep(min(RETRY_PAUSE_S, wait_s))
+            connections["jobs"].close()
+            try:
+                # A commit may have worked although its answer was lost.
+                if not job_exists(self.attempt.attempt_id):
+                    with write_transaction("jobs", self.budget.left()):
+                        self.create_job()
+                self.job_recorded = True
+            except Exception as next_error:  # noqa: BLE001 (an accepted action must not end as an error)
+                error = next_error
+
+    def write_recorded(self) -> None:
+        """Step 8, together with the answer if step 4 could not write it."""
+        self._log("SUCCESS: Job created with job_id=%s", str(self.attempt.attempt_id))
+        self._add_event(Kind.RECORDED, {"job_id": str(self.attempt.attempt_id)}, self.budget.left())
+
+    def result(self) -> Result:
+        """Step 9. Where the audit lags behind, what is known here counts."""
+        for kind, body in self._unwritten:
+            audit.project(self.attempt, kind, body)
+        return make_result(self.attempt, self._answer, job_recorded=self.job_recorded)
+
+    def _add_event(self, kind: Kind, body: dict[str, Any], wait_s: float) -> None:
+        self._unwritten.append((kind, body))
+        kinds = ", ".join(unwritten.value for unwritten, _ in self._unwritten)
+        self._log("Logging audit: %s", kinds)
+        try:
+            self.attempt = audit.record_events(self.attempt.attempt_id, self._unwritten, wait_s=wait_s)
+        except Exception as error:  # noqa: BLE001 (the answer must reach the user, and the Job its database)
+            connections["audit"].close()
+            self._log("EXCEPTION: the audit did not take %s: %s", kinds, str(error), level=logging.CRITICAL)
+        else:
+            self._unwritten = []
+
+    def _log_answer(self, reply: Reply) -> None:
+        if reply.kind == Kind.ACCEPTED:
+            self._log("ACCEPTED: http_status=%s, %s", reply.http_status, reply.message)
+        elif reply.timed_out:
+            self._log("TIMEOUT: %s: %s", reply.kind.value, reply.message, level=logging.WARNING)
+        elif reply.http_status is None:
+            self._log("REQUEST_ERROR: %s: %s", reply.kind.value, reply.message, level=logging.WARNING)
+        elif reply.http_status in (200, 201) and reply.kind == Kind.REJECTED:
+            self._log("INFO: API returned success=false, not creating job record. Error: %s", reply.message)
+        else:
+            word = f"FAILED: {reply.kind.value}: http_status=%s, %s"
+            self._log(word, reply.http_status, reply.message, level=logging.WARNING)
+
+    def _log(self, message: str, *values: Any, level: int = logging.INFO) -> None:
+        log(self.attempt.attempt_id, message, *values, level=level)

@@ -1,0 +1,49 @@
+"""The exception for everything that stops a Set Action before anything is sent."""
+
+import uuid
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Refusal(Exception):
+    """Stopped by us: nothing was sent.
+
+    `code` is the HTTP status for it, `errors` maps a field to its sentences, each with the next step.
+    Sentences never quote what was submitted: it might be a token in the wrong field.
+    """
+
+    def __init__(self, code: int, field: str, *messages: str, duplicate_of: uuid.UUID | None = None) -> None:
+        super().__init__(messages[0])
+        self.code = code
+        self.errors: dict[str, list[str]] = {field: list(messages)}
+        self.duplicate_of = duplicate_of
+
+    @property
+    def message(self) -> str:
+        """All sentences as one text."""
+        return " ".join(sentence for sentences in self.errors.values() for sentence in sentences)
+
+
+class Checks:
+    """Runs several checks and collects what each refuses, so that one answer can name it all."""
+
+    def __init__(self) -> None:
+        self._refusals: list[Refusal] = []
+
+    def run(self, check: Callable[[], T]) -> T | None:
+        """Return what `check` returns, or None if it raised a Refusal."""
+        try:
+            return check()
+        except Refusal as refusal:
+            self._refusals.append(refusal)
+            return None
+
+    def finish(self) -> None:
+        """Raise one Refusal with the errors of all, under the highest code."""
+        if self._refusals:
+            worst = max(self._refusals, key=lambda refusal: refusal.code)
+            for refusal in self._refusals:
+                worst.errors |= refusal.errors
+            raise worst

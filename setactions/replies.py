@@ -1,0 +1,158 @@
+"""What TMS's answer means. Pure functions from what came over the wire to a verdict.
+
+Only a boolean `success: true` under HTTP 200 or 201 is acceptance, only a boolean `success: false`
+or a 4xx other than 408 is rejection. What never left this machine is "not sent". All else is unknown.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from django.conf import settings
+
+from audit.models import Kind
+from setactions.token import Token
+from tmsdash import strict_json
+
+MAX_DEPTH = 32  # of nested lists and objects in an answer; TMS's own have two
+
+
+class Failure(Enum):
+    """Why there is no whole answer."""
+
+    TIMEOUT = auto()
+    CONNECTION = auto()
+    CUT_SHORT = auto()
+    TOO_LONG = auto()
+
+
+@dataclass
+class Answer:
+    """What came over the wire: whether the request left, the status and body as far as they arrived."""
+
+    sent: bool
+    http_status: int | None = None
+    body: bytes = b""
+    failure: Failure | None = None
+    detail: str = ""
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What a Set Action's answer means. `kind` is ACCEPTED, REJECTED, NOT_SENT or UNKNOWN.
+
+    `message` is TMS's own, or ours if it sent none; `data` is TMS's JSON; neither holds the token.
+    """
+
+    kind: Kind
+    message: str
+    http_status: int | None
+    data: Any
+    timed_out: bool
+    duration_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What a read answered: `data` when `ok`, else a message. `kind` tells whether it was sent and refused."""
+
+    ok: bool
+    kind: Kind
+    message: str
+    http_status: int | None
+    data: Any
+    timed_out: bool
+
+
+def classify(answer: Answer, token: Token) -> Reply:
+    """Return what `answer` to a Set Action means."""
+    value, problem = _json_of(answer, token)
+    kind = _kind_of(answer, value, problem)
+    return Reply(
+        kind=kind,
+        message=_message_of(value) or _our_message(answer, problem),
+        http_status=answer.http_status,
+        data=value,
+        timed_out=answer.failure is Failure.TIMEOUT,
+        duration_s=answer.duration_s,
+    )
+
+
+def classify_read(answer: Answer, token: Token) -> Reading:
+    """Return what `answer` to a read means: only whole JSON under HTTP 200 is a reading."""
+    value, problem = _json_of(answer, token)
+    ok = answer.http_status == 200 and not problem
+    return Reading(
+        ok=ok,
+        kind=_kind_of(answer, None, problem),
+        message="" if ok else _message_of(value) or _our_message(answer, problem),
+        http_status=answer.http_status,
+        data=value,
+        timed_out=answer.failure is Failure.TIMEOUT,
+    )
+
+
+def _kind_of(answer: Answer, value: Any, problem: str) -> Kind:
+    if not answer.sent:
+        return Kind.NOT_SENT
+    status = answer.http_status
+    if status is None:
+        return Kind.UNKNOWN
+    if (400 <= status <= 499 and status != 408) or (status == 503 and settings.TMS_503_NOT_APPLIED):
+        return Kind.REJECTED  # the status line says it all, whatever became of the body
+    success = value.get("success") if status in (200, 201) and not problem and isinstance(value, dict) else None
+    if success is True:
+        return Kind.ACCEPTED
+    return Kind.REJECTED if success is False else Kind.UNKNOWN
+
+
+def _json_of(answer: Answer, token: Token) -> tuple[Any, str]:
+    """Return the body's JSON made fit to keep, and what is wrong with it (empty if nothing is)."""
+    if answer.failure is not None:
+        return None, "no whole answer"
+    try:
+        return _storable(strict_json.loads(answer.body), token), ""
+    except ValueError:
+        return None, "not JSON"
+
+
+def _storable(value: Any, token: Token, depth: int = 0) -> Any:
+    """Return `value` without the token, and without characters that a database or UTF-8 cannot hold."""
+    if depth > MAX_DEPTH:
+        raise ValueError("nested too deeply")
+    if isinstance(value, str):
+        text = token.cut_from(value).replace("\0", "\ufffd")
+        return text.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, list):
+        return [_storable(item, token, depth + 1) for item in value]
+    if isinstance(value, dict):
+        return {_storable_name(name, token): _storable(item, token, depth + 1) for name, item in value.items()}
+    return value
+
+
+def _storable_name(name: str, token: Token) -> str:
+    return token.cut_from_name(name).replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+def _message_of(value: Any) -> str:
+    message = value.get("message") if isinstance(value, dict) else None
+    return message if isinstance(message, str) else ""
+
+
+def _our_message(answer: Answer, problem: str) -> str:
+    if answer.failure is Failure.TIMEOUT and not answer.sent:
+        return f"No connection to TMS: {answer.detail}."
+    if answer.failure is Failure.TIMEOUT:
+        return f"TMS did not answer in time: {answer.detail}."
+    if not answer.sent:
+        return f"No connection to TMS ({answer.detail})."
+    if answer.http_status is None:
+        return f"The connection broke before TMS answered ({answer.detail})."
+    if answer.http_status not in (200, 201):
+        return f"HTTP {answer.http_status} without a message."
+    if answer.failure is Failure.TOO_LONG:
+        return f"TMS's answer was too long: {answer.detail}."
+    if answer.failure is Failure.CUT_SHORT:
+        return f"TMS's answer was cut short ({answer.detail})."
+    return f"TMS's answer was {problem}." if problem else "TMS's answer did not say whether it succeeded."

@@ -1,0 +1,138 @@
+"""What became of an attempt, as a value that pages, endpoints and commands show."""
+
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from audit.models import ACCEPTED_OUTCOMES, Attempt, Outcome
+from audit.selectors import outcome_body
+from jobs.selectors import find_job
+from setactions.refusal import Refusal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The outcome of one attempt.
+
+    `job_id` is set exactly when TMS accepted; `job_recorded` tells whether that Job can be read yet.
+    `message` is what TMS or we say of it, `explanation` a plain sentence with the next step.
+    """
+
+    attempt_id: uuid.UUID
+    outcome: Outcome
+    message: str
+    explanation: str
+    http_status: int | None = None
+    data: Any = None
+    timed_out: bool = False
+    job_id: uuid.UUID | None = None
+    job_recorded: bool = False
+    repeated: int = 0
+    replayed: bool = False
+    refusal_code: int | None = None
+    errors: dict[str, list[str]] = field(default_factory=dict)
+    duplicate_of: uuid.UUID | None = None
+
+
+def result_of(attempt: Attempt, *, replayed: bool = False) -> Result:
+    """Return what is recorded of `attempt`.
+
+    The Job is the evidence: where it exists the attempt was accepted, even if the audit could not
+    be written after the reply.
+    """
+    job = find_job(attempt.attempt_id) if attempt.is_open else None
+    if job and attempt.outcome not in ACCEPTED_OUTCOMES:
+        attempt.outcome = Outcome.ACCEPTED
+    body = outcome_body(attempt)
+    if job and not body:
+        body = {"data": job.response_summary, "http_status": job.http_status}
+    return make_result(attempt, body, job_recorded=job is not None or attempt.has_job, replayed=replayed)
+
+
+def make_result(attempt: Attempt, body: dict[str, Any], *, job_recorded: bool, replayed: bool = False) -> Result:
+    """Return the result that `attempt` and the body of the event behind its outcome amount to."""
+    outcome = Outcome(attempt.outcome)
+    accepted = outcome in ACCEPTED_OUTCOMES
+    overdue = outcome == Outcome.PENDING and is_overdue(attempt)
+    if overdue:
+        outcome = Outcome.UNKNOWN
+    message = body.get("message") or outcome.label
+    explanation = explain(outcome, message, body.get("http_status"))
+    return Result(
+        attempt_id=attempt.attempt_id,
+        outcome=outcome,
+        message=message,
+        explanation=BEING_RECORDED if accepted and not job_recorded else explanation,
+        http_status=body.get("http_status"),
+        data=body.get("data"),
+        timed_out=body.get("timed_out", False),
+        job_id=attempt.attempt_id if accepted else None,
+        job_recorded=accepted and job_recorded,
+        replayed=replayed,
+        refusal_code=body.get("code"),
+        errors=body.get("errors", {}),
+    )
+
+
+def refused(attempt_id: uuid.UUID, refusal: Refusal) -> Result:
+    """Return the result of what was stopped before anything was sent."""
+    return Result(
+        attempt_id=attempt_id,
+        outcome=Outcome.REFUSED,
+        message=refusal.message,
+        explanation=explain(Outcome.REFUSED, refusal.message, None),
+        refusal_code=refusal.code,
+        errors=refusal.errors,
+        duplicate_of=refusal.duplicate_of,
+    )
+
+
+def is_overdue(attempt: Attempt) -> bool:
+    """Tell whether a pending attempt is too old for its call to be running still."""
+    return (timezone.now() - attempt.created_at).total_seconds() > settings.TMS_OPEN_AFTER_S
+
+
+BEING_RECORDED = (
+    "TMS accepted the action; its job is still being recorded and will have this id. Do not send the list again: "
+    "look at User Jobs in a minute."
+)
+EXPLANATIONS = {
+    Outcome.PENDING: "The action is being sent. Wait for the answer; sending it again is neither needed nor possible.",
+    Outcome.ACCEPTED: "TMS accepted the action and works on it. Nothing more is to be done here.",
+    Outcome.APPLIED: "TMS's answer was lost, but reading back showed that the action was applied.",
+    Outcome.NOT_APPLIED: "TMS's answer was lost, but reading back showed that nothing was applied. "
+    "You may send the list again.",
+    Outcome.REJECTED: "TMS refused the whole list; nothing was applied. Mend what its message names, then send again.",
+    Outcome.NOT_SENT: "TMS could not be reached and got nothing. You may send the list again; "
+    "if it stays so, ask whoever runs the cluster.",
+    Outcome.UNKNOWN: "Nobody knows yet whether TMS applied this. Do not send the list again. Check the customers' "
+    "state first: read get/action for some of them, or ask whoever runs the cluster.",
+    Outcome.REFUSED: "The dashboard stopped this before anything was sent.",
+}
+_REJECTION_STEPS = {
+    400: "TMS did not understand the request. Report it to whoever runs the cluster.",
+    401: "TMS does not take the token: it is wrong or has expired. Get a new one, then send again.",
+    403: "TMS does not let this token do that. Get one with the permission, then send again.",
+    404: "The cluster's gateway does not know TMS's address. Ask an administrator to check TMS_CLUSTERS.",
+    413: "The list is too long for the cluster's gateway. Cut it into smaller ones.",
+    429: "The cluster asks for fewer calls. Wait a minute, then send again.",
+}
+
+
+def explain(outcome: Outcome, message: str, http_status: int | None) -> str:
+    """Return a plain sentence on what happened, with the next step."""
+    if outcome != Outcome.REJECTED:
+        return EXPLANATIONS[outcome]
+    if http_status in _REJECTION_STEPS:
+        return f"Nothing was applied. {_REJECTION_STEPS[http_status]}"
+    if "not Ready" in message:
+        return "The cluster's TMS is still starting; nothing was applied. Wait some minutes, then send again."
+    if "do not exist" in message:
+        return (
+            "TMS refused the whole list because it does not know the ids in its message; nothing was applied. "
+            "Take them out of the list, then send it again."
+        )
+    return EXPLANATIONS[Outcome.REJECTED]

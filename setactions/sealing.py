@@ -1,0 +1,97 @@
+"""What travels through the review page: the list, signed, and the token, sealed.
+
+The list is readable and cannot be changed; the token can be neither read nor used for another user
+or attempt, and only for ten minutes.
+"""
+
+import base64
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass
+
+from cryptography.fernet import Fernet, InvalidToken
+from django.conf import settings
+from django.core import signing
+from django.views.decorators.debug import sensitive_variables
+
+from setactions.actions import find_action
+from setactions.clusters import cluster_named
+from setactions.refusal import Refusal
+from setactions.submission import Submission
+from setactions.token import Token
+
+SEALED_FOR_S = 600
+_SALT = "setactions.review"
+
+
+class SealExpired(Refusal):
+    """The sealed token cannot be opened (any more): it has to be typed again."""
+
+
+@dataclass(frozen=True)
+class Review:
+    """A submission that its user is looking at before it is sent as `attempt_id`."""
+
+    attempt_id: uuid.UUID
+    submission: Submission
+    warnings: tuple[str, ...]
+
+
+def sign_review(review: Review, user_id: str) -> str:
+    """Return `review` as text that `load_review` takes back from the same user, unchanged."""
+    submission = review.submission
+    state = {
+        "user": user_id,
+        "attempt": str(review.attempt_id),
+        "cluster": submission.cluster.name,
+        "action": submission.action_sent,
+        "cids": submission.cids,
+        "repeated": submission.repeated,
+        "warnings": review.warnings,
+    }
+    return signing.dumps(state, salt=_SALT, compress=True)
+
+
+def load_review(text: str, user_id: str) -> Review:
+    """Return what `sign_review` made; raises Refusal (400) if it was changed or is another user's."""
+    try:
+        state = signing.loads(text, salt=_SALT)
+    except signing.BadSignature:
+        state = {}
+    cluster, action = cluster_named(state.get("cluster", "")), find_action(state.get("action", ""))
+    if state.get("user") != user_id or cluster is None or action is None:
+        raise Refusal(400, "review", "This review page is not valid any more. Fill in the form again.")
+    return Review(
+        uuid.UUID(state["attempt"]),
+        Submission(cluster, action, state["action"], tuple(state["cids"]), state["repeated"]),
+        tuple(state["warnings"]),
+    )
+
+
+@sensitive_variables()
+def seal_token(token: Token, user_id: str, attempt_id: uuid.UUID) -> str:
+    """Return the token encrypted, for this user and attempt."""
+    bound = json.dumps([user_id, str(attempt_id), token.reveal()])
+    return _fernet().encrypt(bound.encode()).decode("ascii")
+
+
+@sensitive_variables()
+def unseal_token(sealed: str, user_id: str, attempt_id: uuid.UUID) -> Token:
+    """Return the token; raises SealExpired after SEALED_FOR_S, and for another user or attempt."""
+    try:
+        bound = json.loads(_fernet().decrypt(sealed.encode(), ttl=SEALED_FOR_S))
+    except InvalidToken:
+        bound = []
+    if bound[:2] != [user_id, str(attempt_id)]:
+        raise SealExpired(400, "token", "The token was kept for ten minutes, which are over. Enter it once more.")
+    return Token(bound[2])
+
+
+def _fernet() -> Fernet:
+    return Fernet(_fernet_key())
+
+
+def _fernet_key() -> bytes:
+    # Fernet takes exactly 32 bytes; hashing lets TOKEN_KEY be any long secret text.
+    return base64.urlsafe_b64encode(hashlib.sha256(settings.TOKEN_KEY.encode()).digest())

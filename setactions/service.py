@@ -1,0 +1,253 @@
+"""The service behind every Set Action: form, JSON endpoint and commands only adapt to it.
+
+`set_action` carries out one attempt in this order:
+
+    0  check the user, the list and whether there is room; prove that a job could be written
+    1  write the INTENT to the audit                        (any error: nothing is sent)
+    2  open a transaction on the jobs database, without a lock
+    3  call TMS
+    4  write TMS's answer to the audit                      (an error is logged; the Job is the evidence)
+    5  not accepted: done, no Job
+    6  insert the Job with its customers
+    7  commit; retry on a fresh connection
+    8  write RECORDED to the audit
+
+An accepted action so always leaves a Job or an audit entry that owes one, and nothing else does.
+"""
+
+import logging
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connections
+from django.views.decorators.debug import sensitive_variables
+
+from audit import services as audit
+from audit.models import Attempt, Kind
+from audit.selectors import find_attempt
+from jobs import services as jobs
+from setactions import tms_client
+from setactions.permissions import may_set_action
+from setactions.recording import Budget, Recorder, log
+from setactions.refusal import Refusal
+from setactions.results import Result, is_overdue, refused, result_of
+from setactions.room import call_slot
+from setactions.submission import Submission
+from setactions.token import Token
+from tmsdash.databases import transaction_around_call
+
+logger = logging.getLogger(__name__)
+
+BEFORE_CALL_WAIT_S = 5.0  # seconds that steps 0 and 1 together may wait for locks
+CIDS_IN_LOG = 10
+
+
+@sensitive_variables("token")
+def set_action(
+    *,
+    user: Any,
+    submission: Submission,
+    token: Token,
+    source: str,
+    ip_address: str,
+    attempt_id: uuid.UUID | None = None,
+    send_again: bool = False,
+    batch_id: uuid.UUID | None = None,
+) -> Result:
+    """Carry out one attempt and return what happened; nothing is ever sent twice under one attempt id.
+
+    `attempt_id` comes from the review page or the client; without one a new id is made. An id that
+    was used before gets its recorded result again, without a call. `send_again` overrides the guard
+    against lists that were accepted a moment ago. What is refused is recorded under an id of its own.
+    """
+    attempt_id = attempt_id or uuid.uuid4()
+    request = opening_request(
+        user, submission, attempt_id, source, ip_address, send_again=send_again, batch_id=batch_id
+    )
+    try:
+        _check_user(user)
+        _check_no_token_among_ids(submission, token)
+        _log_start(request, submission)
+        known = _find_known(attempt_id)
+        if known:
+            return _replay(known, request)
+        with call_slot():
+            return _attempt(request, submission, token, send_again, batch_id)
+    except Refusal as refusal:
+        safe = submission if refusal.code != 400 else None
+        return refuse(user=user, refusal=refusal, source=source, ip_address=ip_address, submission=safe)
+
+
+def refuse(
+    *, user: Any, refusal: Refusal, source: str, ip_address: str, submission: Submission | None = None
+) -> Result:
+    """Record, under a fresh attempt id, that something was stopped before anything was sent.
+
+    `submission` is what would have been sent, if it got that far. A refusal stands even if the
+    audit cannot be written: that is logged, and nothing was sent anyway.
+    """
+    attempt_id = uuid.uuid4()
+    word = "WARNING" if "action" in refusal.errors else "REFUSED"
+    log(attempt_id, "%s: user=%s, %s", word, user.get_username(), refusal.message, level=logging.WARNING)
+    request = audit.Request(
+        attempt_id=attempt_id,
+        user_id=user.get_username(),
+        action_code=submission.action.value if submission else None,
+        action_name=submission.action.label if submission else "",
+        cluster_url=submission.cluster.origin if submission else "",
+        source=source,
+        ip_address=ip_address,
+        cids=submission.cids if submission else (),
+        body={"code": refusal.code, "errors": refusal.errors},
+    )
+    count = len(submission.cids) if submission else 0
+    try:
+        audit.refuse_attempt(request, message=refusal.message, customer_count=count, wait_s=BEFORE_CALL_WAIT_S)
+    except DatabaseError as error:
+        log(attempt_id, "EXCEPTION: the refusal could not be audited: %s", error, level=logging.ERROR)
+    return refused(attempt_id, refusal)
+
+
+def _log_start(request: audit.Request, submission: Submission) -> None:
+    some = " ".join(submission.cids[:CIDS_IN_LOG])
+    message = "Starting: user=%s, action=%s, cid_count=%d, cluster=%s, cids=%s"
+    count = len(submission.cids)
+    log(request.attempt_id, message, request.user_id, submission.action_sent, count, submission.cluster.name, some)
+
+
+def _check_user(user: Any) -> None:
+    if not may_set_action(user):
+        raise Refusal(403, "user", "Your account may not trigger Set Actions. Ask an administrator for the permission.")
+
+
+def _check_no_token_among_ids(submission: Submission, token: Token) -> None:
+    if token.is_among(submission.cids):
+        raise Refusal(400, "cids", "The bearer token stands among the customer ids. Take it out of the list.")
+
+
+def _find_known(attempt_id: uuid.UUID) -> Attempt | None:
+    try:
+        return find_attempt(attempt_id)
+    except DatabaseError as error:
+        raise _unavailable("audit", error) from error
+
+
+def _check_ready(budget: Budget) -> None:
+    """Refuse unless this server may send at all, and a job could be written now."""
+    if settings.TMS_PASSIVE:
+        raise Refusal(503, "request", "This server is in passive mode and sends nothing. Use the active one.")
+    try:
+        jobs.assert_writable(wait_s=budget.left())
+    except (DatabaseError, OSError) as error:
+        connections["jobs"].close()
+        raise _unavailable("jobs", error) from error
+
+
+def _unavailable(database: str, error: Exception) -> Refusal:
+    logger.error("[SET_ACTION] EXCEPTION: the %s database cannot be used: %s", database, error)
+    return Refusal(
+        503,
+        "request",
+        f"The {database} database cannot be written, so nothing was sent. Try again, then tell the admin.",
+    )
+
+
+def opening_request(
+    user: Any,
+    submission: Submission,
+    attempt_id: uuid.UUID,
+    source: str,
+    ip_address: str,
+    *,
+    send_again: bool,
+    batch_id: uuid.UUID | None,
+) -> audit.Request:
+    """Return what opens the attempt in the audit: all that a Job could be made from later."""
+    return audit.Request(
+        attempt_id=attempt_id,
+        user_id=user.get_username(),
+        action_code=submission.action.value,
+        action_name=submission.action.label,
+        cluster_url=submission.cluster.origin,
+        source=source,
+        ip_address=ip_address,
+        cids=submission.cids,
+        payload_digest=submission.payload_digest,
+        list_digest=submission.list_digest,
+        body={
+            "action_sent": submission.action_sent,
+            "batch_id": str(batch_id) if batch_id else None,
+            "repeated": submission.repeated,
+            "send_again": send_again,
+        },
+    )
+
+
+def _replay(known: Attempt, request: audit.Request) -> Result:
+    """Return the recorded result of an attempt id that comes again; raises Refusal (409) if it is another's."""
+    if known.user_id != request.user_id:
+        raise Refusal(409, "Idempotency-Key", "This key cannot be used. Choose a new one.")
+    if known.payload_digest != request.payload_digest:
+        raise Refusal(409, "Idempotency-Key", "This key was used for another payload. Choose a new one.")
+    log(known.attempt_id, "Replaying: this attempt was made before, nothing is sent")
+    return result_of(known, replayed=True)
+
+
+def _attempt(
+    request: audit.Request, submission: Submission, token: Token, send_again: bool, batch_id: uuid.UUID | None
+) -> Result:
+    """Steps 0 (the databases) to 9."""
+    budget = Budget(BEFORE_CALL_WAIT_S)
+    _check_ready(budget)
+    log(request.attempt_id, "Logging audit: INTENT")
+    try:
+        found, attempt = audit.open_attempt(
+            request,
+            duplicate_window_s=settings.TMS_DUPLICATE_WINDOW_S,
+            duplicate_allowed=send_again,
+            wait_s=budget.left(),
+        )
+    except DatabaseError as error:
+        connections["audit"].close()
+        raise _unavailable("audit", error) from error
+    if found is audit.Opened.KNOWN:
+        return _replay(attempt, request)
+    if found is audit.Opened.DUPLICATE:
+        raise _duplicate(attempt)
+    return _carry_out(Recorder(attempt, submission, batch_id), token)
+
+
+@sensitive_variables("token")
+def _carry_out(recorder: Recorder, token: Token) -> Result:
+    """Steps 2 to 9. Whatever fails after TMS accepted, the result says accepted."""
+    submission, reply = recorder.submission, None
+    try:
+        with transaction_around_call("jobs") as after_answer:  # step 2
+            reply = tms_client.set_action(submission.cluster, submission.action_sent, submission.cids, token)
+            recorder.write_answer(reply)  # step 4
+            if reply.kind == Kind.ACCEPTED:
+                after_answer(recorder.budget.left())
+                recorder.create_job()  # step 6; leaving the block is step 7
+        recorder.job_recorded = reply.kind == Kind.ACCEPTED
+    except Exception as error:  # noqa: BLE001 (an accepted action must not end as an error, whatever the error is)
+        if reply is None:
+            recorder.write_not_sent(error)
+        elif reply.kind == Kind.ACCEPTED:
+            recorder.create_job_again(error)
+    if recorder.job_recorded:
+        recorder.write_recorded()  # step 8
+    return recorder.result()
+
+
+def _duplicate(other: Attempt) -> Refusal:
+    state = "is still open" if other.is_open and not is_overdue(other) else "has no known outcome"
+    if not other.is_open or other.job_owed:
+        state = "was accepted a moment ago"
+    return Refusal(
+        409,
+        "cids",
+        f"The same action for the same customers {state}, as attempt {other.attempt_id}. "
+        "Look at it first; send again only if you mean to.",
+        duplicate_of=other.attempt_id,
+    )

@@ -1,0 +1,219 @@
+"""What each fault does to a call and to its connection. The table of faults is in `faults`."""
+
+import json
+import math
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Final, TypeVar
+from uuid import uuid4
+
+from .exchange import Exchange
+from .fleet import ACCEPTED_MESSAGE, unknown_ids_refusal
+from .reply import JSON, Reply
+
+Effect = Callable[[Exchange, str], None]
+"""Answers a call, or does not; the text is the fault's argument. Raises BadArgumentError before anything is applied."""
+
+Number = TypeVar("Number", int, float)
+
+REDIRECTED_PATH: Final = "/tms/v1/redirected"
+
+_FOREVER_S: Final = 3600.0
+_DAY_S: Final = 86400.0
+_DRIP_S: Final = 0.2
+_LEAST_DRIP_S: Final = 0.001
+_DRIPPED_BODY_S: Final = 90.0
+_MEBIBYTE: Final = 1 << 20
+_HUGE_MEBIBYTES: Final = 200
+_HUGE_HEAD: Final = b'{"message": "'
+_HUGE_TAIL: Final = b'", "success": true}'
+
+_bomb_lock = threading.Lock()
+
+
+class BadArgumentError(ValueError):
+    """A fault's argument is missing or makes no sense."""
+
+
+def ordinary(exchange: Exchange, _argument: str, *, status: int = 200) -> None:
+    """Answer as TMS does."""
+    exchange.reply.json(status, exchange.carry_out())
+
+
+def unauthorized(exchange: Exchange, _argument: str) -> None:
+    """Answer that the token is not valid."""
+    refuse_token(exchange.reply)
+
+
+def refuse_token(reply: Reply) -> None:
+    """Send TMS's answer to a token that is missing or not valid."""
+    answer = {
+        "errorCode": "HPE_GL_NETWORKING_ERROR_UNAUTHORIZED",
+        "httpStatusCode": 401,
+        "message": "Invalid access token",
+        "debugId": uuid4().hex,
+    }
+    reply.json(401, answer)
+
+
+def unknown_ids(exchange: Exchange, argument: str) -> None:
+    """Refuse the whole list and name its first customers."""
+    count = _in_range(int, argument, 1, 1_000_000, default=1)
+    exchange.reply.json(200, unknown_ids_refusal(exchange.call.cids[:count]))
+
+
+def answer_with(body: bytes, content_type: str = JSON, *, applied: bool = True) -> Effect:
+    """Make an effect that answers 200 with this body, after carrying the call out or instead of it."""
+
+    def effect(exchange: Exchange, _argument: str) -> None:
+        if applied:
+            exchange.carry_out()
+        exchange.reply.respond(200, body, content_type)
+
+    return effect
+
+
+def answer_with_json(value: object, *, applied: bool = True) -> Effect:
+    """The same with a value that goes as JSON."""
+    return answer_with(json.dumps(value).encode(), applied=applied)
+
+
+def http_page(exchange: Exchange, argument: str, *, applied: bool) -> None:
+    """Answer with a status and the gateway's page; the argument is `CODE` or `CODE:RETRY`."""
+    code, _, retry_after = argument.partition(":")
+    status = _in_range(int, code, 100, 599)
+    if applied:
+        exchange.carry_out()
+    exchange.reply.page(status, {"Retry-After": retry_after} if retry_after else {})
+
+
+def http_json(exchange: Exchange, argument: str) -> None:
+    """Answer with a status and a JSON body that claims success."""
+    status = _in_range(int, argument, 100, 599)
+    exchange.reply.json(status, {"message": ACCEPTED_MESSAGE, "success": True})
+
+
+def redirect(exchange: Exchange, argument: str) -> None:
+    """Send the caller to a path where everything seems to be accepted and nothing is applied."""
+    status = _in_range(int, argument, 300, 399, default=302)
+    exchange.reply.page(status, {"Location": REDIRECTED_PATH})
+
+
+def echo_token(exchange: Exchange, _argument: str, *, accepted: bool) -> None:
+    """Answer with a message that holds the caller's secret."""
+    if accepted:
+        exchange.carry_out()
+    exchange.reply.json(200, {"message": f"Token {exchange.token} seen", "success": accepted})
+
+
+def slow(exchange: Exchange, argument: str) -> None:
+    """Answer late."""
+    exchange.waiting_room.wait(_in_range(float, argument, 0.0, _DAY_S))
+    ordinary(exchange, "")
+
+
+def hang(exchange: Exchange, argument: str, *, applied: bool) -> None:
+    """Let the caller wait, and in the end hang up."""
+    seconds = _in_range(float, argument, 0.0, _DAY_S, default=_FOREVER_S)
+    if applied:
+        exchange.carry_out()
+    exchange.waiting_room.wait(seconds)
+    exchange.reply.hang_up()
+
+
+def hang_up(exchange: Exchange, _argument: str, *, applied: bool) -> None:
+    """End the connection politely, without an answer."""
+    if applied:
+        exchange.carry_out()
+    exchange.reply.hang_up()
+
+
+def reset(exchange: Exchange, _argument: str, *, applied: bool) -> None:
+    """End the connection rudely, without an answer."""
+    if applied:
+        exchange.carry_out()
+    exchange.reply.reset()
+
+
+def half_body(exchange: Exchange, _argument: str) -> None:
+    """Hang up in the middle of the answer."""
+    body = json.dumps(exchange.carry_out()).encode()
+    _start_json(exchange, len(body))
+    exchange.reply.send(body[: len(body) // 2])
+    exchange.reply.hang_up()
+
+
+def body_drip(exchange: Exchange, argument: str) -> None:
+    """Send the answer so slowly that it lasts over a minute, unless it is released."""
+    seconds = _in_range(float, argument, _LEAST_DRIP_S, _DAY_S, default=_DRIP_S)
+    # Padded in front: nothing of the answer can be read from the part that a hurried caller waits for.
+    padding = b" " * math.ceil(_DRIPPED_BODY_S / seconds)
+    body = padding + json.dumps(exchange.carry_out()).encode()
+    _start_json(exchange, len(body))
+    for position in range(len(body)):
+        exchange.reply.send(body[position : position + 1])
+        exchange.waiting_room.wait(seconds)
+
+
+def header_drip(exchange: Exchange, argument: str) -> None:
+    """Send headers slowly and without end, until released; then hang up."""
+    seconds = _in_range(float, argument, _LEAST_DRIP_S, _DAY_S, default=_DRIP_S)
+    exchange.carry_out()
+    exchange.reply.send(b"HTTP/1.1 200 OK\r\nX-Drip: ")
+    while not exchange.waiting_room.is_released:
+        exchange.reply.send(b".")
+        exchange.waiting_room.wait(seconds)
+    exchange.reply.hang_up()
+
+
+def huge(exchange: Exchange, _argument: str) -> None:
+    """Send an endless-looking answer, piece by piece."""
+    exchange.carry_out()
+    _start_json(exchange, len(_HUGE_HEAD) + _HUGE_MEBIBYTES * _MEBIBYTE + len(_HUGE_TAIL))
+    for piece in _huge_json():
+        exchange.reply.send(piece)
+
+
+def gzip_bomb(exchange: Exchange, _argument: str) -> None:
+    """Send the same answer in a compressed form that is a thousand times smaller."""
+    exchange.carry_out()
+    exchange.reply.respond(200, _gzipped_huge_json(), headers={"Content-Encoding": "gzip"})
+
+
+def _huge_json() -> Iterator[bytes]:
+    yield _HUGE_HEAD
+    filling = b"x" * _MEBIBYTE
+    for _ in range(_HUGE_MEBIBYTES):
+        yield filling
+    yield _HUGE_TAIL
+
+
+def _gzipped_huge_json() -> bytes:
+    with _bomb_lock:  # so that calls that come together do not each make one
+        return _make_gzipped_huge_json()
+
+
+@cache
+def _make_gzipped_huge_json() -> bytes:
+    compressor = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)  # 16: with a gzip header
+    return b"".join([*map(compressor.compress, _huge_json()), compressor.flush()])
+
+
+def _start_json(exchange: Exchange, length: int) -> None:
+    exchange.reply.start(200, {"Content-Type": JSON, "Content-Length": str(length)})
+
+
+def _in_range(
+    convert: type[Number], text: str, least: Number, most: Number, *, default: Number | None = None
+) -> Number:
+    if not text and default is not None:
+        return default
+    try:
+        number = convert(text)
+    except ValueError:
+        raise BadArgumentError(f"{text!r} is no number") from None
+    if not least <= number <= most:
+        raise BadArgumentError(f"{text} is not between {least} and {most}")
+    return number

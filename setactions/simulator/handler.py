@@ -1,0 +1,144 @@
+"""Reads the requests of one connection, and finds who answers them."""
+
+import json
+import socket
+from functools import partial
+from http.server import BaseHTTPRequestHandler
+from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qs
+
+from .calls import Call
+from .effects import REDIRECTED_PATH, refuse_token
+from .exchange import Exchange
+from .faults import choose_fault
+from .fleet import ACCEPTED_MESSAGE, ALL
+from .reply import Reply
+from .state import State, World
+
+_SET_ACTION: Final = "/tms/v1/set/action"
+_GET_ACTION: Final = "/tms/v1/get/action"
+_GET_APP_STATUS: Final = "/tms/v1/get/appstatus"
+_TMS_METHODS: Final = {_SET_ACTION: "POST", _GET_ACTION: "GET", _GET_APP_STATUS: "GET"}
+
+_CONTROL_PREFIX: Final = "/simulator/"
+_CONTROL_METHODS: Final = {"/simulator/calls": "GET", "/simulator/reset": "POST", "/simulator/release": "POST"}
+
+
+class _Question(NamedTuple):
+    """What a TMS call asks for."""
+
+    action: str = ""
+    cids: tuple[str, ...] = ()
+    app: str = ALL
+    problem: str = ""
+    """Why the request makes no sense; empty when it does."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers the requests of one connection, one after the other, while it is constructed.
+
+    OSError comes out when the caller is gone or the simulator stops: nobody is left to be told.
+    """
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # an answer sent in pieces must not wait for the caller's acknowledgement
+
+    def __init__(self, state: State, connection: socket.socket, client_address: Any, server: Any) -> None:
+        """Answer on `connection`, with the memory that all connections share."""
+        self._state = state
+        super().__init__(connection, client_address, server)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Keep quiet: calls are in the log of calls."""
+
+    def _answer(self) -> None:
+        # Not self.path, in which a doubled slash at the start is repaired; TMS's gateway does not do that.
+        path, _, query = self.requestline.split()[1].partition("?")
+        reply = Reply(self.connection, head_only=self.command == "HEAD")
+        length = self.headers.get("Content-Length", "0")
+        if not length.isdecimal() or "Transfer-Encoding" in self.headers:
+            reply.page(411)
+            reply.hang_up()  # where the next request would start is unknown
+        else:
+            body = self.rfile.read(int(length))
+            if path.startswith(_CONTROL_PREFIX):
+                self._answer_control(reply, path)
+            else:
+                self._answer_tms(reply, path, query, body)
+        if not reply.keeps_connection:
+            self.close_connection = True
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _answer
+
+    def _answer_control(self, reply: Reply, path: str) -> None:
+        if self._refused_by_gateway(reply, path, _CONTROL_METHODS):
+            return
+        answer: dict[str, object] = {}
+        match path.removeprefix(_CONTROL_PREFIX):
+            case "calls":
+                answer = {"calls": [call.as_json() for call in self._state.world.log.snapshot()]}
+            case "reset":
+                self._state.reset()
+            case "release":
+                self._state.release()
+        reply.json(200, answer)
+
+    def _answer_tms(self, reply: Reply, path: str, query: str, body: bytes) -> None:
+        question = _read_body(body) if path == _SET_ACTION else _read_query(query)
+        token = self._bearer_token()
+        fault, argument = choose_fault(token)
+        world = self._state.world
+        waiting_room = self._state.waiting_room()
+        call = world.log.add(
+            method=self.command, path=path, action=question.action, cids=question.cids, fault=fault.name
+        )
+        waiting_room.wait(self._state.latency_s)
+        if path == REDIRECTED_PATH:
+            reply.json(200, {"message": ACCEPTED_MESSAGE, "success": True})
+        elif self._refused_by_gateway(reply, path, _TMS_METHODS):
+            pass
+        elif not token:
+            refuse_token(reply)
+        elif question.problem:
+            reply.text(400, question.problem)
+        else:
+            carry_out = partial(_carry_out, world, call, question.app)
+            fault.strike(Exchange(call, token, reply, waiting_room, carry_out), argument)
+
+    def _refused_by_gateway(self, reply: Reply, path: str, methods: dict[str, str]) -> bool:
+        if path not in methods:
+            reply.page(404)
+        elif methods[path] != self.command:
+            reply.page(405)
+        else:
+            return False
+        return True
+
+    def _bearer_token(self) -> str:
+        scheme, _, token = self.headers.get("Authorization", "").partition(" ")
+        return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _carry_out(world: World, call: Call, app: str) -> object:
+    if call.path == _SET_ACTION:
+        return world.set_action(call)
+    if call.path == _GET_ACTION:
+        return world.fleet.actions(call.cids)
+    return world.fleet.app_statuses(call.cids, app)
+
+
+def _read_body(body: bytes) -> _Question:
+    try:
+        request = json.loads(body)
+    except (ValueError, RecursionError):
+        return _Question(problem="The request is not JSON.\n")
+    match request:
+        case {"action": str(action), "cids": [_, *_] as cids} if all(isinstance(cid, str) for cid in cids):
+            return _Question(action, tuple(cids))
+    return _Question(problem='The request is not {"action": "...", "cids": ["...", ...]}.\n')
+
+
+def _read_query(query: str) -> _Question:
+    parameters = parse_qs(query)
+    cids = tuple(cid for value in parameters.get("cid", []) for cid in value.split(",") if cid)
+    return _Question(cids=cids, app=parameters.get("app", [ALL])[-1], problem="" if cids else "A cid is missing.\n")

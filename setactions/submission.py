@@ -1,0 +1,54 @@
+"""What is being submitted, once it was checked."""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from audit.models import Action
+from audit.services import digest, list_digest
+from setactions.actions import find_action
+from setactions.cids import FIELD, CidList
+from setactions.clusters import Cluster
+from setactions.refusal import Refusal
+
+
+@dataclass(frozen=True)
+class Submission:
+    """An action for customers of a cluster. `action_sent` is the spelling that TMS gets."""
+
+    cluster: Cluster
+    action: Action
+    action_sent: str
+    cids: tuple[str, ...]
+    repeated: int = 0
+
+    @property
+    def list_digest(self) -> str:
+        """What submissions share that ask the same of the same set of customers."""
+        return list_digest(self.cluster.origin, self.action.value, self.cids)
+
+    @property
+    def payload_digest(self) -> str:
+        """What submissions share that would send the same bytes to the same cluster."""
+        return digest({"cluster": self.cluster.origin, "action": self.action_sent, "cids": self.cids})
+
+
+def make_submission(cluster: Cluster, action_name: str, cid_list: CidList) -> Submission:
+    """Put the parts together; raises Refusal (400 unknown action, 413 more ids than one call may carry)."""
+    action = find_action(action_name)
+    if action is None:
+        known = ", ".join(Action.labels)
+        raise Refusal(400, "action", f"This action is not known. Use one of {known}.")
+    if len(cid_list.cids) > settings.TMS_MAX_CIDS_PER_CALL:
+        raise Refusal(
+            413,
+            FIELD,
+            f"{len(cid_list.cids):,} customers are more than the {settings.TMS_MAX_CIDS_PER_CALL:,} that one call may "
+            "carry. Cut the list into batches and send them one after the other.",
+        )
+    return Submission(cluster, action, action_name, cid_list.cids, cid_list.repeated)
+
+
+def wire_name(action: Action) -> str:
+    """Return how the form spells `action` on the wire; an API client's own spelling is sent as it came."""
+    return settings.TMS_TRANS_BEGIN_NAME if action == Action.TRANS_BEGIN else action.label

@@ -1,0 +1,154 @@
+"""Customer ids from text, CSV files and JSON."""
+
+import pytest
+
+from setactions.cids import MAX_ERRORS, from_csv, from_json, from_text
+from setactions.refusal import Refusal
+
+HEX = "0123456789abcdef0123456789abcdef"
+
+
+def errors_of(function, value):
+    with pytest.raises(Refusal) as caught:
+        function(value)
+    assert caught.value.code == 400
+    return caught.value.errors["cids"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a1,b2;c3\td4", "a1\nb2\r\nc3\rd4", " a1 , b2 ;; c3 ,\n\n d4\n", "\ufeffa1,b2,c3,d4", "a1,b2,a1\nc3;d4;b2"],
+)
+def test_text_is_split_at_every_separator_and_trimmed(text):
+    assert from_text(text).cids == ("a1", "b2", "c3", "d4")
+
+
+def test_repeats_are_removed_and_counted_and_the_first_place_kept():
+    result = from_text("b,a,b,c,a,b")
+    assert (result.cids, result.repeated) == (("b", "a", "c"), 3)
+
+
+def test_case_is_kept_and_ids_that_differ_only_by_it_are_warned_about():
+    result = from_text("Abc,abc,xyz")
+    assert result.cids == ("Abc", "abc", "xyz")
+    assert any("upper and lower case: Abc, abc." in warning for warning in result.warnings)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("ok\ntwo words", 2, "U+0020 (space)"),
+        ("ok\nok\nzero\u200bwidth", 3, "U+200B (zero width space)"),
+        ("no\u00a0break", 1, "U+00A0"),
+        ("nul\0", 1, "U+0000 (a control character)"),
+        ("bidi\u202e", 1, "U+202E"),
+        ("line\u2028sep", 1, "U+2028"),
+        ("private\ue000", 1, "U+E000"),
+        ("esc\x1b[0m", 1, "U+001B"),
+        ("vt\x0b", 1, "U+000B"),
+        ("x" * 129, 1, "129"),
+        ("fine\n" + "y" * 5000, 2, "5,000"),
+        ("eyJhbGciOi.eyJzdWIi.c2ln", 1, "bearer token"),
+    ],
+)
+def test_what_is_forbidden_is_refused_with_its_line_and_never_quoted(text, line, words):
+    [error] = errors_of(from_text, text)
+    assert error.startswith(f"Line {line}: ")
+    assert words in error
+    assert "eyJ" not in error
+    assert "yyy" not in error
+
+
+def test_128_characters_and_printable_unicode_are_fine():
+    assert from_text("x" * 128 + ",kündin-ß,客户").cids == ("x" * 128, "kündin-ß", "客户")
+
+
+@pytest.mark.parametrize("text", ["", " \n,;\t\n", "\ufeff"])
+def test_an_empty_list_is_refused(text):
+    assert "at least one" in errors_of(from_text, text)[0]
+
+
+def test_many_errors_are_counted_and_the_first_ones_shown():
+    errors = errors_of(from_text, "\n".join(["a b"] * 1234))
+    assert len(errors) == MAX_ERRORS + 1
+    assert "1,234" in errors[-1]
+
+
+def test_usual_ids_bring_no_warning():
+    assert from_text(f"{HEX},{HEX.upper()[::-1]},1234567").warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("cid", "words"),
+    [
+        ("7.39E+12", "spreadsheet had damaged"),
+        ("1E+05", "spreadsheet had damaged"),
+        ("73928.0", "spreadsheet had damaged"),
+        ("#N/A", "spreadsheet had damaged"),
+        ("=HYPERLINK(1)", "formulas"),
+        ("@x", "formulas"),
+        ("alpha2_sub_515", "unusual"),
+        ("xyz", "unusual"),
+        (HEX[:31], "hexadecimal, but not of 32 characters"),
+    ],
+)
+def test_unusual_ids_are_kept_and_warned_about(cid, words):
+    result = from_text(f"{HEX}\n{cid}")
+    assert result.cids == (HEX, cid)
+    [warning] = result.warnings
+    assert words in warning
+    assert cid in warning
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"customer_id\na1\nb2\n",
+        b"\xef\xbb\xbfCustomer_ID\r\na1\r\nb2\r\n",
+        b"name;cust_id\nx;a1\ny;b2\n",
+        b'"id","name"\n"a1","one, two"\n"b2","x"\n',
+        b"name\tcid\nx\ta1\n\ny\tb2\n",
+        b"a1\nb2\n",
+        b"a1,b2",
+        b"a1\n\nb2\na1",
+    ],
+)
+def test_csv_files_are_read_with_and_without_a_header(content):
+    assert from_csv(content).cids == ("a1", "b2")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"a1,name\nb2,name\n", "several columns"),
+        (b"id,cid\n1,2\n", "more than one column"),
+        (b"PK\x03\x04rest\xff", "workbook"),
+        ("a1\nb2".encode("utf-16"), "UTF-8"),
+        (b"a1\0\n", "UTF-8"),
+        (b"k\xfcndin", "UTF-8"),
+        (b'customer_id\n"a1\n', "not CSV"),
+        (b"customer_id\n", "at least one"),
+        (b"", "at least one"),
+        (b"customer_id\na1\nb 2\n", "Line 3"),
+    ],
+)
+def test_files_that_are_no_list_of_ids_are_refused_with_the_next_step(content, words):
+    assert words in " ".join(errors_of(from_csv, content))
+
+
+def test_json_ids_are_strings_and_integers_untrimmed():
+    assert from_json(["a1", 7, -3, "7", "A1"]).cids == ("a1", "7", "-3", "A1")
+    assert from_json(["a1", 7, "7"]).repeated == 1
+
+
+@pytest.mark.parametrize(
+    "item", [1.5, True, False, None, [], ["a"], {}, "", " a", "a ", "a,b", "a;b", "a\tb", "\ud800"]
+)
+def test_other_json_items_are_refused_by_their_number(item):
+    [error] = errors_of(from_json, ["ok", item])
+    assert error.startswith("Item 2: ")
+
+
+@pytest.mark.parametrize("value", ["a", None, {}, 7, []])
+def test_json_that_is_no_list_of_ids_is_refused(value):
+    assert errors_of(from_json, value)

@@ -1,0 +1,172 @@
+"""Many at once: clicks on one form, operators side by side, two server processes on the same files."""
+
+import os
+import re
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+from django.conf import settings as django_settings
+from django.db import connections
+
+from audit.models import Attempt, AuditEntry
+from jobs.models import Job
+from tmsdash.tests.fixtures import PASSWORD, TOKEN, signed_in
+
+PARALLEL = 50
+OPERATORS = 32
+EACH = 4
+START_S = 60
+
+
+def at_once(count, action):
+    """Run `action(number)` in `count` threads that start together, and return the results."""
+    barrier = threading.Barrier(count)
+
+    def run(number):
+        barrier.wait()
+        try:
+            return action(number)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def test_fifty_parallel_posts_of_one_key_make_one_call_and_one_job(fetch, tms, olivia):
+    key = uuid.uuid4()
+    clients = [signed_in(olivia) for _ in range(PARALLEL)]
+    answers = at_once(PARALLEL, lambda number: fetch(client=clients[number], key=key))
+    assert len(tms.calls()) == Job.objects.count() == Attempt.objects.count() == 1
+    assert {answer.json()["outcome"] for answer in answers} <= {"accepted", "pending"}
+    assert sum("replayed" not in answer.json() and answer.status_code == 200 for answer in answers) == 1
+    assert {answer.json()["attempt_id"] for answer in answers} == {str(key)}
+
+
+def test_fifty_parallel_posts_of_one_form_make_one_call_and_one_job(tms, olivia):
+    page = signed_in(olivia).post("/review/", {"cluster": "evian3", "action": "PE-Enable", "token": TOKEN, "cids": "a"})
+    hidden = {name: hidden_value(page.content.decode(), name) for name in ("review", "sealed")}
+    clients = [signed_in(olivia) for _ in range(PARALLEL)]
+    answers = at_once(PARALLEL, lambda number: clients[number].post("/send/", hidden))
+    assert len(tms.calls()) == Job.objects.count() == 1
+    assert {(answer.status_code, answer.get("Location")) for answer in answers} == {
+        (302, f"/attempts/{Job.objects.get().job_id}/")
+    }
+
+
+def test_parallel_posts_of_one_list_without_a_key_make_one_call(fetch, tms, olivia):
+    clients = [signed_in(olivia) for _ in range(10)]
+    answers = at_once(10, lambda number: fetch(client=clients[number]))
+    assert sorted(answer.status_code for answer in answers) == [200] + [409] * 9
+    assert len(tms.calls()) == Job.objects.count() == 1
+
+
+def hidden_value(html, name):
+    return re.search(rf'name="{name}"[^>]*?value="([^"]*)"', html)[1]
+
+
+@pytest.fixture
+def two_servers(running_simulator, tmp_path):
+    """Two production servers on one set of SQLite files, with OPERATORS accounts; yields their URLs."""
+    running_simulator.reset()
+    environment = {name: value for name, value in os.environ.items() if not name.endswith(("DATABASE_URL", "MODULE"))}
+    environment |= {
+        "VAR_DIR": str(tmp_path),
+        "ENV_FILE": os.devnull,
+        "TMS_CLUSTERS": f"evian3={running_simulator.url}",
+        "DJANGO_SETTINGS_MODULE": "tmsdash.settings",
+    }
+    make_accounts = (
+        "from django.contrib.auth.models import Group, User\n"
+        "from django.contrib.auth.hashers import make_password\n"
+        f"hashed = make_password({PASSWORD!r}, hasher='pbkdf2_sha256')\n"
+        f"users = User.objects.bulk_create([User(username=f'op{{n}}', password=hashed) for n in range({OPERATORS})])\n"
+        "Group.objects.get(name='Operators').user_set.add(*users)\n"
+    )
+    for command in (["migrate_all", "-v0"], ["shell", "-v0", "-c", make_accounts]):
+        subprocess.run(
+            [sys.executable, "manage.py", *command], env=environment, check=True, cwd=django_settings.BASE_DIR
+        )
+    servers = [_start_server(environment) for _ in range(2)]
+    try:
+        for process, url in servers:
+            _wait_until_healthy(process, url)
+        yield [url for _, url in servers]
+    finally:
+        for process, _ in servers:
+            process.terminate()
+        for process, _ in servers:
+            process.wait(START_S)
+
+
+def _start_server(environment):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "manage.py", "serve", "--port", str(port)]
+    process = subprocess.Popen(command, env=environment, cwd=django_settings.BASE_DIR, stderr=subprocess.DEVNULL)
+    return process, f"http://127.0.0.1:{port}"
+
+
+def _wait_until_healthy(process, url):
+    retry = requests.adapters.Retry(total=60, backoff_factor=0.05, backoff_max=1)
+    with requests.Session() as session:
+        session.mount("http://", requests.adapters.HTTPAdapter(max_retries=retry))
+        assert session.get(f"{url}/health", timeout=START_S).json()["status"] == "healthy"
+    assert process.poll() is None
+
+
+@pytest.mark.sqlite
+def test_thirty_two_operators_on_two_servers_lose_nothing(two_servers, running_simulator, tmp_path):
+    def operate(number):
+        site = two_servers[number % 2]
+        with requests.Session() as session:
+            session.get(f"{site}/login/", timeout=START_S)
+            form = {
+                "username": f"op{number}",
+                "password": PASSWORD,
+                "csrfmiddlewaretoken": session.cookies["csrftoken"],
+            }
+            session.post(f"{site}/login/", data=form, timeout=START_S)
+            answers = []
+            for round_number in range(EACH):
+                body = {
+                    "url": f"{running_simulator.url}/tms/v1/set/action",
+                    "token": TOKEN,
+                    "isPost": True,
+                    "postData": {"action": "T-Enable", "cids": [f"c{number}-{round_number}-{n}" for n in range(20)]},
+                }
+                headers = {"X-CSRFToken": session.cookies["csrftoken"]}
+                answers.append(session.post(f"{site}/proxy_fetch", json=body, headers=headers, timeout=START_S))
+            return answers
+
+    answers = [answer for operator in at_once(OPERATORS, operate) for answer in operator]
+    assert {(answer.status_code, answer.json()["outcome"]) for answer in answers} == {(200, "accepted")}
+    shown = {answer.json()["job_id"] for answer in answers}
+    with sqlite3.connect(tmp_path / "jobs.db") as jobs, sqlite3.connect(tmp_path / "audit.db") as audit:
+        stored = {str(uuid.UUID(job_id)) for (job_id,) in jobs.execute("SELECT job_id FROM jobs_job")}
+        assert stored == shown
+        assert len(shown) == OPERATORS * EACH == len(running_simulator.calls())
+        assert jobs.execute("SELECT count(*) FROM jobs_jobcustomer").fetchone() == (OPERATORS * EACH * 20,)
+        assert audit.execute("SELECT count(*) FROM audit_attempt WHERE is_open").fetchone() == (0,)
+        for database in (jobs, audit):
+            assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_every_accepted_call_among_many_outcomes_has_its_job_and_nothing_else_has(fetch, tms, olivia):
+    faults = ["", "", "fault:not-ready", "fault:http:500", "fault:reset-after", "fault:created", "fault:unknown-ids"]
+    clients = [signed_in(olivia) for _ in range(28)]
+    answers = at_once(
+        28, lambda n: fetch(client=clients[n], token=faults[n % 7] or TOKEN, cids=[f"c{n}"], sendAgain=bool(n % 2))
+    )
+    accepted = {answer.json()["job_id"] for answer in answers if answer.json()["outcome"] == "accepted"}
+    assert {str(job_id) for job_id in Job.objects.values_list("job_id", flat=True)} == accepted
+    assert len(accepted) == 12
+    assert AuditEntry.objects.filter(kind="INTENT").count() == len(tms.calls()) == 28

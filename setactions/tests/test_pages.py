@@ -1,0 +1,262 @@
+"""The way of an operator: sign in, form, review, send, result, and back to the job later."""
+
+import re
+import uuid
+from html import unescape
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from audit.models import Attempt, AuditEntry
+from jobs.models import Job
+from setactions import sealing
+from tmsdash.tests.fixtures import PASSWORD, TOKEN, signed_in
+
+PLANTED = "planted-secret-token-0123456789"
+
+
+@pytest.fixture
+def operator(olivia):
+    return signed_in(olivia)
+
+
+def fill_in(client, *, csv=None, **changes):
+    data = {"cluster": "evian3", "action": "PE-Enable", "token": TOKEN, "cids": "a1, b2"} | changes
+    if csv is not None:
+        data["csv_file"] = SimpleUploadedFile("customers.csv", csv)
+    return client.post("/review/", data)
+
+
+def hidden_fields(page):
+    """The hidden inputs of a page's form, as a browser would send them."""
+    fields = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page.content.decode())
+    return {name: unescape(value) for name, value in fields}
+
+
+def proceed(client, page, **extra):
+    return client.post("/send/", hidden_fields(page) | extra)
+
+
+def text_of(page):
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", page.content.decode())).split())
+
+
+def test_an_operator_signs_in_sends_and_finds_the_job_again(client, tms, olivia):
+    assert client.get("/").url == "/login/?next=/"
+    assert client.post("/login/?next=/", {"username": "olivia", "password": PASSWORD}).url == "/"
+    form = text_of(client.get("/"))
+    for label in ("Cluster", "Action", "Bearer token", "Customer IDs", "CSV file", "Set Action"):
+        assert label in form
+
+    review = fill_in(client, cids="b2\na1\nb2")
+    assert tms.calls() == []
+    assert not AuditEntry.objects.exists()
+    for fact in ("PE-Enable", "evian3", "b2", "a1", "Yes, Proceed", "Cancel"):
+        assert fact in text_of(review)
+
+    sent = proceed(client, review)
+    job = Job.objects.get()
+    assert sent.url == f"/attempts/{job.job_id}/"
+    result = client.get(sent.url)
+    assert str(job.job_id) in text_of(result)
+    assert f'href="/jobs/{job.job_id}/"' in result.content.decode()
+    assert str(job.job_id) in text_of(client.get("/jobs/"))
+    detail = text_of(client.get(f"/jobs/{job.job_id}/"))
+    assert detail.index("b2") < detail.index("a1")
+    assert client.post("/logout/").url == "/login/"
+    assert client.get("/jobs/").status_code == 302
+
+
+def test_a_csv_file_can_be_uploaded_instead(operator, tms):
+    review = fill_in(operator, cids="", csv=b"name;customer_id\r\nx;a1\r\ny;b2\r\n")
+    proceed(operator, review)
+    assert list(Job.objects.get().customers.order_by("position").values_list("cid", flat=True)) == ["a1", "b2"]
+    assert fill_in(operator, csv=b"a1").status_code == 400  # both given: which one is meant?
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"cluster": ""}, "This field is required"),
+        ({"cluster": "elsewhere"}, "not one of the available choices"),
+        ({"action": "PE-Disable"}, "not one of the available choices"),
+        ({"token": ""}, "Enter your bearer token"),
+        ({"token": "two words"}, "visible ASCII"),
+        ({"cids": ""}, "at least one"),
+        ({"cids": "a1\nb 2\nc\u200b3"}, "Line 2: holds U+0020 (space)"),
+        ({"cids": "", "csv": b"PK\x03\x04\xff"}, "workbook"),
+    ],
+)
+def test_bad_input_comes_back_with_a_sentence_and_everything_but_the_token(operator, tms, changes, words):
+    page = fill_in(operator, **changes)
+    assert page.status_code == 400
+    assert words in text_of(page)
+    if changes.get("cids", "x").strip():
+        assert changes.get("cids", "a1, b2").split("\n")[0] in page.content.decode()
+    assert TOKEN not in page.content.decode()
+    assert tms.calls() == []
+
+
+def test_more_ids_than_one_call_takes_are_refused_with_a_pointer_to_batches(operator, settings):
+    settings.TMS_MAX_CIDS_PER_CALL = 2
+    assert "batches" in text_of(fill_in(operator, cids="a,b,c"))
+
+
+def test_the_review_page_shows_both_ends_of_the_list_what_was_removed_and_what_is_unusual(operator, tms):
+    cids = [f"{number:032x}" for number in range(300)]
+    page = text_of(fill_in(operator, cids="\n".join([*cids, "7.39E+12", cids[0], cids[1]])))
+    shown = [cid for cid in cids if cid in page]
+    assert shown == cids[:10] + cids[-9:]
+    assert "301" in page
+    assert re.search(r"\b2 repeat", page)
+    assert "spreadsheet had damaged" in page
+
+
+def test_the_focus_is_not_on_the_dangerous_button(operator, tms):
+    html = fill_in(operator).content.decode()
+    focused = re.search(r"<button[^>]*autofocus[^>]*>([^<]*)", html)[1]
+    assert focused.strip() == "Cancel"
+    assert html.count("autofocus") == 1
+    assert html.index(">Cancel") < html.index("Yes, Proceed")
+
+
+def test_cancel_leads_back_to_the_form_with_everything_but_the_token(operator, tms):
+    page = operator.post("/edit/", hidden_fields(fill_in(operator, cids="a1,b2", action="T-Enable")))
+    html = page.content.decode()
+    assert "a1\nb2" in html
+    assert re.search(r'value="T-Enable"\s+selected', html)
+    assert TOKEN not in html
+    assert tms.calls() == []
+
+
+def test_what_is_sent_is_what_was_reviewed(operator, tms, oscar):
+    review = fill_in(operator)
+    proceed(operator, review, cids="c3", action="PE-Direct", cluster="brooke")
+    assert tms.calls()[0].cids == ("a1", "b2")
+    tampered = hidden_fields(review) | {"review": hidden_fields(review)["review"][:-2] + "xx"}
+    assert operator.post("/send/", tampered).status_code == 400
+    assert signed_in(oscar).post("/send/", hidden_fields(review)).status_code == 400
+    assert len(tms.calls()) == 1
+
+
+def test_a_token_is_kept_for_ten_minutes_and_then_asked_for_again(operator, tms, monkeypatch):
+    review = fill_in(operator)
+    monkeypatch.setattr(sealing, "SEALED_FOR_S", -1)
+    asked = proceed(operator, review)
+    assert asked.status_code == 400
+    assert "ten minutes" in text_of(asked)
+    assert 'name="token"' in asked.content.decode()
+    assert tms.calls() == []
+    sent = proceed(operator, asked, token=TOKEN)
+    assert sent.status_code == 302
+    assert tms.calls()[0].cids == ("a1", "b2")
+
+
+def test_the_same_form_again_shows_the_same_attempt(operator, tms):
+    review = fill_in(operator)
+    assert proceed(operator, review).url == proceed(operator, review).url
+    assert len(tms.calls()) == 1
+
+
+def test_the_same_list_again_needs_a_tick(operator, tms):
+    first = proceed(operator, fill_in(operator)).url
+    review = fill_in(operator, cids="b2,a1")
+    assert first in review.content.decode()
+    assert 'name="send_again"' in review.content.decode()
+    refused = proceed(operator, review)
+    assert refused.status_code == 409
+    assert len(tms.calls()) == 1
+    proceed(operator, refused, send_again="1")
+    assert len(tms.calls()) == Job.objects.count() == 2
+    assert '"send_again":true' in AuditEntry.objects.filter(kind="INTENT").first().body
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("not-ready", ["Rejected", "still starting", "TMS bootstrap status(INIT) is not Ready"]),
+        ("unknown-ids", ["Rejected", "those CIDs ['a1'] do not exist", "Take them out"]),
+        ("unauthorized", ["Rejected", "Get a new one"]),
+        ("http:404", ["Rejected", "TMS_CLUSTERS"]),
+        ("http:429", ["Rejected", "Wait a minute"]),
+        ("http:500", ["Unknown", "Do not send the list again"]),
+        ("reset-after", ["Unknown", "Do not send the list again"]),
+    ],
+)
+def test_each_outcome_is_told_with_the_next_step(operator, tms, fault, words):
+    sent = proceed(operator, fill_in(operator, token=f"fault:{fault}"))
+    page = operator.get(sent.url)
+    assert page.status_code == 200
+    for word in words:
+        assert word in text_of(page)
+    assert not Job.objects.exists()
+
+
+def test_what_could_not_be_reached_may_be_sent_again(operator, tms):
+    page = operator.get(proceed(operator, fill_in(operator, cluster="brooke")).url)
+    assert "Not sent" in text_of(page)
+    assert "You may send the list again" in text_of(page)
+
+
+def test_while_a_call_runs_its_page_looks_again_by_itself(operator, tms):
+    attempt = str(proceed(operator, fill_in(operator, token="fault:not-ready")).url)
+    assert "http-equiv" not in operator.get(attempt).content.decode()
+    Attempt.objects.update(outcome="pending", is_open=True)
+    page = operator.get(attempt).content.decode()
+    assert 'http-equiv="refresh"' in page
+
+
+def test_a_refusal_on_sending_brings_the_review_page_back(operator, tms, settings):
+    review = fill_in(operator)
+    settings.TMS_PASSIVE = True
+    back = proceed(operator, review)
+    assert back.status_code == 503
+    assert "passive mode" in text_of(back)
+    settings.TMS_PASSIVE = False
+    assert proceed(operator, back).status_code == 302
+    refused = Attempt.objects.get(outcome="refused")
+    assert "passive mode" in text_of(operator.get(f"/attempts/{refused.attempt_id}/"))
+
+
+def test_attempts_and_jobs_are_their_owners_and_auditors_only(operator, tms, oscar, audrey):
+    attempt = proceed(operator, fill_in(operator)).url
+    job = attempt.replace("attempts", "jobs")
+    for path in (attempt, job):
+        assert operator.get(path).status_code == 200
+        assert signed_in(audrey).get(path).status_code == 200
+        assert signed_in(oscar).get(path).status_code == 404
+    assert operator.get(f"/attempts/{uuid.uuid4()}/").status_code == 404
+
+
+def test_an_auditor_may_look_and_not_send(tms, audrey, operator):
+    auditor = signed_in(audrey)
+    assert auditor.get("/").url == "/jobs/"
+    assert fill_in(auditor).status_code == 403
+    assert tms.calls() == []
+
+
+def test_hostile_text_is_inert_on_every_page(tms, adam):
+    client = signed_in(adam)
+    hostile = "<script>alert(1)</script>"
+    review = fill_in(client, cids=hostile, token="fault:extra-accepted")
+    attempt = proceed(client, review).url
+    for page in (review, client.get(attempt), client.get(attempt.replace("attempts", "jobs")), client.get("/jobs/")):
+        assert page.status_code == 200
+        assert "<script" not in page.content.decode()
+
+
+def test_no_page_holds_the_token_in_clear(operator, tms):
+    pages = [
+        fill_in(operator, token=PLANTED, cids=f"a1\n{PLANTED}\nb2"),
+        fill_in(operator, token=PLANTED, cids="a b"),
+        fill_in(operator, token=PLANTED + " x"),
+        review := fill_in(operator, token=PLANTED),
+        operator.post("/edit/", hidden_fields(review)),
+        operator.get(proceed(operator, review).url),
+        proceed(operator, fill_in(operator, token=PLANTED)),
+        fill_in(operator, cids="a1\neyJhbGciOi.eyJzdWIi.c2ln", token=PLANTED),
+    ]
+    for page in pages:
+        assert PLANTED not in page.content.decode()
+        assert "eyJhbGciOi" not in page.content.decode()
+        assert page.status_code in (200, 400, 409)

@@ -1,0 +1,219 @@
+"""The one module that speaks HTTP to TMS. Every outcome is a value; no exception leaves it.
+
+A call runs in a thread of its own, so that the caller's deadline holds against everything, a slow
+name server included. At the deadline the socket is shut down, which ends reads of slow drips. The
+connection is always a fresh one: a kept-alive connection that the server just closed would leave
+in doubt whether a POST arrived. There are no retries and no redirects.
+"""
+
+import json
+import logging
+import socket
+import ssl
+import threading
+import time
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from urllib.parse import urlencode
+
+import certifi
+import requests
+from django.conf import settings
+from django.views.decorators.debug import sensitive_variables
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import HTTPError
+
+from setactions.clusters import Call, Cluster, Target
+from setactions.replies import Answer, Failure, Reading, Reply, classify, classify_read
+from setactions.token import Token
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 10
+CHUNK_BYTES = 64 * 1024
+# How long the caller waits, after the deadline, for the call's thread to notice that its socket is shut.
+SHUTDOWN_GRACE_S = 1.0
+
+
+def set_action(cluster: Cluster, action_sent: str, cids: tuple[str, ...], token: Token) -> Reply:
+    """Ask `cluster` to carry out an action, once, within TMS_DEADLINE_S seconds."""
+    request = requests.Request(
+        "POST",
+        cluster.origin + Call.SET_ACTION.value,
+        headers=_headers(token) | {"Content-Type": "application/json"},
+        data=json.dumps({"action": action_sent, "cids": cids}),
+    )
+    exchange = _Exchange(request, settings.TMS_MAX_RESPONSE_BYTES)
+    return classify(exchange.answer_within(settings.TMS_DEADLINE_S), token)
+
+
+def read(target: Target, token: Token) -> Reading:
+    """Read what `target` asks for; a reading of all customers may take twice TMS_DEADLINE_S."""
+    url = f"{target.cluster.origin}{target.call.value}?{urlencode(target.query)}"
+    exchange = _Exchange(requests.Request("GET", url, headers=_headers(token)), settings.TMS_MAX_READ_BYTES)
+    factor = 2 if ("cid", "ALL") in target.query else 1
+    return classify_read(exchange.answer_within(factor * settings.TMS_DEADLINE_S), token)
+
+
+def _headers(token: Token) -> dict[str, str]:
+    return {
+        "Authorization": f"Bearer {token.reveal()}",
+        "Accept": "application/json",
+        "Accept-Encoding": "gzip",
+        "User-Agent": "tms-dashboard",
+    }
+
+
+@dataclass
+class _Exchange:
+    """One request and its answer, and the gate that decides whether anything was sent.
+
+    `sent` turns true at the one point where a connection is ready and the deadline has not passed;
+    before it nothing of the request has left this machine. After `_expire` it can no longer turn.
+    """
+
+    request: requests.Request
+    max_bytes: int
+    sent: bool = False
+    expired: bool = False
+    answer: Answer | None = None
+
+    def __post_init__(self) -> None:
+        self._gate = threading.Lock()
+        self._socket: socket.socket | None = None
+
+    def answer_within(self, deadline_s: float) -> Answer:
+        """Run the exchange and return its answer at the latest `deadline_s` (and a grace second) later."""
+        started = time.monotonic()
+        thread = threading.Thread(target=self._run, args=(deadline_s,), name="tms-call", daemon=True)
+        thread.start()
+        thread.join(deadline_s)
+        if thread.is_alive():
+            self._expire()
+            thread.join(SHUTDOWN_GRACE_S)
+        answer = self.answer
+        if self.expired or answer is None:
+            # Whatever arrived after the deadline may be cut short.
+            answer = Answer(sent=self.sent, failure=Failure.TIMEOUT, detail=f"no answer within {deadline_s:g} s")
+        answer.duration_s = time.monotonic() - started
+        return answer
+
+    def connected(self, connection: socket.socket) -> None:
+        """Keep a handle on the socket: a duplicate, because TLS will take the original over."""
+        with self._gate:
+            self._socket = connection.dup()
+
+    def pass_gate(self) -> None:
+        """Let the request leave, unless the deadline has passed."""
+        with self._gate:
+            if self.expired:
+                raise OSError("the deadline passed before anything was sent")
+            self.sent = True
+
+    def _expire(self) -> None:
+        with self._gate:
+            self.expired = True
+            if self._socket is not None:
+                _shut_down(self._socket)
+
+    @sensitive_variables()
+    def _run(self, deadline_s: float) -> None:
+        try:
+            self.answer = self._send(deadline_s)
+        except (requests.Timeout, TimeoutError) as error:
+            self.answer = self._failed(Failure.TIMEOUT, error)
+        except (requests.RequestException, OSError) as error:
+            self.answer = self._failed(Failure.CONNECTION, error)
+        except Exception as error:  # noqa: BLE001 (a fault of a library is an unknown outcome, not a lost one)
+            # No traceback: its frames hold the Authorization header.
+            logger.error("[SET_ACTION] EXCEPTION: %s in the HTTP client", type(error).__name__)
+            self.answer = self._failed(Failure.CONNECTION, error)
+        finally:
+            with self._gate:
+                if self._socket is not None:
+                    self._socket.close()
+                    self._socket = None
+
+    @sensitive_variables()
+    def _send(self, deadline_s: float) -> Answer:
+        adapter = _Adapter(self)
+        try:
+            response = adapter.send(
+                self.request.prepare(),
+                stream=True,
+                timeout=(min(CONNECT_TIMEOUT_S, deadline_s), deadline_s),
+                proxies={"http": settings.TMS_PROXY, "https": settings.TMS_PROXY} if settings.TMS_PROXY else None,
+            )
+            answer = Answer(sent=True, http_status=response.status_code)
+            try:
+                self._read_body(response, answer)
+            except (requests.RequestException, OSError, HTTPError) as error:
+                answer.failure, answer.detail = Failure.CUT_SHORT, type(error).__name__
+            finally:
+                response.raw.close()  # never back to a pool
+            return answer
+        finally:
+            adapter.close()
+
+    def _read_body(self, response: requests.Response, answer: Answer) -> None:
+        body = bytearray()
+        while chunk := response.raw.read(CHUNK_BYTES, decode_content=True):
+            body += chunk
+            if len(body) > self.max_bytes:
+                answer.failure, answer.detail = Failure.TOO_LONG, f"more than {self.max_bytes:,} bytes"
+                return
+        answer.body = bytes(body)
+
+    def _failed(self, failure: Failure, error: Exception) -> Answer:
+        return Answer(sent=self.sent, failure=failure, detail=type(error).__name__)
+
+
+def _shut_down(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError as error:
+        logger.debug("the connection was closed already: %s", error)
+
+
+class _Adapter(HTTPAdapter):
+    """requests' adapter for one exchange: our TLS context, our gate, nothing from the environment."""
+
+    def __init__(self, exchange: _Exchange) -> None:
+        self._exchange = exchange
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+
+    def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
+        host, _ = super().build_connection_pool_key_attributes(*args, **kwargs)
+        return host, {"ssl_context": _tls_context(settings.TMS_CA_BUNDLE)} if host["scheme"] == "https" else {}
+
+    def cert_verify(self, *args: Any, **kwargs: Any) -> None:
+        """Leave verification to our context, which always verifies."""
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        pool.ConnectionCls = _gated(pool.ConnectionCls, self._exchange)
+        return pool
+
+
+def _gated(connection_class: type[HTTPConnection], exchange: _Exchange) -> type[HTTPConnection]:
+    class GatedConnection(connection_class):  # type: ignore[valid-type, misc]
+        """Tells the exchange about its socket, and asks it before the first byte of the request."""
+
+        def _new_conn(self) -> socket.socket:
+            connection: socket.socket = super()._new_conn()
+            exchange.connected(connection)
+            return connection
+
+        def connect(self) -> None:
+            super().connect()  # includes the proxy's tunnel and the TLS handshake
+            exchange.pass_gate()
+
+    return GatedConnection
+
+
+@cache
+def _tls_context(ca_bundle: str) -> ssl.SSLContext:
+    """Return a verifying context; loading certificates takes longer than a call's other overhead."""
+    return ssl.create_default_context(cafile=ca_bundle or certifi.where())

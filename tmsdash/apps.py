@@ -1,0 +1,11 @@
+from django.apps import AppConfig
+
+
+class TmsdashConfig(AppConfig):
+    """The project itself: settings, databases, middleware, system checks and project-wide commands."""
+
+    name = "tmsdash"
+    verbose_name = "TMS Dashboard"
+
+    def ready(self) -> None:
+        from tmsdash import checks  # noqa: F401 (registers the checks)

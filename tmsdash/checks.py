@@ -1,0 +1,159 @@
+"""System checks for the settings that correctness rests on: `manage.py check` names each with a hint."""
+
+import sqlite3
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+DURABLE = ("jobs", "audit")  # databases whose committed rows must survive a power cut
+WAL_RACE_FIXED = ((3, 44, 6), (3, 50, 7), (3, 51, 3))  # SQLite releases that fix the WAL-reset race
+
+
+def _sqlite_databases() -> dict[str, dict[str, Any]]:
+    return {alias: d for alias, d in settings.DATABASES.items() if d["ENGINE"] == "django.db.backends.sqlite3"}
+
+
+def _pragmas(described: dict[str, Any]) -> dict[str, str]:
+    """Return the PRAGMAs of a database's init_command, names and values in lower case."""
+    command = described.get("OPTIONS", {}).get("init_command", "").lower()
+    pairs = (part.strip().removeprefix("pragma ").partition("=") for part in command.split(";") if "=" in part)
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+@register(Tags.database)
+def check_sqlite_durability(**kwargs: Any) -> list[CheckMessage]:
+    """A Job that was shown must be there after a power cut."""
+    messages: list[CheckMessage] = []
+    for alias, described in _sqlite_databases().items():
+        pragmas = _pragmas(described)
+        if pragmas.get("journal_mode") != "wal":
+            messages.append(
+                Error(
+                    f"Database {alias!r} is not in WAL mode, so readers and writers lock each other out.",
+                    hint="Put PRAGMA journal_mode=WAL into its init_command.",
+                    id="tmsdash.E001",
+                )
+            )
+        if alias in DURABLE and pragmas.get("synchronous") not in ("full", "extra"):
+            messages.append(
+                Error(
+                    f"Database {alias!r} loses committed rows in a power cut.",
+                    hint="Put PRAGMA synchronous=FULL into its init_command.",
+                    id="tmsdash.E002",
+                )
+            )
+    return messages
+
+
+@register(Tags.database)
+def check_transactions(**kwargs: Any) -> list[CheckMessage]:
+    """Transactions must not hold a lock over a call, and must take it at once everywhere else."""
+    messages: list[CheckMessage] = []
+    for alias, described in settings.DATABASES.items():
+        if described.get("ATOMIC_REQUESTS"):
+            messages.append(
+                Error(
+                    f"ATOMIC_REQUESTS is on for {alias!r}: a transaction would stay open over the call to TMS.",
+                    hint="Turn it off; the service opens the transactions that it needs.",
+                    id="tmsdash.E003",
+                )
+            )
+    for alias, described in _sqlite_databases().items():
+        options = described.get("OPTIONS", {})
+        if options.get("transaction_mode") != "IMMEDIATE" or options.get("timeout", 5) < 20:
+            messages.append(
+                Error(
+                    f"Database {alias!r} answers 'database is locked' under parallel writers.",
+                    hint="Set its options transaction_mode to IMMEDIATE and timeout to 20 seconds or more.",
+                    id="tmsdash.E004",
+                )
+            )
+    return messages
+
+
+@register(Tags.database)
+def check_sqlite_tuning(**kwargs: Any) -> list[CheckMessage]:
+    """Units that look right and are not, and settings that bring nothing but risk."""
+    messages: list[CheckMessage] = []
+    for alias, described in _sqlite_databases().items():
+        pragmas = _pragmas(described)
+        if not (-1_000_000 <= int(pragmas.get("cache_size", "0")) <= -2_000):
+            messages.append(
+                Error(
+                    f"Database {alias!r}: cache_size is not between 2 MB and 1 GB.",
+                    hint="A negative cache_size counts KiB: -20000 is 20 MB.",
+                    id="tmsdash.E005",
+                )
+            )
+        if pragmas.get("mmap_size", "0") != "0" or pragmas.get("foreign_keys", "on") in ("off", "0"):
+            messages.append(
+                Error(
+                    f"Database {alias!r} sets mmap_size or turns foreign keys off.",
+                    hint="Leave both as they are: mmap makes a known WAL bug worse, foreign keys guard the customers.",
+                    id="tmsdash.E006",
+                )
+            )
+        if "journal_size_limit" not in pragmas or not described.get("CONN_MAX_AGE"):
+            messages.append(
+                Error(
+                    f"Database {alias!r} lets its WAL file grow without limit or reconnects on every request.",
+                    hint="Set PRAGMA journal_size_limit in its init_command, and CONN_MAX_AGE.",
+                    id="tmsdash.E007",
+                )
+            )
+    return messages
+
+
+@register(Tags.database)
+def check_postgresql_pool(**kwargs: Any) -> list[CheckMessage]:
+    """A call in flight holds a slot of the jobs pool; pages must still find one."""
+    messages: list[CheckMessage] = []
+    for alias, described in settings.DATABASES.items():
+        if described["ENGINE"] != "django.db.backends.postgresql":
+            continue
+        pool = described.get("OPTIONS", {}).get("pool") or {}
+        if isinstance(pool, dict) and pool and pool.get("max_size", 4) <= settings.TMS_MAX_IN_FLIGHT:
+            messages.append(
+                Error(
+                    f"Database {alias!r}: the pool is not larger than TMS_MAX_IN_FLIGHT, so calls can starve pages.",
+                    hint="Raise WEB_THREADS or lower TMS_MAX_IN_FLIGHT.",
+                    id="tmsdash.E008",
+                )
+            )
+    return messages
+
+
+@register(Tags.database)
+def check_router(**kwargs: Any) -> list[CheckMessage]:
+    """Without the router all tables land in one database."""
+    if settings.DATABASE_ROUTERS == ["tmsdash.router.AppRouter"] and {"default", *DURABLE} <= set(settings.DATABASES):
+        return []
+    return [
+        Error(
+            "The three databases are not routed by app.",
+            hint="Keep the aliases default, jobs and audit, and DATABASE_ROUTERS = ['tmsdash.router.AppRouter'].",
+            id="tmsdash.E009",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def check_sqlite_version(**kwargs: Any) -> list[CheckMessage]:
+    """SQLite 3.7.0 to 3.51.2 can corrupt a WAL database in a rare race of checkpoint and commit."""
+    if not _sqlite_databases() or has_wal_race_fix(sqlite3.sqlite_version_info):
+        return []
+    return [
+        Warning(
+            f"SQLite {sqlite3.sqlite_version} has a rare race that can corrupt a database in WAL mode.",
+            hint="Use SQLite 3.51.3 (or 3.50.7, 3.44.6) or later, or PostgreSQL; keep backups until then.",
+            id="tmsdash.W001",
+        )
+    ]
+
+
+def has_wal_race_fix(version: tuple[int, int, int]) -> bool:
+    """Tell whether this SQLite release holds the fix: 3.51.3 and later, or a later patch of a fixed branch."""
+    return version >= WAL_RACE_FIXED[-1] or any(
+        version[:2] == fixed[:2] and version >= fixed for fixed in WAL_RACE_FIXED
+    )

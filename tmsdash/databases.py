@@ -1,0 +1,134 @@
+"""How the databases are tuned, and the two kinds of transaction that write to them."""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from django.db import OperationalError, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+# Seconds that anything but a Set Action waits for another writer of the same SQLite file.
+BUSY_TIMEOUT_S = 20
+
+
+def tuned(described: dict[str, Any], web_threads: int, synchronous: str) -> dict[str, Any]:
+    """Return the database `described` by django-environ with the options that correctness rests on.
+
+    `synchronous` is SQLite's: FULL keeps every committed row through a power cut, NORMAL may lose
+    the latest. For PostgreSQL a pool gives every web thread a slot, so that pages never wait for
+    one behind calls in flight. System checks guard these values.
+    """
+    if described["ENGINE"] == "django.db.backends.sqlite3":
+        return described | {
+            "CONN_MAX_AGE": 600,
+            "OPTIONS": {
+                "timeout": BUSY_TIMEOUT_S,
+                # A transaction that reads before it writes fails at once when another writer was quicker,
+                # whatever the timeout, unless it takes the write lock at its beginning.
+                "transaction_mode": "IMMEDIATE",
+                # A fleet's ids fill more than the usual 1,000 pages of WAL; copying them back within the same
+                # commit cost a third of its time.
+                "init_command": (
+                    f"PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous};"
+                    f"PRAGMA journal_size_limit={64 << 20}; PRAGMA cache_size=-20000; PRAGMA temp_store=MEMORY;"
+                    "PRAGMA wal_autocheckpoint=8000"
+                ),
+            },
+        }
+    pool = {"min_size": 1, "max_size": web_threads, "timeout": 5}
+    options = described.get("OPTIONS", {}) | {"connect_timeout": 5, "pool": pool}
+    return described | {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}
+
+
+@contextmanager
+def write_transaction(using: str, wait_s: float = BUSY_TIMEOUT_S) -> Iterator[None]:
+    """A durable transaction on `using` that waits at most `wait_s` seconds for other writers.
+
+    Raises OperationalError when the wait was in vain, and whatever the database raises.
+    """
+    connection = connections[using]
+    with _turn_to_write(connection, wait_s), transaction.atomic(using=using, durable=True):
+        _limit_lock_wait(connection, wait_s)
+        yield
+
+
+@contextmanager
+def transaction_around_call(using: str) -> Iterator[Callable[[float], None]]:
+    """A durable transaction on `using` that is open while a remote call runs, yet holds no lock.
+
+    It begins DEFERRED, so that SQLite takes no lock before the first statement (begun IMMEDIATE, it
+    would keep every other writer out for the whole call), and it refuses statements until the block
+    has called the yielded function with the seconds that it may wait for other writers. The first
+    statement after that must be a write: a read would take a snapshot that a later write cannot use.
+    """
+    connection = connections[using]
+    answered = False
+
+    with ExitStack() as turn, _deferred(connection):  # the turn to write ends after the commit
+
+        def after_answer(wait_s: float) -> None:
+            nonlocal answered
+            answered = True
+            turn.enter_context(_turn_to_write(connection, wait_s))
+            _limit_lock_wait(connection, wait_s)
+
+        def refuse_before_answer(execute: Callable[..., Any], *args: Any) -> Any:
+            if not answered:
+                raise RuntimeError(f"SQL on {using!r} before the remote call was answered would hold a lock over it.")
+            return execute(*args)
+
+        with transaction.atomic(using=using, durable=True), connection.execute_wrapper(refuse_before_answer):
+            yield after_answer
+
+
+@contextmanager
+def _deferred(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Let the next transaction of `connection` begin DEFERRED if it is SQLite; a test pins Django's attribute."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    usual, connection.transaction_mode = connection.transaction_mode, "DEFERRED"  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        connection.transaction_mode = usual  # type: ignore[attr-defined]
+
+
+# SQLite's own queue of writers sleeps and is unfair; threads of one process line up here instead.
+_turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+
+@contextmanager
+def _turn_to_write(connection: BaseDatabaseWrapper, wait_s: float) -> Iterator[None]:
+    """Be the only writer of this process to a SQLite database; other databases need no turns."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    until = time.monotonic() + wait_s
+    if not _turns[connection.alias].acquire(timeout=max(0.0, wait_s)):
+        raise OperationalError(f"database {connection.alias!r} is busy: no turn to write within {wait_s:.1f} s")
+    try:
+        connection.ensure_connection()
+        _set_busy_timeout(connection, until - time.monotonic())
+        try:
+            yield
+        finally:
+            _set_busy_timeout(connection, BUSY_TIMEOUT_S)
+    finally:
+        _turns[connection.alias].release()
+
+
+def _set_busy_timeout(connection: BaseDatabaseWrapper, seconds: float) -> None:
+    if connection.connection is not None:  # a failed transaction may have closed it
+        # Below Django's cursor: this is no statement of the transaction.
+        connection.connection.execute(f"PRAGMA busy_timeout = {max(0, int(seconds * 1000))}")
+
+
+def _limit_lock_wait(connection: BaseDatabaseWrapper, wait_s: float) -> None:
+    """Bound PostgreSQL's waits for locks to this transaction's budget (SQLite has its busy timeout)."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = {max(1, int(wait_s * 1000))}")

@@ -1,0 +1,182 @@
+"""Reads single settings from the environment for settings.py.
+
+Every function takes the variable's name and its default, and raises ImproperlyConfigured with
+the variable's name, what is wrong and what would be right. Values of secrets are never shown.
+"""
+
+import ipaddress
+import os
+import re
+import secrets
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1", ".localhost"})
+_environ = environ.Env()
+
+
+def read_file(path: Path) -> None:
+    """Read `NAME=value` lines from `path`, if it is there; the real environment wins over them."""
+    if not path.is_file():
+        return
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.strip() and not re.match(r"\s*(#|(export\s+)?[A-Za-z_][A-Za-z0-9_]*=)", line):
+            # Skipped, it would leave a default in force that nobody meant. It may hold a secret.
+            raise ImproperlyConfigured(f"{path}: line {number} is not NAME=value.")
+    environ.Env.read_env(str(path))
+
+
+def text(name: str, default: str = "") -> str:
+    """Return the trimmed value; unset and empty both mean the default."""
+    return os.environ.get(name, "").strip() or default
+
+
+def boolean(name: str, default: bool) -> bool:
+    """Return a flag; a misspelled one stops start-up instead of meaning false."""
+    value = text(name).lower()
+    if not value:
+        return default
+    if value in ("true", "1", "yes", "on"):
+        return True
+    if value in ("false", "0", "no", "off"):
+        return False
+    raise _wrong(name, "write true or false", value)
+
+
+def integer(name: str, default: int, *, minimum: int, maximum: int) -> int:
+    """Return a whole number between `minimum` and `maximum`, both included."""
+    value = text(name)
+    if not value:
+        return default
+    if re.fullmatch(r"-?[0-9]{1,18}", value) and minimum <= int(value) <= maximum:
+        return int(value)
+    raise _wrong(name, f"write a whole number from {minimum} to {maximum}", value)
+
+
+def names(name: str, default: list[str]) -> list[str]:
+    """Return a comma-separated list, trimmed, without empty parts."""
+    return [part.strip() for part in text(name).split(",") if part.strip()] or default
+
+
+def url(name: str) -> str:
+    """Return an http or https URL, or the empty string."""
+    value = text(name)
+    if value and not re.fullmatch(r"https?://([^/@\s]+@)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?/?", value):
+        raise ImproperlyConfigured(f"{name}: write http://host:port or https://host:port.")  # it may hold a password
+    return value
+
+
+def existing_file(name: str) -> str:
+    """Return the path of a file that is there, or the empty string."""
+    value = text(name)
+    if value and not Path(value).is_file():
+        raise _wrong(name, "name a file that exists", value)
+    return value
+
+
+def networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """Return a comma-separated list of IP addresses and networks (`10.0.0.0/8`)."""
+    result = []
+    for part in names(name, []):
+        try:
+            result.append(ipaddress.ip_network(part))
+        except ValueError:
+            raise _wrong(name, "write IP addresses or networks such as 10.0.0.0/8", part) from None
+    return result
+
+
+def clusters(name: str) -> dict[str, str]:
+    """Return `{cluster name: origin}` from `evian3=https://host,brooke=https://other`.
+
+    An origin is scheme, host and port, nothing else, because the path is the product's; plain
+    http is taken for loopback only, because the bearer token crosses that connection.
+    """
+    result: dict[str, str] = {}
+    for part in names(name, []):
+        cluster, _, origin = (piece.strip() for piece in part.partition("="))
+        if "@" in part:
+            raise ImproperlyConfigured(f"{name}: write origins without user and password; the token is typed.")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", cluster):
+            raise _wrong(name, "write name=https://host, the name in letters, digits, '.', '_' or '-'", part)
+        if cluster in result:
+            raise _wrong(name, "use each cluster name once", cluster)
+        result[cluster] = _origin(name, origin)
+    if len(set(result.values())) < len(result):
+        raise _wrong(name, "use each origin once", ",".join(result.values()))
+    return result
+
+
+def _origin(name: str, value: str) -> str:
+    match = re.fullmatch(r"(https?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?/?", value, re.IGNORECASE)
+    if not match:
+        raise _wrong(name, "write each origin as https://host or https://host:port, without a path", value)
+    origin = value.lower().rstrip("/")
+    if origin.startswith("http:") and match[2].lower() not in LOOPBACK_NAMES:
+        raise _wrong(name, "use https (http is for loopback only)", value)
+    return origin
+
+
+def database(name: str, sqlite_file: Path, base_dir: Path) -> dict[str, Any]:
+    """Return Django's description of the database that a URL names, SQLite in `sqlite_file` by default.
+
+    A relative SQLite path counts from the project's folder, not from the working directory.
+    """
+    value = text(name)
+    if not value:
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(sqlite_file)}
+    described: dict[str, Any] = {}
+    # Looked at first, because django-environ warns of what it does not know, with the password.
+    if re.match(r"(postgres|postgresql)://[^/]+/[^/?]|sqlite:///[^?]", value) and ":memory:" not in value:
+        with suppress(ValueError, ImproperlyConfigured):
+            described = _environ.db_url_config(value)
+    if not described.get("NAME"):
+        raise ImproperlyConfigured(
+            f"{name}: write postgres://user:password@host:5432/name or sqlite:///folder/file.db."
+        )
+    if described["ENGINE"] == "django.db.backends.sqlite3":
+        return described | {"NAME": str(base_dir / described["NAME"])}
+    return described
+
+
+def generated(name: str, path: Path, *, minimum_length: int) -> str:
+    """Return a secret: the variable's value, or one that is made once and kept in `path`, mode 0600.
+
+    Processes that start together agree on one key: each writes its own file and links it to
+    `path`, which succeeds for the first one only.
+    """
+    value = text(name)
+    if value:
+        if len(value) < minimum_length:
+            raise ImproperlyConfigured(f"{name}: use at least {minimum_length} characters.")
+        return value
+    try:
+        kept = _read_or_make(path)
+    except OSError as error:
+        raise ImproperlyConfigured(f"VAR_DIR: {path} cannot be read or made ({error.strerror}).") from None
+    if len(kept) < minimum_length:
+        raise ImproperlyConfigured(f"{name}: the key kept in {path} is too short; remove the file to make a new one.")
+    return kept
+
+
+def _read_or_make(path: Path) -> str:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, own_file = tempfile.mkstemp(dir=path.parent)  # mode 0600
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_urlsafe(64))
+            os.link(own_file, path)
+        except FileExistsError:
+            pass  # another process was first; its key is read below
+        finally:
+            Path(own_file).unlink()
+    return path.read_text().strip()
+
+
+def _wrong(name: str, right: str, value: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(f"{name}: {right}; it holds {value!r}.")

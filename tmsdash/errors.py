@@ -1,0 +1,89 @@
+"""Error answers in our own words: JSON for scripts, a page for people."""
+
+import re
+from http import HTTPStatus
+
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.views.debug import SafeExceptionReporterFilter
+
+JSON_PATHS = ("/proxy_fetch", "/api/", "/health")
+
+
+def wants_json(request: HttpRequest) -> bool:
+    """Tell whether `request` is for an endpoint that answers JSON whatever happens."""
+    return request.path_info.startswith(JSON_PATHS)
+
+
+def error_json(status: int, message: str, field: str = "request") -> JsonResponse:
+    """Return a refusal that belongs to no attempt: nothing was sent and nothing was recorded."""
+    body = {
+        "status": "error",
+        "outcome": "refused",
+        "attempt_id": None,
+        "message": message,
+        "errors": {field: [message]},
+        "job_id": None,
+    }
+    return JsonResponse(body, status=status)
+
+
+def error_response(request: HttpRequest, status: int, message: str) -> HttpResponse:
+    """Return `message` with `status`, as JSON or as a page, whichever `request` is for."""
+    if wants_json(request):
+        return error_json(status, message)
+    title = HTTPStatus(status).phrase
+    return render(request, "error.html", {"title": title, "message": message, "status": status}, status=status)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return error_response(request, 400, "The request could not be understood. Nothing was sent to TMS.")
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    message = str(exception) or "Your account may not do this. Ask an administrator for the permission."
+    return error_response(request, 403, message)
+
+
+def not_found(request: HttpRequest, exception: Http404) -> HttpResponse:
+    return error_response(request, 404, "There is no such page, or it belongs to somebody else.")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    message = "Something went wrong on our side. Look at User Jobs before you try again; the log has the details."
+    if wants_json(request):
+        return error_json(500, message)
+    # No request context: whatever broke may break the navigation too.
+    context = {"title": "Server error", "message": message, "status": 500}
+    return HttpResponse(render_to_string("error.html", context), status=500)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Answer a POST without a valid CSRF token; it comes before the sign-in check, so that is told apart here."""
+    if not request.user.is_authenticated and wants_json(request):
+        return error_response(request, 401, "Sign in first. Nothing was sent to TMS.")
+    return error_response(
+        request,
+        403,
+        "The form's security token is missing or out of date. Nothing was sent to TMS. Reload the page and try again.",
+    )
+
+
+class AlwaysHidingFilter(SafeExceptionReporterFilter):
+    """Hide sensitive variables in error reports even when DEBUG is on: bearer tokens are real there too."""
+
+    def is_active(self, request: HttpRequest | None) -> bool:
+        return True
+
+
+class BadLimitError(ValueError):
+    """The `limit` of a listing is not a whole number in its range."""
+
+
+def limit_of(request: HttpRequest, *, default: int = 50, maximum: int = 500) -> int:
+    """Return the `limit` of a JSON listing; raises BadLimitError."""
+    text = request.GET.get("limit", str(default))
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= maximum:
+        raise BadLimitError(f"limit must be a whole number from 1 to {maximum}.")
+    return int(text)

@@ -1,0 +1,36 @@
+from typing import Any
+
+from django.contrib.auth.models import Group, Permission
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import connections
+
+GROUPS = {
+    "Operators": {"jobs.set_action"},
+    "Auditors": {"jobs.view_job", "jobs.view_jobcustomer", "audit.view_attempt", "audit.view_auditentry"},
+}
+
+
+class Command(BaseCommand):
+    help = "Migrate the three databases and make the groups Operators and Auditors. Running it again changes nothing."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--noinput", action="store_true", help="accepted like in migrate; nothing is asked anyway")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        for alias in connections:
+            self.stdout.write(f"Database {alias}:")
+            call_command(
+                "migrate", database=alias, interactive=False, verbosity=options["verbosity"], stdout=self.stdout
+            )
+        make_groups()
+
+
+def make_groups() -> None:
+    """Make the two groups and give them their permissions; permissions added by hand are kept."""
+    for name, labels in GROUPS.items():
+        group, _ = Group.objects.get_or_create(name=name)
+        for label in labels:
+            app_label, codename = label.split(".")
+            permission = Permission.objects.get(content_type__app_label=app_label, codename=codename)
+            group.permissions.add(permission)

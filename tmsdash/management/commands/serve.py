@@ -1,0 +1,39 @@
+import os
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+# Seconds beyond the call's deadline that a stopping server gives its running requests to record the outcome.
+GRACE_AFTER_DEADLINE_S = 20
+
+
+class Command(BaseCommand):
+    help = "Serve the site with the production server, granian, until it gets SIGTERM or SIGINT."
+    requires_system_checks = "__all__"
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+        parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        sys.stdout.flush()
+        arguments = server_arguments(options["host"], options["port"])
+        os.chdir(settings.BASE_DIR)
+        os.execv(sys.executable, arguments)  # noqa: S606 (no shell, and nothing of it comes from outside)
+
+
+def server_arguments(host: str, port: int) -> list[str]:
+    """Return the command line of the server.
+
+    One process: SQLite has one writer, and threads of one process queue fairly for it. A stopping
+    server waits longer than a call may take, so that no call is cut off after TMS applied it.
+    """
+    return [
+        *(sys.executable, "-m", "granian", "--interface", "wsgi", "tmsdash.wsgi:application"),
+        *("--host", host, "--port", str(port), "--workers", "1"),
+        *("--blocking-threads", str(settings.WEB_THREADS)),
+        *("--workers-kill-timeout", str(settings.TMS_DEADLINE_S + GRACE_AFTER_DEADLINE_S)),
+        *("--blocking-threads-idle-timeout", "600", "--respawn-failed-workers", "--no-ws", "--http", "1"),
+    ]

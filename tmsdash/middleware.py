@@ -1,0 +1,82 @@
+"""Middleware in front of every view."""
+
+import ipaddress
+from collections.abc import Callable
+
+from django.conf import settings
+from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from tmsdash.errors import error_response, wants_json
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+
+class TrustedProxyMiddleware:
+    """Take client address and scheme from X-Forwarded-For and -Proto, but only from TRUSTED_PROXIES.
+
+    Anybody can write these headers; from any other peer they are dropped. The client is the last
+    address in X-Forwarded-For that is not one of the trusted proxies itself.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        forwarded_for = request.META.pop("HTTP_X_FORWARDED_FOR", "")
+        forwarded_proto = request.META.pop("HTTP_X_FORWARDED_PROTO", "")
+        if _is_trusted(request.META.get("REMOTE_ADDR", "")):
+            for address in reversed([part.strip() for part in forwarded_for.split(",")]):
+                if not _is_address(address):
+                    break
+                request.META["REMOTE_ADDR"] = address
+                if not _is_trusted(address):
+                    break
+            if forwarded_proto in ("http", "https"):
+                request.META["wsgi.url_scheme"] = forwarded_proto
+                request.environ["wsgi.url_scheme"] = forwarded_proto  # type: ignore[attr-defined]
+        return self.get_response(request)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_trusted(text: str) -> bool:
+    return _is_address(text) and any(ipaddress.ip_address(text) in network for network in settings.TRUSTED_PROXIES)
+
+
+class RequestSizeMiddleware:
+    """Answer 413 to a body larger than DATA_UPLOAD_MAX_MEMORY_SIZE, uploads included, without reading it.
+
+    A body without Content-Length is empty to Django, so this header is all there is to look at.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if length.isdecimal() and int(length[:18]) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            return error_response(
+                request,
+                413,
+                f"The request is larger than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE >> 20} MiB. "
+                "Nothing was sent to TMS. Cut the list into smaller ones.",
+            )
+        return self.get_response(request)
+
+
+class SignInRequiredMiddleware(LoginRequiredMiddleware):
+    """Every view needs a signed-in user unless it says otherwise: pages redirect, JSON answers 401."""
+
+    def handle_no_permission(  # type: ignore[override]
+        self, request: HttpRequest, view_func: Callable[..., HttpResponseBase]
+    ) -> HttpResponse:
+        if wants_json(request):
+            return error_response(request, 401, "Sign in first. Nothing was sent to TMS.")
+        return super().handle_no_permission(request, view_func)

@@ -1,0 +1,143 @@
+"""All settings of TMS Dashboard, read from the environment and `.env`; the README has their table.
+
+Every default is safe: nothing is reachable from outside, no cluster can be called, debugging is off.
+"""
+
+from pathlib import Path
+
+from tmsdash import databases, env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env.read_file(BASE_DIR / env.text("ENV_FILE", ".env"))
+VAR_DIR = BASE_DIR / env.text("VAR_DIR", "var")
+
+# -- Who may reach the site ---------------------------------------------------------------------------------------
+DEBUG = env.boolean("DEBUG", False)
+ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS", [])
+HTTPS_ONLY = env.boolean("HTTPS_ONLY", not env.LOOPBACK_NAMES.issuperset(ALLOWED_HOSTS))
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
+
+# -- Keys ---------------------------------------------------------------------------------------------------------
+SECRET_KEY = env.generated("SECRET_KEY", VAR_DIR / "secret_key", minimum_length=50)
+TOKEN_KEY = env.generated("TOKEN_KEY", VAR_DIR / "token_key", minimum_length=32)
+
+# -- TMS ----------------------------------------------------------------------------------------------------------
+TMS_CLUSTERS = env.clusters("TMS_CLUSTERS")
+TMS_DEADLINE_S = env.integer("TMS_DEADLINE_S", 30, minimum=1, maximum=600)
+TMS_CA_BUNDLE = env.existing_file("TMS_CA_BUNDLE")
+TMS_PROXY = env.url("TMS_PROXY")
+TMS_TRANS_BEGIN_NAME = env.text("TMS_TRANS_BEGIN_NAME", "Trans-Begin")
+TMS_503_NOT_APPLIED = env.boolean("TMS_503_NOT_APPLIED", False)
+TMS_MAX_RESPONSE_BYTES = env.integer("TMS_MAX_RESPONSE_BYTES", 1 << 20, minimum=1024, maximum=1 << 30)
+TMS_MAX_READ_BYTES = env.integer("TMS_MAX_READ_BYTES", 64 << 20, minimum=1024, maximum=1 << 30)
+TMS_MAX_CIDS_PER_CALL = env.integer("TMS_MAX_CIDS_PER_CALL", 5000, minimum=1, maximum=100_000)
+TMS_DUPLICATE_WINDOW_S = env.integer("TMS_DUPLICATE_WINDOW_S", 600, minimum=0, maximum=86_400)
+TMS_OPEN_AFTER_S = env.integer("TMS_OPEN_AFTER_S", TMS_DEADLINE_S + 60, minimum=TMS_DEADLINE_S, maximum=86_400)
+TMS_PASSIVE = env.boolean("TMS_PASSIVE", False)
+
+WEB_THREADS = env.integer("WEB_THREADS", 64, minimum=2, maximum=512)
+TMS_MAX_IN_FLIGHT = env.integer("TMS_MAX_IN_FLIGHT", max(1, WEB_THREADS - 8), minimum=1, maximum=WEB_THREADS)
+
+# -- Databases ----------------------------------------------------------------------------------------------------
+# A lost row of users or sessions is a nuisance; a lost row of the others breaks the product's promise.
+DATABASES = {
+    "default": databases.tuned(env.database("DATABASE_URL", VAR_DIR / "app.db", BASE_DIR), WEB_THREADS, "NORMAL"),
+    "jobs": databases.tuned(env.database("JOBS_DATABASE_URL", VAR_DIR / "jobs.db", BASE_DIR), WEB_THREADS, "FULL"),
+    "audit": databases.tuned(env.database("AUDIT_DATABASE_URL", VAR_DIR / "audit.db", BASE_DIR), WEB_THREADS, "FULL"),
+}
+DATABASE_ROUTERS = ["tmsdash.router.AppRouter"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# -- Django -------------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "tmsdash.apps.TmsdashConfig",
+    "setactions.apps.SetactionsConfig",
+    "jobs.apps.JobsConfig",
+    "audit.apps.AuditConfig",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "tmsdash.middleware.TrustedProxyMiddleware",  # first: everything below sees the real client and scheme
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "tmsdash.middleware.RequestSizeMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "tmsdash.middleware.SignInRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "tmsdash.urls"
+WSGI_APPLICATION = "tmsdash.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "tmsdash" / "static"]
+WHITENOISE_USE_FINDERS = True  # no collecting step between a clone and a running site
+
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "new_action"
+LOGOUT_REDIRECT_URL = "login"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{validator}"}
+    for validator in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+# 5 MiB hold 30,000 ids of 128 characters; RequestSizeMiddleware applies it to uploads too.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 5 << 20
+CSRF_FAILURE_VIEW = "tmsdash.errors.csrf_failure"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "tmsdash.errors.AlwaysHidingFilter"
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
+SECURE_SSL_REDIRECT = HTTPS_ONLY
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS_ONLY else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS_ONLY
+# The preload list is for whole public domains, which an internal dashboard must not sign up.
+SILENCED_SYSTEM_CHECKS = ["security.W021"]
+X_FRAME_OPTIONS = "DENY"
+
+# -- Logging: to standard error, each record on one line ------------------------------------------------------------
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "one_line": {
+            "()": "tmsdash.logs.OneLineFormatter",
+            "format": "{asctime} {levelname} {message}",
+            "style": "{",
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "one_line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    # Django's own handlers would write a second, multi-line copy and mail it.
+    "loggers": {"django": {"handlers": ["stderr"], "level": "INFO", "propagate": False}},
+}

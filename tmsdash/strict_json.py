@@ -1,0 +1,27 @@
+"""JSON from outside, taken only when it means one thing."""
+
+import json
+from typing import Any, NoReturn
+
+
+def loads(body: bytes) -> Any:
+    """Parse UTF-8 JSON; raises ValueError for anything doubtful.
+
+    Beyond what is no JSON at all that is: duplicate keys, NaN and Infinity, integers of thousands
+    of digits, and nesting deeper than the parser can follow.
+    """
+    try:
+        return json.loads(body.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return result
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

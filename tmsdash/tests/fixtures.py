@@ -1,0 +1,108 @@
+"""Fixtures for all tests: a small cast of users, a TMS over real HTTP, and clients signed in to the site."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
+
+from setactions.simulator import Simulator
+from tmsdash.management.commands.migrate_all import make_groups
+
+TOKEN = "a-token-that-works-0123456789"
+PASSWORD = "correct horse battery staple"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test that uses the databases all three of them, with transactions that really commit."""
+    for item in items:
+        if "databases" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.django_db(transaction=True, databases="__all__"))
+
+
+@pytest.fixture(scope="session")
+def running_simulator() -> Iterator[Simulator]:
+    with Simulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def tms(running_simulator: Simulator, settings: Any) -> Simulator:
+    """A TMS that has seen nothing yet, as the cluster evian3. A call has two seconds."""
+    running_simulator.reset()
+    settings.TMS_CLUSTERS = {"evian3": running_simulator.url, "brooke": "http://127.0.0.1:2"}
+    settings.TMS_DEADLINE_S = 2
+    return running_simulator
+
+
+@pytest.fixture
+def databases(transactional_db: None) -> None:
+    """All three databases, empty but for the groups, with real transactions."""
+    make_groups()
+
+
+def _user(name: str, group: str | None = None, **kwargs: Any) -> User:
+    user = User.objects.create_user(name, password=PASSWORD, **kwargs)
+    if group:
+        user.groups.add(Group.objects.get(name=group))
+    return user
+
+
+@pytest.fixture
+def olivia(databases: None) -> User:
+    """An operator."""
+    return _user("olivia", "Operators")
+
+
+@pytest.fixture
+def oscar(databases: None) -> User:
+    """Another operator."""
+    return _user("oscar", "Operators")
+
+
+@pytest.fixture
+def audrey(databases: None) -> User:
+    """An auditor, with access to the admin."""
+    return _user("audrey", "Auditors", is_staff=True)
+
+
+@pytest.fixture
+def adam(databases: None) -> User:
+    """An administrator."""
+    return _user("adam", is_staff=True, is_superuser=True)
+
+
+def signed_in(user: User, **kwargs: Any) -> Client:
+    """Return a client with the user's session."""
+    client = Client(**kwargs)
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def fetch(tms: Simulator, olivia: User) -> Callable[..., Any]:
+    """Post a Set Action as a script does, by default olivia's of PE-Enable for two customers."""
+
+    def post(
+        *,
+        client: Client | None = None,
+        cids: Any = ("a1", "b2"),
+        action: str = "PE-Enable",
+        token: str = TOKEN,
+        key: uuid.UUID | str | None = None,
+        **extra: Any,
+    ) -> Any:
+        body = {
+            "url": f"{tms.url}/tms/v1/set/action",
+            "token": token,
+            "isPost": True,
+            "postData": {"action": action, "cids": list(cids)},
+        } | extra
+        headers = {"Idempotency-Key": str(key)} if key else {}
+        return (client or signed_in(olivia)).post(
+            "/proxy_fetch", body, content_type="application/json", headers=headers
+        )
+
+    return post

@@ -1,0 +1,38 @@
+"""Settings of the tests: the product's own, with an environment that no developer's `.env` can change."""
+
+import os
+import tempfile
+
+for name in (
+    "ALLOWED_HOSTS",
+    "DATABASE_URL",
+    "JOBS_DATABASE_URL",
+    "AUDIT_DATABASE_URL",
+    "HTTPS_ONLY",
+    "TRUSTED_PROXIES",
+):
+    os.environ.pop(name, None)
+for name in [name for name in os.environ if name.startswith("TMS_")]:
+    del os.environ[name]
+os.environ["ENV_FILE"] = os.devnull
+os.environ["VAR_DIR"] = tempfile.mkdtemp(prefix="tmsdash-test-")
+# The port is the simulator's; each test that calls TMS sets it.
+os.environ["TMS_CLUSTERS"] = "evian3=http://127.0.0.1:1,brooke=http://127.0.0.1:2"
+
+# A PostgreSQL server to run the same tests on, as postgres://user@host:port
+_postgres = os.environ.get("TEST_POSTGRES_URL", "")
+if _postgres:
+    os.environ |= {
+        "DATABASE_URL": f"{_postgres}/app",
+        "JOBS_DATABASE_URL": f"{_postgres}/jobs",
+        "AUDIT_DATABASE_URL": f"{_postgres}/audit",
+    }
+
+from tmsdash.settings import *  # noqa: E402, F403 (the environment had to be set first)
+from tmsdash.settings import DATABASES, VAR_DIR  # noqa: E402
+
+for _alias, _described in DATABASES.items():
+    if not _postgres:
+        # Files: threads and transactions behave differently on databases in memory.
+        _described["TEST"] = {"NAME": str(VAR_DIR / f"test_{_alias}.db")}
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick, for accounts that exist for a test

@@ -1,0 +1,188 @@
+"""The system checks find settings that would lose rows or lock the site up, and nothing in the product's own."""
+
+import copy
+import re
+import sqlite3
+from types import SimpleNamespace
+
+import pytest
+from django.core.checks import Tags, registry, run_checks
+
+from tmsdash import checks, databases
+from tmsdash.checks import has_wal_race_fix
+
+OURS = (
+    checks.check_sqlite_durability,
+    checks.check_transactions,
+    checks.check_sqlite_tuning,
+    checks.check_postgresql_pool,
+    checks.check_router,
+)
+SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": "/srv/a.db"}
+POSTGRESQL = {"ENGINE": "django.db.backends.postgresql", "NAME": "a"}
+ALIASES = {"default": "NORMAL", "jobs": "FULL", "audit": "FULL"}
+
+
+def product(described, web_threads=64):
+    """The DATABASES that the product's settings make of three databases of one kind."""
+    return {alias: databases.tuned(copy.deepcopy(described), web_threads, level) for alias, level in ALIASES.items()}
+
+
+@pytest.fixture
+def found(monkeypatch):
+    """What our checks say of settings: pairs of id and the database that the message names."""
+
+    def run(changed, routers=("tmsdash.router.AppRouter",), in_flight=56, ours=OURS):
+        # Django warns of overriding DATABASES, so the checks get settings of their own.
+        values = SimpleNamespace(DATABASES=changed, DATABASE_ROUTERS=list(routers), TMS_MAX_IN_FLIGHT=in_flight)
+        monkeypatch.setattr(checks, "settings", values)
+        messages = [message for check in ours for message in check()]
+        assert all(message.hint for message in messages)  # each with the next step
+        return [(message.id, "".join(re.findall("'([a-z]+)'", message.msg))) for message in messages]
+
+    return run
+
+
+@pytest.mark.parametrize("described", [SQLITE, POSTGRESQL])
+@pytest.mark.parametrize("web_threads", [64, 512])
+def test_the_products_own_settings_have_no_issue(found, described, web_threads):
+    assert found(product(described, web_threads)) == []
+
+
+def test_the_settings_that_run_here_have_no_issue(databases):
+    assert run_checks(databases=list(ALIASES)) == []
+
+
+def with_pragmas(old, new):
+    """Change the init_command of one database."""
+
+    def change(described):
+        command = described["OPTIONS"]["init_command"]
+        assert old in command
+        described["OPTIONS"]["init_command"] = command.replace(old, new)
+
+    return change
+
+
+def with_option(name, value):
+    def change(described):
+        described["OPTIONS"][name] = value
+
+    return change
+
+
+def without_option(name):
+    def change(described):
+        del described["OPTIONS"][name]
+
+    return change
+
+
+def with_key(name, value):
+    def change(described):
+        described[name] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("alias", "change", "identity"),
+    [
+        ("jobs", with_pragmas("journal_mode=WAL", "journal_mode=DELETE"), "tmsdash.E001"),
+        ("default", with_pragmas("PRAGMA journal_mode=WAL;", ""), "tmsdash.E001"),
+        ("audit", with_pragmas("journal_mode=WAL", "journal_mode = OFF"), "tmsdash.E001"),
+        ("jobs", with_pragmas("synchronous=FULL", "synchronous=NORMAL"), "tmsdash.E002"),
+        ("audit", with_pragmas("synchronous=FULL", "synchronous=OFF"), "tmsdash.E002"),
+        ("audit", with_pragmas("PRAGMA synchronous=FULL;", ""), "tmsdash.E002"),
+        ("default", with_key("ATOMIC_REQUESTS", True), "tmsdash.E003"),
+        ("jobs", with_key("ATOMIC_REQUESTS", True), "tmsdash.E003"),
+        ("jobs", with_option("transaction_mode", "DEFERRED"), "tmsdash.E004"),
+        ("audit", with_option("transaction_mode", None), "tmsdash.E004"),
+        ("default", without_option("transaction_mode"), "tmsdash.E004"),
+        ("default", with_option("timeout", 19), "tmsdash.E004"),
+        ("default", without_option("timeout"), "tmsdash.E004"),
+        ("default", with_pragmas("cache_size=-20000", "cache_size=-20000000"), "tmsdash.E005"),
+        ("default", with_pragmas("cache_size=-20000", "cache_size=20000"), "tmsdash.E005"),
+        ("jobs", with_pragmas("cache_size=-20000", "cache_size=-20"), "tmsdash.E005"),
+        ("audit", with_pragmas("PRAGMA cache_size=-20000;", ""), "tmsdash.E005"),
+        ("audit", with_pragmas("temp_store=MEMORY", "mmap_size=268435456"), "tmsdash.E006"),
+        ("jobs", with_pragmas("temp_store=MEMORY", "foreign_keys=OFF"), "tmsdash.E006"),
+        ("jobs", with_pragmas("temp_store=MEMORY", "foreign_keys = 0"), "tmsdash.E006"),
+        ("jobs", with_pragmas("journal_size_limit", "wal_autocheckpoint"), "tmsdash.E007"),
+        ("default", with_key("CONN_MAX_AGE", 0), "tmsdash.E007"),
+    ],
+)
+def test_a_dangerous_setting_of_sqlite_is_an_error_that_names_the_database(found, alias, change, identity):
+    changed = product(SQLITE)
+    change(changed[alias])
+    assert found(changed) == [(identity, alias)]
+
+
+def test_normal_synchronous_is_enough_for_users_and_sessions(found):
+    assert "synchronous=NORMAL" in product(SQLITE)["default"]["OPTIONS"]["init_command"]
+    assert found(product(SQLITE)) == []
+
+
+@pytest.mark.parametrize(
+    ("max_size", "in_flight", "is_error"),
+    [(64, 63, False), (64, 64, True), (8, 56, True), (None, 3, False), (None, 4, True)],
+)
+def test_a_pool_without_room_for_pages_is_an_error(found, max_size, in_flight, is_error):
+    changed = product(SQLITE) | {"jobs": product(POSTGRESQL)["jobs"]}
+    changed["jobs"]["OPTIONS"]["pool"] = {"max_size": max_size} if max_size else {"min_size": 1}
+    assert found(changed, in_flight=in_flight) == ([("tmsdash.E008", "jobs")] if is_error else [])
+
+
+@pytest.mark.parametrize("routers", [[], ["tmsdash.router.AppRouter", "other.Router"], ["other.Router"]])
+def test_databases_that_are_not_routed_by_app_are_an_error(found, routers):
+    assert found(product(SQLITE), routers=routers) == [("tmsdash.E009", "")]
+
+
+@pytest.mark.parametrize("alias", ["jobs", "audit"])
+def test_a_missing_database_is_an_error(found, alias):
+    changed = product(SQLITE)
+    del changed[alias]
+    assert found(changed) == [("tmsdash.E009", "")]
+
+
+def test_every_check_runs_with_manage_py_check():
+    registered = registry.registry.registered_checks
+    assert set(OURS) <= registered
+    assert all(Tags.database in check.tags for check in OURS)
+    assert checks.check_sqlite_version in registry.registry.deployment_checks
+
+
+# -- The WAL-reset race -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("version", "fixed"),
+    [
+        ((3, 7, 0), False),
+        ((3, 40, 1), False),
+        ((3, 44, 5), False),
+        ((3, 44, 6), True),
+        ((3, 44, 7), True),
+        ((3, 45, 0), False),
+        ((3, 45, 9), False),
+        ((3, 50, 6), False),
+        ((3, 50, 7), True),
+        ((3, 51, 0), False),
+        ((3, 51, 2), False),
+        ((3, 51, 3), True),
+        ((3, 52, 0), True),
+        ((4, 0, 0), True),
+    ],
+)
+def test_the_releases_with_the_fix_are_known(version, fixed):
+    assert has_wal_race_fix(version) is fixed
+
+
+@pytest.mark.parametrize(
+    ("version", "described", "warned"),
+    [((3, 51, 2), SQLITE, True), ((3, 51, 3), SQLITE, False), ((3, 51, 2), POSTGRESQL, False)],
+)
+def test_deploy_warns_of_an_sqlite_without_the_fix_if_it_is_used(found, monkeypatch, version, described, warned):
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
+    expected = [("tmsdash.W001", "")] if warned else []
+    assert found(product(described), ours=[checks.check_sqlite_version]) == expected

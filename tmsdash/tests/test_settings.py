@@ -1,0 +1,273 @@
+"""Each setting is checked when the site starts: what is wrong is named, what is right is taken."""
+
+import os
+import re
+import runpy
+
+import pytest
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+SOURCE = settings.BASE_DIR / "tmsdash" / "settings.py"
+READ = dict(re.findall(r'env\.\w+\(\s*"([A-Z0-9_]+)"()', SOURCE.read_text()))
+CHECKED = set(re.findall(r'env\.(?!text|names)\w+\(\s*"([A-Z0-9_]+)"', SOURCE.read_text()))
+
+
+@pytest.fixture
+def settings_of(monkeypatch, tmp_path):
+    """The settings as a fresh process has them whose environment is this and nothing else."""
+
+    def run(**environment):
+        for name in READ:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in ({"ENV_FILE": os.devnull, "VAR_DIR": str(tmp_path / "var")} | environment).items():
+            monkeypatch.setenv(name, value)
+        return runpy.run_path(str(SOURCE))
+
+    return run
+
+
+BOOLEANS = ("DEBUG", "HTTPS_ONLY", "TMS_503_NOT_APPLIED", "TMS_PASSIVE")
+DATABASE_URLS = ("DATABASE_URL", "JOBS_DATABASE_URL", "AUDIT_DATABASE_URL")
+RANGES = {
+    "TMS_DEADLINE_S": (1, 600),
+    "TMS_MAX_RESPONSE_BYTES": (1024, 1 << 30),
+    "TMS_MAX_READ_BYTES": (1024, 1 << 30),
+    "TMS_MAX_CIDS_PER_CALL": (1, 100_000),
+    "TMS_DUPLICATE_WINDOW_S": (0, 86_400),
+    "TMS_OPEN_AFTER_S": (30, 86_400),  # not below TMS_DEADLINE_S
+    "WEB_THREADS": (2, 512),
+    "TMS_MAX_IN_FLIGHT": (1, 64),  # not above WEB_THREADS
+}
+NOT_NUMBERS = ("abc", "1.5", "30s", "1e2", "0x10", "1_0", "٣٠", "9" * 30, "--1")
+WRONG = [
+    *((name, value) for name in BOOLEANS for value in ("ture", "2", "yes please", "None", "falsch")),
+    *((name, value) for name in RANGES for value in NOT_NUMBERS),
+    *((name, str(minimum - 1)) for name, (minimum, _) in RANGES.items()),
+    *((name, str(maximum + 1)) for name, (_, maximum) in RANGES.items()),
+    *(
+        (name, value)
+        for name in DATABASE_URLS
+        for value in (
+            *("garbage", "://", "mysql://u:p@h/x", "oracle://u:p@h/x", "postgis://u:p@h/x", "http://h/x"),
+            *("postgres://u:p@h:port/x", "postgres://u:p@h:5432/", "postgres://", "postgres://u:p@[::1/x"),
+            *("sqlite://", "sqlite:///", "sqlite://:memory:", "sqlite:///:memory:", "sqlite://file.db"),
+        )
+    ),
+    ("SECRET_KEY", "k" * 49),
+    ("TOKEN_KEY", "k" * 31),
+    ("TRUSTED_PROXIES", "proxy.local"),
+    ("TRUSTED_PROXIES", "10.0.0.1/8"),  # host bits set: a typing error of some kind
+    ("TRUSTED_PROXIES", "10.0.0.0/8, 10.0.0"),
+    ("TRUSTED_PROXIES", "*"),
+    ("TMS_CA_BUNDLE", "/no/such/file.pem"),
+    ("TMS_CA_BUNDLE", "/"),
+    *(
+        ("TMS_PROXY", value)
+        for value in ("proxy:3128", "proxy", "ftp://proxy:21", "http://", "http:///path", "socks5://p", "http://[::1")
+    ),
+    *(
+        ("TMS_CLUSTERS", value)
+        for value in (
+            "https://tms.example",  # no name
+            "=https://tms.example",
+            "evian 3=https://tms.example",
+            "-evian=https://tms.example",
+            f"{'e' * 65}=https://tms.example",
+            "évian=https://tms.example",
+            "evian3",
+            "evian3=",
+            "evian3=tms.example",
+            "evian3=ftp://tms.example",
+            "evian3=https://",
+            "evian3=https://tms.example/tms/v1/set/action",
+            "evian3=https://tms.example/?a=b",
+            "evian3=https://tms.example#a",
+            "evian3=https://user:hunter2-hunter2@tms.example",
+            "evian3=https://tms.example:port",
+            "evian3=https://tms exämple",
+            "evian3=http://tms.example",  # the token would cross the network in the open
+            "evian3=http://10.0.0.1:8080",
+            "evian3=http://127.0.0.1.tms.example",
+            "evian3=http://localhost.tms.example",
+            "evian3=https://a.example,evian3=https://b.example",
+            "evian3=https://a.example,brooke=https://a.example",
+            "evian3=https://a.example,brooke=https://A.example/",
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_a_wrong_value_stops_the_start_with_one_sentence_that_begins_with_the_variable(settings_of, name, value):
+    with pytest.raises(ImproperlyConfigured) as caught:
+        settings_of(**{name: value})
+    assert str(caught.value).startswith(f"{name}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_var_dir_that_cannot_be_one_is_named(settings_of, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ImproperlyConfigured, match="^VAR_DIR: "):
+        settings_of(VAR_DIR=str(tmp_path / "file"))
+
+
+def test_no_setting_that_can_be_wrong_is_missing_from_the_table_above():
+    assert {name for name, _ in WRONG} == CHECKED
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", "hunter2-hunter2"),
+        ("TOKEN_KEY", "hunter2-hunter2"),
+        ("DATABASE_URL", "postgres://tms:hunter2-hunter2@host:port/app"),
+        ("DATABASE_URL", "mysql://tms:hunter2-hunter2@host/app"),
+        ("DATABASE_URL", "//tms:hunter2-hunter2@host/app"),
+        ("TMS_PROXY", "ftp://tms:hunter2-hunter2@proxy"),
+        ("TMS_PROXY", "tms:hunter2-hunter2@proxy:3128"),
+        ("TMS_CLUSTERS", "evian3=https://tms:hunter2-hunter2@tms.example"),
+        ("TMS_CLUSTERS", "https://tms:hunter2-hunter2@tms.example"),
+    ],
+)
+def test_a_sentence_about_a_wrong_value_never_quotes_a_secret(settings_of, name, value):
+    with pytest.raises(ImproperlyConfigured) as caught:
+        settings_of(**{name: value})
+    assert name in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", BOOLEANS)
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("true", True), ("TRUE", True), ("1", True), ("yes", True), ("On", True), (" true ", True)]
+    + [("false", False), ("False", False), ("0", False), ("no", False), ("OFF", False)],
+)
+def test_a_flag_is_written_in_the_usual_ways(settings_of, name, value, expected):
+    assert settings_of(**{name: value})[name] is expected
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, limit) for name, limits in RANGES.items() for limit in limits])
+def test_a_number_may_be_as_small_or_large_as_its_limits(settings_of, name, value):
+    assert settings_of(**{name: str(value)})[name] == value
+
+
+@pytest.mark.parametrize(
+    ("environment", "open_after_s", "max_in_flight"),
+    [
+        ({}, 90, 56),
+        ({"TMS_DEADLINE_S": "600", "WEB_THREADS": "512"}, 660, 504),
+        ({"TMS_DEADLINE_S": "1", "WEB_THREADS": "2"}, 61, 1),  # a small server can send, too
+    ],
+)
+def test_limits_follow_from_one_another(settings_of, environment, open_after_s, max_in_flight):
+    found = settings_of(**environment)
+    assert (found["TMS_OPEN_AFTER_S"], found["TMS_MAX_IN_FLIGHT"]) == (open_after_s, max_in_flight)
+
+
+def test_an_empty_value_means_the_default(settings_of):
+    defaults = settings_of()
+    empty = settings_of(**dict.fromkeys(READ.keys() - {"ENV_FILE", "VAR_DIR"}, " "))
+    for name in READ.keys() & defaults.keys():
+        assert empty[name] == defaults[name], name
+
+
+def test_with_no_environment_nothing_is_reachable_and_nothing_can_be_called(settings_of):
+    found = settings_of()
+    assert found["ALLOWED_HOSTS"] == ["localhost", "127.0.0.1", "[::1]"]
+    assert found["TMS_CLUSTERS"] == {}
+    assert found["TRUSTED_PROXIES"] == found["CSRF_TRUSTED_ORIGINS"] == []
+    assert found["DEBUG"] is found["HTTPS_ONLY"] is found["TMS_503_NOT_APPLIED"] is found["TMS_PASSIVE"] is False
+
+
+@pytest.mark.parametrize(
+    ("hosts", "https_only", "expected"),
+    [
+        ("", "", False),
+        ("localhost", "", False),
+        ("127.0.0.1,[::1]", "", False),
+        ("tms.example", "", True),
+        ("localhost,tms.example", "", True),
+        ("*", "", True),
+        (".example", "", True),
+        ("tms.example", "false", False),
+        ("localhost", "true", True),
+    ],
+)
+def test_https_is_the_rule_as_soon_as_the_site_has_a_name_of_its_own(settings_of, hosts, https_only, expected):
+    found = settings_of(ALLOWED_HOSTS=hosts, HTTPS_ONLY=https_only)
+    assert found["HTTPS_ONLY"] is expected
+    for name in ("SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SECURE_SSL_REDIRECT"):
+        assert found[name] is expected
+    assert bool(found["SECURE_HSTS_SECONDS"]) is expected
+
+
+def test_lists_are_trimmed_and_hold_no_empty_parts(settings_of):
+    found = settings_of(ALLOWED_HOSTS=" a.example , ,b.example,", CSRF_TRUSTED_ORIGINS="https://a.example ,")
+    assert found["ALLOWED_HOSTS"] == ["a.example", "b.example"]
+    assert found["CSRF_TRUSTED_ORIGINS"] == ["https://a.example"]
+
+
+def test_trusted_proxies_are_addresses_and_networks(settings_of):
+    found = settings_of(TRUSTED_PROXIES="127.0.0.1, 10.0.0.0/8,::1")["TRUSTED_PROXIES"]
+    assert [str(network) for network in found] == ["127.0.0.1/32", "10.0.0.0/8", "::1/128"]
+
+
+def test_clusters_keep_their_order_and_are_origins_in_lower_case(settings_of):
+    found = settings_of(
+        TMS_CLUSTERS="evian3=https://TMS.Example:8443/ , brooke=http://localhost:9000,a.b_c-1=http://[::1]:1,d=http://127.0.0.1"
+    )
+    assert list(found["TMS_CLUSTERS"].items()) == [
+        ("evian3", "https://tms.example:8443"),
+        ("brooke", "http://localhost:9000"),
+        ("a.b_c-1", "http://[::1]:1"),
+        ("d", "http://127.0.0.1"),
+    ]
+
+
+def test_a_proxy_and_a_ca_bundle_are_taken_as_they_are(settings_of, tmp_path):
+    bundle = tmp_path / "ca.pem"
+    bundle.touch()
+    found = settings_of(TMS_PROXY="http://user:pass@proxy:3128", TMS_CA_BUNDLE=str(bundle))
+    assert (found["TMS_PROXY"], found["TMS_CA_BUNDLE"]) == ("http://user:pass@proxy:3128", str(bundle))
+
+
+@pytest.mark.parametrize(
+    ("alias", "name"), [("default", "DATABASE_URL"), ("jobs", "JOBS_DATABASE_URL"), ("audit", "AUDIT_DATABASE_URL")]
+)
+def test_each_database_has_a_variable_of_its_own(settings_of, tmp_path, alias, name):
+    found = settings_of(**{name: "postgres://u:p%40ss@db.example:5433/x?sslmode=require"})["DATABASES"]
+    named = found.pop(alias)
+    assert named["ENGINE"] == "django.db.backends.postgresql"
+    assert [named[key] for key in ("NAME", "USER", "PASSWORD", "HOST", "PORT")] == [
+        *("x", "u", "p@ss", "db.example", 5433),
+    ]
+    assert named["OPTIONS"]["sslmode"] == "require"
+    files = {"default": "app.db", "jobs": "jobs.db", "audit": "audit.db"}
+    assert {alias: described["NAME"] for alias, described in found.items()} == {
+        alias: str(tmp_path / "var" / files[alias]) for alias in found
+    }
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///data/app.db", f"{settings.BASE_DIR}/data/app.db"),
+        ("sqlite:////srv/app.db", "/srv/app.db"),
+    ],
+)
+def test_a_relative_sqlite_path_counts_from_the_project(settings_of, monkeypatch, tmp_path, url, path):
+    monkeypatch.chdir(tmp_path)
+    assert settings_of(DATABASE_URL=url)["DATABASES"]["default"]["NAME"] == path
+
+
+@pytest.mark.parametrize("url", ["sqlite:///app.db?timeout=1&transaction_mode=DEFERRED", "postgres://u@h/x?pool=0"])
+def test_a_database_url_cannot_undo_what_correctness_rests_on(settings_of, url):
+    usual = settings_of(DATABASE_URL=url.partition("?")[0])["DATABASES"]["default"]["OPTIONS"]
+    assert settings_of(DATABASE_URL=url)["DATABASES"]["default"]["OPTIONS"] == usual
+
+
+def test_a_key_of_the_environment_is_taken_and_none_is_made(settings_of, tmp_path):
+    found = settings_of(SECRET_KEY="s" * 50, TOKEN_KEY="t" * 32)
+    assert (found["SECRET_KEY"], found["TOKEN_KEY"]) == ("s" * 50, "t" * 32)
+    assert not (tmp_path / "var").exists()

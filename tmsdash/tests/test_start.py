@@ -1,0 +1,160 @@
+"""The site's start, in processes of its own: where settings come from, and what stops it."""
+
+import ast
+import re
+import sqlite3
+import stat
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tmsdash import env
+from tmsdash.checks import has_wal_race_fix
+from tmsdash.tests.tools import run_python
+
+POSTGRESQL = dict.fromkeys(
+    ["DATABASE_URL", "JOBS_DATABASE_URL", "AUDIT_DATABASE_URL"], "postgres://u:p@127.0.0.1:5432/x"
+)
+
+
+@pytest.fixture
+def check(tmp_path):
+    """`manage.py check` with this environment."""
+
+    def run(*arguments, **environment):
+        return run_python("manage.py", "check", *arguments, var_dir=tmp_path / "var", **environment)
+
+    return run
+
+
+def values(*names, tmp_path, **environment):
+    """Settings as a new process with this environment has them."""
+    program = f"from tmsdash import settings; print([getattr(settings, name) for name in {names}])"
+    return ast.literal_eval(run_python("-c", program, var_dir=tmp_path / "var", **environment).stdout)
+
+
+# -- What stops the start -----------------------------------------------------------------------------------------
+
+
+def test_a_wrong_setting_ends_manage_py_with_one_sentence_and_no_traceback(check):
+    ended = check(TMS_DEADLINE_S="abc")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "TMS Dashboard cannot start. TMS_DEADLINE_S: write a whole number from 1 to 600; it holds 'abc'.\n"
+    )
+
+
+def test_a_wrong_setting_ends_the_server_with_the_same_sentence(tmp_path):
+    ended = run_python("-c", "import tmsdash.wsgi", var_dir=tmp_path, TMS_CLUSTERS="evian3=http://tms.example")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("TMS Dashboard cannot start. TMS_CLUSTERS: use https ")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_short_key_is_refused_without_showing_it(check):
+    ended = check(SECRET_KEY="hunter2-hunter2")
+    assert ended.returncode == 1
+    assert ended.stderr == "TMS Dashboard cannot start. SECRET_KEY: use at least 50 characters.\n"
+
+
+def test_nothing_that_a_refused_database_url_holds_reaches_the_screen(check):
+    ended = check(DATABASE_URL="//tms:hunter2-hunter2@host/app")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("TMS Dashboard cannot start. DATABASE_URL: ")
+    assert "hunter2" not in ended.stdout + ended.stderr
+
+
+def test_a_line_of_the_env_file_that_means_nothing_stops_the_start_and_is_not_shown(check, tmp_path):
+    (tmp_path / "env").write_text("# passive\nTMS_PASSIVE = true\nTOKEN_KEY: hunter2-hunter2\n")
+    ended = check(ENV_FILE=str(tmp_path / "env"))
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("TMS Dashboard cannot start. ")
+    assert "hunter2" not in ended.stdout + ended.stderr
+
+
+def test_a_system_check_of_ours_stops_manage_py_check(check):
+    ended = check(TMS_MAX_IN_FLIGHT="64", **POSTGRESQL)
+    assert ended.returncode == 1
+    assert set(re.findall(r"\((\S+\.[EW]\d+)\)", ended.stderr)) == {"tmsdash.E008"}
+
+
+# -- Where settings come from -------------------------------------------------------------------------------------
+
+
+def test_the_real_environment_wins_over_the_env_file(tmp_path):
+    (tmp_path / "env").write_text("# limits\n\nexport TMS_DEADLINE_S=11\nWEB_THREADS='22'\nTMS_PASSIVE=true\n")
+    environment = {"ENV_FILE": str(tmp_path / "env"), "TMS_DEADLINE_S": "33", "TMS_PASSIVE": "false"}
+    assert values("TMS_DEADLINE_S", "WEB_THREADS", "TMS_PASSIVE", tmp_path=tmp_path, **environment) == [33, 22, False]
+
+
+def test_without_an_env_file_the_defaults_count(tmp_path):
+    assert values("TMS_DEADLINE_S", tmp_path=tmp_path, ENV_FILE=str(tmp_path / "none")) == [30]
+
+
+# -- check --deploy -----------------------------------------------------------------------------------------------
+
+
+def test_the_defaults_warn_of_exactly_what_plain_http_and_an_old_sqlite_mean(check):
+    ended = check("--deploy")
+    expected = {f"security.{number}" for number in ("W004", "W008", "W012", "W016")}
+    if not has_wal_race_fix(sqlite3.sqlite_version_info):
+        expected.add("tmsdash.W001")
+    assert ended.returncode == 0
+    assert set(re.findall(r"\((\S+\.[EW]\d+)\)", ended.stderr)) == expected
+
+
+def test_https_and_postgresql_leave_nothing_to_warn_of(check):
+    ended = check("--deploy", "--fail-level", "WARNING", HTTPS_ONLY="true", **POSTGRESQL)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == "System check identified no issues (1 silenced).\n"
+
+
+def test_the_defaults_have_no_issue_without_deploy(check):
+    ended = check("--fail-level", "WARNING")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+# -- Generated keys -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_keys(monkeypatch):
+    monkeypatch.delenv("A_KEY", raising=False)
+
+
+def test_a_key_is_made_once_and_only_its_owner_can_read_it(no_keys, tmp_path):
+    path = tmp_path / "var" / "a_key"
+    key = env.generated("A_KEY", path, minimum_length=50)
+    assert len(key) >= 50
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert env.generated("A_KEY", path, minimum_length=50) == key
+    assert [file.name for file in path.parent.iterdir()] == ["a_key"]  # nothing is left beside it
+
+
+def test_two_keys_differ(no_keys, tmp_path):
+    keys = {env.generated("A_KEY", tmp_path / name, minimum_length=50) for name in ("a", "b", "c")}
+    assert len(keys) == 3
+
+
+def test_the_environment_wins_over_the_kept_key(no_keys, monkeypatch, tmp_path):
+    env.generated("A_KEY", tmp_path / "a_key", minimum_length=32)
+    monkeypatch.setenv("A_KEY", "e" * 32)
+    assert env.generated("A_KEY", tmp_path / "a_key", minimum_length=32) == "e" * 32
+
+
+def test_a_kept_key_that_lost_its_content_is_not_used(no_keys, tmp_path):
+    (tmp_path / "a_key").write_text("\n")
+    with pytest.raises(env.ImproperlyConfigured, match="^A_KEY: "):
+        env.generated("A_KEY", tmp_path / "a_key", minimum_length=32)
+
+
+def test_twenty_processes_that_start_together_agree_on_both_keys(tmp_path):
+    def start(_):
+        return tuple(values("SECRET_KEY", "TOKEN_KEY", tmp_path=tmp_path))
+
+    with ThreadPoolExecutor(20) as executor:
+        seen = set(executor.map(start, range(20)))
+    assert len(seen) == 1
+    [(secret_key, token_key)] = seen
+    assert secret_key != token_key
+    assert sorted(file.name for file in (tmp_path / "var").iterdir()) == ["secret_key", "token_key"]

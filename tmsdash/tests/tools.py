@@ -1,0 +1,119 @@
+"""What several test files need: processes, threads and connections besides the test's own."""
+
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+
+import psycopg
+from django.conf import settings
+from django.db import connections
+
+
+def run_python(*arguments, var_dir, **environment):
+    """Run Python in the project's folder with no settings but these in its environment."""
+    clean = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, "VAR_DIR": str(var_dir)}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=settings.BASE_DIR,
+        env=clean | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def in_thread(function, *args):
+    """Return what `function` returns in another thread, which has database connections of its own."""
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(_and_close, function, *args).result(timeout=60)
+
+
+def at_once(count, function):
+    """Return what `function(0)` to `function(count - 1)` return in as many threads that start together."""
+    barrier = threading.Barrier(count, timeout=60)
+
+    def start(number):
+        barrier.wait()
+        return function(number)
+
+    with ThreadPoolExecutor(count) as executor:
+        return list(executor.map(lambda number: _and_close(start, number), range(count)))
+
+
+def _and_close(function, *args):
+    try:
+        return function(*args)
+    finally:
+        connections.close_all()
+
+
+@contextmanager
+def other_process(alias):
+    """A connection that is none of Django's, as another process has it: with no patience for locks."""
+    connection = connections[alias]
+    described = connection.settings_dict
+    if connection.vendor == "sqlite":
+        with closing(sqlite3.connect(described["NAME"], timeout=0, isolation_level=None)) as other:
+            yield other
+        return
+    names = {"host": described["HOST"], "port": described["PORT"], "user": described["USER"]}
+    with psycopg.connect(dbname=described["NAME"], password=described["PASSWORD"], **names) as other:
+        other.execute("SET lock_timeout = 1")
+        yield other
+        other.rollback()
+
+
+@contextmanager
+def locked(alias, table):
+    """Another process holds a write lock: on the whole file with SQLite, on `table` with PostgreSQL."""
+    with other_process(alias) as other:
+        sqlite = connections[alias].vendor == "sqlite"
+        other.execute("BEGIN IMMEDIATE" if sqlite else f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        yield
+        other.execute("ROLLBACK")
+
+
+@contextmanager
+def table_missing(alias, table):
+    """The database `alias` has lost a table."""
+
+    def rename(old, new):
+        with connections[alias].cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {old} RENAME TO {new}")
+
+    rename(table, f"{table}_gone")
+    try:
+        yield
+    finally:
+        rename(f"{table}_gone", table)
+
+
+def pragma(alias, name):
+    """Return what SQLite says is in force on this thread's connection."""
+    connections[alias].ensure_connection()
+    return connections[alias].connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+
+@contextmanager
+def traced(alias):
+    """Collect the statements that reach SQLite itself, its PRAGMAs and BEGINs included."""
+    connection = connections[alias]
+    connection.ensure_connection()
+    statements: list[str] = []
+    connection.connection.set_trace_callback(statements.append)
+    try:
+        yield statements
+    finally:
+        connection.connection.set_trace_callback(None)
+
+
+def text_of(response):
+    """Return a page as a reader sees it: without tags, white space as single spaces."""
+    visible = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", response.content.decode(), flags=re.DOTALL)
+    return re.sub(r"\s+", " ", visible)

@@ -1,0 +1,29 @@
+"""Every URL of the site; the apps own theirs."""
+
+from django.contrib import admin
+from django.contrib.auth import views as auth_views
+from django.urls import include, path
+
+from tmsdash import views
+
+admin.site.site_header = admin.site.site_title = "TMS Dashboard"
+admin.site.index_title = "Audit and administration"
+
+urlpatterns = [
+    path("", include("setactions.urls")),
+    path("", include("jobs.urls")),
+    path("", include("audit.urls")),
+    path(
+        "login/",
+        auth_views.LoginView.as_view(template_name="login.html", redirect_authenticated_user=True),
+        name="login",
+    ),
+    path("logout/", auth_views.LogoutView.as_view(), name="logout"),
+    path("admin/", admin.site.urls),
+    path("health", views.health, name="health"),
+]
+
+handler400 = "tmsdash.errors.bad_request"
+handler403 = "tmsdash.errors.permission_denied"
+handler404 = "tmsdash.errors.not_found"
+handler500 = "tmsdash.errors.server_error"
