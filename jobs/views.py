@@ -1,5 +1,6 @@
 """User Jobs and the page of one job."""
 
+import json
 import uuid
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -8,6 +9,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from jobs.selectors import all_jobs, customers_of, job_for, jobs_of, may_view_all
+from tmsdash.text import printable
 
 JOBS_PER_PAGE = 50
 CUSTOMERS_PER_PAGE = 500
@@ -49,5 +51,13 @@ def job_detail(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
     page = min(int(text), page_count) if text.isdecimal() and 0 < len(text) < 10 and int(text) > 0 else 1
     start = (page - 1) * CUSTOMERS_PER_PAGE
     customers = customers_of(job).filter(position__gte=start, position__lt=start + CUSTOMERS_PER_PAGE)
-    context = {"job": job, "customers": customers, "page": page, "page_count": page_count, "start": start + 1}
+    answer = printable(json.dumps(job.response_summary, indent=2, ensure_ascii=False))
+    context = {
+        "job": job,
+        "answer": answer,
+        "customers": customers,
+        "page": page,
+        "page_count": page_count,
+        "start": start + 1,
+    }
     return render(request, "jobs/job_detail.html", context)

@@ -20,7 +20,8 @@ import uuid
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, connections
+from django.db import Error as AnyDatabaseError
+from django.db import connections
 from django.views.decorators.debug import sensitive_variables
 
 from audit import services as audit
@@ -40,6 +41,7 @@ from tmsdash.databases import transaction_around_call
 logger = logging.getLogger(__name__)
 
 BEFORE_CALL_WAIT_S = 5.0  # seconds that steps 0 and 1 together may wait for locks
+REFUSAL_WAIT_S = 1.0  # where nothing was sent, nobody shall wait long for the note of it
 CIDS_IN_LOG = 10
 
 
@@ -66,8 +68,8 @@ def set_action(
         user, submission, attempt_id, source, ip_address, send_again=send_again, batch_id=batch_id
     )
     try:
+        _check_no_token_among_ids(submission, token)  # first: what is refused below is kept with its ids
         _check_user(user)
-        _check_no_token_among_ids(submission, token)
         _log_start(request, submission)
         known = _find_known(attempt_id)
         if known:
@@ -103,9 +105,9 @@ def refuse(
     )
     count = len(submission.cids) if submission else 0
     try:
-        audit.refuse_attempt(request, message=refusal.message, customer_count=count, wait_s=BEFORE_CALL_WAIT_S)
-    except DatabaseError as error:
-        log(attempt_id, "EXCEPTION: the refusal could not be audited: %s", error, level=logging.ERROR)
+        audit.refuse_attempt(request, message=refusal.message, customer_count=count, wait_s=REFUSAL_WAIT_S)
+    except AnyDatabaseError as error:
+        log(attempt_id, "EXCEPTION: the refusal could not be audited: %s", str(error), level=logging.ERROR)
     return refused(attempt_id, refusal)
 
 
@@ -129,7 +131,7 @@ def _check_no_token_among_ids(submission: Submission, token: Token) -> None:
 def _find_known(attempt_id: uuid.UUID) -> Attempt | None:
     try:
         return find_attempt(attempt_id)
-    except DatabaseError as error:
+    except AnyDatabaseError as error:
         raise _unavailable("audit", error) from error
 
 
@@ -139,7 +141,7 @@ def _check_ready(budget: Budget) -> None:
         raise Refusal(503, "request", "This server is in passive mode and sends nothing. Use the active one.")
     try:
         jobs.assert_writable(wait_s=budget.left())
-    except (DatabaseError, OSError) as error:
+    except (AnyDatabaseError, OSError) as error:
         connections["jobs"].close()
         raise _unavailable("jobs", error) from error
 
@@ -208,7 +210,7 @@ def _attempt(
             duplicate_allowed=send_again,
             wait_s=budget.left(),
         )
-    except DatabaseError as error:
+    except AnyDatabaseError as error:
         connections["audit"].close()
         raise _unavailable("audit", error) from error
     if found is audit.Opened.KNOWN:

@@ -11,18 +11,23 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_GET, require_http_methods
 
-from audit.models import Outcome
+from audit.models import Attempt, Outcome
 from audit.selectors import attempt_for, opening_body
 from audit.services import find_duplicate
 from setactions import service
+from setactions.actions import find_action
+from setactions.clusters import all_clusters
 from setactions.forms import NewActionForm
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from setactions.results import is_overdue, result_of
 from setactions.sealing import Review, load_review, seal_token, sign_review, unseal_token
+from setactions.submission import Submission
 from setactions.token import Token
+from tmsdash.text import printable
 
 SOURCE = "form"
+SENT_IN_VAIN = (Outcome.REJECTED, Outcome.NOT_SENT, Outcome.NOT_APPLIED)
 SHOWN = 10  # ids at either end of a long list
 
 
@@ -85,9 +90,11 @@ def send(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "POST"])
 def edit(request: HttpRequest) -> HttpResponse:
-    """Go back from the review page to the form, with everything but the token filled in."""
+    """Show the form with everything but the token filled in: back from the review page, or again from an attempt."""
     if request.method == "GET":
         return redirect("new_action")
+    if not may_set_action(request.user):
+        raise PermissionDenied
     try:
         reviewed = load_review(request.POST.get("review", ""), request.user.get_username())
     except Refusal as refusal:
@@ -108,14 +115,27 @@ def attempt(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
     found = attempt_for(request.user, attempt_id)
     if found is None:
         raise Http404
-    opening = opening_body(found)
+    opening, result = opening_body(found), result_of(found)
     context = {
         "attempt": found,
-        "result": result_of(found),
+        "result": result,
         "opening": opening,
+        "message": printable(result.message),
+        "again": _signed_again(request, found, opening),
         "running": found.outcome == Outcome.PENDING and not is_overdue(found),
     } | _ends(opening["cids"])
     return render(request, "setactions/attempt.html", context)
+
+
+def _signed_again(request: HttpRequest, attempt: Attempt, opening: dict[str, Any]) -> str:
+    """Return the list of an attempt that applied nothing, signed for going back to the form with it; else ""."""
+    cluster = next((cluster for cluster in all_clusters() if cluster.origin == attempt.cluster_url), None)
+    action = find_action(attempt.action_name)
+    is_own = attempt.user_id == request.user.get_username()
+    if not is_own or attempt.outcome not in SENT_IN_VAIN or cluster is None or action is None:
+        return ""
+    submission = Submission(cluster, action, opening["action_sent"], tuple(opening["cids"]))
+    return sign_review(Review(uuid.uuid4(), submission, ()), attempt.user_id)
 
 
 def _form_page(request: HttpRequest, form: NewActionForm, *, status: int = 200, error: str = "") -> HttpResponse:

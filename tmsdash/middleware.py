@@ -33,8 +33,7 @@ class TrustedProxyMiddleware:
                 if not _is_trusted(address):
                     break
             if forwarded_proto in ("http", "https"):
-                request.META["wsgi.url_scheme"] = forwarded_proto
-                request.environ["wsgi.url_scheme"] = forwarded_proto  # type: ignore[attr-defined]
+                request.META["wsgi.url_scheme"] = forwarded_proto  # what request.scheme reads
         return self.get_response(request)
 
 
@@ -60,8 +59,8 @@ class RequestSizeMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        length = request.META.get("CONTENT_LENGTH") or "0"
-        if length.isdecimal() and int(length[:18]) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+        length = (request.META.get("CONTENT_LENGTH") or "").lstrip("0")
+        if length.isdecimal() and (len(length) > 18 or int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE):
             return error_response(
                 request,
                 413,

@@ -119,6 +119,7 @@ DEFAULT_EXCEPTION_REPORTER_FILTER = "tmsdash.errors.AlwaysHidingFilter"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
 SECURE_SSL_REDIRECT = HTTPS_ONLY
+SECURE_REDIRECT_EXEMPT = [r"^health$"]  # load balancers ask it over plain HTTP
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS_ONLY else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS_ONLY
 # The preload list is for whole public domains, which an internal dashboard must not sign up.

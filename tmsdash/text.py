@@ -16,6 +16,11 @@ def one_line(text: str, limit: int = 500) -> str:
     return "".join(_escaped(character) for character in text)
 
 
+def printable(text: str, limit: int = 2000) -> str:
+    """Return at most `limit` characters of `text` for a page: like one_line, but line ends are kept."""
+    return "\n".join(one_line(line, limit) for line in text[:limit].splitlines())
+
+
 def _escaped(character: str) -> str:
     if unicodedata.category(character)[0] == "C" or unicodedata.category(character) in ("Zl", "Zp"):
         return character.encode("unicode_escape").decode("ascii")

@@ -3,7 +3,7 @@
 import logging
 
 from django.contrib.auth.decorators import login_not_required
-from django.db import DatabaseError, connections
+from django.db import Error, connections
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -29,7 +29,7 @@ def _answers(alias: str) -> bool:
         with connections[alias].cursor() as cursor:
             # A table, because SQLite answers "SELECT 1" from a file that it has just made.
             cursor.execute("SELECT 1 FROM django_migrations LIMIT 1")
-    except DatabaseError as error:
+    except Error as error:
         logger.error("[HEALTH] database %s does not answer: %s", alias, error)
         connections[alias].close()
         return False

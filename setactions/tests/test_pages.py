@@ -48,10 +48,10 @@ def test_an_operator_signs_in_sends_and_finds_the_job_again(client, tms, olivia)
     for label in ("Cluster", "Action", "Bearer token", "Customer IDs", "CSV file", "Set Action"):
         assert label in form
 
-    review = fill_in(client, cids="b2\na1\nb2")
+    review = fill_in(client, cids="zebra\nyak\nzebra")
     assert tms.calls() == []
     assert not AuditEntry.objects.exists()
-    for fact in ("PE-Enable", "evian3", "b2", "a1", "Yes, Proceed", "Cancel"):
+    for fact in ("PE-Enable", "evian3", "zebra", "yak", "Yes, Proceed", "Cancel"):
         assert fact in text_of(review)
 
     sent = proceed(client, review)
@@ -62,7 +62,7 @@ def test_an_operator_signs_in_sends_and_finds_the_job_again(client, tms, olivia)
     assert f'href="/jobs/{job.job_id}/"' in result.content.decode()
     assert str(job.job_id) in text_of(client.get("/jobs/"))
     detail = text_of(client.get(f"/jobs/{job.job_id}/"))
-    assert detail.index("b2") < detail.index("a1")
+    assert detail.index("zebra") < detail.index("yak")
     assert client.post("/logout/").url == "/login/"
     assert client.get("/jobs/").status_code == 302
 
@@ -196,6 +196,29 @@ def test_what_could_not_be_reached_may_be_sent_again(operator, tms):
     page = operator.get(proceed(operator, fill_in(operator, cluster="brooke")).url)
     assert "Not sent" in text_of(page)
     assert "You may send the list again" in text_of(page)
+
+
+@pytest.mark.parametrize("fault", ["fault:not-ready", "fault:unauthorized"])
+def test_a_list_that_was_sent_in_vain_can_be_edited_and_sent_again(operator, tms, audrey, fault):
+    attempt = proceed(operator, fill_in(operator, token=fault, action="Trans-Begin")).url
+    page = operator.get(attempt)
+    again = operator.post("/edit/", hidden_fields(page)).content.decode()
+    assert "a1\nb2" in again
+    assert re.search(r'value="Trans-Begin"\s+selected', again)
+    assert "review" not in hidden_fields(signed_in(audrey).get(attempt))  # to look at, not to send
+
+
+@pytest.mark.parametrize("token", [TOKEN, "fault:http:500"])
+def test_what_may_have_been_applied_is_not_offered_for_sending_again(operator, tms, token):
+    page = operator.get(proceed(operator, fill_in(operator, token=token)).url)
+    assert "review" not in hidden_fields(page)
+
+
+def test_tms_cannot_reverse_or_hide_text_on_a_page(operator, tms):
+    page = operator.get(proceed(operator, fill_in(operator, token="fault:extra-accepted")).url).content.decode()
+    assert "\u202e" not in page
+    assert "\x1b" not in page
+    assert "\\u202e" in page
 
 
 def test_while_a_call_runs_its_page_looks_again_by_itself(operator, tms):

@@ -64,12 +64,24 @@ def test_nothing_that_a_refused_database_url_holds_reaches_the_screen(check):
     assert "hunter2" not in ended.stdout + ended.stderr
 
 
-def test_a_line_of_the_env_file_that_means_nothing_stops_the_start_and_is_not_shown(check, tmp_path):
-    (tmp_path / "env").write_text("# passive\nTMS_PASSIVE = true\nTOKEN_KEY: hunter2-hunter2\n")
+@pytest.mark.parametrize(
+    "line",
+    [
+        "TMS_PASSIVE = true",
+        "TMS_PASSIVE",
+        "TMS_PASSIVE: true",
+        "  TMS_PASSIVE=true",
+        "export  TMS_PASSIVE=true",
+        "set TMS_PASSIVE=true",
+        "TMS-PASSIVE=true",
+        "TOKEN_KEY: hunter2-hunter2",
+    ],
+)
+def test_a_line_of_the_env_file_that_would_be_passed_over_stops_the_start_and_is_not_shown(check, tmp_path, line):
+    (tmp_path / "env").write_text(f"# a comment\n\nWEB_THREADS=2\n{line}\n")
     ended = check(ENV_FILE=str(tmp_path / "env"))
     assert ended.returncode == 1
-    assert ended.stderr.startswith("TMS Dashboard cannot start. ")
-    assert "hunter2" not in ended.stdout + ended.stderr
+    assert ended.stderr == f"TMS Dashboard cannot start. {tmp_path / 'env'}: line 4 is not NAME=value.\n"
 
 
 def test_a_system_check_of_ours_stops_manage_py_check(check):

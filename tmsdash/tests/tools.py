@@ -1,5 +1,6 @@
 """What several test files need: processes, threads and connections besides the test's own."""
 
+import html
 import os
 import re
 import sqlite3
@@ -114,6 +115,6 @@ def traced(alias):
 
 
 def text_of(response):
-    """Return a page as a reader sees it: without tags, white space as single spaces."""
+    """Return a page as a reader sees it: without tags and entities, white space as single spaces."""
     visible = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", response.content.decode(), flags=re.DOTALL)
-    return re.sub(r"\s+", " ", visible)
+    return re.sub(r"\s+", " ", html.unescape(visible))

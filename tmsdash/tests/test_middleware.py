@@ -1,0 +1,232 @@
+"""What stands in front of every view: the client's real address, the size of requests, and signing in."""
+
+import ipaddress
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
+from django.urls import URLPattern, get_resolver, reverse
+
+from tmsdash.middleware import TrustedProxyMiddleware
+from tmsdash.tests.fixtures import signed_in
+from tmsdash.tests.tools import text_of
+
+JOB = "00000000-0000-4000-8000-000000000001"
+LIMIT = 5 << 20
+
+
+def trust(settings, *networks):
+    settings.TRUSTED_PROXIES = [ipaddress.ip_network(network) for network in networks]
+
+
+# -- TrustedProxyMiddleware ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def seen(settings):
+    """The request as views see it behind proxies of 10.0.0.0/8 and ::1."""
+    trust(settings, "10.0.0.0/8", "::1")
+    requests = []
+
+    def view(request):
+        requests.append(request)
+        return HttpResponse()
+
+    def get(peer, **headers):
+        TrustedProxyMiddleware(view)(RequestFactory().get("/", REMOTE_ADDR=peer, **headers))
+        return requests[-1]
+
+    return get
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded_for", "address"),
+    [
+        # Anybody can write the header; from others than the proxies it counts for nothing.
+        ("203.0.113.9", "198.51.100.1", "203.0.113.9"),
+        ("203.0.113.9", "10.0.0.1", "203.0.113.9"),
+        ("11.0.0.1", "198.51.100.1", "11.0.0.1"),
+        ("2001:db8::9", "198.51.100.1", "2001:db8::9"),
+        ("", "198.51.100.1", ""),  # a Unix socket has no address
+        # One proxy, and what its clients made up in front of what it added.
+        ("10.0.0.1", "203.0.113.7", "203.0.113.7"),
+        ("10.0.0.1", "198.51.100.1, 203.0.113.7", "203.0.113.7"),
+        ("10.0.0.1", "10.0.0.9, 203.0.113.7", "203.0.113.7"),
+        ("10.0.0.1", "<script>, 203.0.113.7", "203.0.113.7"),
+        ("10.0.0.1", " 203.0.113.7 ", "203.0.113.7"),
+        ("::1", "2001:db8::7", "2001:db8::7"),
+        # A chain of proxies.
+        ("10.0.0.1", "203.0.113.7, 10.0.0.2, 10.0.0.3", "203.0.113.7"),
+        ("10.0.0.1", "198.51.100.1,203.0.113.7,10.0.0.2,::1", "203.0.113.7"),
+        ("10.0.0.1", "10.0.0.5, 10.0.0.2", "10.0.0.5"),  # a client on the proxies' network
+        # Garbage ends the search; what was certain until there counts.
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.1", ",,", "10.0.0.1"),
+        ("10.0.0.1", "unknown", "10.0.0.1"),
+        ("10.0.0.1", "203.0.113.7, unknown", "10.0.0.1"),
+        ("10.0.0.1", "203.0.113.7, unknown, 10.0.0.2", "10.0.0.2"),
+        ("10.0.0.1", "203.0.113.7:4711", "10.0.0.1"),
+        ("10.0.0.1", "[2001:db8::7]", "10.0.0.1"),
+        ("10.0.0.1", "203.0.113.777", "10.0.0.1"),
+        ("10.0.0.1", "3405803783", "10.0.0.1"),
+        ("10.0.0.1", "fe80::1%" + "x" * 100, "10.0.0.1"),  # longer than any address
+    ],
+)
+def test_the_client_is_the_last_address_that_is_no_proxy(seen, peer, forwarded_for, address):
+    request = seen(peer, HTTP_X_FORWARDED_FOR=forwarded_for)
+    assert request.META["REMOTE_ADDR"] == address
+    assert "X-Forwarded-For" not in request.headers
+
+
+@pytest.mark.parametrize(
+    ("peer", "proto", "secure"),
+    [
+        ("10.0.0.1", "https", True),
+        ("10.0.0.1", "http", False),
+        ("10.0.0.1", "", False),
+        ("10.0.0.1", "HTTPS", False),
+        ("10.0.0.1", "https, http", False),
+        ("10.0.0.1", "https\r\n", False),
+        ("10.0.0.1", "wss", False),
+        ("203.0.113.9", "https", False),
+        ("", "https", False),
+    ],
+)
+def test_the_scheme_is_taken_from_proxies_only(seen, peer, proto, secure):
+    request = seen(peer, HTTP_X_FORWARDED_PROTO=proto)
+    assert request.is_secure() is secure
+    assert request.scheme == ("https" if secure else "http")
+    assert "X-Forwarded-Proto" not in request.headers
+
+
+def test_a_proxy_can_say_that_a_secure_connection_came_in_as_plain_http(seen):
+    request = seen("10.0.0.1", HTTP_X_FORWARDED_PROTO="http", **{"wsgi.url_scheme": "https"})
+    assert not request.is_secure()
+
+
+def test_without_trusted_proxies_nobody_is_believed(settings, seen):
+    trust(settings)
+    request = seen("127.0.0.1", HTTP_X_FORWARDED_FOR="203.0.113.7", HTTP_X_FORWARDED_PROTO="https")
+    assert (request.META["REMOTE_ADDR"], request.is_secure()) == ("127.0.0.1", False)
+
+
+def test_it_stands_in_front_of_the_redirect_to_https(settings, databases):
+    settings.SECURE_SSL_REDIRECT = True
+    trust(settings, "10.0.0.0/8")
+    headers = {"X-Forwarded-Proto": "https"}
+    assert Client().get("/login/", REMOTE_ADDR="10.0.0.1", headers=headers).status_code == 200
+    redirected = Client().get("/login/", REMOTE_ADDR="203.0.113.9", headers=headers)
+    assert (redirected.status_code, redirected["Location"]) == (301, "https://testserver/login/")
+
+
+def test_load_balancers_ask_for_health_over_plain_http(settings, databases):
+    settings.SECURE_SSL_REDIRECT = True
+    assert Client().get("/health").status_code == 200
+
+
+# -- RequestSizeMiddleware ----------------------------------------------------------------------------------------
+
+
+class Unread:
+    """A body that nobody may read."""
+
+    def read(self, *args):
+        raise AssertionError("the body was read")
+
+    readline = read
+
+
+def post(path, length, client=None, **extra):
+    return (client or Client()).generic("POST", path, b"", CONTENT_LENGTH=length, **extra)
+
+
+@pytest.mark.parametrize("length", [str(LIMIT + 1), "9" * 18, "9" * 400, "0" * 20 + str(LIMIT + 1)])
+def test_a_request_that_is_too_large_is_refused_unread(databases, length):
+    answer = post("/proxy_fetch", length, **{"wsgi.input": Unread()})
+    body = answer.json()
+    assert answer.status_code == 413
+    assert body["message"].startswith("The request is larger than 5 MiB. Nothing was sent to TMS.")
+    assert body["errors"] == {"request": [body["message"]]}
+    page = post("/review/", length, **{"wsgi.input": Unread()})
+    assert page.status_code == 413
+    assert "The request is larger than 5 MiB. Nothing was sent to TMS." in text_of(page)
+
+
+def test_an_upload_that_is_too_large_is_refused_to_somebody_signed_in(olivia):
+    answer = signed_in(olivia).post("/review/", {"file": "x" * (LIMIT + 1)})
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("length", [str(LIMIT), "0", "", "-1", "abc", "1e9", "5.5"])
+def test_other_requests_reach_their_view(databases, length):
+    assert post("/proxy_fetch", length).status_code == 401  # nobody is signed in
+
+
+# -- SignInRequiredMiddleware -------------------------------------------------------------------------------------
+
+OPEN_TO_ALL = {"login", "health"}
+
+
+def our_views():
+    """Every URL of the site but the admin's, which has its own sign-in."""
+    arguments = {"job_id": JOB, "attempt_id": JOB, "cid": "a"}
+
+    def walk(patterns):
+        for pattern in patterns:
+            if isinstance(pattern, URLPattern):
+                names = pattern.pattern.converters
+                yield pattern.name, reverse(pattern.name, kwargs={name: arguments[name] for name in names})
+            elif getattr(pattern, "app_name", None) != "admin":
+                yield from walk(pattern.url_patterns)
+
+    return sorted(walk(get_resolver().url_patterns))
+
+
+@pytest.mark.parametrize(("name", "path"), our_views())
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_every_view_but_sign_in_and_health_needs_a_user(databases, name, path, method):
+    answer = Client().generic(method, path)
+    if name in OPEN_TO_ALL:
+        assert answer.status_code in (200, 405)
+    elif path.startswith(("/api/", "/proxy_fetch")):
+        assert answer.status_code == 401
+        assert answer.json() == {
+            "status": "error",
+            "outcome": "refused",
+            "attempt_id": None,
+            "message": "Sign in first. Nothing was sent to TMS.",
+            "errors": {"request": ["Sign in first. Nothing was sent to TMS."]},
+            "job_id": None,
+        }
+    else:
+        assert answer.status_code == 302
+        assert answer["Location"] == f"/login/?next={path}"
+
+
+def test_the_admin_asks_to_sign_in(databases):
+    answer = Client().get("/admin/jobs/job/")
+    assert answer.status_code == 302
+    assert "/login/?next=/admin/jobs/job/" in answer["Location"]
+
+
+def test_the_sign_in_page_gets_its_styles(databases):
+    styles = Client().get("/static/tmsdash.css")
+    assert b"font" in b"".join(styles.streaming_content)
+    styles.close()
+    assert "/static/tmsdash.css" in Client().get("/login/").content.decode()
+
+
+def test_who_signs_in_comes_to_the_page_they_wanted(olivia):
+    client = Client()
+    answer = client.post(
+        "/login/", {"username": "olivia", "password": "correct horse battery staple", "next": "/jobs/"}
+    )
+    assert (answer.status_code, answer["Location"]) == (302, "/jobs/")
+    assert client.get("/jobs/").status_code == 200
+
+
+def test_an_account_that_was_switched_off_is_signed_out(olivia):
+    client = signed_in(olivia)
+    olivia.is_active = False
+    olivia.save()
+    assert client.get("/api/jobs/mine").status_code == 401

@@ -1,0 +1,197 @@
+"""Whatever text comes from outside: JSON that means one thing, and lines that stay one line."""
+
+import json
+import logging
+import re
+import sys
+import unicodedata
+
+import pytest
+from django.conf import settings
+
+from tmsdash import strict_json
+from tmsdash.text import one_line
+
+# -- strict_json --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (b'{"a": [1, 2.5, "x", null, true]}', {"a": [1, 2.5, "x", None, True]}),
+        (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),  # a byte order mark, as some tools write it
+        (' {"é": "日本"} '.encode(), {"é": "日本"}),
+        (b'{"a": {"x": 1}, "b": {"x": 2}}', {"a": {"x": 1}, "b": {"x": 2}}),
+        (b'[{"x": 1}, {"x": 1}]', [{"x": 1}, {"x": 1}]),
+        (b'{"a": 1, "A": 2, "": 3}', {"a": 1, "A": 2, "": 3}),
+        (b'"\\ud83d\\ude42"', "🙂"),
+        (b"9007199254740993", 9_007_199_254_740_993),
+        (b"1e5", 100_000.0),
+        (b"[" * 50 + b"]" * 50, json.loads("[" * 50 + "]" * 50)),
+    ],
+)
+def test_json_that_means_one_thing_is_taken(body, value):
+    assert strict_json.loads(body) == value
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" ",
+        b"{",
+        b"{}{}",
+        b"{} x",
+        b"{'a': 1}",
+        b'{"a": 1,}',
+        b"[1,]",
+        b"[01]",
+        b"[+1]",
+        b'"a\nb"',
+        b"<html>",
+        b'{"a": 1, "a": 1}',
+        b'{"a": 1, "\\u0061": 2}',  # one key, spelled in two ways
+        b'[{"x": {"a": 1, "b": 2, "a": 3}}]',
+        b"NaN",
+        b'{"a": Infinity}',
+        b"[-Infinity]",
+        b"[1e999]",  # Infinity in other words, which no database keeps as JSON
+        b'{"a": -1e999}',
+        b"9" * 5000,
+        b"[" * 100_000,
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+        b'"\xff"',
+        b'"\xed\xa0\x80"',  # a surrogate, which is no UTF-8
+        '{"a": 1}'.encode("utf-16"),
+        '{"a": 1}'.encode("utf-32"),
+    ],
+    ids=lambda body: repr(body[:30]),
+)
+def test_json_that_is_doubtful_is_a_value_error(body):
+    with pytest.raises(ValueError):  # noqa: PT011 (that is all it promises)
+        strict_json.loads(body)
+
+
+# -- one_line -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", ""),
+        ("plain text, 100 % of it", "plain text, 100 % of it"),
+        ("Zoë 日本 🙂 e\u0301", "Zoë 日本 🙂 e\u0301"),
+        ("a\nb", r"a\nb"),
+        ("a\r\nb", r"a\r\nb"),
+        ("a\tb", r"a\tb"),
+        ("a\0b", r"a\x00b"),
+        ("a\x0bb\x0cc\x1cd\x1ee", r"a\x0bb\x0cc\x1cd\x1ee"),
+        ("a\x7fb", r"a\x7fb"),
+        ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
+        ("\x9b31mred", r"\x9b31mred"),
+        ("a\x85b", r"a\x85b"),
+        ("a\u2028b\u2029c", r"a\u2028b\u2029c"),
+        ("a\u202eb\u2066c\u200fd", r"a\u202eb\u2066c\u200fd"),
+        ("a\u200bb\ufeffc\u00add", r"a\u200bb\ufeffc\xadd"),
+        ("a\ud800b", r"a\ud800b"),
+        ("a\U000e0041b", r"a\U000e0041b"),  # a tag character, invisible
+        ("a\ue000b", r"a\ue000b"),
+    ],
+)
+def test_what_could_break_a_line_or_mislead_a_reader_is_escaped(text, shown):
+    assert one_line(text) == shown
+
+
+def test_no_character_at_all_gets_through_that_ends_a_line_or_controls_a_terminal():
+    everything = [chr(point) for point in range(sys.maxunicode + 1)]
+    dangerous = [
+        character for character in everything if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    ]
+    shown = one_line("".join(dangerous), limit=len(dangerous))
+    assert len(dangerous) > 2000
+    assert shown.isascii()
+    assert shown.isprintable()
+
+
+@pytest.mark.parametrize("text", ["a" * 500, "é" * 500])
+def test_text_within_the_limit_is_kept_whole(text):
+    assert one_line(text) == text
+
+
+@pytest.mark.parametrize("character", ["a", "é", "\n", "\u2028", "\U000e0041"])
+@pytest.mark.parametrize("limit", [10, 128, 500])
+def test_a_line_is_never_longer_than_its_limit(character, limit):
+    """Columns of databases have this length, and PostgreSQL refuses what is longer."""
+    shown = one_line(character * 10_000, limit)
+    assert len(shown) <= limit
+    assert shown.endswith("…")
+    assert len(one_line(character * limit, limit)) <= limit
+
+
+# -- OneLineFormatter ---------------------------------------------------------------------------------------------
+
+FORGED = "2026-01-01 00:00:00,000 INFO [SET_ACTION] SUCCESS: Job created"
+BREAKS = ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
+
+
+@pytest.fixture
+def written():
+    """What the formatter that Django was set up with makes of a record."""
+    [handler] = [handler for handler in logging.getLogger("django").handlers if handler.name == "stderr"]
+    formatter = handler.formatter
+
+    def log(message, *values, exception=None):
+        exc_info = (type(exception), exception, exception.__traceback__) if exception else None
+        return formatter.format(logging.LogRecord("a", logging.INFO, "a.py", 1, message, values, exc_info))
+
+    return log
+
+
+def assert_one_record(text):
+    begins = [line for line in text.splitlines() if re.match(r"\s*\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", line)]
+    assert begins == text.splitlines()[:1]
+    assert all(character == "\n" or character.isprintable() for character in text)
+
+
+@pytest.mark.parametrize("line_break", BREAKS)
+def test_no_value_in_a_message_begins_a_line_of_its_own(written, line_break):
+    text = written("[SET_ACTION] Starting: user=%s, cids=%s", f"eve{line_break}{FORGED}", f"a{line_break}{FORGED}")
+    assert_one_record(text)
+    assert len(text.splitlines()) == 1
+    assert text.count(FORGED) == 2  # it is all there, in one line
+
+
+@pytest.mark.parametrize("line_break", BREAKS)
+def test_no_exception_begins_a_line_of_its_own(written, line_break):
+    try:
+        try:
+            raise ValueError(f"first{line_break}{FORGED}")
+        except ValueError as error:
+            raise RuntimeError(f"second{line_break}{FORGED}\x1b[31m\u202e") from error
+    except RuntimeError as error:
+        text = written("it broke", exception=error)
+    assert_one_record(text)
+    assert all(line.startswith("    | ") for line in text.splitlines()[1:])
+    assert "RuntimeError: second" in text
+    assert "ValueError: first" in text
+
+
+@pytest.mark.parametrize("evil", ["\x1b[2J\x1b[31m", "\x9b31m", "\u202e", "\u2066", "\0", "\x08\x08", "\ud800"])
+def test_no_value_recolours_or_reverses_a_terminal(written, evil):
+    assert_one_record(written("user=%s", f"eve{evil}"))
+
+
+def test_a_message_of_megabytes_is_cut(written):
+    assert len(written("body: %s", "x" * 5_000_000)) < 10_000
+
+
+def test_a_line_holds_time_level_and_message(written):
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO 5 of 7", written("%d of %d", 5, 7))
+
+
+def test_everything_that_is_logged_goes_through_this_formatter():
+    handlers = settings.LOGGING["handlers"]
+    assert {handler["formatter"] for handler in handlers.values()} == {"one_line"}
+    for logger in [settings.LOGGING["root"], *settings.LOGGING["loggers"].values()]:
+        assert set(logger["handlers"]) <= set(handlers)
