@@ -71,7 +71,7 @@ class AppendOnlyQuerySet(models.QuerySet["AuditEntry"]):
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise AppendOnlyError("Audit entries are never changed or deleted.")
 
-    update = delete = bulk_update = update_or_create = _refuse
+    update = delete = bulk_update = bulk_create = update_or_create = _refuse
     # What Model.save and the admin's collector use underneath.
     _update = _raw_delete = _refuse
 

@@ -98,7 +98,8 @@ def record_events(attempt_id: uuid.UUID, events: Sequence[tuple[Kind, dict[str, 
     A body may hold `http_status` and `message`, which lists show. Returns the attempt as it is then.
     """
     with write_transaction(DATABASE, wait_s):
-        attempt = Attempt.objects.get(attempt_id=attempt_id)
+        # The row lock is for PostgreSQL; SQLite's transactions are alone anyway.
+        attempt = Attempt.objects.select_for_update().get(attempt_id=attempt_id)
         for kind, body in events:
             if not AuditEntry.objects.filter(attempt_id=attempt_id, kind=kind).exists():
                 _add_entry(attempt, kind, body)

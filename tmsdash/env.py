@@ -25,7 +25,7 @@ def read_file(path: Path) -> None:
     if not path.is_file():
         return
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if line.strip() and not re.match(r"\s*(#|(export\s+)?[A-Za-z_][A-Za-z0-9_]*=)", line):
+        if line and not re.match(r"#|(export )?[A-Za-z_0-9]+=", line):
             # Skipped, it would leave a default in force that nobody meant. It may hold a secret.
             raise ImproperlyConfigured(f"{path}: line {number} is not NAME=value.")
     environ.Env.read_env(str(path))

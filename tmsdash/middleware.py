@@ -38,6 +38,8 @@ class TrustedProxyMiddleware:
 
 
 def _is_address(text: str) -> bool:
+    if len(text) > 45:  # what the audit's column holds; an IPv6 zone could be of any length
+        return False
     try:
         ipaddress.ip_address(text)
     except ValueError:

@@ -1,17 +1,21 @@
 """JSON from outside, taken only when it means one thing."""
 
 import json
+import math
 from typing import Any, NoReturn
 
 
 def loads(body: bytes) -> Any:
     """Parse UTF-8 JSON; raises ValueError for anything doubtful.
 
-    Beyond what is no JSON at all that is: duplicate keys, NaN and Infinity, integers of thousands
+    Beyond what is no JSON at all that is: duplicate keys, NaN, Infinity and numbers that are as
+    good as infinite, integers of thousands
     of digits, and nesting deeper than the parser can follow.
     """
     try:
-        return json.loads(body.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        return json.loads(
+            body.decode("utf-8-sig"), object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse_constant
+        )
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -21,6 +25,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) < len(pairs):
         raise ValueError("a key stands twice in one object")
     return result
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):  # 1e999
+        raise ValueError("a number is too large")
+    return number
 
 
 def _refuse_constant(name: str) -> NoReturn:

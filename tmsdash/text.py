@@ -7,13 +7,12 @@ def one_line(text: str, limit: int = 500) -> str:
     """Return `text` with every control, format, surrogate and line-separating character escaped.
 
     What is left cannot break a log line, recolour a terminal or reverse the reading direction.
-    At most `limit` characters are kept; a cut is marked with an ellipsis.
+    The result has at most `limit` characters; a cut is marked with an ellipsis.
     """
-    if len(text) > limit:
-        text = text[: limit - 1] + "…"
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_escaped(character) for character in text)
+    line = text[: limit + 1]
+    if not (line.isascii() and line.isprintable()):
+        line = "".join(_escaped(character) for character in line)
+    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def printable(text: str, limit: int = 2000) -> str:

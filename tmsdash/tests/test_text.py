@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 
 from tmsdash import strict_json
-from tmsdash.text import one_line
+from tmsdash.text import one_line, printable
 
 # -- strict_json --------------------------------------------------------------------------------------------------
 
@@ -108,7 +108,7 @@ def test_no_character_at_all_gets_through_that_ends_a_line_or_controls_a_termina
     dangerous = [
         character for character in everything if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
     ]
-    shown = one_line("".join(dangerous), limit=len(dangerous))
+    shown = one_line("".join(dangerous), limit=10 * len(dangerous))
     assert len(dangerous) > 2000
     assert shown.isascii()
     assert shown.isprintable()
@@ -127,6 +127,20 @@ def test_a_line_is_never_longer_than_its_limit(character, limit):
     assert len(shown) <= limit
     assert shown.endswith("…")
     assert len(one_line(character * limit, limit)) <= limit
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('{\n  "a": "日本"\n}', '{\n  "a": "日本"\n}'),
+        ("a\r\nb\rc\u2028d", "a\nb\nc\nd"),
+        ("a\x1b[31m\nb\u202ec\td", "a\\x1b[31m\nb\\u202ec\\td"),
+        ("", ""),
+    ],
+)
+def test_text_for_a_page_keeps_its_line_ends_and_no_other_control_character(text, shown):
+    assert printable(text) == shown
+    assert len(printable("x" * 5000)) == len(printable("x\n" * 2500)) + 1 == 2000
 
 
 # -- OneLineFormatter ---------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from setactions.benchmarks import BENCHMARKS
+from setactions.benchmarks import BENCHMARKS, ROUNDS
 
 
 class Command(BaseCommand):
@@ -19,8 +19,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", choices=sorted(BENCHMARKS), help="what to measure")
+        parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often (default: %(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        rounds = str(options["rounds"])
         with tempfile.TemporaryDirectory() as folder:
             environment = {name: value for name, value in os.environ.items() if not name.endswith("DATABASE_URL")}
             environment |= {
@@ -30,7 +32,10 @@ class Command(BaseCommand):
                 "TMS_CLUSTERS": "",
                 "DJANGO_SETTINGS_MODULE": "tmsdash.settings",
             }
-            for command in (["manage.py", "migrate_all", "-v0"], ["-m", "setactions.benchmarks", options["name"]]):
+            for command in (
+                ["manage.py", "migrate_all", "-v0"],
+                ["-m", "setactions.benchmarks", options["name"], rounds],
+            ):
                 done = subprocess.run([sys.executable, *command], env=environment, cwd=settings.BASE_DIR)  # noqa: S603
                 if done.returncode:
                     raise CommandError(f"{options['name']} is slower than its limit, or failed; see above.")

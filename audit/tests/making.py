@@ -1,0 +1,68 @@
+"""Attempts for tests, made by the services that make them in production."""
+
+import uuid
+
+from audit import services
+from audit.models import Action, Attempt, AuditEntry, Kind
+
+CLUSTER = "https://evian3.example"
+
+
+def make_request(*, cids=("a1", "b2"), action=Action.PE_ENABLE, cluster_url=CLUSTER, **values):
+    """olivia's request of PE-Enable for two customers, or what `values` say."""
+    defaults = {
+        "attempt_id": uuid.uuid4(),
+        "user_id": "olivia",
+        "action_code": action.value,
+        "action_name": action.label,
+        "cluster_url": cluster_url,
+        "source": "form",
+        "ip_address": "203.0.113.7",
+        "cids": tuple(cids),
+        "payload_digest": services.digest([cluster_url, action.label, list(cids)]),
+        "list_digest": services.list_digest(cluster_url, action.value, cids),
+    }
+    return services.Request(**(defaults | values))
+
+
+def open_(request=None, *, duplicate_window_s=600, duplicate_allowed=False, **values):
+    """Open an attempt; returns what was found and the attempt."""
+    return services.open_attempt(
+        request or make_request(**values),
+        duplicate_window_s=duplicate_window_s,
+        duplicate_allowed=duplicate_allowed,
+        wait_s=20,
+    )
+
+
+def make_attempt(*kinds, message="", http_status=200, **values):
+    """An attempt that was opened, and to which then these kinds of events happened."""
+    found, attempt = open_(duplicate_allowed=True, **values)
+    assert found is services.Opened.NEW
+    return record(attempt, *kinds, message=message, http_status=http_status) if kinds else attempt
+
+
+def record(attempt, *kinds, **body):
+    return services.record_events(attempt.attempt_id, [(kind, body) for kind in kinds], wait_s=20)
+
+
+def refuse(*, message="The list is empty.", customer_count=None, **values):
+    request = make_request(**values)
+    count = len(request.cids) if customer_count is None else customer_count
+    return services.refuse_attempt(request, message=message, customer_count=count, wait_s=20)
+
+
+def kinds_of(attempt):
+    return list(AuditEntry.objects.filter(attempt_id=attempt.attempt_id).order_by("id").values_list("kind", flat=True))
+
+
+def customers_of(attempt):
+    return sorted(attempt.customers.values_list("cid", flat=True))
+
+
+def row(attempt):
+    """Every value of the attempt's row as it is in the database."""
+    return Attempt.objects.filter(pk=attempt.pk).values().get()
+
+
+ANSWERS = (Kind.ACCEPTED, Kind.REJECTED, Kind.NOT_SENT, Kind.UNKNOWN)

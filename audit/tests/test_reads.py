@@ -1,0 +1,115 @@
+"""Reads of the audit: who sees what, through which index, and the canonical text of a value."""
+
+import json
+import math
+import uuid
+
+import pytest
+from django.db import connections
+
+from audit import services
+from audit.models import Attempt, AuditEntry, Kind, Outcome
+from audit.selectors import attempt_for, attempts_of_customer, opening_body, outcome_body
+from audit.tests.making import make_attempt, record, refuse
+
+pytestmark = pytest.mark.usefixtures("databases")
+
+# -- Canonical JSON -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"b": 1, "a": [1, 2.5, None, True]}, '{"a":[1,2.5,null,true],"b":1}'),
+        ({"é": "日本\u2028🙂"}, '{"\\u00e9":"\\u65e5\\u672c\\u2028\\ud83d\\ude42"}'),
+        ({"a": {"z": 1, "y": ("x", "w")}}, '{"a":{"y":["x","w"],"z":1}}'),
+        ("\ud800\n", '"\\ud800\\n"'),
+        ({}, "{}"),
+    ],
+)
+def test_canonical_json_is_one_ascii_text_for_one_value(value, text):
+    assert services.canonical(value) == text
+    assert services.canonical(json.loads(text)) == text
+
+
+def test_what_is_equal_has_one_digest_and_what_differs_has_two():
+    assert services.digest({"a": 1, "b": 2}) == services.digest({"b": 2, "a": 1})
+    assert len({services.digest(value) for value in (["ab"], ["a", "b"], "ab", ["b", "a"], [], None, 1, "1")}) == 8
+    assert services.digest([]) == "4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"
+    for value in (math.nan, math.inf, object()):
+        with pytest.raises((ValueError, TypeError)):
+            services.canonical(value)
+
+
+# -- Reads --------------------------------------------------------------------------------------------------------
+
+
+def test_who_may_see_an_attempt(olivia, oscar, audrey, adam):
+    attempt = make_attempt()
+    seen = {user.username: attempt_for(user, attempt.attempt_id) for user in (olivia, oscar, audrey, adam)}
+    assert seen == {"olivia": attempt, "oscar": None, "audrey": attempt, "adam": attempt}
+    assert attempt_for(adam, uuid.uuid4()) is None
+
+
+def test_the_bodies_behind_an_attempt():
+    attempt = make_attempt(Kind.UNKNOWN, http_status=None, message="timeout")
+    assert opening_body(attempt)["cids"] == ["a1", "b2"]
+    attempt = record(attempt, Kind.APPLIED, Kind.RECORDED, http_status=None, message="read back")
+    assert attempt.outcome == Outcome.APPLIED
+    assert outcome_body(attempt)["message"] == "read back"
+    assert opening_body(refuse(cids=("x",)))["cids"] == ["x"]
+
+
+# -- Indexes ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(
+    ("query", "plan"),
+    [
+        # SQLite names the indexes of unique constraints itself: this one is attempt_customer_by_cid.
+        (lambda: attempts_of_customer("a1", 50), "INDEX sqlite_autoindex_audit_attemptcustomer_1 (cid=?)"),
+        (
+            lambda: AuditEntry.objects.filter(attempt_id=uuid.uuid4()),
+            "sqlite_autoindex_audit_auditentry_1 (attempt_id=?)",
+        ),
+        (lambda: Attempt.objects.filter(is_open=True).order_by("id"), "INDEX attempt_open"),
+    ],
+)
+def test_rows_are_found_through_their_index(query, plan):
+    assert plan in query().explain()
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(
+    ("model", "filters", "index"),
+    [
+        (Attempt, {"user_id": "olivia"}, "attempt_by_user (user_id=?)"),
+        (Attempt, {"action_code": 2}, "attempt_by_action (action_code=?)"),
+        (Attempt, {"outcome": "unknown"}, "attempt_by_outcome (outcome=?)"),
+        (AuditEntry, {"kind": "UNKNOWN"}, "entry_by_kind (kind=?)"),
+        (AuditEntry, {"user_id": "olivia"}, "entry_by_user (user_id=?)"),
+        (AuditEntry, {"action_type": "T-Enable"}, "entry_by_action (action_type=?)"),
+    ],
+)
+def test_the_newest_of_a_kind_are_read_in_order_from_their_index(model, filters, index):
+    plan = model.objects.filter(**filters).order_by("-id")[:50].explain()
+    assert f"USING INDEX {index}" in plan
+    assert "TEMP B-TREE" not in plan
+
+
+@pytest.mark.sqlite
+def test_the_search_for_a_duplicate_uses_its_index():
+    statements: list[str] = []
+    with connections["audit"].execute_wrapper(
+        lambda execute, sql, params, many, context: (
+            statements.append(sql % tuple(repr(str(value)) for value in params)),
+            execute(sql, params, many, context),
+        )[1]
+    ):
+        services.find_duplicate("d" * 64, 600)
+    with connections["audit"].cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {statements[0]}")
+        plan = " ".join(str(line) for line in cursor.fetchall())
+    assert "attempt_by_list" in plan
+    assert "SCAN" not in plan
