@@ -14,6 +14,7 @@ from audit.models import Kind
 from setactions.token import Token
 from tmsdash import strict_json
 
+MAX_VALUES = 500_000  # in an answer: a fleet's have 100,000, and millions of empty lists fill the memory
 MAX_DEPTH = 32  # of nested lists and objects in an answer; TMS's own have two
 
 
@@ -111,6 +112,8 @@ def _json_of(answer: Answer, token: Token) -> tuple[Any, str]:
     """Return the body's JSON made fit to keep, and what is wrong with it (empty if nothing is)."""
     if answer.failure is not None:
         return None, "no whole answer"
+    if sum(answer.body.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
+        return None, "made of too many values"
     try:
         return _storable(strict_json.loads(answer.body), token), ""
     except ValueError:
@@ -118,16 +121,18 @@ def _json_of(answer: Answer, token: Token) -> tuple[Any, str]:
 
 
 def _storable(value: Any, token: Token, depth: int = 0) -> Any:
-    """Return `value` without the token, and without characters that a database or UTF-8 cannot hold."""
+    """Return `value`, changed in place, without the token and without characters that a database cannot hold."""
     if depth > MAX_DEPTH:
         raise ValueError("nested too deeply")
     if isinstance(value, str):
         text = token.cut_from(value).replace("\0", "\ufffd")
         return text.encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, list):
-        return [_storable(item, token, depth + 1) for item in value]
-    if isinstance(value, dict):
-        return {_storable_name(name, token): _storable(item, token, depth + 1) for name, item in value.items()}
+        for number, item in enumerate(value):
+            value[number] = _storable(item, token, depth + 1)
+    elif isinstance(value, dict):
+        for name in list(value):
+            value[_storable_name(name, token)] = _storable(value.pop(name), token, depth + 1)
     return value
 
 

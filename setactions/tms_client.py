@@ -10,6 +10,7 @@ import json
 import logging
 import socket
 import ssl
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 10
 CHUNK_BYTES = 64 * 1024
+SPOOL_BYTES = 1 << 20  # of an answer that are held in memory while it arrives
 # How long the caller waits, after the deadline, for the call's thread to notice that its socket is shut.
 SHUTDOWN_GRACE_S = 1.0
 
@@ -143,7 +145,8 @@ class _Exchange:
             response = adapter.send(
                 self.request.prepare(),
                 stream=True,
-                timeout=(min(CONNECT_TIMEOUT_S, deadline_s), deadline_s),
+                # Reads time out after the deadline, so that there is one way in which they end.
+                timeout=(min(CONNECT_TIMEOUT_S, deadline_s), deadline_s + SHUTDOWN_GRACE_S),
                 proxies={"http": settings.TMS_PROXY, "https": settings.TMS_PROXY} if settings.TMS_PROXY else None,
             )
             answer = Answer(sent=True, http_status=response.status_code)
@@ -158,13 +161,15 @@ class _Exchange:
             adapter.close()
 
     def _read_body(self, response: requests.Response, answer: Answer) -> None:
-        body = bytearray()
-        while chunk := response.raw.read(CHUNK_BYTES, decode_content=True):
-            body += chunk
-            if len(body) > self.max_bytes:
-                answer.failure, answer.detail = Failure.TOO_LONG, f"more than {self.max_bytes:,} bytes"
-                return
-        answer.body = bytes(body)
+        # A long answer waits on disk until it is known to be whole and short enough.
+        with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as body:
+            while chunk := response.raw.read(CHUNK_BYTES, decode_content=True):
+                body.write(chunk)
+                if body.tell() > self.max_bytes:
+                    answer.failure, answer.detail = Failure.TOO_LONG, f"more than {self.max_bytes:,} bytes"
+                    return
+            body.seek(0)
+            answer.body = body.read()
 
     def _failed(self, failure: Failure, error: Exception) -> Answer:
         return Answer(sent=self.sent, failure=failure, detail=type(error).__name__)

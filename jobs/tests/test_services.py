@@ -151,12 +151,17 @@ def test_the_log_tells_of_a_job_after_its_commit_and_not_before(caplog):
 
 
 @pytest.fixture
-def read_only():
-    """The jobs database takes no writes of this connection. (Modes of files mean nothing to root.)"""
-    connections["jobs"].ensure_connection()
-    connections["jobs"].connection.execute("PRAGMA query_only = 1")
-    yield
-    connections["jobs"].connection.execute("PRAGMA query_only = 0")
+def read_only(monkeypatch):
+    """This thread's connection to the jobs database can only read. (To root no file's mode means anything.)"""
+    connection = connections["jobs"]
+    path = connection.settings_dict["NAME"]
+    usual = connection.get_connection_params
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "get_connection_params", lambda: usual() | {"database": f"file:{path}?mode=ro"})
+        connection.close()
+        connection.connect()
+        yield
+    connection.close()
 
 
 # -- assert_writable ----------------------------------------------------------------------------------------------
@@ -175,7 +180,12 @@ def test_a_database_that_can_be_written_is_left_as_it_was():
 def test_a_read_only_database_is_an_error(read_only):
     with pytest.raises(OperationalError, match="readonly"):
         assert_writable(wait_s=5)
-    assert Job.objects.count() == 0  # reads go on
+
+
+@pytest.mark.sqlite
+def test_only_an_insert_shows_that_a_database_is_read_only(read_only):
+    with write_transaction("jobs"):
+        assert Job.objects.count() == 0
 
 
 def test_a_locked_database_is_an_error_after_the_wait():

@@ -214,6 +214,7 @@ def test_only_permitted_users_may(fetch, tms, audrey, adam, django_user_model):
     assert_refused(fetch(client=signed_in(audrey)), 403, "user", tms)
     adam.groups.add(audrey.groups.get())
     assert_refused(fetch(client=signed_in(adam)), 403, "user", tms)  # an auditor never, not even as a superuser
+    assert Attempt.objects.filter(outcome="refused").count() == 3  # each under an id of its own
     adam.groups.clear()
     assert fetch(client=signed_in(adam)).status_code == 200
 

@@ -4,9 +4,12 @@ import ast
 import re
 import sqlite3
 import stat
-from concurrent.futures import ThreadPoolExecutor
+import subprocess
+import sys
+from contextlib import ExitStack
 
 import pytest
+from django.conf import settings
 
 from tmsdash import env
 from tmsdash.checks import has_wal_race_fix
@@ -160,13 +163,28 @@ def test_a_kept_key_that_lost_its_content_is_not_used(no_keys, tmp_path):
         env.generated("A_KEY", tmp_path / "a_key", minimum_length=32)
 
 
-def test_twenty_processes_that_start_together_agree_on_both_keys(tmp_path):
-    def start(_):
-        return tuple(values("SECRET_KEY", "TOKEN_KEY", tmp_path=tmp_path))
-
-    with ThreadPoolExecutor(20) as executor:
-        seen = set(executor.map(start, range(20)))
-    assert len(seen) == 1
-    [(secret_key, token_key)] = seen
-    assert secret_key != token_key
+def test_both_keys_of_the_site_are_kept_between_its_processes(tmp_path):
+    first, again = (values("SECRET_KEY", "TOKEN_KEY", tmp_path=tmp_path) for _ in range(2))
+    assert first == again
+    assert first[0] != first[1]
     assert sorted(file.name for file in (tmp_path / "var").iterdir()) == ["secret_key", "token_key"]
+
+
+def test_twenty_processes_that_make_keys_at_once_agree_on_each(tmp_path):
+    """A hundred keys each, so that some are made in the very same moment."""
+    program = (
+        "import sys; from pathlib import Path; from tmsdash import env; print(flush=True); sys.stdin.readline();"
+        f"print([env.generated('NONE', Path({str(tmp_path)!r}, str(n)), minimum_length=32) for n in range(100)])"
+    )
+    command = [sys.executable, "-c", program]
+    with ExitStack() as stack:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        processes = [stack.enter_context(subprocess.Popen(command, cwd=settings.BASE_DIR, **pipes)) for _ in range(20)]
+        for process in processes:
+            process.stdout.readline()  # ready
+        for process in processes:
+            process.stdin.write("\n")
+            process.stdin.flush()
+        seen = {process.stdout.read() for process in processes}
+    assert len(seen) == 1
+    assert len(set(ast.literal_eval(seen.pop()))) == len(list(tmp_path.iterdir())) == 100
