@@ -4,15 +4,14 @@ from typing import Any
 
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
 
 from audit.models import Attempt
 from audit.selectors import attempts_of_customer
-from tmsdash.errors import BadLimitError, error_json, limit_of
+from tmsdash.errors import BadLimitError, error_json, json_get, limit_of
 
 
 @never_cache
-@require_safe
+@json_get
 def customer(request: HttpRequest, cid: str) -> JsonResponse:
     """List what was tried with a customer, newest first.
 

@@ -5,11 +5,10 @@ from typing import Any
 
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
 
 from jobs.models import Job
 from jobs.selectors import customers_of, job_for, jobs_of
-from tmsdash.errors import BadLimitError, error_json, limit_of
+from tmsdash.errors import BadLimitError, error_json, json_get, limit_of
 
 
 def job_json(job: Job) -> dict[str, Any]:
@@ -29,7 +28,7 @@ def job_json(job: Job) -> dict[str, Any]:
 
 
 @never_cache
-@require_safe
+@json_get
 def mine(request: HttpRequest) -> JsonResponse:
     """List the user's own jobs, newest first."""
     try:
@@ -41,7 +40,7 @@ def mine(request: HttpRequest) -> JsonResponse:
 
 
 @never_cache
-@require_safe
+@json_get
 def detail(request: HttpRequest, job_id: uuid.UUID) -> JsonResponse:
     """Return one job with what was sent and what TMS answered."""
     job = job_for(request.user, job_id)
@@ -53,7 +52,7 @@ def detail(request: HttpRequest, job_id: uuid.UUID) -> JsonResponse:
 
 
 @never_cache
-@require_safe
+@json_get
 def customers(request: HttpRequest, job_id: uuid.UUID) -> JsonResponse:
     """List all customers of one job in the order in which they were given."""
     job = job_for(request.user, job_id)

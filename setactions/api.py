@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.request import RawPostDataException
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 
@@ -15,7 +16,7 @@ from setactions.clusters import Target, parse_target
 from setactions.permissions import may_set_action
 from setactions.refusal import Checks, Refusal
 from setactions.results import Result
-from setactions.room import call_slot, throttle_read
+from setactions.room import call_slot, read_slot, throttle_read
 from setactions.submission import Submission, make_submission
 from setactions.token import Token
 from tmsdash import strict_json
@@ -48,7 +49,7 @@ def proxy_fetch(request: HttpRequest) -> HttpResponse:
     try:
         if not may_set_action(request.user):
             raise Refusal(403, "user", "Your account may not trigger Set Actions. Ask an administrator.")
-        body = _load(request.body)
+        body = _load(request)
         is_read = body["isPost"] is False
         attempt_id = None if is_read else _idempotency_key(request)
         fetch = _parse(body)
@@ -68,9 +69,11 @@ def proxy_fetch(request: HttpRequest) -> HttpResponse:
     return respond(result, repeated=fetch.submission.repeated)
 
 
-def _load(content: bytes) -> dict[str, Any]:
+def _load(request: HttpRequest) -> dict[str, Any]:
     try:
-        body = strict_json.loads(content)
+        body = strict_json.loads(request.body)
+    except RawPostDataException:  # the CSRF check has read it as a form
+        raise Refusal(400, "request", "The body must be JSON. Send it as Content-Type: application/json.") from None
     except ValueError as error:
         raise Refusal(400, "request", f"The body is not usable JSON ({_place(error)}).") from None
     if not isinstance(body, dict):
@@ -134,7 +137,7 @@ def _submission(body: dict[str, Any], target: Target | None) -> Submission | Non
 @sensitive_variables()
 def _read(fetch: Fetch) -> HttpResponse:
     throttle_read()
-    with call_slot():
+    with read_slot(), call_slot():
         reading = tms_client.read(fetch.target, fetch.token)
     if reading.ok:
         return JsonResponse({"status": "success", "data": reading.data, "httpStatus": reading.http_status})

@@ -89,7 +89,8 @@ def _are_all_plain(items: list[Any]) -> bool:
     if set(map(type, items)) != {str}:
         return False
     joined = "\n".join(items)
-    return _PLAIN_LINES.fullmatch(joined) is not None and not looks_like_token(joined)
+    is_plain = _PLAIN_LINES.fullmatch(joined) is not None and joined.count("\n") == len(items) - 1
+    return is_plain and not looks_like_token(joined)
 
 
 def _cells_of_text(text: str) -> Iterator[tuple[int, str]]:
@@ -100,9 +101,11 @@ def _cells_of_text(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _decode(content: bytes) -> str:
-    problem = "The file is not text in UTF-8. Save it as CSV UTF-8 and upload it again."
     if content.startswith(b"PK\x03\x04"):
-        problem = "The file is a workbook or an archive, not CSV. Save it as CSV UTF-8 and upload it again."
+        raise Refusal(
+            400, FIELD, "The file is a workbook or an archive, not CSV. Save it as CSV UTF-8 and upload it again."
+        )
+    problem = "The file is not text in UTF-8. Save it as CSV UTF-8 and upload it again."
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:

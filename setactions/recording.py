@@ -9,7 +9,7 @@ import time
 import uuid
 from typing import Any
 
-from django.db import connections
+from django.db import InterfaceError, OperationalError, connections
 
 from audit import services as audit
 from audit.models import Attempt, Kind
@@ -90,7 +90,7 @@ class Recorder:
             action_name=submission.action.label,
             cluster_url=submission.cluster.origin,
             request_payload={"action": submission.action_sent, "cids": submission.cids},
-            response_summary=self._answer["data"],
+            response_summary=self._answer["data"] or {},
             http_status=self._http_status,
             cids=submission.cids,
         )
@@ -99,6 +99,7 @@ class Recorder:
         """Step 7's retries, each on a fresh connection, until the Job is there or the budget is spent."""
         while not self.job_recorded:
             self._log("WARNING: job creation failed: %s", str(error), level=logging.WARNING)
+            self._drop_answer_after(error)
             wait_s = self.budget.left()
             if wait_s == 0:
                 self._log("EXCEPTION: TMS accepted, but the job is not recorded yet", level=logging.CRITICAL)
@@ -125,17 +126,28 @@ class Recorder:
             audit.project(self.attempt, kind, body)
         return make_result(self.attempt, self._answer, job_recorded=self.job_recorded)
 
+    def _drop_answer_after(self, error: Exception) -> None:
+        """Do without TMS's JSON once it may be what a database does not take: it must not decide what is recorded."""
+        if not isinstance(error, (OperationalError, InterfaceError)):  # these are about locks, disks and connections
+            self._answer["data"] = None
+
     def _add_event(self, kind: Kind, body: dict[str, Any], wait_s: float) -> None:
         self._unwritten.append((kind, body))
         kinds = ", ".join(unwritten.value for unwritten, _ in self._unwritten)
         self._log("Logging audit: %s", kinds)
-        try:
-            self.attempt = audit.record_events(self.attempt.attempt_id, self._unwritten, wait_s=wait_s)
-        except Exception as error:  # noqa: BLE001 (the answer must reach the user, and the Job its database)
-            connections["audit"].close()
-            self._log("EXCEPTION: the audit did not take %s: %s", kinds, str(error), level=logging.CRITICAL)
-        else:
-            self._unwritten = []
+        budget = Budget(wait_s)
+        for _ in range(2):
+            try:
+                self.attempt = audit.record_events(self.attempt.attempt_id, self._unwritten, wait_s=budget.left())
+            except Exception as error:  # noqa: BLE001 (the answer must reach the user, and the Job its database)
+                connections["audit"].close()
+                self._log("EXCEPTION: the audit did not take %s: %s", kinds, str(error), level=logging.CRITICAL)
+                if isinstance(error, OperationalError):
+                    return
+                self._drop_answer_after(error)
+            else:
+                self._unwritten = []
+                return
 
     def _log_answer(self, reply: Reply) -> None:
         if reply.kind == Kind.ACCEPTED:

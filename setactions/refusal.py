@@ -26,6 +26,10 @@ class Refusal(Exception):
         return " ".join(sentence for sentences in self.errors.values() for sentence in sentences)
 
 
+class AuditUnavailable(Refusal):
+    """The audit cannot be written, so this refusal cannot be recorded either."""
+
+
 class Checks:
     """Runs several checks and collects what each refuses, so that one answer can name it all."""
 

@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 
 from audit.models import Kind
-from setactions.token import Token
+from setactions.token import REMOVED, Token
 from tmsdash import strict_json
 
 MAX_VALUES = 500_000  # in an answer: a fleet's have 100,000, and millions of empty lists fill the memory
@@ -72,7 +72,7 @@ def classify(answer: Answer, token: Token) -> Reply:
     kind = _kind_of(answer, value, problem)
     return Reply(
         kind=kind,
-        message=_message_of(value) or _our_message(answer, problem),
+        message=_message_of(value) or _our_message(answer, kind, problem),
         http_status=answer.http_status,
         data=value,
         timed_out=answer.failure is Failure.TIMEOUT,
@@ -84,10 +84,11 @@ def classify_read(answer: Answer, token: Token) -> Reading:
     """Return what `answer` to a read means: only whole JSON under HTTP 200 is a reading."""
     value, problem = _json_of(answer, token)
     ok = answer.http_status == 200 and not problem
+    kind = _kind_of(answer, None, problem)
     return Reading(
         ok=ok,
-        kind=_kind_of(answer, None, problem),
-        message="" if ok else _message_of(value) or _our_message(answer, problem),
+        kind=kind,
+        message="" if ok else _message_of(value) or _our_message(answer, kind, problem),
         http_status=answer.http_status,
         data=value,
         timed_out=answer.failure is Failure.TIMEOUT,
@@ -130,6 +131,8 @@ def _storable(value: Any, token: Token, depth: int = 0) -> Any:
     if isinstance(value, list):
         for number, item in enumerate(value):
             value[number] = _storable(item, token, depth + 1)
+    elif type(value) in (int, float) and token.is_among([str(value)]):
+        return REMOVED
     elif isinstance(value, dict):
         for name in list(value):
             value[_storable_name(name, token)] = _storable(value.pop(name), token, depth + 1)
@@ -145,7 +148,7 @@ def _message_of(value: Any) -> str:
     return message if isinstance(message, str) else ""
 
 
-def _our_message(answer: Answer, problem: str) -> str:
+def _our_message(answer: Answer, kind: Kind, problem: str) -> str:
     if answer.failure is Failure.TIMEOUT and not answer.sent:
         return f"No connection to TMS: {answer.detail}."
     if answer.failure is Failure.TIMEOUT:
@@ -160,4 +163,6 @@ def _our_message(answer: Answer, problem: str) -> str:
         return f"TMS's answer was too long: {answer.detail}."
     if answer.failure is Failure.CUT_SHORT:
         return f"TMS's answer was cut short ({answer.detail})."
+    if kind != Kind.UNKNOWN:
+        return "TMS gave no message."
     return f"TMS's answer was {problem}." if problem else "TMS's answer did not say whether it succeeded."

@@ -13,8 +13,12 @@ from setactions.refusal import Refusal
 # TMS's gateway answered 429 and 503 to 432 reads a minute; a process stays well below.
 READS_PER_MINUTE = 240
 
+# Answers to reads may have 64 MiB; so many at once fit into the memory of a small machine.
+READS_AT_ONCE = 8
+
 _lock = threading.Lock()
 _in_flight = 0
+_reading = threading.BoundedSemaphore(READS_AT_ONCE)
 _reads: deque[float] = deque()
 
 
@@ -31,6 +35,17 @@ def call_slot() -> Iterator[None]:
     finally:
         with _lock:
             _in_flight -= 1
+
+
+@contextmanager
+def read_slot() -> Iterator[None]:
+    """Hold one of this process' READS_AT_ONCE slots; raises Refusal (503) when all are taken."""
+    if not _reading.acquire(blocking=False):
+        raise Refusal(503, "request", "The dashboard is busy: too many reads are running. Try again in a minute.")
+    try:
+        yield
+    finally:
+        _reading.release()
 
 
 def throttle_read() -> None:

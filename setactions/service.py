@@ -31,7 +31,7 @@ from jobs import services as jobs
 from setactions import tms_client
 from setactions.permissions import may_set_action
 from setactions.recording import Budget, Recorder, log
-from setactions.refusal import Refusal
+from setactions.refusal import AuditUnavailable, Refusal
 from setactions.results import Result, is_overdue, refused, result_of
 from setactions.room import call_slot
 from setactions.submission import Submission
@@ -76,6 +76,8 @@ def set_action(
             return _replay(known, request)
         with call_slot():
             return _attempt(request, submission, token, send_again, batch_id)
+    except AuditUnavailable as refusal:
+        return refused(uuid.uuid4(), refusal)
     except Refusal as refusal:
         safe = submission if refusal.code != 400 else None
         return refuse(user=user, refusal=refusal, source=source, ip_address=ip_address, submission=safe)
@@ -132,6 +134,7 @@ def _find_known(attempt_id: uuid.UUID) -> Attempt | None:
     try:
         return find_attempt(attempt_id)
     except AnyDatabaseError as error:
+        connections["audit"].close()
         raise _unavailable("audit", error) from error
 
 
@@ -148,11 +151,8 @@ def _check_ready(budget: Budget) -> None:
 
 def _unavailable(database: str, error: Exception) -> Refusal:
     logger.error("[SET_ACTION] EXCEPTION: the %s database cannot be used: %s", database, error)
-    return Refusal(
-        503,
-        "request",
-        f"The {database} database cannot be written, so nothing was sent. Try again, then tell the admin.",
-    )
+    message = f"The {database} database cannot be written, so nothing was sent. Try again, then tell the admin."
+    return (AuditUnavailable if database == "audit" else Refusal)(503, "request", message)
 
 
 def opening_request(

@@ -127,12 +127,15 @@ def check_postgresql_pool(**kwargs: Any) -> list[CheckMessage]:
 @register(Tags.database)
 def check_router(**kwargs: Any) -> list[CheckMessage]:
     """Without the router all tables land in one database."""
-    if settings.DATABASE_ROUTERS == ["tmsdash.router.AppRouter"] and {"default", *DURABLE} <= set(settings.DATABASES):
+    files = {described["NAME"] for described in _sqlite_databases().values()}
+    are_three = {"default", *DURABLE} <= set(settings.DATABASES) and len(files) == len(_sqlite_databases())
+    if settings.DATABASE_ROUTERS == ["tmsdash.router.AppRouter"] and are_three:
         return []
     return [
         Error(
-            "The three databases are not routed by app.",
-            hint="Keep the aliases default, jobs and audit, and DATABASE_ROUTERS = ['tmsdash.router.AppRouter'].",
+            "The apps do not have three databases of their own.",
+            hint="Give DATABASE_URL, JOBS_DATABASE_URL and AUDIT_DATABASE_URL different databases, and keep "
+            "DATABASE_ROUTERS = ['tmsdash.router.AppRouter'].",
             id="tmsdash.E009",
         )
     ]

@@ -5,6 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 from django.db import OperationalError, connections, transaction
@@ -112,7 +113,7 @@ def _turn_to_write(connection: BaseDatabaseWrapper, wait_s: float) -> Iterator[N
     if not _turns[connection.alias].acquire(timeout=max(0.0, wait_s)):
         raise OperationalError(f"database {connection.alias!r} is busy: no turn to write within {wait_s:.1f} s")
     try:
-        connection.ensure_connection()
+        _ensure_own_file(connection)
         _set_busy_timeout(connection, until - time.monotonic())
         try:
             yield
@@ -120,6 +121,24 @@ def _turn_to_write(connection: BaseDatabaseWrapper, wait_s: float) -> Iterator[N
             _set_busy_timeout(connection, BUSY_TIMEOUT_S)
     finally:
         _turns[connection.alias].release()
+
+
+def file_is_there(connection: BaseDatabaseWrapper) -> bool:
+    """Tell whether a SQLite database's file is there: connecting would make a new, empty one without a word."""
+    return connection.vendor != "sqlite" or Path(connection.settings_dict["NAME"]).is_file()
+
+
+def _ensure_own_file(connection: BaseDatabaseWrapper) -> None:
+    """Connect, anew if the file is another one by now: what is written to a deleted file is lost at once."""
+    if not file_is_there(connection):
+        connection.close()
+        raise OperationalError(f"the file of database {connection.alias!r} is gone")
+    status = Path(connection.settings_dict["NAME"]).stat()
+    file = (status.st_dev, status.st_ino)
+    if connection.connection is not None and getattr(connection, "tmsdash_file", file) != file:
+        connection.close()
+    connection.ensure_connection()
+    connection.tmsdash_file = file  # type: ignore[attr-defined]
 
 
 def _set_busy_timeout(connection: BaseDatabaseWrapper, seconds: float) -> None:

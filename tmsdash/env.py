@@ -8,6 +8,7 @@ import ipaddress
 import os
 import re
 import secrets
+import ssl
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -17,11 +18,22 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1", ".localhost"})
+MAX_PORT = 65_535
 _environ = environ.Env()
 
 
-def read_file(path: Path) -> None:
-    """Read `NAME=value` lines from `path`, if it is there; the real environment wins over them."""
+_HOST = r"([A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9A-Fa-f:]+\])"
+_PORT = r"(?::(?!0+(?![0-9]))[0-9]{1,5})?"
+
+
+def read_file(name: str, base_dir: Path, default: str) -> None:
+    """Read `NAME=value` lines from the file that a variable names; the real environment wins over them.
+
+    The default file may be missing, a named one may not.
+    """
+    path = base_dir / text(name, default)
+    if not path.exists() and text(name):
+        raise _wrong(name, "name a file that exists", str(path))
     if not path.is_file():
         return
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
@@ -66,17 +78,37 @@ def names(name: str, default: list[str]) -> list[str]:
 def url(name: str) -> str:
     """Return an http or https URL, or the empty string."""
     value = text(name)
-    if value and not re.fullmatch(r"https?://([^/@\s]+@)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?/?", value):
+    match = re.fullmatch(rf"https?://(?:[^/@\s]+@)?{_HOST}({_PORT})/?", value)
+    if value and (not match or int(match[2].lstrip(":") or 0) > MAX_PORT):
         raise ImproperlyConfigured(f"{name}: write http://host:port or https://host:port.")  # it may hold a password
     return value
 
 
-def existing_file(name: str) -> str:
-    """Return the path of a file that is there, or the empty string."""
+def certificates(name: str) -> str:
+    """Return the path of a file of certificate authorities in PEM, or the empty string."""
     value = text(name)
-    if value and not Path(value).is_file():
-        raise _wrong(name, "name a file that exists", value)
+    if value:
+        try:
+            ssl.create_default_context(cafile=value)
+        except OSError:  # what ssl raises for both
+            raise _wrong(name, "name a file of certificates in PEM", value) from None
     return value
+
+
+def spelling(name: str, known: list[str]) -> str:
+    """Return one of the `known` words in whatever case, the first one by default."""
+    value = text(name, known[0])
+    if value.lower() not in [word.lower() for word in known]:
+        raise _wrong(name, f"write {' or '.join(known)}, in any case", value)
+    return value
+
+
+def hosts(name: str, default: list[str]) -> list[str]:
+    """Return host names as Django's ALLOWED_HOSTS takes them: `host`, `.domain`, an address or `*`."""
+    for host in names(name, default):
+        if host != "*" and not re.fullmatch(rf"\.?{_HOST}", host):
+            raise _wrong(name, "write host names without scheme and port, separated by commas", host)
+    return names(name, default)
 
 
 def networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
@@ -112,11 +144,11 @@ def clusters(name: str) -> dict[str, str]:
 
 
 def _origin(name: str, value: str) -> str:
-    match = re.fullmatch(r"(https?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?/?", value, re.IGNORECASE)
-    if not match:
+    match = re.fullmatch(rf"https?://{_HOST}({_PORT})/?", value, re.IGNORECASE)
+    if not match or int(match[2].lstrip(":") or 0) > MAX_PORT:
         raise _wrong(name, "write each origin as https://host or https://host:port, without a path", value)
     origin = value.lower().rstrip("/")
-    if origin.startswith("http:") and match[2].lower() not in LOOPBACK_NAMES:
+    if origin.startswith("http:") and match[1].lower() not in LOOPBACK_NAMES:
         raise _wrong(name, "use https (http is for loopback only)", value)
     return origin
 

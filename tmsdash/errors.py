@@ -1,8 +1,13 @@
 """Error answers in our own words: JSON for scripts, a page for people."""
 
 import re
+import sys
+from collections.abc import Callable
+from functools import wraps
 from http import HTTPStatus
+from typing import Any
 
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -51,12 +56,17 @@ def not_found(request: HttpRequest, exception: Http404) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer what nobody foresaw; Django calls this while it handles the exception."""
+    status = 500
     message = "Something went wrong on our side. Look at User Jobs before you try again; the log has the details."
+    if isinstance(sys.exc_info()[1], (OperationalError, InterfaceError)):
+        status = 503
+        message = "A database does not answer. Look at User Jobs before you send anything again, and tell the admin."
     if wants_json(request):
-        return error_json(500, message)
+        return error_json(status, message)
     # No request context: whatever broke may break the navigation too.
-    context = {"title": "Server error", "message": message, "status": 500}
-    return HttpResponse(render_to_string("error.html", context), status=500)
+    context = {"title": HTTPStatus(status).phrase, "message": message, "status": status}
+    return HttpResponse(render_to_string("error.html", context), status=status)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
@@ -75,6 +85,20 @@ class AlwaysHidingFilter(SafeExceptionReporterFilter):
 
     def is_active(self, request: HttpRequest | None) -> bool:
         return True
+
+
+def json_get(view: Callable[..., JsonResponse]) -> Callable[..., JsonResponse]:
+    """Let a JSON view be asked with GET and HEAD only; other methods get 405 in JSON."""
+
+    @wraps(view)
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> JsonResponse:
+        if request.method in ("GET", "HEAD"):
+            return view(request, *args, **kwargs)
+        response = error_json(405, "Use GET.")
+        response["Allow"] = "GET, HEAD"
+        return response
+
+    return checked
 
 
 class BadLimitError(ValueError):

@@ -54,13 +54,16 @@ def _is_trusted(text: str) -> bool:
 class RequestSizeMiddleware:
     """Answer 413 to a body larger than DATA_UPLOAD_MAX_MEMORY_SIZE, uploads included, without reading it.
 
-    A body without Content-Length is empty to Django, so this header is all there is to look at.
+    A body without Content-Length is empty to Django, so this header is all there is to look at, and
+    a chunked body is answered 411.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.META.get("HTTP_TRANSFER_ENCODING") and not request.META.get("CONTENT_LENGTH"):
+            return error_response(request, 411, "Send the body with a Content-Length, not chunked.")
         length = (request.META.get("CONTENT_LENGTH") or "").lstrip("0")
         if length.isdecimal() and (len(length) > 18 or int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE):
             return error_response(

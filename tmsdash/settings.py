@@ -8,12 +8,12 @@ from pathlib import Path
 from tmsdash import databases, env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env.read_file(BASE_DIR / env.text("ENV_FILE", ".env"))
+env.read_file("ENV_FILE", BASE_DIR, ".env")
 VAR_DIR = BASE_DIR / env.text("VAR_DIR", "var")
 
 # -- Who may reach the site ---------------------------------------------------------------------------------------
 DEBUG = env.boolean("DEBUG", False)
-ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS", [])
 HTTPS_ONLY = env.boolean("HTTPS_ONLY", not env.LOOPBACK_NAMES.issuperset(ALLOWED_HOSTS))
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
@@ -25,9 +25,9 @@ TOKEN_KEY = env.generated("TOKEN_KEY", VAR_DIR / "token_key", minimum_length=32)
 # -- TMS ----------------------------------------------------------------------------------------------------------
 TMS_CLUSTERS = env.clusters("TMS_CLUSTERS")
 TMS_DEADLINE_S = env.integer("TMS_DEADLINE_S", 30, minimum=1, maximum=600)
-TMS_CA_BUNDLE = env.existing_file("TMS_CA_BUNDLE")
+TMS_CA_BUNDLE = env.certificates("TMS_CA_BUNDLE")
 TMS_PROXY = env.url("TMS_PROXY")
-TMS_TRANS_BEGIN_NAME = env.text("TMS_TRANS_BEGIN_NAME", "Trans-Begin")
+TMS_TRANS_BEGIN_NAME = env.spelling("TMS_TRANS_BEGIN_NAME", ["Trans-Begin", "Tran-Begin"])
 TMS_503_NOT_APPLIED = env.boolean("TMS_503_NOT_APPLIED", False)
 TMS_MAX_RESPONSE_BYTES = env.integer("TMS_MAX_RESPONSE_BYTES", 1 << 20, minimum=1024, maximum=1 << 30)
 TMS_MAX_READ_BYTES = env.integer("TMS_MAX_READ_BYTES", 64 << 20, minimum=1024, maximum=1 << 30)
@@ -133,12 +133,17 @@ LOGGING = {
     "formatters": {
         "one_line": {
             "()": "tmsdash.logs.OneLineFormatter",
-            "format": "{asctime} {levelname} {message}",
+            # The message first: scripts that read the log expect lines that begin with [SET_ACTION].
+            "format": "{message} [{levelname} {asctime}]",
             "style": "{",
         }
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "one_line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
-    # Django's own handlers would write a second, multi-line copy and mail it.
-    "loggers": {"django": {"handlers": ["stderr"], "level": "INFO", "propagate": False}},
+    "loggers": {
+        # Django's own handlers would write a second, multi-line copy and mail it.
+        "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        # urllib3 warns of broken headers by quoting them, and TMS may have put the token there.
+        "urllib3": {"level": "CRITICAL"},
+    },
 }

@@ -17,7 +17,8 @@ def one_line(text: str, limit: int = 500) -> str:
 
 def printable(text: str, limit: int = 2000) -> str:
     """Return at most `limit` characters of `text` for a page: like one_line, but line ends are kept."""
-    return "\n".join(one_line(line, limit) for line in text[:limit].splitlines())
+    shown = "\n".join(one_line(line, limit + 1) for line in text[: limit + 1].splitlines())
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def _escaped(character: str) -> str:

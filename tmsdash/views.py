@@ -3,18 +3,20 @@
 import logging
 
 from django.contrib.auth.decorators import login_not_required
-from django.db import Error, connections
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.db import Error, OperationalError, connections
+from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+
+from tmsdash.databases import file_is_there
+from tmsdash.errors import json_get
 
 logger = logging.getLogger(__name__)
 
 
 @never_cache
-@require_safe
+@json_get
 @login_not_required
-def health(request: HttpRequest) -> HttpResponse:
+def health(request: HttpRequest) -> JsonResponse:
     """Tell load balancers whether all three databases answer; 503 names those that do not."""
     silent = [alias for alias in connections if not _answers(alias)]
     status = "unhealthy" if silent else "healthy"
@@ -25,12 +27,16 @@ def health(request: HttpRequest) -> HttpResponse:
 
 
 def _answers(alias: str) -> bool:
+    connection = connections[alias]
     try:
-        with connections[alias].cursor() as cursor:
+        connection.close()  # an open one would go on reading a file that was moved away
+        if not file_is_there(connection):
+            raise OperationalError("its file is gone")
+        with connection.cursor() as cursor:
             # A table, because SQLite answers "SELECT 1" from a file that it has just made.
             cursor.execute("SELECT 1 FROM django_migrations LIMIT 1")
     except Error as error:
         logger.error("[HEALTH] database %s does not answer: %s", alias, error)
-        connections[alias].close()
+        connection.close()
         return False
     return True

@@ -1,6 +1,8 @@
 """Settings of the tests: the product's own, with an environment that no developer's `.env` can change."""
 
+import atexit
 import os
+import shutil
 import tempfile
 
 for name in (
@@ -16,6 +18,7 @@ for name in [name for name in os.environ if name.startswith("TMS_")]:
     del os.environ[name]
 os.environ["ENV_FILE"] = os.devnull
 os.environ["VAR_DIR"] = tempfile.mkdtemp(prefix="tmsdash-test-")
+atexit.register(shutil.rmtree, os.environ["VAR_DIR"], ignore_errors=True)
 # The port is the simulator's; each test that calls TMS sets it.
 os.environ["TMS_CLUSTERS"] = "evian3=http://127.0.0.1:1,brooke=http://127.0.0.1:2"
 

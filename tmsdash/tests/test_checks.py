@@ -1,6 +1,5 @@
 """The system checks find settings that would lose rows or lock the site up, and nothing in the product's own."""
 
-import copy
 import re
 import sqlite3
 from types import SimpleNamespace
@@ -25,7 +24,10 @@ ALIASES = {"default": "NORMAL", "jobs": "FULL", "audit": "FULL"}
 
 def product(described, web_threads=64):
     """The DATABASES that the product's settings make of three databases of one kind."""
-    return {alias: databases.tuned(copy.deepcopy(described), web_threads, level) for alias, level in ALIASES.items()}
+    return {
+        alias: databases.tuned(described | {"NAME": f"/srv/{alias}.db"}, web_threads, level)
+        for alias, level in ALIASES.items()
+    }
 
 
 @pytest.fixture
@@ -142,6 +144,12 @@ def test_databases_that_are_not_routed_by_app_are_an_error(found, routers):
 def test_a_missing_database_is_an_error(found, alias):
     changed = product(SQLITE)
     del changed[alias]
+    assert found(changed) == [("tmsdash.E009", "")]
+
+
+def test_one_file_for_two_databases_is_an_error(found):
+    changed = product(SQLITE)
+    changed["audit"]["NAME"] = changed["jobs"]["NAME"]
     assert found(changed) == [("tmsdash.E009", "")]
 
 

@@ -1,6 +1,7 @@
 """Errors in our own words, as JSON for scripts and as a page for people; and what /health tells."""
 
 import sys
+import uuid
 
 import pytest
 from django.db import connections
@@ -70,18 +71,23 @@ def test_no_path_breaks_the_site(olivia, path):
     assert_page(signed_in(olivia).get(path), 404, "There is no such page")
 
 
-def test_500(olivia):
+@pytest.mark.parametrize(("alias", "table"), [("jobs", "jobs_job"), ("default", "django_session")])
+def test_a_database_that_fails_is_a_503_and_a_fault_of_ours_a_500(olivia, alias, table):
+    """A missing table is a broken file to SQLite and a wrong statement to PostgreSQL."""
     client = quiet(signed_in(olivia))
-    with table_missing("jobs", "jobs_job"):
-        assert_json(client.get("/api/jobs/mine"), 500, "Something went wrong on our side. Look at User Jobs")
-        assert_page(client.get("/jobs/"), 500, "Something went wrong on our side. Look at User Jobs")
+    is_sqlite = connections[alias].vendor == "sqlite"
+    expected = (503, "A database does not answer.") if is_sqlite else (500, "Something went wrong on our side.")
+    with table_missing(alias, table):
+        assert_json(client.get("/api/jobs/mine"), *expected)
+        assert_page(client.get("/jobs/"), *expected)
 
 
-def test_500_when_not_even_users_can_be_read(olivia):
-    client = quiet(signed_in(olivia))
-    with table_missing("default", "django_session"):
-        assert_json(client.get("/api/jobs/mine"), 500, "Something went wrong on our side.")
-        assert_page(client.get("/jobs/"), 500, "Something went wrong on our side.")
+@pytest.mark.parametrize("path", ["/api/jobs/mine", f"/api/jobs/{uuid.uuid4()}", "/api/audit/customer/a1", "/health"])
+@pytest.mark.parametrize("method", ["post", "put", "delete"])
+def test_what_is_only_read_says_so_in_json(olivia, path, method):
+    answer = getattr(signed_in(olivia), method)(path)
+    assert_json(answer, 405, "Use GET.")
+    assert answer["Allow"] == "GET, HEAD"
 
 
 # -- Forms without a security token -------------------------------------------------------------------------------

@@ -3,7 +3,9 @@
 import os
 import re
 import runpy
+from pathlib import Path
 
+import certifi
 import pytest
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -61,6 +63,17 @@ WRONG = [
     ("TRUSTED_PROXIES", "10.0.0.0/8, 10.0.0"),
     ("TRUSTED_PROXIES", "*"),
     ("TMS_CA_BUNDLE", "/no/such/file.pem"),
+    ("TMS_CA_BUNDLE", __file__),
+    ("TMS_TRANS_BEGIN_NAME", "PE-Enable"),
+    ("TMS_TRANS_BEGIN_NAME", "Trans Begin"),
+    ("ENV_FILE", "/no/such/file"),
+    ("ALLOWED_HOSTS", "http://tms.example"),
+    ("ALLOWED_HOSTS", "tms.example:8000"),
+    ("ALLOWED_HOSTS", "tms.example, -x"),
+    ("TMS_PROXY", "http://proxy:99999"),
+    ("TMS_CLUSTERS", "evian3=https://tms.example:99999"),
+    ("TMS_CLUSTERS", "evian3=https://tms.example:0"),
+    ("TMS_CLUSTERS", "evian3=https://-.."),
     ("TMS_CA_BUNDLE", "/"),
     *(
         ("TMS_PROXY", value)
@@ -227,7 +240,7 @@ def test_clusters_keep_their_order_and_are_origins_in_lower_case(settings_of):
 
 def test_a_proxy_and_a_ca_bundle_are_taken_as_they_are(settings_of, tmp_path):
     bundle = tmp_path / "ca.pem"
-    bundle.touch()
+    bundle.write_bytes(Path(certifi.where()).read_bytes())
     found = settings_of(TMS_PROXY="http://user:pass@proxy:3128", TMS_CA_BUNDLE=str(bundle))
     assert (found["TMS_PROXY"], found["TMS_CA_BUNDLE"]) == ("http://user:pass@proxy:3128", str(bundle))
 

@@ -102,8 +102,10 @@ def test_the_real_environment_wins_over_the_env_file(tmp_path):
     assert values("TMS_DEADLINE_S", "WEB_THREADS", "TMS_PASSIVE", tmp_path=tmp_path, **environment) == [33, 22, False]
 
 
-def test_without_an_env_file_the_defaults_count(tmp_path):
-    assert values("TMS_DEADLINE_S", tmp_path=tmp_path, ENV_FILE=str(tmp_path / "none")) == [30]
+def test_an_env_file_that_is_named_and_missing_stops_the_start(check, tmp_path):
+    ended = check(ENV_FILE=str(tmp_path / "none"))
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert "ENV_FILE: name a file that exists" in ended.stderr
 
 
 # -- check --deploy -----------------------------------------------------------------------------------------------

@@ -2,9 +2,10 @@ from typing import Any
 
 from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandParser
-from django.db import connections
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError, connections
 
+VARIABLES = {"default": "DATABASE_URL", "jobs": "JOBS_DATABASE_URL", "audit": "AUDIT_DATABASE_URL"}
 GROUPS = {
     "Operators": {"jobs.set_action"},
     "Auditors": {"jobs.view_job", "jobs.view_jobcustomer", "audit.view_attempt", "audit.view_auditentry"},
@@ -19,10 +20,14 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         for alias in connections:
-            self.stdout.write(f"Database {alias}:")
-            call_command(
-                "migrate", database=alias, interactive=False, verbosity=options["verbosity"], stdout=self.stdout
-            )
+            if options["verbosity"]:
+                self.stdout.write(f"Database {alias}:")
+            try:
+                call_command(
+                    "migrate", database=alias, interactive=False, verbosity=options["verbosity"], stdout=self.stdout
+                )
+            except OperationalError as error:
+                raise CommandError(f"{VARIABLES[alias]}: this database cannot be used. {error}") from None
         make_groups()
 
 

@@ -1,9 +1,10 @@
 import os
+import socket
 import sys
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 # Seconds beyond the call's deadline that a stopping server gives its running requests to record the outcome.
 GRACE_AFTER_DEADLINE_S = 20
@@ -18,10 +19,24 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        _assert_free(options["host"], options["port"])
         sys.stdout.flush()
         arguments = server_arguments(options["host"], options["port"])
+        # With an arena for each thread the C library would keep what long answers took.
+        os.environ.setdefault("MALLOC_ARENA_MAX", "2")
         os.chdir(settings.BASE_DIR)
         os.execv(sys.executable, arguments)  # noqa: S606 (no shell, and nothing of it comes from outside)
+
+
+def _assert_free(host: str, port: int) -> None:
+    """Raise CommandError unless the address can be had: granian would share it with whoever listens there."""
+    try:
+        address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(address[0]) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address[4])
+    except (OSError, OverflowError) as error:
+        raise CommandError(f"Cannot listen on {host}, port {port}: {error}. Choose another HOST or PORT.") from None
 
 
 def server_arguments(host: str, port: int) -> list[str]:
