@@ -142,7 +142,27 @@ def test_json_ids_are_strings_and_integers_untrimmed():
 
 
 @pytest.mark.parametrize(
-    "item", [1.5, True, False, None, [], ["a"], {}, "", " a", "a ", "a,b", "a;b", "a\tb", "\ud800"]
+    "item",
+    [
+        "a\nb",
+        "\n",
+        "x" * 128 + "\n" + "y" * 128,
+        "a\n",
+        1.5,
+        True,
+        False,
+        None,
+        [],
+        ["a"],
+        {},
+        "",
+        " a",
+        "a ",
+        "a,b",
+        "a;b",
+        "a\tb",
+        "\ud800",
+    ],
 )
 def test_other_json_items_are_refused_by_their_number(item):
     [error] = errors_of(from_json, ["ok", item])

@@ -199,6 +199,15 @@ def test_a_path_that_does_not_fit_is_refused(fetch, tms, path):
     assert_refused(fetch(url=tms.url + path), 400, "url", tms)
 
 
+@pytest.mark.parametrize("content_type", ["multipart/form-data; boundary=x", "application/x-www-form-urlencoded"])
+def test_a_body_that_is_sent_as_a_form_is_refused(olivia, tms, content_type):
+    client = signed_in(olivia, enforce_csrf_checks=True)
+    client.get("/")
+    headers = {"X-CSRFToken": client.cookies["csrftoken"].value}
+    answer = client.post("/proxy_fetch", b"--x--", content_type=content_type, headers=headers)
+    assert (answer.status_code, answer.json()["outcome"]) == (400, "refused")
+
+
 def test_repeated_slashes_in_the_url_are_collapsed(fetch, tms):
     assert fetch(url=f"{tms.url}//tms///v1/set/action").status_code == 200
     assert tms.calls()[0].path == "/tms/v1/set/action"

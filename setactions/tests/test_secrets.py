@@ -2,7 +2,9 @@
 
 import io
 import logging
+import socket
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,25 @@ def test_a_report_of_every_frame_down_to_the_call_holds_no_token(tms, settings, 
     reports = reporter.get_traceback_html() + reporter.get_traceback_text()
     assert "a bug" in reports
     assert PLANTED not in reports
+
+
+def test_a_broken_header_that_holds_the_token_is_not_quoted_in_the_log(olivia, settings, log, fetch):
+    """urllib3 warns of lines that are no headers, by quoting them."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        settings.TMS_CLUSTERS = {"evian3": f"http://127.0.0.1:{server.getsockname()[1]}"}
+
+        def answer_once():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(f"HTTP/1.1 200 OK\r\nBearer {PLANTED} no header\r\n\r\n{{}}".encode())
+
+        thread = threading.Thread(target=answer_once)
+        thread.start()
+        fetch(token=PLANTED, url=f"{settings.TMS_CLUSTERS['evian3']}/tms/v1/set/action")
+        thread.join()
+    assert "[SET_ACTION]" in log.getvalue()
+    assert PLANTED not in log.getvalue()
 
 
 def test_a_token_shows_itself_to_nobody():

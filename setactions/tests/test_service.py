@@ -1,10 +1,12 @@
 """The service when databases fail, before the call and after it, and when there is no room."""
 
 import logging
+import shutil
 import sqlite3
 import threading
 import uuid
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 from django.db import DatabaseError, connections
@@ -209,6 +211,51 @@ def test_a_job_whose_first_insert_fails_is_inserted_again(carry_out, tms, monkey
     result = carry_out()
     assert result.job_recorded
     assert Job.objects.get().customers.count() == 2
+
+
+def test_no_content_of_an_answer_decides_whether_it_is_recorded(carry_out, tms, monkeypatch):
+    """Should TMS's JSON ever be what a database does not take, it is done without."""
+    original = tms_client.set_action
+
+    def with_unstorable_data(*args):
+        reply = original(*args)
+        reply.data["x"] = float("inf")
+        return reply
+
+    monkeypatch.setattr(tms_client, "set_action", with_unstorable_data)
+    result = carry_out()
+    assert (result.outcome, result.job_recorded) == (Outcome.ACCEPTED, True)
+    assert kinds(result.attempt_id) == ["INTENT", "ACCEPTED", "RECORDED"]
+    assert Job.objects.get().customers.count() == 2
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("alias", ["audit", "jobs"])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_database_whose_file_was_moved_away_is_noticed(carry_out, tms, tmp_path, alias, replaced):
+    assert carry_out(cids=["before"]).job_recorded
+    path = Path(connections[alias].settings_dict["NAME"])
+    connections[alias].connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    files = list(path.parent.glob(f"{path.name}*"))
+    for file in files:
+        file.rename(tmp_path / file.name)
+    if replaced:  # as a restore does, under a connection that is still open
+        shutil.copy(tmp_path / path.name, path)
+    try:
+        result = carry_out(cids=["during"])
+        assert path.exists() == replaced  # no empty file was made in its place
+        if replaced:
+            assert result.job_recorded
+            with closing(sqlite3.connect(path)) as restored:
+                table = {"audit": "audit_attempt", "jobs": "jobs_job"}[alias]
+                assert restored.execute(f"SELECT count(*) FROM {table}").fetchone() == (2,)
+        else:
+            assert result.refusal_code == 503
+            assert len(tms.calls()) == 1
+    finally:
+        connections[alias].close()
+        for file in files:
+            (tmp_path / file.name).rename(file)
 
 
 def test_a_commit_that_worked_although_it_reported_an_error_makes_no_second_job(carry_out, tms, monkeypatch):

@@ -1,6 +1,7 @@
 """The management commands of the project: migrate_all and serve."""
 
 import re
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 from django.apps import apps
 from django.conf import settings as django_settings
 from django.contrib.auth.models import Group, Permission
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from tmsdash.management.commands.serve import Command as Serve
 from tmsdash.management.commands.serve import server_arguments
@@ -104,6 +105,21 @@ def test_the_server_has_one_process_the_threads_of_the_settings_and_patience_for
     assert option(arguments, "--workers") == "1"
     assert option(arguments, "--blocking-threads") == str(threads)
     assert int(option(arguments, "--workers-kill-timeout")) > deadline_s
+
+
+def test_a_port_in_use_and_one_that_is_none_are_refused_before_anything_is_served():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        with pytest.raises(CommandError, match="Cannot listen on 127.0.0.1, port .*in use"):
+            call_command("serve", port=other.getsockname()[1])
+    with pytest.raises(CommandError, match="Cannot listen on 127.0.0.1, port 99999"):
+        call_command("serve", port=99_999)
+
+
+def test_a_database_that_cannot_be_used_is_named(tmp_path):
+    ended = run_python("manage.py", "migrate_all", var_dir=tmp_path, JOBS_DATABASE_URL="sqlite:////no/such/folder/x.db")
+    assert ended.returncode == 1
+    assert "JOBS_DATABASE_URL: this database cannot be used." in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_the_server_knows_all_its_options():

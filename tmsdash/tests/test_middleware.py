@@ -19,6 +19,11 @@ def trust(settings, *networks):
     settings.TRUSTED_PROXIES = [ipaddress.ip_network(network) for network in networks]
 
 
+def test_a_chunked_body_is_refused_with_the_next_step(olivia):
+    answer = signed_in(olivia).generic("POST", "/proxy_fetch", headers={"Transfer-Encoding": "chunked"})
+    assert (answer.status_code, "Content-Length" in answer.json()["message"]) == (411, True)
+
+
 # -- TrustedProxyMiddleware ---------------------------------------------------------------------------------------
 
 

@@ -30,12 +30,14 @@ class Command(BaseCommand):
 
 def _assert_free(host: str, port: int) -> None:
     """Raise CommandError unless the address can be had: granian would share it with whoever listens there."""
+    if not 1 <= port <= 65_535:
+        raise CommandError(f"Cannot listen on {host}, port {port}. Choose a PORT from 1 to 65535.")
     try:
         address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(address[0]) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address[4])
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise CommandError(f"Cannot listen on {host}, port {port}: {error}. Choose another HOST or PORT.") from None
 
 
