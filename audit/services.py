@@ -31,6 +31,7 @@ from tmsdash.databases import write_transaction
 from tmsdash.text import one_line
 
 DATABASE = "audit"
+MOVING_FIELDS = ("outcome", "decided_at", "http_status", "error_message", "is_open", "job_owed")
 REFUSED_CIDS_KEPT = 500  # of a refused list, which anybody can make as long as they like
 
 
@@ -104,7 +105,7 @@ def record_events(attempt_id: uuid.UUID, events: Sequence[tuple[Kind, dict[str, 
             if not AuditEntry.objects.filter(attempt_id=attempt_id, kind=kind).exists():
                 _add_entry(attempt, kind, body)
                 project(attempt, kind, body)
-        attempt.save(force_update=True)
+        attempt.save(update_fields=MOVING_FIELDS)
     return attempt
 
 

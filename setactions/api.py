@@ -13,7 +13,7 @@ from django.views.decorators.debug import sensitive_variables
 from audit.models import ACCEPTED_OUTCOMES, Kind, Outcome
 from setactions import cids, service, tms_client
 from setactions.clusters import Target, parse_target
-from setactions.permissions import may_set_action
+from setactions.permissions import NotPermitted, check_may_set_action, may_set_action
 from setactions.refusal import Checks, Refusal
 from setactions.results import Result
 from setactions.room import call_slot, read_slot, throttle_read
@@ -47,15 +47,15 @@ def proxy_fetch(request: HttpRequest) -> HttpResponse:
     caller = {"user": request.user, "source": SOURCE, "ip_address": request.META.get("REMOTE_ADDR", "")}
     is_read = False
     try:
-        if not may_set_action(request.user):
-            raise Refusal(403, "user", "Your account may not trigger Set Actions. Ask an administrator.")
         body = _load(request)
         is_read = body["isPost"] is False
         attempt_id = None if is_read else _idempotency_key(request)
         fetch = _parse(body)
         if fetch.submission is None:
+            check_may_set_action(request.user)
             return _read(fetch)
-    except Refusal as refusal:
+    except Refusal as error:
+        refusal = error if may_set_action(request.user) else NotPermitted()
         if is_read:
             return JsonResponse(_refused_body(refusal.message, refusal.errors), status=refusal.code)
         return respond(service.refuse(refusal=refusal, **caller))

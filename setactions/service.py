@@ -29,7 +29,7 @@ from audit.models import Attempt, Kind
 from audit.selectors import find_attempt
 from jobs import services as jobs
 from setactions import tms_client
-from setactions.permissions import may_set_action
+from setactions.permissions import check_may_set_action
 from setactions.recording import Budget, Recorder, log
 from setactions.refusal import AuditUnavailable, Refusal
 from setactions.results import Result, is_overdue, refused, result_of
@@ -63,15 +63,15 @@ def set_action(
     was used before gets its recorded result again, without a call. `send_again` overrides the guard
     against lists that were accepted a moment ago. What is refused is recorded under an id of its own.
     """
-    attempt_id = attempt_id or uuid.uuid4()
+    is_new, attempt_id = attempt_id is None, attempt_id or uuid.uuid4()
     request = opening_request(
         user, submission, attempt_id, source, ip_address, send_again=send_again, batch_id=batch_id
     )
     try:
         _check_no_token_among_ids(submission, token)  # first: what is refused below is kept with its ids
-        _check_user(user)
+        check_may_set_action(user)
         _log_start(request, submission)
-        known = _find_known(attempt_id)
+        known = None if is_new else _find_known(attempt_id)
         if known:
             return _replay(known, request)
         with call_slot():
@@ -118,11 +118,6 @@ def _log_start(request: audit.Request, submission: Submission) -> None:
     message = "Starting: user=%s, action=%s, cid_count=%d, cluster=%s, cids=%s"
     count = len(submission.cids)
     log(request.attempt_id, message, request.user_id, submission.action_sent, count, submission.cluster.name, some)
-
-
-def _check_user(user: Any) -> None:
-    if not may_set_action(user):
-        raise Refusal(403, "user", "Your account may not trigger Set Actions. Ask an administrator for the permission.")
 
 
 def _check_no_token_among_ids(submission: Submission, token: Token) -> None:
