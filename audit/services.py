@@ -70,12 +70,12 @@ def open_attempt(
     try:
         with write_transaction(DATABASE, wait_s):
             _one_at_a_time(request.list_digest)
-            known = Attempt.objects.filter(attempt_id=request.attempt_id).first()
-            if known:
-                return Opened.KNOWN, known
-            duplicate = None if duplicate_allowed else find_duplicate(request.list_digest, duplicate_window_s)
-            if duplicate:
-                return Opened.DUPLICATE, duplicate
+            same_id = Q(attempt_id=request.attempt_id)
+            same_list = _duplicates(request.list_digest, duplicate_window_s)
+            seen = Attempt.objects.filter(same_id if duplicate_allowed else same_id | same_list)
+            if seen.exists():  # hardly ever, so that one cheap question is enough
+                known = seen.filter(same_id).first()
+                return (Opened.KNOWN, known) if known else (Opened.DUPLICATE, seen.order_by("-id")[0])
             return Opened.NEW, _add_attempt(request, Kind.INTENT, customer_count=len(request.cids))
     except IntegrityError:
         # PostgreSQL lets two transactions insert the same attempt id; the later one comes here.
@@ -122,9 +122,13 @@ def project(attempt: Attempt, kind: Kind, body: dict[str, Any]) -> None:
 
 def find_duplicate(list_digest: str, window_s: int) -> Attempt | None:
     """Return the newest attempt with the same cluster, action and set of ids that is open or newly accepted."""
+    return Attempt.objects.filter(_duplicates(list_digest, window_s)).order_by("-id").first()
+
+
+def _duplicates(list_digest: str, window_s: int) -> Q:
     since = timezone.now() - timedelta(seconds=window_s)
     accepted_lately = Q(outcome__in=ACCEPTED_OUTCOMES, decided_at__gt=since)
-    return Attempt.objects.filter(Q(is_open=True) | accepted_lately, list_digest=list_digest).order_by("-id").first()
+    return Q(list_digest=list_digest) & (Q(is_open=True) | accepted_lately)
 
 
 def list_digest(cluster_url: str, action_code: int, cids: Sequence[str]) -> str:

@@ -81,7 +81,7 @@ def set_action() -> bool:
     with Simulator() as tms:
         settings.TMS_CLUSTERS = {"bench": tms.url}
         url = f"{tms.url}/tms/v1/set/action"
-        for size, limit in ((1, 4.0), (150, 4.0), (FLEET, 2.0)):
+        for size, limit in ((1, 5.0), (150, 5.0), (FLEET, 2.0)):
             cids = _cids(size)
             payload = {"action": "PE-Enable", "cids": cids}
             body = json.dumps({"url": url, "token": "bench", "isPost": True, "sendAgain": True, "postData": payload})

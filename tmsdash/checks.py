@@ -82,7 +82,7 @@ def check_sqlite_tuning(**kwargs: Any) -> list[CheckMessage]:
             messages.append(
                 Error(
                     f"Database {alias!r}: cache_size is not between 2 MB and 1 GB.",
-                    hint="A negative cache_size counts KiB: -20000 is 20 MB.",
+                    hint="A negative cache_size counts KiB: -8000 is 8 MB.",
                     id="tmsdash.E005",
                 )
             )

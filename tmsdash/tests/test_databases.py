@@ -41,7 +41,7 @@ def test_the_pragmas_are_in_force_on_every_connection(alias, synchronous):
         "journal_mode": "wal",
         "synchronous": synchronous,
         "foreign_keys": 1,
-        "cache_size": -20_000,
+        "cache_size": -8_000,
         "busy_timeout": 20_000,
         "journal_size_limit": 64 << 20,
         "temp_store": 2,
