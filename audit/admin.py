@@ -13,11 +13,11 @@ from tmsdash.admin import ExactSearchAdmin, link_to_list, shown_json
 @admin.register(Attempt)
 class AttemptAdmin(ExactSearchAdmin):
     id_field = "attempt_id"
-    list_display = ("created_at", "attempt_id", "user_id", "action_name", "cluster_url", "customer_count", "outcome")
-    list_display_links = ("created_at", "attempt_id")
+    list_display = ("time", "attempt_id", "user_id", "action_name", "cluster_url", "customer_count", "outcome")
+    list_display_links = ("time", "attempt_id")
     list_filter = ("action_code", "outcome", "is_open", "created_at", ("user_id", admin.AllValuesFieldListFilter))
     fields = (
-        *("attempt_id", "created_at", "user_id", "ip_address", "source", "action_name", "cluster_url"),
+        *("attempt_id", "time", "user_id", "ip_address", "source", "action_name", "cluster_url"),
         *("customer_count", "outcome", "decided_at", "is_open", "job_owed", "http_status", "error_message"),
         *("entries", "job"),
     )
@@ -39,13 +39,13 @@ class AttemptAdmin(ExactSearchAdmin):
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ExactSearchAdmin):
     id_field = "attempt_id"
-    list_display = ("created_at", "kind", "attempt_id", "user_id", "action_type", "ip_address")
-    list_display_links = ("created_at", "kind")
+    list_display = ("time", "kind", "attempt_id", "user_id", "action_type", "ip_address")
+    list_display_links = ("time", "kind")
     list_filter = (
         *("kind", ("action_type", admin.AllValuesFieldListFilter), "created_at"),
         ("user_id", admin.AllValuesFieldListFilter),
     )
-    fields = ("created_at", "kind", "attempt_id", "user_id", "ip_address", "action_type", "attempt", "job", "facts")
+    fields = ("time", "kind", "attempt_id", "user_id", "ip_address", "action_type", "attempt", "job", "facts")
 
     def rows_of_customer(self, cid: str) -> Q:
         return Q(attempt_id__in=Attempt.objects.filter(customers__cid=cid).values("attempt_id"))

@@ -14,11 +14,11 @@ from tmsdash.admin import ExactSearchAdmin, ReadOnlyAdmin, link_to_list, shown_j
 @admin.register(Job)
 class JobAdmin(ExactSearchAdmin):
     id_field = "job_id"
-    list_display = ("created_at", "job_id", "user_id", "action_name", "cluster_url", "customer_count", "status")
-    list_display_links = ("created_at", "job_id")
+    list_display = ("time", "job_id", "user_id", "action_name", "cluster_url", "customer_count", "status")
+    list_display_links = ("time", "job_id")
     list_filter = ("action_code", "status", "created_at", ("user_id", admin.AllValuesFieldListFilter))
     fields = (
-        *("job_id", "created_at", "user_id", "action_name", "cluster_url", "status", "http_status", "batch_id"),
+        *("job_id", "time", "user_id", "action_name", "cluster_url", "status", "http_status", "batch_id"),
         *("customer_count", "customer_list", "audit_entries", "sent", "answered"),
     )
 

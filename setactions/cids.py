@@ -167,7 +167,7 @@ def _warnings(cids: Iterable[str]) -> Iterator[str]:
     damaged = [cid for cid in unusual if _DAMAGED.fullmatch(cid)]
     formulas = [cid for cid in unusual if cid.startswith(_FORMULA)]
     if damaged:
-        yield f"{_count(damaged)} as if a spreadsheet had damaged them: {_some(damaged)}."
+        yield f"{_count(damaged)} damaged by a spreadsheet: {_some(damaged)}."
     if formulas:
         yield f"{_count(formulas)} like spreadsheet formulas: {_some(formulas)}."
     others = [cid for cid in unusual if cid not in {*damaged, *formulas}]

@@ -8,6 +8,7 @@ Set Action. PORT and TMS_PORT choose the ports.
 
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -28,6 +29,7 @@ def main() -> None:
     """Run the demo; a reason why it cannot run is one sentence on standard error and exit code 1."""
     port, tms_port = _port("PORT", 8000), _port("TMS_PORT", 9000)
     _use_own_settings(port, tms_port)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the server goes down with the demo
     password = _prepare()
     from setactions.simulator import Simulator, fleet_ids
 

@@ -8,6 +8,7 @@ from tmsdash import views
 
 admin.site.site_header = admin.site.site_title = "TMS Dashboard"
 admin.site.index_title = "Audit and administration"
+admin.site.enable_nav_sidebar = False  # its place belongs to the lists
 
 urlpatterns = [
     path("", include("setactions.urls")),

@@ -81,10 +81,10 @@ def test_usual_ids_bring_no_warning():
 @pytest.mark.parametrize(
     ("cid", "words"),
     [
-        ("7.39E+12", "spreadsheet had damaged"),
-        ("1E+05", "spreadsheet had damaged"),
-        ("73928.0", "spreadsheet had damaged"),
-        ("#N/A", "spreadsheet had damaged"),
+        ("7.39E+12", "damaged by a spreadsheet"),
+        ("1E+05", "damaged by a spreadsheet"),
+        ("73928.0", "damaged by a spreadsheet"),
+        ("#N/A", "damaged by a spreadsheet"),
         ("=HYPERLINK(1)", "formulas"),
         ("@x", "formulas"),
         ("alpha2_sub_515", "unusual"),

@@ -109,7 +109,7 @@ def test_the_review_page_shows_both_ends_of_the_list_what_was_removed_and_what_i
     assert shown == cids[:10] + cids[-9:]
     assert "301" in page
     assert re.search(r"\b2 repeat", page)
-    assert "spreadsheet had damaged" in page
+    assert "damaged by a spreadsheet" in page
 
 
 def test_the_focus_is_not_on_the_dangerous_button(operator, tms):
