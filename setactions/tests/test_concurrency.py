@@ -6,38 +6,21 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import threading
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
 from django.conf import settings as django_settings
-from django.db import connections
 
 from audit.models import Attempt, AuditEntry
 from jobs.models import Job
 from tmsdash.tests.fixtures import PASSWORD, TOKEN, signed_in
+from tmsdash.tests.tools import at_once
 
 PARALLEL = 50
 OPERATORS = 32
 EACH = 4
 START_S = 60
-
-
-def at_once(count, action):
-    """Run `action(number)` in `count` threads that start together, and return the results."""
-    barrier = threading.Barrier(count)
-
-    def run(number):
-        barrier.wait()
-        try:
-            return action(number)
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(run, range(count)))
 
 
 def test_fifty_parallel_posts_of_one_key_make_one_call_and_one_job(fetch, tms, olivia):

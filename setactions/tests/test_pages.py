@@ -11,6 +11,7 @@ from audit.models import Attempt, AuditEntry
 from jobs.models import Job
 from setactions import sealing
 from tmsdash.tests.fixtures import PASSWORD, TOKEN, signed_in
+from tmsdash.tests.tools import text_of
 
 PLANTED = "planted-secret-token-0123456789"
 
@@ -35,10 +36,6 @@ def hidden_fields(page):
 
 def proceed(client, page, **extra):
     return client.post("/send/", hidden_fields(page) | extra)
-
-
-def text_of(page):
-    return " ".join(unescape(re.sub(r"<[^>]*>", " ", page.content.decode())).split())
 
 
 def test_an_operator_signs_in_sends_and_finds_the_job_again(client, tms, olivia):

@@ -2,13 +2,10 @@
 
 import pytest
 
-from audit.models import Attempt, AuditEntry
+from audit.models import Attempt
 from jobs.models import Job
 from tmsdash.tests.fixtures import signed_in
-
-
-def kinds(attempt_id):
-    return list(AuditEntry.objects.filter(attempt_id=attempt_id).order_by("id").values_list("kind", flat=True))
+from tmsdash.tests.tools import kinds_of
 
 
 def assert_refused(answer, code, field, tms):
@@ -17,7 +14,7 @@ def assert_refused(answer, code, field, tms):
     assert answer.status_code == code
     assert (body["status"], body["outcome"], body["job_id"]) == ("error", "refused", None)
     assert body["errors"][field]
-    assert kinds(body["attempt_id"]) == ["REFUSED"]
+    assert kinds_of(body["attempt_id"]) == ["REFUSED"]
     assert tms.calls() == []
     assert not Job.objects.exists()
 
@@ -42,7 +39,7 @@ def test_an_accepted_action_has_one_job_with_its_customers_in_order(fetch, tms):
     assert (job.cluster_url, job.http_status, job.customer_count) == (tms.url, 200, 3)
     assert job.request_payload == {"action": "pe-enable", "cids": ["b2", "a1", "7"]}
     assert job.response_summary == body["data"]
-    assert kinds(job.job_id) == ["INTENT", "ACCEPTED", "RECORDED"]
+    assert kinds_of(job.job_id) == ["INTENT", "ACCEPTED", "RECORDED"]
     [call] = tms.calls()
     assert (call.action, call.cids, call.applied) == ("pe-enable", ("b2", "a1", "7"), True)
 
@@ -109,13 +106,13 @@ def test_every_answer_of_tms_has_its_outcome_its_code_and_its_traces(
     attempt = Attempt.objects.get(attempt_id=body["attempt_id"])
     if outcome == "accepted":
         assert body["job_id"] == str(Job.objects.get().job_id)
-        assert kinds(attempt.attempt_id) == ["INTENT", "ACCEPTED", "RECORDED"]
+        assert kinds_of(attempt.attempt_id) == ["INTENT", "ACCEPTED", "RECORDED"]
         assert not attempt.is_open
     else:
         assert body["status"] == "error"
         assert body["job_id"] is None
         assert not Job.objects.exists()
-        assert kinds(attempt.attempt_id) == ["INTENT", outcome.upper()]
+        assert kinds_of(attempt.attempt_id) == ["INTENT", outcome.upper()]
         assert attempt.is_open == (outcome == "unknown")
     if outcome == "unknown":
         assert "Do not send" in body["message"]
@@ -127,7 +124,7 @@ def test_what_cannot_be_reached_was_not_sent(fetch, tms, settings):
     answer = fetch(url="http://127.0.0.1:2/tms/v1/set/action")
     body = answer.json()
     assert (answer.status_code, body["outcome"], body["httpStatus"]) == (502, "not_sent", None)
-    assert kinds(body["attempt_id"]) == ["INTENT", "NOT_SENT"]
+    assert kinds_of(body["attempt_id"]) == ["INTENT", "NOT_SENT"]
 
 
 def test_503_is_a_rejection_only_where_the_setting_says_so(fetch, settings):

@@ -1,4 +1,4 @@
-"""The service when databases fail, before the call and after it, and when there is no room."""
+"""The service before it sends anything: databases that fail, no room, tokens in the wrong place; and what it logs."""
 
 import logging
 import shutil
@@ -9,59 +9,21 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from django.db import DatabaseError, connections
+from django.db import connections
 
-from audit.models import Attempt, AuditEntry, Outcome
+from audit.models import AuditEntry, Outcome
 from jobs import services as jobs
 from jobs.models import Job
-from setactions import recording, service, tms_client
-from setactions.cids import from_json
-from setactions.clusters import cluster_named
 from setactions.room import call_slot
-from setactions.submission import make_submission
-from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN
+from tmsdash.tests.tools import locked
 
 WAIT_S = 10
+TABLES = {"audit": "audit_attempt", "jobs": "jobs_job"}
 
 
-@pytest.fixture
-def carry_out(tms, olivia):
-    """Carry out PE-Enable for two customers as olivia."""
-
-    def run(*, cids=("a1", "b2"), token=TOKEN, attempt_id=None, user=olivia, **kwargs):
-        submission = make_submission(cluster_named("evian3"), "PE-Enable", from_json(list(cids)))
-        return service.set_action(
-            user=user,
-            submission=submission,
-            token=Token(token),
-            source="command",
-            ip_address="",
-            attempt_id=attempt_id,
-            **kwargs,
-        )
-
-    return run
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Short waits for locks, so that tests of waits in vain are quick."""
-    monkeypatch.setattr(service, "BEFORE_CALL_WAIT_S", 0.2)
-    monkeypatch.setattr(recording, "AFTER_REPLY_WAIT_S", 0.4)
-    monkeypatch.setattr(recording, "AUDIT_SHARE_S", 0.1)
-
-
-@contextmanager
-def locked(alias):
-    """Hold the write lock of a SQLite database as another process would."""
-    other = sqlite3.connect(connections[alias].settings_dict["NAME"], isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    finally:
-        other.execute("ROLLBACK")
-        other.close()
+def locked_elsewhere(alias):
+    return locked(alias, TABLES[alias])
 
 
 @contextmanager
@@ -74,24 +36,8 @@ def read_only(alias):
         connections[alias].close()
 
 
-def after_reply(monkeypatch, action):
-    """Run `action` when TMS has answered and nothing has been written yet."""
-    original = tms_client.set_action
-
-    def call_then_act(*args):
-        reply = original(*args)
-        action()
-        return reply
-
-    monkeypatch.setattr(tms_client, "set_action", call_then_act)
-
-
-def kinds(attempt_id):
-    return list(AuditEntry.objects.filter(attempt_id=attempt_id).order_by("id").values_list("kind", flat=True))
-
-
 @pytest.mark.sqlite
-@pytest.mark.parametrize("fault", [locked, read_only])
+@pytest.mark.parametrize("fault", [locked_elsewhere, read_only])
 @pytest.mark.parametrize("alias", ["audit", "jobs"])
 def test_nothing_is_sent_while_a_database_cannot_be_written(carry_out, tms, quick, alias, fault):
     with fault(alias):
@@ -113,123 +59,6 @@ def test_nothing_is_sent_when_the_disk_is_nearly_full(carry_out, tms, monkeypatc
 
 
 @pytest.mark.sqlite
-def test_an_accepted_action_whose_job_cannot_be_written_is_accepted_and_owes_it(
-    carry_out, tms, quick, monkeypatch, caplog
-):
-    with pytest.MonkeyPatch.context() as patch, _lock_after_reply(patch, "jobs"):
-        result = carry_out()
-    assert (result.outcome, result.job_recorded, result.job_id) == (Outcome.ACCEPTED, False, result.attempt_id)
-    assert "being recorded" in result.explanation
-    assert kinds(result.attempt_id) == ["INTENT", "ACCEPTED"]
-    attempt = Attempt.objects.get(attempt_id=result.attempt_id)
-    assert (attempt.is_open, attempt.job_owed, attempt.has_job) == (True, True, False)
-    assert "WARNING: job creation failed" in caplog.text
-    assert [record.levelno for record in caplog.records if "not recorded yet" in record.message] == [logging.CRITICAL]
-
-
-@contextmanager
-def _lock_after_reply(patch, alias):
-    other = sqlite3.connect(connections[alias].settings_dict["NAME"], isolation_level=None, check_same_thread=False)
-    after_reply(patch, lambda: other.execute("BEGIN IMMEDIATE"))
-    try:
-        yield
-    finally:
-        other.close()
-
-
-@pytest.mark.sqlite
-def test_a_job_is_written_as_soon_as_a_short_lock_ends(carry_out, tms, monkeypatch):
-    path = connections["jobs"].settings_dict["NAME"]
-    locked_now, release = threading.Event(), threading.Event()
-
-    def other_process():
-        other = sqlite3.connect(path, isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        locked_now.set()
-        release.wait(WAIT_S)
-        other.close()
-
-    thread = threading.Thread(target=other_process)
-
-    def lock_for_a_moment():
-        thread.start()
-        locked_now.wait(WAIT_S)
-        threading.Timer(0.3, release.set).start()
-
-    after_reply(monkeypatch, lock_for_a_moment)
-    result = carry_out()
-    thread.join()
-    assert (result.outcome, result.job_recorded) == (Outcome.ACCEPTED, True)
-    assert kinds(result.attempt_id) == ["INTENT", "ACCEPTED", "RECORDED"]
-
-
-@pytest.mark.sqlite
-def test_an_audit_that_fails_after_the_reply_does_not_cost_the_job(carry_out, tms, quick, caplog):
-    with pytest.MonkeyPatch.context() as patch, _lock_after_reply(patch, "audit"):
-        result = carry_out()
-    assert (result.outcome, result.job_recorded) == (Outcome.ACCEPTED, True)
-    assert Job.objects.get().job_id == result.attempt_id
-    assert kinds(result.attempt_id) == ["INTENT"]
-    assert any(record.levelno == logging.CRITICAL for record in caplog.records)
-    again = carry_out(attempt_id=result.attempt_id)  # the Job is the evidence
-    assert (again.outcome, again.job_recorded, again.replayed) == (Outcome.ACCEPTED, True, True)
-    assert len(tms.calls()) == 1
-
-
-@pytest.mark.sqlite
-def test_a_rejection_that_the_audit_did_not_take_is_told_all_the_same(carry_out, tms, quick):
-    with pytest.MonkeyPatch.context() as patch, _lock_after_reply(patch, "audit"):
-        result = carry_out(token="fault:not-ready")
-    assert (result.outcome, result.job_id) == (Outcome.REJECTED, None)
-    assert Attempt.objects.get().is_open
-
-
-def test_the_answer_that_step_4_missed_is_written_with_recorded(carry_out, tms, monkeypatch):
-    original, failures = service.audit.record_events, iter([DatabaseError("no")])
-
-    def fail_once(*args, **kwargs):
-        for error in failures:
-            raise error
-        return original(*args, **kwargs)
-
-    monkeypatch.setattr(service.audit, "record_events", fail_once)
-    result = carry_out()
-    assert kinds(result.attempt_id) == ["INTENT", "ACCEPTED", "RECORDED"]
-    assert Attempt.objects.get().http_status == 200
-
-
-def test_a_job_whose_first_insert_fails_is_inserted_again(carry_out, tms, monkeypatch):
-    original, failures = jobs.create_job, iter([DatabaseError("disk I/O error"), RuntimeError("a bug")])
-
-    def fail_twice(**kwargs):
-        job = original(**kwargs)
-        for error in failures:
-            raise error
-        return job
-
-    monkeypatch.setattr(jobs, "create_job", fail_twice)
-    result = carry_out()
-    assert result.job_recorded
-    assert Job.objects.get().customers.count() == 2
-
-
-def test_no_content_of_an_answer_decides_whether_it_is_recorded(carry_out, tms, monkeypatch):
-    """Should TMS's JSON ever be what a database does not take, it is done without."""
-    original = tms_client.set_action
-
-    def with_unstorable_data(*args):
-        reply = original(*args)
-        reply.data["x"] = float("inf")
-        return reply
-
-    monkeypatch.setattr(tms_client, "set_action", with_unstorable_data)
-    result = carry_out()
-    assert (result.outcome, result.job_recorded) == (Outcome.ACCEPTED, True)
-    assert kinds(result.attempt_id) == ["INTENT", "ACCEPTED", "RECORDED"]
-    assert Job.objects.get().customers.count() == 2
-
-
-@pytest.mark.sqlite
 @pytest.mark.parametrize("alias", ["audit", "jobs"])
 @pytest.mark.parametrize("replaced", [False, True])
 def test_a_database_whose_file_was_moved_away_is_noticed(carry_out, tms, tmp_path, alias, replaced):
@@ -247,8 +76,7 @@ def test_a_database_whose_file_was_moved_away_is_noticed(carry_out, tms, tmp_pat
         if replaced:
             assert result.job_recorded
             with closing(sqlite3.connect(path)) as restored:
-                table = {"audit": "audit_attempt", "jobs": "jobs_job"}[alias]
-                assert restored.execute(f"SELECT count(*) FROM {table}").fetchone() == (2,)
+                assert restored.execute(f"SELECT count(*) FROM {TABLES[alias]}").fetchone() == (2,)
         else:
             assert result.refusal_code == 503
             assert len(tms.calls()) == 1
@@ -256,33 +84,6 @@ def test_a_database_whose_file_was_moved_away_is_noticed(carry_out, tms, tmp_pat
         connections[alias].close()
         for file in files:
             (tmp_path / file.name).rename(file)
-
-
-def test_a_commit_that_worked_although_it_reported_an_error_makes_no_second_job(carry_out, tms, monkeypatch):
-    original = service.transaction_around_call
-
-    @contextmanager
-    def commit_then_fail(using):
-        with original(using) as after_answer:
-            yield after_answer
-        raise DatabaseError("the connection broke while the commit was answered")
-
-    monkeypatch.setattr(service, "transaction_around_call", commit_then_fail)
-    result = carry_out()
-    assert result.job_recorded
-    assert Job.objects.count() == 1
-    assert kinds(result.attempt_id) == ["INTENT", "ACCEPTED", "RECORDED"]
-
-
-def test_a_transaction_that_cannot_begin_sends_nothing(carry_out, tms, monkeypatch):
-    def broken(using):
-        raise DatabaseError("no connection")
-
-    monkeypatch.setattr(service, "transaction_around_call", broken)
-    result = carry_out()
-    assert result.outcome == Outcome.NOT_SENT
-    assert kinds(result.attempt_id) == ["INTENT", "NOT_SENT"]
-    assert tms.calls() == []
 
 
 def test_no_lock_is_held_while_tms_thinks(carry_out, tms, settings, olivia):

@@ -14,6 +14,8 @@ import psycopg
 from django.conf import settings
 from django.db import connections
 
+from audit.models import AuditEntry
+
 
 def run_python(*arguments, var_dir, **environment):
     """Run Python in the project's folder with no settings but these in its environment."""
@@ -118,3 +120,8 @@ def text_of(response):
     """Return a page as a reader sees it: without tags and entities, white space as single spaces."""
     visible = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", response.content.decode(), flags=re.DOTALL)
     return re.sub(r"\s+", " ", html.unescape(visible))
+
+
+def kinds_of(attempt_id):
+    """Return the kinds of an attempt's events, oldest first."""
+    return list(AuditEntry.objects.filter(attempt_id=attempt_id).order_by("id").values_list("kind", flat=True))

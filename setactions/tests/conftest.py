@@ -1,0 +1,37 @@
+"""Fixtures for calling the service directly."""
+
+import pytest
+
+from setactions import recording, service
+from setactions.cids import from_json
+from setactions.clusters import cluster_named
+from setactions.submission import make_submission
+from setactions.token import Token
+from tmsdash.tests.fixtures import TOKEN
+
+
+@pytest.fixture
+def carry_out(tms, olivia):
+    """Carry out PE-Enable for two customers as olivia."""
+
+    def run(*, cids=("a1", "b2"), token=TOKEN, attempt_id=None, user=olivia, **kwargs):
+        submission = make_submission(cluster_named("evian3"), "PE-Enable", from_json(list(cids)))
+        return service.set_action(
+            user=user,
+            submission=submission,
+            token=Token(token),
+            source="command",
+            ip_address="",
+            attempt_id=attempt_id,
+            **kwargs,
+        )
+
+    return run
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Short waits for locks, so that tests of waits in vain are quick."""
+    monkeypatch.setattr(service, "BEFORE_CALL_WAIT_S", 0.2)
+    monkeypatch.setattr(recording, "AFTER_REPLY_WAIT_S", 0.4)
+    monkeypatch.setattr(recording, "AUDIT_SHARE_S", 0.1)
