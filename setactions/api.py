@@ -66,7 +66,7 @@ def proxy_fetch(request: HttpRequest) -> HttpResponse:
         send_again=fetch.send_again,
         **caller,
     )
-    return respond(result, repeated=fetch.submission.repeated)
+    return respond(result, fetch.submission)
 
 
 def _load(request: HttpRequest) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def _read(fetch: Fetch) -> HttpResponse:
 _READ_OUTCOMES = {Kind.NOT_SENT: "not_sent", Kind.REJECTED: "rejected", Kind.UNKNOWN: "unknown"}
 
 
-def respond(result: Result, repeated: int = 0) -> JsonResponse:
+def respond(result: Result, submission: Submission | None = None) -> JsonResponse:
     """Return the answer for a result, in the shape and under the status that scripts rely on."""
     if result.outcome == Outcome.REFUSED:
         body = _refused_body(result.message, result.errors) | {"attempt_id": str(result.attempt_id)}
@@ -170,8 +170,10 @@ def respond(result: Result, repeated: int = 0) -> JsonResponse:
         "message": result.message if accepted else f"{result.message} {result.explanation}",
         "data": result.data,
         "httpStatus": result.http_status,
-        "repeated": repeated,
+        "repeated": submission.repeated if submission else 0,
     }
+    if submission and submission.warnings:
+        body["warnings"] = submission.warnings
     if result.outcome in (Outcome.APPLIED, Outcome.NOT_APPLIED):
         body["evidence"] = "read_back"
     if result.replayed:

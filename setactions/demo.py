@@ -99,9 +99,10 @@ def _prepare() -> str:
         password_file.touch(mode=0o600)
         password_file.write_text(secrets.token_urlsafe(12))
     password = password_file.read_text()
-    users = get_user_model().objects
-    if not users.filter(username=USER).exists():
-        users.create_superuser(USER, password=password)
+    user, _ = get_user_model().objects.get_or_create(username=USER, is_staff=True, is_superuser=True)
+    if not user.check_password(password):
+        user.set_password(password)
+        user.save()
     return password
 
 
@@ -124,8 +125,8 @@ class _Server:
 
     def _is_healthy(self) -> bool:
         try:
-            return requests.get(f"{self.url}/health", timeout=5).ok
-        except requests.ConnectionError:
+            return _session().get(f"{self.url}/health", timeout=5).ok
+        except requests.RequestException:
             return False
 
     def wait(self) -> None:
@@ -139,10 +140,16 @@ class _Server:
         self._process.wait()
 
 
-def _perform_set_action(site: str, tms: str, password: str, cids: list[str]) -> str:
-    """Do what a script does: sign in, post to /proxy_fetch, return the job id."""
+def _session() -> requests.Session:
+    """Return a session that does not ask the environment for proxies: all of this is on loopback."""
     session = requests.Session()
     session.trust_env = False
+    return session
+
+
+def _perform_set_action(site: str, tms: str, password: str, cids: list[str]) -> str:
+    """Do what a script does: sign in, post to /proxy_fetch, return the job id."""
+    session = _session()
     session.get(f"{site}/login/", timeout=30)
     form = {"username": USER, "password": password, "csrfmiddlewaretoken": session.cookies["csrftoken"]}
     session.post(f"{site}/login/", data=form, timeout=30).raise_for_status()

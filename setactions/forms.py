@@ -7,6 +7,7 @@ from django.http import QueryDict
 from django.views.decorators.debug import sensitive_variables
 
 from audit.models import Action
+from setactions.actions import find_action
 from setactions.cids import FIELD, CidList, from_csv, from_text
 from setactions.clusters import all_clusters, cluster_named
 from setactions.refusal import Refusal
@@ -15,7 +16,7 @@ from setactions.token import REMOVED, Token, looks_like_token
 
 
 class NewActionForm(forms.Form):
-    """Cluster, action, token and ids. After `is_valid()` it has `submission`, `token` and `warnings`."""
+    """Cluster, action, token and ids. After `is_valid()` it has `submission` and `secret`."""
 
     cluster = forms.ChoiceField(label="Cluster")
     action = forms.ChoiceField(
@@ -43,7 +44,6 @@ class NewActionForm(forms.Form):
 
     submission: Submission
     secret: Token
-    warnings: tuple[str, ...] = ()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -65,13 +65,13 @@ class NewActionForm(forms.Form):
         if token and cid_list and token.is_among(cid_list.cids):
             self.add_error("cids", "The bearer token stands among the customer ids. Take it out of the list.")
         cluster = cluster_named(data.get("cluster", ""))
-        if cluster and cid_list and data.get("action") and token:
-            name = wire_name(Action(Action.labels.index(data["action"]) + 1))
+        action = find_action(data.get("action", ""))
+        if cluster and cid_list and action and token:
             try:
-                self.submission = make_submission(cluster, name, cid_list)
+                self.submission = make_submission(cluster, wire_name(action), cid_list)
             except Refusal as refusal:
                 self.add_error("cids", refusal.message)
-            self.secret, self.warnings = token, cid_list.warnings
+            self.secret = token
         self._hide_misplaced_tokens(token)
         return data
 

@@ -61,7 +61,6 @@ class Recorder:
     def write_answer(self, reply: Reply) -> None:
         """Step 4. An audit that cannot be written stops nothing now: the Job will be the evidence."""
         self.budget = Budget(AFTER_REPLY_WAIT_S)
-        self._log_answer(reply)
         self._http_status = reply.http_status or 0
         self._answer = {
             "data": reply.data,
@@ -70,13 +69,20 @@ class Recorder:
             "message": reply.message,
             "timed_out": reply.timed_out,
         }
-        self._add_event(reply.kind, self._answer, self.budget.left(at_most=AUDIT_SHARE_S))
+        self._log_answer(reply)
+        share_s = AUDIT_SHARE_S if reply.kind == Kind.ACCEPTED else AFTER_REPLY_WAIT_S
+        self._add_event(reply.kind, self._answer, self.budget.left(at_most=share_s))
 
-    def write_not_sent(self, error: Exception) -> None:
-        """The transaction around the call could not even begin, so nothing was sent."""
-        self._log("EXCEPTION: nothing sent: %s", str(error), level=logging.ERROR)
-        self._answer = {"http_status": None, "message": "The jobs database could not be used, so nothing was sent."}
-        self._add_event(Kind.NOT_SENT, self._answer, AFTER_REPLY_WAIT_S)
+    def write_failure(self, kind: Kind, error: Exception) -> None:
+        """There is no reply: NOT_SENT if the transaction around the call could not even begin, else UNKNOWN."""
+        self.log_error(error)
+        reason = "the jobs database could not be used" if kind == Kind.NOT_SENT else "the dashboard failed in the call"
+        self._answer = {"http_status": None, "message": f"There is no answer: {reason}."}
+        self._add_event(kind, self._answer, AFTER_REPLY_WAIT_S)
+
+    def log_error(self, error: Exception) -> None:
+        """Log an error that nothing else tells of."""
+        self._log("EXCEPTION: %s: %s", type(error).__name__, str(error), level=logging.ERROR)
 
     def create_job(self) -> None:
         """Step 6, in the caller's transaction."""
@@ -90,7 +96,7 @@ class Recorder:
             action_name=submission.action.label,
             cluster_url=submission.cluster.origin,
             request_payload={"action": submission.action_sent, "cids": submission.cids},
-            response_summary=self._answer["data"] or {},
+            response_summary=self._answer.get("data") or {},
             http_status=self._http_status,
             cids=submission.cids,
         )
@@ -136,14 +142,12 @@ class Recorder:
         kinds = ", ".join(unwritten.value for unwritten, _ in self._unwritten)
         self._log("Logging audit: %s", kinds)
         budget = Budget(wait_s)
-        for _ in range(2):
+        for _ in range(2):  # the second time on a fresh connection
             try:
                 self.attempt = audit.record_events(self.attempt.attempt_id, self._unwritten, wait_s=budget.left())
             except Exception as error:  # noqa: BLE001 (the answer must reach the user, and the Job its database)
                 connections["audit"].close()
                 self._log("EXCEPTION: the audit did not take %s: %s", kinds, str(error), level=logging.CRITICAL)
-                if isinstance(error, OperationalError):
-                    return
                 self._drop_answer_after(error)
             else:
                 self._unwritten = []

@@ -25,6 +25,7 @@ class Failure(Enum):
     CONNECTION = auto()
     CUT_SHORT = auto()
     TOO_LONG = auto()
+    UNREADABLE = auto()
 
 
 @dataclass
@@ -155,6 +156,8 @@ def _our_message(answer: Answer, kind: Kind, problem: str) -> str:
         return f"TMS did not answer in time: {answer.detail}."
     if not answer.sent:
         return f"No connection to TMS ({answer.detail})."
+    if answer.failure is Failure.UNREADABLE:
+        return f"TMS's answer could not be read here ({answer.detail})."
     if answer.http_status is None:
         return f"The connection broke before TMS answered ({answer.detail})."
     if answer.http_status not in (200, 201):

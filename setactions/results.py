@@ -30,7 +30,6 @@ class Result:
     timed_out: bool = False
     job_id: uuid.UUID | None = None
     job_recorded: bool = False
-    repeated: int = 0
     replayed: bool = False
     refusal_code: int | None = None
     errors: dict[str, list[str]] = field(default_factory=dict)

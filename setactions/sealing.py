@@ -35,7 +35,6 @@ class Review:
 
     attempt_id: uuid.UUID
     submission: Submission
-    warnings: tuple[str, ...]
 
 
 def sign_review(review: Review, user_id: str) -> str:
@@ -48,7 +47,7 @@ def sign_review(review: Review, user_id: str) -> str:
         "action": submission.action_sent,
         "cids": submission.cids,
         "repeated": submission.repeated,
-        "warnings": review.warnings,
+        "warnings": submission.warnings,
     }
     return signing.dumps(state, salt=_SALT, compress=True)
 
@@ -64,8 +63,7 @@ def load_review(text: str, user_id: str) -> Review:
         raise Refusal(400, "review", "This review page is not valid any more. Fill in the form again.")
     return Review(
         uuid.UUID(state["attempt"]),
-        Submission(cluster, action, state["action"], tuple(state["cids"]), state["repeated"]),
-        tuple(state["warnings"]),
+        Submission(cluster, action, state["action"], tuple(state["cids"]), state["repeated"], tuple(state["warnings"])),
     )
 
 

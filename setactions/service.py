@@ -218,9 +218,10 @@ def _attempt(
 @sensitive_variables("token")
 def _carry_out(recorder: Recorder, token: Token) -> Result:
     """Steps 2 to 9. Whatever fails after TMS accepted, the result says accepted."""
-    submission, reply = recorder.submission, None
+    submission, reply, called = recorder.submission, None, False
     try:
         with transaction_around_call("jobs") as after_answer:  # step 2
+            called = True
             reply = tms_client.set_action(submission.cluster, submission.action_sent, submission.cids, token)
             recorder.write_answer(reply)  # step 4
             if reply.kind == Kind.ACCEPTED:
@@ -228,10 +229,13 @@ def _carry_out(recorder: Recorder, token: Token) -> Result:
                 recorder.create_job()  # step 6; leaving the block is step 7
         recorder.job_recorded = reply.kind == Kind.ACCEPTED
     except Exception as error:  # noqa: BLE001 (an accepted action must not end as an error, whatever the error is)
+        connections["jobs"].close()
         if reply is None:
-            recorder.write_not_sent(error)
+            recorder.write_failure(Kind.UNKNOWN if called else Kind.NOT_SENT, error)
         elif reply.kind == Kind.ACCEPTED:
             recorder.create_job_again(error)
+        else:
+            recorder.log_error(error)
     if recorder.job_recorded:
         recorder.write_recorded()  # step 8
     return recorder.result()

@@ -14,13 +14,17 @@ from setactions.refusal import Refusal
 
 @dataclass(frozen=True)
 class Submission:
-    """An action for customers of a cluster. `action_sent` is the spelling that TMS gets."""
+    """An action for customers of a cluster. `action_sent` is the spelling that TMS gets.
+
+    `repeated` counts the ids that were left out as repeats, `warnings` say what looks unusual.
+    """
 
     cluster: Cluster
     action: Action
     action_sent: str
     cids: tuple[str, ...]
     repeated: int = 0
+    warnings: tuple[str, ...] = ()
 
     @property
     def list_digest(self) -> str:
@@ -46,7 +50,7 @@ def make_submission(cluster: Cluster, action_name: str, cid_list: CidList) -> Su
             f"{len(cid_list.cids):,} customers are more than the {settings.TMS_MAX_CIDS_PER_CALL:,} that one call may "
             "carry. Cut the list into batches and send them one after the other.",
         )
-    return Submission(cluster, action, action_name, cid_list.cids, cid_list.repeated)
+    return Submission(cluster, action, action_name, cid_list.cids, cid_list.repeated, cid_list.warnings)
 
 
 def wire_name(action: Action) -> str:

@@ -48,7 +48,11 @@ def set_action(cluster: Cluster, action_sent: str, cids: tuple[str, ...], token:
         data=json.dumps({"action": action_sent, "cids": cids}),
     )
     exchange = _Exchange(request, settings.TMS_MAX_RESPONSE_BYTES)
-    return classify(exchange.answer_within(settings.TMS_DEADLINE_S), token)
+    answer = exchange.answer_within(settings.TMS_DEADLINE_S)
+    try:
+        return classify(answer, token)
+    except Exception as error:  # noqa: BLE001 (what was sent stays sent, whatever reading the answer runs into)
+        return classify(_unreadable(answer, error), token)
 
 
 def read(target: Target, token: Token) -> Reading:
@@ -56,7 +60,19 @@ def read(target: Target, token: Token) -> Reading:
     url = f"{target.cluster.origin}{target.call.value}?{urlencode(target.query)}"
     exchange = _Exchange(requests.Request("GET", url, headers=_headers(token)), settings.TMS_MAX_READ_BYTES)
     factor = 2 if ("cid", "ALL") in target.query else 1
-    return classify_read(exchange.answer_within(factor * settings.TMS_DEADLINE_S), token)
+    answer = exchange.answer_within(factor * settings.TMS_DEADLINE_S)
+    try:
+        return classify_read(answer, token)
+    except Exception as error:  # noqa: BLE001 (as above)
+        return classify_read(_unreadable(answer, error), token)
+
+
+def _unreadable(answer: Answer, error: Exception) -> Answer:
+    """Return what is left of an answer that could not be read, for lack of memory for example."""
+    logger.error("[SET_ACTION] EXCEPTION: %s while reading TMS's answer", type(error).__name__)
+    return Answer(
+        sent=answer.sent, failure=Failure.UNREADABLE, detail=type(error).__name__, duration_s=answer.duration_s
+    )
 
 
 def _headers(token: Token) -> dict[str, str]:

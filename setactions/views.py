@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -52,8 +53,9 @@ def review(request: HttpRequest) -> HttpResponse:
     form = NewActionForm(request.POST, request.FILES)
     if not form.is_valid():
         return _form_page(request, form, status=400)
-    to_review = Review(uuid.uuid4(), form.submission, form.warnings)
-    return _review_page(request, to_review, form.secret)
+    to_review = Review(uuid.uuid4(), form.submission)
+    sealed = seal_token(form.secret, request.user.get_username(), to_review.attempt_id)
+    return _review_page(request, to_review, sealed)
 
 
 @never_cache
@@ -72,7 +74,7 @@ def send(request: HttpRequest) -> HttpResponse:
     try:
         token = _token_of(request, user_id, reviewed.attempt_id)
     except Refusal as refusal:
-        return _review_page(request, reviewed, None, status=refusal.code, error=refusal.message)
+        return _review_page(request, reviewed, "", status=refusal.code, error=refusal.message)
     result = service.set_action(
         user=request.user,
         submission=reviewed.submission,
@@ -82,8 +84,13 @@ def send(request: HttpRequest) -> HttpResponse:
         attempt_id=reviewed.attempt_id,
         send_again="send_again" in request.POST,
     )
+    if result.refusal_code == 400:  # the list holds the token, so it is not shown again
+        return _form_page(request, NewActionForm(), status=400, error=result.message)
     if result.outcome == Outcome.REFUSED:
-        return _review_page(request, reviewed, token, status=result.refusal_code or 400, error=result.message)
+        sealed = request.POST.get("sealed", "")  # keeps its ten minutes
+        if request.POST.get("token"):
+            sealed = seal_token(token, user_id, reviewed.attempt_id)
+        return _review_page(request, reviewed, sealed, status=result.refusal_code or 400, error=result.message)
     return redirect("attempt", attempt_id=result.attempt_id)
 
 
@@ -135,7 +142,7 @@ def _signed_again(request: HttpRequest, attempt: Attempt, opening: dict[str, Any
     if not is_own or attempt.outcome not in SENT_IN_VAIN or cluster is None or action is None:
         return ""
     submission = Submission(cluster, action, opening["action_sent"], tuple(opening["cids"]))
-    return sign_review(Review(uuid.uuid4(), submission, ()), attempt.user_id)
+    return sign_review(Review(uuid.uuid4(), submission), attempt.user_id)
 
 
 def _form_page(request: HttpRequest, form: NewActionForm, *, status: int = 200, error: str = "") -> HttpResponse:
@@ -143,19 +150,21 @@ def _form_page(request: HttpRequest, form: NewActionForm, *, status: int = 200, 
     return render(request, "setactions/new_action.html", context, status=status)
 
 
-@sensitive_variables()
 def _review_page(
-    request: HttpRequest, reviewed: Review, token: Token | None, *, status: int = 200, error: str = ""
+    request: HttpRequest, reviewed: Review, sealed: str, *, status: int = 200, error: str = ""
 ) -> HttpResponse:
-    """Show the list that would be sent; without a token the page asks for it once more."""
-    user_id = request.user.get_username()
+    """Show the list that would be sent; without a sealed token the page asks for it once more."""
     submission = reviewed.submission
+    try:
+        duplicate = find_duplicate(submission.list_digest, settings.TMS_DUPLICATE_WINDOW_S)
+    except DatabaseError:
+        duplicate = None  # sending will say that the audit is not there, and keep the list
     context = {
         "review": reviewed,
         "submission": submission,
-        "signed": sign_review(reviewed, user_id),
-        "sealed": seal_token(token, user_id, reviewed.attempt_id) if token else "",
-        "duplicate": find_duplicate(submission.list_digest, settings.TMS_DUPLICATE_WINDOW_S),
+        "signed": sign_review(reviewed, request.user.get_username()),
+        "sealed": sealed,
+        "duplicate": duplicate,
         "error": error,
     } | _ends(submission.cids)
     return render(request, "setactions/review.html", context, status=status)

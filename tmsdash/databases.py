@@ -10,6 +10,8 @@ from typing import Any
 
 from django.db import OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 
 # Seconds that anything but a Set Action waits for another writer of the same SQLite file.
 BUSY_TIMEOUT_S = 20
@@ -92,7 +94,7 @@ def _deferred(connection: BaseDatabaseWrapper) -> Iterator[None]:
     if connection.vendor != "sqlite":
         yield
         return
-    connection.ensure_connection()  # connecting sets the mode
+    _ensure_own_file(connection)  # connecting sets the mode
     usual, connection.transaction_mode = connection.transaction_mode, "DEFERRED"  # type: ignore[attr-defined]
     try:
         yield
@@ -126,20 +128,33 @@ def _turn_to_write(connection: BaseDatabaseWrapper, wait_s: float) -> Iterator[N
 
 def file_is_there(connection: BaseDatabaseWrapper) -> bool:
     """Tell whether a SQLite database's file is there: connecting would make a new, empty one without a word."""
-    return connection.vendor != "sqlite" or Path(connection.settings_dict["NAME"]).is_file()
+    return connection.vendor != "sqlite" or _file_identity(connection) is not None
+
+
+def _file_identity(connection: BaseDatabaseWrapper) -> tuple[int, int] | None:
+    """Return what tells a SQLite file from another one of the same name; None if it is not there or out of reach."""
+    try:
+        status = Path(connection.settings_dict["NAME"]).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _ensure_own_file(connection: BaseDatabaseWrapper) -> None:
     """Connect, anew if the file is another one by now: what is written to a deleted file is lost at once."""
-    if not file_is_there(connection):
+    file = _file_identity(connection)
+    if file is None:
         connection.close()
         raise OperationalError(f"the file of database {connection.alias!r} is gone")
-    status = Path(connection.settings_dict["NAME"]).stat()
-    file = (status.st_dev, status.st_ino)
-    if connection.connection is not None and getattr(connection, "tmsdash_file", file) != file:
+    if connection.connection is not None and getattr(connection, "tmsdash_file", None) != file:
         connection.close()
     connection.ensure_connection()
-    connection.tmsdash_file = file  # type: ignore[attr-defined]
+
+
+@receiver(connection_created)
+def _note_file(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    if connection.vendor == "sqlite":
+        connection.tmsdash_file = _file_identity(connection)  # type: ignore[attr-defined]
 
 
 def _set_busy_timeout(connection: BaseDatabaseWrapper, seconds: float) -> None:

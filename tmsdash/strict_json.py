@@ -8,9 +8,8 @@ from typing import Any, NoReturn
 def loads(body: bytes) -> Any:
     """Parse UTF-8 JSON; raises ValueError for anything doubtful.
 
-    Beyond what is no JSON at all that is: duplicate keys, NaN, Infinity and numbers that are as
-    good as infinite, integers of thousands
-    of digits, and nesting deeper than the parser can follow.
+    Beyond what is no JSON at all that is: duplicate keys, NaN, Infinity and numbers as good as
+    infinite, integers of thousands of digits, and nesting deeper than the parser can follow.
     """
     try:
         return json.loads(

@@ -11,7 +11,7 @@ from audit.models import Attempt, AuditEntry
 from jobs.models import Job
 from setactions import sealing
 from tmsdash.tests.fixtures import PASSWORD, TOKEN, signed_in
-from tmsdash.tests.tools import text_of
+from tmsdash.tests.tools import table_missing, text_of
 
 PLANTED = "planted-secret-token-0123456789"
 
@@ -147,6 +147,37 @@ def test_a_token_is_kept_for_ten_minutes_and_then_asked_for_again(operator, tms,
     sent = proceed(operator, asked, token=TOKEN)
     assert sent.status_code == 302
     assert tms.calls()[0].cids == ("a1", "b2")
+
+
+def test_a_refusal_does_not_renew_the_ten_minutes(operator, tms, settings):
+    review = fill_in(operator)
+    settings.TMS_PASSIVE = True
+    assert hidden_fields(proceed(operator, review))["sealed"] == hidden_fields(review)["sealed"]
+
+
+def test_a_token_typed_later_that_stands_among_the_ids_is_not_shown(operator, tms, monkeypatch):
+    review = fill_in(operator, cids=f"a1,{PLANTED}")
+    monkeypatch.setattr(sealing, "SEALED_FOR_S", -1)
+    page = proceed(operator, proceed(operator, review), token=PLANTED)
+    assert page.status_code == 400
+    assert "stands among the customer ids" in text_of(page)
+    assert PLANTED not in page.content.decode()
+    assert tms.calls() == []
+
+
+def test_without_an_audit_the_list_comes_back_with_nothing_sent(operator, tms):
+    review = fill_in(operator)
+    with table_missing("audit", "audit_attempt"):
+        page = proceed(operator, review)
+        assert page.status_code == 503
+        assert "nothing was sent" in text_of(page)
+    assert tms.calls() == []
+    assert proceed(operator, page).status_code == 302
+
+
+def test_an_auditor_who_might_send_otherwise_is_not_offered_to(tms, adam, audrey):
+    adam.groups.set(audrey.groups.all())
+    assert "New action" not in text_of(signed_in(adam).get("/jobs/"))
 
 
 def test_the_same_form_again_shows_the_same_attempt(operator, tms):

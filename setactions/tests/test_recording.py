@@ -11,7 +11,7 @@ from django.db import DatabaseError, connections
 from audit.models import Attempt, Outcome
 from jobs import services as jobs
 from jobs.models import Job
-from setactions import service, tms_client
+from setactions import replies, service, tms_client
 from tmsdash.tests.tools import kinds_of
 
 WAIT_S = 10
@@ -34,7 +34,7 @@ def _lock_after_reply(patch, alias):
     other = sqlite3.connect(connections[alias].settings_dict["NAME"], isolation_level=None, check_same_thread=False)
     after_reply(patch, lambda: other.execute("BEGIN IMMEDIATE"))
     try:
-        yield
+        yield other
     finally:
         other.close()
 
@@ -98,6 +98,37 @@ def test_a_rejection_that_the_audit_did_not_take_is_told_all_the_same(carry_out,
     with pytest.MonkeyPatch.context() as patch, _lock_after_reply(patch, "audit"):
         result = carry_out(token="fault:not-ready")
     assert (result.outcome, result.job_id) == (Outcome.REJECTED, None)
+    assert Attempt.objects.get().is_open
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("fault", ["fault:not-ready", "fault:http:500"])
+def test_an_outcome_outlives_a_short_lock_of_the_audit(carry_out, tms, monkeypatch, fault):
+    """Longer than what an accepted action gives the audit, whose Job must not wait."""
+    with pytest.MonkeyPatch.context() as patch, _lock_after_reply(patch, "audit") as other:
+        release = threading.Timer(2, lambda: other.execute("ROLLBACK"))
+        release.start()
+        result = carry_out(token=fault)
+        release.join()
+    assert kinds_of(result.attempt_id) == ["INTENT", result.outcome.name]
+
+
+@pytest.mark.parametrize("broken", ["replies", "call"])
+def test_a_failure_of_ours_after_sending_is_unknown_and_never_not_sent(carry_out, tms, monkeypatch, broken):
+    def fail(*args):
+        raise MemoryError
+
+    if broken == "replies":
+        monkeypatch.setattr(replies, "_json_of", lambda answer, token: fail() if answer.body else (None, "unread"))
+    else:
+        original = tms_client.classify
+        monkeypatch.setattr(tms_client, "_unreadable", fail)
+        monkeypatch.setattr(tms_client, "classify", fail)
+        assert original is not tms_client.classify
+    result = carry_out()
+    assert tms.calls()[0].applied
+    assert (result.outcome, result.job_id) == (Outcome.UNKNOWN, None)
+    assert kinds_of(result.attempt_id) == ["INTENT", "UNKNOWN"]
     assert Attempt.objects.get().is_open
 
 

@@ -21,7 +21,7 @@ ATTEMPT = uuid.uuid4()
 def review(settings):
     settings.TMS_CLUSTERS = {"evian3": "https://evian3.example"}
     cluster = Cluster("evian3", "https://evian3.example")
-    return Review(ATTEMPT, Submission(cluster, Action.TRANS_BEGIN, "Tran-Begin", ("b", "a"), 2), ("a warning",))
+    return Review(ATTEMPT, Submission(cluster, Action.TRANS_BEGIN, "Tran-Begin", ("b", "a"), 2, ("a warning",)))
 
 
 def test_a_review_comes_back_unchanged(review):

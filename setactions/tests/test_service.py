@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from django.db import connections
 
-from audit.models import AuditEntry, Outcome
+from audit.models import Attempt, AuditEntry, Outcome
 from jobs import services as jobs
 from jobs.models import Job
 from setactions.room import call_slot
@@ -61,8 +61,13 @@ def test_nothing_is_sent_when_the_disk_is_nearly_full(carry_out, tms, monkeypatc
 @pytest.mark.sqlite
 @pytest.mark.parametrize("alias", ["audit", "jobs"])
 @pytest.mark.parametrize("replaced", [False, True])
-def test_a_database_whose_file_was_moved_away_is_noticed(carry_out, tms, tmp_path, alias, replaced):
+@pytest.mark.parametrize("only_read", [False, True])
+def test_a_database_whose_file_was_moved_away_is_noticed(carry_out, tms, tmp_path, alias, replaced, only_read):
     assert carry_out(cids=["before"]).job_recorded
+    if only_read:  # a connection that was opened by a page
+        connections[alias].close()
+        del connections[alias]
+        assert (Job if alias == "jobs" else Attempt).objects.count() == 1
     path = Path(connections[alias].settings_dict["NAME"])
     connections[alias].connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     files = list(path.parent.glob(f"{path.name}*"))

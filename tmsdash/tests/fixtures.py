@@ -30,10 +30,9 @@ def running_simulator() -> Iterator[Simulator]:
 
 @pytest.fixture
 def tms(running_simulator: Simulator, settings: Any) -> Simulator:
-    """A TMS that has seen nothing yet, as the cluster evian3. A call has two seconds."""
+    """A TMS that has seen nothing yet, as the cluster evian3."""
     running_simulator.reset()
     settings.TMS_CLUSTERS = {"evian3": running_simulator.url, "brooke": "http://127.0.0.1:2"}
-    settings.TMS_DEADLINE_S = 2
     return running_simulator
 
 

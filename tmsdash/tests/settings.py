@@ -17,6 +17,7 @@ for name in (
 for name in [name for name in os.environ if name.startswith("TMS_")]:
     del os.environ[name]
 os.environ["ENV_FILE"] = os.devnull
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"  # tests talk to loopback only
 os.environ["VAR_DIR"] = tempfile.mkdtemp(prefix="tmsdash-test-")
 atexit.register(shutil.rmtree, os.environ["VAR_DIR"], ignore_errors=True)
 # The port is the simulator's; each test that calls TMS sets it.

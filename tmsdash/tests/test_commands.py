@@ -122,6 +122,14 @@ def test_a_database_that_cannot_be_used_is_named(tmp_path):
     assert "Traceback" not in ended.stderr
 
 
+def test_one_database_for_two_of_the_three_is_refused_before_it_is_touched(tmp_path):
+    url = f"sqlite:///{tmp_path}/one.db"
+    ended = run_python("manage.py", "migrate_all", var_dir=tmp_path, JOBS_DATABASE_URL=url, AUDIT_DATABASE_URL=url)
+    assert ended.returncode == 1
+    assert "three different databases" in ended.stderr or "tmsdash.E009" in ended.stderr
+    assert not (tmp_path / "one.db").exists()
+
+
 def test_the_server_knows_all_its_options():
     ended = subprocess.run([*server_arguments("127.0.0.1", 8000), "--help"], capture_output=True, text=True, check=True)
     assert "--workers-kill-timeout" in ended.stdout

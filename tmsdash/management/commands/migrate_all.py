@@ -19,6 +19,10 @@ class Command(BaseCommand):
         parser.add_argument("--noinput", action="store_true", help="accepted like in migrate; nothing is asked anyway")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        places = {tuple(str(d.get(key)) for key in ("ENGINE", "HOST", "PORT", "NAME")) for d in _described()}
+        if len(places) < len(VARIABLES):
+            # The first one's table of applied migrations would stand for all.
+            raise CommandError(f"{', '.join(VARIABLES.values())}: name three different databases.")
         for alias in connections:
             if options["verbosity"]:
                 self.stdout.write(f"Database {alias}:")
@@ -29,6 +33,10 @@ class Command(BaseCommand):
             except OperationalError as error:
                 raise CommandError(f"{VARIABLES[alias]}: this database cannot be used. {error}") from None
         make_groups()
+
+
+def _described() -> list[dict[str, Any]]:
+    return [connection.settings_dict for connection in connections.all()]
 
 
 def make_groups() -> None:
