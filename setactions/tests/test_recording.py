@@ -11,7 +11,7 @@ from django.db import DatabaseError, connections
 from audit.models import Attempt, Outcome
 from jobs import services as jobs
 from jobs.models import Job
-from setactions import replies, service, tms_client
+from setactions import service, tms_client
 from tmsdash.tests.tools import kinds_of
 
 WAIT_S = 10
@@ -113,18 +113,11 @@ def test_an_outcome_outlives_a_short_lock_of_the_audit(carry_out, tms, monkeypat
     assert kinds_of(result.attempt_id) == ["INTENT", result.outcome.name]
 
 
-@pytest.mark.parametrize("broken", ["replies", "call"])
-def test_a_failure_of_ours_after_sending_is_unknown_and_never_not_sent(carry_out, tms, monkeypatch, broken):
+def test_a_failure_of_ours_after_sending_is_unknown_and_never_not_sent(carry_out, tms, monkeypatch):
     def fail(*args):
         raise MemoryError
 
-    if broken == "replies":
-        monkeypatch.setattr(replies, "_json_of", lambda answer, token: fail() if answer.body else (None, "unread"))
-    else:
-        original = tms_client.classify
-        monkeypatch.setattr(tms_client, "_unreadable", fail)
-        monkeypatch.setattr(tms_client, "classify", fail)
-        assert original is not tms_client.classify
+    monkeypatch.setattr(tms_client, "classify", fail)
     result = carry_out()
     assert tms.calls()[0].applied
     assert (result.outcome, result.job_id) == (Outcome.UNKNOWN, None)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from audit.models import Kind
-from setactions import tms_client
+from setactions import replies, tms_client
 from setactions.clusters import Call, Cluster, Target
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN
@@ -229,6 +229,22 @@ def test_a_failed_read_is_a_value_too(tms, fault):
     reading = tms_client.read(Target(Cluster("c", tms.url), Call.GET_ACTION, (("cid", "a"),)), Token(f"fault:{fault}"))
     assert not reading.ok
     assert reading.message
+
+
+def test_an_answer_that_cannot_be_read_here_is_a_value_too(tms, monkeypatch):
+    original = replies._json_of
+
+    def short_of_memory(answer, token):
+        if answer.body:
+            raise MemoryError
+        return original(answer, token)
+
+    monkeypatch.setattr(replies, "_json_of", short_of_memory)
+    reply = call(tms.url)
+    assert (reply.kind, tms.calls()[0].applied) == (Kind.UNKNOWN, True)
+    assert "could not be read here" in reply.message
+    reading = tms_client.read(Target(Cluster("c", tms.url), Call.GET_ACTION, (("cid", "a"),)), Token(TOKEN))
+    assert (reading.ok, "could not be read here" in reading.message) == (False, True)
 
 
 def open_files():
