@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.http.request import RawPostDataException
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 
@@ -72,8 +71,6 @@ def proxy_fetch(request: HttpRequest) -> HttpResponse:
 def _load(request: HttpRequest) -> dict[str, Any]:
     try:
         body = strict_json.loads(request.body)
-    except RawPostDataException:  # the CSRF check has read it as a form
-        raise Refusal(400, "request", "The body must be JSON. Send it as Content-Type: application/json.") from None
     except ValueError as error:
         raise Refusal(400, "request", f"The body is not usable JSON ({_place(error)}).") from None
     if not isinstance(body, dict):

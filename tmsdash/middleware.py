@@ -1,11 +1,12 @@
 """Middleware in front of every view."""
 
 import ipaddress
+import threading
 from collections.abc import Callable
 
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, UnreadablePostError
 
 from tmsdash.errors import error_response, wants_json
 
@@ -51,28 +52,48 @@ def _is_trusted(text: str) -> bool:
     return _is_address(text) and any(ipaddress.ip_address(text) in network for network in settings.TRUSTED_PROXIES)
 
 
-class RequestSizeMiddleware:
-    """Answer 413 to a body larger than DATA_UPLOAD_MAX_MEMORY_SIZE, uploads included, without reading it.
+class RequestBodyMiddleware:
+    """Receive the whole body before anything else looks at the request, and refuse what is too large.
 
-    A body without Content-Length is empty to Django, so this header is all there is to look at, and
-    a chunked body is answered 411.
+    The limit is DATA_UPLOAD_MAX_MEMORY_SIZE, for uploads too. A body without Content-Length is empty
+    to Django, so that header is all there is to look at, and a chunked body is answered 411.
+    Receiving takes a thread for as long as the client likes: at most half of them may wait like that,
+    so that the other half still serves pages while somebody sends bodies that never end.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
+        self._receiving = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.META.get("HTTP_TRANSFER_ENCODING") and not request.META.get("CONTENT_LENGTH"):
-            return error_response(request, 411, "Send the body with a Content-Length, not chunked.")
+        return self._refuse(request) or self.get_response(request)
+
+    def _refuse(self, request: HttpRequest) -> HttpResponse | None:
+        """Return the answer to a request whose body is not taken, or None once it is received."""
         length = (request.META.get("CONTENT_LENGTH") or "").lstrip("0")
-        if length.isdecimal() and (len(length) > 18 or int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE):
+        if not length:
+            if request.META.get("HTTP_TRANSFER_ENCODING"):
+                return error_response(request, 411, "Send the body with a Content-Length, not chunked.")
+            return None
+        if not length.isdecimal():
+            return None  # no length: Django takes the body for empty, and the server refuses it anyway
+        if len(length) > 18 or int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             return error_response(
                 request,
                 413,
                 f"The request is larger than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE >> 20} MiB. "
                 "Nothing was sent to TMS. Cut the list into smaller ones.",
             )
-        return self.get_response(request)
+        if not self._receiving.acquire(blocking=False):
+            message = "The dashboard is busy: too many requests are still arriving. Nothing was sent. Try again soon."
+            return error_response(request, 503, message)
+        try:
+            _ = request.body  # kept by Django for whoever asks
+        except UnreadablePostError:
+            return error_response(request, 400, "The request broke off. Nothing was sent to TMS. Send it again.")
+        finally:
+            self._receiving.release()
+        return None
 
 
 class SignInRequiredMiddleware(LoginRequiredMiddleware):

@@ -66,7 +66,7 @@ MIDDLEWARE = [
     "tmsdash.middleware.TrustedProxyMiddleware",  # first: everything below sees the real client and scheme
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "tmsdash.middleware.RequestSizeMiddleware",
+    "tmsdash.middleware.RequestBodyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -112,7 +112,7 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
-# 5 MiB hold 30,000 ids of 128 characters; RequestSizeMiddleware applies it to uploads too.
+# 5 MiB hold 30,000 ids of 128 characters; RequestBodyMiddleware applies it to uploads too.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 << 20
 CSRF_FAILURE_VIEW = "tmsdash.errors.csrf_failure"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "tmsdash.errors.AlwaysHidingFilter"

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import uuid
+from contextlib import ExitStack
 
 import pytest
 import requests
@@ -104,6 +105,28 @@ def _wait_until_healthy(process, url):
         session.mount("http://", requests.adapters.HTTPAdapter(max_retries=retry))
         assert session.get(f"{url}/health", timeout=START_S).json()["status"] == "healthy"
     assert process.poll() is None
+
+
+@pytest.mark.sqlite
+def test_bodies_that_never_end_leave_threads_for_pages(tmp_path):
+    environment = {"PATH": os.environ["PATH"], "VAR_DIR": str(tmp_path), "ENV_FILE": os.devnull, "WEB_THREADS": "4"}
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate_all", "-v0"], env=environment, check=True, cwd=django_settings.BASE_DIR
+    )
+    process, url = _start_server(environment)
+    with ExitStack() as half_sent:
+        half_sent.callback(process.wait, START_S)
+        half_sent.callback(process.terminate)
+        _wait_until_healthy(process, url)
+        login = requests.get(f"{url}/login/", timeout=START_S)
+        cookie = f"csrftoken={login.cookies['csrftoken']}"  # anybody gets one, and only then the body is read
+        head = f"POST /login/ HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\nContent-Length: 1000\r\n\r\na"
+        for _ in range(12):
+            connection = half_sent.enter_context(socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))))
+            connection.sendall(head.encode())
+        for _ in range(5):
+            assert requests.get(f"{url}/health", timeout=10).status_code == 200
+        assert requests.post(f"{url}/login/", data={"a": "b"}, timeout=10).status_code == 503
 
 
 @pytest.mark.sqlite

@@ -129,7 +129,7 @@ def test_load_balancers_ask_for_health_over_plain_http(settings, databases):
     assert Client().get("/health").status_code == 200
 
 
-# -- RequestSizeMiddleware ----------------------------------------------------------------------------------------
+# -- RequestBodyMiddleware ----------------------------------------------------------------------------------------
 
 
 class Unread:
@@ -162,9 +162,26 @@ def test_an_upload_that_is_too_large_is_refused_to_somebody_signed_in(olivia):
     assert answer.status_code == 413
 
 
-@pytest.mark.parametrize("length", [str(LIMIT), "0", "", "-1", "abc", "1e9", "5.5"])
+@pytest.mark.parametrize("length", ["0", "", "-1", "abc", "1e9", "5.5"])
 def test_other_requests_reach_their_view(databases, length):
     assert post("/proxy_fetch", length).status_code == 401  # nobody is signed in
+
+
+def test_a_body_of_just_the_limit_reaches_its_view(databases):
+    answer = Client().generic("POST", "/proxy_fetch", b"x" * LIMIT, content_type="application/json")
+    assert answer.status_code == 401
+
+
+def test_a_body_that_breaks_off_is_a_400_in_our_words(databases):
+    class BrokenOff:
+        def read(self, *args):
+            raise OSError("the client has gone")
+
+        readline = read
+
+    answer = post("/proxy_fetch", "1000", **{"wsgi.input": BrokenOff()})
+    assert answer.status_code == 400
+    assert answer.json()["message"].startswith("The request broke off. Nothing was sent to TMS.")
 
 
 # -- SignInRequiredMiddleware -------------------------------------------------------------------------------------
