@@ -120,7 +120,7 @@ class _Server:
             if self._process.poll() is not None or time.monotonic() > give_up:
                 self.__exit__()
                 sys.exit("The server did not start; its messages above say why.")
-            time.sleep(0.1)
+            time.sleep(0.1)  # another process: there is no event to wait for
         return self
 
     def _is_healthy(self) -> bool:

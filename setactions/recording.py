@@ -110,7 +110,7 @@ class Recorder:
             if wait_s == 0:
                 self._log("EXCEPTION: TMS accepted, but the job is not recorded yet", level=logging.CRITICAL)
                 return
-            time.sleep(min(RETRY_PAUSE_S, wait_s))
+            time.sleep(min(RETRY_PAUSE_S, wait_s))  # what fails at once (a full disk) must not be retried in a rush
             connections["jobs"].close()
             try:
                 # A commit may have worked although its answer was lost.

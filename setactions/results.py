@@ -55,9 +55,8 @@ def make_result(attempt: Attempt, body: dict[str, Any], *, job_recorded: bool, r
     """Return the result that `attempt` and the body of the event behind its outcome amount to."""
     outcome = Outcome(attempt.outcome)
     accepted = outcome in ACCEPTED_OUTCOMES
-    overdue = outcome == Outcome.PENDING and is_overdue(attempt)
-    if overdue:
-        outcome = Outcome.UNKNOWN
+    if outcome == Outcome.PENDING and not is_running(attempt):
+        outcome = Outcome.UNKNOWN  # its server died in the call
     message = body.get("message") or outcome.label
     explanation = explain(outcome, message, body.get("http_status"))
     return Result(
@@ -89,9 +88,10 @@ def refused(attempt_id: uuid.UUID, refusal: Refusal) -> Result:
     )
 
 
-def is_overdue(attempt: Attempt) -> bool:
-    """Tell whether a pending attempt is too old for its call to be running still."""
-    return (timezone.now() - attempt.created_at).total_seconds() > settings.TMS_OPEN_AFTER_S
+def is_running(attempt: Attempt) -> bool:
+    """Tell whether the attempt's call may be running still: it has no outcome, and is young enough."""
+    age_s = (timezone.now() - attempt.created_at).total_seconds()
+    return attempt.outcome == Outcome.PENDING and age_s <= settings.TMS_OPEN_AFTER_S
 
 
 BEING_RECORDED = (

@@ -25,10 +25,6 @@ SEALED_FOR_S = 600
 _SALT = "setactions.review"
 
 
-class SealExpired(Refusal):
-    """The sealed token cannot be opened (any more): it has to be typed again."""
-
-
 @dataclass(frozen=True)
 class Review:
     """A submission that its user is looking at before it is sent as `attempt_id`."""
@@ -76,13 +72,13 @@ def seal_token(token: Token, user_id: str, attempt_id: uuid.UUID) -> str:
 
 @sensitive_variables()
 def unseal_token(sealed: str, user_id: str, attempt_id: uuid.UUID) -> Token:
-    """Return the token; raises SealExpired after SEALED_FOR_S, and for another user or attempt."""
+    """Return the token; raises Refusal (400) after SEALED_FOR_S, and for another user or attempt."""
     try:
         bound = json.loads(_fernet().decrypt(sealed.encode(), ttl=SEALED_FOR_S))
     except InvalidToken:
         bound = []
     if bound[:2] != [user_id, str(attempt_id)]:
-        raise SealExpired(400, "token", "The token was kept for ten minutes, which are over. Enter it once more.")
+        raise Refusal(400, "token", "The token was kept for ten minutes, which are over. Enter it once more.")
     return Token(bound[2])
 
 

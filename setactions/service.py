@@ -25,14 +25,14 @@ from django.db import connections
 from django.views.decorators.debug import sensitive_variables
 
 from audit import services as audit
-from audit.models import Attempt, Kind
+from audit.models import ACCEPTED_OUTCOMES, Attempt, Kind
 from audit.selectors import find_attempt
 from jobs import services as jobs
 from setactions import tms_client
 from setactions.permissions import check_may_set_action
 from setactions.recording import Budget, Recorder, log
 from setactions.refusal import AuditUnavailable, Refusal
-from setactions.results import Result, is_overdue, refused, result_of
+from setactions.results import Result, is_running, refused, result_of
 from setactions.room import call_slot
 from setactions.submission import Submission
 from setactions.token import Token
@@ -242,9 +242,10 @@ def _carry_out(recorder: Recorder, token: Token) -> Result:
 
 
 def _duplicate(other: Attempt) -> Refusal:
-    state = "is still open" if other.is_open and not is_overdue(other) else "has no known outcome"
-    if not other.is_open or other.job_owed:
+    if other.outcome in ACCEPTED_OUTCOMES:
         state = "was accepted a moment ago"
+    else:
+        state = "is being sent" if is_running(other) else "has no known outcome"
     return Refusal(
         409,
         "cids",

@@ -21,7 +21,7 @@ from setactions.clusters import all_clusters
 from setactions.forms import NewActionForm
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
-from setactions.results import is_overdue, result_of
+from setactions.results import is_running, result_of
 from setactions.sealing import Review, load_review, seal_token, sign_review, unseal_token
 from setactions.submission import Submission
 from setactions.token import Token
@@ -129,7 +129,7 @@ def attempt(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
         "opening": opening,
         "message": printable(result.message),
         "again": _signed_again(request, found, opening),
-        "running": found.outcome == Outcome.PENDING and not is_overdue(found),
+        "running": is_running(found),
     } | _ends(opening["cids"])
     return render(request, "setactions/attempt.html", context)
 

@@ -78,6 +78,12 @@ def test_the_same_key_while_it_runs_is_pending(fetch, tms, interrupted):
     assert tms.calls() == []
 
 
+def test_its_list_under_another_key_is_refused_as_being_sent(fetch, tms, interrupted):
+    answer = fetch()
+    assert (answer.status_code, answer.json()["duplicate_of"]) == (409, str(interrupted))
+    assert "is being sent" in answer.json()["message"]
+
+
 def test_an_intent_without_an_outcome_is_unknown_once_it_is_old(fetch, tms, settings, interrupted):
     settings.TMS_OPEN_AFTER_S = -1
     answer = fetch(key=interrupted)
@@ -114,6 +120,7 @@ def test_the_same_list_again_is_refused_unless_meant(fetch, tms):
     answer = fetch(cids=["b", "a"], action="pe-enable")
     assert answer.status_code == 409
     assert answer.json()["duplicate_of"] == first
+    assert "was accepted a moment ago" in answer.json()["message"]
     assert fetch(cids=["a"]).status_code == 200
     assert fetch(cids=["a", "b"], action="T-Enable").status_code == 200
     assert fetch(cids=["b", "a"], sendAgain=True).status_code == 200
@@ -125,6 +132,7 @@ def test_a_list_with_an_unknown_outcome_is_not_sent_again_by_accident(fetch, tms
     first = fetch(token="fault:http:500").json()["attempt_id"]
     answer = fetch()
     assert (answer.status_code, answer.json()["duplicate_of"]) == (409, first)
+    assert "has no known outcome" in answer.json()["message"]
 
 
 def test_a_rejected_list_may_be_sent_again_at_once(fetch, tms):
