@@ -19,7 +19,7 @@ class JobAdmin(ExactSearchAdmin):
     list_filter = ("action_code", "status", "created_at", ("user_id", admin.AllValuesFieldListFilter))
     fields = (
         *("job_id", "time", "user_id", "action_name", "cluster_url", "status", "http_status", "batch_id"),
-        *("customer_count", "customer_list", "audit_entries", "sent", "answered"),
+        *("customer_list", "audit_entries", "sent", "answered"),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
