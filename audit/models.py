@@ -1,8 +1,11 @@
 """The audit: events that are only ever added, and one row per attempt that sums them up."""
 
+from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
+from django.conf import settings
 from django.db import models
+from django.utils import timezone
 
 USER_ID_LENGTH = 150  # Django's user names
 CID_LENGTH = 128
@@ -29,6 +32,7 @@ class Kind(models.TextChoices):
     UNKNOWN = "UNKNOWN", "outcome unknown"
     APPLIED = "APPLIED", "read back as applied"
     NOT_APPLIED = "NOT_APPLIED", "read back as not applied"
+    DECIDED = "DECIDED", "decided by a person"
     RECORDED = "RECORDED", "job recorded"
 
 
@@ -43,22 +47,31 @@ class Outcome(models.TextChoices):
     REFUSED = "refused", "Refused"
     APPLIED = "applied", "Accepted, confirmed by reading back"
     NOT_APPLIED = "not_applied", "Not applied, confirmed by reading back"
+    DECIDED_APPLIED = "decided_applied", "Accepted, decided by a person"
+    DECIDED_NOT_APPLIED = "decided_not_applied", "Not applied, decided by a person"
 
 
-# The outcome that each kind tells of; RECORDED tells of the Job only.
-OUTCOME_OF_KIND = {
-    Kind.REFUSED: Outcome.REFUSED,
-    Kind.INTENT: Outcome.PENDING,
-    Kind.ACCEPTED: Outcome.ACCEPTED,
-    Kind.REJECTED: Outcome.REJECTED,
-    Kind.NOT_SENT: Outcome.NOT_SENT,
-    Kind.UNKNOWN: Outcome.UNKNOWN,
-    Kind.APPLIED: Outcome.APPLIED,
-    Kind.NOT_APPLIED: Outcome.NOT_APPLIED,
-}
-JOB_OWED_KINDS = frozenset({Kind.ACCEPTED, Kind.APPLIED})
-CLOSING_KINDS = frozenset({Kind.REFUSED, Kind.REJECTED, Kind.NOT_SENT, Kind.NOT_APPLIED, Kind.RECORDED})
-ACCEPTED_OUTCOMES = frozenset({Outcome.ACCEPTED, Outcome.APPLIED})
+class Ruling(models.TextChoices):
+    """What a person decides on an attempt in doubt."""
+
+    APPLIED = "applied", "It was applied: record the job"
+    NOT_APPLIED = "not_applied", "It was not applied"
+
+
+# The kinds whose event tells an outcome (RECORDED tells of the Job only), the most trusted first: what TMS
+# answered beats what was read back, that beats what a person decided.
+TRUST = (
+    *(Kind.REFUSED, Kind.ACCEPTED, Kind.REJECTED, Kind.NOT_SENT),
+    *(Kind.APPLIED, Kind.NOT_APPLIED),
+    Kind.DECIDED,
+    Kind.UNKNOWN,
+    Kind.INTENT,
+)
+IN_DOUBT_OUTCOMES = frozenset({Outcome.PENDING, Outcome.UNKNOWN})
+ACCEPTED_OUTCOMES = frozenset({Outcome.ACCEPTED, Outcome.APPLIED, Outcome.DECIDED_APPLIED})
+NOT_APPLIED_OUTCOMES = frozenset({Outcome.NOT_APPLIED, Outcome.DECIDED_NOT_APPLIED})
+# Nothing of these can have changed a customer: they never left, or TMS refused the whole list.
+HARMLESS_OUTCOMES = frozenset({Outcome.REFUSED, Outcome.NOT_SENT, Outcome.REJECTED})
 
 
 class AppendOnlyError(Exception):
@@ -132,7 +145,7 @@ class Attempt(models.Model):
     ip_address = models.CharField("address", max_length=45, blank=True)
     customer_count = models.PositiveIntegerField("customers")
     created_at = models.DateTimeField("time", db_index=True)
-    outcome = models.CharField(max_length=16, choices=Outcome.choices)
+    outcome = models.CharField(max_length=24, choices=Outcome.choices)
     decided_at = models.DateTimeField("outcome since", null=True)
     is_open = models.BooleanField("open")
     job_owed = models.BooleanField(default=False)
@@ -143,6 +156,7 @@ class Attempt(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        permissions = [("decide_attempt", "Can decide on attempts in doubt")]
         indexes = [
             models.Index(fields=["user_id", "-id"], name="attempt_by_user"),
             models.Index(fields=["action_code", "-id"], name="attempt_by_action"),
@@ -158,6 +172,26 @@ class Attempt(models.Model):
     def has_job(self) -> bool:
         """Whether the Job of this attempt is known to be recorded."""
         return self.outcome in ACCEPTED_OUTCOMES and not self.job_owed
+
+    @property
+    def judged_from(self) -> datetime:
+        """When its call is certainly over, so that an outcome that is missing still is in doubt."""
+        return self.created_at + timedelta(seconds=settings.TMS_OPEN_AFTER_S)
+
+    @property
+    def is_young(self) -> bool:
+        """Whether its call may be running still, here or in TMS."""
+        return timezone.now() <= self.judged_from
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its answer may still come: it has no outcome, and is young enough."""
+        return self.outcome == Outcome.PENDING and self.is_young
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether nobody knows what became of it: TMS's answer is missing, and it is not running any more."""
+        return self.outcome in IN_DOUBT_OUTCOMES and not self.is_running
 
 
 class AttemptCustomer(models.Model):

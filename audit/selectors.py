@@ -2,10 +2,15 @@
 
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
-from audit.models import OUTCOME_OF_KIND, Attempt, AuditEntry
+from django.db.models import Count, Min, QuerySet
+
+from audit.models import HARMLESS_OUTCOMES, TRUST, Attempt, AuditEntry, Kind
+
+CIDS_PER_QUERY = 500  # databases bound the number of a statement's parameters
 
 
 def find_attempt(attempt_id: uuid.UUID) -> Attempt | None:
@@ -14,11 +19,53 @@ def find_attempt(attempt_id: uuid.UUID) -> Attempt | None:
 
 
 def attempt_for(user: Any, attempt_id: uuid.UUID) -> Attempt | None:
-    """Return the attempt if `user` may see it: its owner, and holders of `audit.view_attempt`. Else None."""
+    """Return the attempt if `user` may see it: its owner, and who may view or decide all. Else None."""
     attempt = find_attempt(attempt_id)
-    if attempt and (attempt.user_id == user.get_username() or user.has_perm("audit.view_attempt")):
-        return attempt
-    return None
+    return attempt if attempt and (attempt.user_id == user.get_username() or may_view_all(user)) else None
+
+
+def may_view_all(user: Any) -> bool:
+    """Tell whether `user` sees other users' attempts."""
+    return bool(user.has_perm("audit.view_attempt") or user.has_perm("audit.decide_attempt"))
+
+
+def open_attempts() -> QuerySet[Attempt]:
+    """Return the attempts without an outcome, or without the Job that they are owed, oldest first."""
+    return Attempt.objects.filter(is_open=True).order_by("id")
+
+
+def open_attempts_of(user: Any) -> QuerySet[Attempt]:
+    """Return the user's own open attempts, oldest first."""
+    return open_attempts().filter(user_id=user.get_username())
+
+
+def count_open() -> tuple[int, datetime | None]:
+    """Return how many attempts are open, and when the oldest of them began."""
+    found = open_attempts().aggregate(count=Count("pk"), oldest=Min("created_at"))
+    return found["count"], found["oldest"]
+
+
+def open_overlaps(cluster_url: str, cids: Sequence[str]) -> list[Attempt]:
+    """Return the open attempts on a cluster that asked something for any of `cids`, oldest first."""
+    on_cluster = open_attempts().filter(cluster_url=cluster_url)
+    return _asking_for(on_cluster, cids) if on_cluster.exists() else []
+
+
+def attempts_touching(attempt: Attempt, cids: Sequence[str]) -> list[Attempt]:
+    """Return the other attempts on its cluster that asked something for any of `cids` and may have changed it."""
+    others = Attempt.objects.filter(cluster_url=attempt.cluster_url).exclude(pk=attempt.pk)
+    return _asking_for(others.exclude(outcome__in=HARMLESS_OUTCOMES), cids)
+
+
+def _asking_for(attempts: QuerySet[Attempt], cids: Sequence[str]) -> list[Attempt]:
+    found: dict[int, Attempt] = {}
+    for part in _parts(cids):
+        found |= {attempt.pk: attempt for attempt in attempts.filter(customers__cid__in=part).distinct()}
+    return [found[pk] for pk in sorted(found)]
+
+
+def _parts(cids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (cids[start : start + CIDS_PER_QUERY] for start in range(0, len(cids), CIDS_PER_QUERY))
 
 
 def opening_body(attempt: Attempt) -> dict[str, Any]:
@@ -28,10 +75,10 @@ def opening_body(attempt: Attempt) -> dict[str, Any]:
 
 
 def outcome_body(attempt: Attempt) -> dict[str, Any]:
-    """Return the body of the event that the attempt's outcome rests on; empty if the audit missed it."""
-    kinds = [kind for kind, outcome in OUTCOME_OF_KIND.items() if outcome == attempt.outcome]
-    entry = AuditEntry.objects.filter(attempt_id=attempt.attempt_id, kind__in=kinds).order_by("-id").first()
-    return dict(json.loads(entry.body)) if entry else {}
+    """Return the body of the event that the attempt's outcome rests on; empty if there is only the INTENT."""
+    entries = AuditEntry.objects.filter(attempt_id=attempt.attempt_id, kind__in=set(TRUST) - {Kind.INTENT})
+    deciding = min(entries, key=lambda entry: TRUST.index(Kind(entry.kind)), default=None)
+    return dict(json.loads(deciding.body)) if deciding else {}
 
 
 def attempts_of_customer(cid: str, limit: int) -> Iterable[Attempt]:

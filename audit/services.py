@@ -6,9 +6,9 @@ All raise DatabaseError when the audit cannot be written within `wait_s` seconds
 import hashlib
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
@@ -18,21 +18,25 @@ from django.utils import timezone
 
 from audit.models import (
     ACCEPTED_OUTCOMES,
-    CLOSING_KINDS,
-    JOB_OWED_KINDS,
-    OUTCOME_OF_KIND,
+    IN_DOUBT_OUTCOMES,
+    TRUST,
     Attempt,
     AttemptCustomer,
     AuditEntry,
     Kind,
+    Outcome,
+    Ruling,
 )
 from tmsdash.bulk import insert_list
 from tmsdash.databases import write_transaction
+from tmsdash.kill_points import kill_point
 from tmsdash.text import one_line
 
 DATABASE = "audit"
 MOVING_FIELDS = ("outcome", "decided_at", "http_status", "error_message", "is_open", "job_owed")
 REFUSED_CIDS_KEPT = 500  # of a refused list, which anybody can make as long as they like
+
+Event = tuple[Kind, dict[str, Any]]  # a kind and the body that goes with it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,14 @@ class Request:
     payload_digest: str = ""
     list_digest: str = ""
     body: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Actor:
+    """Who adds an event to an attempt, if it is not the attempt's own user from where the attempt came."""
+
+    user_id: str
+    ip_address: str = ""
 
 
 class Opened(Enum):
@@ -93,31 +105,78 @@ def refuse_attempt(request: Request, *, message: str, customer_count: int, wait_
         )
 
 
-def record_events(attempt_id: uuid.UUID, events: Sequence[tuple[Kind, dict[str, Any]]], *, wait_s: float) -> Attempt:
+def record_events(
+    attempt_id: uuid.UUID, events: Sequence[Event], *, wait_s: float, actor: Actor | None = None
+) -> Attempt:
     """Add `events` to an attempt that was opened before; those that it has already are left alone.
 
     A body may hold `http_status` and `message`, which lists show. Returns the attempt as it is then.
     """
     with write_transaction(DATABASE, wait_s):
-        # The row lock is for PostgreSQL; SQLite's transactions are alone anyway.
-        attempt = Attempt.objects.select_for_update().get(attempt_id=attempt_id)
-        for kind, body in events:
-            if not AuditEntry.objects.filter(attempt_id=attempt_id, kind=kind).exists():
-                _add_entry(attempt, kind, body)
-                project(attempt, kind, body)
-        attempt.save(update_fields=MOVING_FIELDS)
-    return attempt
+        return _record(attempt_id, events, actor)
 
 
-def project(attempt: Attempt, kind: Kind, body: dict[str, Any]) -> None:
-    """Bring the attempt's row, unsaved, to where an event of this kind takes it."""
-    if kind in OUTCOME_OF_KIND:
-        attempt.outcome = OUTCOME_OF_KIND[kind]
-        attempt.decided_at = None if kind == Kind.INTENT else timezone.now()
+def record_many(events_of: Mapping[uuid.UUID, Sequence[Event]], *, wait_s: float, actor: Actor) -> list[Attempt]:
+    """Add events to several attempts in one transaction, as `record_events` does to one."""
+    with write_transaction(DATABASE, wait_s):
+        return [_record(attempt_id, events, actor) for attempt_id, events in events_of.items()]
+
+
+def settle(attempt_id: uuid.UUID, event: Event, *, wait_s: float, actor: Actor) -> Attempt:
+    """Add what a reading or a person says of an attempt, unless its outcome has become known meanwhile."""
+    with write_transaction(DATABASE, wait_s):
+        attempt = _locked(attempt_id)
+        return _record(attempt_id, [event], actor) if attempt.outcome in IN_DOUBT_OUTCOMES else attempt
+
+
+def project(attempt: Attempt, kind: Kind, body: dict[str, Any], at: datetime) -> None:
+    """Bring the attempt's row, unsaved, to where one more event, of the time `at`, takes it.
+
+    An event that is trusted less than what the outcome rests on changes nothing; see TRUST.
+    """
+    had_job = attempt.has_job
+    if kind == Kind.RECORDED:
+        had_job = True
+    elif not attempt.outcome or _trust(outcome_of(kind, body)) < _trust(Outcome(attempt.outcome)):
+        attempt.outcome = outcome_of(kind, body)
+        attempt.decided_at = None if kind == Kind.INTENT else at
         attempt.http_status = body.get("http_status")
-        attempt.error_message = "" if kind in JOB_OWED_KINDS else one_line(body.get("message") or "")
-    attempt.is_open = kind not in CLOSING_KINDS
-    attempt.job_owed = kind in JOB_OWED_KINDS
+        accepted = attempt.outcome in ACCEPTED_OUTCOMES
+        attempt.error_message = "" if accepted else one_line(body.get("message") or "")
+    attempt.job_owed = attempt.outcome in ACCEPTED_OUTCOMES and not had_job
+    attempt.is_open = attempt.outcome in IN_DOUBT_OUTCOMES or attempt.job_owed
+
+
+def outcome_of(kind: Kind, body: dict[str, Any]) -> Outcome:
+    """Return the outcome that an event of this kind, one of TRUST, tells of."""
+    if kind == Kind.DECIDED:
+        return Outcome.DECIDED_APPLIED if body["ruling"] == Ruling.APPLIED else Outcome.DECIDED_NOT_APPLIED
+    return Outcome.PENDING if kind == Kind.INTENT else Outcome[kind.name]
+
+
+def _trust(outcome: Outcome) -> int:
+    """Return the place of an outcome among TRUST, 0 for the most trusted one."""
+    if outcome in (Outcome.DECIDED_APPLIED, Outcome.DECIDED_NOT_APPLIED):
+        return TRUST.index(Kind.DECIDED)
+    return TRUST.index(Kind.INTENT if outcome == Outcome.PENDING else Kind[outcome.name])
+
+
+def _locked(attempt_id: uuid.UUID) -> Attempt:
+    # The row lock is for PostgreSQL; SQLite's transactions are alone anyway.
+    return Attempt.objects.select_for_update().get(attempt_id=attempt_id)
+
+
+def _record(attempt_id: uuid.UUID, events: Sequence[Event], actor: Actor | None) -> Attempt:
+    attempt = _locked(attempt_id)
+    known = set(AuditEntry.objects.filter(attempt_id=attempt_id).values_list("kind", flat=True))
+    for kind, body in events:
+        if kind not in known:
+            known.add(kind)
+            entry = _add_entry(attempt, kind, body, actor)
+            project(attempt, kind, body, entry.created_at)
+    attempt.save(update_fields=MOVING_FIELDS)
+    kill_point("audit: events added, not committed")
+    return attempt
 
 
 def find_duplicate(list_digest: str, window_s: int) -> Attempt | None:
@@ -184,20 +243,23 @@ def _add_attempt(
     }
     if message:
         body["message"] = message
-    project(attempt, kind, body)
+    project(attempt, kind, body, attempt.created_at)
     attempt.save(force_insert=True)
     _add_entry(attempt, kind, body)
     insert_list(DATABASE, AttemptCustomer._meta.db_table, "attempt_id", attempt.pk, cids)
+    kill_point("audit: attempt added, not committed")
     return attempt
 
 
-def _add_entry(attempt: Attempt, kind: Kind, body: dict[str, Any]) -> None:
-    AuditEntry(
+def _add_entry(attempt: Attempt, kind: Kind, body: dict[str, Any], actor: Actor | None = None) -> AuditEntry:
+    entry = AuditEntry(
         attempt_id=attempt.attempt_id,
         kind=kind,
         created_at=timezone.now(),
-        user_id=attempt.user_id,
+        user_id=actor.user_id if actor else attempt.user_id,
         action_type=attempt.action_name,
-        ip_address=attempt.ip_address,
+        ip_address=actor.ip_address if actor else attempt.ip_address,
         body=canonical(body),
-    ).save()
+    )
+    entry.save()
+    return entry

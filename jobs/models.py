@@ -15,6 +15,13 @@ class Job(models.Model):
     class Status(models.TextChoices):
         SUCCESS = "success", "Success"
 
+    class Evidence(models.TextChoices):
+        """How it is known that TMS accepted."""
+
+        REPLY = "reply", "TMS said so"
+        READ_BACK = "read_back", "confirmed by reading back"
+        DECIDED = "decided", "decided by a person"
+
     job_id = models.UUIDField(unique=True, editable=False)
     user_id = models.CharField("user", max_length=150)
     batch_id = models.UUIDField(null=True, editable=False, db_index=True)
@@ -23,8 +30,9 @@ class Job(models.Model):
     cluster_url = models.CharField("cluster", max_length=300)
     created_at = models.DateTimeField("time", db_index=True)
     request_payload = models.JSONField(help_text="what was sent to TMS, without the token")
-    response_summary = models.JSONField(help_text="what TMS answered")
-    http_status = models.PositiveSmallIntegerField("TMS's HTTP status")
+    response_summary = models.JSONField(help_text="what TMS answered, or the evidence in its place")
+    http_status = models.PositiveSmallIntegerField("TMS's HTTP status", null=True)
+    evidence = models.CharField(max_length=16, choices=Evidence.choices, default=Evidence.REPLY)
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.SUCCESS)
     customer_count = models.PositiveIntegerField("customers")
 

@@ -1,16 +1,28 @@
 """Reads of jobs."""
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import QuerySet
 
 from jobs.models import Job, JobCustomer
 
+IDS_PER_QUERY = 500  # databases bound the number of a statement's parameters
+
 
 def job_exists(job_id: uuid.UUID) -> bool:
     """Tell whether the job is recorded."""
     return Job.objects.filter(job_id=job_id).exists()
+
+
+def jobs_present(job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Job]:
+    """Return those of `job_ids` whose job is recorded, each with its job."""
+    found: dict[uuid.UUID, Job] = {}
+    for start in range(0, len(job_ids), IDS_PER_QUERY):
+        part = job_ids[start : start + IDS_PER_QUERY]
+        found |= {job.job_id: job for job in Job.objects.filter(job_id__in=part)}
+    return found
 
 
 def find_job(job_id: uuid.UUID) -> Job | None:

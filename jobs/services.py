@@ -4,6 +4,7 @@ import logging
 import shutil
 import uuid
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from audit.models import Action
 from jobs.models import Job, JobCustomer
 from tmsdash.bulk import insert_list
 from tmsdash.databases import write_transaction
+from tmsdash.kill_points import kill_point
 
 logger = logging.getLogger(__name__)
 
@@ -31,11 +33,14 @@ def create_job(
     cluster_url: str,
     request_payload: dict[str, Any],
     response_summary: Any,
-    http_status: int,
+    http_status: int | None,
     cids: Sequence[str],
+    evidence: Job.Evidence = Job.Evidence.REPLY,
+    created_at: datetime | None = None,
 ) -> Job:
     """Insert a job with its customers in the caller's transaction and return it.
 
+    `evidence` tells how it is known that TMS accepted, `created_at` when, if it was not just now.
     Its first statement is the INSERT: a read before it would take a snapshot that the write could
     not use once another writer was quicker. IntegrityError means that the job is there already.
     """
@@ -46,13 +51,15 @@ def create_job(
         action_code=action_code,
         action_name=action_name,
         cluster_url=cluster_url,
-        created_at=timezone.now(),
+        created_at=created_at or timezone.now(),
         request_payload=request_payload,
         response_summary=response_summary,
         http_status=http_status,
+        evidence=evidence,
         customer_count=len(cids),
     )
     job.save(using=DATABASE, force_insert=True)
+    kill_point("jobs: job without its customers, not committed")
     insert_list(DATABASE, JobCustomer._meta.db_table, "job_id", job.pk, cids, with_position=True)
     transaction.on_commit(
         lambda: logger.info(

@@ -2,16 +2,22 @@
 
 import json
 import uuid
+from typing import Any
 
+from django.db import DatabaseError, connections
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from audit.models import Attempt
+from audit.selectors import may_view_all as may_view_all_attempts
+from audit.selectors import open_attempts, open_attempts_of
 from jobs.selectors import all_jobs, customers_of, job_for, jobs_of, may_view_all
 from tmsdash.text import printable
 
 JOBS_PER_PAGE = 50
+UNFINISHED_SHOWN = 50
 CUSTOMERS_PER_PAGE = 500
 
 
@@ -30,6 +36,7 @@ def job_list(request: HttpRequest) -> HttpResponse:
         jobs = jobs.filter(id__lt=int(before))
     page = list(jobs[: JOBS_PER_PAGE + 1])
     context = {
+        "unfinished": [] if before else _unfinished(request.user, everybody=everybody),
         "jobs": page[:JOBS_PER_PAGE],
         "older_than": page[JOBS_PER_PAGE - 1].pk if len(page) > JOBS_PER_PAGE else None,
         "is_first_page": not before,
@@ -37,6 +44,16 @@ def job_list(request: HttpRequest) -> HttpResponse:
         "everybody": everybody,
     }
     return render(request, "jobs/job_list.html", context)
+
+
+def _unfinished(user: Any, *, everybody: bool) -> list[Attempt]:
+    """Return the oldest attempts that have no outcome or no Job yet; the list must appear without them, too."""
+    attempts = open_attempts() if everybody and may_view_all_attempts(user) else open_attempts_of(user)
+    try:
+        return list(attempts[:UNFINISHED_SHOWN])
+    except DatabaseError:
+        connections["audit"].close()
+        return []
 
 
 @never_cache

@@ -9,14 +9,14 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 
-from audit.models import ACCEPTED_OUTCOMES, Kind, Outcome
+from audit.models import ACCEPTED_OUTCOMES, NOT_APPLIED_OUTCOMES, Kind, Outcome
 from setactions import cids, service, tms_client
 from setactions.clusters import Target, parse_target
 from setactions.permissions import NotPermitted, check_may_set_action, may_set_action
 from setactions.refusal import Checks, Refusal
 from setactions.results import Result
 from setactions.room import call_slot, read_slot, throttle_read
-from setactions.submission import Submission, make_submission
+from setactions.submission import Submission, find_overlap_warnings, make_submission
 from setactions.token import Token
 from tmsdash import strict_json
 from tmsdash.errors import error_json
@@ -58,6 +58,7 @@ def proxy_fetch(request: HttpRequest) -> HttpResponse:
         if is_read:
             return JsonResponse(_refused_body(refusal.message, refusal.errors), status=refusal.code)
         return respond(service.refuse(refusal=refusal, **caller))
+    overlaps = find_overlap_warnings(fetch.submission)  # before the call, which opens an attempt of its own
     result = service.set_action(
         submission=fetch.submission,
         token=fetch.token,
@@ -65,7 +66,7 @@ def proxy_fetch(request: HttpRequest) -> HttpResponse:
         send_again=fetch.send_again,
         **caller,
     )
-    return respond(result, fetch.submission)
+    return respond(result, fetch.submission, overlaps)
 
 
 def _load(request: HttpRequest) -> dict[str, Any]:
@@ -151,7 +152,7 @@ def _read(fetch: Fetch) -> HttpResponse:
 _READ_OUTCOMES = {Kind.NOT_SENT: "not_sent", Kind.REJECTED: "rejected", Kind.UNKNOWN: "unknown"}
 
 
-def respond(result: Result, submission: Submission | None = None) -> JsonResponse:
+def respond(result: Result, submission: Submission | None = None, overlaps: tuple[str, ...] = ()) -> JsonResponse:
     """Return the answer for a result, in the shape and under the status that scripts rely on."""
     if result.outcome == Outcome.REFUSED:
         body = _refused_body(result.message, result.errors) | {"attempt_id": str(result.attempt_id)}
@@ -159,9 +160,10 @@ def respond(result: Result, submission: Submission | None = None) -> JsonRespons
             body["duplicate_of"] = str(result.duplicate_of)
         return JsonResponse(body, status=result.refusal_code)
     accepted = result.outcome in ACCEPTED_OUTCOMES
+    outcome = Outcome.NOT_APPLIED if result.outcome in NOT_APPLIED_OUTCOMES else result.outcome
     body = {
         "status": "success" if accepted else "error",
-        "outcome": Outcome.ACCEPTED.value if accepted else result.outcome.value,
+        "outcome": Outcome.ACCEPTED.value if accepted else outcome.value,
         "attempt_id": str(result.attempt_id),
         "job_id": str(result.job_id) if result.job_id else None,
         "message": result.message if accepted else f"{result.message} {result.explanation}",
@@ -169,13 +171,23 @@ def respond(result: Result, submission: Submission | None = None) -> JsonRespons
         "httpStatus": result.http_status,
         "repeated": submission.repeated if submission else 0,
     }
-    if submission and submission.warnings:
-        body["warnings"] = submission.warnings
-    if result.outcome in (Outcome.APPLIED, Outcome.NOT_APPLIED):
-        body["evidence"] = "read_back"
+    warnings = (*(submission.warnings if submission else ()), *overlaps)
+    if warnings:
+        body["warnings"] = warnings
+    if result.outcome in _EVIDENCE:
+        body["evidence"] = _EVIDENCE[result.outcome]
     if result.replayed:
         body["replayed"] = True
     return JsonResponse(body, status=http_code(result))
+
+
+# What an outcome rests on, where that is not TMS's answer.
+_EVIDENCE = {
+    Outcome.APPLIED: "read_back",
+    Outcome.NOT_APPLIED: "read_back",
+    Outcome.DECIDED_APPLIED: "decided",
+    Outcome.DECIDED_NOT_APPLIED: "decided",
+}
 
 
 def http_code(result: Result) -> int:

@@ -63,7 +63,7 @@ def from_csv(content: bytes) -> CidList:
     if len(columns) > 1:
         raise Refusal(400, FIELD, "The file's header names more than one column of ids. Keep one of them.")
     if columns:
-        return _collect((line, row[columns[0]].strip()) for line, row in rows[1:] if len(row) > columns[0])
+        return _collect((line, _cell(row[columns[0]])) for line, row in rows[1:] if len(row) > columns[0])
     if len(rows) > 1 and any(len([cell for cell in row if cell.strip()]) > 1 for _, row in rows):
         raise Refusal(
             400,
@@ -71,7 +71,7 @@ def from_csv(content: bytes) -> CidList:
             "The file has several columns and no header line that says which one holds the ids. "
             "Name that column customer_id, or upload it alone.",
         )
-    return _collect((line, cell.strip()) for line, row in rows for cell in row)
+    return _collect((line, _cell(cell)) for line, row in rows for cell in row)
 
 
 def from_json(value: Any) -> CidList:
@@ -98,6 +98,23 @@ def _cells_of_text(text: str) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(re.split(r"\r\n|\n|\r", text), start=1):
         for cell in re.split(r"[,;\t]", line):
             yield number, cell.strip(" ")
+
+
+def to_csv(cids: Iterable[str]) -> str:
+    """Return a CSV file of one column that a spreadsheet shows as it is, and that `from_csv` takes back.
+
+    An id that a spreadsheet would calculate gets an apostrophe in front, which `from_csv` takes off again.
+    """
+    file = io.StringIO(newline="")
+    writer = csv.writer(file)
+    writer.writerow(["customer_id"])
+    writer.writerows([f"'{cid}" if cid.startswith(_FORMULA) else cid] for cid in cids)
+    return file.getvalue()
+
+
+def _cell(text: str) -> str:
+    text = text.strip()
+    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
 
 
 def _decode(content: bytes) -> str:

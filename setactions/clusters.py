@@ -48,6 +48,11 @@ def cluster_named(name: str) -> Cluster | None:
     return next((cluster for cluster in all_clusters() if cluster.name == name), None)
 
 
+def cluster_at(origin: str) -> Cluster | None:
+    """Return the cluster that has exactly this origin, or None if it is not configured (any more)."""
+    return next((cluster for cluster in all_clusters() if cluster.origin == origin), None)
+
+
 def parse_target(url: str, *, is_post: bool) -> Target:
     """Return what `url` asks for; raises Refusal (403 not allow-listed, 400 path or query that do not fit).
 

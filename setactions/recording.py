@@ -5,15 +5,20 @@ for waiting for locks, and every failure leaves enough behind to finish the work
 """
 
 import logging
+import threading
 import time
 import uuid
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connections
+from django.utils import timezone
 
 from audit import services as audit
 from audit.models import Attempt, Kind
 from jobs import services as jobs
+from jobs.models import Job
 from jobs.selectors import job_exists
 from setactions.replies import Reply
 from setactions.results import Result, make_result
@@ -26,6 +31,8 @@ logger = logging.getLogger(__name__)
 AFTER_REPLY_WAIT_S = 4.0  # seconds that steps 4 to 8 together may wait for locks
 AUDIT_SHARE_S = 1.5  # of these, for step 4: a locked audit must leave time for the Job
 RETRY_PAUSE_S = 0.1
+# Seconds between the tries of the background: soon after a short lock, for about an hour after a long one.
+FINISH_PAUSES_S = (0.5, 1, 2, 4, 8, 15, *[30] * 120)
 
 
 def log(attempt_id: uuid.UUID, message: str, *values: Any, level: int = logging.INFO) -> None:
@@ -45,6 +52,34 @@ class Budget:
         return max(0.0, min(at_most, self._until - time.monotonic()))
 
 
+def record_job(
+    attempt: Attempt,
+    *,
+    action_sent: str,
+    cids: Sequence[str],
+    batch_id: uuid.UUID | None,
+    http_status: int | None,
+    summary: Any,
+    evidence: Job.Evidence = Job.Evidence.REPLY,
+    accepted_at: datetime | None = None,
+) -> None:
+    """Insert the Job of an accepted attempt in the caller's transaction on the jobs database."""
+    jobs.create_job(
+        job_id=attempt.attempt_id,
+        user_id=attempt.user_id,
+        batch_id=batch_id,
+        action_code=attempt.action_code or 0,
+        action_name=attempt.action_name,
+        cluster_url=attempt.cluster_url,
+        request_payload={"action": action_sent, "cids": cids},
+        response_summary=summary,
+        http_status=http_status,
+        cids=cids,
+        evidence=evidence,
+        created_at=accepted_at,
+    )
+
+
 class Recorder:
     """Writes down what became of one attempt whose INTENT is in the audit."""
 
@@ -54,14 +89,14 @@ class Recorder:
         self.batch_id = batch_id
         self.budget = Budget(AFTER_REPLY_WAIT_S)
         self.job_recorded = False
+        self._is_accepted = False
         self._answer: dict[str, Any] = {}  # the body of the event that the outcome rests on
-        self._http_status = 0
         self._unwritten: list[tuple[Kind, dict[str, Any]]] = []  # events that the audit has not taken yet
 
     def write_answer(self, reply: Reply) -> None:
         """Step 4. An audit that cannot be written stops nothing now: the Job will be the evidence."""
         self.budget = Budget(AFTER_REPLY_WAIT_S)
-        self._http_status = reply.http_status or 0
+        self._is_accepted = reply.kind == Kind.ACCEPTED
         self._answer = {
             "data": reply.data,
             "duration_ms": round(reply.duration_s * 1000),
@@ -88,48 +123,76 @@ class Recorder:
         """Step 6, in the caller's transaction."""
         submission = self.submission
         self._log("Creating job: action=%s, cid_count=%d", submission.action.label, len(submission.cids))
-        jobs.create_job(
-            job_id=self.attempt.attempt_id,
-            user_id=self.attempt.user_id,
-            batch_id=self.batch_id,
-            action_code=submission.action.value,
-            action_name=submission.action.label,
-            cluster_url=submission.cluster.origin,
-            request_payload={"action": submission.action_sent, "cids": submission.cids},
-            response_summary=self._answer.get("data") or {},
-            http_status=self._http_status,
+        record_job(
+            self.attempt,
+            action_sent=submission.action_sent,
             cids=submission.cids,
+            batch_id=self.batch_id,
+            http_status=self._answer["http_status"],
+            summary=self._answer["data"] or {},
         )
 
     def create_job_again(self, error: Exception) -> None:
         """Step 7's retries, each on a fresh connection, until the Job is there or the budget is spent."""
-        while not self.job_recorded:
-            self._log("WARNING: job creation failed: %s", str(error), level=logging.WARNING)
-            self._drop_answer_after(error)
+        failure: Exception | None = error
+        while failure:
+            self._log("WARNING: job creation failed: %s", str(failure), level=logging.WARNING)
+            self._drop_answer_after(failure)
             wait_s = self.budget.left()
             if wait_s == 0:
                 self._log("EXCEPTION: TMS accepted, but the job is not recorded yet", level=logging.CRITICAL)
                 return
             time.sleep(min(RETRY_PAUSE_S, wait_s))  # what fails at once (a full disk) must not be retried in a rush
-            connections["jobs"].close()
-            try:
-                # A commit may have worked although its answer was lost.
-                if not job_exists(self.attempt.attempt_id):
-                    with write_transaction("jobs", self.budget.left()):
-                        self.create_job()
-                self.job_recorded = True
-            except Exception as next_error:  # noqa: BLE001 (an accepted action must not end as an error)
-                error = next_error
+            failure = self._try_job_again()
+
+    def _try_job_again(self) -> Exception | None:
+        """Try to record the Job once more, on a fresh connection; return what went wrong."""
+        connections["jobs"].close()
+        try:
+            # A commit may have worked although its answer was lost, and `reconcile` may have been quicker.
+            if not job_exists(self.attempt.attempt_id):
+                with write_transaction("jobs", self.budget.left()):
+                    self.create_job()
+        except Exception as error:  # noqa: BLE001 (an accepted action must not end as an error)
+            return error
+        self.job_recorded = True
+        return None
 
     def write_recorded(self) -> None:
         """Step 8, together with the answer if step 4 could not write it."""
         self._log("SUCCESS: Job created with job_id=%s", str(self.attempt.attempt_id))
         self._add_event(Kind.RECORDED, {"job_id": str(self.attempt.attempt_id)}, self.budget.left())
 
+    def is_finished(self) -> bool:
+        """Tell whether everything that is known has been written: the answer, and the Job if there is to be one."""
+        return not self._unwritten and not (self._is_accepted and not self.job_recorded)
+
+    def finish_later(self) -> None:
+        """Go on trying in the background, for as long as this process lives; after that `reconcile` does it."""
+        threading.Thread(target=self._finish, name="finish-recording", daemon=True).start()
+
+    def _finish(self) -> None:
+        try:
+            for pause_s in FINISH_PAUSES_S:
+                time.sleep(pause_s)
+                self.budget = Budget(AFTER_REPLY_WAIT_S)
+                if self._is_accepted and not self.job_recorded:
+                    failure = self._try_job_again()
+                    if failure:
+                        self._drop_answer_after(failure)
+                    else:
+                        self.write_recorded()
+                elif self._unwritten:
+                    self._write_events(self.budget.left())
+                if self.is_finished():
+                    return
+        finally:
+            connections.close_all()
+
     def result(self) -> Result:
         """Step 9. Where the audit lags behind, what is known here counts."""
         for kind, body in self._unwritten:
-            audit.project(self.attempt, kind, body)
+            audit.project(self.attempt, kind, body, timezone.now())
         return make_result(self.attempt, self._answer, job_recorded=self.job_recorded)
 
     def _drop_answer_after(self, error: Exception) -> None:
@@ -139,6 +202,9 @@ class Recorder:
 
     def _add_event(self, kind: Kind, body: dict[str, Any], wait_s: float) -> None:
         self._unwritten.append((kind, body))
+        self._write_events(wait_s)
+
+    def _write_events(self, wait_s: float) -> None:
         kinds = ", ".join(unwritten.value for unwritten, _ in self._unwritten)
         self._log("Logging audit: %s", kinds)
         budget = Budget(wait_s)

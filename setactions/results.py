@@ -4,9 +4,6 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.conf import settings
-from django.utils import timezone
-
 from audit.models import ACCEPTED_OUTCOMES, Attempt, Outcome
 from audit.selectors import outcome_body
 from jobs.selectors import find_job
@@ -55,7 +52,7 @@ def make_result(attempt: Attempt, body: dict[str, Any], *, job_recorded: bool, r
     """Return the result that `attempt` and the body of the event behind its outcome amount to."""
     outcome = Outcome(attempt.outcome)
     accepted = outcome in ACCEPTED_OUTCOMES
-    if outcome == Outcome.PENDING and not is_running(attempt):
+    if outcome == Outcome.PENDING and not attempt.is_running:
         outcome = Outcome.UNKNOWN  # its server died in the call
     message = body.get("message") or outcome.label
     explanation = explain(outcome, message, body.get("http_status"))
@@ -88,12 +85,6 @@ def refused(attempt_id: uuid.UUID, refusal: Refusal) -> Result:
     )
 
 
-def is_running(attempt: Attempt) -> bool:
-    """Tell whether the attempt's call may be running still: it has no outcome, and is young enough."""
-    age_s = (timezone.now() - attempt.created_at).total_seconds()
-    return attempt.outcome == Outcome.PENDING and age_s <= settings.TMS_OPEN_AFTER_S
-
-
 BEING_RECORDED = (
     "TMS accepted the action; its job is still being recorded and will have this id. Do not send the list again: "
     "look at User Jobs in a minute."
@@ -101,14 +92,18 @@ BEING_RECORDED = (
 EXPLANATIONS = {
     Outcome.PENDING: "The action is being sent. Wait for the answer; sending it again is neither needed nor possible.",
     Outcome.ACCEPTED: "TMS accepted the action and works on it. Nothing more is to be done here.",
-    Outcome.APPLIED: "TMS's answer was lost, but reading back showed that the action was applied.",
+    Outcome.APPLIED: "TMS's answer was lost; that the action was applied is confirmed by reading back.",
     Outcome.NOT_APPLIED: "TMS's answer was lost, but reading back showed that nothing was applied. "
     "You may send the list again.",
+    Outcome.DECIDED_APPLIED: "TMS's answer was lost and no reading could prove what happened; a person decided that "
+    "the action was applied.",
+    Outcome.DECIDED_NOT_APPLIED: "TMS's answer was lost and no reading could prove what happened; a person decided "
+    "that nothing was applied. You may send the list again.",
     Outcome.REJECTED: "TMS refused the whole list; nothing was applied. Mend what its message names, then send again.",
     Outcome.NOT_SENT: "TMS could not be reached and got nothing. You may send the list again; "
     "if it stays so, ask whoever runs the cluster.",
-    Outcome.UNKNOWN: "Nobody knows yet whether TMS applied this. Do not send the list again. Check the customers' "
-    "state first: read get/action for some of them, or ask whoever runs the cluster.",
+    Outcome.UNKNOWN: "TMS may have applied this; nobody knows yet. Do not send the list again. Find out first: Check "
+    "now, on this attempt's page, reads back what TMS shows of these customers (its get/action).",
     Outcome.REFUSED: "The dashboard stopped this before anything was sent.",
 }
 _REJECTION_STEPS = {

@@ -1,7 +1,7 @@
-"""What travels through the review page: the list, signed, and the token, sealed.
+"""What travels through a page: a list or a reading, signed, and the token, sealed.
 
-The list is readable and cannot be changed; the token can be neither read nor used for another user
-or attempt, and only for ten minutes.
+What is signed is readable and cannot be changed; the token can be neither read nor used for another
+user or attempt, and only for ten minutes.
 """
 
 import base64
@@ -17,12 +17,15 @@ from django.views.decorators.debug import sensitive_variables
 
 from setactions.actions import find_action
 from setactions.clusters import cluster_named
+from setactions.readback import Reading
 from setactions.refusal import Refusal
 from setactions.submission import Submission
 from setactions.token import Token
 
 SEALED_FOR_S = 600
+READING_KEPT_S = 3600
 _SALT = "setactions.review"
+_READING_SALT = "setactions.reading"
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,20 @@ def load_review(text: str, user_id: str) -> Review:
         uuid.UUID(state["attempt"]),
         Submission(cluster, action, state["action"], tuple(state["cids"]), state["repeated"], tuple(state["warnings"])),
     )
+
+
+def sign_reading(reading: Reading, user_id: str, attempt_id: uuid.UUID) -> str:
+    """Return `reading` as text that `load_reading` takes back for the same user and attempt, unchanged."""
+    return signing.dumps([user_id, str(attempt_id), reading.as_json()], salt=_READING_SALT)
+
+
+def load_reading(text: str, user_id: str, attempt_id: uuid.UUID) -> Reading | None:
+    """Return what `sign_reading` made within the last hour; None if there is nothing or it does not fit."""
+    try:
+        state = signing.loads(text, salt=_READING_SALT, max_age=READING_KEPT_S)
+    except signing.BadSignature:
+        return None
+    return Reading.from_json(state[2]) if state[:2] == [user_id, str(attempt_id)] else None
 
 
 @sensitive_variables()

@@ -32,11 +32,12 @@ from setactions import tms_client
 from setactions.permissions import check_may_set_action
 from setactions.recording import Budget, Recorder, log
 from setactions.refusal import AuditUnavailable, Refusal
-from setactions.results import Result, is_running, refused, result_of
+from setactions.results import Result, refused, result_of
 from setactions.room import call_slot
 from setactions.submission import Submission
 from setactions.token import Token
 from tmsdash.databases import transaction_around_call
+from tmsdash.kill_points import kill_point
 
 logger = logging.getLogger(__name__)
 
@@ -197,6 +198,7 @@ def _attempt(
     """Steps 0 (the databases) to 9."""
     budget = Budget(BEFORE_CALL_WAIT_S)
     _check_ready(budget)
+    kill_point("service: checked, nothing written")
     log(request.attempt_id, "Logging audit: INTENT")
     try:
         found, attempt = audit.open_attempt(
@@ -212,6 +214,7 @@ def _attempt(
         return _replay(attempt, request)
     if found is audit.Opened.DUPLICATE:
         raise _duplicate(attempt)
+    kill_point("service: intent in the audit")
     return _carry_out(Recorder(attempt, submission, batch_id), token)
 
 
@@ -221,12 +224,16 @@ def _carry_out(recorder: Recorder, token: Token) -> Result:
     submission, reply, called = recorder.submission, None, False
     try:
         with transaction_around_call("jobs") as after_answer:  # step 2
+            kill_point("service: transaction open, nothing sent")
             called = True
             reply = tms_client.set_action(submission.cluster, submission.action_sent, submission.cids, token)
+            kill_point("service: answered, nothing written")
             recorder.write_answer(reply)  # step 4
+            kill_point("service: answer in the audit")
             if reply.kind == Kind.ACCEPTED:
                 after_answer(recorder.budget.left())
                 recorder.create_job()  # step 6; leaving the block is step 7
+                kill_point("service: job inserted, not committed")
         recorder.job_recorded = reply.kind == Kind.ACCEPTED
     except Exception as error:  # noqa: BLE001 (an accepted action must not end as an error, whatever the error is)
         connections["jobs"].close()
@@ -237,7 +244,11 @@ def _carry_out(recorder: Recorder, token: Token) -> Result:
         else:
             recorder.log_error(error)
     if recorder.job_recorded:
+        kill_point("service: job committed")
         recorder.write_recorded()  # step 8
+    kill_point("service: all written, not answered")
+    if not recorder.is_finished():
+        recorder.finish_later()
     return recorder.result()
 
 
@@ -245,7 +256,7 @@ def _duplicate(other: Attempt) -> Refusal:
     if other.outcome in ACCEPTED_OUTCOMES:
         state = "was accepted a moment ago"
     else:
-        state = "is being sent" if is_running(other) else "has no known outcome"
+        state = "is being sent" if other.is_running else "has no known outcome"
     return Refusal(
         409,
         "cids",

@@ -3,13 +3,17 @@
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from audit.models import Action
+from audit.selectors import open_overlaps
 from audit.services import digest, list_digest
 from setactions.actions import find_action
 from setactions.cids import FIELD, CidList
 from setactions.clusters import Cluster
 from setactions.refusal import Refusal
+
+MAX_OVERLAPS = 5  # named at once
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,26 @@ class Submission:
     def payload_digest(self) -> str:
         """What submissions share that would send the same bytes to the same cluster."""
         return digest({"cluster": self.cluster.origin, "action": self.action_sent, "cids": self.cids})
+
+
+def find_overlap_warnings(submission: Submission) -> tuple[str, ...]:
+    """Return a sentence for each open attempt on the cluster that shares customers with this submission.
+
+    While it is open, another action for the same customers spoils what a reading could prove of it.
+    Attempts with the very same list are not among them: these are guarded on their own.
+    """
+    try:
+        found = open_overlaps(submission.cluster.origin, submission.cids)
+    except DatabaseError:
+        return ()  # sending will say that the audit is not there
+    others = [other for other in found if other.list_digest != submission.list_digest]
+    sentences = [
+        f"{other.action_name} of {other.user_id} for some of these customers has no outcome yet (attempt "
+        f"{other.attempt_id}). Sending now can make it impossible to find out what became of it."
+        for other in others[:MAX_OVERLAPS]
+    ]
+    more = len(others) - MAX_OVERLAPS
+    return (*sentences, f"{more:,} more such attempts are open.") if more > 0 else tuple(sentences)
 
 
 def make_submission(cluster: Cluster, action_name: str, cid_list: CidList) -> Submission:

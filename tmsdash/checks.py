@@ -155,6 +155,20 @@ def check_sqlite_version(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+@register(Tags.compatibility)
+def check_open_after(**kwargs: Any) -> list[CheckMessage]:
+    """A reading proves nothing about a call that may be running still."""
+    if settings.TMS_OPEN_AFTER_S > settings.TMS_DEADLINE_S:
+        return []
+    return [
+        Warning(
+            "TMS_OPEN_AFTER_S is not above TMS_DEADLINE_S: attempts would be judged while their calls run.",
+            hint="Leave it out: the default is a minute more than TMS_DEADLINE_S.",
+            id="tmsdash.W002",
+        )
+    ]
+
+
 def has_wal_race_fix(version: tuple[int, int, int]) -> bool:
     """Tell whether this SQLite release holds the fix: 3.51.3 and later, or a later patch of a fixed branch."""
     return version >= WAL_RACE_FIXED[-1] or any(

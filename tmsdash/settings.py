@@ -33,7 +33,8 @@ TMS_MAX_RESPONSE_BYTES = env.integer("TMS_MAX_RESPONSE_BYTES", 1 << 20, minimum=
 TMS_MAX_READ_BYTES = env.integer("TMS_MAX_READ_BYTES", 64 << 20, minimum=1024, maximum=1 << 30)
 TMS_MAX_CIDS_PER_CALL = env.integer("TMS_MAX_CIDS_PER_CALL", 5000, minimum=1, maximum=100_000)
 TMS_DUPLICATE_WINDOW_S = env.integer("TMS_DUPLICATE_WINDOW_S", 600, minimum=0, maximum=86_400)
-TMS_OPEN_AFTER_S = env.integer("TMS_OPEN_AFTER_S", TMS_DEADLINE_S + 60, minimum=TMS_DEADLINE_S, maximum=86_400)
+TMS_OPEN_AFTER_S = env.integer("TMS_OPEN_AFTER_S", TMS_DEADLINE_S + 60, minimum=0, maximum=86_400)
+TMS_READBACK_INTERVAL_S = env.integer("TMS_READBACK_INTERVAL_S", 60, minimum=0, maximum=3600)
 TMS_PASSIVE = env.boolean("TMS_PASSIVE", False)
 
 WEB_THREADS = env.integer("WEB_THREADS", 64, minimum=2, maximum=512)

@@ -4,8 +4,6 @@ from django.contrib import admin
 from django.contrib.auth import views as auth_views
 from django.urls import include, path
 
-from tmsdash import views
-
 admin.site.site_header = admin.site.site_title = "TMS Dashboard"
 admin.site.index_title = "Audit and administration"
 admin.site.enable_nav_sidebar = False  # its place belongs to the lists
@@ -21,7 +19,6 @@ urlpatterns = [
     ),
     path("logout/", auth_views.LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),
-    path("health", views.health, name="health"),
 ]
 
 handler400 = "tmsdash.errors.bad_request"

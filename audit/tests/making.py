@@ -43,7 +43,9 @@ def make_attempt(*kinds, message="", http_status=200, **values):
 
 
 def record(attempt, *kinds, **body):
-    return services.record_events(attempt.attempt_id, [(kind, body) for kind in kinds], wait_s=20)
+    rulings = {Kind.DECIDED: {"ruling": "applied"}}
+    events = [(kind, rulings.get(kind, {}) | body) for kind in kinds]
+    return services.record_events(attempt.attempt_id, events, wait_s=20)
 
 
 def refuse(*, message="The list is empty.", customer_count=None, **values):

@@ -8,7 +8,7 @@ import pytest
 from django.db import DatabaseError, IntegrityError
 
 from audit import services
-from audit.models import Attempt, AuditEntry, Kind
+from audit.models import TRUST, Attempt, AuditEntry, Kind
 from audit.selectors import outcome_body
 from audit.tests.making import kinds_of, make_attempt, record, refuse, row
 from tmsdash.tests.tools import at_once, locked, table_missing
@@ -38,6 +38,20 @@ def state(attempt):
         ((Kind.UNKNOWN, Kind.APPLIED, Kind.RECORDED), ("applied", False, False)),
         ((Kind.UNKNOWN, Kind.NOT_APPLIED), ("not_applied", False, False)),
         ((Kind.UNKNOWN, Kind.ACCEPTED), ("accepted", True, True)),
+        ((Kind.UNKNOWN, Kind.DECIDED), ("decided_applied", True, True)),
+        ((Kind.DECIDED, Kind.RECORDED), ("decided_applied", False, False)),
+        # Where events disagree: TMS's own reply beats a reading, a reading beats a person, all beat "unknown".
+        ((Kind.NOT_APPLIED, Kind.ACCEPTED), ("accepted", True, True)),
+        ((Kind.NOT_APPLIED, Kind.ACCEPTED, Kind.RECORDED), ("accepted", False, False)),
+        ((Kind.ACCEPTED, Kind.NOT_APPLIED), ("accepted", True, True)),
+        ((Kind.ACCEPTED, Kind.RECORDED, Kind.NOT_APPLIED), ("accepted", False, False)),
+        ((Kind.APPLIED, Kind.RECORDED, Kind.ACCEPTED), ("accepted", False, False)),
+        ((Kind.APPLIED, Kind.REJECTED), ("rejected", False, False)),
+        ((Kind.REJECTED, Kind.APPLIED), ("rejected", False, False)),
+        ((Kind.DECIDED, Kind.NOT_APPLIED), ("not_applied", False, False)),
+        ((Kind.NOT_APPLIED, Kind.DECIDED), ("not_applied", False, False)),
+        ((Kind.NOT_APPLIED, Kind.UNKNOWN), ("not_applied", False, False)),
+        ((Kind.DECIDED, Kind.UNKNOWN), ("decided_applied", True, True)),
     ],
 )
 @pytest.mark.parametrize("one_by_one", [True, False])
@@ -53,8 +67,50 @@ def test_each_kind_moves_the_attempt_to_its_place(kinds, expected, one_by_one):
 
 
 def test_there_is_a_row_above_for_every_kind():
-    assert set(Kind) == {Kind.INTENT, Kind.REFUSED, *services.OUTCOME_OF_KIND, Kind.RECORDED}
+    assert set(Kind) == {*TRUST, Kind.RECORDED}
     assert state(refuse()) == ("refused", False, False)
+
+
+def test_a_person_may_rule_that_nothing_was_applied():
+    attempt = record(make_attempt(Kind.UNKNOWN), Kind.DECIDED, ruling="not_applied", message="Asked them.")
+    assert state(attempt) == ("decided_not_applied", False, False)
+    assert outcome_body(attempt)["message"] == row(attempt)["error_message"] == "Asked them."
+
+
+def test_the_outcome_rests_on_the_event_that_is_trusted_most_whatever_came_last():
+    attempt = make_attempt(Kind.NOT_APPLIED, message="read")
+    record(attempt, Kind.REJECTED, message="refused")
+    record(attempt, Kind.UNKNOWN, message="late")
+    assert outcome_body(attempt)["message"] == row(attempt)["error_message"] == "refused"
+    assert Attempt.objects.get().decided_at == AuditEntry.objects.get(kind=Kind.REJECTED).created_at
+
+
+# -- What is settled by a reading or a person -----------------------------------------------------------------------
+
+SHIFT_LEAD = services.Actor(user_id="adam", ip_address="10.0.0.9")
+
+
+def test_an_attempt_in_doubt_is_settled_in_the_name_of_who_did_it():
+    attempt = make_attempt(Kind.UNKNOWN, user_id="olivia")
+    settled = services.settle(attempt.attempt_id, (Kind.NOT_APPLIED, {}), wait_s=20, actor=SHIFT_LEAD)
+    assert state(settled) == ("not_applied", False, False)
+    entry = AuditEntry.objects.get(kind=Kind.NOT_APPLIED)
+    assert (entry.user_id, entry.ip_address, row(settled)["user_id"]) == ("adam", "10.0.0.9", "olivia")
+
+
+@pytest.mark.parametrize("known", [Kind.ACCEPTED, Kind.REJECTED, Kind.NOT_SENT, Kind.APPLIED, Kind.NOT_APPLIED])
+def test_what_is_known_meanwhile_is_not_settled_once_more(known):
+    attempt = make_attempt(known)
+    for event in ((Kind.APPLIED, {}), (Kind.NOT_APPLIED, {}), (Kind.DECIDED, {"ruling": "applied"})):
+        services.settle(attempt.attempt_id, event, wait_s=20, actor=SHIFT_LEAD)
+    assert kinds_of(attempt) == ["INTENT", known]
+
+
+def test_of_two_readings_that_come_at_once_one_counts():
+    attempt = make_attempt(Kind.UNKNOWN)
+    events = [(Kind.APPLIED, {}), (Kind.NOT_APPLIED, {})]
+    at_once(8, lambda n: services.settle(attempt.attempt_id, events[n % 2], wait_s=20, actor=SHIFT_LEAD))
+    assert len(kinds_of(attempt)) == 3
 
 
 @pytest.mark.parametrize("kind", [Kind.REJECTED, Kind.NOT_SENT, Kind.UNKNOWN, Kind.NOT_APPLIED])

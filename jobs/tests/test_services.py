@@ -3,6 +3,7 @@
 import logging
 import shutil
 import uuid
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -46,11 +47,18 @@ def test_a_job_holds_what_was_sent_and_answered_and_its_customers_in_order():
         "request_payload": {"action": "PE-Enable", "cids": ["b2", "a1", "c3"]},
         "response_summary": ANSWER,
         "http_status": 201,
+        "evidence": "reply",
         "status": "success",
         "customer_count": 3,
     }
     assert before <= job.created_at <= timezone.now()
     assert customers(job) == [("b2", 0), ("a1", 1), ("c3", 2)]
+
+
+def test_a_job_that_rests_on_something_else_than_a_reply_says_so():
+    at = timezone.now() - timedelta(hours=1)
+    job = make_job(evidence=Job.Evidence.READ_BACK, http_status=None, created_at=at)
+    assert (job.get_evidence_display(), job.http_status, job.created_at) == ("confirmed by reading back", None, at)
 
 
 @pytest.mark.parametrize("cids", [(), ("only",), tuple(f"{number:032x}" for number in range(5000, 0, -1))])

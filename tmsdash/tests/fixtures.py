@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
+from setactions.recording import Recorder
 from setactions.simulator import Simulator
 from tmsdash.management.commands.migrate_all import make_groups
 
@@ -34,6 +35,14 @@ def tms(running_simulator: Simulator, settings: Any) -> Simulator:
     running_simulator.reset()
     settings.TMS_CLUSTERS = {"evian3": running_simulator.url, "brooke": "http://127.0.0.1:2"}
     return running_simulator
+
+
+@pytest.fixture(autouse=True)
+def unfinished(monkeypatch: pytest.MonkeyPatch) -> list[Recorder]:
+    """What would be finished in the background; there it would go on into the next test."""
+    recorders: list[Recorder] = []
+    monkeypatch.setattr(Recorder, "finish_later", lambda recorder: recorders.append(recorder))
+    return recorders
 
 
 @pytest.fixture

@@ -39,4 +39,5 @@ for _alias, _described in DATABASES.items():
     if not _postgres:
         # Files: threads and transactions behave differently on databases in memory.
         _described["TEST"] = {"NAME": str(VAR_DIR / f"test_{_alias}.db")}
+KILL_POINT = "tmsdash.tests.killing.kill_point"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick, for accounts that exist for a test

@@ -37,7 +37,8 @@ RANGES = {
     "TMS_MAX_READ_BYTES": (1024, 1 << 30),
     "TMS_MAX_CIDS_PER_CALL": (1, 100_000),
     "TMS_DUPLICATE_WINDOW_S": (0, 86_400),
-    "TMS_OPEN_AFTER_S": (30, 86_400),  # not below TMS_DEADLINE_S
+    "TMS_OPEN_AFTER_S": (0, 86_400),
+    "TMS_READBACK_INTERVAL_S": (0, 3600),
     "WEB_THREADS": (2, 512),
     "TMS_MAX_IN_FLIGHT": (1, 64),  # not above WEB_THREADS
 }

@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 from django.conf import settings
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 # Seconds beyond the call's deadline that a stopping server gives its running requests to record the outcome.
@@ -20,12 +21,23 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         _assert_free(options["host"], options["port"])
+        self._finish_what_was_left_open()
         sys.stdout.flush()
         arguments = server_arguments(options["host"], options["port"])
         # With an arena for each thread the C library would keep what long answers took.
         os.environ.setdefault("MALLOC_ARENA_MAX", "2")
         os.chdir(settings.BASE_DIR)
         os.execv(sys.executable, arguments)  # noqa: S606 (no shell, and nothing of it comes from outside)
+
+    def _finish_what_was_left_open(self) -> None:
+        """Run `reconcile` without a token, before any worker starts; what it cannot do must not keep the site down."""
+        os.environ.pop("TMS_TOKEN", None)  # it is for commands; a server has no use for it
+        try:
+            call_command("reconcile", stdout=self.stdout)
+        except SystemExit:
+            return  # it said what is left to a token or a person
+        except CommandError as error:
+            self.stderr.write(f"What was left open stays so for now. {error}")
 
 
 def _assert_free(host: str, port: int) -> None:

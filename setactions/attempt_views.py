@@ -1,0 +1,194 @@
+"""The lasting page of each attempt, and what can be done there: check it, decide it, repair its list, send it again."""
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.http import require_GET, require_http_methods
+
+from audit.models import NOT_APPLIED_OUTCOMES, Attempt, Outcome, Ruling
+from audit.selectors import attempt_for, opening_body, outcome_body
+from audit.services import Actor
+from setactions import doubt
+from setactions.actions import find_action
+from setactions.cids import to_csv
+from setactions.clusters import cluster_at
+from setactions.permissions import may_set_action
+from setactions.readback import Finding, Reading, Verdict
+from setactions.refusal import Refusal
+from setactions.repair import Repair, find_repair
+from setactions.results import result_of
+from setactions.sealing import Review, load_reading, seal_token, sign_reading, sign_review
+from setactions.submission import Submission
+from setactions.views import ends_of, review_page, token_of
+from tmsdash.text import printable
+
+SENT_IN_VAIN = {Outcome.REJECTED, Outcome.NOT_SENT, *NOT_APPLIED_OUTCOMES}
+
+
+@never_cache
+@require_GET
+def attempt(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
+    """Show what became of an attempt, now and whenever somebody comes back to it."""
+    return _page(request, _load(request, attempt_id))
+
+
+@never_cache
+@sensitive_post_parameters()
+@sensitive_variables()
+@require_http_methods(["GET", "POST"])
+def check(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
+    """Read back what TMS shows of an attempt in doubt; the page then shows its outcome, or what is still needed."""
+    found = _load(request, attempt_id)
+    if request.method == "GET" or not found.is_open:
+        return redirect("attempt", attempt_id=attempt_id)
+    if not doubt.may_check(request.user, found):
+        raise PermissionDenied
+    user_id = request.user.get_username()
+    first = load_reading(request.POST.get("reading", ""), user_id, attempt_id)
+    try:
+        token = token_of(request, user_id, attempt_id)
+        finding = doubt.check(found, token, first, _actor(request))
+    except Refusal as refusal:
+        return _page(request, found, status=refusal.code, error=refusal.message, reading=first)
+    if finding.verdict in (Verdict.APPLIED, Verdict.NOT_APPLIED):
+        return redirect("attempt", attempt_id=attempt_id)
+    sealed = seal_token(token, user_id, attempt_id) if finding.verdict == Verdict.READ_AGAIN else ""
+    return _page(request, found, finding=finding, reading=finding.readings[0], sealed=sealed)
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+def decide(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
+    """Close an attempt that no reading could settle, as the user rules and says why."""
+    found = _load(request, attempt_id)
+    if request.method == "GET" or not found.is_open:
+        return redirect("attempt", attempt_id=attempt_id)
+    if not doubt.may_decide(request.user):
+        raise PermissionDenied
+    reading = load_reading(request.POST.get("reading", ""), request.user.get_username(), attempt_id)
+    ruling, reason = request.POST.get("ruling", ""), request.POST.get("reason", "")
+    try:
+        doubt.decide(found, ruling, reason, reading, _actor(request))
+    except Refusal as refusal:
+        return _page(
+            request, found, status=refusal.code, error=refusal.message, reading=reading, deciding=True, reason=reason
+        )
+    return redirect("attempt", attempt_id=attempt_id)
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+def repair(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
+    """Show a rejected list for review once more, as a new attempt, without the ids that TMS does not know."""
+    found = _load(request, attempt_id)
+    repairable = _repair_of(found, opening_body(found))
+    if request.method == "GET" or repairable is None or not repairable.known:
+        return redirect("attempt", attempt_id=attempt_id)
+    if not _may_send_again(request, found):
+        raise PermissionDenied
+    submission = _submission_of(found, repairable.known)
+    if submission is None:
+        return redirect("attempt", attempt_id=attempt_id)
+    return review_page(request, Review(uuid.uuid4(), submission), "")
+
+
+@never_cache
+@require_GET
+def ids_csv(request: HttpRequest, attempt_id: uuid.UUID, which: str) -> HttpResponse:
+    """Download the ids of a rejected list that TMS does not know, or those that remain."""
+    found = _load(request, attempt_id)
+    repairable = _repair_of(found, opening_body(found))
+    if repairable is None:
+        raise Http404
+    content = to_csv(repairable.unknown if which == "unknown" else repairable.known)
+    return HttpResponse(
+        content,
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{which}-ids-{attempt_id}.csv"'},
+    )
+
+
+def _load(request: HttpRequest, attempt_id: uuid.UUID) -> Attempt:
+    """Return the attempt; raises Http404 if it is not there or not for this user."""
+    found = attempt_for(request.user, attempt_id)
+    if found is None:
+        raise Http404
+    return found
+
+
+def _actor(request: HttpRequest) -> Actor:
+    return Actor(user_id=request.user.get_username(), ip_address=request.META.get("REMOTE_ADDR", ""))
+
+
+def _page(
+    request: HttpRequest,
+    found: Attempt,
+    *,
+    status: int = 200,
+    error: str = "",
+    finding: Finding | None = None,
+    reading: Reading | None = None,
+    sealed: str = "",
+    deciding: bool = False,
+    reason: str = "",
+) -> HttpResponse:
+    """Show the attempt; `finding` is what a check just found, `reading` the one that the next step rests on."""
+    opening, result = opening_body(found), result_of(found)
+    in_doubt = result.outcome == Outcome.UNKNOWN
+    is_unclear = deciding or (finding is not None and finding.verdict == Verdict.UNCLEAR)
+    readable = cluster_at(found.cluster_url) is not None
+    signed = sign_reading(reading, request.user.get_username(), found.attempt_id) if reading else ""
+    context = {
+        "attempt": found,
+        "result": result,
+        "opening": opening,
+        "message": printable(result.message),
+        "again": _signed_again(request, found, opening),
+        "repair": _repair_of(found, opening),
+        "may_send_again": _may_send_again(request, found),
+        "error": error,
+        "finding": finding,
+        "reading": reading,
+        "signed_reading": signed,
+        "sealed": sealed,
+        "interval_s": settings.TMS_READBACK_INTERVAL_S,
+        "readable": readable,
+        "may_check": in_doubt and readable and doubt.may_check(request.user, found),
+        "may_decide": in_doubt and (is_unclear or not readable) and doubt.may_decide(request.user),
+        "rulings": Ruling.choices,
+        "reason": reason,
+        "is_unclear": is_unclear,
+        "running": found.is_running,
+    } | ends_of(opening["cids"])
+    return render(request, "setactions/attempt.html", context, status=status)
+
+
+def _repair_of(found: Attempt, opening: dict[str, Any]) -> Repair | None:
+    if found.outcome != Outcome.REJECTED:
+        return None
+    return find_repair(outcome_body(found).get("message") or "", opening["cids"])
+
+
+def _may_send_again(request: HttpRequest, found: Attempt) -> bool:
+    is_own = found.user_id == request.user.get_username()
+    return is_own and found.outcome in SENT_IN_VAIN and may_set_action(request.user)
+
+
+def _submission_of(found: Attempt, cids: tuple[str, ...]) -> Submission | None:
+    """Return the attempt's action for `cids`; None if its cluster is not configured any more."""
+    cluster, action = cluster_at(found.cluster_url), find_action(found.action_name)
+    if cluster is None or action is None:
+        return None
+    return Submission(cluster, action, opening_body(found)["action_sent"], cids)
+
+
+def _signed_again(request: HttpRequest, found: Attempt, opening: dict[str, Any]) -> str:
+    """Return the list of an attempt that applied nothing, signed for going back to the form with it; else ""."""
+    submission = _submission_of(found, tuple(opening["cids"])) if _may_send_again(request, found) else None
+    return sign_review(Review(uuid.uuid4(), submission), found.user_id) if submission else ""

@@ -1,0 +1,93 @@
+"""What a person can do about one attempt in doubt: check now what TMS shows, and decide what no reading proves."""
+
+from typing import Any
+
+from django.views.decorators.debug import sensitive_variables
+
+from audit import services as audit
+from audit.models import Attempt, Kind, Ruling
+from audit.selectors import attempts_touching, opening_body
+from setactions.clusters import cluster_at
+from setactions.permissions import AUDITORS, may_set_action
+from setactions.readback import Finding, Reading, ReadingFailedError, judge, read_states
+from setactions.reconcile import Report, close, settle
+from setactions.refusal import Refusal
+from setactions.room import call_slot, read_slot, throttle_read
+from setactions.token import Token
+
+REASON_LENGTH = 10  # characters that a reason has at least
+MAX_REASON_LENGTH = 1000
+
+
+def may_check(user: Any, attempt: Attempt) -> bool:
+    """Tell whether `user` may read an attempt back: its owner who may send, and who may decide."""
+    is_own = attempt.user_id == user.get_username()
+    return (is_own and may_set_action(user)) or may_decide(user)
+
+
+def may_decide(user: Any) -> bool:
+    """Tell whether `user` is active, has `audit.decide_attempt`, and is no auditor, whatever else they are."""
+    if not user.is_active or not user.has_perm("audit.decide_attempt"):
+        return False
+    return not user.groups.filter(name=AUDITORS).exists()
+
+
+@sensitive_variables("token")
+def check(attempt: Attempt, token: Token, first: Reading | None, actor: audit.Actor) -> Finding:
+    """Read back what the cluster shows of an attempt in doubt, and close the attempt if that proves its outcome.
+
+    `first` is an earlier reading that found nothing applied. Raises Refusal (409 nothing is in
+    doubt, or its call may be running still; 502 no reading; 503 too many reads).
+    """
+    _check_in_doubt(attempt)
+    cluster = cluster_at(attempt.cluster_url)
+    if cluster is None:
+        raise Refusal(409, "cluster", "This cluster is not configured any more, so it cannot be read.")
+    cids = opening_body(attempt)["cids"]
+    throttle_read()
+    with read_slot(), call_slot():
+        try:
+            reading = read_states(cluster, cids, token).of(cids)
+        except ReadingFailedError as error:
+            raise Refusal(502, "token", str(error)) from None
+    finding = judge(attempt, attempts_touching(attempt, cids), *([first, reading] if first else [reading]))
+    settle(attempt, finding, actor, Report())
+    return finding
+
+
+def decide(attempt: Attempt, ruling: str, reason: str, reading: Reading | None, actor: audit.Actor) -> None:
+    """Close an attempt in doubt as a person rules, for a reason, on a reading that proved nothing.
+
+    The reading may be missing only where there can be none. Raises Refusal (400 no ruling or reason; 409).
+    """
+    _check_in_doubt(attempt)
+    if ruling not in Ruling.values:
+        raise Refusal(400, "ruling", "Choose whether it was applied.")
+    reason = " ".join(reason.split())
+    if not REASON_LENGTH <= len(reason) <= MAX_REASON_LENGTH:
+        raise Refusal(
+            400,
+            "reason",
+            f"Give a reason of {REASON_LENGTH} to {MAX_REASON_LENGTH:,} characters: auditors will read it.",
+        )
+    if reading is None and cluster_at(attempt.cluster_url) is not None:
+        raise Refusal(409, "ruling", "Check first what TMS shows of these customers; then decide on that reading.")
+    body = {
+        "message": f"Decided by {actor.user_id}: {reason}",
+        "reason": reason,
+        "ruling": ruling,
+        "readings": [reading.as_json()] if reading else [],
+    }
+    close(attempt, (Kind.DECIDED, body), actor, Report())
+
+
+def _check_in_doubt(attempt: Attempt) -> None:
+    if not attempt.is_open or attempt.job_owed:
+        raise Refusal(409, "attempt", "The outcome of this attempt is known; nothing is left to check.")
+    if attempt.is_young:
+        raise Refusal(
+            409,
+            "attempt",
+            f"TMS may still be working on it. Check from {attempt.judged_from:%H:%M:%S} UTC on; only then a reading "
+            "proves anything.",
+        )

@@ -1,0 +1,153 @@
+"""What `get/action` shows of customers, and what that proves about an attempt whose outcome is in doubt.
+
+A reading shows states, not attempts: it tells which action a customer saw last, not who asked for it.
+So it proves something only where nothing else can explain what it shows; all the rest is for a person.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
+
+from audit.models import Action, Attempt
+from setactions import tms_client
+from setactions.clusters import Call, Cluster, Target
+from setactions.token import Token
+
+ALL = "ALL"
+NO_ACTION = 0  # stands for customers that get/action does not list: nothing was ever asked for them
+
+
+class ReadingFailedError(Exception):
+    """There is no reading. The text says why, as a sentence."""
+
+
+@dataclass(frozen=True)
+class States:
+    """A reading of one cluster: the action code of each customer that has one."""
+
+    codes: dict[str, int]
+    begun_at: datetime
+    ended_at: datetime
+
+    def of(self, cids: Sequence[str]) -> "Reading":
+        """Return what this reading shows of `cids`."""
+        counts = Counter(self.codes.get(cid, NO_ACTION) for cid in cids)
+        return Reading(dict(sorted(counts.items())), self.begun_at, self.ended_at)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How many of an attempt's customers showed which action code (NO_ACTION for none) at a time."""
+
+    counts: dict[int, int]
+    begun_at: datetime
+    ended_at: datetime
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the same for the audit; `from_json` takes it back."""
+        counts = {str(code): count for code, count in self.counts.items()}
+        return {"counts": counts, "begun_at": self.begun_at.isoformat(), "ended_at": self.ended_at.isoformat()}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Reading":
+        """Return the reading that `as_json` gave as `value`."""
+        counts = {int(code): count for code, count in value["counts"].items()}
+        return cls(counts, datetime.fromisoformat(value["begun_at"]), datetime.fromisoformat(value["ended_at"]))
+
+    def in_words(self) -> str:
+        """Return the counts as text, such as "PE-Enable: 3, no action: 1"."""
+        return ", ".join(f"{_name(code)}: {count:,}" for code, count in self.counts.items())
+
+
+class Verdict(Enum):
+    """What readings say about an attempt."""
+
+    APPLIED = auto()
+    NOT_APPLIED = auto()
+    READ_AGAIN = auto()  # nothing shows it yet; a second reading, an interval later, may prove that it was not applied
+    UNCLEAR = auto()  # a person has to decide
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A verdict, the reason in a sentence, and the readings that it rests on."""
+
+    verdict: Verdict
+    reason: str
+    readings: tuple[Reading, ...]
+
+
+@sensitive_variables("token")
+def read_states(cluster: Cluster, cids: Sequence[str], token: Token) -> States:
+    """Read the states of `cids` on `cluster`; raises ReadingFailedError.
+
+    TMS is known to take one id or ALL; for several ids all customers are read, in one call.
+    """
+    begun_at = timezone.now()
+    asked = cids[0] if len(cids) == 1 else ALL
+    reading = tms_client.read(Target(cluster, Call.GET_ACTION, (("cid", asked),)), token)
+    if not reading.ok:
+        raise ReadingFailedError(f"{cluster.name} could not be read: {reading.message}")
+    return States(_codes(reading.data, cluster), begun_at, timezone.now())
+
+
+def judge(attempt: Attempt, touching: Sequence[Attempt], *readings: Reading) -> Finding:
+    """Say what `readings`, the oldest first, prove of `attempt`.
+
+    `touching` are the other attempts that may have changed any of its customers. Applied: every
+    customer shows the action, and nobody else asked for it. Not applied: every customer shows an
+    earlier action or none, in two readings an interval apart, and nobody else can have hidden ours.
+    """
+    wanted, counts = attempt.action_code or 0, readings[-1].counts
+    same_action = [other for other in touching if other.action_code == wanted]
+    if same_action:
+        reason = f"Attempt {same_action[0].attempt_id} asked for the same action for some of these customers, too."
+        return Finding(Verdict.UNCLEAR, reason, readings)
+    if set(counts) == {wanted}:
+        return Finding(Verdict.APPLIED, "Every customer shows the action.", readings)
+    if any(code >= wanted for reading in readings for code in reading.counts):
+        reason = "Some customers show the action or a later one, but not all show this one."
+        return Finding(Verdict.UNCLEAR, reason, readings)
+    since = [other for other in touching if _may_act_after(other, attempt)]
+    if since:
+        reason = f"Attempt {since[0].attempt_id} may have changed some of these customers since."
+        return Finding(Verdict.UNCLEAR, reason, readings)
+    interval = timedelta(seconds=settings.TMS_READBACK_INTERVAL_S)
+    if len(readings) > 1 and readings[-1].begun_at - readings[0].ended_at >= interval:
+        return Finding(Verdict.NOT_APPLIED, "No customer shows the action, in two readings.", readings)
+    return Finding(Verdict.READ_AGAIN, "No customer shows the action so far.", readings)
+
+
+def _may_act_after(other: Attempt, attempt: Attempt) -> bool:
+    """Tell whether `other` may have changed customers when `attempt` was begun already."""
+    return other.is_open or other.decided_at is None or other.decided_at >= attempt.created_at
+
+
+def _codes(data: Any, cluster: Cluster) -> dict[str, int]:
+    """Return the codes in an answer to get/action, which must be well formed throughout.
+
+    A customer that is not listed counts as one without an action, so that an error message in the
+    place of the list must never pass for a list.
+    """
+    codes: dict[str, int] = {}
+    for cid, entry in data.items() if isinstance(data, dict) else [("", None)]:
+        code = entry.get("action_code") if isinstance(entry, dict) else None
+        if type(code) is not int or code < 0:
+            raise ReadingFailedError(
+                f"{cluster.name} could not be read: its answer is not a list of customers' actions."
+            )
+        codes[cid] = code
+    return codes
+
+
+def _name(code: int) -> str:
+    if code == NO_ACTION:
+        return "no action"
+    return Action(code).label if code in Action.values else f"action code {code}"

@@ -1,0 +1,21 @@
+"""What our management commands share."""
+
+import sys
+from typing import Any, NoReturn
+
+from django.core.management.base import BaseCommand, CommandParser
+
+
+class Command(BaseCommand):
+    """A command that ends with exit code 1 for wrong options: argparse's 2 has a meaning of its own here."""
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """Return Django's parser with that exit code."""
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+
+        def error(message: str) -> NoReturn:
+            parser.print_usage(sys.stderr)
+            parser.exit(1, f"{parser.prog}: {message}\n")
+
+        parser.error = error  # type: ignore[method-assign]
+        return parser
