@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connections, transaction
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
@@ -27,7 +27,7 @@ from setactions.clusters import Cluster, cluster_at
 from setactions.readback import Finding, Reading, ReadingFailedError, States, Verdict, judge, read_states
 from setactions.recording import record_job
 from setactions.token import Token
-from tmsdash.databases import BUSY_TIMEOUT_S, write_transaction
+from tmsdash.databases import BUSY_TIMEOUT_S, file_is_there, write_transaction
 from tmsdash.kill_points import kill_point
 
 logger = logging.getLogger(__name__)
@@ -61,6 +61,9 @@ def reconcile(actor: audit.Actor, token: Token | None = None, *, full: bool = Fa
     `full` also compares all jobs with all attempts, as is due after a restored backup. Raises
     OperationalError or InterfaceError if a database cannot be used.
     """
+    for alias in ("audit", "jobs"):
+        if not file_is_there(connections[alias]):  # reading would make a new, empty one, in the middle of a restore
+            raise OperationalError(f"the file of database {alias!r} is not there")
     report = Report()
     roll_forward(open_attempts().filter(job_owed=True), actor, report)
     in_doubt = _in_doubt()
@@ -97,7 +100,7 @@ def _roll_forward_alone(attempt: Attempt, actor: audit.Actor, report: Report) ->
 
 def _roll_forward_group(group: Sequence[Attempt], actor: audit.Actor, report: Report) -> None:
     bodies = [(attempt, opening_body(attempt), outcome_body(attempt)) for attempt in group]
-    with write_transaction("jobs"):
+    with write_transaction("jobs", BUSY_TIMEOUT_S):
         there = jobs_present([attempt.attempt_id for attempt in group])
         for attempt, opening, answer in bodies:
             if attempt.attempt_id not in there:

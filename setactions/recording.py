@@ -149,9 +149,9 @@ class Recorder:
         """Try to record the Job once more, on a fresh connection; return what went wrong."""
         connections["jobs"].close()
         try:
-            # A commit may have worked although its answer was lost, and `reconcile` may have been quicker.
-            if not job_exists(self.attempt.attempt_id):
-                with write_transaction("jobs", self.budget.left()):
+            with write_transaction("jobs", self.budget.left()):
+                # A commit may have worked although its answer was lost, and `reconcile` may have been quicker.
+                if not job_exists(self.attempt.attempt_id):
                     self.create_job()
         except Exception as error:  # noqa: BLE001 (an accepted action must not end as an error)
             return error
