@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import Count, Min, QuerySet
 
-from audit.models import HARMLESS_OUTCOMES, TRUST, Attempt, AuditEntry, Kind
+from audit.models import HARMLESS_OUTCOMES, IN_DOUBT_OUTCOMES, TRUST, Attempt, AuditEntry, Kind
 
 CIDS_PER_QUERY = 500  # databases bound the number of a statement's parameters
 
@@ -45,9 +45,9 @@ def count_open() -> tuple[int, datetime | None]:
     return found["count"], found["oldest"]
 
 
-def open_overlaps(cluster_url: str, cids: Sequence[str]) -> list[Attempt]:
-    """Return the open attempts on a cluster that asked something for any of `cids`, oldest first."""
-    on_cluster = open_attempts().filter(cluster_url=cluster_url)
+def undecided_overlaps(cluster_url: str, cids: Sequence[str]) -> list[Attempt]:
+    """Return the attempts on a cluster, oldest first, that asked for any of `cids` and have no outcome yet."""
+    on_cluster = open_attempts().filter(cluster_url=cluster_url, outcome__in=IN_DOUBT_OUTCOMES)
     return _asking_for(on_cluster, cids) if on_cluster.exists() else []
 
 

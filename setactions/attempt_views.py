@@ -58,7 +58,10 @@ def check(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
         return _page(request, found, status=refusal.code, error=refusal.message, reading=first)
     if finding.verdict in (Verdict.APPLIED, Verdict.NOT_APPLIED):
         return redirect("attempt", attempt_id=attempt_id)
-    sealed = seal_token(token, user_id, attempt_id) if finding.verdict == Verdict.READ_AGAIN else ""
+    sealed = ""
+    if finding.verdict == Verdict.READ_AGAIN:
+        typed = request.POST.get("token")  # what came sealed keeps its ten minutes
+        sealed = seal_token(token, user_id, attempt_id) if typed else request.POST["sealed"]
     return _page(request, found, finding=finding, reading=finding.readings[0], sealed=sealed)
 
 

@@ -23,6 +23,7 @@ _USUAL = re.compile(r"[0-9a-fA-F]{32}|[0-9]{7}")
 _DAMAGED = re.compile(r"[0-9]+(\.[0-9]+)?E\+?[0-9]+|[0-9]+\.[0-9]+|#[A-Z/0]+[!?]?", re.IGNORECASE)
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _FORMULA = ("=", "+", "-", "@")
+_QUOTED_FORMULA = re.compile("'*[-=+@]")  # with any number of the apostrophes that to_csv puts in front
 
 
 @dataclass(frozen=True)
@@ -108,13 +109,13 @@ def to_csv(cids: Iterable[str]) -> str:
     file = io.StringIO(newline="")
     writer = csv.writer(file)
     writer.writerow(["customer_id"])
-    writer.writerows([f"'{cid}" if cid.startswith(_FORMULA) else cid] for cid in cids)
+    writer.writerows([f"'{cid}" if _QUOTED_FORMULA.match(cid) else cid] for cid in cids)
     return file.getvalue()
 
 
 def _cell(text: str) -> str:
     text = text.strip()
-    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
+    return text[1:] if text.startswith("'") and _QUOTED_FORMULA.match(text) else text
 
 
 def _decode(content: bytes) -> str:

@@ -7,6 +7,7 @@ from django.views.decorators.debug import sensitive_variables
 from audit import services as audit
 from audit.models import Attempt, Kind, Ruling
 from audit.selectors import attempts_touching, opening_body
+from jobs.selectors import job_exists
 from setactions.clusters import cluster_at
 from setactions.permissions import AUDITORS, may_set_action
 from setactions.readback import Finding, Reading, ReadingFailedError, judge, read_states
@@ -37,7 +38,7 @@ def check(attempt: Attempt, token: Token, first: Reading | None, actor: audit.Ac
     """Read back what the cluster shows of an attempt in doubt, and close the attempt if that proves its outcome.
 
     `first` is an earlier reading that found nothing applied. Raises Refusal (409 nothing is in
-    doubt, or its call may be running still; 502 no reading; 503 too many reads).
+    doubt, its call may be running still, or there is no reading; 503 too many reads).
     """
     _check_in_doubt(attempt)
     cluster = cluster_at(attempt.cluster_url)
@@ -49,7 +50,7 @@ def check(attempt: Attempt, token: Token, first: Reading | None, actor: audit.Ac
         try:
             reading = read_states(cluster, cids, token).of(cids)
         except ReadingFailedError as error:
-            raise Refusal(502, "token", str(error)) from None
+            raise Refusal(409, "token", str(error)) from None
     finding = judge(attempt, attempts_touching(attempt, cids), *([first, reading] if first else [reading]))
     settle(attempt, finding, actor, Report())
     return finding
@@ -82,7 +83,7 @@ def decide(attempt: Attempt, ruling: str, reason: str, reading: Reading | None, 
 
 
 def _check_in_doubt(attempt: Attempt) -> None:
-    if not attempt.is_open or attempt.job_owed:
+    if not attempt.is_open or attempt.job_owed or job_exists(attempt.attempt_id):
         raise Refusal(409, "attempt", "The outcome of this attempt is known; nothing is left to check.")
     if attempt.is_young:
         raise Refusal(

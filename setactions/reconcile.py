@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connections, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connections, transaction
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from audit import services as audit
-from audit.models import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, Attempt, Kind, Outcome, Ruling
+from audit.models import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, NOT_APPLIED_OUTCOMES, Attempt, Kind, Outcome, Ruling
 from audit.selectors import attempts_touching, count_open, find_attempt, open_attempts, opening_body, outcome_body
 from jobs.models import Job
 from jobs.selectors import jobs_present
@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS_PER_TRANSACTION = 100
 CUSTOMERS_PER_TRANSACTION = 10_000  # so that Set Actions beside it wait for moments only
+UNUSABLE_DATABASE = (OperationalError, InterfaceError)  # a lock, a full disk, a lost connection: nothing else works
 
 EVIDENCE = {
     Outcome.ACCEPTED: Job.Evidence.REPLY,
@@ -83,19 +84,22 @@ def roll_forward(attempts: Iterable[Attempt], actor: audit.Actor, report: Report
     for group in _groups(attempts):
         try:
             _roll_forward_group(group, actor, report)
-        except (OperationalError, InterfaceError):  # a lock, a full disk, a lost connection: nothing else would work
+        except UNUSABLE_DATABASE:
             raise
-        except DatabaseError:
-            for attempt in group:  # one that cannot be recorded must not stop the others
+        except Exception:  # noqa: BLE001 (one that cannot be recorded, whatever is wrong with it, must not stop the others)
+            for attempt in group:
                 _roll_forward_alone(attempt, actor, report)
 
 
 def _roll_forward_alone(attempt: Attempt, actor: audit.Actor, report: Report) -> None:
     try:
         _roll_forward_group([attempt], actor, report)
-    except DatabaseError as error:
+    except UNUSABLE_DATABASE:
+        raise
+    except Exception as error:  # noqa: BLE001 (as above)
         report.not_recorded.append(attempt.attempt_id)
-        report.problems.append(f"The job of attempt {attempt.attempt_id} could not be recorded: {error}")
+        reason = f"{type(error).__name__}: {error}"
+        report.problems.append(f"The job of attempt {attempt.attempt_id} could not be recorded: {reason}")
 
 
 def _roll_forward_group(group: Sequence[Attempt], actor: audit.Actor, report: Report) -> None:
@@ -194,7 +198,8 @@ def _read_back(attempts: Sequence[Attempt], token: Token | None, actor: audit.Ac
             if rest:
                 second = _read_cluster(cluster, rest, first, token, report)
                 kill_point("reconcile: read twice")
-                _settle_all(second, actor, report)
+                # Nothing is read a third time: the clock was set back meanwhile, so the next run begins anew.
+                report.need_token += [attempt.attempt_id for attempt, _ in _settle_all(second, actor, report)]
 
 
 @sensitive_variables("token")
@@ -202,14 +207,23 @@ def _read_cluster(
     cluster: Cluster, attempts: Sequence[Attempt], first: dict[uuid.UUID, Reading], token: Token, report: Report
 ) -> list[tuple[Attempt, Finding]]:
     """Return what one more reading of the cluster says of these attempts; a failed one leaves them to a token."""
-    cids = opening_body(attempts[0])["cids"] if len(attempts) == 1 else ()
+    found = []
+    alone = list(attempts[0].customers.values_list("cid", flat=True)[:2]) if len(attempts) == 1 else ()
     try:
-        states = read_states(cluster, cids, token)
+        states = read_states(cluster, alone, token)
     except ReadingFailedError as error:
         report.problems.append(str(error))
         report.need_token += [attempt.attempt_id for attempt in attempts]
         return []
-    return [(attempt, _find(attempt, states, first.get(attempt.attempt_id))) for attempt in attempts]
+    for attempt in attempts:
+        try:
+            found.append((attempt, _find(attempt, states, first.get(attempt.attempt_id))))
+        except UNUSABLE_DATABASE:
+            raise
+        except Exception as error:  # noqa: BLE001 (as above)
+            report.need_person.append(attempt.attempt_id)
+            report.problems.append(f"Attempt {attempt.attempt_id} cannot be judged: {type(error).__name__}: {error}")
+    return found
 
 
 def _find(attempt: Attempt, states: States, first: Reading | None) -> Finding:
@@ -258,12 +272,19 @@ def _compare(actor: audit.Actor, report: Report) -> None:
             _warn("the job %s is recorded in the audit, but not there", attempt.attempt_id)
         roll_forward(missing, actor, report)
     # One query for each job: this runs after a restore, not every day.
-    for job_id in Job.objects.order_by("id").values_list("job_id", flat=True).iterator():
-        attempt_of_job = find_attempt(job_id)
-        if attempt_of_job is None or not (attempt_of_job.is_open or attempt_of_job.outcome in ACCEPTED_OUTCOMES):
-            outcome = attempt_of_job.outcome if attempt_of_job else "none"
-            _warn("the job %s is there, but its attempt in the audit is: %s", job_id, outcome)
-            report.need_person.append(job_id)
+    for job in Job.objects.order_by("id").defer("request_payload", "response_summary").iterator():
+        attempt_of_job = find_attempt(job.job_id)
+        if attempt_of_job and (attempt_of_job.is_open or attempt_of_job.outcome in ACCEPTED_OUTCOMES):
+            continue
+        _warn(
+            "the job %s is there, but its attempt in the audit is: %s",
+            job.job_id,
+            attempt_of_job and attempt_of_job.outcome,
+        )
+        if attempt_of_job and attempt_of_job.outcome in NOT_APPLIED_OUTCOMES and job.evidence == Job.Evidence.REPLY:
+            roll_forward([attempt_of_job], actor, report)  # what TMS answered beats what was read or decided
+        else:
+            report.need_person.append(job.job_id)
 
 
 def _warn(message: str, *values: Any) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, connections
+from django.db import IntegrityError, InterfaceError, OperationalError, connections
 from django.utils import timezone
 
 from audit import services as audit
@@ -197,7 +197,8 @@ class Recorder:
 
     def _drop_answer_after(self, error: Exception) -> None:
         """Do without TMS's JSON once it may be what a database does not take: it must not decide what is recorded."""
-        if not isinstance(error, (OperationalError, InterfaceError)):  # these are about locks, disks and connections
+        # The first two are about locks, disks and connections; the third tells that the job is there already.
+        if not isinstance(error, (OperationalError, InterfaceError, IntegrityError)):
             self._answer["data"] = None
 
     def _add_event(self, kind: Kind, body: dict[str, Any], wait_s: float) -> None:

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from audit.models import Action
-from audit.selectors import open_overlaps
+from audit.selectors import undecided_overlaps
 from audit.services import digest, list_digest
 from setactions.actions import find_action
 from setactions.cids import FIELD, CidList
@@ -48,7 +48,7 @@ def find_overlap_warnings(submission: Submission) -> tuple[str, ...]:
     Attempts with the very same list are not among them: these are guarded on their own.
     """
     try:
-        found = open_overlaps(submission.cluster.origin, submission.cids)
+        found = undecided_overlaps(submission.cluster.origin, submission.cids)
     except DatabaseError:
         return ()  # sending will say that the audit is not there
     others = [other for other in found if other.list_digest != submission.list_digest]

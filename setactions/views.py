@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_GET, require_http_methods
 
-from audit.models import Attempt, Outcome
+from audit.models import IN_DOUBT_OUTCOMES, Attempt, Outcome
 from audit.selectors import open_attempts_of
 from audit.services import find_duplicate
 from setactions import service
@@ -123,7 +123,8 @@ def _form_page(request: HttpRequest, form: NewActionForm, *, status: int = 200, 
 def _in_doubt_of(user: Any) -> list[Attempt]:
     """Return the user's attempts that wait for being found out, for a reminder above the form."""
     try:
-        return [attempt for attempt in open_attempts_of(user)[:SHOWN] if attempt.is_in_doubt]
+        in_doubt = open_attempts_of(user).filter(outcome__in=IN_DOUBT_OUTCOMES)
+        return [attempt for attempt in in_doubt if attempt.is_in_doubt][:SHOWN]
     except DatabaseError:
         connections["audit"].close()
         return []  # the form is of use without it; sending will say that the audit is not there

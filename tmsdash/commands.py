@@ -11,7 +11,8 @@ class Command(BaseCommand):
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         """Return Django's parser with that exit code."""
-        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        # Unabbreviated: --token would otherwise mean --token-file.
+        parser = super().create_parser(prog_name, subcommand, allow_abbrev=False, **kwargs)
 
         def error(message: str) -> NoReturn:
             parser.print_usage(sys.stderr)

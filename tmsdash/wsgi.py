@@ -6,6 +6,9 @@ import sys
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
+from tmsdash.processes import end_with_parent
+
+end_with_parent()  # a worker whose main process was killed would go on serving, on a port that nobody else can have
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tmsdash.settings")
 try:
     application = get_wsgi_application()

@@ -41,7 +41,7 @@ class Command(BaseCommand):
 
     @sensitive_variables()
     def handle(self, *args: Any, **options: Any) -> None:
-        actor = Actor(user_id=f"{getpass.getuser()}@{socket.gethostname()}"[:USER_ID_LENGTH])
+        actor = Actor(user_id=f"{_os_user()}@{socket.gethostname()}"[:USER_ID_LENGTH])
         try:
             report = reconcile(actor, _token(options), full=options["full"])
         except AnyDatabaseError as error:
@@ -52,16 +52,27 @@ class Command(BaseCommand):
             sys.exit(code)
 
 
+def _os_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as in containers
+        return f"uid{os.getuid()}"
+
+
 @sensitive_variables()
 def _token(options: dict[str, Any]) -> Token | None:
     """Return the token that was given, or None; raises CommandError if it is none."""
     if options["ask_token"]:
-        text = getpass.getpass("Bearer token: ")
+        try:
+            text = getpass.getpass("Bearer token: ")
+        except EOFError:
+            raise CommandError("No token was given: there is nobody to ask. Use --token-file or TMS_TOKEN.") from None
     elif options["from_file"]:
         try:
             text = sys.stdin.read() if options["from_file"] == "-" else Path(options["from_file"]).read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise CommandError(f"The token file cannot be read: {error}") from None
+        except (OSError, ValueError) as error:  # without the name, which may be a token in the wrong place
+            reason = (error.strerror if isinstance(error, OSError) else None) or "it is not text"
+            raise CommandError(f"The token file cannot be read: {reason}.") from None
     else:
         text = os.environ.pop("TMS_TOKEN", "")
         if not text:

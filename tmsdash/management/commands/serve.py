@@ -1,14 +1,23 @@
 import os
+import signal
 import socket
+import subprocess
 import sys
+import time
 from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
+
+from tmsdash.processes import end_with_parent
 
 # Seconds beyond the call's deadline that a stopping server gives its running requests to record the outcome.
 GRACE_AFTER_DEADLINE_S = 20
+# A server that ends within QUICK_END_S seconds could hardly start; after so many in a row nothing helps.
+QUICK_END_S = 2
+QUICK_ENDS = 5
 
 
 class Command(BaseCommand):
@@ -21,23 +30,51 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         _assert_free(options["host"], options["port"])
-        self._finish_what_was_left_open()
         sys.stdout.flush()
         arguments = server_arguments(options["host"], options["port"])
         # With an arena for each thread the C library would keep what long answers took.
         os.environ.setdefault("MALLOC_ARENA_MAX", "2")
-        os.chdir(settings.BASE_DIR)
-        os.execv(sys.executable, arguments)  # noqa: S606 (no shell, and nothing of it comes from outside)
+        sys.exit(_keep_running(arguments))
 
-    def _finish_what_was_left_open(self) -> None:
-        """Run `reconcile` without a token, before any worker starts; what it cannot do must not keep the site down."""
-        os.environ.pop("TMS_TOKEN", None)  # it is for commands; a server has no use for it
-        try:
-            call_command("reconcile", stdout=self.stdout)
-        except SystemExit:
-            return  # it said what is left to a token or a person
-        except CommandError as error:
-            self.stderr.write(f"What was left open stays so for now. {error}")
+
+def _keep_running(arguments: list[str]) -> int:
+    """Run the server until this process is told to stop, and return its exit code.
+
+    granian starts a worker that died again, but gives up when workers die in quick succession. Then it
+    is started anew here, unless it ends at once, time and again.
+    """
+    stopping, quick_ends = False, 0
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        stopping = True
+        server.terminate()
+
+    while True:  # once, as a rule
+        _finish_what_was_left_open()
+        started = time.monotonic()
+        # Should this process be killed, the server must not go on alone, on a port that nobody can have then.
+        server = subprocess.Popen(arguments, cwd=settings.BASE_DIR, preexec_fn=end_with_parent)  # noqa: S603
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        code = server.wait()
+        quick_ends = quick_ends + 1 if time.monotonic() - started < QUICK_END_S else 0
+        if stopping or quick_ends == QUICK_ENDS:
+            return code if code >= 0 else 128 - code  # as a shell tells of a signal
+        sys.stderr.write("The server ended by itself; it is started again.\n")
+
+
+def _finish_what_was_left_open() -> None:
+    """Run `reconcile` without a token, before any worker starts; what it cannot do must not keep the site down."""
+    os.environ.pop("TMS_TOKEN", None)  # it is for commands; a server has no use for it
+    try:
+        call_command("reconcile")
+    except SystemExit:
+        return  # it said what is left to a token or a person
+    except Exception as error:  # noqa: BLE001 (whatever is wrong with an attempt of yesterday, today's must go on)
+        sys.stderr.write(f"What was left open stays so for now. {type(error).__name__}: {error}\n")
+    finally:
+        connections.close_all()
 
 
 def _assert_free(host: str, port: int) -> None:
