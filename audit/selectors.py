@@ -2,9 +2,10 @@
 
 import json
 import uuid
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Count, Min, QuerySet
 
@@ -68,17 +69,37 @@ def _parts(cids: Sequence[str]) -> Iterator[Sequence[str]]:
     return (cids[start : start + CIDS_PER_QUERY] for start in range(0, len(cids), CIDS_PER_QUERY))
 
 
+class Bodies(NamedTuple):
+    """What the events of an attempt say: the one that opened it, and the one that its outcome rests on."""
+
+    opening: dict[str, Any]
+    """Of INTENT or REFUSED, with the ids."""
+    outcome: dict[str, Any]
+    """Of the most trusted event; empty if there is only the INTENT."""
+
+
+def bodies_of(attempts: Sequence[Attempt]) -> list[Bodies]:
+    """Return the bodies of each of `attempts`, of which there may be some hundred."""
+    entries: defaultdict[uuid.UUID | None, list[AuditEntry]] = defaultdict(list)
+    for entry in AuditEntry.objects.filter(attempt_id__in=[a.attempt_id for a in attempts]).order_by("id"):
+        entries[entry.attempt_id].append(entry)
+    return [_bodies(entries[attempt.attempt_id]) for attempt in attempts]
+
+
+def _bodies(entries: list[AuditEntry]) -> Bodies:
+    telling = [entry for entry in entries if entry.kind not in (Kind.INTENT, Kind.RECORDED)]
+    deciding = min(telling, key=lambda entry: TRUST.index(Kind(entry.kind)), default=None)
+    return Bodies(json.loads(entries[0].body), json.loads(deciding.body) if deciding else {})
+
+
 def opening_body(attempt: Attempt) -> dict[str, Any]:
     """Return the body of the event that opened the attempt (INTENT or REFUSED), with its ids."""
-    entry = AuditEntry.objects.filter(attempt_id=attempt.attempt_id).order_by("id")[0]
-    return dict(json.loads(entry.body))
+    return bodies_of([attempt])[0].opening
 
 
 def outcome_body(attempt: Attempt) -> dict[str, Any]:
     """Return the body of the event that the attempt's outcome rests on; empty if there is only the INTENT."""
-    entries = AuditEntry.objects.filter(attempt_id=attempt.attempt_id, kind__in=set(TRUST) - {Kind.INTENT})
-    deciding = min(entries, key=lambda entry: TRUST.index(Kind(entry.kind)), default=None)
-    return dict(json.loads(deciding.body)) if deciding else {}
+    return bodies_of([attempt])[0].outcome
 
 
 def attempts_of_customer(cid: str, limit: int) -> Iterable[Attempt]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
-from typing import Any
+from typing import Any, cast
 
 from django.db import IntegrityError, connections
 from django.db.models import Q
@@ -112,21 +112,27 @@ def record_events(
 
     A body may hold `http_status` and `message`, which lists show. Returns the attempt as it is then.
     """
-    with write_transaction(DATABASE, wait_s):
-        return _record(attempt_id, events, actor)
+    return record_many({attempt_id: events}, wait_s=wait_s, actor=actor)[0]
 
 
-def record_many(events_of: Mapping[uuid.UUID, Sequence[Event]], *, wait_s: float, actor: Actor) -> list[Attempt]:
-    """Add events to several attempts in one transaction, as `record_events` does to one."""
+def record_many(events_of: Mapping[uuid.UUID, Sequence[Event]], *, wait_s: float, actor: Actor | None) -> list[Attempt]:
+    """Add events to several attempts in one transaction, as `record_events` does to one; return them as given."""
     with write_transaction(DATABASE, wait_s):
-        return [_record(attempt_id, events, actor) for attempt_id, events in events_of.items()]
+        attempts, kinds = _locked(list(events_of))
+        for attempt_id, events in events_of.items():
+            _add_events(attempts[attempt_id], kinds[attempt_id], events, actor)
+        kill_point("audit: events added, not committed")
+    return [attempts[attempt_id] for attempt_id in events_of]
 
 
 def settle(attempt_id: uuid.UUID, event: Event, *, wait_s: float, actor: Actor) -> Attempt:
     """Add what a reading or a person says of an attempt, unless its outcome has become known meanwhile."""
     with write_transaction(DATABASE, wait_s):
-        attempt = _locked(attempt_id)
-        return _record(attempt_id, [event], actor) if attempt.outcome in IN_DOUBT_OUTCOMES else attempt
+        attempts, kinds = _locked([attempt_id])
+        attempt = attempts[attempt_id]
+        if attempt.outcome in IN_DOUBT_OUTCOMES:
+            _add_events(attempt, kinds[attempt_id], [event], actor)
+    return attempt
 
 
 def project(attempt: Attempt, kind: Kind, body: dict[str, Any], at: datetime) -> None:
@@ -161,22 +167,27 @@ def _trust(outcome: Outcome) -> int:
     return TRUST.index(Kind.INTENT if outcome == Outcome.PENDING else Kind[outcome.name])
 
 
-def _locked(attempt_id: uuid.UUID) -> Attempt:
-    # The row lock is for PostgreSQL; SQLite's transactions are alone anyway.
-    return Attempt.objects.select_for_update().get(attempt_id=attempt_id)
+def _locked(attempt_ids: Sequence[uuid.UUID]) -> tuple[dict[uuid.UUID, Attempt], dict[uuid.UUID, set[str]]]:
+    """Return attempts, locked until the transaction ends, and the kinds of events that each has already."""
+    # The row locks are for PostgreSQL, where all take them in one order; SQLite's transactions are alone anyway.
+    rows = Attempt.objects.select_for_update().filter(attempt_id__in=attempt_ids).order_by("pk")
+    attempts = {attempt.attempt_id: attempt for attempt in rows}
+    if len(attempts) < len(attempt_ids):
+        raise Attempt.DoesNotExist("events can only be added to attempts that were opened")
+    kinds: dict[uuid.UUID, set[str]] = {attempt_id: set() for attempt_id in attempt_ids}
+    for attempt_id, kind in AuditEntry.objects.filter(attempt_id__in=attempt_ids).values_list("attempt_id", "kind"):
+        kinds[cast(uuid.UUID, attempt_id)].add(kind)
+    return attempts, kinds
 
 
-def _record(attempt_id: uuid.UUID, events: Sequence[Event], actor: Actor | None) -> Attempt:
-    attempt = _locked(attempt_id)
-    known = set(AuditEntry.objects.filter(attempt_id=attempt_id).values_list("kind", flat=True))
+def _add_events(attempt: Attempt, known: set[str], events: Sequence[Event], actor: Actor | None) -> None:
+    """Add those of `events` whose kind is not known of the attempt yet, and move its row."""
     for kind, body in events:
         if kind not in known:
             known.add(kind)
             entry = _add_entry(attempt, kind, body, actor)
             project(attempt, kind, body, entry.created_at)
     attempt.save(update_fields=MOVING_FIELDS)
-    kill_point("audit: events added, not committed")
-    return attempt
 
 
 def find_duplicate(list_digest: str, window_s: int) -> Attempt | None:

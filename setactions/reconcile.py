@@ -20,7 +20,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from audit import services as audit
 from audit.models import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, NOT_APPLIED_OUTCOMES, Attempt, Kind, Outcome, Ruling
-from audit.selectors import attempts_touching, count_open, find_attempt, open_attempts, opening_body, outcome_body
+from audit.selectors import attempts_touching, bodies_of, count_open, find_attempt, open_attempts, opening_body
 from jobs.models import Job
 from jobs.selectors import jobs_present
 from setactions.clusters import Cluster, cluster_at
@@ -103,10 +103,10 @@ def _roll_forward_alone(attempt: Attempt, actor: audit.Actor, report: Report) ->
 
 
 def _roll_forward_group(group: Sequence[Attempt], actor: audit.Actor, report: Report) -> None:
-    bodies = [(attempt, opening_body(attempt), outcome_body(attempt)) for attempt in group]
+    bodies = bodies_of(group)
     with write_transaction("jobs", BUSY_TIMEOUT_S):
         there = jobs_present([attempt.attempt_id for attempt in group])
-        for attempt, opening, answer in bodies:
+        for attempt, (opening, answer) in zip(group, bodies, strict=True):
             if attempt.attempt_id not in there:
                 _create_job(attempt, opening, answer)
         kill_point("reconcile: jobs inserted, not committed")

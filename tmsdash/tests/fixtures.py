@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,16 +23,24 @@ PASSWORD = "correct horse battery staple"
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give every test that uses the databases all three of them, with transactions that really commit.
 
-    Tests that mount a file system are left out where that is not possible.
+    Tests that want more than this machine can give are left out.
     """
     for item in items:
         if "databases" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.django_db(transaction=True, databases="__all__"))
-    mounting = [item for item in items if item.get_closest_marker("root")]
-    if mounting and not _may_mount():
-        config.hook.pytest_deselected(items=mounting)
-        items[:] = [item for item in items if item not in mounting]
-        print(f"Left out: {len(mounting)} tests on a full disk, which want root and the right to mount.")  # noqa: T201
+    leave_out(config, items, "root", _may_mount, "which want root and the right to mount")
+    leave_out(config, items, "linux", lambda: sys.platform == "linux", "which look into Linux's /proc")
+
+
+def leave_out(
+    config: pytest.Config, items: list[pytest.Item], marker: str, possible: Callable[[], bool], why: str
+) -> None:
+    """Deselect the tests with `marker`, and say so, where what they want is not there."""
+    marked = [item for item in items if item.get_closest_marker(marker)]
+    if marked and not possible():
+        config.hook.pytest_deselected(items=marked)
+        items[:] = [item for item in items if item not in marked]
+        print(f"Left out: {len(marked)} tests, {why}.")  # noqa: T201
 
 
 def _may_mount() -> bool:

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
@@ -29,6 +30,14 @@ def run_python(*arguments, var_dir, **environment):
         check=False,
         timeout=120,
     )
+
+
+def until(condition, timeout_s=60):
+    """Return once `condition()` is true of another process, which nobody tells us of; fail if it never is."""
+    give_up = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < give_up, "it did not come about"
+        time.sleep(0.05)
 
 
 def in_thread(function, *args):

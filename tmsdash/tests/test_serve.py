@@ -1,0 +1,98 @@
+"""The production server as processes: it comes back when one of them dies, and none of them is left over."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+from django.conf import settings as django_settings
+
+from tmsdash.tests.tools import run_python, until
+
+pytestmark = [pytest.mark.sqlite, pytest.mark.linux]
+
+
+def children(pid):
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def serving(tmp_path):
+    """A server of its own; yields its process and a function that tells whether it is healthy."""
+    assert run_python("manage.py", "migrate_all", "-v0", var_dir=tmp_path).returncode == 0
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, "VAR_DIR": str(tmp_path), "TMS_TOKEN": "planted"}
+    command = [sys.executable, "manage.py", "serve", "--port", str(port)]
+    log = (tmp_path / "log").open("w")
+    process = subprocess.Popen(command, env=environment, cwd=django_settings.BASE_DIR, stdout=log, stderr=log)
+
+    def healthy():
+        try:
+            return requests.get(f"http://127.0.0.1:{port}/health", timeout=10).ok
+        except requests.RequestException:
+            return False
+
+    try:
+        until(healthy)
+        yield process, healthy
+    finally:
+        process.kill()
+        process.wait()
+        log.close()
+
+
+def worker_of(process):
+    [server] = children(process.pid)
+    return server, children(server)[-1]
+
+
+def test_it_comes_back_however_fast_its_workers_die_and_reconciles_before(tmp_path):
+    with serving(tmp_path) as (process, healthy):
+        assert "[RECONCILE]" in (tmp_path / "log").read_text().partition("Started worker")[0]
+        first, _ = worker_of(process)
+        while worker_of(process)[0] == first:  # granian gives up when workers die in quick succession
+            _, worker = worker_of(process)
+            os.kill(worker, signal.SIGKILL)
+            until(lambda worker=worker: not alive(worker))
+            until(healthy)
+        assert (tmp_path / "log").read_text().count("[RECONCILE]") == 2
+
+
+@pytest.mark.parametrize("which", ["all of it but the worker", "the main process"])
+def test_no_process_is_left_over_when_those_above_it_are_killed(tmp_path, which):
+    with serving(tmp_path) as (process, healthy):
+        server, worker = worker_of(process)
+        os.kill(server if which == "the main process" else process.pid, signal.SIGKILL)
+        until(lambda: not alive(server) and not alive(worker))
+        if which == "the main process":
+            until(healthy)
+
+
+def test_a_polite_stop_ends_all_of_it_with_0(tmp_path):
+    with serving(tmp_path) as (process, _):
+        server, worker = worker_of(process)
+        process.terminate()
+        assert process.wait(60) == 0
+        assert not alive(server)
+        assert not alive(worker)
+
+
+def test_the_servers_processes_do_not_hold_a_token_of_the_environment(tmp_path):
+    with serving(tmp_path) as (process, _):
+        for pid in worker_of(process):
+            assert b"planted" not in Path(f"/proc/{pid}/environ").read_bytes()
