@@ -125,14 +125,18 @@ def record_many(events_of: Mapping[uuid.UUID, Sequence[Event]], *, wait_s: float
     return [attempts[attempt_id] for attempt_id in events_of]
 
 
-def settle(attempt_id: uuid.UUID, event: Event, *, wait_s: float, actor: Actor) -> Attempt:
-    """Add what a reading or a person says of an attempt, unless its outcome has become known meanwhile."""
+def settle(attempt_id: uuid.UUID, event: Event, *, wait_s: float, actor: Actor) -> tuple[Attempt, bool]:
+    """Add what a reading or a person says of an attempt, unless its outcome has become known meanwhile.
+
+    Returns the attempt as it is then, and whether the event was added.
+    """
     with write_transaction(DATABASE, wait_s):
         attempts, kinds = _locked([attempt_id])
         attempt = attempts[attempt_id]
-        if attempt.outcome in IN_DOUBT_OUTCOMES:
+        is_in_doubt = attempt.outcome in IN_DOUBT_OUTCOMES
+        if is_in_doubt:
             _add_events(attempt, kinds[attempt_id], [event], actor)
-    return attempt
+    return attempt, is_in_doubt
 
 
 def project(attempt: Attempt, kind: Kind, body: dict[str, Any], at: datetime) -> None:

@@ -17,11 +17,11 @@ def job_exists(job_id: uuid.UUID) -> bool:
 
 
 def jobs_present(job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Job]:
-    """Return those of `job_ids` whose job is recorded, each with its job."""
+    """Return those of `job_ids` whose job is recorded, each with its job (whose large JSON is read when asked for)."""
     found: dict[uuid.UUID, Job] = {}
     for start in range(0, len(job_ids), IDS_PER_QUERY):
         part = job_ids[start : start + IDS_PER_QUERY]
-        found |= {job.job_id: job for job in Job.objects.filter(job_id__in=part)}
+        found |= {job.job_id: job for job in all_jobs().filter(job_id__in=part)}
     return found
 
 

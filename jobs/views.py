@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 from audit.models import Attempt
 from audit.selectors import may_view_all as may_view_all_attempts
 from audit.selectors import open_attempts, open_attempts_of
-from jobs.selectors import all_jobs, customers_of, job_for, jobs_of, may_view_all
+from jobs.selectors import all_jobs, customers_of, job_for, jobs_of, jobs_present, may_view_all
 from tmsdash.text import printable
 
 JOBS_PER_PAGE = 50
@@ -50,10 +50,13 @@ def _unfinished(user: Any, *, everybody: bool) -> list[Attempt]:
     """Return the oldest attempts that have no outcome or no Job yet; the list must appear without them, too."""
     attempts = open_attempts() if everybody and may_view_all_attempts(user) else open_attempts_of(user)
     try:
-        return list(attempts[:UNFINISHED_SHOWN])
+        shown = list(attempts[:UNFINISHED_SHOWN])
     except DatabaseError:
         connections["audit"].close()
         return []
+    # One whose Job is there only waits for the audit to hear of it; its Job is in the list below.
+    there = jobs_present([attempt.attempt_id for attempt in shown])
+    return [attempt for attempt in shown if attempt.attempt_id not in there]
 
 
 @never_cache

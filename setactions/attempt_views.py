@@ -1,6 +1,7 @@
 """The lasting page of each attempt, and what can be done there: check it, decide it, repair its list, send it again."""
 
 import uuid
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -16,14 +17,14 @@ from audit.selectors import attempt_for, opening_body, outcome_body
 from audit.services import Actor
 from setactions import doubt
 from setactions.actions import find_action
-from setactions.cids import to_csv
+from setactions.cids import CidList, to_csv
 from setactions.clusters import cluster_at
 from setactions.permissions import may_set_action
-from setactions.readback import Finding, Reading, Verdict
+from setactions.readback import Finding, Reading, ReadingFailedError, Verdict
 from setactions.refusal import Refusal
 from setactions.repair import Repair, find_repair
 from setactions.results import result_of
-from setactions.sealing import Review, load_reading, seal_token, sign_reading, sign_review
+from setactions.sealing import Purpose, Review, load_reading, seal_token, sign_reading, sign_review
 from setactions.submission import Submission
 from setactions.views import ends_of, review_page, token_of
 from tmsdash.text import printable
@@ -50,19 +51,23 @@ def check(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
     if not doubt.may_check(request.user, found):
         raise PermissionDenied
     user_id = request.user.get_username()
-    first = load_reading(request.POST.get("reading", ""), user_id, attempt_id)
+    first = load_reading(request.POST.get("reading", ""), user_id, attempt_id, Purpose.SECOND)
+    sealed = request.POST.get("sealed", "")  # keeps its ten minutes
     try:
         token = token_of(request, user_id, attempt_id)
+        if request.POST.get("token"):
+            sealed = seal_token(token, user_id, attempt_id)
         finding = doubt.check(found, token, first, _actor(request))
     except Refusal as refusal:
-        return _page(request, found, status=refusal.code, error=refusal.message, reading=first)
+        sealed = "" if refusal.code == 400 else sealed
+        return _page(request, found, status=refusal.code, error=refusal.message, reading=first, sealed=sealed)
+    except ReadingFailedError as error:
+        return _page(request, found, status=409, error=str(error), reading=first, failed=Reading.failed(str(error)))
     if finding.verdict in (Verdict.APPLIED, Verdict.NOT_APPLIED):
         return redirect("attempt", attempt_id=attempt_id)
-    sealed = ""
     if finding.verdict == Verdict.READ_AGAIN:
-        typed = request.POST.get("token")  # what came sealed keeps its ten minutes
-        sealed = seal_token(token, user_id, attempt_id) if typed else request.POST["sealed"]
-    return _page(request, found, finding=finding, reading=finding.readings[0], sealed=sealed)
+        return _page(request, found, finding=finding, reading=finding.readings[0], sealed=sealed)
+    return _page(request, found, finding=finding, failed=finding.readings[-1])
 
 
 @never_cache
@@ -74,14 +79,13 @@ def decide(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
         return redirect("attempt", attempt_id=attempt_id)
     if not doubt.may_decide(request.user):
         raise PermissionDenied
-    reading = load_reading(request.POST.get("reading", ""), request.user.get_username(), attempt_id)
+    user_id = request.user.get_username()
+    reading = load_reading(request.POST.get("reading", ""), user_id, attempt_id, Purpose.DECISION)
     ruling, reason = request.POST.get("ruling", ""), request.POST.get("reason", "")
     try:
         doubt.decide(found, ruling, reason, reading, _actor(request))
     except Refusal as refusal:
-        return _page(
-            request, found, status=refusal.code, error=refusal.message, reading=reading, deciding=True, reason=reason
-        )
+        return _page(request, found, status=refusal.code, error=refusal.message, failed=reading, reason=reason)
     return redirect("attempt", attempt_id=attempt_id)
 
 
@@ -98,6 +102,7 @@ def repair(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
     submission = _submission_of(found, repairable.known)
     if submission is None:
         return redirect("attempt", attempt_id=attempt_id)
+    submission = replace(submission, warnings=CidList(submission.cids, 0).warnings)
     return review_page(request, Review(uuid.uuid4(), submission), "")
 
 
@@ -137,16 +142,18 @@ def _page(
     error: str = "",
     finding: Finding | None = None,
     reading: Reading | None = None,
+    failed: Reading | None = None,
     sealed: str = "",
-    deciding: bool = False,
     reason: str = "",
 ) -> HttpResponse:
-    """Show the attempt; `finding` is what a check just found, `reading` the one that the next step rests on."""
+    """Show the attempt.
+
+    `finding` is what a check just found, `reading` the first of two, `failed` one that proves nothing.
+    """
     opening, result = opening_body(found), result_of(found)
     in_doubt = result.outcome == Outcome.UNKNOWN
-    is_unclear = deciding or (finding is not None and finding.verdict == Verdict.UNCLEAR)
     readable = cluster_at(found.cluster_url) is not None
-    signed = sign_reading(reading, request.user.get_username(), found.attempt_id) if reading else ""
+    user_id = request.user.get_username()
     context = {
         "attempt": found,
         "result": result,
@@ -157,16 +164,16 @@ def _page(
         "may_send_again": _may_send_again(request, found),
         "error": error,
         "finding": finding,
-        "reading": reading,
-        "signed_reading": signed,
+        "first_reading": sign_reading(reading, user_id, found.attempt_id, Purpose.SECOND) if reading else "",
+        "failed_reading": sign_reading(failed, user_id, found.attempt_id, Purpose.DECISION) if failed else "",
         "sealed": sealed,
         "interval_s": settings.TMS_READBACK_INTERVAL_S,
         "readable": readable,
         "may_check": in_doubt and readable and doubt.may_check(request.user, found),
-        "may_decide": in_doubt and (is_unclear or not readable) and doubt.may_decide(request.user),
+        "may_decide": in_doubt and (failed or not readable) and doubt.may_decide(request.user),
         "rulings": Ruling.choices,
         "reason": reason,
-        "is_unclear": is_unclear,
+        "is_unclear": finding and finding.verdict == Verdict.UNCLEAR,
         "running": found.is_running,
     } | ends_of(opening["cids"])
     return render(request, "setactions/attempt.html", context, status=status)

@@ -6,13 +6,14 @@ from django.views.decorators.debug import sensitive_variables
 
 from audit import services as audit
 from audit.models import Attempt, Kind, Ruling
-from audit.selectors import attempts_touching, opening_body
+from audit.selectors import opening_body
 from jobs.selectors import job_exists
 from setactions.clusters import cluster_at
 from setactions.permissions import AUDITORS, may_set_action
-from setactions.readback import Finding, Reading, ReadingFailedError, judge, read_states
-from setactions.reconcile import Report, close, settle
+from setactions.readback import Finding, Reading, examine, read_states
+from setactions.reconcile import close, settle
 from setactions.refusal import Refusal
+from setactions.roll_forward import Report
 from setactions.room import call_slot, read_slot, throttle_read
 from setactions.token import Token
 
@@ -38,7 +39,7 @@ def check(attempt: Attempt, token: Token, first: Reading | None, actor: audit.Ac
     """Read back what the cluster shows of an attempt in doubt, and close the attempt if that proves its outcome.
 
     `first` is an earlier reading that found nothing applied. Raises Refusal (409 nothing is in
-    doubt, its call may be running still, or there is no reading; 503 too many reads).
+    doubt, or its call may be running still; 503 too many reads) and ReadingFailedError.
     """
     _check_in_doubt(attempt)
     cluster = cluster_at(attempt.cluster_url)
@@ -47,19 +48,16 @@ def check(attempt: Attempt, token: Token, first: Reading | None, actor: audit.Ac
     cids = opening_body(attempt)["cids"]
     throttle_read()
     with read_slot(), call_slot():
-        try:
-            reading = read_states(cluster, cids, token).of(cids)
-        except ReadingFailedError as error:
-            raise Refusal(409, "token", str(error)) from None
-    finding = judge(attempt, attempts_touching(attempt, cids), *([first, reading] if first else [reading]))
+        states = read_states(cluster, cids, token)
+    finding = examine(attempt, cids, states, first)
     settle(attempt, finding, actor, Report())
     return finding
 
 
 def decide(attempt: Attempt, ruling: str, reason: str, reading: Reading | None, actor: audit.Actor) -> None:
-    """Close an attempt in doubt as a person rules, for a reason, on a reading that proved nothing.
+    """Close an attempt in doubt as a person rules, for a reason, on a reading that proved nothing or failed.
 
-    The reading may be missing only where there can be none. Raises Refusal (400 no ruling or reason; 409).
+    It may be missing only where there can be none. Raises Refusal (400 no ruling or reason; 409).
     """
     _check_in_doubt(attempt)
     if ruling not in Ruling.values:

@@ -15,13 +15,16 @@ from django.conf import settings
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from audit.models import Action, Attempt
+from audit.models import ACCEPTED_OUTCOMES, Action, Attempt
+from audit.selectors import attempts_touching
 from setactions import tms_client
 from setactions.clusters import Call, Cluster, Target
 from setactions.token import Token
+from tmsdash.text import one_line
 
 ALL = "ALL"
 NO_ACTION = 0  # stands for customers that get/action does not list: nothing was ever asked for them
+UNREADABLE = -1  # stands for customers whose entry says nothing that can be relied on
 
 
 class ReadingFailedError(Exception):
@@ -38,28 +41,44 @@ class States:
 
     def of(self, cids: Sequence[str]) -> "Reading":
         """Return what this reading shows of `cids`."""
-        counts = Counter(self.codes.get(cid, NO_ACTION) for cid in cids)
+        listed_otherwise = {cid.casefold() for cid in self.codes}  # then nobody knows whether it is the same customer
+
+        def code(cid: str) -> int:
+            return self.codes.get(cid, UNREADABLE if cid.casefold() in listed_otherwise else NO_ACTION)
+
+        counts = Counter(code(cid) for cid in cids)
         return Reading(dict(sorted(counts.items())), self.begun_at, self.ended_at)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How many of an attempt's customers showed which action code (NO_ACTION for none) at a time."""
+    """How many of an attempt's customers showed which action code (NO_ACTION for none) at a time.
+
+    `problem` says in their place why the cluster could not be read.
+    """
 
     counts: dict[int, int]
     begun_at: datetime
     ended_at: datetime
+    problem: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the same for the audit; `from_json` takes it back."""
         counts = {str(code): count for code, count in self.counts.items()}
-        return {"counts": counts, "begun_at": self.begun_at.isoformat(), "ended_at": self.ended_at.isoformat()}
+        times = {"begun_at": self.begun_at.isoformat(), "ended_at": self.ended_at.isoformat()}
+        return {"counts": counts} | times | ({"problem": self.problem} if self.problem else {})
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Reading":
         """Return the reading that `as_json` gave as `value`."""
         counts = {int(code): count for code, count in value["counts"].items()}
-        return cls(counts, datetime.fromisoformat(value["begun_at"]), datetime.fromisoformat(value["ended_at"]))
+        begun_at, ended_at = (datetime.fromisoformat(value[name]) for name in ("begun_at", "ended_at"))
+        return cls(counts, begun_at, ended_at, value.get("problem", ""))
+
+    @classmethod
+    def failed(cls, problem: str) -> "Reading":
+        """Return what stands for a reading that there could not be."""
+        return cls({}, timezone.now(), timezone.now(), problem)
 
     def in_words(self) -> str:
         """Return the counts as text, such as "PE-Enable: 3, no action: 1"."""
@@ -94,8 +113,19 @@ def read_states(cluster: Cluster, cids: Sequence[str], token: Token) -> States:
     asked = cids[0] if len(cids) == 1 else ALL
     reading = tms_client.read(Target(cluster, Call.GET_ACTION, (("cid", asked),)), token)
     if not reading.ok:
-        raise ReadingFailedError(f"{cluster.name} could not be read: {reading.message}")
+        step = "Use a token that is valid there." if reading.http_status in (401, 403) else "Try again later."
+        raise ReadingFailedError(f"{cluster.name} could not be read: {one_line(reading.message, 300)} {step}")
     return States(_codes(reading.data, cluster), begun_at, timezone.now())
+
+
+def examine(attempt: Attempt, cids: Sequence[str], states: States, first: Reading | None = None) -> Finding:
+    """Say what `states`, after an earlier reading `first` if there is one, prove of an attempt for `cids`."""
+    reading = states.of(cids)
+    absent = [cid for cid in cids if cid not in states.codes]
+    if any(other.outcome in ACCEPTED_OUTCOMES for other in attempts_touching(attempt, absent)):
+        reason = "TMS shows no action for some customers for which it accepted one before."
+        return Finding(Verdict.UNCLEAR, reason, (reading,))
+    return judge(attempt, attempts_touching(attempt, cids), *([first, reading] if first else [reading]))
 
 
 def judge(attempt: Attempt, touching: Sequence[Attempt], *readings: Reading) -> Finding:
@@ -112,6 +142,9 @@ def judge(attempt: Attempt, touching: Sequence[Attempt], *readings: Reading) -> 
         return Finding(Verdict.UNCLEAR, reason, readings)
     if set(counts) == {wanted}:
         return Finding(Verdict.APPLIED, "Every customer shows the action.", readings)
+    if any(UNREADABLE in reading.counts for reading in readings):
+        reason = "What TMS shows of some customers cannot be read, or is listed under another spelling."
+        return Finding(Verdict.UNCLEAR, reason, readings)
     if any(code >= wanted for reading in readings for code in reading.counts):
         reason = "Some customers show the action or a later one, but not all show this one."
         return Finding(Verdict.UNCLEAR, reason, readings)
@@ -131,23 +164,23 @@ def _may_act_after(other: Attempt, attempt: Attempt) -> bool:
 
 
 def _codes(data: Any, cluster: Cluster) -> dict[str, int]:
-    """Return the codes in an answer to get/action, which must be well formed throughout.
+    """Return the codes in an answer to get/action, which must be a list of actions throughout.
 
     A customer that is not listed counts as one without an action, so that an error message in the
     place of the list must never pass for a list.
     """
     codes: dict[str, int] = {}
     for cid, entry in data.items() if isinstance(data, dict) else [("", None)]:
-        code = entry.get("action_code") if isinstance(entry, dict) else None
-        if type(code) is not int or code < 0:
+        if not isinstance(entry, dict) or "action_code" not in entry:
             raise ReadingFailedError(
                 f"{cluster.name} could not be read: its answer is not a list of customers' actions."
             )
-        codes[cid] = code
+        code = entry["action_code"]
+        codes[cid] = code if type(code) is int and code >= NO_ACTION else UNREADABLE
     return codes
 
 
 def _name(code: int) -> str:
-    if code == NO_ACTION:
-        return "no action"
+    if code in (NO_ACTION, UNREADABLE):
+        return "no action" if code == NO_ACTION else "not readable"
     return Action(code).label if code in Action.values else f"action code {code}"

@@ -9,50 +9,33 @@ import logging
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 from django.conf import settings
-from django.db import IntegrityError, InterfaceError, OperationalError, connections, transaction
+from django.db import OperationalError, connections
+from django.db.models import Model, QuerySet
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from audit import services as audit
-from audit.models import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, NOT_APPLIED_OUTCOMES, Attempt, Kind, Outcome, Ruling
-from audit.selectors import attempts_touching, bodies_of, count_open, find_attempt, open_attempts, opening_body
+from audit.models import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, NOT_APPLIED_OUTCOMES, Attempt, Kind
+from audit.selectors import count_open, find_attempt, open_attempts, opening_body
 from jobs.models import Job
-from jobs.selectors import jobs_present
+from jobs.selectors import job_exists, jobs_present
 from setactions.clusters import Cluster, cluster_at
-from setactions.readback import Finding, Reading, ReadingFailedError, States, Verdict, judge, read_states
-from setactions.recording import record_job
+from setactions.readback import Finding, Reading, ReadingFailedError, Verdict, examine, read_states
+from setactions.roll_forward import ATTEMPTS_PER_TRANSACTION, UNUSABLE_DATABASE, Report, roll_forward
 from setactions.token import Token
-from tmsdash.databases import BUSY_TIMEOUT_S, file_is_there, write_transaction
+from tmsdash.databases import BUSY_TIMEOUT_S, file_is_there
 from tmsdash.kill_points import kill_point
 
 logger = logging.getLogger(__name__)
 
-ATTEMPTS_PER_TRANSACTION = 100
-CUSTOMERS_PER_TRANSACTION = 10_000  # so that Set Actions beside it wait for moments only
-UNUSABLE_DATABASE = (OperationalError, InterfaceError)  # a lock, a full disk, a lost connection: nothing else works
+Row = TypeVar("Row", bound=Model)
 
-EVIDENCE = {
-    Outcome.ACCEPTED: Job.Evidence.REPLY,
-    Outcome.APPLIED: Job.Evidence.READ_BACK,
-    Outcome.DECIDED_APPLIED: Job.Evidence.DECIDED,
-}
-
-
-@dataclass
-class Report:
-    """What a run did, and what it left to others; `problems` are sentences on what did not work."""
-
-    closed: int = 0
-    recorded: int = 0
-    need_token: list[uuid.UUID] = field(default_factory=list)
-    need_person: list[uuid.UUID] = field(default_factory=list)
-    not_recorded: list[uuid.UUID] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+# Beyond the interval, so that a clock that is being adjusted does not make it shorter.
+INTERVAL_MARGIN_S = 0.5
 
 
 @sensitive_variables("token")
@@ -77,92 +60,6 @@ def reconcile(actor: audit.Actor, token: Token | None = None, *, full: bool = Fa
         _compare(actor, report)
     _log(report)
     return report
-
-
-def roll_forward(attempts: Iterable[Attempt], actor: audit.Actor, report: Report) -> None:
-    """Give each of these accepted attempts the Job that is missing, and close it."""
-    for group in _groups(attempts):
-        try:
-            _roll_forward_group(group, actor, report)
-        except UNUSABLE_DATABASE:
-            raise
-        except Exception:  # noqa: BLE001 (one that cannot be recorded, whatever is wrong with it, must not stop the others)
-            for attempt in group:
-                _roll_forward_alone(attempt, actor, report)
-
-
-def _roll_forward_alone(attempt: Attempt, actor: audit.Actor, report: Report) -> None:
-    try:
-        _roll_forward_group([attempt], actor, report)
-    except UNUSABLE_DATABASE:
-        raise
-    except Exception as error:  # noqa: BLE001 (as above)
-        report.not_recorded.append(attempt.attempt_id)
-        reason = f"{type(error).__name__}: {error}"
-        report.problems.append(f"The job of attempt {attempt.attempt_id} could not be recorded: {reason}")
-
-
-def _roll_forward_group(group: Sequence[Attempt], actor: audit.Actor, report: Report) -> None:
-    bodies = bodies_of(group)
-    with write_transaction("jobs", BUSY_TIMEOUT_S):
-        there = jobs_present([attempt.attempt_id for attempt in group])
-        for attempt, (opening, answer) in zip(group, bodies, strict=True):
-            if attempt.attempt_id not in there:
-                _create_job(attempt, opening, answer)
-        kill_point("reconcile: jobs inserted, not committed")
-    kill_point("reconcile: jobs committed")
-    events = {attempt.attempt_id: _events_with_job(attempt, there.get(attempt.attempt_id)) for attempt in group}
-    after = audit.record_many(events, wait_s=BUSY_TIMEOUT_S, actor=actor)
-    kill_point("reconcile: jobs noted in the audit")
-    was_open = {attempt.attempt_id for attempt in group if attempt.is_open}
-    report.recorded += len(group)
-    report.closed += sum(attempt.attempt_id in was_open and not attempt.is_open for attempt in after)
-
-
-def _create_job(attempt: Attempt, opening: dict[str, Any], answer: dict[str, Any]) -> None:
-    """Insert the Job of an accepted attempt from what the audit holds; one that is there by now is left alone."""
-    evidence = EVIDENCE[Outcome(attempt.outcome)]
-    try:
-        with transaction.atomic(using="jobs"):
-            record_job(
-                attempt,
-                action_sent=opening["action_sent"],
-                cids=opening["cids"],
-                batch_id=uuid.UUID(opening["batch_id"]) if opening["batch_id"] else None,
-                http_status=answer.get("http_status") if evidence == Job.Evidence.REPLY else None,
-                summary=(answer.get("data") or {}) if evidence == Job.Evidence.REPLY else answer,
-                evidence=evidence,
-                accepted_at=attempt.decided_at,
-            )
-    except IntegrityError:
-        # PostgreSQL only: a Set Action or another reconcile inserted the same job at the same time.
-        if not jobs_present([attempt.attempt_id]):
-            raise
-
-
-def _events_with_job(attempt: Attempt, job: Job | None) -> list[audit.Event]:
-    """Return what the audit should hold of an attempt that has its Job: what it rests on, and that it is recorded."""
-    recorded: audit.Event = (Kind.RECORDED, {"job_id": str(attempt.attempt_id), "by": "reconcile"})
-    if job is None or attempt.outcome in ACCEPTED_OUTCOMES:
-        return [recorded]
-    found = {"data": job.response_summary, "http_status": job.http_status, "message": "found by its job"}
-    kind = {Job.Evidence.READ_BACK: Kind.APPLIED, Job.Evidence.DECIDED: Kind.DECIDED}.get(
-        Job.Evidence(job.evidence), Kind.ACCEPTED
-    )
-    return [(kind, found | {"ruling": Ruling.APPLIED.value} if kind == Kind.DECIDED else found), recorded]
-
-
-def _groups(attempts: Iterable[Attempt]) -> Iterator[list[Attempt]]:
-    group: list[Attempt] = []
-    customers = 0
-    for attempt in attempts:
-        customers += attempt.customer_count
-        if group and (len(group) == ATTEMPTS_PER_TRANSACTION or customers > CUSTOMERS_PER_TRANSACTION):
-            yield group
-            group, customers = [], attempt.customer_count
-        group.append(attempt)
-    if group:
-        yield group
 
 
 def _in_doubt() -> list[Attempt]:
@@ -191,7 +88,7 @@ def _read_back(attempts: Sequence[Attempt], token: Token | None, actor: audit.Ac
     kill_point("reconcile: read once")
     again = _settle_all(unsettled, actor, report)
     if again:
-        time.sleep(settings.TMS_READBACK_INTERVAL_S)
+        time.sleep(settings.TMS_READBACK_INTERVAL_S + INTERVAL_MARGIN_S)
         first = {attempt.attempt_id: finding.readings[0] for attempt, finding in again}
         for cluster, its in by_cluster.items():
             rest = [attempt for attempt in its if attempt.attempt_id in first]
@@ -212,24 +109,19 @@ def _read_cluster(
     try:
         states = read_states(cluster, alone, token)
     except ReadingFailedError as error:
-        report.problems.append(str(error))
+        report.note(str(error))
         report.need_token += [attempt.attempt_id for attempt in attempts]
         return []
     for attempt in attempts:
         try:
-            found.append((attempt, _find(attempt, states, first.get(attempt.attempt_id))))
+            cids = opening_body(attempt)["cids"]
+            found.append((attempt, examine(attempt, cids, states, first.get(attempt.attempt_id))))
         except UNUSABLE_DATABASE:
             raise
         except Exception as error:  # noqa: BLE001 (as above)
             report.need_person.append(attempt.attempt_id)
-            report.problems.append(f"Attempt {attempt.attempt_id} cannot be judged: {type(error).__name__}: {error}")
+            report.note(f"Attempt {attempt.attempt_id} cannot be judged: {type(error).__name__}: {error}")
     return found
-
-
-def _find(attempt: Attempt, states: States, first: Reading | None) -> Finding:
-    cids = opening_body(attempt)["cids"]
-    reading = states.of(cids)
-    return judge(attempt, attempts_touching(attempt, cids), *([first, reading] if first else [reading]))
 
 
 def _settle_all(
@@ -255,47 +147,51 @@ def settle(attempt: Attempt, finding: Finding, actor: audit.Actor, report: Repor
 
 def close(attempt: Attempt, event: audit.Event, actor: audit.Actor, report: Report) -> None:
     """Add what a reading or a person says of an attempt in doubt, and the Job that this may make due."""
-    settled = audit.settle(attempt.attempt_id, event, wait_s=BUSY_TIMEOUT_S, actor=actor)
+    if job_exists(attempt.attempt_id):  # it was recorded since, and is the evidence
+        roll_forward(open_attempts().filter(pk=attempt.pk), actor, report)
+        return
+    settled, is_new = audit.settle(attempt.attempt_id, event, wait_s=BUSY_TIMEOUT_S, actor=actor)
     kill_point("reconcile: verdict written")
-    report.closed += not settled.is_open
+    report.closed += is_new and not settled.is_open
     if settled.job_owed:
         roll_forward([settled], actor, report)
 
 
 def _compare(actor: audit.Actor, report: Report) -> None:
-    """Record the jobs that the audit knows as recorded and that are not there; leave unexplained jobs to a person."""
-    accepted = Attempt.objects.filter(outcome__in=ACCEPTED_OUTCOMES, is_open=False).order_by("id")
-    for group in _groups(accepted.iterator(chunk_size=ATTEMPTS_PER_TRANSACTION)):
+    """Record the jobs that the audit knows as recorded and that are not there; name those that nothing explains."""
+    for group in _pages(Attempt.objects.filter(outcome__in=ACCEPTED_OUTCOMES, is_open=False)):
         there = jobs_present([attempt.attempt_id for attempt in group])
         missing = [attempt for attempt in group if attempt.attempt_id not in there]
         for attempt in missing:
-            _warn("the job %s is recorded in the audit, but not there", attempt.attempt_id)
+            report.note(f"The job {attempt.attempt_id} is recorded in the audit, but not there; it is recorded again.")
         roll_forward(missing, actor, report)
-    # One query for each job: this runs after a restore, not every day.
-    for job in Job.objects.order_by("id").defer("request_payload", "response_summary").iterator():
-        attempt_of_job = find_attempt(job.job_id)
-        if attempt_of_job and (attempt_of_job.is_open or attempt_of_job.outcome in ACCEPTED_OUTCOMES):
-            continue
-        _warn(
-            "the job %s is there, but its attempt in the audit is: %s",
-            job.job_id,
-            attempt_of_job and attempt_of_job.outcome,
-        )
-        if attempt_of_job and attempt_of_job.outcome in NOT_APPLIED_OUTCOMES and job.evidence == Job.Evidence.REPLY:
-            roll_forward([attempt_of_job], actor, report)  # what TMS answered beats what was read or decided
-        else:
-            report.need_person.append(job.job_id)
+    for jobs in _pages(Job.objects.defer("request_payload", "response_summary")):
+        for job in jobs:  # one query for each: this runs after a restore, not every day
+            attempt_of_job = find_attempt(job.job_id)
+            if attempt_of_job is None or not (attempt_of_job.is_open or attempt_of_job.outcome in ACCEPTED_OUTCOMES):
+                _compare_unexplained(job, attempt_of_job, actor, report)
 
 
-def _warn(message: str, *values: Any) -> None:
-    logger.warning("[RECONCILE] WARNING: " + message, *values)  # noqa: G003 (constants)
+def _compare_unexplained(job: Job, attempt: Attempt | None, actor: audit.Actor, report: Report) -> None:
+    if attempt and attempt.outcome in NOT_APPLIED_OUTCOMES and job.evidence == Job.Evidence.REPLY:
+        roll_forward([attempt], actor, report)  # what TMS answered beats what was read or decided
+        return
+    state = f"says {attempt.outcome}" if attempt else "does not know it"
+    report.note(f"The job {job.job_id} is there, but the audit {state}. Compare the backups; nothing is changed.")
+    report.need_person.append(job.job_id)
+
+
+def _pages(rows: QuerySet[Row]) -> Iterator[list[Row]]:
+    """Yield all rows in groups. No read stays open between them: SQLite could not write after it then."""
+    last = 0
+    while page := list(rows.filter(pk__gt=last).order_by("pk")[:ATTEMPTS_PER_TRANSACTION]):
+        yield page
+        last = page[-1].pk
 
 
 def _log(report: Report) -> None:
     count, oldest = count_open()
     age_s = round((timezone.now() - oldest).total_seconds()) if oldest else 0
-    for problem in report.problems:
-        _warn("%s", problem)
     logger.info(
         "[RECONCILE] closed=%d, recorded=%d, need_token=%d, need_person=%d, open=%d, oldest_open_s=%d",
         *(report.closed, report.recorded, len(report.need_token), len(report.need_person), count, age_s),

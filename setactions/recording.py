@@ -135,6 +135,8 @@ class Recorder:
     def create_job_again(self, error: Exception) -> None:
         """Step 7's retries, each on a fresh connection, until the Job is there or the budget is spent."""
         failure: Exception | None = error
+        if isinstance(error, IntegrityError):  # `reconcile` was quicker
+            failure = self._try_job_again()
         while failure:
             self._log("WARNING: job creation failed: %s", str(failure), level=logging.WARNING)
             self._drop_answer_after(failure)

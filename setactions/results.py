@@ -92,12 +92,12 @@ BEING_RECORDED = (
 EXPLANATIONS = {
     Outcome.PENDING: "The action is being sent. Wait for the answer; sending it again is neither needed nor possible.",
     Outcome.ACCEPTED: "TMS accepted the action and works on it. Nothing more is to be done here.",
-    Outcome.APPLIED: "TMS's answer was lost; that the action was applied is confirmed by reading back.",
-    Outcome.NOT_APPLIED: "TMS's answer was lost, but reading back showed that nothing was applied. "
+    Outcome.APPLIED: "TMS gave no clear answer; that the action was applied is confirmed by reading back.",
+    Outcome.NOT_APPLIED: "TMS gave no clear answer, but reading back showed that nothing was applied. "
     "You may send the list again.",
-    Outcome.DECIDED_APPLIED: "TMS's answer was lost and no reading could prove what happened; a person decided that "
+    Outcome.DECIDED_APPLIED: "TMS gave no clear answer and no reading could prove what happened; a person decided that "
     "the action was applied.",
-    Outcome.DECIDED_NOT_APPLIED: "TMS's answer was lost and no reading could prove what happened; a person decided "
+    Outcome.DECIDED_NOT_APPLIED: "TMS gave no clear answer and no reading could prove what happened; a person decided "
     "that nothing was applied. You may send the list again.",
     Outcome.REJECTED: "TMS refused the whole list; nothing was applied. Mend what its message names, then send again.",
     Outcome.NOT_SENT: "TMS could not be reached and got nothing. You may send the list again; "

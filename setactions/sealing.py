@@ -9,6 +9,7 @@ import hashlib
 import json
 import uuid
 from dataclasses import dataclass
+from enum import Enum
 
 from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
@@ -26,6 +27,13 @@ SEALED_FOR_S = 600
 READING_KEPT_S = 3600
 _SALT = "setactions.review"
 _READING_SALT = "setactions.reading"
+
+
+class Purpose(Enum):
+    """What a signed reading is for."""
+
+    SECOND = "second"  # the first of the two that prove that nothing was applied
+    DECISION = "decision"  # it proved nothing, so that a person decides
 
 
 @dataclass(frozen=True)
@@ -66,18 +74,18 @@ def load_review(text: str, user_id: str) -> Review:
     )
 
 
-def sign_reading(reading: Reading, user_id: str, attempt_id: uuid.UUID) -> str:
-    """Return `reading` as text that `load_reading` takes back for the same user and attempt, unchanged."""
-    return signing.dumps([user_id, str(attempt_id), reading.as_json()], salt=_READING_SALT)
+def sign_reading(reading: Reading, user_id: str, attempt_id: uuid.UUID, purpose: Purpose) -> str:
+    """Return `reading` as text that `load_reading` takes back for the same user, attempt and purpose, unchanged."""
+    return signing.dumps([user_id, str(attempt_id), purpose.value, reading.as_json()], salt=_READING_SALT)
 
 
-def load_reading(text: str, user_id: str, attempt_id: uuid.UUID) -> Reading | None:
+def load_reading(text: str, user_id: str, attempt_id: uuid.UUID, purpose: Purpose) -> Reading | None:
     """Return what `sign_reading` made within the last hour; None if there is nothing or it does not fit."""
     try:
         state = signing.loads(text, salt=_READING_SALT, max_age=READING_KEPT_S)
     except signing.BadSignature:
         return None
-    return Reading.from_json(state[2]) if state[:2] == [user_id, str(attempt_id)] else None
+    return Reading.from_json(state[3]) if state[:3] == [user_id, str(attempt_id), purpose.value] else None
 
 
 @sensitive_variables()
@@ -90,6 +98,8 @@ def seal_token(token: Token, user_id: str, attempt_id: uuid.UUID) -> str:
 @sensitive_variables()
 def unseal_token(sealed: str, user_id: str, attempt_id: uuid.UUID) -> Token:
     """Return the token; raises Refusal (400) after SEALED_FOR_S, and for another user or attempt."""
+    if not sealed:
+        raise Refusal(400, "token", "Enter your bearer token for this cluster.")
     try:
         bound = json.loads(_fernet().decrypt(sealed.encode(), ttl=SEALED_FOR_S))
     except InvalidToken:

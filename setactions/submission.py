@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error as AnyDatabaseError
+from django.db import connections
 
 from audit.models import Action
 from audit.selectors import undecided_overlaps
@@ -49,7 +50,8 @@ def find_overlap_warnings(submission: Submission) -> tuple[str, ...]:
     """
     try:
         found = undecided_overlaps(submission.cluster.origin, submission.cids)
-    except DatabaseError:
+    except AnyDatabaseError:
+        connections["audit"].close()
         return ()  # sending will say that the audit is not there
     others = [other for other in found if other.list_digest != submission.list_digest]
     sentences = [
@@ -58,7 +60,7 @@ def find_overlap_warnings(submission: Submission) -> tuple[str, ...]:
         for other in others[:MAX_OVERLAPS]
     ]
     more = len(others) - MAX_OVERLAPS
-    return (*sentences, f"{more:,} more such attempts are open.") if more > 0 else tuple(sentences)
+    return (*sentences, f"There are more such attempts: {more:,}.") if more > 0 else tuple(sentences)
 
 
 def make_submission(cluster: Cluster, action_name: str, cid_list: CidList) -> Submission:

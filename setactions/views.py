@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from audit.models import IN_DOUBT_OUTCOMES, Attempt, Outcome
 from audit.selectors import open_attempts_of
 from audit.services import find_duplicate
+from jobs.selectors import jobs_present
 from setactions import service
 from setactions.forms import NewActionForm
 from setactions.permissions import may_set_action
@@ -124,7 +125,9 @@ def _in_doubt_of(user: Any) -> list[Attempt]:
     """Return the user's attempts that wait for being found out, for a reminder above the form."""
     try:
         in_doubt = open_attempts_of(user).filter(outcome__in=IN_DOUBT_OUTCOMES)
-        return [attempt for attempt in in_doubt if attempt.is_in_doubt][:SHOWN]
+        waiting = [attempt for attempt in in_doubt if attempt.is_in_doubt][:SHOWN]
+        there = jobs_present([attempt.attempt_id for attempt in waiting])  # then it is no doubt any more
+        return [attempt for attempt in waiting if attempt.attempt_id not in there]
     except DatabaseError:
         connections["audit"].close()
         return []  # the form is of use without it; sending will say that the audit is not there

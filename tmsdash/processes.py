@@ -5,9 +5,10 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here: not between fork and exec
 
 
 def end_with_parent() -> None:
     """Let this process get SIGTERM when its parent dies, however it dies. Does nothing where there is no Linux."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

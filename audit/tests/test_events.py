@@ -92,7 +92,7 @@ SHIFT_LEAD = services.Actor(user_id="adam", ip_address="10.0.0.9")
 
 def test_an_attempt_in_doubt_is_settled_in_the_name_of_who_did_it():
     attempt = make_attempt(Kind.UNKNOWN, user_id="olivia")
-    settled = services.settle(attempt.attempt_id, (Kind.NOT_APPLIED, {}), wait_s=20, actor=SHIFT_LEAD)
+    settled, _ = services.settle(attempt.attempt_id, (Kind.NOT_APPLIED, {}), wait_s=20, actor=SHIFT_LEAD)
     assert state(settled) == ("not_applied", False, False)
     entry = AuditEntry.objects.get(kind=Kind.NOT_APPLIED)
     assert (entry.user_id, entry.ip_address, row(settled)["user_id"]) == ("adam", "10.0.0.9", "olivia")

@@ -94,5 +94,5 @@ def test_a_polite_stop_ends_all_of_it_with_0(tmp_path):
 
 def test_the_servers_processes_do_not_hold_a_token_of_the_environment(tmp_path):
     with serving(tmp_path) as (process, _):
-        for pid in worker_of(process):
+        for pid in (process.pid, *worker_of(process)):
             assert b"planted" not in Path(f"/proc/{pid}/environ").read_bytes()

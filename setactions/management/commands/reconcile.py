@@ -12,8 +12,9 @@ from django.views.decorators.debug import sensitive_variables
 
 from audit.models import USER_ID_LENGTH
 from audit.services import Actor
-from setactions.reconcile import Report, reconcile
+from setactions.reconcile import reconcile
 from setactions.refusal import Refusal
+from setactions.roll_forward import Report
 from setactions.token import Token
 from tmsdash.commands import Command as BaseCommand
 
@@ -101,11 +102,15 @@ def _as_json(report: Report) -> dict[str, Any]:
 
 
 def _in_words(report: Report) -> str:
-    lines = [f"{report.closed:,} attempts closed, {report.recorded:,} jobs recorded."]
+    lines = [f"Attempts closed: {report.closed:,}. Jobs recorded: {report.recorded:,}."]
+    if report.not_recorded:
+        lines.append(f"Jobs that could not be recorded, see the log: {len(report.not_recorded):,}.")
     if report.need_token:
-        lines.append(f"{len(report.need_token):,} need a token, to read back what TMS shows:")
+        lines.append(f"A token is needed, to read back what TMS shows, for {len(report.need_token):,}:")
         lines += [f"  {attempt_id}" for attempt_id in report.need_token]
     if report.need_person:
-        lines.append(f"{len(report.need_person):,} need a person, who decides on the attempt's page:")
+        lines.append(
+            f"A person is needed, who looks at the attempt's page and the log, for {len(report.need_person):,}:"
+        )
         lines += [f"  {attempt_id}" for attempt_id in report.need_person]
     return "\n".join(lines)

@@ -1,8 +1,10 @@
+import io
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
@@ -18,6 +20,11 @@ GRACE_AFTER_DEADLINE_S = 20
 # A server that ends within QUICK_END_S seconds could hardly start; after so many in a row nothing helps.
 QUICK_END_S = 2
 QUICK_ENDS = 5
+PAUSE_AFTER_QUICK_END_S = 1
+# How often accepted actions whose worker died before their Job was recorded get it, in seconds.
+RECONCILE_EVERY_S = 60
+POLL_S = 0.2  # how soon the end of the server is noticed
+CLEANED = "TMSDASH_CLEANED"  # set in the environment of a start whose token was taken out
 
 
 class Command(BaseCommand):
@@ -29,6 +36,10 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if os.environ.pop("TMS_TOKEN", "") and CLEANED not in os.environ:
+            # It is for commands. Only a new start takes it out of what the system shows of this process.
+            os.environ[CLEANED] = "1"
+            os.execv(sys.executable, sys.orig_argv)  # noqa: S606 (no shell, and nothing of it comes from outside)
         _assert_free(options["host"], options["port"])
         sys.stdout.flush()
         arguments = server_arguments(options["host"], options["port"])
@@ -43,32 +54,43 @@ def _keep_running(arguments: list[str]) -> int:
     granian starts a worker that died again, but gives up when workers die in quick succession. Then it
     is started anew here, unless it ends at once, time and again.
     """
-    stopping, quick_ends = False, 0
-
-    def stop(*_: object) -> None:
-        nonlocal stopping
-        stopping = True
-        server.terminate()
-
-    while True:  # once, as a rule
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    code, quick_ends = 0, 0
+    while not stopping.is_set() and quick_ends < QUICK_ENDS:  # once, as a rule
         _finish_what_was_left_open()
         started = time.monotonic()
         # Should this process be killed, the server must not go on alone, on a port that nobody can have then.
         server = subprocess.Popen(arguments, cwd=settings.BASE_DIR, preexec_fn=end_with_parent)  # noqa: S603
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
-        code = server.wait()
+        code = _wait_for(server, stopping)
         quick_ends = quick_ends + 1 if time.monotonic() - started < QUICK_END_S else 0
-        if stopping or quick_ends == QUICK_ENDS:
-            return code if code >= 0 else 128 - code  # as a shell tells of a signal
-        sys.stderr.write("The server ended by itself; it is started again.\n")
+        if not stopping.is_set():
+            sys.stderr.write("The server ended by itself.\n")
+            stopping.wait(PAUSE_AFTER_QUICK_END_S if quick_ends else 0)
+    return code if code >= 0 else 128 - code  # as a shell tells of a signal
 
 
-def _finish_what_was_left_open() -> None:
-    """Run `reconcile` without a token, before any worker starts; what it cannot do must not keep the site down."""
-    os.environ.pop("TMS_TOKEN", None)  # it is for commands; a server has no use for it
+def _wait_for(server: "subprocess.Popen[bytes]", stopping: threading.Event) -> int:
+    """Return the exit code of `server`, which is asked to end when `stopping` is set; reconcile now and then."""
+    reconciled = time.monotonic()
+    while not stopping.wait(POLL_S):
+        code = server.poll()
+        if code is not None:
+            return code
+        if time.monotonic() - reconciled > RECONCILE_EVERY_S:
+            _finish_what_was_left_open(quietly=True)
+            reconciled = time.monotonic()
+    server.terminate()
+    return server.wait()
+
+
+def _finish_what_was_left_open(*, quietly: bool = False) -> None:
+    """Run `reconcile` without a token; what it cannot do must not keep the site down. A stand-by writes nothing."""
+    if settings.TMS_PASSIVE:
+        return
     try:
-        call_command("reconcile")
+        call_command("reconcile", stdout=io.StringIO() if quietly else sys.stdout)
     except SystemExit:
         return  # it said what is left to a token or a person
     except Exception as error:  # noqa: BLE001 (whatever is wrong with an attempt of yesterday, today's must go on)
