@@ -1,0 +1,79 @@
+import json
+import secrets
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from setactions.proofs.campaign import run_campaign
+from setactions.proofs.report import Result, judge_remains
+from setactions.proofs.site import ProofError
+from tmsdash.commands import Command as BaseCommand
+
+INTERRUPTED = 130
+
+
+class Command(BaseCommand):
+    help = (
+        "Prove, on throwaway SQLite databases and with a simulated TMS, that every action that TMS accepted has "
+        "exactly one Job and nothing else has one, while servers are killed at random moments under load. Exit code 1 "
+        "if it does not hold; the databases are kept then."
+    )
+    requires_system_checks = ()  # it uses nothing of this site but its code
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--kills", type=int, default=20, help="how often a server is killed (default: %(default)s)")
+        parser.add_argument("--clients", type=int, default=16, help="how many submit at once (default: %(default)s)")
+        parser.add_argument("--seed", type=int, help="repeats the choices, though not the timing (default: any)")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["kills"] < 1 or options["clients"] < 1:
+            raise CommandError("Choose at least one kill and one client.")
+        folder = Path(tempfile.mkdtemp(prefix="tmsdash-prove-"))
+        try:
+            with _ended_by_signals():
+                result = self._prove(folder, options)
+        except ProofError as error:
+            raise CommandError(f"The proof could not be carried out; see {folder}. {error}") from None
+        except KeyboardInterrupt:
+            shutil.rmtree(folder)
+            raise CommandError("Stopped; nothing is proven.", returncode=INTERRUPTED) from None
+        self.stdout.write(json.dumps(result.as_json()) if options["json"] else result.as_table())
+        if not result.passed:
+            raise CommandError(f"The promise was not kept. Databases and logs are in {folder}.")
+        shutil.rmtree(folder)
+
+    def _prove(self, folder: Path, options: dict[str, Any]) -> Result:
+        started = time.monotonic()
+
+        def say(line: str) -> None:
+            self.stderr.write(f"{time.monotonic() - started:7.1f} s  {line}", lambda text: text)
+
+        seed = secrets.randbelow(1 << 32) if options["seed"] is None else options["seed"]
+        say(f"{options['kills']:,} kills, {options['clients']:,} clients, seed {seed}, in {folder}")
+        remains = run_campaign(folder, kills=options["kills"], clients=options["clients"], seed=seed, say=say)
+        result = judge_remains(remains)
+        say("Judged.")
+        return result
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let other signals end the block as Ctrl-C does, so that every process that it started goes down with it."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,144 @@
+"""The whole proof: a site under load whose servers are killed at random moments, and what is left of it in the end."""
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from setactions.proofs.clients import MAIN, UNREACHABLE, Client
+from setactions.proofs.evidence import Shown
+from setactions.proofs.site import HOST, OPEN_AFTER_S, START_S, ClosedPort, ProofError, Server, Site
+from setactions.proofs.tidying import Report, Tidier, read_report, start_reconcile
+from setactions.simulator import Call, Simulator
+
+SERVERS = 2
+LATENCY_S = 0.01
+MOST_PAUSE_S = 2.5  # that a healthy server is left in peace before it is killed
+BOTH_AT_ONCE = 0.1  # the share of kills that hit both servers, as a power cut would
+COMMON_CIDS = 40  # customers that several clients ask for, so that some cases are for a person
+PROGRESS_LINES = 10
+
+
+@dataclass(frozen=True)
+class Remains:
+    """What is left when the load is over, every process is killed, and reconcile has closed what it could."""
+
+    folder: Path
+    calls: Sequence[Call]
+    shown: Sequence[Shown]
+    facts: dict[str, int]
+    surprises: Sequence[str]
+    last_report: Report
+
+
+def run_campaign(folder: Path, *, kills: int, clients: int, seed: int, say: Callable[[str], None]) -> Remains:
+    """Carry out `kills` kills under the load of `clients` clients, with databases in `folder`, which is empty.
+
+    `say` gets a line now and then. Whatever is started is gone afterwards, also after an exception.
+    Raise ProofError if the site cannot be brought up, or a server ends by itself.
+    """
+    with ExitStack() as stack:
+        closed_port = stack.enter_context(closing(ClosedPort()))
+        tms = stack.enter_context(Simulator(latency_s=LATENCY_S))
+        clusters = {MAIN: tms.url, UNREACHABLE: f"http://{HOST}:{closed_port.number}"}
+        site = stack.enter_context(Site(folder, clusters))
+        site.set_up()
+        load = _Load(site, clusters, clients, seed)
+        with load:
+            say(f"{SERVERS} servers are up, {clients:,} clients are signed in.")
+            _kill_at_random(load.servers, kills, random.Random(f"{seed} kills"), load.over, say)  # noqa: S311
+        say(f"The load is over: {len(tms.calls()):,} calls. Waiting {OPEN_AFTER_S} s, then reconciling.")
+        time.sleep(OPEN_AFTER_S + 0.5)  # reconcile goes by the age of attempts; there is no event to wait for
+        # The clusters can be read now, all of them: what never reached the other one is found not applied.
+        closed_port.close()
+        other = stack.enter_context(Simulator(port=closed_port.number))
+        reports = [read_report(site, start_reconcile(site, with_token=True)) for _ in range(2)]
+        facts = {"kills": kills, **load.facts, "closed in the end": sum(report.closed for report in reports)}
+        surprises = [*load.surprises, *_unread(reports[-1])]
+        return Remains(folder, [*tms.calls(), *other.calls()], load.shown, facts, surprises, reports[-1])
+
+
+class _Load:
+    """Servers, clients and runs of reconcile. After the `with` block all of them are gone."""
+
+    def __init__(self, site: Site, clusters: dict[str, str], clients: int, seed: int) -> None:
+        self._site = site
+        self.over = threading.Event()
+        self.servers = [Server(site, number) for number in range(1, SERVERS + 1)]
+        rng = random.Random(f"{seed} common")  # noqa: S311 (repeatable, not secret)
+        common = [f"{rng.getrandbits(96):024x}" for _ in range(COMMON_CIDS)]
+        urls = [server.url for server in self.servers]
+        self._clients = [Client(f"{seed} {number}", urls, clusters, common, self.over) for number in range(clients)]
+        self._tidier = Tidier(site, f"{seed} tidier", self.over)
+        self._threads: list[Client | Tidier] = [*self._clients, self._tidier]
+
+    def __enter__(self) -> "_Load":
+        try:
+            for server in self.servers:
+                server.wait_until_healthy()
+            for client in self._clients:
+                client.start()
+            for client in self._clients:
+                if not client.is_signed_in.wait(START_S):
+                    raise ProofError(f"A client could not sign in within {START_S:.0f} s.")
+            self._tidier.start()
+        except BaseException:
+            self._end(at_once=True)
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._end(at_once=kind is not None)
+
+    def _end(self, *, at_once: bool) -> None:
+        for server in self.servers:  # under full load: the last kills
+            server.kill()
+        self.over.set()
+        if at_once:
+            self._site.close()  # running reconciles, too
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+
+    @property
+    def shown(self) -> list[Shown]:
+        """What the clients were shown."""
+        return [shown for client in self._clients for shown in client.shown]
+
+    @property
+    def facts(self) -> Counter[str]:
+        """What was counted, added up."""
+        return sum((thread.facts for thread in self._threads), Counter())
+
+    @property
+    def surprises(self) -> list[str]:
+        """What should not have happened."""
+        return [surprise for thread in self._threads for surprise in thread.surprises]
+
+
+def _kill_at_random(
+    servers: Sequence[Server], kills: int, rng: random.Random, over: threading.Event, say: Callable[[str], None]
+) -> None:
+    """Kill the servers in turn, each at a random moment after it is healthy again, sometimes both at once."""
+    done, told = 0, 0
+    while done < kills:
+        turn = servers[done % len(servers)]
+        turn.wait_until_healthy()
+        over.wait(rng.uniform(0, MOST_PAUSE_S))
+        dying = servers if rng.random() < BOTH_AT_ONCE and done + 2 <= kills else [turn]
+        for server in dying:
+            server.kill()
+        for server in dying:
+            server.start()
+        done += len(dying)
+        if done * PROGRESS_LINES >= (told + 1) * kills:
+            told = done * PROGRESS_LINES // kills
+            say(f"{done:,} of {kills:,} kills")
+
+
+def _unread(report: Report) -> list[str]:
+    return [f"reconcile needs a token for {attempt_id}, and had one" for attempt_id in report.need_token]

@@ -1,0 +1,78 @@
+"""The two orders that suggest themselves, and fail: there to show that the judge sees it. Nothing else uses them."""
+
+import uuid
+
+from audit import services as audit
+from audit.models import Kind
+from jobs import services as jobs
+from jobs.models import Job
+from setactions import tms_client
+from setactions.replies import Reply
+from setactions.submission import Submission
+from setactions.token import Token
+from tmsdash.databases import write_transaction
+
+WAIT_S = 5.0
+
+
+def call_then_record(submission: Submission, token: Token) -> None:
+    """Call TMS, and write down what became of it. Killed in between, nobody ever knows that there was a call."""
+    reply = tms_client.set_action(submission.cluster, submission.action_sent, submission.cids, token)
+    attempt_id = _open(submission)
+    audit.record_events(attempt_id, [(reply.kind, {"http_status": reply.http_status})], wait_s=WAIT_S)
+    if reply.kind == Kind.ACCEPTED:
+        _create_job(attempt_id, submission)
+        audit.record_events(attempt_id, [(Kind.RECORDED, {})], wait_s=WAIT_S)
+
+
+def record_then_call(submission: Submission, token: Token) -> None:
+    """Write the Job down as if accepted, call TMS, and take the Job back if it was not. Killed, the Job stays."""
+    attempt_id = _open(submission)
+    _create_job(attempt_id, submission)
+    reply = tms_client.set_action(submission.cluster, submission.action_sent, submission.cids, token)
+    events = [(reply.kind, {"http_status": reply.http_status})]
+    if reply.kind == Kind.ACCEPTED:
+        events.append((Kind.RECORDED, {}))
+    else:
+        _take_back(attempt_id, reply)
+    audit.record_events(attempt_id, events, wait_s=WAIT_S)
+
+
+def _open(submission: Submission) -> uuid.UUID:
+    request = audit.Request(
+        attempt_id=uuid.uuid4(),
+        user_id="naive",
+        action_code=submission.action.value,
+        action_name=submission.action.label,
+        cluster_url=submission.cluster.origin,
+        source="naive",
+        ip_address="",
+        cids=submission.cids,
+        list_digest=submission.list_digest,
+        body={"action_sent": submission.action_sent},
+    )
+    audit.open_attempt(request, duplicate_window_s=0, duplicate_allowed=True, wait_s=WAIT_S)
+    return request.attempt_id
+
+
+def _create_job(attempt_id: uuid.UUID, submission: Submission) -> None:
+    with write_transaction(jobs.DATABASE):
+        jobs.create_job(
+            job_id=attempt_id,
+            user_id="naive",
+            batch_id=None,
+            action_code=submission.action.value,
+            action_name=submission.action.label,
+            cluster_url=submission.cluster.origin,
+            request_payload={"action": submission.action_sent, "cids": submission.cids},
+            response_summary={},
+            http_status=200,
+            cids=submission.cids,
+        )
+
+
+def _take_back(attempt_id: uuid.UUID, reply: Reply) -> None:
+    if reply.kind == Kind.UNKNOWN:
+        return  # it may have been applied; there is nothing right to be done
+    with write_transaction(jobs.DATABASE):
+        Job.objects.filter(job_id=attempt_id).delete()

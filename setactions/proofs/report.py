@@ -1,0 +1,64 @@
+"""The result of a proof, for people and as JSON."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from setactions.proofs.campaign import Remains
+from setactions.proofs.evidence import read_evidence
+from setactions.proofs.judge import KINDS, Verdict, judge
+
+EXAMPLES = 3
+SURPRISES = "surprises"
+
+
+@dataclass(frozen=True)
+class Result:
+    """The judge's verdict, what the load counted, and what neither side should have seen."""
+
+    verdict: Verdict
+    facts: dict[str, int]
+    surprises: Sequence[str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the promise was kept, and nothing else went wrong either."""
+        return self.verdict.passed and not self.surprises
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it; violations and surprises with every case."""
+        return {
+            "passed": self.passed,
+            "facts": self.facts | self.verdict.facts,
+            "violations": self.verdict.violations,
+            "open": self.verdict.open,
+            "mixed": self.verdict.mixed,
+            "surprises": list(self.surprises),
+        }
+
+    def as_table(self) -> str:
+        """Return one line for each count, and the first examples of what is wrong."""
+        verdict = self.verdict
+        lines = [_row(name, count) for name, count in (self.facts | verdict.facts).items()]
+        lines += [_row("open", len(verdict.open)), _row("  of these mixed", len(verdict.mixed)), ""]
+        for kind, cases in verdict.violations.items():
+            lines += _with_examples(kind, KINDS[kind], cases)
+        unexplained = sorted(set(verdict.open) - set(verdict.mixed))
+        lines += _with_examples("left open", "reconcile could have closed it", unexplained)
+        lines += _with_examples(SURPRISES, "answers and ends that should not be", self.surprises)
+        return "\n".join(lines)
+
+
+def judge_remains(remains: Remains) -> Result:
+    """Return the result of what a campaign left behind."""
+    files = (remains.folder / "jobs.db", remains.folder / "audit.db")
+    evidence = read_evidence(remains.calls, *files, remains.shown)
+    return Result(judge(evidence, remains.last_report.need_person), remains.facts, remains.surprises)
+
+
+def _row(name: str, count: int) -> str:
+    return f"{name:28}{count:10,}"
+
+
+def _with_examples(name: str, meaning: str, cases: Sequence[str]) -> list[str]:
+    return [f"{_row(name, len(cases))}   {meaning}", *(f"    {case}" for case in cases[:EXAMPLES])]

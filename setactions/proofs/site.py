@@ -1,0 +1,180 @@
+"""The site that is proven: settings and databases of its own, real server processes, and commands run beside them."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Self
+
+import requests
+
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+HOST = "127.0.0.1"
+USER = "prove"
+PASSWORD = "of no use to anybody else"  # noqa: S105 (the account is gone with the proof)
+DEADLINE_S = 2
+# A call (deadline and a second of grace) and the recording (4 s) fit in, so a reading comes after both.
+OPEN_AFTER_S = DEADLINE_S + 6
+READBACK_INTERVAL_S = 1
+START_S = 60.0  # longer than a server may take to start on a busy machine
+POLL_S = 0.05
+# What Python and its child processes need; nothing of what the product reads.
+KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
+
+
+class ProofError(Exception):
+    """The proof could not be carried out; says nothing about the promise."""
+
+
+class Site:
+    """Everything in `folder`. Leaving the `with` block kills every process that was started here."""
+
+    def __init__(self, folder: Path, clusters: dict[str, str]) -> None:
+        """Prepare a site that knows `clusters`, their origins by name; nothing runs before `set_up`."""
+        self.folder = folder
+        self._environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ} | {
+            "ENV_FILE": os.devnull,
+            "VAR_DIR": str(folder),
+            "TMS_CLUSTERS": ",".join(f"{name}={origin}" for name, origin in clusters.items()),
+            "TMS_DEADLINE_S": str(DEADLINE_S),
+            "TMS_OPEN_AFTER_S": str(OPEN_AFTER_S),
+            "TMS_READBACK_INTERVAL_S": str(READBACK_INTERVAL_S),
+        }
+        # Ctrl-C strikes the main thread, anywhere; in this one a process is always noted once it is started.
+        self._starter = ThreadPoolExecutor(1, "starter")
+        self._processes: list[subprocess.Popen[str]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Kill all processes, and start no more."""
+        self._starter.shutdown()
+        for process in self._processes:
+            kill(process)
+
+    def set_up(self) -> None:
+        """Migrate, and make the account of all clients. Raise ProofError if that fails."""
+        for command in (["migrate_all", "-v0"], ["createsuperuser", "--noinput", "--username", USER, "--email", ""]):
+            process = self.spawn("set-up", *command, DJANGO_SUPERUSER_PASSWORD=PASSWORD)
+            if process.wait():
+                raise ProofError(f"manage.py {command[0]} failed: {self.log('set-up')}")
+
+    def spawn(self, log: str, *command: str, piped: bool = False, **environment: str) -> subprocess.Popen[str]:
+        """Start `manage.py` with `command`, in a process group of its own.
+
+        What it logs is added to the file that `log` names, and so is its output unless it is `piped`.
+        """
+        try:
+            starting = self._starter.submit(self._spawn, log, command, piped, environment)
+        except RuntimeError:  # closed
+            raise ProofError("The proof is over.") from None
+        return starting.result()
+
+    def _spawn(
+        self, log: str, command: tuple[str, ...], piped: bool, environment: dict[str, str]
+    ) -> subprocess.Popen[str]:
+        with self._log_file(log).open("a") as log_file:
+            process = subprocess.Popen(  # noqa: S603 (our own command)
+                [sys.executable, str(BASE_DIR / "manage.py"), *command],
+                cwd=BASE_DIR,
+                env=self._environment | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if piped else log_file,
+                stderr=log_file,
+                text=True,
+                start_new_session=True,
+            )
+        self._processes = [other for other in self._processes if other.poll() is None] + [process]
+        return process
+
+    def log(self, name: str) -> str:
+        """Return the end of what the processes logged under this name."""
+        return self._log_file(name).read_text(errors="replace")[-2000:]
+
+    def _log_file(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+
+class Server:
+    """A production server of the site, main process and worker, that can die and rise again on the same port."""
+
+    def __init__(self, site: Site, number: int) -> None:
+        """Choose a port and start."""
+        self.port = _free_port()
+        self.url = f"http://{HOST}:{self.port}"
+        self._site, self._name = site, f"server-{number}"
+        self.start()
+
+    def start(self) -> None:
+        """Start the processes; they are not ready at once."""
+        self._process = self._site.spawn(self._name, "serve", "--host", HOST, "--port", str(self.port))
+
+    def kill(self) -> None:
+        """SIGKILL to main process and worker."""
+        kill(self._process)
+
+    def wait_until_healthy(self) -> None:
+        """Return once it answers. Raise ProofError if it does not, or has ended by itself."""
+        wait_for(self._is_healthy, f"{self._name} did not become healthy")
+
+    def _is_healthy(self) -> bool:
+        if self._process.poll() is not None:
+            raise ProofError(f"{self._name} ended by itself: {self._site.log(self._name)}")
+        try:
+            with new_session() as session:
+                return session.get(f"{self.url}/health", timeout=START_S).ok
+        except requests.RequestException:
+            return False
+
+
+class ClosedPort:
+    """A port of this machine at which nobody listens, and that nobody else can take until it is closed."""
+
+    def __init__(self) -> None:
+        """Choose a free one."""
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind((HOST, 0))
+        self.number: int = self._socket.getsockname()[1]
+
+    def close(self) -> None:
+        """Give it free."""
+        self._socket.close()
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """SIGKILL to a process that `spawn` started and to all that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def wait_for(condition: Callable[[], bool], failure: str) -> None:
+    """Return once `condition` holds, which nobody tells us of. Raise ProofError if it does not in START_S seconds."""
+    give_up = time.monotonic() + START_S
+    while not condition():
+        if time.monotonic() > give_up:
+            raise ProofError(f"{failure} within {START_S:.0f} s.")
+        time.sleep(POLL_S)
+
+
+def new_session() -> requests.Session:
+    """Return a session that does not ask the environment for proxies: all of this is on loopback."""
+    session = requests.Session()
+    session.trust_env = False
+    return session
+
+
+def _free_port() -> int:
+    with closing(ClosedPort()) as port:
+        return port.number
