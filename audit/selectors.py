@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from django.db.models import Count, Min, QuerySet
 
-from audit.models import HARMLESS_OUTCOMES, IN_DOUBT_OUTCOMES, TRUST, Attempt, AuditEntry, Kind
+from audit.models import ACCEPTED_OUTCOMES, HARMLESS_OUTCOMES, IN_DOUBT_OUTCOMES, TRUST, Attempt, AuditEntry, Kind
 
 CIDS_PER_QUERY = 500  # databases bound the number of a statement's parameters
 
@@ -56,6 +56,11 @@ def attempts_touching(attempt: Attempt, cids: Sequence[str]) -> list[Attempt]:
     """Return the other attempts on its cluster that asked something for any of `cids` and may have changed it."""
     others = Attempt.objects.filter(cluster_url=attempt.cluster_url).exclude(pk=attempt.pk)
     return _asking_for(others.exclude(outcome__in=HARMLESS_OUTCOMES), cids)
+
+
+def any_accepted(cluster_url: str) -> bool:
+    """Tell whether a cluster is known to have accepted anything."""
+    return Attempt.objects.filter(cluster_url=cluster_url, outcome__in=ACCEPTED_OUTCOMES).exists()
 
 
 def _asking_for(attempts: QuerySet[Attempt], cids: Sequence[str]) -> list[Attempt]:

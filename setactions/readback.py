@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from audit.models import ACCEPTED_OUTCOMES, Action, Attempt
-from audit.selectors import attempts_touching
+from audit.selectors import any_accepted, attempts_touching
 from setactions import tms_client
 from setactions.clusters import Call, Cluster, Target
 from setactions.token import Token
@@ -110,12 +110,19 @@ def read_states(cluster: Cluster, cids: Sequence[str], token: Token) -> States:
     TMS is known to take one id or ALL; for several ids all customers are read, in one call.
     """
     begun_at = timezone.now()
-    asked = cids[0] if len(cids) == 1 else ALL
+    codes = _read(cluster, cids[0], token) if len(cids) == 1 else {}
+    if not codes.keys() & set(cids):  # that TMS does not list a customer must be seen in the list of all
+        codes = _read(cluster, ALL, token)
+    return States(codes, begun_at, timezone.now())
+
+
+@sensitive_variables("token")
+def _read(cluster: Cluster, asked: str, token: Token) -> dict[str, int]:
     reading = tms_client.read(Target(cluster, Call.GET_ACTION, (("cid", asked),)), token)
     if not reading.ok:
         step = "Use a token that is valid there." if reading.http_status in (401, 403) else "Try again later."
         raise ReadingFailedError(f"{cluster.name} could not be read: {one_line(reading.message, 300)} {step}")
-    return States(_codes(reading.data, cluster), begun_at, timezone.now())
+    return _codes(reading.data, cluster)
 
 
 def examine(attempt: Attempt, cids: Sequence[str], states: States, first: Reading | None = None) -> Finding:
@@ -124,6 +131,9 @@ def examine(attempt: Attempt, cids: Sequence[str], states: States, first: Readin
     absent = [cid for cid in cids if cid not in states.codes]
     if any(other.outcome in ACCEPTED_OUTCOMES for other in attempts_touching(attempt, absent)):
         reason = "TMS shows no action for some customers for which it accepted one before."
+        return Finding(Verdict.UNCLEAR, reason, (reading,))
+    if not states.codes and any_accepted(attempt.cluster_url):
+        reason = "TMS shows no action of any customer, although it accepted some before."
         return Finding(Verdict.UNCLEAR, reason, (reading,))
     return judge(attempt, attempts_touching(attempt, cids), *([first, reading] if first else [reading]))
 

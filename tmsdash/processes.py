@@ -1,6 +1,8 @@
 """What the server's processes owe to each other."""
 
 import ctypes
+import multiprocessing
+import os
 import signal
 import sys
 
@@ -10,5 +12,11 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here: n
 
 def end_with_parent() -> None:
     """Let this process get SIGTERM when its parent dies, however it dies. Does nothing where there is no Linux."""
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if _libc is None:
+        return
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    parent = (
+        multiprocessing.parent_process()
+    )  # None unless multiprocessing started this process, as granian its workers
+    if parent is not None and parent.pid != os.getppid():
+        sys.exit("The main process is dead already.")  # and nobody would tell this one

@@ -83,6 +83,19 @@ def test_no_process_is_left_over_when_those_above_it_are_killed(tmp_path, which)
             until(healthy)
 
 
+def test_a_worker_whose_main_process_died_while_it_started_ends_too(tmp_path):
+    with serving(tmp_path) as (process, healthy):
+        server, worker = worker_of(process)
+        os.kill(server, signal.SIGKILL)
+        until(lambda: not alive(server) and any(server != other for other in children(process.pid)))
+        [server] = [other for other in children(process.pid) if other != server]
+        until(lambda: len(children(server)) > 0)  # the first is the worker, or its helper
+        young = children(server)
+        os.kill(server, signal.SIGKILL)
+        until(lambda: not any(alive(pid) for pid in (worker, *young)))
+        until(healthy)
+
+
 def test_a_polite_stop_ends_all_of_it_with_0(tmp_path):
     with serving(tmp_path) as (process, _):
         server, worker = worker_of(process)

@@ -17,12 +17,12 @@ from tmsdash.processes import end_with_parent
 
 # Seconds beyond the call's deadline that a stopping server gives its running requests to record the outcome.
 GRACE_AFTER_DEADLINE_S = 20
-# A server that ends within QUICK_END_S seconds could hardly start; after so many in a row nothing helps.
+# A server that ends within QUICK_END_S seconds could hardly start. If it never runs longer, that often, it cannot.
 QUICK_END_S = 2
 QUICK_ENDS = 5
-PAUSE_AFTER_QUICK_END_S = 1
+PAUSE_S = 1  # before the next start
 # How often accepted actions whose worker died before their Job was recorded get it, in seconds.
-RECONCILE_EVERY_S = 60
+RECONCILE_EVERY_S = 30
 POLL_S = 0.2  # how soon the end of the server is noticed
 CLEANED = "TMSDASH_CLEANED"  # set in the environment of a start whose token was taken out
 
@@ -52,22 +52,25 @@ def _keep_running(arguments: list[str]) -> int:
     """Run the server until this process is told to stop, and return its exit code.
 
     granian starts a worker that died again, but gives up when workers die in quick succession. Then it
-    is started anew here, unless it ends at once, time and again.
+    is started anew here, unless it ended at once from the first time on.
     """
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    code, quick_ends = 0, 0
-    while not stopping.is_set() and quick_ends < QUICK_ENDS:  # once, as a rule
+    code, has_run, starts = 0, False, 0
+    while not stopping.is_set() and (has_run or starts < QUICK_ENDS):  # once, as a rule
         _finish_what_was_left_open()
         started = time.monotonic()
         # Should this process be killed, the server must not go on alone, on a port that nobody can have then.
         server = subprocess.Popen(arguments, cwd=settings.BASE_DIR, preexec_fn=end_with_parent)  # noqa: S603
         code = _wait_for(server, stopping)
-        quick_ends = quick_ends + 1 if time.monotonic() - started < QUICK_END_S else 0
+        starts, has_run = starts + 1, has_run or time.monotonic() - started >= QUICK_END_S
         if not stopping.is_set():
-            sys.stderr.write("The server ended by itself.\n")
-            stopping.wait(PAUSE_AFTER_QUICK_END_S if quick_ends else 0)
+            again = has_run or starts < QUICK_ENDS
+            sys.stderr.write(
+                f"The server ended by itself{'; it is started again' if again else ', again and again'}.\n"
+            )
+            stopping.wait(PAUSE_S if again else 0)
     return code if code >= 0 else 128 - code  # as a shell tells of a signal
 
 
