@@ -5,7 +5,7 @@ PORT ?= 8000
 PY := .venv/bin/python
 export PORT TMS_PORT DEMO_ONCE
 
-.PHONY: demo test serve
+.PHONY: demo test serve prove
 
 demo: .venv/installed
 	@$(PY) -m setactions.demo
@@ -13,6 +13,10 @@ demo: .venv/installed
 serve: .venv/installed
 	@$(PY) manage.py migrate_all -v0
 	@exec $(PY) manage.py serve --host $(HOST) --port $(PORT)
+
+# The long form of the crash proof: takes about half an hour.
+prove: .venv/installed
+	@$(PY) manage.py prove --kills 1000
 
 test: .venv/installed-dev
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" .ci/gate

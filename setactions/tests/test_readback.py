@@ -195,6 +195,13 @@ def test_a_single_id_is_read_whatever_its_characters_are(tms, cid):
     assert reads(tms) == [(cid,), ("ALL",), (cid,)]
 
 
+def test_that_a_single_id_is_not_listed_must_be_seen_in_the_list_of_all(tms):
+    """A TMS that spells the id otherwise, or does not take it alone, must not pass for one that knows no action."""
+    tms_does(tms, "T-Enable", "A1")
+    assert counts("a1") == {UNREADABLE: 1}
+    assert reads(tms) == [("a1",), ("ALL",)]
+
+
 def test_an_answer_about_somebody_else_says_nothing_of_a_customer(tms, monkeypatch):
     original = Fleet.actions
     tms_does(tms, "PE-Enable", "b2", "a1")
@@ -256,7 +263,9 @@ def test_a_code_that_is_none_is_told_from_no_action(tms, monkeypatch, code):
     assert counts("a1", "b2", "c3") == {UNREADABLE: 1, NONE: 1, Action.PE_DIRECT: 1}
 
 
-@pytest.mark.parametrize(("listed", "asked"), [("a1", "A1"), ("A1", "a1"), ("STRASSE", "straße"), ("É", "é")])
+@pytest.mark.parametrize(
+    ("listed", "asked"), [("a1", "A1"), ("A1", "a1"), ("STRASSE", "straße"), ("straße", "STRASSE"), ("É", "é")]
+)
 def test_an_id_that_is_listed_under_another_spelling_is_told_from_no_action(tms, listed, asked):
     tms_does(tms, "PE-Enable", listed)
     assert counts(listed, asked, "x") == {UNREADABLE: 1, NONE: 1, Action.PE_ENABLE: 1}

@@ -4,9 +4,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connections
+from django.db import OperationalError, connections
 
+from audit import services
 from audit.models import ACCEPTED_OUTCOMES, Attempt, AuditEntry, Kind, Outcome
+from audit.tests.making import record
 from jobs.models import Job
 from setactions.recording import Recorder
 from setactions.tests.doubting import (
@@ -177,6 +179,32 @@ def test_an_answer_that_comes_between_the_readings_beats_them(monkeypatch, tms, 
     assert (report.need_token, report.need_person) == ([], [])
     assert kinds_of(attempt.attempt_id) == ["INTENT", "ACCEPTED", "RECORDED"]
     assert Job.objects.get().evidence == "reply"
+
+
+def test_a_job_that_appears_between_the_readings_is_the_evidence_though_the_audit_missed_it(monkeypatch, under_way):
+    def fail(*args, **kwargs):
+        raise OperationalError("the disk is full")
+
+    monkeypatch.setattr(services, "record_events", fail)
+    between_readings(monkeypatch, under_way)
+    run()
+    assert kinds_of(Attempt.objects.get().attempt_id) == ["INTENT", "ACCEPTED", "RECORDED"]
+    assert Job.objects.get().evidence == "reply"
+
+
+def test_a_rejection_that_comes_between_the_readings_beats_them(fetch, monkeypatch):
+    attempt = send_and_die(fetch, "service: intent in the audit")
+    between_readings(monkeypatch, lambda: record(attempt, Kind.REJECTED))
+    assert in_words(run()) == {}
+    assert kinds_of(attempt.attempt_id) == ["INTENT", "REJECTED"]
+
+
+def test_what_another_run_closes_between_the_readings_is_not_counted_twice(fetch, monkeypatch):
+    send(fetch, token=LOST_BEFORE)
+    others, reports = [run], []
+    between_readings(monkeypatch, lambda: others and reports.append(in_thread(others.pop())))
+    assert in_words(run()) == {}
+    assert in_words(reports[0]) == {"closed": 1}
 
 
 @pytest.mark.parametrize("fault", [LOST_AFTER, LOST_BEFORE])
