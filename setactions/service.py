@@ -247,9 +247,10 @@ def _carry_out(recorder: Recorder, token: Token) -> Result:
         kill_point("service: job committed")
         recorder.write_recorded()  # step 8
     kill_point("service: all written, not answered")
+    result = recorder.result()
     if not recorder.is_finished():
         recorder.finish_later()
-    return recorder.result()
+    return result
 
 
 def _duplicate(other: Attempt) -> Refusal:

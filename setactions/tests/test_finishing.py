@@ -50,9 +50,9 @@ class Background:
             self._turns.release()
         self.await_pause()
 
-    def try_and_end(self):
-        """Let it try as often as it wants, and wait until it is done."""
-        self._turns.release(1000)
+    def try_and_end(self, times=1):
+        """Let it try so often, and wait until it is done."""
+        self._turns.release(times)
         for thread in self.threads():
             thread.join(WAIT_S)
         assert self.threads() == []
@@ -69,7 +69,7 @@ def background(monkeypatch, unfinished):
     monkeypatch.setattr(Recorder, "finish_later", FINISH_LATER)
     monkeypatch.setattr(recording, "time", SimpleNamespace(sleep=background.sleep, monotonic=time.monotonic))
     yield background
-    background.try_and_end()
+    background.try_and_end(times=1000)
 
 
 @pytest.fixture
@@ -219,7 +219,7 @@ def test_what_was_recorded_at_once_leaves_nothing_to_the_background(fetch, backg
 def test_the_background_gives_up_in_the_end_and_leaves_the_job_owed(fetch, background, failing_jobs, monkeypatch):
     monkeypatch.setattr(recording, "FINISH_PAUSES_S", (1, 1, 1))
     fetch()
-    background.try_and_end()
+    background.try_and_end(times=3)
     assert Attempt.objects.get().job_owed
     failing_jobs()
     assert in_thread(run, None).recorded == 1

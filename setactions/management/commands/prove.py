@@ -66,12 +66,12 @@ class Command(BaseCommand):
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Let other signals end the block as Ctrl-C does, so that every process that it started goes down with it."""
+    """Let signals end the block as Ctrl-C does, even where Ctrl-C is ignored, and with it all that it started."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
