@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.views.decorators.debug import sensitive_variables
 
 from audit import services as audit
@@ -39,7 +40,7 @@ def check(attempt: Attempt, token: Token, first: Reading | None, actor: audit.Ac
     """Read back what the cluster shows of an attempt in doubt, and close the attempt if that proves its outcome.
 
     `first` is an earlier reading that found nothing applied. Raises Refusal (409 nothing is in
-    doubt, or its call may be running still; 503 too many reads) and ReadingFailedError.
+    doubt, or its call may be running still; 503 too many reads, or passive) and ReadingFailedError.
     """
     _check_in_doubt(attempt)
     cluster = cluster_at(attempt.cluster_url)
@@ -57,7 +58,7 @@ def check(attempt: Attempt, token: Token, first: Reading | None, actor: audit.Ac
 def decide(attempt: Attempt, ruling: str, reason: str, reading: Reading | None, actor: audit.Actor) -> None:
     """Close an attempt in doubt as a person rules, for a reason, on a reading that proved nothing or failed.
 
-    It may be missing only where there can be none. Raises Refusal (400 no ruling or reason; 409).
+    It may be missing only where there can be none. Raises Refusal (400 no ruling or reason; 409; 503).
     """
     _check_in_doubt(attempt)
     if ruling not in Ruling.values:
@@ -81,6 +82,8 @@ def decide(attempt: Attempt, ruling: str, reason: str, reading: Reading | None, 
 
 
 def _check_in_doubt(attempt: Attempt) -> None:
+    if settings.TMS_PASSIVE:
+        raise Refusal(503, "request", "This server is in passive mode and decides nothing. Use the active one.")
     if not attempt.is_open or attempt.job_owed or job_exists(attempt.attempt_id):
         raise Refusal(409, "attempt", "The outcome of this attempt is known; nothing is left to check.")
     if attempt.is_young:

@@ -124,6 +124,16 @@ def test_while_tms_may_be_working_on_it_nothing_is_read_and_the_page_says_from_w
     assert kinds_of(attempt.attempt_id) == (["INTENT"] if point else ["INTENT", "UNKNOWN"])
 
 
+def test_a_stand_by_checks_nothing(fetch, tms, operator, settings):
+    attempt = send(fetch, token=LOST_AFTER)
+    settings.TMS_PASSIVE = True
+    answer = check(operator, attempt, token=TOKEN)
+    assert answer.status_code == 503
+    assert "passive mode" in text_of(answer)
+    assert reads(tms) == []
+    assert now(attempt).is_open
+
+
 @pytest.mark.parametrize("fault", ["unauthorized", "http:500", "null", "not-ready", "reset-after", "timeout"])
 def test_a_reading_that_fails_says_why_and_forgets_nothing(fetch, operator, settings, fault):
     settings.TMS_DEADLINE_S = 0.3
