@@ -19,6 +19,7 @@ from setactions.reconcile import reconcile
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN
 from tmsdash.tests.killing import dying_at, reached
+from tmsdash.tests.tools import run_python
 
 OPERATIONS = Actor(user_id="ops@host")
 CIDS = ("a1", "b2", "c3")
@@ -130,3 +131,12 @@ def test_every_named_point_is_one_at_which_something_dies(carry_out, tms):
         deaths += died
     assert deaths == [*SERVICE_POINTS, *RECONCILE_POINTS]
     assert reached == {*SERVICE_POINTS, *RECONCILE_POINTS}
+
+
+def test_outside_the_tests_a_kill_point_does_nothing_whatever_the_environment_says(tmp_path):
+    code = (
+        "import django, os; os.environ['DJANGO_SETTINGS_MODULE'] = 'tmsdash.settings'; django.setup();"
+        "from tmsdash.kill_points import kill_point; print(kill_point.__name__, kill_point('service: job committed'))"
+    )
+    ended = run_python("-c", code, var_dir=tmp_path, KILL_POINT="tmsdash.tests.killing.kill_point")
+    assert (ended.returncode, ended.stdout) == (0, "_do_nothing None\n")
