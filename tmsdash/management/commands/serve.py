@@ -4,7 +4,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from typing import Any
 
@@ -48,36 +47,47 @@ class Command(BaseCommand):
         sys.exit(_keep_running(arguments))
 
 
+class Stopping:
+    """Whether this process was told to stop. No Event: setting one in a signal handler can wait for itself."""
+
+    requested = False
+
+    def request(self, *_: object) -> None:
+        """Handle the signal."""
+        self.requested = True
+
+
 def _keep_running(arguments: list[str]) -> int:
     """Run the server until this process is told to stop, and return its exit code.
 
     granian starts a worker that died again, but gives up when workers die in quick succession. Then it
     is started anew here, unless it ended at once from the first time on.
     """
-    stopping = threading.Event()
+    stopping = Stopping()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, stopping.request)
     code, has_run, starts = 0, False, 0
-    while not stopping.is_set() and (has_run or starts < QUICK_ENDS):  # once, as a rule
+    while not stopping.requested and (has_run or starts < QUICK_ENDS):  # once, as a rule
         _finish_what_was_left_open()
         started = time.monotonic()
         # Should this process be killed, the server must not go on alone, on a port that nobody can have then.
         server = subprocess.Popen(arguments, cwd=settings.BASE_DIR, preexec_fn=end_with_parent)  # noqa: S603
         code = _wait_for(server, stopping)
         starts, has_run = starts + 1, has_run or time.monotonic() - started >= QUICK_END_S
-        if not stopping.is_set():
+        if not stopping.requested:
             again = has_run or starts < QUICK_ENDS
             sys.stderr.write(
                 f"The server ended by itself{'; it is started again' if again else ', again and again'}.\n"
             )
-            stopping.wait(PAUSE_S if again else 0)
+            time.sleep(PAUSE_S if again else 0)
     return code if code >= 0 else 128 - code  # as a shell tells of a signal
 
 
-def _wait_for(server: "subprocess.Popen[bytes]", stopping: threading.Event) -> int:
-    """Return the exit code of `server`, which is asked to end when `stopping` is set; reconcile now and then."""
+def _wait_for(server: "subprocess.Popen[bytes]", stopping: Stopping) -> int:
+    """Return the exit code of `server`, which is asked to end when that is requested; reconcile now and then."""
     reconciled = time.monotonic()
-    while not stopping.wait(POLL_S):
+    while not stopping.requested:
+        time.sleep(POLL_S)
         code = server.poll()
         if code is not None:
             return code
