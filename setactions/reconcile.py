@@ -88,6 +88,7 @@ def _read_back(attempts: Sequence[Attempt], token: Token | None, actor: audit.Ac
     kill_point("reconcile: read once")
     again = _settle_all(unsettled, actor, report)
     if again:
+        # Only time that passed between two readings makes them prove anything.
         time.sleep(settings.TMS_READBACK_INTERVAL_S + INTERVAL_MARGIN_S)
         first = {attempt.attempt_id: finding.readings[0] for attempt, finding in again}
         for cluster, its in by_cluster.items():
@@ -118,7 +119,7 @@ def _read_cluster(
             found.append((attempt, examine(attempt, cids, states, first.get(attempt.attempt_id))))
         except UNUSABLE_DATABASE:
             raise
-        except Exception as error:  # noqa: BLE001 (as above)
+        except Exception as error:  # noqa: BLE001 (one that cannot be judged must not stop the others)
             report.need_person.append(attempt.attempt_id)
             report.note(f"Attempt {attempt.attempt_id} cannot be judged: {type(error).__name__}: {error}")
     return found

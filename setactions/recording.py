@@ -176,7 +176,7 @@ class Recorder:
     def _finish(self) -> None:
         try:
             for pause_s in FINISH_PAUSES_S:
-                time.sleep(pause_s)
+                time.sleep(pause_s)  # nobody tells when a lock of another process ends
                 self.budget = Budget(AFTER_REPLY_WAIT_S)
                 if self._is_accepted and not self.job_recorded:
                     failure = self._try_job_again()

@@ -86,7 +86,7 @@ class _Load:
                 if not client.is_signed_in.wait(START_S):
                     raise ProofError(f"A client could not sign in within {START_S:.0f} s.")
             self._tidier.start()
-        except BaseException:
+        except BaseException:  # Ctrl-C, too: no process may be left over
             self._end(at_once=True)
             raise
         return self

@@ -165,7 +165,7 @@ def wait_for(condition: Callable[[], bool], failure: str) -> None:
     while not condition():
         if time.monotonic() > give_up:
             raise ProofError(f"{failure} within {START_S:.0f} s.")
-        time.sleep(POLL_S)
+        time.sleep(POLL_S)  # another process: there is no event to wait for
 
 
 def new_session() -> requests.Session:

@@ -37,7 +37,7 @@ def until(condition, timeout_s=60):
     give_up = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < give_up, "it did not come about"
-        time.sleep(0.05)
+        time.sleep(0.05)  # another process: there is no event to wait for
 
 
 def in_thread(function, *args):

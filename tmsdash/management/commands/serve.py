@@ -79,7 +79,7 @@ def _keep_running(arguments: list[str]) -> int:
             sys.stderr.write(
                 f"The server ended by itself{'; it is started again' if again else ', again and again'}.\n"
             )
-            time.sleep(PAUSE_S if again else 0)
+            time.sleep(PAUSE_S if again else 0)  # what ends at once must not be started in a rush
     return code if code >= 0 else 128 - code  # as a shell tells of a signal
 
 
@@ -87,7 +87,7 @@ def _wait_for(server: "subprocess.Popen[bytes]", stopping: Stopping) -> int:
     """Return the exit code of `server`, which is asked to end when that is requested; reconcile now and then."""
     reconciled = time.monotonic()
     while not stopping.requested:
-        time.sleep(POLL_S)
+        time.sleep(POLL_S)  # the server's end, a signal and the time to reconcile: three things to wait for
         code = server.poll()
         if code is not None:
             return code
