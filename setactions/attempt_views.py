@@ -62,7 +62,8 @@ def check(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
         sealed = "" if refusal.code == 400 else sealed
         return _page(request, found, status=refusal.code, error=refusal.message, reading=first, sealed=sealed)
     except ReadingFailedError as error:
-        return _page(request, found, status=409, error=str(error), reading=first, failed=Reading.failed(str(error)))
+        failed = None if error.bad_token else Reading.failed(str(error))  # a better token might settle it
+        return _page(request, found, status=409, error=str(error), reading=first, failed=failed)
     if finding.verdict in (Verdict.APPLIED, Verdict.NOT_APPLIED):
         return redirect("attempt", attempt_id=attempt_id)
     if finding.verdict == Verdict.READ_AGAIN:

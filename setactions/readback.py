@@ -28,7 +28,11 @@ UNREADABLE = -1  # stands for customers whose entry says nothing that can be rel
 
 
 class ReadingFailedError(Exception):
-    """There is no reading. The text says why, as a sentence."""
+    """There is no reading. The text says why, as a sentence; `bad_token` tells whether another token may help."""
+
+    def __init__(self, message: str, *, bad_token: bool = False) -> None:
+        super().__init__(message)
+        self.bad_token = bad_token
 
 
 @dataclass(frozen=True)
@@ -120,8 +124,10 @@ def read_states(cluster: Cluster, cids: Sequence[str], token: Token) -> States:
 def _read(cluster: Cluster, asked: str, token: Token) -> dict[str, int]:
     reading = tms_client.read(Target(cluster, Call.GET_ACTION, (("cid", asked),)), token)
     if not reading.ok:
-        step = "Use a token that is valid there." if reading.http_status in (401, 403) else "Try again later."
-        raise ReadingFailedError(f"{cluster.name} could not be read: {one_line(reading.message, 300)} {step}")
+        bad_token = reading.http_status in (401, 403)
+        step = "Use a token that is valid there." if bad_token else "Try again later."
+        message = f"{cluster.name} could not be read: {one_line(reading.message, 300)} {step}"
+        raise ReadingFailedError(message, bad_token=bad_token)
     return _codes(reading.data, cluster)
 
 

@@ -163,7 +163,7 @@ def test_a_reading_that_proved_nothing_is_no_first_of_two(fetch, tms, adam):
     assert now(attempt).is_open
 
 
-@pytest.mark.parametrize("fault", ["unauthorized", "http:500", "null"])
+@pytest.mark.parametrize("fault", ["http:500", "null"])
 def test_where_the_cluster_cannot_be_read_a_person_may_decide_on_that(mixed, adam, fault):
     client = signed_in(adam)
     page = check(client, mixed, token=f"fault:{fault}")
@@ -284,3 +284,11 @@ def test_a_locked_database_is_told_and_a_decision_is_whole_or_not_there(mixed, a
         assert "its job is still being recorded" in text_of(signed_in(olivia).get(f"/attempts/{mixed.attempt_id}/"))
         assert run(None).recorded == 1
     assert (Job.objects.get().evidence, now(mixed).is_open) == ("decided", False)
+
+
+@pytest.mark.parametrize("fault", ["unauthorized", "http:403"])
+def test_a_token_that_is_not_valid_is_no_ground_for_a_decision(fetch, adam, fault):
+    attempt = send(fetch, token=LOST_BEFORE)
+    page = check(signed_in(adam), attempt, token=f"fault:{fault}")
+    assert page.status_code == 409
+    assert "/decide/" not in page.content.decode()
