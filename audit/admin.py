@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.db.models import Q
 from django.utils.safestring import SafeString
 
+from audit import account_admin  # noqa: F401 (registers accounts and groups)
 from audit.models import Attempt, AttemptCustomer, AuditEntry
 from tmsdash.admin import ExactSearchAdmin, link_to_list, shown_json
 
@@ -51,11 +52,15 @@ class AuditEntryAdmin(ExactSearchAdmin):
         return Q(attempt_id__in=Attempt.objects.filter(customers__cid=cid).values("attempt_id"))
 
     @admin.display(description="attempt")
-    def attempt(self, entry: AuditEntry) -> SafeString:
+    def attempt(self, entry: AuditEntry) -> SafeString | str:
+        if entry.attempt_id is None:
+            return "none"
         return link_to_list("audit_attempt", "Attempt of this entry", attempt_id=entry.attempt_id)
 
     @admin.display(description="job")
-    def job(self, entry: AuditEntry) -> SafeString:
+    def job(self, entry: AuditEntry) -> SafeString | str:
+        if entry.attempt_id is None:
+            return "none"
         return link_to_list("jobs_job", "Job of this attempt, if TMS accepted it", job_id=entry.attempt_id)
 
     @admin.display(description="facts")

@@ -22,7 +22,7 @@ class Action(models.IntegerChoices):
 
 
 class Kind(models.TextChoices):
-    """What an event says of its attempt. An attempt has each kind at most once."""
+    """What an event says of its attempt, which has each kind at most once; see WITHOUT_ATTEMPT for the others."""
 
     REFUSED = "REFUSED", "refused by the dashboard, nothing sent"
     INTENT = "INTENT", "about to be sent"
@@ -34,6 +34,11 @@ class Kind(models.TextChoices):
     NOT_APPLIED = "NOT_APPLIED", "read back as not applied"
     DECIDED = "DECIDED", "decided by a person"
     RECORDED = "RECORDED", "job recorded"
+    SIGNED_IN = "SIGNED_IN", "signed in"
+    SIGN_IN_FAILED = "SIGN_IN_FAILED", "sign-in failed"
+    SIGNED_OUT = "SIGNED_OUT", "signed out"
+    EXPORTED = "EXPORTED", "audit exported"
+    SETTING_CHANGED = "SETTING_CHANGED", "account, group or setting changed"
 
 
 class Outcome(models.TextChoices):
@@ -67,6 +72,7 @@ TRUST = (
     Kind.UNKNOWN,
     Kind.INTENT,
 )
+WITHOUT_ATTEMPT = frozenset({Kind.SIGNED_IN, Kind.SIGN_IN_FAILED, Kind.SIGNED_OUT, Kind.EXPORTED, Kind.SETTING_CHANGED})
 IN_DOUBT_OUTCOMES = frozenset({Outcome.PENDING, Outcome.UNKNOWN})
 ACCEPTED_OUTCOMES = frozenset({Outcome.ACCEPTED, Outcome.APPLIED, Outcome.DECIDED_APPLIED})
 NOT_APPLIED_OUTCOMES = frozenset({Outcome.NOT_APPLIED, Outcome.DECIDED_NOT_APPLIED})

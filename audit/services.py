@@ -58,7 +58,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Actor:
-    """Who adds an event to an attempt, if it is not the attempt's own user from where the attempt came."""
+    """Who does something, and from where; of an attempt's events only if that is not as the attempt says."""
 
     user_id: str
     ip_address: str = ""
@@ -123,6 +123,12 @@ def record_many(events_of: Mapping[uuid.UUID, Sequence[Event]], *, wait_s: float
             _add_events(attempts[attempt_id], kinds[attempt_id], events, actor)
         kill_point("audit: events added, not committed")
     return [attempts[attempt_id] for attempt_id in events_of]
+
+
+def record_fact(kind: Kind, body: dict[str, Any], *, actor: Actor, wait_s: float) -> None:
+    """Add an event that belongs to no attempt: a sign-in, an export, a change of an account or a setting."""
+    with write_transaction(DATABASE, wait_s):
+        _save_entry(None, kind, actor, body)
 
 
 def settle(attempt_id: uuid.UUID, event: Event, *, wait_s: float, actor: Actor) -> tuple[Attempt, bool]:
@@ -267,13 +273,18 @@ def _add_attempt(
 
 
 def _add_entry(attempt: Attempt, kind: Kind, body: dict[str, Any], actor: Actor | None = None) -> AuditEntry:
+    actor = actor or Actor(user_id=attempt.user_id, ip_address=attempt.ip_address)
+    return _save_entry(attempt, kind, actor, body)
+
+
+def _save_entry(attempt: Attempt | None, kind: Kind, actor: Actor, body: dict[str, Any]) -> AuditEntry:
     entry = AuditEntry(
-        attempt_id=attempt.attempt_id,
+        attempt_id=attempt.attempt_id if attempt else None,
         kind=kind,
         created_at=timezone.now(),
-        user_id=actor.user_id if actor else attempt.user_id,
-        action_type=attempt.action_name,
-        ip_address=actor.ip_address if actor else attempt.ip_address,
+        user_id=actor.user_id,
+        action_type=attempt.action_name if attempt else "",
+        ip_address=actor.ip_address,
         body=canonical(body),
     )
     entry.save()

@@ -1,7 +1,14 @@
 from django.urls import path
 
-from audit import api
+from audit import api, sign_in
 
 urlpatterns = [
+    path("login/", sign_in.SignIn.as_view(), name="login"),
+    path("logout/", sign_in.SignOut.as_view(), name="logout"),
+    path("password/", sign_in.ChangePassword.as_view(), name="password_change"),
+    # Before the admin's own pages of these names, which the audit would not hear of.
+    path("admin/login/", sign_in.admin_login, name="admin_login"),
+    path("admin/logout/", sign_in.SignOut.as_view(), name="admin_logout"),
+    path("admin/password_change/", sign_in.ChangePassword.as_view(), name="admin_password_change"),
     path("api/audit/customer/<path:cid>", api.customer, name="api_audit_customer"),
 ]

@@ -10,13 +10,14 @@ from audit.models import Attempt, Kind, Ruling
 from audit.selectors import opening_body
 from jobs.selectors import job_exists
 from setactions.clusters import cluster_at
-from setactions.permissions import AUDITORS, may_set_action
+from setactions.permissions import may_set_action
 from setactions.readback import Finding, Reading, examine, read_states
 from setactions.reconcile import close, settle
 from setactions.refusal import Refusal
 from setactions.roll_forward import Report
 from setactions.room import call_slot, read_slot, throttle_read
 from setactions.token import Token
+from tmsdash.accounts import is_auditor
 
 REASON_LENGTH = 10  # characters that a reason has at least
 MAX_REASON_LENGTH = 1000
@@ -30,9 +31,7 @@ def may_check(user: Any, attempt: Attempt) -> bool:
 
 def may_decide(user: Any) -> bool:
     """Tell whether `user` is active, has `audit.decide_attempt`, and is no auditor, whatever else they are."""
-    if not user.is_active or not user.has_perm("audit.decide_attempt"):
-        return False
-    return not user.groups.filter(name=AUDITORS).exists()
+    return user.is_active and user.has_perm("audit.decide_attempt") and not is_auditor(user)
 
 
 @sensitive_variables("token")

@@ -3,15 +3,12 @@
 from typing import Any
 
 from setactions.refusal import Refusal
-
-AUDITORS = "Auditors"
+from tmsdash.accounts import is_auditor
 
 
 def may_set_action(user: Any) -> bool:
     """Tell whether `user` is active, has `jobs.set_action`, and is no auditor, whatever else they are."""
-    if not user.is_active or not user.has_perm("jobs.set_action"):
-        return False
-    return not user.groups.filter(name=AUDITORS).exists()
+    return user.is_active and user.has_perm("jobs.set_action") and not is_auditor(user)
 
 
 class NotPermitted(Refusal):

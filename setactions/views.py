@@ -66,6 +66,8 @@ def send(request: HttpRequest) -> HttpResponse:
     try:
         reviewed = load_review(request.POST.get("review", ""), user_id)
     except Refusal as refusal:
+        if not may_set_action(request.user):
+            raise PermissionDenied from None
         return _form_page(request, NewActionForm(), status=refusal.code, error=refusal.message)
     try:
         token = token_of(request, user_id, reviewed.attempt_id)

@@ -1,5 +1,8 @@
 """What our management commands share."""
 
+import getpass
+import os
+import socket
 import sys
 from typing import Any, NoReturn
 
@@ -20,3 +23,12 @@ class Command(BaseCommand):
 
         parser.error = error  # type: ignore[method-assign]
         return parser
+
+
+def os_actor_name() -> str:
+    """Return who runs a command, for the audit: the operating system's user and the host."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as in containers
+        user = f"uid{os.getuid()}"
+    return f"{user}@{socket.gethostname()}"[:150]

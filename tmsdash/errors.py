@@ -7,11 +7,13 @@ from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.views.debug import SafeExceptionReporterFilter
+
+from tmsdash import request_id
 
 JSON_PATHS = ("/proxy_fetch", "/api/", "/health")
 
@@ -30,6 +32,7 @@ def error_json(status: int, message: str, field: str = "request") -> JsonRespons
         "message": message,
         "errors": {field: [message]},
         "job_id": None,
+        "request_id": request_id.current(),
     }
     return JsonResponse(body, status=status)
 
@@ -38,8 +41,12 @@ def error_response(request: HttpRequest, status: int, message: str) -> HttpRespo
     """Return `message` with `status`, as JSON or as a page, whichever `request` is for."""
     if wants_json(request):
         return error_json(status, message)
+    return render(request, "error.html", _context(status, message), status=status)
+
+
+def _context(status: int, message: str) -> dict[str, Any]:
     title = HTTPStatus(status).phrase
-    return render(request, "error.html", {"title": title, "message": message, "status": status}, status=status)
+    return {"title": title, "message": message, "status": status, "request_id": request_id.current()}
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -59,14 +66,15 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """Answer what nobody foresaw; Django calls this while it handles the exception."""
     status = 500
     message = "Something went wrong on our side. Look at User Jobs before you try again; the log has the details."
-    if isinstance(sys.exc_info()[1], (OperationalError, InterfaceError)):
+    error = sys.exc_info()[1]
+    # SQLite tells of a damaged file with the most general class; the particular ones are faults of ours.
+    if isinstance(error, (OperationalError, InterfaceError)) or type(error) is DatabaseError:
         status = 503
         message = "A database does not answer. Look at User Jobs before you send anything again, and tell the admin."
     if wants_json(request):
         return error_json(status, message)
     # No request context: whatever broke may break the navigation too.
-    context = {"title": HTTPStatus(status).phrase, "message": message, "status": status}
-    return HttpResponse(render_to_string("error.html", context), status=status)
+    return HttpResponse(render_to_string("error.html", _context(status, message)), status=status)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

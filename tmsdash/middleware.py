@@ -1,16 +1,54 @@
 """Middleware in front of every view."""
 
 import ipaddress
+import logging
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, UnreadablePostError
 
+from tmsdash import request_id
 from tmsdash.errors import error_response, wants_json
+from tmsdash.text import one_line
+
+logger = logging.getLogger(__name__)
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
+
+HEADERS = {
+    # Nothing inline, and nothing from another host; the admin works within it.
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
+        "form-action 'self'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",  # Django's check of forms over HTTPS wants the referrer
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    # Whatever says nothing else is private; static files say that they may be kept.
+    "Cache-Control": "no-store",
+}
+
+
+class ResponseHeadersMiddleware:
+    """Put the security headers and the request's id on every answer, whoever makes it; outside of all others."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        own_id = request_id.begin()
+        response = self.get_response(request)
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        response.headers[request_id.HEADER] = own_id
+        return response
 
 
 class TrustedProxyMiddleware:
@@ -35,6 +73,10 @@ class TrustedProxyMiddleware:
                     break
             if forwarded_proto in ("http", "https"):
                 request.META["wsgi.url_scheme"] = forwarded_proto  # what request.scheme reads
+        elif forwarded_proto == "https" and settings.SECURE_SSL_REDIRECT:
+            # It will be sent to https and come back the same way, for ever; only the log can say why.
+            peer = one_line(request.META.get("REMOTE_ADDR", ""), 45)
+            logger.error("X-Forwarded-Proto: https from %s, which is not in TRUSTED_PROXIES, is not believed", peer)
         return self.get_response(request)
 
 
@@ -53,17 +95,20 @@ def _is_trusted(text: str) -> bool:
 
 
 class RequestBodyMiddleware:
-    """Receive the whole body before anything else looks at the request, and refuse what is too large.
+    """Receive the whole body before a view looks at the request, and refuse what is too large.
 
     The limit is DATA_UPLOAD_MAX_MEMORY_SIZE, for uploads too. A body without Content-Length is empty
     to Django, so that header is all there is to look at, and a chunked body is answered 411.
-    Receiving takes a thread for as long as the client likes: at most half of them may wait like that,
-    so that the other half still serves pages while somebody sends bodies that never end.
+    Receiving takes a thread for as long as the client likes. So at most half of the threads wait for
+    users' bodies, and a few for those of people who are not signed in, who have little to send.
     """
+
+    ANONYMOUS_LIMIT = 64 << 10  # bytes: the form to sign in is the largest thing that they send
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
-        self._receiving = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
+        self._for_users = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
+        self._for_others = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 8))
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         return self._refuse(request) or self.get_response(request)
@@ -84,7 +129,13 @@ class RequestBodyMiddleware:
                 f"The request is larger than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE >> 20} MiB. "
                 "Nothing was sent to TMS. Cut the list into smaller ones.",
             )
-        if not self._receiving.acquire(blocking=False):
+        is_user = _is_signed_in(request)
+        if not is_user and int(length) > self.ANONYMOUS_LIMIT:
+            return error_response(request, 401 if wants_json(request) else 413, "Sign in first. Nothing was sent.")
+        return self._receive(request, self._for_users if is_user else self._for_others)
+
+    def _receive(self, request: HttpRequest, room: threading.BoundedSemaphore) -> HttpResponse | None:
+        if not room.acquire(blocking=False):
             message = "The dashboard is busy: too many requests are still arriving. Nothing was sent. Try again soon."
             return error_response(request, 503, message)
         try:
@@ -92,12 +143,27 @@ class RequestBodyMiddleware:
         except UnreadablePostError:
             return error_response(request, 400, "The request broke off. Nothing was sent to TMS. Send it again.")
         finally:
-            self._receiving.release()
+            room.release()
         return None
+
+
+def _is_signed_in(request: HttpRequest) -> bool:
+    try:
+        return request.user.is_authenticated
+    except DatabaseError:
+        return False  # whoever needs to know meets the error again
 
 
 class SignInRequiredMiddleware(LoginRequiredMiddleware):
     """Every view needs a signed-in user unless it says otherwise: pages redirect, JSON answers 401."""
+
+    def process_view(
+        self, request: HttpRequest, view_func: Callable[..., HttpResponseBase], *args: Any
+    ) -> HttpResponseBase | None:
+        """Ask who the user is only where that matters: /health answers without the database of sessions, too."""
+        if not getattr(view_func, "login_required", True):
+            return None
+        return super().process_view(request, view_func, *args)
 
     def handle_no_permission(  # type: ignore[override]
         self, request: HttpRequest, view_func: Callable[..., HttpResponseBase]

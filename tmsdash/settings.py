@@ -3,6 +3,7 @@
 Every default is safe: nothing is reachable from outside, no cluster can be called, debugging is off.
 """
 
+from datetime import timedelta
 from pathlib import Path
 
 from tmsdash import databases, env
@@ -62,19 +63,23 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "axes",
 ]
 MIDDLEWARE = [
-    "tmsdash.middleware.TrustedProxyMiddleware",  # first: everything below sees the real client and scheme
+    "tmsdash.middleware.ResponseHeadersMiddleware",  # first: it sees every answer
+    "tmsdash.middleware.TrustedProxyMiddleware",  # everything below sees the real client and scheme
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "tmsdash.middleware.RequestBodyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "tmsdash.sessions.SessionLimitsMiddleware",
+    "tmsdash.middleware.RequestBodyMiddleware",
     "tmsdash.middleware.SignInRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "tmsdash.urls"
 WSGI_APPLICATION = "tmsdash.wsgi.application"
@@ -103,6 +108,7 @@ WHITENOISE_USE_FINDERS = True  # no collecting step between a clone and a runnin
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "new_action"
 LOGOUT_REDIRECT_URL = "login"
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{validator}"}
     for validator in (
@@ -118,7 +124,11 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 5 << 20
 CSRF_FAILURE_VIEW = "tmsdash.errors.csrf_failure"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "tmsdash.errors.AlwaysHidingFilter"
 
-SESSION_COOKIE_HTTPONLY = True
+SESSION_IDLE_S = env.integer("SESSION_IDLE_S", 900, minimum=1, maximum=7 * 86_400)
+SESSION_MAX_S = env.integer("SESSION_MAX_S", 43_200, minimum=1, maximum=7 * 86_400)
+SESSION_COOKIE_AGE = SESSION_MAX_S  # of the row; sessions.py applies both limits
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
 SECURE_SSL_REDIRECT = HTTPS_ONLY
 SECURE_REDIRECT_EXEMPT = [r"^health$"]  # load balancers ask it over plain HTTP
@@ -128,6 +138,18 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS_ONLY
 SILENCED_SYSTEM_CHECKS = ["security.W021"]
 X_FRAME_OPTIONS = "DENY"
 
+# -- Throttling of sign-ins: per user and address, so that nobody can lock somebody else out from elsewhere ------------
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # the wait is as long as the page says
+AXES_RESET_ON_SUCCESS = True
+AXES_USERNAME_CALLABLE = "tmsdash.accounts.throttled_name"
+AXES_LOCKOUT_CALLABLE = "audit.sign_in.locked_out"
+AXES_SENSITIVE_PARAMETERS = ["username", "next", "csrfmiddlewaretoken"]  # it stores what was posted
+AXES_DISABLE_ACCESS_LOG = True  # the audit has the sign-ins
+AXES_ENABLE_ADMIN = False
+
 # -- Logging: to standard error, each record on one line ------------------------------------------------------------
 LOGGING = {
     "version": 1,
@@ -136,7 +158,7 @@ LOGGING = {
         "one_line": {
             "()": "tmsdash.logs.OneLineFormatter",
             # The message first: scripts that read the log expect lines that begin with [SET_ACTION].
-            "format": "{message} [{levelname} {asctime}]",
+            "format": "{message} [{levelname} {asctime} {request_id}]",
             "style": "{",
         }
     },
@@ -147,5 +169,6 @@ LOGGING = {
         "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         # urllib3 warns of broken headers by quoting them, and TMS may have put the token there.
         "urllib3": {"level": "CRITICAL"},
+        "axes": {"level": "ERROR"},  # audit.sign_in says it in our words
     },
 }

@@ -1,7 +1,6 @@
 """Every URL of the site; the apps own theirs."""
 
 from django.contrib import admin
-from django.contrib.auth import views as auth_views
 from django.urls import include, path
 
 admin.site.site_header = admin.site.site_title = "TMS Dashboard"
@@ -11,13 +10,7 @@ admin.site.enable_nav_sidebar = False  # its place belongs to the lists
 urlpatterns = [
     path("", include("setactions.urls")),
     path("", include("jobs.urls")),
-    path("", include("audit.urls")),
-    path(
-        "login/",
-        auth_views.LoginView.as_view(template_name="login.html", redirect_authenticated_user=True),
-        name="login",
-    ),
-    path("logout/", auth_views.LogoutView.as_view(), name="logout"),
+    path("", include("audit.urls")),  # signing in and out, too
     path("admin/", admin.site.urls),
 ]
 

@@ -47,7 +47,7 @@ def test_an_operator_signs_in_sends_and_finds_the_job_again(client, tms, olivia)
 
     review = fill_in(client, cids="zebra\nyak\nzebra")
     assert tms.calls() == []
-    assert not AuditEntry.objects.exists()
+    assert not Attempt.objects.exists()
     for fact in ("PE-Enable", "evian3", "zebra", "yak", "Yes, Proceed", "Cancel"):
         assert fact in text_of(review)
 

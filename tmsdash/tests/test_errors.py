@@ -25,6 +25,7 @@ def assert_json(answer, code, words):
         "message": body["message"],
         "errors": {"request": [body["message"]]},
         "job_id": None,
+        "request_id": answer["X-Request-ID"],
     }
 
 
@@ -34,7 +35,7 @@ def assert_page(answer, code, words):
     assert answer["Content-Type"] == "text/html; charset=utf-8"
     assert "error.html" in [template.name for template in answer.templates]
     assert words in text_of(answer)
-    assert f"HTTP status {code}" in text_of(answer)
+    assert f"HTTP status {code}. To find it in the log: request id {answer['X-Request-ID']}" in text_of(answer)
     assert "Traceback" not in text_of(answer)
 
 

@@ -1,17 +1,19 @@
 """What stands in front of every view: the client's real address, the size of requests, and signing in."""
 
 import ipaddress
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from types import SimpleNamespace
 
 import pytest
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
-from django.urls import URLPattern, get_resolver, reverse
 
-from tmsdash.middleware import TrustedProxyMiddleware
+from tmsdash.middleware import RequestBodyMiddleware, TrustedProxyMiddleware
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of
 
-JOB = "00000000-0000-4000-8000-000000000001"
 LIMIT = 5 << 20
 
 
@@ -115,13 +117,14 @@ def test_without_trusted_proxies_nobody_is_believed(settings, seen):
     assert (request.META["REMOTE_ADDR"], request.is_secure()) == ("127.0.0.1", False)
 
 
-def test_it_stands_in_front_of_the_redirect_to_https(settings, databases):
+def test_it_stands_in_front_of_the_redirect_to_https(settings, databases, caplog):
     settings.SECURE_SSL_REDIRECT = True
     trust(settings, "10.0.0.0/8")
     headers = {"X-Forwarded-Proto": "https"}
     assert Client().get("/login/", REMOTE_ADDR="10.0.0.1", headers=headers).status_code == 200
     redirected = Client().get("/login/", REMOTE_ADDR="203.0.113.9", headers=headers)
     assert (redirected.status_code, redirected["Location"]) == (301, "https://testserver/login/")
+    assert "from 203.0.113.9, which is not in TRUSTED_PROXIES" in caplog.text  # why it loops, if it was a proxy
 
 
 def test_load_balancers_ask_for_health_over_plain_http(settings, databases):
@@ -167,9 +170,54 @@ def test_other_requests_reach_their_view(databases, length):
     assert post("/proxy_fetch", length).status_code == 401  # nobody is signed in
 
 
-def test_a_body_of_just_the_limit_reaches_its_view(databases):
-    answer = Client().generic("POST", "/proxy_fetch", b"x" * LIMIT, content_type="application/json")
-    assert answer.status_code == 401
+def test_a_body_of_just_the_limit_reaches_its_view(olivia):
+    answer = signed_in(olivia).generic("POST", "/proxy_fetch", b"x" * LIMIT, content_type="application/json")
+    assert (answer.status_code, answer.json()["outcome"]) == (400, "refused")
+
+
+def test_who_is_not_signed_in_may_send_little(databases):
+    limit = RequestBodyMiddleware.ANONYMOUS_LIMIT
+    assert post("/proxy_fetch", str(limit + 1), **{"wsgi.input": Unread()}).status_code == 401
+    assert post("/login/", str(limit + 1), **{"wsgi.input": Unread()}).status_code == 413
+    assert Client().post("/login/", {"username": "x" * (limit - 200)}).status_code == 200
+
+
+class NeverEnding:
+    """A body of which nothing more arrives until the test says so."""
+
+    def __init__(self):
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def read(self, *args):
+        self.begun.set()
+        assert self.go_on.wait(60)
+        return b""
+
+    readline = read
+
+
+def test_bodies_of_strangers_take_no_room_of_users(settings):
+    settings.WEB_THREADS = 8  # room for one stranger, and for four users
+    receive = RequestBodyMiddleware(lambda request: HttpResponse("received"))
+
+    def status(is_user, body):
+        request = RequestFactory().generic("POST", "/proxy_fetch", b"", CONTENT_LENGTH="10", **{"wsgi.input": body})
+        request.user = SimpleNamespace(is_authenticated=is_user)
+        return receive(request).status_code
+
+    stuck = [NeverEnding() for _ in range(5)]
+    with ThreadPoolExecutor(5) as executor:
+        waiting = [executor.submit(status, False, stuck[0])]
+        assert stuck[0].begun.wait(60)
+        assert (status(False, BytesIO(b"x")), status(True, BytesIO(b"x"))) == (503, 200)
+        for body in stuck[1:]:
+            waiting.append(executor.submit(status, True, body))
+            assert body.begun.wait(60)
+        assert status(True, BytesIO(b"x")) == 503
+        for body in stuck:
+            body.go_on.set()
+        assert [result.result(60) for result in waiting] == [200] * 5
+    assert (status(False, BytesIO(b"x")), status(True, BytesIO(b"x"))) == (200, 200)
 
 
 def test_a_body_that_breaks_off_is_a_400_in_our_words(databases):
@@ -185,50 +233,6 @@ def test_a_body_that_breaks_off_is_a_400_in_our_words(databases):
 
 
 # -- SignInRequiredMiddleware -------------------------------------------------------------------------------------
-
-OPEN_TO_ALL = {"login", "health"}
-
-
-def our_views():
-    """Every URL of the site but the admin's, which has its own sign-in."""
-    arguments = {"job_id": JOB, "attempt_id": JOB, "cid": "a"}
-
-    def walk(patterns):
-        for pattern in patterns:
-            if isinstance(pattern, URLPattern):
-                names = pattern.pattern.converters
-                yield pattern.name, reverse(pattern.name, kwargs={name: arguments[name] for name in names})
-            elif getattr(pattern, "app_name", None) != "admin":
-                yield from walk(pattern.url_patterns)
-
-    return sorted(walk(get_resolver().url_patterns))
-
-
-@pytest.mark.parametrize(("name", "path"), our_views())
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_every_view_but_sign_in_and_health_needs_a_user(databases, name, path, method):
-    answer = Client().generic(method, path)
-    if name in OPEN_TO_ALL:
-        assert answer.status_code in (200, 405)
-    elif path.startswith(("/api/", "/proxy_fetch")):
-        assert answer.status_code == 401
-        assert answer.json() == {
-            "status": "error",
-            "outcome": "refused",
-            "attempt_id": None,
-            "message": "Sign in first. Nothing was sent to TMS.",
-            "errors": {"request": ["Sign in first. Nothing was sent to TMS."]},
-            "job_id": None,
-        }
-    else:
-        assert answer.status_code == 302
-        assert answer["Location"] == f"/login/?next={path}"
-
-
-def test_the_admin_asks_to_sign_in(databases):
-    answer = Client().get("/admin/jobs/job/")
-    assert answer.status_code == 302
-    assert "/login/?next=/admin/jobs/job/" in answer["Location"]
 
 
 def test_the_sign_in_page_gets_its_styles(databases):

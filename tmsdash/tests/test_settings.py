@@ -41,6 +41,8 @@ RANGES = {
     "TMS_READBACK_INTERVAL_S": (0, 3600),
     "WEB_THREADS": (2, 512),
     "TMS_MAX_IN_FLIGHT": (1, 64),  # not above WEB_THREADS
+    "SESSION_IDLE_S": (1, 7 * 86_400),
+    "SESSION_MAX_S": (1, 7 * 86_400),
 }
 NOT_NUMBERS = ("abc", "1.5", "30s", "1e2", "0x10", "1_0", "٣٠", "9" * 30, "--1")
 WRONG = [

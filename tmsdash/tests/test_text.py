@@ -166,7 +166,7 @@ def written():
 
 def assert_one_record(text):
     first, *others = text.splitlines()
-    assert re.search(r" \[INFO \d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}\]$", first)
+    assert re.search(r" \[INFO \d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} -\]$", first)
     assert all(line.startswith("    | ") for line in others)
     assert all(character == "\n" or character.isprintable() for character in text)
 
@@ -202,8 +202,10 @@ def test_a_message_of_megabytes_is_cut(written):
     assert len(written("body: %s", "x" * 5_000_000)) < 10_000
 
 
-def test_a_line_begins_with_its_message_and_ends_with_level_and_time(written):
-    assert re.fullmatch(r"5 of 7 \[INFO \d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}\]", written("%d of %d", 5, 7))
+def test_a_line_begins_with_its_message_and_ends_with_level_time_and_request(written):
+    assert re.fullmatch(
+        r"5 of 7 \[INFO \d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ([0-9a-f]{16}|-)\]", written("%d of %d", 5, 7)
+    )
 
 
 def test_everything_that_is_logged_goes_through_this_formatter():

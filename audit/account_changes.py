@@ -1,0 +1,45 @@
+"""What the audit keeps of changes to users and groups, whoever makes them and where."""
+
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.core.management.base import CommandError
+from django.db import DatabaseError
+
+from audit.models import Kind
+from audit.services import Actor, record_fact
+from tmsdash.commands import os_actor_name
+
+WAIT_S = 2.0  # for other writers of the audit
+
+
+def facts_of(account: Any) -> dict[str, Any]:
+    """Return what a user or a group may do, as it is stored now."""
+    if isinstance(account, Group):
+        return {"permissions": _labels(account.permissions)}
+    return {
+        "is_active": account.is_active,
+        "is_staff": account.is_staff,
+        "is_superuser": account.is_superuser,
+        "groups": sorted(account.groups.values_list("name", flat=True)),
+        "permissions": _labels(account.user_permissions),
+    }
+
+
+def _labels(permissions: Any) -> list[str]:
+    pairs = permissions.values_list("content_type__app_label", "codename")
+    return sorted(f"{app_label}.{codename}" for app_label, codename in pairs)
+
+
+def record_change(actor: Actor, account: Any, change: str, **facts: Any) -> None:
+    """Write to the audit what is done to a user or a group; raises DatabaseError, and then nothing may be done."""
+    body = {"what": account._meta.model_name, "name": str(account), "change": change} | facts
+    record_fact(Kind.SETTING_CHANGED, body, actor=actor, wait_s=WAIT_S)
+
+
+def record_by_command(account: Any, change: str) -> None:
+    """Write to the audit what a command has done; raises CommandError if that fails."""
+    try:
+        record_change(Actor(user_id=os_actor_name()), account, change, after=facts_of(account))
+    except DatabaseError as error:
+        raise CommandError(f"It is done, but the audit could not be written: {error}") from None

@@ -1,0 +1,117 @@
+"""Signing in and out and changing one's password, each with its entry in the audit."""
+
+import logging
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
+from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView, redirect_to_login
+from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied
+from django.db import DatabaseError, transaction
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse_lazy
+from django.views.decorators.http import require_safe
+
+from audit.account_changes import WAIT_S, record_change
+from audit.models import Kind
+from audit.services import Actor, record_fact
+from tmsdash import sessions
+from tmsdash.accounts import recorded_name
+from tmsdash.errors import error_response
+from tmsdash.text import one_line
+
+logger = logging.getLogger(__name__)
+
+USER_AGENT_LENGTH = 200
+
+
+def actor_of(request: HttpRequest, user_id: str | None = None) -> Actor:
+    """Return who sent the request, under another name where nobody is signed in yet."""
+    return Actor(user_id=user_id or request.user.get_username(), ip_address=request.META.get("REMOTE_ADDR", ""))
+
+
+class SignIn(LoginView):
+    """The page to sign in. What is wrong is not told, and neither that an account exists."""
+
+    template_name = "login.html"
+    redirect_authenticated_user = True
+    extra_context = {"idle_minutes": settings.SESSION_IDLE_S // 60, "max_hours": settings.SESSION_MAX_S // 3600}
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        """Begin a session under a new key."""
+        answer = super().form_valid(form)
+        sessions.begin(self.request)
+        _record(Kind.SIGNED_IN, self.request, form.get_user().get_username())
+        return answer
+
+    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
+        """Note the failure, unless the form was only incomplete or nobody looked at the password any more."""
+        if form.has_error(NON_FIELD_ERRORS, "invalid_login"):
+            name = recorded_name(form.cleaned_data["username"])
+            if getattr(self.request, "axes_failures_since_start", None) is None:
+                # One line each: throttled tries cost the sender nothing, and an entry is a durable write.
+                logger.warning("[SIGN_IN] throttled: user=%s, address=%s", name, self.request.META.get("REMOTE_ADDR"))
+            else:
+                throttled = bool(getattr(self.request, "axes_locked_out", False))
+                _record(Kind.SIGN_IN_FAILED, self.request, name, throttled_from_now_on=throttled)
+        return super().form_invalid(form)
+
+
+def locked_out(request: HttpRequest, response: HttpResponse, credentials: dict[str, Any] | None) -> HttpResponse:
+    """Return what django-axes shows instead of `response` after too many failures."""
+    minutes = int(settings.AXES_COOLOFF_TIME.total_seconds()) // 60
+    answer = error_response(
+        request,
+        429,
+        f"Too many sign-ins with this user name failed from your address. Wait {minutes} minutes, then try again with "
+        "the right password, or ask an administrator for a new one.",
+    )
+    answer["Retry-After"] = str(minutes * 60)
+    return answer
+
+
+class SignOut(LogoutView):
+    """Ends the session; it does so even if the audit cannot be written."""
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Sign out, and lead to the page to sign in."""
+        if request.user.is_authenticated:
+            _record(Kind.SIGNED_OUT, request, request.user.get_username())
+        return super().post(request, *args, **kwargs)
+
+
+class ChangePassword(PasswordChangeView):
+    """The page on which users change their own password; their other sessions end."""
+
+    template_name = "password_change.html"
+    success_url = reverse_lazy("password_change")
+
+    def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
+        """Change it, and only together with the entry in the audit."""
+        with transaction.atomic(using="default"):
+            answer = super().form_valid(form)
+            record_change(actor_of(self.request), self.request.user, "password")
+        messages.success(self.request, "Your password is changed. You are signed out everywhere else.")
+        return answer
+
+
+@login_not_required
+@require_safe
+def admin_login(request: HttpRequest) -> HttpResponse:
+    """Send those who want into the admin to the one page to sign in."""
+    if request.user.is_authenticated:
+        raise PermissionDenied("Your account has no access to the admin. Ask an administrator for staff status.")
+    return redirect_to_login(request.GET.get("next", ""))
+
+
+def _record(kind: Kind, request: HttpRequest, name: str, **facts: Any) -> None:
+    """Write what happened to log and audit. Nothing stops without it: nobody is kept out, or in, by a full disk."""
+    actor = actor_of(request, name)
+    body = facts | {"user_agent": one_line(request.headers.get("User-Agent", ""), USER_AGENT_LENGTH)}
+    logger.info("[SIGN_IN] %s: user=%s, address=%s", kind.label, name, actor.ip_address)
+    try:
+        record_fact(kind, body, actor=actor, wait_s=WAIT_S)
+    except DatabaseError as error:
+        logger.critical("[SIGN_IN] %s of %s could not be written to the audit: %s", kind, name, error)

@@ -1,0 +1,185 @@
+"""Who may open what: every URL of the site, asked for by everybody. A new URL needs a row here."""
+
+import re
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
+from django.urls import URLPattern, get_resolver
+
+from audit.models import Attempt, AuditEntry, Kind
+from audit.tests.making import make_attempt
+from jobs.models import Job
+from jobs.tests.making import make_job
+from tmsdash.tests.fixtures import signed_in
+
+# olivia is the operator to whom the attempt and the job belong; alice is a superuser and an auditor at once.
+ROLES = ("nobody", "olivia", "oscar", "audrey", "adam", "alice")
+# What GET and POST (without the fields that it wants) answer to each of ROLES; "in" leads to the page to sign in.
+ROWS = {
+    "": ("in 200 200 302 200 302", "in 405 405 405 405 405"),
+    "review/": ("in 302 302 302 302 302", "in 400 400 403 400 403"),
+    "send/": ("in 302 302 302 302 302", "in 400 400 403 400 403"),
+    "edit/": ("in 302 302 302 302 302", "in 400 400 403 400 403"),
+    "attempts/<uuid:attempt_id>/": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
+    "attempts/<uuid:attempt_id>/check/": ("in 302 404 302 302 302", "in 400 404 403 400 403"),
+    "attempts/<uuid:attempt_id>/decide/": ("in 302 404 302 302 302", "in 403 404 403 409 403"),
+    "attempts/<uuid:attempt_id>/repair/": ("in 302 404 302 302 302", "in 302 404 302 302 302"),
+    "attempts/<uuid:attempt_id>/unknown.csv": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
+    "attempts/<uuid:attempt_id>/known.csv": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
+    "proxy_fetch": ("401 405 405 405 405 405", "401 400 400 403 400 403"),
+    "health": ("200 200 200 200 200 200", "405 405 405 405 405 405"),
+    "jobs/": ("in 200 200 200 200 200", "in 405 405 405 405 405"),
+    "jobs/<uuid:job_id>/": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
+    "api/jobs/mine": ("401 200 200 200 200 200", "401 405 405 405 405 405"),
+    "api/jobs/<uuid:job_id>": ("401 200 404 200 200 200", "401 405 405 405 405 405"),
+    "api/jobs/<uuid:job_id>/customers": ("401 200 404 200 200 200", "401 405 405 405 405 405"),
+    "login/": ("200 302 302 302 302 302", "200 302 302 302 302 302"),
+    "logout/": ("in 405 405 405 405 405", "in 302 302 302 302 302"),
+    "password/": ("in 200 200 200 200 200", "in 200 200 200 200 200"),
+    "admin/login/": ("in 403 403 403 403 403", "405 405 405 405 405 405"),
+    "admin/logout/": ("in 405 405 405 405 405", "in 302 302 302 302 302"),
+    "admin/password_change/": ("in 200 200 200 200 200", "in 200 200 200 200 200"),
+    "api/audit/customer/<path:cid>": ("401 200 200 200 200 200", "401 405 405 405 405 405"),
+    "admin/": ("in in in 200 200 200", "in in in 200 200 200"),
+    "admin/password_change/done/": ("in in in 200 200 200", "in in in 405 405 405"),
+    "admin/autocomplete/": ("in in in 403 403 403", "in in in 405 405 405"),
+    "admin/jsi18n/": ("in in in 200 200 200", "in in in 405 405 405"),
+    "admin/r/<path:content_type_id>/<path:object_id>/": ("in in in 404 404 404", "in in in 404 404 404"),
+    "admin/jobs/job/": ("in in in 200 200 200", "in in in 200 200 200"),
+    "admin/jobs/job/add/": ("in in in 403 403 403", "in in in 403 403 403"),
+    "admin/jobs/job/<path:object_id>/history/": ("in in in 200 200 200", "in in in 200 200 200"),
+    "admin/jobs/job/<path:object_id>/delete/": ("in in in 403 403 403", "in in in 403 403 403"),
+    "admin/jobs/job/<path:object_id>/change/": ("in in in 200 200 200", "in in in 403 403 403"),
+    "admin/jobs/job/<path:object_id>/": ("in in in 302 302 302", "in in in 302 302 302"),
+    "admin/jobs/jobcustomer/": ("in in in 200 200 200", "in in in 200 200 200"),
+    "admin/jobs/jobcustomer/add/": ("in in in 403 403 403", "in in in 403 403 403"),
+    "admin/jobs/jobcustomer/<path:object_id>/history/": ("in in in 302 302 302", "in in in 302 302 302"),
+    "admin/jobs/jobcustomer/<path:object_id>/delete/": ("in in in 403 403 403", "in in in 403 403 403"),
+    "admin/jobs/jobcustomer/<path:object_id>/change/": ("in in in 302 302 302", "in in in 403 403 403"),
+    "admin/jobs/jobcustomer/<path:object_id>/": ("in in in 302 302 302", "in in in 302 302 302"),
+    "admin/auth/user/<id>/password/": ("in in in 403 200 403", "in in in 403 200 403"),
+    "admin/auth/user/": ("in in in 403 200 200", "in in in 403 200 200"),
+    "admin/auth/user/add/": ("in in in 403 200 403", "in in in 403 200 403"),
+    "admin/auth/user/<path:object_id>/history/": ("in in in 403 200 200", "in in in 403 200 200"),
+    "admin/auth/user/<path:object_id>/delete/": ("in in in 403 200 403", "in in in 403 200 403"),
+    "admin/auth/user/<path:object_id>/change/": ("in in in 403 200 200", "in in in 403 200 403"),
+    "admin/auth/user/<path:object_id>/": ("in in in 302 302 302", "in in in 302 302 302"),
+    "admin/auth/group/": ("in in in 403 200 200", "in in in 403 200 200"),
+    "admin/auth/group/add/": ("in in in 403 200 403", "in in in 403 200 403"),
+    "admin/auth/group/<path:object_id>/history/": ("in in in 403 200 200", "in in in 403 200 200"),
+    "admin/auth/group/<path:object_id>/delete/": ("in in in 403 200 403", "in in in 403 200 403"),
+    "admin/auth/group/<path:object_id>/change/": ("in in in 403 200 200", "in in in 403 200 403"),
+    "admin/auth/group/<path:object_id>/": ("in in in 302 302 302", "in in in 302 302 302"),
+    "admin/audit/attempt/": ("in in in 200 200 200", "in in in 200 200 200"),
+    "admin/audit/attempt/add/": ("in in in 403 403 403", "in in in 403 403 403"),
+    "admin/audit/attempt/<path:object_id>/history/": ("in in in 200 200 200", "in in in 200 200 200"),
+    "admin/audit/attempt/<path:object_id>/delete/": ("in in in 403 403 403", "in in in 403 403 403"),
+    "admin/audit/attempt/<path:object_id>/change/": ("in in in 200 200 200", "in in in 403 403 403"),
+    "admin/audit/attempt/<path:object_id>/": ("in in in 302 302 302", "in in in 302 302 302"),
+    "admin/audit/auditentry/": ("in in in 200 200 200", "in in in 200 200 200"),
+    "admin/audit/auditentry/add/": ("in in in 403 403 403", "in in in 403 403 403"),
+    "admin/audit/auditentry/<path:object_id>/history/": ("in in in 200 200 200", "in in in 200 200 200"),
+    "admin/audit/auditentry/<path:object_id>/delete/": ("in in in 403 403 403", "in in in 403 403 403"),
+    "admin/audit/auditentry/<path:object_id>/change/": ("in in in 200 200 200", "in in in 403 403 403"),
+    "admin/audit/auditentry/<path:object_id>/": ("in in in 302 302 302", "in in in 302 302 302"),
+    "admin/^(?P1jobs|auth|audit)/$": ("in in in 200 200 200", "in in in 200 200 200"),
+    "admin/(?P1.*)$": ("in in in 404 404 404", "in in in 404 404 404"),
+}
+
+
+@pytest.fixture
+def people(olivia, oscar, audrey, adam):
+    alice = User.objects.create_superuser("alice")
+    alice.groups.add(Group.objects.get(name="Auditors"))
+    return {"olivia": olivia, "oscar": oscar, "audrey": audrey, "adam": adam, "alice": alice}
+
+
+@pytest.fixture
+def path_of(people):
+    """A function that makes a path from a route: with ids of olivia's things."""
+    doubtful = make_attempt(Kind.UNKNOWN)
+    rejected = make_attempt(Kind.REJECTED, message="those CIDs ['a1'] do not exist")
+    job = make_job()
+    ids = {
+        "jobs/job": job.pk,
+        "jobs/jobcustomer": job.customers.first().pk,
+        "auth/user": people["oscar"].pk,
+        "auth/group": Group.objects.get(name="Operators").pk,
+        "audit/attempt": doubtful.pk,
+        "audit/auditentry": AuditEntry.objects.first().pk,
+    }
+
+    def make(route):
+        attempt = rejected if route.endswith(".csv") else doubtful
+        model = re.match(r"admin/(\w+/\w+)/", route)
+        of_model = str(ids.get(model[1], "") if model else "")
+        values = {
+            "uuid:attempt_id": str(attempt.attempt_id),
+            "uuid:job_id": str(job.job_id),
+            "path:cid": "a1",
+            "path:content_type_id": "1",
+            "path:object_id": of_model or "1",
+            "id": of_model,
+        }
+        path = re.sub(r"<(.+?)>", lambda match: values[match[1]], route)
+        return "/" + path.replace("^(?P1jobs|auth|audit)/$", "jobs/").replace("(?P1.*)$", "nonsense/")
+
+    return make
+
+
+def routes():
+    """Every route of the site, as the resolver has them."""
+
+    def walk(patterns, before=""):
+        for pattern in patterns:
+            route = before + str(pattern.pattern)
+            if isinstance(pattern, URLPattern):
+                yield re.sub(r"\?P<\w+>", "?P1", route)
+            else:
+                yield from walk(pattern.url_patterns, route)
+
+    return list(dict.fromkeys(walk(get_resolver().url_patterns)))
+
+
+def client_of(people, role):
+    return signed_in(people[role]) if role in people else Client()
+
+
+def shown(answer):
+    """The status, or "in" for a redirect to the page to sign in."""
+    return "in" if re.match(r"/(admin/)?login/\?next=", answer.get("Location", "")) else str(answer.status_code)
+
+
+def answers(people, path, method):
+    return " ".join(shown(client_of(people, role).generic(method, path)) for role in ROLES)
+
+
+def test_there_is_a_row_for_every_url():
+    assert [route for route in routes() if route not in ROWS] == []
+    assert [route for route in ROWS if route not in routes()] == []
+
+
+@pytest.mark.parametrize("route", ROWS)
+def test_everybody_gets_what_the_row_says(people, path_of, route):
+    path = path_of(route)
+    before = state()
+    assert (answers(people, path, "GET"), answers(people, path, "POST")) == ROWS[route]
+    assert state() == before
+
+
+def state():
+    """What nobody changes by just opening pages and sending empty forms."""
+    people = User.objects.order_by("pk").values_list("username", "password", "is_active", "is_staff", "is_superuser")
+    attempts = Attempt.objects.exclude(outcome="refused").count()
+    return [*people], attempts, Job.objects.count(), Group.objects.count()
+
+
+@pytest.mark.parametrize("route", ROWS)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_deactivated_user_is_nobody(people, path_of, route, method):
+    path = path_of(route)
+    client = signed_in(people["adam"])
+    people["adam"].is_active = False
+    people["adam"].save()
+    assert shown(client.generic(method, path)) == shown(Client().generic(method, path))

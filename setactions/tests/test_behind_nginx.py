@@ -1,0 +1,222 @@
+"""The site as people reach it: the production server behind a real nginx that ends TLS, set up as documented."""
+
+import os
+import re
+import socket
+import sqlite3
+import ssl
+import subprocess
+import sys
+from contextlib import ExitStack, closing, contextmanager
+
+import pytest
+import requests
+from django.conf import settings as django_settings
+from requests.adapters import HTTPAdapter
+
+from setactions.simulator import Simulator
+from tmsdash.tests.fixtures import PASSWORD, TOKEN
+from tmsdash.tests.tools import run_python, until
+
+pytestmark = pytest.mark.nginx
+
+CLIENT = "127.0.0.5"  # an address of the loopback network that is neither nginx's nor the dashboard's
+DOCUMENTED = django_settings.BASE_DIR / "docs" / "nginx.conf"
+# As files of /etc/nginx/sites-enabled/ are included; everything that it writes goes into its folder.
+AROUND = """
+daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.log; {user}
+events {{ }}
+http {{
+    access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/1; uwsgi_temp_path {folder}/2; scgi_temp_path {folder}/3;
+    {site}
+}}
+"""
+
+
+def free_ports(count):
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def certificate(folder):
+    request = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout key.pem -out cert.pem"
+    command = f"{request} -addext subjectAltName=DNS:localhost"
+    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
+
+
+def configuration(folder, http_port, https_port, port):
+    """The documented site, with nothing changed but names, ports and files."""
+    site = DOCUMENTED.read_text()
+    for documented, here in {
+        "listen 80;": f"listen 127.0.0.1:{http_port};",
+        "listen 443 ssl;": f"listen 127.0.0.1:{https_port} ssl;",
+        "dash.example;": "localhost;",
+        "/etc/ssl/dash.example.pem": f"{folder}/cert.pem",
+        "/etc/ssl/dash.example.key": f"{folder}/key.pem",
+        "https://$host$": f"https://$host:{https_port}$",
+        "127.0.0.1:8000": f"127.0.0.1:{port}",
+    }.items():
+        assert documented in site
+        site = site.replace(documented, here)
+    return AROUND.format(folder=folder, site=site, user="user root;" if os.geteuid() == 0 else "")
+
+
+@contextmanager
+def running(command, folder, **environment):
+    with (folder / "log").open("a") as log:
+        process = subprocess.Popen(command, env=environment, cwd=django_settings.BASE_DIR, stdout=log, stderr=log)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+class Site:
+    def __init__(self, folder, tms, port, http_port, https_port):
+        self.folder, self.tms, self.direct = folder, tms, f"http://127.0.0.1:{port}"
+        self.plain, self.url, self.https_port = (
+            f"http://localhost:{http_port}",
+            f"https://localhost:{https_port}",
+            https_port,
+        )
+
+    def session(self):
+        session = requests.Session()
+        session.trust_env = False
+        session.verify = str(self.folder / "cert.pem")
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, FromClient())
+        return session
+
+    def signed_in(self):
+        session = self.session()
+        form = {"username": "root", "password": PASSWORD, "csrfmiddlewaretoken": self.form_token(session, "/login/")}
+        answer = session.post(f"{self.url}/login/", form, headers={"Referer": self.url, "X-Forwarded-For": "6.6.6.6"})
+        assert answer.url == f"{self.url}/"
+        return session
+
+    def form_token(self, session, path):
+        return re.search(r'csrfmiddlewaretoken" value="(\w+)"', session.get(self.url + path).text)[1]
+
+
+class FromClient(HTTPAdapter):
+    """Connects from an address that is the client's alone."""
+
+    def init_poolmanager(self, *args, **kwargs):
+        super().init_poolmanager(*args, source_address=(CLIENT, 0), **kwargs)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("nginx")
+    port, http_port, https_port = free_ports(3)
+    certificate(folder)
+    (folder / "nginx.conf").write_text(configuration(folder, http_port, https_port, port))
+    with Simulator() as tms:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "ENV_FILE": os.devnull,
+            "VAR_DIR": str(folder),
+            "TMS_CLUSTERS": f"evian3={tms.url}",
+            "ALLOWED_HOSTS": "localhost",
+            "HTTPS_ONLY": "true",  # as it would be for any name but localhost
+            "TRUSTED_PROXIES": "127.0.0.1",
+            "WEB_THREADS": "8",
+        }
+        run_python("manage.py", "migrate_all", "-v0", var_dir=folder)
+        make = ("manage.py", "createsuperuser", "--noinput", "--username", "root", "--email", "")
+        assert run_python(*make, var_dir=folder, DJANGO_SUPERUSER_PASSWORD=PASSWORD).returncode == 0
+        serve = [sys.executable, "manage.py", "serve", "--port", str(port)]
+        nginx = f"nginx -e {folder}/nginx.log -p {folder} -c {folder}/nginx.conf".split()
+        with running(serve, folder, **environment), running(nginx, folder, PATH=os.environ["PATH"]):
+            site = Site(folder, tms, port, http_port, https_port)
+
+            def healthy():
+                try:
+                    return site.session().get(f"{site.url}/health", timeout=10).ok
+                except requests.RequestException:
+                    return False
+
+            until(healthy)
+            yield site
+
+
+def audited(site, kind):
+    """User and address of the audit's entries of one kind."""
+    with closing(sqlite3.connect(site.folder / "audit.db")) as audit:
+        query = "SELECT user_id, ip_address FROM audit_auditentry WHERE kind = ? ORDER BY id"
+        return audit.execute(query, [kind]).fetchall()
+
+
+def test_plain_http_leads_to_https_and_stays_there(site):
+    answer = site.session().get(f"{site.plain}/jobs/?whose=all")
+    assert [step.status_code for step in answer.history] == [301, 302]
+    assert answer.url == f"{site.url}/login/?next=/jobs/%3Fwhose%3Dall"
+    assert (answer.status_code, "Sign in" in answer.text) == (200, True)
+
+
+def test_nobody_gets_around_the_proxy_by_plain_http(site):
+    answer = requests.get(f"{site.direct}/login/", headers={"Host": "localhost"}, allow_redirects=False, timeout=30)
+    assert (answer.status_code, answer.headers["Location"]) == (301, "https://localhost/login/")
+    assert requests.get(f"{site.direct}/health", headers={"Host": "localhost"}, timeout=30).ok  # for load balancers
+
+
+def test_cookies_and_headers_are_those_of_a_secure_site(site):
+    session = site.signed_in()
+    cookies = {cookie.name: cookie for cookie in session.cookies}
+    assert {"sessionid", "csrftoken"} <= set(cookies)
+    for cookie in cookies.values():
+        assert cookie.secure
+        assert cookie.has_nonstandard_attr("HttpOnly")
+        assert cookie.get_nonstandard_attr("SameSite") == "Lax"
+    headers = session.get(f"{site.url}/jobs/").headers
+    assert headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
+    assert headers["Content-Security-Policy"].startswith("default-src 'self'")
+    assert "no-store" in headers["Cache-Control"]
+
+
+def test_the_audit_has_the_address_of_the_client_not_what_it_claims(site):
+    session = site.signed_in()
+    assert audited(site, "SIGNED_IN")[-1] == ("root", CLIENT)
+    form = {"csrfmiddlewaretoken": site.form_token(session, "/jobs/")}
+    session.post(f"{site.url}/logout/", form, headers={"Referer": site.url})
+    assert audited(site, "SIGNED_OUT")[-1] == ("root", CLIENT)
+
+
+def test_a_set_action_goes_through(site):
+    session = site.signed_in()
+    body = {
+        "url": f"{site.tms.url}/tms/v1/set/action",
+        "token": TOKEN,
+        "isPost": True,
+        "postData": {"action": "PE-Enable", "cids": ["a1", "b2"]},
+    }
+    headers = {"X-CSRFToken": session.cookies["csrftoken"], "Referer": f"{site.url}/"}
+    answer = session.post(f"{site.url}/proxy_fetch", json=body, headers=headers)
+    assert (answer.status_code, answer.json()["outcome"]) == (200, "accepted")
+    assert audited(site, "INTENT")[-1] == ("root", CLIENT)
+    assert session.get(f"{site.url}/jobs/{answer.json()['job_id']}/").ok
+
+
+def test_what_is_too_large_is_refused_in_our_words(site):
+    session = site.signed_in()
+    headers = {"Referer": f"{site.url}/"}
+    answer = session.post(f"{site.url}/review/", files={"file": b"x" * (5 * 1024 * 1024 + 1)}, headers=headers)
+    assert (answer.status_code, "The request is larger than 5 MiB." in answer.text) == (413, True)
+    assert session.post(f"{site.url}/review/", files={"file": b"x" * (7 << 20)}, headers=headers).status_code == 413
+
+
+def test_bodies_that_never_end_reach_no_thread(site):
+    """More of them than the server has threads; without nginx in between they would take all that receive."""
+    trust = ssl.create_default_context(cafile=site.folder / "cert.pem")
+    head = f"POST /login/ HTTP/1.1\r\nHost: localhost:{site.https_port}\r\nContent-Length: 1000\r\n\r\na"
+    with ExitStack() as half_sent:
+        for _ in range(20):
+            plain = half_sent.enter_context(socket.create_connection(("127.0.0.1", site.https_port)))
+            half_sent.enter_context(trust.wrap_socket(plain, server_hostname="localhost")).sendall(head.encode())
+        site.signed_in()

@@ -1,0 +1,30 @@
+"""What is the same for every account: who is an auditor, and under which name a sign-in is recorded."""
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.http import HttpRequest
+from django.utils.crypto import salted_hmac
+
+AUDITORS = "Auditors"
+
+
+def is_auditor(user: Any) -> bool:
+    """Tell whether `user` is an auditor, who changes nothing, whatever else they are."""
+    return user.is_authenticated and bool(user.groups.filter(name=AUDITORS).exists())
+
+
+def recorded_name(typed: str) -> str:
+    """Return the user name that was typed, or a keyed hash of it where nobody has that name.
+
+    People type their password there by mistake. The hash tells repeats of one name from many names; a
+    user name cannot hold its colon.
+    """
+    if get_user_model().objects.filter(username=typed).exists():
+        return typed
+    return f"unknown:{salted_hmac('tmsdash.accounts.unknown', typed, algorithm='sha256').hexdigest()[:32]}"
+
+
+def throttled_name(request: HttpRequest, credentials: dict[str, Any] | None) -> str:
+    """Return the name under which django-axes counts failures; it stores and logs it."""
+    return recorded_name(str((credentials or request.POST).get("username") or ""))

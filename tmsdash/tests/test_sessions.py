@@ -1,0 +1,124 @@
+"""How long a session lasts, and that noting its use costs nobody anything."""
+
+import pytest
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
+from django.db import connections
+from django.test import Client
+
+from tmsdash import sessions
+from tmsdash.tests.fixtures import PASSWORD, signed_in
+
+IDLE_S, MAX_S = 900, 43_200
+START = 1_000_000.0
+
+
+class Clock:
+    def __init__(self):
+        self.now = START
+
+    def time(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """What the time is for sessions."""
+    clock = Clock()
+    monkeypatch.setattr(sessions, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def at(clock, olivia):
+    """Ask for a page some seconds after the start; tells whether olivia is signed in still."""
+    client = signed_in(olivia)
+
+    def ask(seconds, path="/api/jobs/mine"):
+        clock.now = START + seconds
+        return client.get(path).status_code == 200
+
+    ask.client = client
+    assert ask(0)
+    return ask
+
+
+def test_a_session_ends_without_requests(at):
+    assert at(IDLE_S)
+    assert not at(2 * IDLE_S + 1)
+    assert not at(2 * IDLE_S + 2)  # and does not come back
+    assert not Session.objects.exists()
+
+
+def test_each_request_keeps_it(at):
+    for seconds in range(0, 10 * IDLE_S, IDLE_S - 100):
+        assert at(seconds)
+
+
+def test_it_ends_at_last_however_busy(at):
+    for seconds in range(0, MAX_S + 1, 600):
+        assert at(seconds)
+    assert not at(MAX_S + 1)
+
+
+@pytest.mark.parametrize(("idle_s", "max_s", "ends"), [(5, 100, 6), (900, 7, 8)])
+def test_both_limits_are_settings(at, settings, idle_s, max_s, ends):
+    settings.SESSION_IDLE_S, settings.SESSION_MAX_S = idle_s, max_s
+    assert at(ends - 1)
+    at.client.get("/jobs/")
+    assert not at(ends + (ends - 1 if idle_s < max_s else 0) + 1)
+
+
+def test_pages_lead_to_sign_in_and_back(at):
+    at(2 * IDLE_S)
+    assert at.client.get("/jobs/?whose=all").url == "/login/?next=/jobs/%3Fwhose%3Dall"
+
+
+def test_its_use_is_written_once_a_minute(at, monkeypatch):
+    saved = []
+    save = SessionStore.save
+    monkeypatch.setattr(SessionStore, "save", lambda *args, **values: saved.append(1) or save(*args, **values))
+    for seconds in range(1, 121):
+        assert at(seconds)
+    assert len(saved) == 2
+
+
+def test_that_its_use_cannot_be_written_costs_nobody_the_answer(at, monkeypatch, caplog):
+    def fail(*args, **values):
+        with connections["default"].cursor() as cursor:
+            cursor.execute("SELECT nonsense")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SessionStore, "save", fail)
+        assert at(100)
+    assert "The time of the last request could not be noted" in caplog.text
+    assert at(101)
+
+
+def test_a_session_that_was_ended_elsewhere_meanwhile_is_over(at, monkeypatch):
+    save = SessionStore.save
+
+    def signed_out_meanwhile(store, *args, **values):
+        Session.objects.all().delete()
+        return save(store, *args, **values)
+
+    monkeypatch.setattr(SessionStore, "save", signed_out_meanwhile)
+    assert not at(100)
+
+
+@pytest.mark.sqlite
+def test_health_names_the_database_of_sessions_to_users_too(olivia, monkeypatch, tmp_path):
+    client = signed_in(olivia)
+    connections["default"].close()
+    with monkeypatch.context() as patch:
+        patch.setitem(connections["default"].settings_dict, "NAME", str(tmp_path / "nothing" / "app.db"))
+        answer = client.get("/health")
+        connections["default"].close()
+    assert (answer.status_code, answer.json()["databases"]) == (503, "default")
+
+
+def test_the_cookie_ends_with_the_browser_and_is_out_of_reach_of_scripts(olivia):
+    cookies = Client().post("/login/", {"username": "olivia", "password": PASSWORD}).cookies
+    for name in ("sessionid", "csrftoken"):
+        assert (cookies[name]["httponly"], cookies[name]["samesite"]) == (True, "Lax")
+    assert cookies["sessionid"]["max-age"] == cookies["sessionid"]["expires"] == ""
