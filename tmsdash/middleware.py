@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, UnreadablePostError
+from django.shortcuts import render
 
 from tmsdash import request_id
 from tmsdash.errors import error_response, wants_json
@@ -170,4 +171,7 @@ class SignInRequiredMiddleware(LoginRequiredMiddleware):
     ) -> HttpResponse:
         if wants_json(request):
             return error_response(request, 401, "Sign in first. Nothing was sent to TMS.")
+        kept = request.POST.get("cids", "")
+        if kept.strip():  # a list typed for longer than a session lasts must not be lost
+            return render(request, "signed_out.html", {"kept": kept}, status=401)
         return super().handle_no_permission(request, view_func)

@@ -83,7 +83,7 @@ def test_the_id_of_an_error_is_in_the_log(olivia, caplog, path, code):
     client = signed_in(olivia)
     answer = client.post(path) if path == "/review/" else client.get(path, follow=True)
     assert answer.status_code == code
-    [handler] = logging.getLogger("django").handlers
+    [handler] = [handler for handler in logging.getLogger("django").handlers if handler.name == "stderr"]
     assert re.search(rf" \[WARNING .* {answer['X-Request-ID']}\]", handler.format(caplog.records[-1]))
 
 

@@ -7,7 +7,7 @@ from django.db import connections
 from django.test import Client
 
 from tmsdash import sessions
-from tmsdash.tests.fixtures import PASSWORD, signed_in
+from tmsdash.tests.fixtures import PASSWORD, TOKEN, signed_in
 
 IDLE_S, MAX_S = 900, 43_200
 START = 1_000_000.0
@@ -122,3 +122,12 @@ def test_the_cookie_ends_with_the_browser_and_is_out_of_reach_of_scripts(olivia)
     for name in ("sessionid", "csrftoken"):
         assert (cookies[name]["httponly"], cookies[name]["samesite"]) == (True, "Lax")
     assert cookies["sessionid"]["max-age"] == cookies["sessionid"]["expires"] == ""
+
+
+def test_a_list_that_took_longer_than_the_session_is_not_lost(at, tms):
+    at(2 * IDLE_S)
+    form = {"cluster": "evian3", "action": "PE-Enable", "token": TOKEN, "cids": "zebra\r\nyak <b>"}
+    page = at.client.post("/review/", form)
+    assert (page.status_code, "zebra\r\nyak &lt;b&gt;</textarea>" in page.content.decode()) == (401, True)
+    assert TOKEN not in page.content.decode()
+    assert at.client.post("/review/", form | {"cids": " "}).url == "/login/?next=/review/"
