@@ -131,6 +131,12 @@ def file_is_there(connection: BaseDatabaseWrapper) -> bool:
     return connection.vendor != "sqlite" or _file_identity(connection) is not None
 
 
+def own_session(connection: BaseDatabaseWrapper) -> Any:
+    """Return a new psycopg connection to a PostgreSQL database, outside Django's pool, in autocommit mode."""
+    with connection.wrap_database_errors:
+        return connection.Database.connect(**connection.get_connection_params(), autocommit=True)  # type: ignore[attr-defined]
+
+
 def _file_identity(connection: BaseDatabaseWrapper) -> tuple[int, int] | None:
     """Return what tells a SQLite file from another one of the same name; None if it is not there or out of reach."""
     try:
