@@ -13,6 +13,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
+from tmsdash.file_locks import share
+
 # Seconds that anything but a Set Action waits for another writer of the same SQLite file.
 BUSY_TIMEOUT_S = 20
 
@@ -160,6 +162,9 @@ def _ensure_own_file(connection: BaseDatabaseWrapper) -> None:
 @receiver(connection_created)
 def _note_file(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     if connection.vendor == "sqlite":
+        if not share(Path(connection.settings_dict["NAME"])):
+            connection.close()  # it may be one to a file that is being replaced
+            raise OperationalError(f"database {connection.alias!r} is being restored")
         connection.tmsdash_file = _file_identity(connection)  # type: ignore[attr-defined]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+INTERRUPTED = 130  # the exit code of what a signal ended, as of Ctrl-C in a shell
 _PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here: not between fork and exec
 
@@ -53,3 +54,18 @@ def alone(name: str, on_wait: Callable[[], None]) -> Iterator[None]:
 def open_lock(path: Path) -> int:
     """Return a descriptor of a lock file, made if need be. Reading is enough, so that any user's file serves all."""
     return os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let signals end the block as Ctrl-C does, even where Ctrl-C is ignored, and with it all that it started."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
