@@ -125,10 +125,10 @@ class Database(ABC):
         """Keep everybody else out; raises BackupError if anybody is connected, as a running site is."""
 
     @abstractmethod
-    def replaced(self, file: Path, keep_in: Path, time: str) -> AbstractContextManager[Kept]:
+    def replaced(self, file: Path, keep_in: Path, moment: str) -> AbstractContextManager[Kept]:
         """Put the contents of a verified copy in the place of the database's, and yield where these are kept.
 
-        That is in the folder `keep_in`, or beside the database with `time` in the name. If the block raises
+        That is in the folder `keep_in`, or beside the database with `moment` in the name. If the block raises
         anything they are put back.
         """
 

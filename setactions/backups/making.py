@@ -25,7 +25,6 @@ LOCK_WAIT_S = 1.5  # more than the second after which PostgreSQL ends an automat
 LOCK_TRIES = 10
 LOCK_PAUSE_S = 0.5
 SPARE_BYTES = 16 << 20
-TIME_FORMAT = "%Y-%m-%dT%H-%M-%SZ"  # of names of files and folders
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ def _new_folder(folder: Path) -> Iterator[Path]:
 
 def _complete(partial: Path, folder: Path, made_at: datetime) -> Path:
     """Give a complete backup its name, which tells the time; return its folder."""
-    name = made_at.strftime(TIME_FORMAT)
+    name = made_at.strftime("%Y-%m-%dT%H-%M-%SZ")
     for number in itertools.count(1):
         final = folder / (name if number == 1 else f"{name}-{number}")
         with suppress(FileExistsError):

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from tmsdash.databases import own_session
 PROGRAMS = ("pg_dump", "pg_restore", "psql")
 DEBIAN = Path("/usr/lib/postgresql")
 POLL_S = 0.1
+SESSION_END_TRIES = 20
 CHUNK_BYTES = 1 << 16
 # What the dump does not know must go, too, or a later migration would make it twice; extensions stay.
 DROP_ALL = """
@@ -130,8 +132,7 @@ class PostgresqlDatabase(Database):
         for name in PROGRAMS:
             _program(name)
         self.connection.close_pool()  # type: ignore[attr-defined]
-        with self.present() as source:
-            [others] = next(source.ask(OTHERS))
+        others = self._others()
         if others:
             raise BackupError(
                 f"{VARIABLES[self.alias]}: {others} other sessions use the database {self._name}. Stop the site, and "
@@ -139,8 +140,18 @@ class PostgresqlDatabase(Database):
             )
         yield
 
+    def _others(self) -> int:
+        """Return how many sessions of others stay; the server takes a moment to see that one has ended."""
+        with self.present() as source:
+            for _ in range(SESSION_END_TRIES):
+                [others] = next(source.ask(OTHERS))
+                if not others:
+                    break
+                time.sleep(POLL_S)
+        return int(others)
+
     @contextmanager
-    def replaced(self, file: Path, keep_in: Path, time: str) -> Iterator[Kept]:
+    def replaced(self, file: Path, keep_in: Path, moment: str) -> Iterator[Kept]:
         """Load the dump in the place of everything that is there, of which a dump is made before."""
         keep_in.mkdir(mode=0o700, exist_ok=True)
         kept = keep_in / f"{self.alias}{self.suffix}"

@@ -138,10 +138,10 @@ class SqliteDatabase(Database):
             # Anything else: it is damaged, which is why it is restored. It is kept as it is.
 
     @contextmanager
-    def replaced(self, file: Path, keep_in: Path, time: str) -> Iterator[Kept]:
+    def replaced(self, file: Path, keep_in: Path, moment: str) -> Iterator[Kept]:
         """Let a copy of `file` take the place of the database's file, which keeps another name."""
         new = self.path.with_name(f"{self.path.name}.restoring")
-        kept = self.path.with_name(f"{self.path.name}.before-restore-{time}")
+        kept = self.path.with_name(f"{self.path.name}.before-restore-{moment}")
         try:
             _copy_for_owner(file, new, like=self.path)
             moved = _move(self.path, kept)
