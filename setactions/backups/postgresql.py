@@ -27,6 +27,7 @@ PROGRAMS = ("pg_dump", "pg_restore", "psql")
 DEBIAN = Path("/usr/lib/postgresql")
 POLL_S = 0.1
 SESSION_END_TRIES = 20
+LOCK_WAIT_MS = 20_000  # for reading: only a change of the tables themselves is in its way
 CHUNK_BYTES = 1 << 16
 # What the dump does not know must go, too, or a later migration would make it twice; extensions stay.
 DROP_ALL = """
@@ -77,6 +78,7 @@ class PostgresqlSnapshot(PostgresqlSource, Snapshot):
 
     def begin(self) -> None:
         """Begin the transaction and export its snapshot."""
+        self.session.execute(f"SET lock_timeout = {LOCK_WAIT_MS}")
         self.session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         [self._name] = self.session.execute("SELECT pg_export_snapshot()").fetchone()
 
@@ -182,8 +184,8 @@ class PostgresqlDatabase(Database):
     def dump(self, file: Path, on_step: Step, *options: str) -> None:
         """Write a dump to `file`; raises BackupError with what pg_dump says if that fails."""
         where, environment = self._where()
-        command = ["pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={file}", *options, *where]
-        _run(command, environment, on_step)
+        usual = ["--format=custom", "--no-owner", "--no-privileges", f"--lock-wait-timeout={LOCK_WAIT_MS}"]
+        _run(["pg_dump", *usual, f"--file={file}", *options, *where], environment, on_step)
 
     def _load(self, file: Path) -> None:
         """Replace everything in one transaction, which is committed only once the whole dump was read."""
