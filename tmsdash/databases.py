@@ -13,6 +13,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
+from tmsdash.file_locks import share
+
 # Seconds that anything but a Set Action waits for another writer of the same SQLite file.
 BUSY_TIMEOUT_S = 20
 
@@ -131,6 +133,12 @@ def file_is_there(connection: BaseDatabaseWrapper) -> bool:
     return connection.vendor != "sqlite" or _file_identity(connection) is not None
 
 
+def own_session(connection: BaseDatabaseWrapper) -> Any:
+    """Return a new psycopg connection to a PostgreSQL database, outside Django's pool, in autocommit mode."""
+    with connection.wrap_database_errors:
+        return connection.Database.connect(**connection.get_connection_params(), autocommit=True)  # type: ignore[attr-defined]
+
+
 def _file_identity(connection: BaseDatabaseWrapper) -> tuple[int, int] | None:
     """Return what tells a SQLite file from another one of the same name; None if it is not there or out of reach."""
     try:
@@ -154,6 +162,9 @@ def _ensure_own_file(connection: BaseDatabaseWrapper) -> None:
 @receiver(connection_created)
 def _note_file(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     if connection.vendor == "sqlite":
+        if not share(Path(connection.settings_dict["NAME"])):
+            connection.close()  # it may be one to a file that is being replaced
+            raise OperationalError(f"database {connection.alias!r} is being restored")
         connection.tmsdash_file = _file_identity(connection)  # type: ignore[attr-defined]
 
 

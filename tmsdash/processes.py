@@ -1,11 +1,18 @@
-"""What the server's processes owe to each other."""
+"""What the processes of one host owe to each other."""
 
 import ctypes
+import fcntl
 import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
+from django.conf import settings
+
+INTERRUPTED = 130  # the exit code of what a signal ended, as of Ctrl-C in a shell
 _PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here: not between fork and exec
 
@@ -20,3 +27,45 @@ def end_with_parent() -> None:
     )  # None unless multiprocessing started this process, as granian its workers
     if parent is not None and parent.pid != os.getppid():
         sys.exit("The main process is dead already.")  # and nobody would tell this one
+
+
+@contextmanager
+def alone(name: str, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Be the only one on this host, process or thread, that runs a block of this `name`.
+
+    While another one runs it this one waits, and calls `on_wait` once before. The lock is of the file
+    VAR_DIR/<name>.lock, which stays; the lock ends with its process, however that ends. Raises OSError
+    if the file cannot be made.
+    """
+    folder = Path(settings.VAR_DIR)
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = open_lock(folder / f"{name}.lock")
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def open_lock(path: Path) -> int:
+    """Return a descriptor of a lock file, made if need be. Reading is enough, so that any user's file serves all."""
+    return os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let signals end the block as Ctrl-C does, even where Ctrl-C is ignored, and with it all that it started."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

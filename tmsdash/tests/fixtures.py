@@ -29,6 +29,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "databases" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.django_db(transaction=True, databases="__all__"))
+    leave_out(config, items, "postgresql", lambda: "TEST_POSTGRES_URL" in os.environ, "which run on PostgreSQL")
     leave_out(config, items, "root", _may_mount, "which want root and the right to mount")
     leave_out(
         config, items, "nginx", lambda: bool(shutil.which("nginx")), "which want nginx (apt-get install nginx-light)"

@@ -1,11 +1,8 @@
 import json
 import secrets
 import shutil
-import signal
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +12,7 @@ from setactions.proofs.campaign import run_campaign
 from setactions.proofs.report import Result, judge_remains
 from setactions.proofs.site import ProofError
 from tmsdash.commands import Command as BaseCommand
-
-INTERRUPTED = 130
+from tmsdash.processes import INTERRUPTED, ended_by_signals
 
 
 class Command(BaseCommand):
@@ -38,7 +34,7 @@ class Command(BaseCommand):
             raise CommandError("Choose at least one kill and one client.")
         folder = Path(tempfile.mkdtemp(prefix="tmsdash-prove-"))
         try:
-            with _ended_by_signals():
+            with ended_by_signals():
                 result = self._prove(folder, options)
         except ProofError as error:
             raise CommandError(f"The proof could not be carried out; see {folder}. {error}") from None
@@ -62,18 +58,3 @@ class Command(BaseCommand):
         result = judge_remains(remains)
         say("Judged.")
         return result
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let signals end the block as Ctrl-C does, even where Ctrl-C is ignored, and with it all that it started."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -5,6 +5,8 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, connections
 
+from tmsdash.migrating import migrating_alone
+
 VARIABLES = {"default": "DATABASE_URL", "jobs": "JOBS_DATABASE_URL", "audit": "AUDIT_DATABASE_URL"}
 GROUPS = {
     "Operators": {"jobs.set_action"},
@@ -13,7 +15,10 @@ GROUPS = {
 
 
 class Command(BaseCommand):
-    help = "Migrate the three databases and make the groups Operators and Auditors. Running it again changes nothing."
+    help = (
+        "Migrate the three databases and make the groups Operators and Auditors. Running it again changes nothing. "
+        "Of several that are started at once, one migrates and the others wait for it."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--noinput", action="store_true", help="accepted like in migrate; nothing is asked anyway")
@@ -23,6 +28,13 @@ class Command(BaseCommand):
         if len(places) < len(VARIABLES):
             # The first one's table of applied migrations would stand for all.
             raise CommandError(f"{', '.join(VARIABLES.values())}: name three different databases.")
+        try:
+            with migrating_alone(lambda line: self.stderr.write(line, lambda text: text)):
+                self._migrate(options)
+        except (OSError, OperationalError) as error:
+            raise CommandError(f"The databases cannot be locked for migrating; nothing was changed. {error}") from None
+
+    def _migrate(self, options: dict[str, Any]) -> None:
         for alias in connections:
             if options["verbosity"]:
                 self.stdout.write(f"Database {alias}:")

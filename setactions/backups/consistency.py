@@ -1,0 +1,54 @@
+"""Whether jobs and audit fit together: what one moment of both must show."""
+
+import uuid
+from collections.abc import Iterable, Iterator
+
+from django.db.models import Model
+
+from audit.models import ACCEPTED_OUTCOMES, Attempt
+from jobs.models import Job
+from setactions.backups.engine import Source
+
+NAMED = 3  # of the ids that do not fit
+
+
+def disagreements(jobs: Source, audit: Source) -> list[str]:
+    """Return a sentence for each way in which jobs and audit contradict each other; none if they fit together.
+
+    A recorded attempt has its Job, because that is committed before it is noted as recorded; a Job has
+    its attempt, because the intent is committed before TMS is called.
+    """
+    tables = {Job._meta.db_table, Attempt._meta.db_table}
+    if not tables <= {*jobs.tables(), *audit.tables()}:
+        return []  # a database that is being set up
+    outcomes = ", ".join(f"'{outcome.value}'" for outcome in sorted(ACCEPTED_OUTCOMES))
+    recorded = f"WHERE outcome IN ({outcomes}) AND NOT job_owed"
+    without_job = list(lacking(_ids(audit, Attempt, "attempt_id", recorded), _ids(jobs, Job, "job_id")))
+    without_attempt = list(lacking(_ids(jobs, Job, "job_id"), _ids(audit, Attempt, "attempt_id")))
+    told = []
+    if without_job:
+        told.append(f"{len(without_job):,} attempts are recorded in the audit, but have no Job: {_named(without_job)}.")
+    if without_attempt:
+        told.append(f"{len(without_attempt):,} Jobs are unknown to the audit: {_named(without_attempt)}.")
+    return told
+
+
+def lacking(these: Iterable[str], those: Iterable[str]) -> Iterator[str]:
+    """Yield which of `these` are not among `those`; both are sorted, and neither is held in memory."""
+    others = iter(those)
+    other = next(others, None)
+    for this in these:
+        while other is not None and other < this:
+            other = next(others, None)
+        if other != this:
+            yield this
+
+
+def _ids(source: Source, model: type[Model], column: str, where: str = "") -> Iterator[str]:
+    """Return ids as 32 hex digits, in order: SQLite holds them as such, PostgreSQL as uuid, in the same order."""
+    rows = source.ask(f"SELECT {column} FROM {model._meta.db_table} {where} ORDER BY {column}")  # noqa: S608 (constants)
+    return (value.hex if isinstance(value, uuid.UUID) else str(value) for (value,) in rows)
+
+
+def _named(ids: list[str]) -> str:
+    return ", ".join(str(uuid.UUID(found)) for found in ids[:NAMED]) + (", …" if len(ids) > NAMED else "")

@@ -1,0 +1,140 @@
+"""Making a backup: one moment of the three databases, copied while the site serves."""
+
+import itertools
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django.db import Error as AnyDatabaseError
+from django.db import OperationalError, connections
+
+from setactions.backups.consistency import disagreements
+from setactions.backups.engine import VARIABLES, BackupError, Database, Entry, Snapshot, Step, sync
+from setactions.backups.manifest import Manifest, product_version
+from setactions.backups.postgresql import PostgresqlDatabase
+from setactions.backups.sqlite import SqliteDatabase
+
+ALIASES = ("default", "jobs", "audit")  # in the order in which their locks are taken
+# While the lock of one database is waited for, those before it are held, and a Set Action waits 4 s at most.
+LOCK_WAIT_S = 1.5  # more than the second after which PostgreSQL ends an automatic vacuum that is in the way
+LOCK_TRIES = 10
+LOCK_PAUSE_S = 0.5
+SPARE_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A complete backup: its folder, and what is in it."""
+
+    folder: Path
+    manifest: Manifest
+
+
+def database_of(alias: str) -> Database:
+    """Return the database of `alias`, as backup and restore see it."""
+    return (SqliteDatabase if connections[alias].vendor == "sqlite" else PostgresqlDatabase)(alias)
+
+
+def back_up(folder: Path, on_step: Step = lambda: None) -> Backup:
+    """Copy the three databases, as they are at one moment, into a new folder below `folder`; return what was made.
+
+    The site may serve meanwhile: its writers wait only while the moment is taken. The new folder is
+    there when it is complete and verified, and nothing is left of one that is not. The keys in VAR_DIR
+    are not copied. `on_step` is called now and then while a database is copied. Raises BackupError.
+    """
+    databases = [database_of(alias) for alias in ALIASES]
+    try:
+        with _new_folder(folder) as partial, ExitStack() as stack:
+            _assert_room(partial, databases)
+            snapshots = {database.alias: stack.enter_context(database.snapshot()) for database in databases}
+            made_at = _take(databases, snapshots.values())
+            entries = {one.alias: _copy(one, snapshots[one.alias], partial, on_step) for one in databases}
+            manifest = Manifest(
+                made_at.isoformat(timespec="seconds"),
+                product_version(),
+                entries,
+                disagreements(snapshots["jobs"], snapshots["audit"]),
+            )
+            manifest.save(partial)
+            sync(partial)
+            return Backup(_complete(partial, folder, made_at), manifest)
+    except OSError as error:
+        raise BackupError(f"{folder} cannot be written: {error.strerror or error}. Nothing was kept.") from error
+    except AnyDatabaseError as error:
+        raise BackupError(f"A database cannot be copied: {str(error).strip()}. Nothing was kept.") from error
+
+
+def _take(databases: Sequence[Database], snapshots: Iterable[Snapshot]) -> datetime:
+    """Begin all snapshots in one moment, in which nobody writes; return when that was."""
+    with _all_writes_held(databases):
+        for snapshot in snapshots:
+            snapshot.begin()
+        return datetime.now(UTC)
+
+
+def _all_writes_held(databases: Sequence[Database]) -> ExitStack:
+    """Keep the writers of all databases out until the returned block ends; raises OperationalError if that fails."""
+    for tries_left in reversed(range(LOCK_TRIES)):
+        with ExitStack() as held:
+            try:
+                for database in databases:
+                    held.enter_context(database.writes_held(LOCK_WAIT_S))
+            except OperationalError:
+                if not tries_left:
+                    raise
+            else:
+                return held.pop_all()
+        time.sleep(LOCK_PAUSE_S)  # all locks are free now, so that whoever waited for them gets on
+    raise AssertionError("the last try returns or raises")
+
+
+def _copy(database: Database, snapshot: Snapshot, folder: Path, on_step: Step) -> Entry:
+    """Copy a snapshot into `folder` and describe it for the manifest."""
+    contents = snapshot.contents()
+    if not contents.migrations:
+        raise BackupError(
+            f"{VARIABLES[database.alias]}: this database holds no tables. Run manage.py migrate_all first."
+        )
+    file = folder / f"{database.alias}{database.suffix}"
+    file.touch(mode=0o600)
+    snapshot.copy_to(file, contents, on_step)
+    return database.entry_of(file, contents)
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """Make a folder, mode 0700, under a name of no backup; it is removed unless it was given another one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=folder))
+    try:
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _complete(partial: Path, folder: Path, made_at: datetime) -> Path:
+    """Give a complete backup its name, which tells the time; return its folder."""
+    name = made_at.strftime("%Y-%m-%dT%H-%M-%SZ")
+    for number in itertools.count(1):
+        final = folder / (name if number == 1 else f"{name}-{number}")
+        with suppress(FileExistsError):
+            final.mkdir(mode=0o700)  # a rename replaces an empty folder of its own, and nobody else takes the name
+            partial.rename(final)
+            break
+    sync(folder)
+    return final
+
+
+def _assert_room(folder: Path, databases: Sequence[Database]) -> None:
+    needed = sum(database.size() for database in databases) + SPARE_BYTES
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise BackupError(
+            f"There is not enough room in {folder.parent}: a backup may take {needed >> 20:,} MiB, and {free >> 20:,} "
+            "MiB are free. Nothing was kept."
+        )

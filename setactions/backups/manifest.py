@@ -1,0 +1,65 @@
+"""The manifest of a backup: what it holds, so that a restore can tell whether that is what it finds."""
+
+import json
+import tomllib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from setactions.backups.engine import BackupError, Contents, Entry
+
+NAME = "manifest.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A backup: when it shows the databases (UTC, ISO 8601), by which version of the product, and its databases.
+
+    `disagreements` are sentences on what did not fit together in the databases themselves.
+    """
+
+    made_at: str
+    version: str
+    databases: dict[str, Entry]
+    disagreements: list[str]
+
+    def save(self, folder: Path) -> None:
+        """Write the manifest into the folder of the backup."""
+        file = folder / NAME
+        file.touch(mode=0o600)
+        file.write_text(json.dumps({"format": FORMAT} | asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Manifest":
+        """Read the manifest of a backup; raises BackupError if there is none, or one that cannot be understood."""
+        try:
+            found = json.loads((folder / NAME).read_text())
+        except FileNotFoundError:
+            raise BackupError(f"{folder} is no backup: there is no {NAME}. Name a folder that backup made.") from None
+        except (OSError, ValueError) as error:
+            raise BackupError(f"{folder / NAME} cannot be read. {error}") from None
+        try:
+            if found["format"] != FORMAT:
+                raise BackupError(f"{folder / NAME} is of another version of this program: format {found['format']}.")
+            entries = {alias: _entry(entry) for alias, entry in found["databases"].items()}
+            return cls(str(found["made_at"]), str(found["version"]), entries, list(found["disagreements"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BackupError(f"{folder / NAME} is damaged: {type(error).__name__}: {error}.") from None
+
+
+def _entry(found: dict[str, Any]) -> Entry:
+    contents = found["contents"]
+    migrations = [(str(app), str(name)) for app, name in contents["migrations"]]
+    if Path(found["file"]).name != found["file"]:
+        raise ValueError(f"{found['file']!r} is not the name of a file")
+    rows = {str(table): int(count) for table, count in contents["rows"].items()}
+    return Entry(found["engine"], found["file"], int(found["bytes"]), found["sha256"], Contents(rows, migrations))
+
+
+def product_version() -> str:
+    """Return the version of the product."""
+    project = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text())["project"]
+    return str(project["version"])

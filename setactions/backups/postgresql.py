@@ -1,0 +1,271 @@
+"""PostgreSQL: dumps of exported snapshots, made and read back by its own programs."""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from setactions.backups.engine import (
+    VARIABLES,
+    BackupError,
+    Contents,
+    Database,
+    Kept,
+    Snapshot,
+    Source,
+    Step,
+    putting_back,
+)
+from tmsdash.databases import own_session
+
+PROGRAMS = ("pg_dump", "pg_restore", "psql")
+DEBIAN = Path("/usr/lib/postgresql")
+POLL_S = 0.1
+SESSION_END_TRIES = 20
+LOCK_WAIT_MS = 20_000  # for reading: only a change of the tables themselves is in its way
+CHUNK_BYTES = 1 << 16
+# What the dump does not know must go, too, or a later migration would make it twice; extensions stay.
+DROP_ALL = """
+SET client_min_messages = warning;
+DO $$
+DECLARE found record;
+BEGIN
+  FOR found IN SELECT c.oid::regclass AS name FROM pg_class c
+    WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
+      AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
+  LOOP EXECUTE 'DROP TABLE ' || found.name || ' CASCADE'; END LOOP;
+  FOR found IN SELECT p.oid::regprocedure AS name FROM pg_proc p
+    WHERE p.pronamespace = current_schema()::regnamespace
+      AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
+  LOOP EXECUTE 'DROP ROUTINE ' || found.name || ' CASCADE'; END LOOP;
+END $$;
+"""
+# Other sessions of clients; without the right to see all of them, the kind of a stranger's session is not shown.
+OTHERS = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+AND usesysid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'
+"""
+
+
+class PostgresqlSource(Source):
+    """A session of its own."""
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+
+    def ask(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Return the rows that a SELECT gives."""
+        return iter(self.session.execute(sql))
+
+    def tables(self) -> list[str]:
+        """Return the names of the tables, sorted."""
+        rows = self.session.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+        return sorted(name for (name,) in rows)
+
+
+class PostgresqlSnapshot(PostgresqlSource, Snapshot):
+    """A transaction that goes on seeing what was there when it began, and lets pg_dump see the same."""
+
+    def __init__(self, database: "PostgresqlDatabase", session: Any) -> None:
+        super().__init__(session)
+        self._database = database
+        self._name = ""
+
+    def begin(self) -> None:
+        """Begin the transaction and export its snapshot."""
+        self.session.execute(f"SET lock_timeout = {LOCK_WAIT_MS}")
+        self.session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        [self._name] = self.session.execute("SELECT pg_export_snapshot()").fetchone()
+
+    def copy_to(self, file: Path, contents: Contents, on_step: Step) -> None:
+        """Dump the snapshot, and read the dump, which names its tables but does not count their rows."""
+        self._database.dump(file, on_step, f"--snapshot={self._name}")
+        self._database.verify(file)
+        listed = set(re.findall(r" TABLE DATA \S+ (\S+) ", _run(["pg_restore", "--list", str(file)])))
+        missing = sorted(contents.rows.keys() - listed)
+        if missing:
+            raise BackupError(f"The copy of the database {self._database.alias} lacks {', '.join(missing)}.")
+
+
+class PostgresqlDatabase(Database):
+    """A database on a PostgreSQL server."""
+
+    engine = "postgresql"
+    suffix = ".dump"
+
+    def size(self) -> int:
+        """Return the bytes of the database; a dump is smaller."""
+        with self.present() as source:
+            return int(next(source.ask("SELECT pg_database_size(current_database())"))[0])
+
+    @contextmanager
+    def snapshot(self) -> Iterator[PostgresqlSnapshot]:
+        """Connect, for a snapshot that is not taken yet; raises BackupError if pg_dump is not there."""
+        _program("pg_dump")
+        with closing(own_session(self.connection)) as session, self.connection.wrap_database_errors:
+            yield PostgresqlSnapshot(self, session)
+
+    @contextmanager
+    def writes_held(self, wait_s: float) -> Iterator[None]:
+        """Hold locks of all tables that let others read only."""
+        with closing(own_session(self.connection)) as session, self.connection.wrap_database_errors:
+            tables = ", ".join(f'"{table}"' for table in PostgresqlSource(session).tables())
+            session.execute("BEGIN")
+            session.execute(f"SET LOCAL lock_timeout = {int(wait_s * 1000)}")
+            if tables:
+                session.execute(f"LOCK TABLE {tables} IN SHARE MODE")
+            yield
+
+    def verify(self, file: Path) -> None:
+        """Raise BackupError unless `file` is a dump that can be read to its end."""
+        try:
+            _run(["pg_restore", f"--file={os.devnull}", str(file)])
+        except BackupError as error:
+            raise BackupError(f"{file.name} is damaged. {error}") from None
+
+    @contextmanager
+    def kept_out(self) -> Iterator[None]:
+        """Refuse if anybody else is connected. Who connects later waits for the tables, until all is done."""
+        for name in PROGRAMS:
+            _program(name)
+        self.connection.close_pool()  # type: ignore[attr-defined]
+        others = self._others()
+        if others:
+            raise BackupError(
+                f"{VARIABLES[self.alias]}: {others} other sessions use the database {self._name}. Stop the site, and "
+                "everything else that is connected to it, then run this again. Nothing was changed."
+            )
+        yield
+
+    def _others(self) -> int:
+        """Return how many sessions of others stay; the server takes a moment to see that one has ended."""
+        with self.present() as source:
+            for _ in range(SESSION_END_TRIES):
+                [others] = next(source.ask(OTHERS))
+                if not others:
+                    break
+                time.sleep(POLL_S)
+        return int(others)
+
+    @contextmanager
+    def replaced(self, file: Path, keep_in: Path, moment: str) -> Iterator[Kept]:
+        """Load the dump in the place of everything that is there, of which a dump is made before."""
+        keep_in.mkdir(mode=0o700, exist_ok=True)
+        kept = keep_in / f"{self.alias}{self.suffix}"
+        kept.touch(mode=0o600)
+        with self.present() as source:
+            contents = source.contents()
+        self.dump(kept, lambda: None)
+        entry = self.entry_of(kept, contents)
+        self._load(file)
+        try:
+            yield Kept(str(kept), entry)
+        except BaseException:
+            with putting_back(self.alias, str(kept)):
+                self.connection.close_pool()  # type: ignore[attr-defined]
+                self._load(kept)
+            raise
+
+    @contextmanager
+    def present(self) -> Iterator[PostgresqlSource]:
+        """Connect to the database as it is now."""
+        with closing(own_session(self.connection)) as session, self.connection.wrap_database_errors:
+            yield PostgresqlSource(session)
+
+    @property
+    def _name(self) -> str:
+        return str(self.connection.settings_dict["NAME"])
+
+    def dump(self, file: Path, on_step: Step, *options: str) -> None:
+        """Write a dump to `file`; raises BackupError with what pg_dump says if that fails."""
+        where, environment = self._where()
+        usual = ["--format=custom", "--no-owner", "--no-privileges", f"--lock-wait-timeout={LOCK_WAIT_MS}"]
+        _run(["pg_dump", *usual, f"--file={file}", *options, *where], environment, on_step)
+
+    def _load(self, file: Path) -> None:
+        """Replace everything in one transaction, which is committed only once the whole dump was read."""
+        where, environment = self._where()
+        psql = [_program("psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output", os.devnull, *where]
+        script = [
+            _program("pg_restore"),
+            "--clean",
+            "--if-exists",
+            "--no-owner",
+            "--no-privileges",
+            "--file=-",
+            str(file),
+        ]
+        pipe = subprocess.PIPE
+        with (
+            subprocess.Popen(psql, env=environment, stdin=pipe, stderr=pipe) as writer,  # noqa: S603 (our own command)
+            subprocess.Popen(script, stdout=pipe, stderr=subprocess.DEVNULL) as reader,  # noqa: S603 (our own command)
+        ):
+            complete = _feed(writer, reader)
+            said = writer.stderr.read() if writer.stderr else b""
+        if writer.returncode or not complete:
+            raise BackupError(f"{file.name} could not be loaded into the database {self._name}. {_last_line(said)}")
+
+    def _where(self) -> tuple[list[str], dict[str, str]]:
+        """Return the options that name the database, and an environment that holds its password."""
+        command, secret = self.connection.client.settings_to_cmd_args_env(self.connection.settings_dict, [])
+        return [*command[1:]], _environment() | (secret or {})
+
+
+def _feed(writer: "subprocess.Popen[bytes]", reader: "subprocess.Popen[bytes]") -> bool:
+    """Send a script to psql, as one transaction; tell whether it was whole, without which nothing is committed."""
+    if writer.stdin is None or reader.stdout is None:
+        return False
+    try:
+        writer.stdin.write(b"BEGIN;\n" + DROP_ALL.encode())
+        shutil.copyfileobj(reader.stdout, writer.stdin, CHUNK_BYTES)
+        whole = reader.wait() == 0
+        if whole:
+            writer.stdin.write(b"\nCOMMIT;\n")
+        writer.stdin.close()
+    except BrokenPipeError:  # it stopped at an error, which it tells
+        reader.kill()
+        return False
+    return whole
+
+
+def _program(name: str) -> str:
+    """Return the path of one of PostgreSQL's programs, of the newest version that is installed."""
+    installed = sorted(DEBIAN.glob(f"*/bin/{name}"), key=lambda path: [int(n) for n in path.parts[4].split(".")])
+    found = shutil.which(name) or (str(installed[-1]) if installed else None)
+    if found is None:
+        raise BackupError(f"{name} is not installed. Install PostgreSQL's client programs (Debian: postgresql-client).")
+    return found
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "TMS_TOKEN"}
+
+
+def _run(command: Sequence[str], environment: dict[str, str] | None = None, on_step: Step | None = None) -> str:
+    """Run one of PostgreSQL's programs and return its output; raises BackupError with what it says if it fails."""
+    program = [_program(command[0]), *command[1:]]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(program, env=environment or _environment(), stdout=pipe, stderr=pipe) as process:  # noqa: S603
+        while True:
+            try:
+                printed, said = process.communicate(timeout=POLL_S)
+                break
+            except subprocess.TimeoutExpired:
+                if on_step:
+                    on_step()
+            except BaseException:
+                process.kill()
+                raise
+    if process.returncode:
+        raise BackupError(f"{command[0]} failed: {_last_line(said)}")
+    return printed.decode(errors="replace")
+
+
+def _last_line(said: bytes) -> str:
+    lines = said.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "It said nothing."

@@ -1,0 +1,109 @@
+"""Restoring a backup: all is verified before anything is touched, and what was there is kept."""
+
+import io
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django.core.management import CommandError, call_command
+from django.db import Error as AnyDatabaseError
+from django.db import connections
+from django.db.migrations.loader import MigrationLoader
+
+from setactions.backups.engine import BackupError, Database, Entry, Kept, NotPutBackError, sha256_of
+from setactions.backups.making import ALIASES, Backup, database_of
+from setactions.backups.manifest import Manifest, product_version
+from tmsdash.migrating import migrating_alone
+
+UNCHANGED = "The databases are what they were before."
+Say = Callable[[str], None]
+
+
+def verified(folder: Path) -> Backup:
+    """Return the backup in `folder`, once everything in it is proven to be what its manifest says.
+
+    Raises BackupError if anything is missing, damaged or changed, if it is of other engines than the
+    settings name, or if it holds migrations that this version of the product does not know.
+    """
+    manifest = Manifest.load(folder)
+    if sorted(manifest.databases) != sorted(ALIASES):
+        raise BackupError(f"{folder} does not hold the databases {', '.join(ALIASES)}, and no others.")
+    for alias, entry in manifest.databases.items():
+        _assert_fits(alias, entry)
+    for alias, entry in manifest.databases.items():
+        _assert_whole(folder / entry.file, entry)
+        database_of(alias).verify(folder / entry.file)
+    return Backup(folder, manifest)
+
+
+def restore(backup: Backup, say: Say) -> dict[str, Kept]:
+    """Put a verified backup in the place of the three databases, migrate them, and return where what was there is kept.
+
+    Nobody may be connected to any of them. If anything fails, the databases are what they were before;
+    BackupError says what it was. NotPutBackError is the exception from this.
+    """
+    moment = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%fZ")  # nothing that is kept has this name already
+    databases = [database_of(alias) for alias in ALIASES]
+    connections.close_all()
+    with ExitStack() as kept_out:
+        for database in databases:
+            kept_out.enter_context(database.kept_out())
+        try:
+            return _replace(databases, backup, moment, say)
+        except NotPutBackError:
+            raise
+        except OSError as error:
+            raise BackupError(f"{error.filename or 'A file'}: {error.strerror or error}. {UNCHANGED}") from error
+        except (AnyDatabaseError, BackupError, CommandError) as error:
+            raise BackupError(f"{str(error).strip()} {UNCHANGED}") from error
+
+
+def _replace(databases: list[Database], backup: Backup, moment: str, say: Say) -> dict[str, Kept]:
+    keep_in = backup.folder.parent / f"{moment}-before-restore"
+    kept: dict[str, Kept] = {}
+    with ExitStack() as replaced:
+        with migrating_alone(say):
+            for database in databases:
+                entry = backup.manifest.databases[database.alias]
+                kept[database.alias] = replaced.enter_context(
+                    database.replaced(backup.folder / entry.file, keep_in, moment)
+                )
+                with database.present() as source:
+                    if source.contents() != entry.contents:
+                        raise BackupError(f"The restored database {database.alias} is not what the backup holds.")
+        _describe(keep_in, kept, moment)
+        call_command("migrate_all", verbosity=0, stdout=io.StringIO())
+    return kept
+
+
+def _describe(keep_in: Path, kept: dict[str, Kept], moment: str) -> None:
+    """Make a backup of the copies that were made of the databases before they were replaced, if there are any."""
+    entries = {alias: one.entry for alias, one in kept.items() if one.entry}
+    if entries:
+        Manifest(moment, product_version(), entries, []).save(keep_in)
+
+
+def _assert_fits(alias: str, entry: Entry) -> None:
+    engine = database_of(alias).engine
+    if entry.engine != engine:
+        raise BackupError(
+            f"The backup of the database {alias} is one of {entry.engine}, and the settings name one of {engine}. "
+            "Restore it with settings as they were when it was made."
+        )
+    known = MigrationLoader(None).disk_migrations.keys()
+    unknown = [f"{app}.{name}" for app, name in entry.contents.migrations if (app, name) not in known]
+    if unknown:
+        raise BackupError(
+            f"The backup of the database {alias} holds migrations that this version of the product does not know: "
+            f"{', '.join(unknown)}. Restore it with the version that made it, or a later one."
+        )
+
+
+def _assert_whole(file: Path, entry: Entry) -> None:
+    try:
+        found = (file.stat().st_size, sha256_of(file))
+    except OSError as error:
+        raise BackupError(f"{file} cannot be read: {error.strerror}.") from None
+    if found != (entry.bytes, entry.sha256):
+        raise BackupError(f"{file} is not the file that the backup wrote: size or SHA-256 differ from the manifest.")

@@ -1,0 +1,225 @@
+"""SQLite: copies of pinned snapshots, and files that change places."""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from setactions.backups.engine import (
+    VARIABLES,
+    BackupError,
+    Contents,
+    Database,
+    Kept,
+    Snapshot,
+    Source,
+    Step,
+    putting_back,
+    sync,
+)
+from tmsdash.file_locks import held_alone
+
+PAGES_PER_STEP = 2_000  # of 4 KiB
+COMPANIONS = ("", "-wal", "-shm", "-journal")  # the files of one database
+
+
+class SqliteSource(Source):
+    """An open connection to a SQLite file."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def ask(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Return the rows that a SELECT gives."""
+        return iter(self.connection.execute(sql))
+
+    def tables(self) -> list[str]:
+        """Return the names of the tables, sorted, without SQLite's own."""
+        named = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+        return [name for (name,) in self.connection.execute(f"{named} ORDER BY name")]
+
+
+class SqliteSnapshot(SqliteSource, Snapshot):
+    """A read transaction, which in WAL mode goes on seeing what was there when it began."""
+
+    def begin(self) -> None:
+        """Begin the transaction; it is the first read that pins what is seen."""
+        self.connection.execute("BEGIN")
+        self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+    def copy_to(self, file: Path, contents: Contents, on_step: Step) -> None:
+        """Copy through the connection that holds the snapshot, so that what others write meanwhile is not in it.
+
+        From then on the copy is what is asked, and the snapshot, which keeps the WAL from being reused, has ended.
+        """
+        with closing(self.connection) as pinned, closing(_connect(file)) as copy:
+            pinned.backup(copy, pages=PAGES_PER_STEP, progress=lambda *_: on_step())
+            copy.execute("PRAGMA journal_mode=DELETE")  # all of it in one file
+        _assert_sound(file)
+        self.connection = _connect(file, mode="ro")
+        if self.contents() != contents:
+            raise BackupError("The copy does not hold the rows that the database holds. Nothing was kept.")
+
+    def close(self) -> None:
+        """Close the connection to the database, or to its copy."""
+        self.connection.close()
+
+
+class SqliteDatabase(Database):
+    """A database in a SQLite file."""
+
+    engine = "sqlite"
+    suffix = ".sqlite3"
+
+    @property
+    def path(self) -> Path:
+        """The file of the database."""
+        return Path(self.connection.settings_dict["NAME"])
+
+    def size(self) -> int:
+        """Return the bytes of the file and of its WAL; raises BackupError if there is no file."""
+        if not self.path.exists():
+            raise BackupError(
+                f"{VARIABLES[self.alias]}: there is no file {self.path}. Run manage.py migrate_all first."
+            )
+        return sum(file.stat().st_size for file in _files(self.path) if not file.name.endswith("-shm"))
+
+    @contextmanager
+    def snapshot(self) -> Iterator[SqliteSnapshot]:
+        """Connect, for a snapshot that is not taken yet."""
+        with self.connection.wrap_database_errors, closing(SqliteSnapshot(_connect(self.path))) as snapshot:
+            # A restored file is in this mode only once the site has used it.
+            snapshot.connection.execute("PRAGMA journal_mode=WAL")
+            yield snapshot
+
+    @contextmanager
+    def writes_held(self, wait_s: float) -> Iterator[None]:
+        """Hold the file's write lock."""
+        with self.connection.wrap_database_errors, closing(_connect(self.path, timeout=wait_s)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+
+    def verify(self, file: Path) -> None:
+        """Raise BackupError unless `file` is a sound SQLite database."""
+        _assert_sound(file)
+
+    @contextmanager
+    def kept_out(self) -> Iterator[None]:
+        """Hold the lock that every process of the site shares while it uses the file, and SQLite's exclusive one.
+
+        The first also keeps out who would connect while files change places, and would go on writing to the old one.
+        """
+        self.connection.close()
+        with held_alone(self.path) as is_alone:
+            if not is_alone:
+                raise _in_use(self)
+            with self._exclusively():
+                yield
+
+    @contextmanager
+    def _exclusively(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            if self.path.exists():
+                self._lock(stack.enter_context(closing(_connect(self.path, timeout=0))))
+            yield
+
+    def _lock(self, connection: sqlite3.Connection) -> None:
+        try:
+            # Only the last connection can leave WAL mode; it writes back what the WAL holds.
+            connection.execute("PRAGMA journal_mode=DELETE").fetchone()
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise _in_use(self) from error
+            # Anything else: it is damaged, which is why it is restored. It is kept as it is.
+
+    @contextmanager
+    def replaced(self, file: Path, keep_in: Path, moment: str) -> Iterator[Kept]:
+        """Let a copy of `file` take the place of the database's file, which keeps another name."""
+        new = self.path.with_name(f"{self.path.name}.restoring")
+        kept = self.path.with_name(f"{self.path.name}.before-restore-{moment}")
+        try:
+            _copy_for_owner(file, new, like=self.path)
+            moved = _move(self.path, kept)
+            try:
+                new.replace(self.path)
+                sync(self.path.parent)
+                yield Kept(str(kept) if moved else "there was none")
+            except BaseException:
+                with putting_back(self.alias, str(kept)):
+                    self.connection.close()
+                    _remove(self.path)
+                    _move(kept, self.path)
+                raise
+        finally:
+            _remove(new)
+
+    @contextmanager
+    def present(self) -> Iterator[SqliteSource]:
+        """Connect to the file as it is now."""
+        with self.connection.wrap_database_errors, closing(_connect(self.path)) as connection:
+            yield SqliteSource(connection)
+
+
+def _connect(file: Path, *, mode: str = "rw", timeout: float = 5) -> sqlite3.Connection:
+    """Connect to a file that is there: by default SQLite would make a new, empty one."""
+    return sqlite3.connect(f"file:{quote(str(file))}?mode={mode}", uri=True, isolation_level=None, timeout=timeout)
+
+
+def _assert_sound(file: Path) -> None:
+    try:
+        with closing(_connect(file, mode="ro&immutable=1")) as copy:
+            [found] = copy.execute("PRAGMA integrity_check(1)").fetchone()
+            orphans = copy.execute("PRAGMA foreign_key_check").fetchone()
+    except sqlite3.DatabaseError as error:
+        found, orphans = str(error), None
+    if found != "ok":
+        raise BackupError(f"{file.name} is damaged ({found}).")
+    if orphans:
+        raise BackupError(f"{file.name} is damaged: a row of {orphans[0]} refers to one of {orphans[2]} that is gone.")
+
+
+def _in_use(database: SqliteDatabase) -> BackupError:
+    return BackupError(
+        f"{VARIABLES[database.alias]}: {database.path} is in use. Stop the site, and everything else that uses the "
+        "file, then run this again. Nothing was changed."
+    )
+
+
+def _files(file: Path) -> list[Path]:
+    """Return those of a database's files that are there."""
+    return [path for path in (file.with_name(file.name + companion) for companion in COMPANIONS) if path.exists()]
+
+
+def _move(old: Path, new: Path) -> bool:
+    """Rename a database's files, all or none; tell whether there were any."""
+    files = _files(old)
+    with ExitStack() as undo:
+        for path in files:
+            moved = path.rename(new.with_name(new.name + path.name.removeprefix(old.name)))
+            undo.callback(moved.rename, path)
+        undo.pop_all()
+    return bool(files)
+
+
+def _remove(file: Path) -> None:
+    for path in _files(file):
+        path.unlink()
+
+
+def _copy_for_owner(file: Path, new: Path, *, like: Path) -> None:
+    """Copy `file` to `new`, durably, for the user whose the database is: root may be the one who restores."""
+    model = like if like.exists() else like.parent
+    with file.open("rb") as source, new.open("wb") as target:
+        os.fchmod(target.fileno(), 0o600)
+        if os.geteuid() == 0:
+            os.fchown(target.fileno(), model.stat().st_uid, model.stat().st_gid)
+        if like.exists():
+            os.fchmod(target.fileno(), like.stat().st_mode & 0o777)
+        shutil.copyfileobj(source, target, 1 << 20)
+        target.flush()
+        os.fsync(target.fileno())

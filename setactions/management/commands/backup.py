@@ -1,0 +1,47 @@
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError, CommandParser
+
+from setactions.backups.engine import BackupError
+from setactions.backups.making import back_up
+from tmsdash.commands import Command as BaseCommand
+from tmsdash.processes import INTERRUPTED, ended_by_signals
+
+DO_NOT_FIT = 2
+
+
+class Command(BaseCommand):
+    help = (
+        "Copy the three databases, as they are at one moment, into a new folder below FOLDER. The site may serve "
+        "meanwhile. The keys in VAR_DIR are not copied: keep them elsewhere, for without them all sign-ins and sealed "
+        "tokens end, and nothing else. Older backups are left alone. Exit code 0: complete and verified; 1: nothing "
+        "was kept; 2: the backup is complete, but jobs and audit do not fit together."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("folder", metavar="FOLDER", type=Path, help="where backups are kept")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            with ended_by_signals():
+                backup = back_up(options["folder"])
+        except BackupError as error:
+            raise CommandError(str(error)) from None
+        except KeyboardInterrupt:
+            raise CommandError("Stopped. Nothing was kept.", returncode=INTERRUPTED) from None
+        for alias, entry in backup.manifest.databases.items():
+            rows = sum(entry.contents.rows.values())
+            self.stdout.write(f"{alias}: {entry.bytes:,} bytes, {rows:,} rows, {entry.engine}")
+        self.stdout.write(f"The backup is complete and verified: {backup.folder}")
+        self.stdout.write(
+            f"The keys in {settings.VAR_DIR} (secret_key, token_key) and your settings are not in it. Keep them "
+            "elsewhere: without the keys all sign-ins and sealed tokens end, and nothing else is lost."
+        )
+        if backup.manifest.disagreements:
+            for sentence in backup.manifest.disagreements:
+                self.stderr.write(sentence)
+            self.stderr.write("The databases themselves are so. Run manage.py reconcile --full, then make another one.")
+            sys.exit(DO_NOT_FIT)

@@ -1,0 +1,52 @@
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from setactions.backups.engine import BackupError
+from setactions.backups.making import Backup
+from setactions.backups.restoring import UNCHANGED, restore, verified
+from tmsdash.commands import Command as BaseCommand
+from tmsdash.processes import INTERRUPTED, ended_by_signals
+
+NEXT = (
+    "Next: start the site, then find out what TMS accepted since, of which nothing here knows any more:\n"
+    "  manage.py reconcile --full --ask-token"
+)
+
+
+class Command(BaseCommand):
+    help = (
+        "Put a backup in the place of the three databases, which nobody may be using. Everything is verified before "
+        "anything is touched, and what was there is kept. Exit code 0: restored; 1: the databases are what they were."
+    )
+    requires_system_checks = ()  # a check must not need the databases that are to be restored
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("backup", metavar="FOLDER/TIME", type=Path, help="the folder that backup made")
+        parser.add_argument("--yes", action="store_true", help="do not ask")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            backup = verified(options["backup"])
+            if not options["yes"]:
+                self._ask(backup)
+            with ended_by_signals():
+                kept = restore(backup, self.stdout.write)
+        except BackupError as error:
+            raise CommandError(str(error)) from None
+        except KeyboardInterrupt:
+            raise CommandError(f"Stopped. {UNCHANGED}", returncode=INTERRUPTED) from None
+        for alias, one in kept.items():
+            self.stdout.write(f"{alias}: restored; what was there before: {one.place}")
+        self.stdout.write(f"The databases are as they were at {backup.manifest.made_at}.\n{NEXT}")
+
+    def _ask(self, backup: Backup) -> None:
+        if not sys.stdin.isatty():
+            raise CommandError("There is nobody to ask. Give --yes to restore. Nothing was changed.")
+        for alias, entry in backup.manifest.databases.items():
+            self.stdout.write(f"{alias}: {sum(entry.contents.rows.values()):,} rows")
+        self.stdout.write(f"This puts the state of {backup.manifest.made_at} in the place of the present databases.")
+        if input("Type yes to go on: ").strip() != "yes":
+            raise CommandError("Nothing was changed.")

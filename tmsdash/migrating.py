@@ -1,0 +1,39 @@
+"""Changing the databases' tables: one process at a time, on all hosts."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from tmsdash.databases import own_session
+from tmsdash.processes import alone
+
+ADVISORY_LOCK = 7_305_808_837  # any number, but the same one in every process
+
+
+@contextmanager
+def migrating_alone(say: Callable[[str], None]) -> Iterator[None]:
+    """Be the only process that changes the databases' tables; wait for others, and `say` so in a sentence.
+
+    A file lock keeps out the processes of this host. Where a database is PostgreSQL, an advisory lock
+    in it keeps out other hosts. Raises OSError or django.db.Error if a lock cannot be had.
+    """
+    with ExitStack() as stack:
+        waiting = "Another process is migrating the databases; waiting until it has finished."
+        stack.enter_context(alone("migrate", lambda: say(waiting)))
+        for connection in connections.all():
+            if connection.vendor == "postgresql":
+                stack.enter_context(_advisory_lock(connection, lambda: say(waiting)))
+        yield
+
+
+@contextmanager
+def _advisory_lock(connection: BaseDatabaseWrapper, on_wait: Callable[[], None]) -> Iterator[None]:
+    # A connection of its own, outside the pool: the lock is the session's, and migrations may reconnect.
+    with closing(own_session(connection)) as session:
+        with connection.wrap_database_errors:
+            if not session.execute("SELECT pg_try_advisory_lock(%s)", [ADVISORY_LOCK]).fetchone()[0]:
+                on_wait()
+                session.execute("SELECT pg_advisory_lock(%s)", [ADVISORY_LOCK])
+        yield

@@ -1,0 +1,130 @@
+"""Several processes that migrate at once: one does it, the others wait for it."""
+
+import os
+import subprocess
+import sys
+import threading
+from contextlib import ExitStack, closing
+
+import psycopg
+import pytest
+from django.conf import settings as django_settings
+
+from tmsdash.migrating import migrating_alone
+from tmsdash.processes import alone
+from tmsdash.tests.tools import in_thread
+
+AT_ONCE = 5
+NAMES = {"DATABASE_URL": "app", "JOBS_DATABASE_URL": "jobs", "AUDIT_DATABASE_URL": "audit"}
+
+
+def migrate_at_once(tmp_path, stack, **environment):
+    """Start migrate_all several times on the same empty databases; returns exit code, output and messages of each."""
+    clean = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull}
+    processes = []
+    for number in range(AT_ONCE):
+        var_dir = environment.get("VAR_DIR") or str(tmp_path / f"host{number}")
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "migrate_all"],
+            cwd=django_settings.BASE_DIR,
+            env=clean | environment | {"VAR_DIR": var_dir},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(stack.enter_context(process))
+    return [(process.wait(120), *process.communicate()) for process in processes]
+
+
+def assert_one_migrated(ended):
+    assert [code for code, *_ in ended] == [0] * AT_ONCE, ended
+    assert sorted(printed.count("No migrations to apply.") for _, printed, _ in ended) == [0] + [3] * (AT_ONCE - 1)
+    assert "Traceback" not in "".join(said for *_, said in ended)
+
+
+@pytest.mark.sqlite
+def test_of_several_processes_on_empty_sqlite_files_one_migrates(tmp_path):
+    with ExitStack() as stack:
+        assert_one_migrated(migrate_at_once(tmp_path, stack, VAR_DIR=str(tmp_path)))
+
+
+@pytest.mark.postgresql
+def test_of_several_hosts_on_empty_postgresql_databases_one_migrates(tmp_path, new_postgresql_databases):
+    """Each has a VAR_DIR of its own, so that the lock of the file keeps nobody out."""
+    with ExitStack() as stack:
+        assert_one_migrated(migrate_at_once(tmp_path, stack, **new_postgresql_databases))
+
+
+@pytest.fixture
+def new_postgresql_databases():
+    """Three empty databases on the server of the tests."""
+    server = os.environ["TEST_POSTGRES_URL"]
+    with closing(psycopg.connect(f"{server}/postgres", autocommit=True)) as session:
+        for name in NAMES.values():
+            session.execute(f"CREATE DATABASE empty_{name}")
+        yield {variable: f"{server}/empty_{name}" for variable, name in NAMES.items()}
+        for name in NAMES.values():
+            session.execute(f"DROP DATABASE empty_{name} WITH (FORCE)")
+
+
+def test_who_has_to_wait_is_told_so_once_and_goes_on_when_the_other_has_finished(settings, tmp_path):
+    settings.VAR_DIR = tmp_path / "new"
+    order, has_it, told = [], threading.Event(), threading.Event()
+
+    def first():
+        with alone("work", lambda: order.append("first waits")):
+            has_it.set()
+            assert told.wait(60)
+            order.append("first ends")
+
+    def second():
+        def on_wait():
+            order.append("second waits")
+            told.set()
+
+        assert has_it.wait(60)
+        with alone("work", on_wait):
+            order.append("second begins")
+
+    other = threading.Thread(target=first)
+    other.start()
+    in_thread(second)
+    other.join()
+    assert order == ["second waits", "first ends", "second begins"]
+
+
+def test_work_of_another_name_waits_for_nobody(settings, tmp_path):
+    settings.VAR_DIR = tmp_path
+    with alone("one", lambda: pytest.fail("waited")), alone("two", lambda: pytest.fail("waited")):
+        pass
+
+
+def test_an_error_gives_the_lock_back(settings, tmp_path):
+    settings.VAR_DIR = tmp_path
+    with pytest.raises(ZeroDivisionError), alone("work", lambda: pytest.fail("waited")):
+        _ = 1 / 0
+    with alone("work", lambda: pytest.fail("waited")):
+        pass
+
+
+@pytest.mark.postgresql
+def test_who_migrates_waits_for_another_host_and_says_so(databases, settings, tmp_path):
+    said, told, has_it = [], threading.Event(), threading.Event()
+
+    def other_host():
+        settings.VAR_DIR = tmp_path / "other"
+        with migrating_alone(said.append):
+            has_it.set()
+            assert told.wait(60)
+
+    def this_host(line):
+        said.append(line)
+        told.set()
+
+    other = threading.Thread(target=other_host)
+    other.start()
+    assert has_it.wait(60)
+    settings.VAR_DIR = tmp_path / "this"
+    with migrating_alone(this_host):
+        other.join()
+    assert said == ["Another process is migrating the databases; waiting until it has finished."]
