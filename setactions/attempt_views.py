@@ -17,7 +17,7 @@ from audit.selectors import attempt_for, opening_body, outcome_body
 from audit.services import Actor
 from setactions import doubt
 from setactions.actions import find_action
-from setactions.cids import CidList, to_csv
+from setactions.cids import CidList
 from setactions.clusters import cluster_at
 from setactions.permissions import may_set_action
 from setactions.readback import Finding, Reading, ReadingFailedError, Verdict
@@ -27,6 +27,7 @@ from setactions.results import result_of
 from setactions.sealing import Purpose, Review, load_reading, seal_token, sign_reading, sign_review
 from setactions.submission import Submission
 from setactions.views import ends_of, review_page, token_of
+from tmsdash.csv_text import to_csv
 from tmsdash.text import printable
 
 SENT_IN_VAIN = {Outcome.REJECTED, Outcome.NOT_SENT, *NOT_APPLIED_OUTCOMES}
@@ -115,7 +116,7 @@ def ids_csv(request: HttpRequest, attempt_id: uuid.UUID, which: str) -> HttpResp
     repairable = _repair_of(found, opening_body(found))
     if repairable is None:
         raise Http404
-    content = to_csv(repairable.unknown if which == "unknown" else repairable.known)
+    content = to_csv("customer_id", repairable.unknown if which == "unknown" else repairable.known)
     return HttpResponse(
         content,
         content_type="text/csv; charset=utf-8",

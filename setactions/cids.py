@@ -11,6 +11,7 @@ from typing import Any
 
 from setactions.refusal import Refusal
 from setactions.token import looks_like_token
+from tmsdash.csv_text import from_cell
 
 MAX_LENGTH = 128
 MAX_ERRORS = 100  # shown at once
@@ -23,7 +24,6 @@ _USUAL = re.compile(r"[0-9a-fA-F]{32}|[0-9]{7}")
 _DAMAGED = re.compile(r"[0-9]+(\.[0-9]+)?E\+?[0-9]+|[0-9]+\.[0-9]+|#[A-Z/0]+[!?]?", re.IGNORECASE)
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _FORMULA = ("=", "+", "-", "@")
-_QUOTED_FORMULA = re.compile("'*[-=+@]")  # with any number of the apostrophes that to_csv puts in front
 
 
 @dataclass(frozen=True)
@@ -101,21 +101,8 @@ def _cells_of_text(text: str) -> Iterator[tuple[int, str]]:
             yield number, cell.strip(" ")
 
 
-def to_csv(cids: Iterable[str]) -> str:
-    """Return a CSV file of one column that a spreadsheet shows as it is, and that `from_csv` takes back.
-
-    An id that a spreadsheet would calculate gets an apostrophe in front, which `from_csv` takes off again.
-    """
-    file = io.StringIO(newline="")
-    writer = csv.writer(file)
-    writer.writerow(["customer_id"])
-    writer.writerows([f"'{cid}" if _QUOTED_FORMULA.match(cid) else cid] for cid in cids)
-    return file.getvalue()
-
-
 def _cell(text: str) -> str:
-    text = text.strip()
-    return text[1:] if text.startswith("'") and _QUOTED_FORMULA.match(text) else text
+    return from_cell(text.strip())
 
 
 def _decode(content: bytes) -> str:

@@ -63,6 +63,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.contrib.humanize",
     "axes",
 ]
 MIDDLEWARE = [
@@ -102,8 +103,12 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
-STATICFILES_DIRS = [BASE_DIR / "tmsdash" / "static"]
-WHITENOISE_USE_FINDERS = True  # no collecting step between a clone and a running site
+STATIC_ROOT = VAR_DIR / "static"  # filled when the application starts, see tmsdash/static_files.py
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "tmsdash.static_files.Storage"},
+}
+WHITENOISE_USE_FINDERS = True  # what could not be collected is served all the same
 
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "new_action"

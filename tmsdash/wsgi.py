@@ -3,14 +3,18 @@
 import os
 import sys
 
+import django
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
 from tmsdash.processes import end_with_parent
+from tmsdash.static_files import collect
 
 end_with_parent()  # a worker whose main process was killed would go on serving, on a port that nobody else can have
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tmsdash.settings")
 try:
+    django.setup()
+    collect()  # before the application: it looks once, when it starts, which files there are
     application = get_wsgi_application()
 except ImproperlyConfigured as error:
     sys.exit(f"TMS Dashboard cannot start. {error}")

@@ -11,6 +11,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from audit.models import AuditEntry, Kind
+from tmsdash import sessions
 from tmsdash.accounts import recorded_name
 from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.tools import table_missing, text_of
@@ -210,6 +211,7 @@ def test_signing_in_makes_a_new_session_key(olivia):
     planted = session.session_key
     sign_in(client=client)
     assert client.session.session_key != planted
+    assert sessions.BEGUN in client.session  # its time counts from here, not from the first page
     assert not Session.objects.filter(session_key=planted).exists()
 
 

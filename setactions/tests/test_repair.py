@@ -228,6 +228,7 @@ ODD = (
     "+1",
     "-1",
     "@x",
+    "＝1+1",
     "'=1",
     "''=1",
     "'a",
@@ -250,7 +251,9 @@ def test_both_parts_come_as_files_that_can_be_uploaded_again(refused, operator):
         assert file["Content-Type"] == "text/csv; charset=utf-8"
         assert file["Content-Disposition"] == f'attachment; filename="{which}-ids-{attempt.attempt_id}.csv"'
         assert from_csv(file.content).cids == cids
-        assert not re.search(r'^"?[=+@-]', file.content.decode(), re.MULTILINE)  # nothing that a spreadsheet calculates
+        assert not re.search(
+            r'^"?[=+@＝-]', file.content.decode(), re.MULTILINE
+        )  # nothing that a spreadsheet calculates
 
 
 # -- Who may, and for which attempts ------------------------------------------------------------------------------

@@ -33,11 +33,12 @@ if _postgres:
     }
 
 from tmsdash.settings import *  # noqa: E402, F403 (the environment had to be set first)
-from tmsdash.settings import DATABASES, VAR_DIR  # noqa: E402
+from tmsdash.settings import DATABASES, STATIC_ROOT, VAR_DIR  # noqa: E402
 
 for _alias, _described in DATABASES.items():
     if not _postgres:
         # Files: threads and transactions behave differently on databases in memory.
         _described["TEST"] = {"NAME": str(VAR_DIR / f"test_{_alias}.db")}
+STATIC_ROOT.mkdir()  # empty: the test client is served every file under its plain name
 KILL_POINT = "tmsdash.tests.killing.kill_point"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick, for accounts that exist for a test

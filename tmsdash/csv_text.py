@@ -1,0 +1,27 @@
+"""Ids as CSV that no spreadsheet calculates with."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable
+
+# What a spreadsheet takes for a formula (East Asian ones take the wide characters, too), behind any number of the
+# apostrophes that to_csv puts in front.
+_FORMULA = re.compile("'*[-=+@\uff0d\uff1d\uff0b\uff20]")
+
+
+def to_csv(header: str, cells: Iterable[str]) -> str:
+    """Return a CSV file of one column that a spreadsheet shows as it is; `from_cell` gives each cell back.
+
+    A cell that a spreadsheet would calculate gets an apostrophe in front.
+    """
+    file = io.StringIO(newline="")
+    writer = csv.writer(file)
+    writer.writerow([header])
+    writer.writerows([f"'{cell}" if _FORMULA.match(cell) else cell] for cell in cells)
+    return file.getvalue()
+
+
+def from_cell(cell: str) -> str:
+    """Return what a cell held before `to_csv` put an apostrophe in front; other cells are returned as they are."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
