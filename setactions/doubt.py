@@ -17,6 +17,7 @@ from setactions.refusal import Refusal
 from setactions.roll_forward import Report
 from setactions.room import call_slot, read_slot, throttle_read
 from setactions.token import Token
+from tmsdash.text import one_line
 
 REASON_LENGTH = 10  # characters that a reason has at least
 MAX_REASON_LENGTH = 1000
@@ -63,7 +64,8 @@ def decide(attempt: Attempt, ruling: str, reason: str, reading: Reading | None, 
     _check_in_doubt(attempt)
     if ruling not in Ruling.values:
         raise Refusal(400, "ruling", "Choose whether it was applied.")
-    reason = " ".join(reason.split())
+    # Without NUL above all: PostgreSQL could never record the Job that is made of this.
+    reason = one_line(" ".join(reason.split()), MAX_REASON_LENGTH + 1)
     if not REASON_LENGTH <= len(reason) <= MAX_REASON_LENGTH:
         raise Refusal(
             400,

@@ -65,6 +65,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "tmsdash.middleware.TrustedProxyMiddleware",  # first: everything below sees the real client and scheme
+    "tmsdash.plain_text.NoNulMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "tmsdash.middleware.RequestBodyMiddleware",

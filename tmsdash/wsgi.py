@@ -6,11 +6,12 @@ import sys
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
+from tmsdash.plain_text import with_plain_content_type
 from tmsdash.processes import end_with_parent
 
 end_with_parent()  # a worker whose main process was killed would go on serving, on a port that nobody else can have
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tmsdash.settings")
 try:
-    application = get_wsgi_application()
+    application = with_plain_content_type(get_wsgi_application())
 except ImproperlyConfigured as error:
     sys.exit(f"TMS Dashboard cannot start. {error}")
