@@ -15,6 +15,7 @@ from tmsdash.csv_text import from_cell
 
 MAX_LENGTH = 128
 MAX_ERRORS = 100  # shown at once
+MAX_PLACES = 500_000  # where an id could stand, in one list: more than any call may carry, even with repeats
 HEADERS = frozenset({"customer_id", "cust_id", "cid", "id"})
 FIELD = "cids"
 
@@ -23,7 +24,7 @@ _PLAIN_LINES = re.compile(rf"{_PLAIN.pattern}(\n{_PLAIN.pattern})*")
 _USUAL = re.compile(r"[0-9a-fA-F]{32}|[0-9]{7}")
 _DAMAGED = re.compile(r"[0-9]+(\.[0-9]+)?E\+?[0-9]+|[0-9]+\.[0-9]+|#[A-Z/0]+[!?]?", re.IGNORECASE)
 _HEX = re.compile(r"[0-9a-fA-F]+")
-_FORMULA = ("=", "+", "-", "@")
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the last four in full width, as in East Asia
 
 
 @dataclass(frozen=True)
@@ -40,17 +41,22 @@ class CidList:
 
 
 def from_text(text: str) -> CidList:
-    """Split on commas, semicolons, tabs and line ends, and trim; raises Refusal (400) naming each bad line."""
+    """Split on commas, semicolons, tabs and line ends, and trim.
+
+    Raises Refusal (400 naming each bad line, 413 far too long).
+    """
+    _check_places(sum(map(text.count, ",;\t\r\n")))
     return _collect(_cells_of_text(text.removeprefix("\ufeff")))
 
 
 def from_csv(content: bytes) -> CidList:
-    """Read an uploaded CSV file; raises Refusal (400).
+    """Read an uploaded CSV file; raises Refusal (400, 413 far too long).
 
     A header line names the column (customer_id, cust_id, cid or id). Without a header the file is
     one bare column, or one line of ids: several columns without a header might send names as ids.
     """
     text = _decode(content)
+    _check_places(sum(map(text.count, ",;\t\r\n")))
     delimiter = next((mark for mark in "\t;," if mark in text.partition("\n")[0]), ",")
     try:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -76,13 +82,23 @@ def from_csv(content: bytes) -> CidList:
 
 
 def from_json(value: Any) -> CidList:
-    """Take a JSON list of strings and integers, untrimmed; raises Refusal (400) naming each bad place."""
+    """Take a JSON list of strings and integers, untrimmed.
+
+    Raises Refusal (400 naming each bad place, 413 far too long).
+    """
     if not isinstance(value, list):
         raise Refusal(400, FIELD, "cids must be a list of customer ids.")
+    _check_places(len(value))
     if _are_all_plain(value):
         cids = tuple(dict.fromkeys(value))
         return CidList(cids, len(value) - len(cids))
     return _collect(((number, item) for number, item in enumerate(value, start=1)), unit="item")
+
+
+def _check_places(count: int) -> None:
+    """Refuse what would keep the server busy for seconds, only to be refused as too long in the end."""
+    if count > MAX_PLACES:
+        raise Refusal(413, FIELD, f"The list has more than {MAX_PLACES:,} places for ids. Cut it into smaller ones.")
 
 
 def _are_all_plain(items: list[Any]) -> bool:
@@ -175,7 +191,8 @@ def _warnings(cids: Iterable[str]) -> Iterator[str]:
         yield f"{_count(damaged)} damaged by a spreadsheet: {_some(damaged)}."
     if formulas:
         yield f"{_count(formulas)} like spreadsheet formulas: {_some(formulas)}."
-    others = [cid for cid in unusual if cid not in {*damaged, *formulas}]
+    named = {*damaged, *formulas}
+    others = [cid for cid in unusual if cid not in named]
     if others:
         hexadecimal = sum(1 for cid in others if _HEX.fullmatch(cid))
         note = f" ({hexadecimal:,} hexadecimal, but not of 32 characters)" if hexadecimal else ""

@@ -18,6 +18,7 @@ from setactions.roll_forward import Report
 from setactions.room import call_slot, read_slot, throttle_read
 from setactions.token import Token
 from tmsdash.accounts import is_auditor
+from tmsdash.text import one_line
 
 REASON_LENGTH = 10  # characters that a reason has at least
 MAX_REASON_LENGTH = 1000
@@ -62,7 +63,8 @@ def decide(attempt: Attempt, ruling: str, reason: str, reading: Reading | None, 
     _check_in_doubt(attempt)
     if ruling not in Ruling.values:
         raise Refusal(400, "ruling", "Choose whether it was applied.")
-    reason = " ".join(reason.split())
+    # Without NUL above all: PostgreSQL could never record the Job that is made of this.
+    reason = one_line(" ".join(reason.split()), MAX_REASON_LENGTH + 1)
     if not REASON_LENGTH <= len(reason) <= MAX_REASON_LENGTH:
         raise Refusal(
             400,

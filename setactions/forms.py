@@ -14,13 +14,18 @@ from setactions.refusal import Refusal
 from setactions.submission import Submission, make_submission, wire_name
 from setactions.token import REMOVED, Token, looks_like_token
 
+# Django's own sentence quotes what was submitted, control characters and all.
+_NO_SUCH_CHOICE = {"invalid_choice": "Select a valid choice. That one is not one of the available choices."}
+
 
 class NewActionForm(forms.Form):
     """Cluster, action, token and ids. After `is_valid()` it has `submission` and `secret`."""
 
-    cluster = forms.ChoiceField(label="Cluster")
+    cluster = forms.ChoiceField(label="Cluster", error_messages=_NO_SUCH_CHOICE)
     action = forms.ChoiceField(
-        label="Action", choices=[("", "Choose an action")] + [(a.label, a.label) for a in Action]
+        label="Action",
+        choices=[("", "Choose an action")] + [(a.label, a.label) for a in Action],
+        error_messages=_NO_SUCH_CHOICE,
     )
     token = forms.CharField(
         label="Bearer token",
@@ -91,6 +96,8 @@ class NewActionForm(forms.Form):
     def _hide_misplaced_tokens(self, token: Token | None) -> None:
         """Keep a token that was pasted among the ids from being shown when the form comes back."""
         text = self.data.get("cids", "")
+        if not looks_like_token(text) and (token is None or token.cut_from(text) == text):
+            return  # looking at each of millions of lines would take seconds
         lines = [REMOVED if looks_like_token(line) else line for line in text.split("\n")]
         if token:
             lines = [REMOVED if token.is_among([line.strip()]) else token.cut_from_name(line) for line in lines]

@@ -7,7 +7,9 @@ from typing import Any
 from setactions.refusal import Refusal
 
 _VISIBLE_ASCII = re.compile(r"[!-~]{1,8192}")
-_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+# eyJ….….… anywhere in a run of its letters. The dots are looked for once, at the start of each run: begun at
+# every eyJ, the search would take hours for megabytes of eyJeyJeyJ, and hold up every other thread.
+_JWT = re.compile(r"(?<![\w-])(?=[\w-]++\.[\w-]+\.)[\w-]*eyJ[\w-]{5}", re.ASCII)
 # Shorter ones are no secrets (tests and demos use them); looked for as a part of ids or field names
 # they would hit ordinary text.
 _SECRET_LENGTH = 16

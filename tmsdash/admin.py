@@ -14,6 +14,8 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
+from tmsdash.text import printable
+
 SHOWN_CHARACTERS = 20_000  # of a JSON value: a fleet's ids would make a page of megabytes
 
 if TYPE_CHECKING:
@@ -82,8 +84,8 @@ def link_to_list(model_label: str, text: str, **filters: Any) -> SafeString:
 
 
 def shown_json(value: Any) -> SafeString:
-    """Return a JSON value for reading, cut if it is very long."""
+    """Return a JSON value for reading, cut if it is very long; TMS's message may be in it, so it is made printable."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     if len(text) > SHOWN_CHARACTERS:
         text = f"{text[:SHOWN_CHARACTERS]}\n… {len(text) - SHOWN_CHARACTERS:,} more characters"
-    return format_html("<pre>{}</pre>", text)
+    return format_html("<pre>{}</pre>", printable(text, 10 * len(text)))

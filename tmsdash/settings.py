@@ -69,6 +69,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "tmsdash.middleware.ResponseHeadersMiddleware",  # first: it sees every answer
     "tmsdash.middleware.TrustedProxyMiddleware",  # everything below sees the real client and scheme
+    "tmsdash.plain_text.NoNulMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

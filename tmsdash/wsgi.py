@@ -7,6 +7,7 @@ import django
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
+from tmsdash.plain_text import with_plain_content_type
 from tmsdash.processes import end_with_parent
 from tmsdash.static_files import collect
 
@@ -15,6 +16,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tmsdash.settings")
 try:
     django.setup()
     collect()  # before the application: it looks once, when it starts, which files there are
-    application = get_wsgi_application()
+    application = with_plain_content_type(get_wsgi_application())
 except ImproperlyConfigured as error:
     sys.exit(f"TMS Dashboard cannot start. {error}")
