@@ -83,6 +83,19 @@ def test_a_database_that_fails_is_a_503_and_a_fault_of_ours_a_500(olivia, alias,
         assert_page(client.get("/jobs/"), *expected)
 
 
+@pytest.mark.sqlite
+def test_a_file_that_is_no_database_is_a_503(olivia, monkeypatch, tmp_path):
+    client = quiet(signed_in(olivia))
+    (tmp_path / "jobs.db").write_bytes(b"no database at all" * 1000)
+    connections["jobs"].close()
+    with monkeypatch.context() as patch:
+        patch.setitem(connections["jobs"].settings_dict, "NAME", str(tmp_path / "jobs.db"))
+        assert_json(client.get("/api/jobs/mine"), 503, "A database does not answer.")
+        assert_page(client.get("/jobs/"), 503, "A database does not answer.")
+        connections["jobs"].close()
+    assert client.get("/jobs/").status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/api/jobs/mine", f"/api/jobs/{uuid.uuid4()}", "/api/audit/customer/a1", "/health"])
 @pytest.mark.parametrize("method", ["post", "put", "delete"])
 def test_what_is_only_read_says_so_in_json(olivia, path, method):

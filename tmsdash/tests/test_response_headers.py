@@ -54,6 +54,7 @@ def test_what_is_refused_before_any_view_too(databases, settings):
     assert_private(client.generic("POST", "/login/", b"", CONTENT_LENGTH=str(6 << 20)))
     assert_private(Client(enforce_csrf_checks=True).post("/login/", {}))
     settings.SECURE_SSL_REDIRECT = True
+    assert_private(Client().get("/", headers={"Host": "evil.example"}))  # refused before Django sets its own
     answer = Client().get("/login/")
     assert_private(answer)
     assert answer["Location"] == "https://testserver/login/"
