@@ -1,6 +1,7 @@
 """Attempts and audit entries, for admins and auditors to look at."""
 
 import json
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q
@@ -8,6 +9,7 @@ from django.utils.safestring import SafeString
 
 from audit import account_admin  # noqa: F401 (registers accounts and groups)
 from audit.models import Attempt, AttemptCustomer, AuditEntry
+from tmsdash.accounts import UNKNOWN_NAME
 from tmsdash.admin import ExactSearchAdmin, link_to_list, shown_json
 
 
@@ -37,6 +39,14 @@ class AttemptAdmin(ExactSearchAdmin):
         return link_to_list("jobs_job", "Job of this attempt", job_id=attempt.attempt_id)
 
 
+class KnownUsersFilter(admin.AllValuesFieldListFilter):
+    """Lists users without the hashes of names that nobody has, of which strangers can make any number."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lookup_choices = self.lookup_choices.exclude(user_id__startswith=UNKNOWN_NAME)
+
+
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ExactSearchAdmin):
     id_field = "attempt_id"
@@ -44,7 +54,7 @@ class AuditEntryAdmin(ExactSearchAdmin):
     list_display_links = ("time", "kind")
     list_filter = (
         *("kind", ("action_type", admin.AllValuesFieldListFilter), "created_at"),
-        ("user_id", admin.AllValuesFieldListFilter),
+        ("user_id", KnownUsersFilter),
     )
     fields = ("time", "kind", "attempt_id", "user_id", "ip_address", "action_type", "attempt", "job", "facts")
 

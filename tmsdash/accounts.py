@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 
 AUDITORS = "Auditors"
+UNKNOWN_NAME = "unknown:"  # before a hash; a user name cannot hold the colon
 
 
 def is_auditor(user: Any) -> bool:
@@ -17,12 +18,11 @@ def is_auditor(user: Any) -> bool:
 def recorded_name(typed: str) -> str:
     """Return the user name that was typed, or a keyed hash of it where nobody has that name.
 
-    People type their password there by mistake. The hash tells repeats of one name from many names; a
-    user name cannot hold its colon.
+    People type their password there by mistake. The hash tells repeats of one name from many names.
     """
     if get_user_model().objects.filter(username=typed).exists():
         return typed
-    return f"unknown:{salted_hmac('tmsdash.accounts.unknown', typed, algorithm='sha256').hexdigest()[:32]}"
+    return f"{UNKNOWN_NAME}{salted_hmac('tmsdash.accounts.unknown', typed, algorithm='sha256').hexdigest()[:32]}"
 
 
 def throttled_name(request: HttpRequest, credentials: dict[str, Any] | None) -> str:

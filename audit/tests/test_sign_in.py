@@ -86,6 +86,14 @@ def test_an_incomplete_form_is_no_failure(olivia, form):
     assert entries() == []
 
 
+def test_the_admin_offers_users_to_filter_by_and_no_hashes(audrey):
+    for name in ("mallory", "audrey"):
+        sign_in(name, "wrong")
+    page = signed_in(audrey).get("/admin/audit/auditentry/").content.decode()
+    assert "?user_id=audrey" in page
+    assert "?user_id=unknown" not in page
+
+
 def test_a_password_is_nowhere(olivia, caplog):
     caplog.set_level("DEBUG")
     secret = "planted-password-4711"
