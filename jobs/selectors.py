@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Min, Q, QuerySet
 
 from jobs.models import Job, JobCustomer
 
@@ -37,7 +37,29 @@ def jobs_of(user: Any) -> QuerySet[Job]:
 
 def all_jobs() -> QuerySet[Job]:
     """Return every job, newest first, without their large JSON; check the caller's permission first."""
-    return Job.objects.defer("request_payload", "response_summary").order_by("-id")
+    return Job.objects.defer("request_payload", "response_summary").order_by("-created_at", "-id")
+
+
+def older_than(job: Job, jobs: QuerySet[Job]) -> QuerySet[Job]:
+    """Return those of `jobs` that stand behind `job` in a list, newest first."""
+    # The first condition lets an index find the place, the second leaves out what is as old but stands before it.
+    behind = Q(created_at__lt=job.created_at) | Q(id__lt=job.pk)
+    return jobs.filter(behind, created_at__lte=job.created_at)
+
+
+def known_clusters() -> list[str]:
+    """Return the origin of every cluster that has a job, in alphabetical order."""
+    found: list[str] = []
+    following = _first_cluster(Job.objects.all())
+    while following is not None:  # a look into the index for each of them, instead of reading all of it
+        found.append(following)
+        following = _first_cluster(Job.objects.filter(cluster_url__gt=following))
+    return found
+
+
+def _first_cluster(jobs: QuerySet[Job]) -> str | None:
+    first: str | None = jobs.aggregate(first=Min("cluster_url"))["first"]
+    return first
 
 
 def may_view_all(user: Any) -> bool:

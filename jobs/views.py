@@ -1,19 +1,24 @@
 """User Jobs and the page of one job."""
 
 import json
+import re
 import uuid
 from typing import Any
 
 from django.db import DatabaseError, connections
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from audit.models import Attempt
 from audit.selectors import may_view_all as may_view_all_attempts
 from audit.selectors import open_attempts, open_attempts_of
-from jobs.selectors import all_jobs, customers_of, job_for, jobs_of, jobs_present, may_view_all
+from jobs.filters import JobFilters
+from jobs.models import Job
+from jobs.selectors import all_jobs, customers_of, job_for, jobs_of, jobs_present, may_view_all, older_than
+from tmsdash.csv_text import to_csv
 from tmsdash.text import printable
 
 JOBS_PER_PAGE = 50
@@ -24,26 +29,38 @@ CUSTOMERS_PER_PAGE = 500
 @never_cache
 @require_safe
 def job_list(request: HttpRequest) -> HttpResponse:
-    """List jobs, newest first: the user's own, or everybody's for those who may see them.
+    """List jobs, newest first: the user's own, or everybody's for those who may see them, and those that match.
 
     Pages begin behind the last job of the page before, so that page 1,000 is as fast as page 1.
     """
+    filters = JobFilters(request.GET, viewer=request.user)
+    is_valid = filters.is_valid()
+    if is_valid and filters.cleaned_data["job"]:
+        return redirect("job_detail", job_id=filters.cleaned_data["job"].job_id)
     may_all = may_view_all(request.user)
-    everybody = may_all and request.GET.get("whose") == "all"
-    jobs = all_jobs() if everybody else jobs_of(request.user)
-    before = request.GET.get("before", "")
-    if before.isdecimal() and len(before) < 19:
-        jobs = jobs.filter(id__lt=int(before))
-    page = list(jobs[: JOBS_PER_PAGE + 1])
+    everybody = may_all and (request.GET.get("whose") == "all" or "user" in filters.active)
+    visible = all_jobs() if everybody else jobs_of(request.user)
+    last_seen = _find_place(visible, request.GET.get("before", ""))
+    jobs = filters.narrow(visible) if is_valid else visible.none()
+    page = list((older_than(last_seen, jobs) if last_seen else jobs)[: JOBS_PER_PAGE + 1])
     context = {
-        "unfinished": [] if before else _unfinished(request.user, everybody=everybody),
+        "filters": filters,
+        "unfinished": [] if last_seen else _unfinished(request.user, everybody=everybody),
         "jobs": page[:JOBS_PER_PAGE],
-        "older_than": page[JOBS_PER_PAGE - 1].pk if len(page) > JOBS_PER_PAGE else None,
-        "is_first_page": not before,
+        "is_first_page": last_seen is None,
         "may_view_all": may_all,
         "everybody": everybody,
+        "mine": filters.address(everybody=False),
+        "all": filters.address(everybody=True),
+        "newest": filters.address(everybody=everybody),
+        "older": filters.address(everybody=everybody, before=page[-2].pk) if len(page) > JOBS_PER_PAGE else "",
     }
-    return render(request, "jobs/job_list.html", context)
+    return render(request, "jobs/job_list.html", context, status=200 if is_valid else 400)
+
+
+def _find_place(jobs: QuerySet[Job], before: str) -> Job | None:
+    """Return the job behind which a page begins; None, for the newest, if `before` is the id of none of `jobs`."""
+    return jobs.filter(pk=int(before)).first() if re.fullmatch("[0-9]{1,19}", before) else None
 
 
 def _unfinished(user: Any, *, everybody: bool) -> list[Attempt]:
@@ -63,9 +80,7 @@ def _unfinished(user: Any, *, everybody: bool) -> list[Attempt]:
 @require_safe
 def job_detail(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
     """Show one job with a page of its customers."""
-    job = job_for(request.user, job_id)
-    if job is None:
-        raise Http404
+    job = _load(request, job_id)
     page_count = max(1, -(-job.customer_count // CUSTOMERS_PER_PAGE))
     text = request.GET.get("page", "1")
     page = min(int(text), page_count) if text.isdecimal() and 0 < len(text) < 10 and int(text) > 0 else 1
@@ -81,3 +96,23 @@ def job_detail(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
         "start": start + 1,
     }
     return render(request, "jobs/job_detail.html", context)
+
+
+@never_cache
+@require_safe
+def customers_csv(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
+    """Download all customers of one job, in order. A job has 100,000 at most, so the file is made before it is sent."""
+    job = _load(request, job_id)
+    return HttpResponse(
+        to_csv("customer_id", customers_of(job).values_list("cid", flat=True)),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="customers-{job.job_id}.csv"'},
+    )
+
+
+def _load(request: HttpRequest, job_id: uuid.UUID) -> Job:
+    """Return the job; raises Http404 if it is not there or not for this user."""
+    job = job_for(request.user, job_id)
+    if job is None:
+        raise Http404
+    return job

@@ -3,9 +3,11 @@
 import html
 import re
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.utils import timezone
 
 from audit.models import Action
 from jobs.models import Job
@@ -76,8 +78,7 @@ def test_more_than_fifty_jobs_come_in_pages(olivia, count, pages):
     path, seen = "/jobs/", []
     while path:
         seen.append(listed(client, path))
-        following = link(client, path, "next")
-        path = f"/jobs/{following}" if following else None
+        path = link(client, path, "next")
     assert [len(page) for page in seen] == pages
     assert sum(seen, []) == newest
 
@@ -86,7 +87,7 @@ def test_older_pages_of_all_jobs_stay_with_all_jobs(audrey):
     client = signed_in(audrey)
     jobs = [make_job(user_id=f"user{number % 2}") for number in range(51)]
     following = link(client, "/jobs/?whose=all", "next")
-    assert listed(client, f"/jobs/{following}") == [jobs[0].job_id]
+    assert listed(client, following) == [jobs[0].job_id]
 
 
 def test_a_new_job_does_not_move_the_older_pages(olivia):
@@ -94,18 +95,42 @@ def test_a_new_job_does_not_move_the_older_pages(olivia):
     jobs = [make_job() for _ in range(51)]
     following = link(client, "/jobs/", "next")
     make_job()
-    assert listed(client, f"/jobs/{following}") == [jobs[0].job_id]
+    assert listed(client, following) == [jobs[0].job_id]
 
 
-@pytest.mark.parametrize("before", ["", "x", "-1", "1.5", "9" * 18, "9" * 19, "9" * 500, "²"])
+@pytest.mark.parametrize(
+    "before", ["", "x", "-1", "0", "1.5", "9" * 18, 2**63 - 1, 2**63, "9" * 500, "²", "%00", "1 or 1=1"]
+)
 def test_a_strange_place_in_the_list_shows_the_newest(olivia, before):
     job = make_job()
     assert listed(signed_in(olivia), f"/jobs/?before={before}") == [job.job_id]
 
 
 def test_behind_the_last_job_the_page_says_so(olivia):
-    make_job()
-    assert "There are no older jobs." in text_of(signed_in(olivia).get("/jobs/?before=0"))
+    job = make_job()
+    assert "There are no older jobs." in text_of(signed_in(olivia).get(f"/jobs/?before={job.pk}"))
+
+
+def test_the_place_of_somebody_elses_job_is_no_place(olivia):
+    mine = make_job()
+    other = make_job(user_id="oscar", created_at=mine.created_at - timedelta(days=1))
+    assert listed(signed_in(olivia), f"/jobs/?before={other.pk}") == [mine.job_id]
+
+
+def test_a_job_recorded_late_stands_where_its_time_says_and_pages_lose_none(olivia):
+    client = signed_in(olivia)
+    now = timezone.now()
+    jobs = [make_job(created_at=now - timedelta(hours=number // 3)) for number in range(60)]  # some at the same time
+    expected = sorted(jobs, key=lambda job: (job.created_at, job.pk), reverse=True)
+    first = listed(client)
+    assert first + listed(client, link(client, "/jobs/", "next")) == [job.job_id for job in expected]
+
+
+def test_ids_that_need_all_of_64_bits_are_places_too(olivia):
+    client = signed_in(olivia)
+    old, new = make_job(), make_job(cids=())
+    Job.objects.filter(pk=new.pk).update(id=2**63 - 1)
+    assert listed(client, f"/jobs/?before={2**63 - 1}") == [old.job_id]
 
 
 # -- One job ------------------------------------------------------------------------------------------------------
