@@ -9,7 +9,16 @@ from typing import Any, NamedTuple
 
 from django.db.models import Count, Min, QuerySet
 
-from audit.models import ACCEPTED_OUTCOMES, HARMLESS_OUTCOMES, IN_DOUBT_OUTCOMES, TRUST, Attempt, AuditEntry, Kind
+from audit.models import (
+    ACCEPTED_OUTCOMES,
+    HARMLESS_OUTCOMES,
+    IN_DOUBT_OUTCOMES,
+    TRUST,
+    Attempt,
+    AttemptCustomer,
+    AuditEntry,
+    Kind,
+)
 
 CIDS_PER_QUERY = 500  # databases bound the number of a statement's parameters
 
@@ -61,6 +70,18 @@ def attempts_touching(attempt: Attempt, cids: Sequence[str]) -> list[Attempt]:
 def any_accepted(cluster_url: str) -> bool:
     """Tell whether a cluster is known to have accepted anything."""
     return Attempt.objects.filter(cluster_url=cluster_url, outcome__in=ACCEPTED_OUTCOMES).exists()
+
+
+def actions_asked_for(cluster_url: str, cids: Sequence[str]) -> set[tuple[str, int]]:
+    """Return (id, action code) of what attempts on a cluster asked for any of `cids` and was, or may be, accepted."""
+    telling = AttemptCustomer.objects.filter(
+        attempt__cluster_url=cluster_url, attempt__outcome__in=ACCEPTED_OUTCOMES | IN_DOUBT_OUTCOMES
+    )
+    found: set[tuple[str, int]] = set()
+    for part in _parts(cids):
+        asked = telling.filter(cid__in=part).order_by().values_list("cid", "attempt__action_code").distinct()
+        found.update((cid, code) for cid, code in asked if code is not None)
+    return found
 
 
 def _asking_for(attempts: QuerySet[Attempt], cids: Sequence[str]) -> list[Attempt]:

@@ -18,7 +18,7 @@ class Call(Enum):
     GET_APPSTATUS = "/tms/v1/get/appstatus"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Cluster:
     """A TMS: its name, and its origin (scheme, host and port)."""
 

@@ -86,7 +86,7 @@ class Reading:
 
     def in_words(self) -> str:
         """Return the counts as text, such as "PE-Enable: 3, no action: 1"."""
-        return ", ".join(f"{_name(code)}: {count:,}" for code, count in self.counts.items())
+        return ", ".join(f"{action_name(code)}: {count:,}" for code, count in self.counts.items())
 
 
 class Verdict(Enum):
@@ -196,7 +196,8 @@ def _codes(data: Any, cluster: Cluster) -> dict[str, int]:
     return codes
 
 
-def _name(code: int) -> str:
+def action_name(code: int) -> str:
+    """Return what a reading's code stands for, in words."""
     if code in (NO_ACTION, UNREADABLE):
         return "no action" if code == NO_ACTION else "not readable"
     return Action(code).label if code in Action.values else f"action code {code}"

@@ -225,7 +225,7 @@ def _feed(writer: "subprocess.Popen[bytes]", reader: "subprocess.Popen[bytes]") 
         shutil.copyfileobj(reader.stdout, writer.stdin, CHUNK_BYTES)
         whole = reader.wait() == 0
         if whole:
-            writer.stdin.write(b"\nCOMMIT;\n")
+            writer.stdin.write(b"\nANALYZE;\nCOMMIT;\n")  # a dump holds no statistics, and plans without are slow
         writer.stdin.close()
     except BrokenPipeError:  # it stopped at an error, which it tells
         reader.kill()

@@ -1,5 +1,6 @@
 import getpass
 import json
+import logging
 import os
 import socket
 import sys
@@ -16,7 +17,11 @@ from setactions.reconcile import reconcile
 from setactions.refusal import Refusal
 from setactions.roll_forward import Report
 from setactions.token import Token
+from setactions.unexplained import Findings, find_unexplained, in_words
 from tmsdash.commands import Command as BaseCommand
+from tmsdash.text import one_line
+
+logger = logging.getLogger(__name__)
 
 SOME_NEED_A_TOKEN, SOME_NEED_A_PERSON, FAILED = 1, 2, 3
 
@@ -24,8 +29,9 @@ SOME_NEED_A_TOKEN, SOME_NEED_A_PERSON, FAILED = 1, 2, 3
 class Command(BaseCommand):
     help = (
         "Finish what was left open: record the jobs that are owed, and, with a token, read back what TMS shows of "
-        "attempts whose outcome is unknown. Exit code 0: all closed; 1: some need a token; 2: some need a person; "
-        "3: a database could not be used."
+        "attempts whose outcome is unknown. After a restored backup, --full with a token also names the customers for "
+        "which TMS shows an action that nothing here asked for. Exit code 0: all closed; 1: some need a token; 2: some "
+        "need a person; 3: a database could not be used."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -43,12 +49,21 @@ class Command(BaseCommand):
     @sensitive_variables()
     def handle(self, *args: Any, **options: Any) -> None:
         actor = Actor(user_id=f"{_os_user()}@{socket.gethostname()}"[:USER_ID_LENGTH])
+        token = _token(options)
         try:
-            report = reconcile(actor, _token(options), full=options["full"])
+            report = reconcile(actor, token, full=options["full"])
+            findings = find_unexplained(token) if options["full"] and token else None
         except AnyDatabaseError as error:
             raise CommandError(f"A database cannot be used; run it again later. {error}", returncode=FAILED) from None
-        self.stdout.write(json.dumps(_as_json(report)) if options["json"] else _in_words(report))
-        code = _exit_code(report)
+        if options["json"]:
+            self.stdout.write(json.dumps(_as_json(report) | (_unexplained_as_json(findings) if findings else {})))
+        else:
+            self.stdout.write(_in_words(report))
+            if options["full"]:
+                self.stdout.write(_unexplained_in_words(findings))
+        for problem in findings.problems if findings else ():
+            logger.warning("[RECONCILE] WARNING: %s", one_line(problem))
+        code = _exit_code(report, findings)
         if code:
             sys.exit(code)
 
@@ -84,12 +99,12 @@ def _token(options: dict[str, Any]) -> Token | None:
         raise CommandError(refusal.message) from None
 
 
-def _exit_code(report: Report) -> int:
+def _exit_code(report: Report, findings: Findings | None) -> int:
     if report.not_recorded:
         return FAILED
-    if report.need_person:
+    if report.need_person or (findings and findings.unexplained):
         return SOME_NEED_A_PERSON
-    return SOME_NEED_A_TOKEN if report.need_token else 0
+    return SOME_NEED_A_TOKEN if report.need_token or (findings and findings.problems) else 0
 
 
 def _as_json(report: Report) -> dict[str, Any]:
@@ -114,3 +129,24 @@ def _in_words(report: Report) -> str:
         )
         lines += [f"  {attempt_id}" for attempt_id in report.need_person]
     return "\n".join(lines)
+
+
+def _unexplained_as_json(findings: Findings) -> dict[str, Any]:
+    return {
+        "unexplained": [
+            {"cluster_url": one.cluster.origin, "cid": one.cid, "action_code": one.action_code}
+            for one in findings.unexplained
+        ]
+    }
+
+
+def _unexplained_in_words(findings: Findings | None) -> str:
+    if findings is None:
+        return (
+            "TMS was not asked what it shows. To learn what it accepted and nothing here asked for, give a token: "
+            "--ask-token, --token-file FILE or TMS_TOKEN."
+        )
+    lines = [*in_words(findings.unexplained), *findings.problems]
+    if findings.unexplained:
+        lines.append("Find out who sent this, or what was lost with a restored backup. Nothing was changed.")
+    return "\n".join(lines or ["Everything that TMS shows was asked for here."])

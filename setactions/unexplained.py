@@ -1,0 +1,78 @@
+"""What TMS shows and nothing here asked for: after a restored backup, what was accepted since that."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from django.views.decorators.debug import sensitive_variables
+
+from audit.selectors import actions_asked_for
+from setactions.clusters import Cluster, all_clusters
+from setactions.readback import NO_ACTION, UNREADABLE, ReadingFailedError, action_name, read_states
+from setactions.token import Token
+from tmsdash.text import one_line
+
+IDS_NAMED = 20  # of each cluster and action
+
+
+@dataclass(frozen=True, order=True)
+class Unexplained:
+    """A customer that shows an action for which no attempt here, accepted or still open, asked on that cluster."""
+
+    cluster: Cluster
+    action_code: int
+    cid: str
+
+
+@dataclass
+class Findings:
+    """What all clusters show that is not explained here, and sentences on clusters that could not be read."""
+
+    unexplained: list[Unexplained] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+@sensitive_variables("token")
+def find_unexplained(token: Token) -> Findings:
+    """Read what every cluster shows, and return what nothing here asked for. Changes nothing.
+
+    get/action shows only the last action of a customer: one that was overwritten since is not found.
+    """
+    findings = Findings()
+    for cluster in all_clusters():
+        try:
+            # Read before the audit is asked: an intent is there before its action, so none of ours can look unasked.
+            codes = read_states(cluster, (), token).codes
+        except ReadingFailedError as error:
+            findings.problems.append(str(error))
+            continue
+        findings.unexplained += _unexplained(cluster, codes)
+        unreadable = sum(code == UNREADABLE for code in codes.values())
+        if unreadable:
+            findings.problems.append(
+                f"{cluster.name} shows something that cannot be read for {unreadable:,} customers. Ask whoever runs it."
+            )
+    return findings
+
+
+def _unexplained(cluster: Cluster, codes: dict[str, int]) -> list[Unexplained]:
+    shown = {cid: code for cid, code in codes.items() if code not in (NO_ACTION, UNREADABLE)}
+    asked = actions_asked_for(cluster.origin, list(shown))
+    return sorted(Unexplained(cluster, code, cid) for cid, code in shown.items() if (cid, code) not in asked)
+
+
+def in_words(unexplained: Sequence[Unexplained]) -> list[str]:
+    """Return a sentence for each cluster and action, with how many customers and the first of their ids."""
+    groups: defaultdict[tuple[Cluster, int], list[str]] = defaultdict(list)
+    for one in unexplained:
+        groups[one.cluster, one.action_code].append(one.cid)
+    return [_sentence(cluster, code, cids) for (cluster, code), cids in groups.items()]
+
+
+def _sentence(cluster: Cluster, code: int, cids: Sequence[str]) -> str:
+    customers = "1 customer" if len(cids) == 1 else f"{len(cids):,} customers"
+    named = ", ".join(one_line(cid, 128) for cid in cids[:IDS_NAMED])
+    more = f", and {len(cids) - IDS_NAMED:,} more" if len(cids) > IDS_NAMED else ""
+    return (
+        f"TMS shows {action_name(code)} for {customers} on {cluster.name}, and nothing here asked for it: {named}{more}"
+    )
