@@ -166,7 +166,7 @@ def written():
 
 def assert_one_record(text):
     first, *others = text.splitlines()
-    assert re.search(r" \[INFO \d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} -\]$", first)
+    assert re.search(r" \[INFO \d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [0-9a-f-]+\]$", first)
     assert all(line.startswith("    | ") for line in others)
     assert all(character == "\n" or character.isprintable() for character in text)
 
