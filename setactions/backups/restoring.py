@@ -11,9 +11,13 @@ from django.db import Error as AnyDatabaseError
 from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 
+from audit.models import Kind
+from audit.services import Actor, record_fact
 from setactions.backups.engine import BackupError, Database, Entry, Kept, NotPutBackError, sha256_of
 from setactions.backups.making import ALIASES, Backup, database_of
 from setactions.backups.manifest import Manifest, product_version
+from tmsdash.commands import os_actor_name
+from tmsdash.databases import BUSY_TIMEOUT_S
 from tmsdash.migrating import migrating_alone
 
 UNCHANGED = "The databases are what they were before."
@@ -74,7 +78,20 @@ def _replace(databases: list[Database], backup: Backup, moment: str, say: Say) -
                         raise BackupError(f"The restored database {database.alias} is not what the backup holds.")
         _describe(keep_in, kept, moment)
         call_command("migrate_all", verbosity=0, stdout=io.StringIO())
+        _note(backup)
     return kept
+
+
+def _note(backup: Backup) -> None:
+    """Write to the restored audit that it is one; without that the restore fails, and all is put back."""
+    body = {
+        "change": "restored",
+        "made_at": backup.manifest.made_at,
+        "name": backup.folder.resolve().name,
+        "sha256": {alias: entry.sha256 for alias, entry in backup.manifest.databases.items()},
+        "what": "databases",
+    }
+    record_fact(Kind.SETTING_CHANGED, body, actor=Actor(user_id=os_actor_name()), wait_s=BUSY_TIMEOUT_S)
 
 
 def _describe(keep_in: Path, kept: dict[str, Kept], moment: str) -> None:

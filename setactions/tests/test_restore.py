@@ -21,7 +21,7 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connections
 
-from audit.models import Attempt
+from audit.models import Attempt, AuditEntry
 from jobs.models import Job
 from setactions.backups import postgresql, restoring, sqlite
 from setactions.backups.engine import BackupError, NotPutBackError
@@ -29,6 +29,7 @@ from setactions.backups.making import back_up, database_of
 from setactions.backups.restoring import UNCHANGED, restore, verified
 from setactions.tests.doubting import environment_of_process, in_words, send
 from setactions.tests.doubting import run as run_reconcile
+from tmsdash.commands import os_actor_name
 from tmsdash.management.commands import migrate_all
 from tmsdash.tests.fixtures import PASSWORD
 from tmsdash.tests.tools import at_once, other_process, run_python, until
@@ -37,8 +38,10 @@ pytestmark = pytest.mark.usefixtures("databases", "tms")
 
 
 def everything():
-    """Every row of the three databases but those that tell when something was migrated."""
-    return {model.__name__: list(model.objects.order_by("pk").values()) for model in apps.get_models()}
+    """Every row of the three databases, but what tells of a restore."""
+    rows = {model.__name__: list(model.objects.order_by("pk").values()) for model in apps.get_models()}
+    rows["AuditEntry"] = [entry for entry in rows["AuditEntry"] if '"change":"restored"' not in entry["body"]]
+    return rows
 
 
 def run(folder, *arguments):
@@ -101,6 +104,21 @@ def test_accounts_jobs_and_audit_are_what_they_were(backup):
     assert f"as they were at {made.manifest.made_at}" in printed
     assert "reconcile --full --ask-token" in printed
     assert printed.count("what was there before: ") == 3
+
+
+def test_the_restored_audit_tells_of_the_restore(backup):
+    run(backup[0].folder, "--yes")
+    entry = AuditEntry.objects.get(kind="SETTING_CHANGED")
+    assert (entry.attempt_id, entry.user_id) == (None, os_actor_name())
+    body = json.loads(entry.body)
+    assert (body["what"], body["change"], body["name"]) == ("databases", "restored", backup[0].folder.name)
+    assert body["sha256"]["jobs"] == backup[0].manifest.databases["jobs"].sha256
+
+
+def test_an_audit_that_cannot_be_told_of_the_restore_leaves_all_as_they_were(backup, monkeypatch):
+    monkeypatch.setattr(restoring, "record_fact", fail)
+    with nothing_changes(), pytest.raises(BackupError, match=UNCHANGED):
+        restore(verified(backup[0].folder), pytest.fail)
 
 
 def test_the_site_goes_on_with_what_was_restored(backup, fetch):
