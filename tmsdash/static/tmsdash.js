@@ -43,9 +43,8 @@ function countInWords(text, limit) {
   if (!count && !wrong) return "";
   let words = amount(count, "customer") + (repeats ? `, ${amount(repeats, "repeat")}` : "") + ".";
   if (count > limit) words += ` That is more than the ${limit.toLocaleString("en-US")} that one action takes.`;
-  if (wrong) {
-    words += ` ${amount(wrong, "entry").replace("entrys", "entries")} cannot be a customer id, see line ${firstWrongLine}.`;
-  }
+  if (wrong === 1) words += ` 1 entry cannot be a customer id, see line ${firstWrongLine}.`;
+  if (wrong > 1) words += ` ${wrong.toLocaleString("en-US")} entries cannot be customer ids, the first is in line ${firstWrongLine}.`;
   return words;
 }
 

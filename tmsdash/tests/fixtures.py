@@ -1,6 +1,7 @@
 """Fixtures for all tests: a small cast of users, a TMS over real HTTP, and clients signed in to the site."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if "databases" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.django_db(transaction=True, databases="__all__"))
     leave_out(config, items, "root", _may_mount, "which want root and the right to mount")
+    leave_out(config, items, "chromium", lambda: shutil.which("chromium") is not None, "which want Chromium")
     leave_out(config, items, "linux", lambda: sys.platform == "linux", "which look into Linux's /proc")
 
 
