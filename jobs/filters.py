@@ -1,6 +1,6 @@
 """The filters of User Jobs, as they stand in its address."""
 
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from django import forms
@@ -13,6 +13,7 @@ from django.utils.http import urlencode
 from audit.models import CID_LENGTH, USER_ID_LENGTH, Action
 from jobs.models import Job, JobCustomer
 from jobs.selectors import job_for, known_clusters, may_view_all
+from tmsdash.text import one_line
 
 CODES = {action.label: action.value for action in Action}
 
@@ -26,8 +27,14 @@ class DayField(forms.DateField):
             required=False,
             input_formats=["%Y-%m-%d"],
             widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
-            error_messages={"invalid": "This is no day. Write it as year-month-day, such as 2026-02-28."},
         )
+
+    def to_python(self, value: Any) -> date | None:
+        try:
+            return super().to_python(value)
+        except forms.ValidationError:  # browsers show nothing of what is no day
+            text = one_line(value, 20)
+            raise forms.ValidationError(f"{text} is no day. Write year-month-day, such as 2026-02-28.") from None
 
 
 class JobFilters(forms.Form):

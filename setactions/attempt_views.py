@@ -111,14 +111,17 @@ def repair(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
 @never_cache
 @require_GET
 def ids_csv(request: HttpRequest, attempt_id: uuid.UUID, which: str) -> HttpResponse:
-    """Download the ids of a rejected list that TMS does not know, or those that remain."""
+    """Download all ids of an attempt; or, of a rejected list, those that TMS does not know, or those that remain."""
     found = _load(request, attempt_id)
-    repairable = _repair_of(found, opening_body(found))
-    if repairable is None:
+    opening = opening_body(found)
+    repairable = _repair_of(found, opening)
+    parts = {"all": opening["cids"]}
+    if repairable:
+        parts |= {"unknown": repairable.unknown, "known": repairable.known}
+    if which not in parts:
         raise Http404
-    content = to_csv("customer_id", repairable.unknown if which == "unknown" else repairable.known)
     return HttpResponse(
-        content,
+        to_csv("customer_id", parts[which]),
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{which}-ids-{attempt_id}.csv"'},
     )

@@ -13,6 +13,7 @@ urlpatterns = [
     path("attempts/<uuid:attempt_id>/repair/", attempt_views.repair, name="attempt_repair"),
     path("attempts/<uuid:attempt_id>/unknown.csv", attempt_views.ids_csv, {"which": "unknown"}, name="unknown_csv"),
     path("attempts/<uuid:attempt_id>/known.csv", attempt_views.ids_csv, {"which": "known"}, name="known_csv"),
+    path("attempts/<uuid:attempt_id>/all.csv", attempt_views.ids_csv, {"which": "all"}, name="all_csv"),
     path("proxy_fetch", api.proxy_fetch, name="proxy_fetch"),
     path("health", health.health, name="health"),
 ]

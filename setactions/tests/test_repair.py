@@ -246,7 +246,7 @@ ODD = (
 
 def test_both_parts_come_as_files_that_can_be_uploaded_again(refused, operator):
     attempt = refused((*ODD, "k"), ODD[::2])
-    for which, cids in (("unknown", ODD[::2]), ("known", (*ODD[1::2], "k"))):
+    for which, cids in (("unknown", ODD[::2]), ("known", (*ODD[1::2], "k")), ("all", (*ODD, "k"))):
         file = operator.get(path(attempt, f"{which}.csv"))
         assert file["Content-Type"] == "text/csv; charset=utf-8"
         assert file["Content-Disposition"] == f'attachment; filename="{which}-ids-{attempt.attempt_id}.csv"'
@@ -274,7 +274,7 @@ def test_only_its_owner_who_may_send_repairs_a_list(request, refused, tms, name,
     if "auditor" in name:
         user.groups.add(Group.objects.get(name="Auditors"))
     client = signed_in(user)
-    for place in ("", "unknown.csv", "known.csv"):
+    for place in ("", "unknown.csv", "known.csv", "all.csv"):
         assert client.get(path(attempt, place)).status_code == sees
     assert (b"/repair/" in client.get(path(attempt)).content) == (repairs == 200)
     answer = client.post(path(attempt, "repair/"))

@@ -44,12 +44,12 @@ def test_user_jobs_tells_of_each_open_attempt_what_it_waits_for(fetch, olivia):
     told = unfinished(client)
     for words in (
         "PE-Enable for 1 customer , ",
-        "UTC : being sent.",
+        "UTC (now) : being sent.",
         "PE-Enable for 2 customers , ",
-        "UTC : accepted, its job is being recorded.",
+        "UTC (now) : accepted, its job is being recorded.",
         "PE-Enable for 3 customers , ",
         "T-Enable for 1 customer , ",
-        "UTC : unknown. Do not send it again; open it and check.",
+        "ago) : unknown. Do not send it again; open it and check.",
     ):
         assert words in told
     assert told.count("unknown.") == 2

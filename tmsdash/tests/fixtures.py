@@ -34,6 +34,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     leave_out(
         config, items, "nginx", lambda: bool(shutil.which("nginx")), "which want nginx (apt-get install nginx-light)"
     )
+    leave_out(config, items, "chromium", lambda: shutil.which("chromium") is not None, "which want Chromium")
     leave_out(config, items, "linux", lambda: sys.platform == "linux", "which look into Linux's /proc")
 
 

@@ -1,0 +1,133 @@
+/* Comforts for who has JavaScript: counted ids, copy buttons, relative times. Every page works without it. */
+"use strict";
+
+const COUNT_AFTER_MS = 400; // of a pause in typing
+const REFRESH_TIMES_EVERY_MS = 10_000;
+const FORBIDDEN = /[\p{C}\p{Z}]|eyJ[\w-]{5,}\.[\w-]+\./u; // in an id, and what a token looks like
+const MAX_ID_LENGTH = 128;
+const UNITS = [["hour", 3600], ["minute", 60], ["second", 1]];
+
+/* Ids: split, trimmed and judged as setactions/cids.py does it ---------------- */
+
+function trimmed(cell) {
+  let start = 0, end = cell.length;
+  while (start < end && cell[start] === " ") start++;
+  while (end > start && cell[end - 1] === " ") end--;
+  return cell.slice(start, end);
+}
+
+function countIds(text) {
+  const distinct = new Set();
+  let given = 0, wrong = 0, firstWrongLine = 0, line = 0;
+  for (const row of text.replace(/^\uFEFF/, "").split(/\r\n|\n|\r/)) {
+    line++;
+    for (const id of row.split(/[,;\t]/).map(trimmed).filter(Boolean)) {
+      if (FORBIDDEN.test(id) || (id.length > MAX_ID_LENGTH && [...id].length > MAX_ID_LENGTH)) {
+        wrong++;
+        firstWrongLine ||= line;
+      } else {
+        given++;
+        distinct.add(id);
+      }
+    }
+  }
+  return { count: distinct.size, repeats: given - distinct.size, wrong, firstWrongLine };
+}
+
+function amount(number, word) {
+  return `${number.toLocaleString("en-US")} ${word}${number === 1 ? "" : "s"}`;
+}
+
+function countInWords(text, limit) {
+  const { count, repeats, wrong, firstWrongLine } = countIds(text);
+  if (!count && !wrong) return "";
+  let words = amount(count, "customer") + (repeats ? `, ${amount(repeats, "repeat")}` : "") + ".";
+  if (count > limit) words += ` That is more than the ${limit.toLocaleString("en-US")} that one action takes.`;
+  if (wrong === 1) words += ` 1 entry cannot be a customer id, see line ${firstWrongLine}.`;
+  if (wrong > 1) words += ` ${wrong.toLocaleString("en-US")} entries cannot be customer ids, the first is in line ${firstWrongLine}.`;
+  return words;
+}
+
+function countWhileTyping(output) {
+  const field = document.getElementById(output.dataset.counts);
+  let waiting;
+  const show = () => {
+    const words = countInWords(field.value, Number(output.dataset.limit));
+    if (output.textContent !== words) output.textContent = words;
+  };
+  field.addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(show, COUNT_AFTER_MS);
+  });
+  show();
+}
+
+/* Copy buttons ----------------------------------------------------------------- */
+
+/* The ids in a file that tmsdash/csv_text.py wrote. */
+function idsOfCsv(text) {
+  return text.split("\r\n").slice(1, -1).map((cell) => {
+    const id = cell.startsWith('"') ? cell.slice(1, -1).replaceAll('""', '"') : cell;
+    return /^'+[-=+@－＝＋＠]/.test(id) ? id.slice(1) : id;
+  });
+}
+
+async function fetchIds(address) {
+  const answer = await fetch(address);
+  const isCsv = (answer.headers.get("Content-Type") || "").startsWith("text/csv");
+  if (!answer.ok || !isCsv) throw new Error("no file of ids"); // a sign-in page, for one
+  return idsOfCsv(await answer.text()).join("\n");
+}
+
+async function copy(button, status) {
+  const { copy: text, copyCsv, copied } = button.dataset;
+  const loading = (copyCsv ? fetchIds(copyCsv) : Promise.resolve(text)).then((found) => new Blob([found], { type: "text/plain" }));
+  try {
+    // Written at once, filled later: some browsers take it only in the moment of the click.
+    await navigator.clipboard.write([new ClipboardItem({ "text/plain": loading })]);
+    status.textContent = copied;
+  } catch {
+    status.textContent = "Nothing was copied. Reload the page and try again.";
+  }
+}
+
+function offerCopying(button) {
+  const status = document.createElement("span");
+  status.setAttribute("role", "status");
+  status.className = "hint";
+  button.after(status);
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    status.textContent = ""; // so that the same words are announced again
+    copy(button, status);
+  });
+}
+
+/* Relative times: those of the last 24 hours, in the words of Django's naturaltime ---- */
+
+function agoInWords(seconds) {
+  const [unit, length] = UNITS.find(([, length]) => Math.abs(seconds) >= length) || [];
+  if (!unit) return "now";
+  const number = Math.floor(Math.abs(seconds) / length);
+  const span = number > 1 ? `${number} ${unit}s` : `${unit === "hour" ? "an" : "a"} ${unit}`;
+  return `${span} ${seconds > 0 ? "ago" : "from now"}`;
+}
+
+function keepTimesFresh() {
+  const loadedAt = Date.now();
+  const serverTime = Date.parse(document.documentElement.dataset.now); // the clock here may be wrong
+  const times = [...document.querySelectorAll("time[data-ago]")];
+  setInterval(() => {
+    for (const time of times) {
+      const seconds = Math.trunc((serverTime + Date.now() - loadedAt - Date.parse(time.dateTime)) / 1000);
+      if (Math.abs(seconds) >= 24 * 3600) continue;
+      const ago = time.querySelector(".ago");
+      const words = `(${agoInWords(seconds)})`;
+      if (ago.textContent !== words) ago.textContent = words;
+    }
+  }, REFRESH_TIMES_EVERY_MS);
+}
+
+document.querySelectorAll("[data-counts]").forEach(countWhileTyping);
+if (navigator.clipboard && window.ClipboardItem) document.querySelectorAll("button.copy").forEach(offerCopying);
+keepTimesFresh();

@@ -1,0 +1,149 @@
+"""The pages' script in a real browser: it counts and unpacks ids exactly as the server does, within the policy."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from django.contrib.humanize.templatetags import humanize
+
+from setactions.cids import from_text
+from setactions.refusal import Refusal
+from tmsdash.csv_text import to_csv
+
+pytestmark = pytest.mark.chromium
+
+SCRIPT = Path(__file__).parent.parent / "static" / "tmsdash.js"
+MANY = "\n".join(f"{number:032x}" for number in range(30_000))
+
+
+def in_browser(folder, body, script="", budget_ms=1000):
+    """Return the document, as text, after Chromium loaded it with the script, ran `script`, and saw time go by."""
+    page = folder / "page.html"
+    (folder / "extra.js").write_text(f"addEventListener('load', () => {{ {script} }});", encoding="utf-8")
+    page.write_text(
+        '<!DOCTYPE html><html data-now="2026-03-05T12:00:00+00:00"><meta charset="utf-8">'
+        f'<script src="{SCRIPT.as_uri()}" defer></script><script src="extra.js"></script><body>{body}</body></html>',
+        encoding="utf-8",
+    )
+    command = [shutil.which("chromium") or "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+    command += [
+        "--disable-background-networking",
+        f"--user-data-dir={folder / 'profile'}",
+        f"--virtual-time-budget={budget_ms}",
+    ]
+    ended = subprocess.run(
+        [*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120, check=True
+    )
+    return ended.stdout
+
+
+def results(folder, script):
+    """Return what the expression `script` is in the browser."""
+    document = in_browser(folder, '<pre id="out"></pre>', f"out.textContent = JSON.stringify({script})")
+    return json.loads(html.unescape(re.search('<pre id="out">(.*?)</pre>', document, re.DOTALL)[1]))
+
+
+TEXTS = [
+    "a1",
+    "a1,b2;c3\td4\ne5\r\nf6\rg7",
+    "a1, a1 ;  a1\na1",
+    "A1\na1",
+    "\ufeffa1\nb2",
+    "  a1  \n\n\n b2",
+    "客户\n客户\nétude",
+    "\U0001f600" * 128,
+    'it\'s,"q",=1+1,7.39E+12',
+    MANY,
+    "\n".join([MANY, "0" * 32, "0" * 32]),
+]
+WRONG = [
+    ("a1\nb 2\nc3", 2, 1, 2),
+    ("a1\tb\u00a02", 1, 1, 1),
+    ("\u2028a1", 0, 1, 1),
+    ("a\u200b1\nb\ufeff2\nc3", 1, 2, 1),
+    ("x" * 129 + "," + "x" * 128, 1, 1, 1),
+    ("\U0001f600" * 129, 0, 1, 1),
+    ("a1\n\neyJhbGciOi.eyJzdWIi.c2ln", 1, 1, 3),
+    ("a\x00,b\x7f,\ue000", 0, 3, 1),
+]
+
+
+def test_ids_are_counted_as_the_server_counts_them(tmp_path):
+    counted = results(tmp_path, f"{json.dumps(TEXTS)}.map(countIds)")
+    for text, count in zip(TEXTS, counted, strict=True):
+        expected = from_text(text)
+        assert (count["count"], count["repeats"], count["wrong"]) == (len(expected.cids), expected.repeated, 0)
+
+
+def test_what_the_server_refuses_is_counted_apart_with_its_line(tmp_path):
+    counted = results(tmp_path, f"{json.dumps([text for text, *_ in WRONG])}.map(countIds)")
+    for (text, count, wrong, line), shown in zip(WRONG, counted, strict=True):
+        with pytest.raises(Refusal) as refusal:
+            from_text(text)
+        assert len(refusal.value.errors["cids"]) == wrong
+        assert refusal.value.errors["cids"][0].startswith(f"Line {line}: ")
+        assert (shown["count"], shown["wrong"], shown["firstWrongLine"]) == (count, wrong, line)
+
+
+SAID = {
+    "a1": "1 customer.",
+    "a1\na1\na1\nb2": "2 customers, 2 repeats.",
+    MANY: "30,000 customers. That is more than the 5,000 that one action takes.",
+    "a1\nb 2": "1 customer. 1 entry cannot be a customer id, see line 2.",
+    "a 1\nb 2": "0 customers. 2 entries cannot be customer ids, the first is in line 1.",
+    "": "",
+    " ,;\t\n": "",
+}
+
+
+def test_what_is_counted_is_said_below_the_field(tmp_path):
+    body = "".join(
+        f'<textarea id="f{number}">{html.escape(text)}</textarea><p data-counts="f{number}" data-limit="5000"></p>'
+        for number, text in enumerate(SAID)
+    )
+    assert re.findall('data-limit="5000">(.*?)</p>', in_browser(tmp_path, body)) == list(SAID.values())
+
+
+def test_while_somebody_types_it_is_counted_once_after_a_pause(tmp_path):
+    body = '<pre id="runs">0</pre>'<textarea id="ids"></textarea><p data-counts="ids" data-limit="9"></p>'
+    script = "const field = document.getElementById('ids'); for (const text of ['a', 'a,b', 'a,b,a']) "
+    script += "{ field.value = text; field.dispatchEvent(new Event('input')) }"
+    script += "const count = countIds; countIds = (text) => { runs.textContent++; return count(text) };"
+    document = in_browser(tmp_path, body, script)
+    assert 'data-limit="9">2 customers, 1 repeat.</p>' in document
+    assert '<pre id="runs">1</pre>' in document
+
+
+ODD = ("=1+1", "'=1", "''=1", "'a", '"q"', '"=1"', 'a"b', "it's", "＝1", "客户", "-", "7E5", "'", '""', "customer_id")
+
+
+def test_ids_for_the_clipboard_are_those_of_the_file(tmp_path):
+    files = [to_csv("customer_id", cids) for cids in (ODD, ("a1",), ())]
+    assert results(tmp_path, f"{json.dumps(files)}.map(idsOfCsv)") == [list(ODD), ["a1"], []]
+
+
+def test_times_are_told_in_the_words_of_the_server(tmp_path, monkeypatch):
+    now = datetime(2026, 3, 5, 12, tzinfo=UTC)
+
+    class Noon(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return now
+
+    monkeypatch.setattr(humanize, "datetime", Noon)
+    ages = [0, 1, 2, 59, 60, 119, 120, 3599, 3600, 7199, 7200, 86_399]
+    ages += [-age for age in ages]
+    expected = [humanize.naturaltime(now - timedelta(seconds=age)).replace("\xa0", " ") for age in ages]
+    assert results(tmp_path, f"{ages}.map(agoInWords)") == expected
+
+
+def test_times_stay_right_while_a_page_is_open_however_wrong_its_clock_is(tmp_path):
+    body = '<time datetime="2026-03-05T11:59:00+00:00" data-ago>then <span class="ago">(old)</span></time>'
+    body += '<time datetime="2026-03-01T11:59:00+00:00" data-ago>then <span class="ago">(4 days ago)</span></time>'
+    document = in_browser(tmp_path, body, budget_ms=65_000)
+    assert re.findall('class="ago">(.*?)</span>', document) == ["(2 minutes ago)", "(4 days ago)"]
