@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import unicodedata
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -24,9 +25,8 @@ from setactions.token import Token, looks_like_token
 MANY = 1_000_000
 GUARD_S = 20  # what takes so long does not end at all
 # Derandomized: a run repeats, and what fails fails for everybody. No deadline: the machine may be busy.
-REPEATABLE = {"derandomize": True, "deadline": None, "database": None}
-often = settings(max_examples=300, **REPEATABLE)
-seldom = settings(max_examples=100, **REPEATABLE)
+often = settings(max_examples=300, derandomize=True, deadline=None, database=None)
+very_often = settings(often, max_examples=800)
 
 SEPARATORS = ",;\t\r\n "
 NASTY = "\0\x1b\x7f\x85\u00a0\u00ad\u200b\u2028\u202e\ud800\ue000\ufeff\uffff"
@@ -189,7 +189,7 @@ urls = st.one_of(
 )
 
 
-@settings(max_examples=800, **REPEATABLE)
+@very_often
 @given(urls, st.booleans())
 @example("https://evian3.example//tms/v1/set/action", True)
 @example("https://evian3.example/tms/v1/get/action?cid=a%26app%3Db", False)
@@ -213,7 +213,7 @@ def test_an_accepted_target_is_an_allowed_one_to_every_other_parser_too(url, is_
 # -- Answers ------------------------------------------------------------------------------------------------------
 
 TOKEN = Token("secret-token-0123456789")
-successes = st.sampled_from([True, False, None, 0, 1, "true", "false", [], {}, 1.0])
+successes: st.SearchStrategy[Any] = st.sampled_from([True, False, None, 0, 1, "true", "false", [], {}, 1.0])
 objects = st.builds(
     lambda value, success, message: value | {"success": success, "message": message},
     st.dictionaries(texts, json_values, max_size=3),
@@ -276,7 +276,7 @@ def success_in(body):
     return value.get("success") if isinstance(value, dict) else None
 
 
-@settings(max_examples=800, **REPEATABLE)
+@very_often
 @given(answers, st.booleans())
 def test_an_answer_is_accepted_or_rejected_only_where_it_says_so(answer, is_503_final):
     with override_settings(TMS_503_NOT_APPLIED=is_503_final):
@@ -310,7 +310,7 @@ def test_an_answer_is_accepted_or_rejected_only_where_it_says_so(answer, is_503_
     (reply.message + json.dumps(reply.data, ensure_ascii=False)).encode()  # a database can hold it
 
 
-@seldom
+@often
 @given(answers)
 def test_a_reading_is_one_only_under_200_and_whole(answer):
     reading = classify_read(answer, TOKEN)
