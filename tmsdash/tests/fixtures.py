@@ -31,10 +31,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.django_db(transaction=True, databases="__all__"))
     leave_out(config, items, "postgresql", lambda: "TEST_POSTGRES_URL" in os.environ, "which run on PostgreSQL")
     leave_out(config, items, "root", _may_mount, "which want root and the right to mount")
-    leave_out(
-        config, items, "nginx", lambda: bool(shutil.which("nginx")), "which want nginx (apt-get install nginx-light)"
-    )
-    leave_out(config, items, "chromium", lambda: shutil.which("chromium") is not None, "which want Chromium")
+    for program in ("nginx", "chromium"):
+        leave_out(config, items, program, lambda name=program: shutil.which(name) is not None, f"which want {program}")
     leave_out(config, items, "linux", lambda: sys.platform == "linux", "which look into Linux's /proc")
 
 

@@ -110,7 +110,7 @@ def test_what_is_counted_is_said_below_the_field(tmp_path):
 
 
 def test_while_somebody_types_it_is_counted_once_after_a_pause(tmp_path):
-    body = '<pre id="runs">0</pre>'<textarea id="ids"></textarea><p data-counts="ids" data-limit="9"></p>'
+    body = '<pre id="runs">0</pre><textarea id="ids"></textarea><p data-counts="ids" data-limit="9"></p>'
     script = "const field = document.getElementById('ids'); for (const text of ['a', 'a,b', 'a,b,a']) "
     script += "{ field.value = text; field.dispatchEvent(new Event('input')) }"
     script += "const count = countIds; countIds = (text) => { runs.textContent++; return count(text) };"
