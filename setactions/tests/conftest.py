@@ -1,5 +1,7 @@
 """Fixtures for calling the service directly."""
 
+import gc
+
 import pytest
 
 from setactions import recording, service
@@ -35,3 +37,9 @@ def quick(monkeypatch):
     monkeypatch.setattr(service, "BEFORE_CALL_WAIT_S", 0.2)
     monkeypatch.setattr(recording, "AFTER_REPLY_WAIT_S", 0.4)
     monkeypatch.setattr(recording, "AUDIT_SHARE_S", 0.1)
+
+
+@pytest.fixture
+def nobody_connected():
+    """No connection is left open of a thread that has ended; Django's are closed when they are collected."""
+    gc.collect()

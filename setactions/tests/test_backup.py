@@ -262,16 +262,16 @@ def test_a_folder_that_cannot_be_made_ends_it_with_a_sentence(tmp_path):
 
 @pytest.mark.sqlite
 def test_a_damaged_database_gives_no_backup(fetch, tmp_path):
-    for number in range(40):
-        make_job(cids=[f"{number}-{n}" for n in range(100)])
+    make_job(cids=[f"c{number}" for number in range(4000)])
     connections["jobs"].close()
     file = Path(connections["jobs"].settings_dict["NAME"])
     with closing(sqlite3.connect(file)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        [page] = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'jobs_jobcustomer'").fetchone()
+        [size] = database.execute("PRAGMA page_size").fetchone()
     whole = file.read_bytes()
     try:
-        at = len(whole) // 2 // 4096 * 4096
-        file.write_bytes(whole[:at] + b"\xff" * 4096 + whole[at + 4096 :])
+        file.write_bytes(whole[: (page - 1) * size] + b"\xff" * size + whole[page * size :])
         with pytest.raises(BackupError):
             back_up(tmp_path)
         assert nothing_in(tmp_path)

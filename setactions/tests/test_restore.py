@@ -34,7 +34,7 @@ from tmsdash.management.commands import migrate_all
 from tmsdash.tests.fixtures import PASSWORD
 from tmsdash.tests.tools import at_once, other_process, run_python, until
 
-pytestmark = pytest.mark.usefixtures("databases", "tms")
+pytestmark = pytest.mark.usefixtures("databases", "tms", "nobody_connected")
 
 
 def everything():

@@ -21,7 +21,7 @@ from setactions.token import Token
 from setactions.unexplained import find_unexplained
 from tmsdash.tests.fixtures import TOKEN
 
-pytestmark = pytest.mark.usefixtures("databases", "tms")
+pytestmark = pytest.mark.usefixtures("databases", "tms", "nobody_connected")
 NOTHING = {"closed": 0, "recorded": 0, "need_token": [], "need_person": []}
 
 
