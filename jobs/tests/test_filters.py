@@ -92,7 +92,6 @@ def test_who_sees_all_finds_by_user_too(audrey, jobs):
         ({"until": "9" * 99}, "9" * 19 + "… is no day."),
         ({"since": "2026-03-06", "until": "2026-03-05"}, "This day lies before the first one."),
         ({"customer": "x" * 129}, "A customer id has at most 128 characters."),
-        ({"customer": "a\0"}, "Null characters are not allowed."),
         ({"user": "oscar"}, "You see your own jobs only."),
         ({"user": "x" * 151}, "A user name has at most 150 characters."),
         ({"job": "123"}, "This is no job id."),

@@ -26,6 +26,7 @@ ROWS = {
     "attempts/<uuid:attempt_id>/decide/": ("in 302 404 302 302 302", "in 403 404 403 409 403"),
     "attempts/<uuid:attempt_id>/repair/": ("in 302 404 302 302 302", "in 302 404 302 302 302"),
     "attempts/<uuid:attempt_id>/unknown.csv": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
+    "attempts/<uuid:attempt_id>/all.csv": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
     "attempts/<uuid:attempt_id>/known.csv": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
     "proxy_fetch": ("401 405 405 405 405 405", "401 400 400 403 400 403"),
     "health": ("200 200 200 200 200 200", "405 405 405 405 405 405"),
@@ -184,3 +185,14 @@ def test_a_deactivated_user_is_nobody(people, path_of, route, method):
     people["adam"].is_active = False
     people["adam"].save()
     assert shown(client.generic(method, path)) == shown(Client().generic(method, path))
+
+
+METHODS = ("PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get", "X" * 100)
+
+
+@pytest.mark.parametrize("route", ROWS)
+def test_no_method_breaks_a_view(people, path_of, tms, route):
+    client, path = client_of(people, "adam"), path_of(route)
+    for method in METHODS:
+        assert client.generic(method, path, b"\xff{").status_code < 500
+    assert tms.calls() == []

@@ -11,7 +11,6 @@ from audit.models import Attempt
 from setactions.tests.test_hostile_json import UUID, assert_refused, good_body, operator, post  # noqa: F401 (the fixtures)
 from tmsdash.plain_text import with_plain_content_type
 from tmsdash.tests.fixtures import signed_in
-from tmsdash.tests.test_middleware import our_views
 
 # -- Headers and cookies ------------------------------------------------------------------------------------------
 
@@ -271,14 +270,3 @@ def test_no_limit_but_a_number_in_its_range_is_taken(client):
         for path in ("/api/jobs/mine", "/api/audit/customer/a1"):
             answer = client.get(f"{path}?limit={garbage}")
             assert (answer.status_code, list(answer.json()["errors"])) == (400, ["limit"]), garbage
-
-
-METHODS = ("PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get", "X" * 100)
-
-
-@pytest.mark.parametrize(("name", "path"), our_views())
-def test_no_method_breaks_a_view(adam, tms, name, path):
-    client = signed_in(adam)
-    for method in METHODS:
-        assert client.generic(method, path, b"\xff{").status_code < 500
-    assert tms.calls() == []

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -32,12 +33,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     leave_out(config, items, "postgresql", lambda: "TEST_POSTGRES_URL" in os.environ, "which run on PostgreSQL")
     leave_out(config, items, "root", _may_mount, "which want root and the right to mount")
     for program in ("nginx", "chromium"):
-        leave_out(config, items, program, lambda name=program: shutil.which(name) is not None, f"which want {program}")
+        leave_out(config, items, program, partial(shutil.which, program), f"which want {program}")
     leave_out(config, items, "linux", lambda: sys.platform == "linux", "which look into Linux's /proc")
 
 
 def leave_out(
-    config: pytest.Config, items: list[pytest.Item], marker: str, possible: Callable[[], bool], why: str
+    config: pytest.Config, items: list[pytest.Item], marker: str, possible: Callable[[], object], why: str
 ) -> None:
     """Deselect the tests with `marker`, and say so, where what they want is not there."""
     marked = [item for item in items if item.get_closest_marker(marker)]
