@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.db import transaction
@@ -11,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 
 from audit.account_changes import facts_of, record_change
 from audit.sign_in import actor_of
-from tmsdash.accounts import is_auditor
+from tmsdash.accounts import KNOWN_GROUPS, is_auditor
 
 
 class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -23,8 +24,12 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Keep what the account may do until now, and save it."""
         if change:
-            request.facts_before = facts_of(type(obj).objects.get(pk=obj.pk))  # type: ignore[attr-defined]
+            self._keep_facts(request, str(obj.pk))
         super().save_model(request, obj, form, change)
+
+    def _keep_facts(self, request: HttpRequest, pk: str) -> None:
+        stored = self.get_object(request, pk)  # another object than the one that is being changed
+        request.facts_before = facts_of(stored) if stored else {}  # type: ignore[attr-defined]
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         record_change(actor_of(request), obj, "added", after=facts_of(obj))
@@ -32,7 +37,7 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         fields = sorted({name for part in message for name in part.get("changed", {}).get("fields", [])})
-        before = getattr(request, "facts_before", None) or facts_of(obj)
+        before = request.facts_before  # type: ignore[attr-defined]
         record_change(actor_of(request), obj, "changed", fields=fields, before=before, after=facts_of(obj))
         return super().log_change(request, obj, message)
 
@@ -61,11 +66,18 @@ admin.site.unregister([User, Group])
 @admin.register(User)
 class AuditedUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        """Change a password only together with its entry in the audit."""
+        """Change a password, or take it away, only together with its entry in the audit."""
         with transaction.atomic(using="default"):
+            self._keep_facts(request, unquote(id))
             return super().user_change_password(request, id, form_url)
 
 
 @admin.register(Group)
 class AuditedGroupAdmin(AuditedAdmin, GroupAdmin):
-    pass
+    """Keeps the groups that the product knows by name: renamed or deleted, auditors would not be told any more."""
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("name",) if obj and obj.name in KNOWN_GROUPS else ()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and not (obj and obj.name in KNOWN_GROUPS)

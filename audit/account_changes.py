@@ -14,10 +14,12 @@ WAIT_S = 2.0  # for other writers of the audit
 
 
 def facts_of(account: Any) -> dict[str, Any]:
-    """Return what a user or a group may do, as it is stored now."""
+    """Return what a user or a group is called and may do, as it is stored now."""
     if isinstance(account, Group):
-        return {"permissions": _labels(account.permissions)}
+        return {"name": account.name, "permissions": _labels(account.permissions)}
     return {
+        "name": account.get_username(),
+        "has_password": account.has_usable_password(),
         "is_active": account.is_active,
         "is_staff": account.is_staff,
         "is_superuser": account.is_superuser,

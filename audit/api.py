@@ -23,6 +23,8 @@ def customer(request: HttpRequest, cid: str) -> JsonResponse:
     except BadLimitError as error:
         return error_json(400, str(error), "limit")
     sees_all = request.user.has_perm("audit.view_attempt")
+    if not sees_all and not request.user.has_perm("jobs.set_action"):
+        return error_json(403, "Your account may not see this. Ask an administrator for the permission.", "user")
     own = request.user.get_username()
     records = [
         _record(attempt, in_full=sees_all or attempt.user_id == own) for attempt in attempts_of_customer(cid, limit)

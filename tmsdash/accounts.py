@@ -6,7 +6,7 @@ from django.contrib.auth import get_user_model
 from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 
-AUDITORS = "Auditors"
+OPERATORS, AUDITORS = KNOWN_GROUPS = ("Operators", "Auditors")
 UNKNOWN_NAME = "unknown:"  # before a hash; a user name cannot hold the colon
 
 

@@ -1,11 +1,8 @@
 """The files that browsers load: collected into STATIC_ROOT, compressed, under names that hold a hash of the content."""
 
-import fcntl
 import hashlib
 import logging
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from django.conf import settings
@@ -13,6 +10,8 @@ from django.contrib.staticfiles.finders import get_finders
 from django.contrib.staticfiles.management.commands import collectstatic
 from django.core.management import call_command
 from whitenoise.storage import CompressedManifestStaticFilesStorage
+
+from tmsdash.processes import alone
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ def collect() -> None:
     root = Path(settings.STATIC_ROOT)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with _alone(root / ".lock"):
+        with alone("static", on_wait=lambda: None):
             _collect_unless_done(root)
     except OSError as error:
         logger.warning("[STATIC] The pages' files could not be collected, so they load more slowly: %s", error)
@@ -83,11 +82,3 @@ def _fingerprint() -> str:
             stat = Path(storage.path(name)).stat()
             lines.append(f"{name} {stat.st_size} {stat.st_mtime_ns}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Wait until no other process is in here with this file; it lets go when it ends, however it ends."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

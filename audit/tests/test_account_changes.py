@@ -14,7 +14,15 @@ from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.tools import table_missing, text_of
 
 NEW_PASSWORD = "another battery staple horse"
-OPERATOR = {"permissions": [], "groups": ["Operators"], "is_active": True, "is_staff": False, "is_superuser": False}
+OPERATOR = {
+    "name": "olivia",
+    "has_password": True,
+    "permissions": [],
+    "groups": ["Operators"],
+    "is_active": True,
+    "is_staff": False,
+    "is_superuser": False,
+}
 
 
 def form_of(client, path, **changes):
@@ -104,8 +112,33 @@ def test_permissions_of_a_group_are_audited(admin):
     admin.post(path, data | {"permissions": [*data["permissions"], decide.pk]})
     _, body = facts()
     assert (body["what"], body["name"], body["fields"]) == ("group", "Operators", ["Permissions"])
-    assert body["before"] == {"permissions": ["jobs.set_action"]}
-    assert body["after"] == {"permissions": ["audit.decide_attempt", "jobs.set_action"]}
+    assert body["before"] == {"name": "Operators", "permissions": ["jobs.set_action"]}
+    assert body["after"] == {"name": "Operators", "permissions": ["audit.decide_attempt", "jobs.set_action"]}
+
+
+def test_a_new_name_is_audited_with_the_old_one(admin, olivia):
+    path = page_of(olivia)
+    admin.post(path, form_of(admin, path, username="oliver"))
+    _, body = facts()
+    assert (body["name"], body["before"]["name"], body["after"]["name"]) == ("oliver", "olivia", "oliver")
+
+
+@pytest.mark.parametrize("name", ["Operators", "Auditors"])
+def test_groups_that_mean_something_keep_their_name_and_stay(admin, name):
+    group = Group.objects.get(name=name)
+    path = f"/admin/auth/group/{group.pk}/"
+    admin.post(f"{path}change/", {"name": "Harmless", "permissions": []})
+    assert admin.post(f"{path}delete/", {"post": "yes"}).status_code == 403
+    admin.post("/admin/auth/group/", {"action": "delete_selected", "_selected_action": [group.pk], "post": "yes"})
+    assert Group.objects.filter(name=name).exists()
+    other = Group.objects.create(name="Friends")
+    assert admin.post(f"/admin/auth/group/{other.pk}/delete/", {"post": "yes"}).status_code == 302
+
+
+def test_a_password_that_is_taken_away_is_audited(admin, olivia):
+    admin.post(f"/admin/auth/user/{olivia.pk}/password/", {"usable_password": "false", "unset-password": "1"})
+    _, body = facts()
+    assert (body["before"]["has_password"], body["after"]["has_password"]) == (True, False)
 
 
 def test_a_password_that_an_administrator_sets_is_audited_and_not_kept(admin, olivia):

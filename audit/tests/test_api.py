@@ -3,6 +3,7 @@
 from urllib.parse import quote
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 
 from audit.models import Kind
@@ -141,3 +142,9 @@ def test_the_history_is_read_only_never_cached_and_for_users(olivia):
     assert "no-cache" in answer["Cache-Control"]
     assert signed_in(olivia).post("/api/audit/customer/a1").status_code == 405
     assert Client().get("/api/audit/customer/a1").status_code == 401
+
+
+def test_who_may_neither_send_nor_audit_sees_nothing(databases):
+    plain = User.objects.create_user("plain")
+    answer = signed_in(plain).get("/api/audit/customer/a1")
+    assert (answer.status_code, answer.json()["outcome"]) == (403, "refused")

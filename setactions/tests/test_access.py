@@ -107,7 +107,7 @@ def path_of(people):
         "jobs/job": job.pk,
         "jobs/jobcustomer": job.customers.first().pk,
         "auth/user": people["oscar"].pk,
-        "auth/group": Group.objects.get(name="Operators").pk,
+        "auth/group": Group.objects.create(name="Friends").pk,
         "audit/attempt": doubtful.pk,
         "audit/auditentry": AuditEntry.objects.first().pk,
     }

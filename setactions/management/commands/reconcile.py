@@ -2,7 +2,6 @@ import getpass
 import json
 import logging
 import os
-import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 from django.views.decorators.debug import sensitive_variables
 
-from audit.models import USER_ID_LENGTH
 from audit.services import Actor
 from setactions.reconcile import reconcile
 from setactions.refusal import Refusal
@@ -19,6 +17,7 @@ from setactions.roll_forward import Report
 from setactions.token import Token
 from setactions.unexplained import Findings, find_unexplained, in_words
 from tmsdash.commands import Command as BaseCommand
+from tmsdash.commands import os_actor_name
 from tmsdash.text import one_line
 
 logger = logging.getLogger(__name__)
@@ -48,7 +47,7 @@ class Command(BaseCommand):
 
     @sensitive_variables()
     def handle(self, *args: Any, **options: Any) -> None:
-        actor = Actor(user_id=f"{_os_user()}@{socket.gethostname()}"[:USER_ID_LENGTH])
+        actor = Actor(user_id=os_actor_name())
         token = _token(options)
         try:
             report = reconcile(actor, token, full=options["full"])
@@ -66,13 +65,6 @@ class Command(BaseCommand):
         code = _exit_code(report, findings)
         if code:
             sys.exit(code)
-
-
-def _os_user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a number without a name, as in containers
-        return f"uid{os.getuid()}"
 
 
 @sensitive_variables()

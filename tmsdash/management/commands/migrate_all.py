@@ -5,12 +5,13 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, connections
 
+from tmsdash.accounts import AUDITORS, OPERATORS
 from tmsdash.migrating import migrating_alone
 
 VARIABLES = {"default": "DATABASE_URL", "jobs": "JOBS_DATABASE_URL", "audit": "AUDIT_DATABASE_URL"}
 GROUPS = {
-    "Operators": {"jobs.set_action"},
-    "Auditors": {"jobs.view_job", "jobs.view_jobcustomer", "audit.view_attempt", "audit.view_auditentry"},
+    OPERATORS: {"jobs.set_action"},
+    AUDITORS: {"jobs.view_job", "jobs.view_jobcustomer", "audit.view_attempt", "audit.view_auditentry"},
 }
 
 
