@@ -137,6 +137,7 @@ def test_an_empty_result_says_that_filters_are_why(olivia, jobs):
     page = signed_in(olivia).get("/jobs/", {"customer": "nobody"})
     assert "None of your jobs matches. Change the filters, or clear them ." in text_of(page)
     assert "You have no jobs yet" not in text_of(page)
+    assert "unfinished" not in text_of(page)
 
 
 def test_pages_keep_the_filters(audrey):
@@ -188,3 +189,4 @@ def test_filters_neither_hide_nor_narrow_what_is_unfinished(olivia, fetch):
     page = text_of(signed_in(olivia).get("/jobs/", {"customer": "nobody"}))
     assert "Unfinished Shown whatever the filters are:" in page
     assert "Do not send it again" in page
+    assert "What is unfinished has no job yet: look at it above, too" in page
