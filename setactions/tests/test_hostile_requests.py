@@ -8,8 +8,9 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.test import Client, RequestFactory
 
 from audit.models import Attempt
+from jobs.tests.making import make_job
 from setactions.tests.test_hostile_json import UUID, assert_refused, good_body, operator, post  # noqa: F401 (the fixtures)
-from tmsdash.plain_text import with_plain_content_type
+from tmsdash.plain_text import NoNulMiddleware, with_plain_content_type
 from tmsdash.tests.fixtures import signed_in
 
 # -- Headers and cookies ------------------------------------------------------------------------------------------
@@ -50,7 +51,9 @@ def test_an_absurd_host_is_refused(client, tms, path):
 
 
 def test_an_absurd_address_of_the_client_is_believed_by_nobody(client, body, tms, settings):
-    for number, value in enumerate(("<x>", "\0", "127.0.0.1, evil", "9" * 10_000, "::1%" + "x" * 100, "=1+1", "\xff")):
+    for number, value in enumerate(
+        ("<x>", "\0", "127.0.0.1, evil", "9" * 10_000, "203.0.113.7", "::1%" + "x" * 100, "=1+1", "\xff")
+    ):
         answer = post(client, json.dumps(body | {"isPost": None}), **{"X-Forwarded-For": value, "X-Real-IP": value})
         assert_refused(answer, tms, value)
         assert Attempt.objects.count() == number + 1
@@ -167,6 +170,14 @@ def test_a_form_in_another_usual_encoding_is_understood():
     ]
 
 
+def test_no_null_character_comes_in_by_query_or_cookie():
+    seen = []
+    request = RequestFactory().get("/?q=a%00b&%00=%2500", headers={"Cookie": 'a="\\000x"; b=y'})
+    NoNulMiddleware(seen.append)(request)
+    assert dict(seen[0].GET.items()) == {"q": "a\ufffdb", "\ufffd": "%00"}
+    assert seen[0].COOKIES == {"a": "\ufffdx", "b": "y"}
+
+
 # -- Queries and paths --------------------------------------------------------------------------------------------
 
 GARBAGE = (
@@ -253,6 +264,7 @@ def answers_to(client, targets):
 
 @pytest.mark.parametrize("part", range(4))
 def test_no_query_breaks_a_page(adam, tms, part):
+    make_job(job_id=UUID)
     targets = [query + garbage for garbage, query in itertools.product(GARBAGE, QUERIES)][part::4]
     assert answers_to(signed_in(adam), targets) == []
     assert tms.calls() == []
