@@ -16,9 +16,10 @@ from tmsdash.accounts import KNOWN_GROUPS, is_auditor
 
 
 class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Writes every change to the audit, in the transaction that makes it: without the one there is no other.
+    """Writes every change to the audit before it is committed: without the entry there is no change.
 
-    Django calls the `log_…` methods when a change is complete and not yet committed.
+    The other way round is not promised: the audit is another database, and may name a change whose
+    commit failed. Django calls `log_addition` and `log_change` after, `log_deletions` before the change.
     """
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
@@ -46,9 +47,10 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             record_change(actor_of(request), account, "deleted", before=facts_of(account))
         return super().log_deletions(request, queryset)
 
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
+    def response_action(self, request: HttpRequest, queryset: Any) -> Any:
+        """Carry out what was chosen for several rows, all or nothing."""
         with transaction.atomic(using="default"):
-            super().delete_queryset(request, queryset)
+            return super().response_action(request, queryset)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return super().has_add_permission(request) and not is_auditor(request.user)
@@ -65,6 +67,10 @@ admin.site.unregister([User, Group])
 
 @admin.register(User)
 class AuditedUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Keep the name: jobs and attempts belong to it as text, and another person would take them over with it."""
+        return ("username",) if obj else ()
+
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         """Change a password, or take it away, only together with its entry in the audit."""
         with transaction.atomic(using="default"):

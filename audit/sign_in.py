@@ -1,7 +1,9 @@
 """Signing in and out and changing one's password, each with its entry in the audit."""
 
 import logging
+import threading
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib import messages
@@ -11,7 +13,8 @@ from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView,
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied
 from django.db import DatabaseError, transaction
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
+from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_safe
 
 from audit.account_changes import WAIT_S, record_change
@@ -32,12 +35,33 @@ def actor_of(request: HttpRequest, user_id: str | None = None) -> Actor:
     return Actor(user_id=user_id or request.user.get_username(), ip_address=request.META.get("REMOTE_ADDR", ""))
 
 
+# django-axes asks how often a name failed before the password is hashed, and counts after it. One at a time for each
+# name and address, a burst has no more guesses than a row; names share locks, which costs them nothing but order.
+_turns = [threading.Lock() for _ in range(64)]
+TURN_WAIT_S = 10.0
+
+
 class SignIn(LoginView):
     """The page to sign in. What is wrong is not told, and neither that an account exists."""
 
     template_name = "login.html"
     redirect_authenticated_user = True
     extra_context = {"idle_minutes": settings.SESSION_IDLE_S // 60, "max_hours": settings.SESSION_MAX_S // 3600}
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Look at one password at a time of each user name and address."""
+        turn = _turns[hash((request.POST.get("username"), request.META.get("REMOTE_ADDR"))) % len(_turns)]
+        if not turn.acquire(timeout=TURN_WAIT_S):
+            return error_response(request, 503, "The dashboard is busy with other sign-ins. Try again in a minute.")
+        try:
+            return super().post(request, *args, **kwargs)
+        finally:
+            turn.release()
+
+    def get_redirect_url(self) -> str:  # type: ignore[override]
+        """Return where to go from here: never to this page again, and not to where a form is posted only."""
+        url: str = super().get_redirect_url()
+        return "" if urlsplit(url).path in (reverse("login"), reverse("logout")) else url
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
         """Begin a session under a new key."""
@@ -72,6 +96,7 @@ def locked_out(request: HttpRequest, response: HttpResponse, credentials: dict[s
     return answer
 
 
+@method_decorator(login_not_required, name="dispatch")  # whose session is over gets what they want
 class SignOut(LogoutView):
     """Ends the session; it does so even if the audit cannot be written."""
 
@@ -95,6 +120,12 @@ class ChangePassword(PasswordChangeView):
             record_change(actor_of(self.request), self.request.user, "password")
         messages.success(self.request, "Your password is changed. You are signed out everywhere else.")
         return answer
+
+    def form_invalid(self, form: PasswordChangeForm) -> HttpResponse:
+        """Note who does not know the password of the account whose session this is."""
+        if form.has_error("old_password"):
+            _record(Kind.SIGN_IN_FAILED, self.request, self.request.user.get_username(), at="change of password")
+        return super().form_invalid(form)
 
 
 @login_not_required

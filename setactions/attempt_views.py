@@ -10,7 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from audit.models import NOT_APPLIED_OUTCOMES, Attempt, Outcome, Ruling
 from audit.selectors import attempt_for, opening_body, outcome_body
@@ -34,7 +34,7 @@ SENT_IN_VAIN = {Outcome.REJECTED, Outcome.NOT_SENT, *NOT_APPLIED_OUTCOMES}
 
 
 @never_cache
-@require_GET
+@require_safe
 def attempt(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
     """Show what became of an attempt, now and whenever somebody comes back to it."""
     return _page(request, _load(request, attempt_id))
@@ -109,7 +109,7 @@ def repair(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
 
 
 @never_cache
-@require_GET
+@require_safe
 def ids_csv(request: HttpRequest, attempt_id: uuid.UUID, which: str) -> HttpResponse:
     """Download all ids of an attempt; or, of a rejected list, those that TMS does not know, or those that remain."""
     found = _load(request, attempt_id)

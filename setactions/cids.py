@@ -15,7 +15,7 @@ from tmsdash.csv_text import from_cell
 
 MAX_LENGTH = 128
 MAX_ERRORS = 100  # shown at once
-MAX_PLACES = 500_000  # where an id could stand, in one list: more than any call may carry, even with repeats
+MAX_PLACES = 200_000  # where an id could stand, in one list: more than any call may carry, even with repeats
 HEADERS = frozenset({"customer_id", "cust_id", "cid", "id"})
 FIELD = "cids"
 

@@ -65,7 +65,7 @@ def _port(name: str, default: int) -> int:
 def _use_own_settings(port: int, tms_port: int) -> None:
     """Replace what the environment says, so that the demo can touch no real database and no real TMS."""
     var_dir = BASE_DIR / (os.environ.get("VAR_DIR") or "var") / "demo"
-    var_dir.mkdir(parents=True, exist_ok=True)
+    var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in [*os.environ]:
         if name.startswith("TMS_") or name.endswith("DATABASE_URL"):
             del os.environ[name]

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from audit.models import IN_DOUBT_OUTCOMES, Attempt, Outcome
 from audit.selectors import open_attempts_of
@@ -28,7 +28,7 @@ SOURCE = "form"
 SHOWN = 10  # ids at either end of a long list
 
 
-@require_GET
+@require_safe
 def new_action(request: HttpRequest) -> HttpResponse:
     """Show the form; who may not trigger Set Actions is shown the jobs instead."""
     if not may_set_action(request.user):

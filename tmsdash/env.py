@@ -197,7 +197,7 @@ def generated(name: str, path: Path, *, minimum_length: int) -> str:
 
 def _read_or_make(path: Path) -> str:
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # other users of the machine have no business there
         descriptor, own_file = tempfile.mkstemp(dir=path.parent)  # mode 0600
         try:
             with os.fdopen(descriptor, "w") as file:

@@ -7,6 +7,7 @@ from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -50,6 +51,9 @@ def _context(status: int, message: str) -> dict[str, Any]:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if isinstance(exception, SessionInterrupted):  # raised when the view is through
+        message = "Your session was ended meanwhile. Sign in, and look at User Jobs before you send anything again."
+        return error_response(request, 400, message)
     return error_response(request, 400, "The request could not be understood. Nothing was sent to TMS.")
 
 

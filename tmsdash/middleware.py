@@ -46,6 +46,10 @@ class ResponseHeadersMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         own_id = request_id.begin()
         response = self.get_response(request)
+        if response.status_code == 405 and not response.streaming and not response.content:
+            allowed = response["Allow"]  # Django's own answer is empty
+            response = error_response(request, 405, f"This address takes {allowed} only. Nothing was done.")
+            response["Allow"] = allowed
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         response.headers[request_id.HEADER] = own_id
@@ -130,21 +134,23 @@ class RequestBodyMiddleware:
                 f"The request is larger than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE >> 20} MiB. "
                 "Nothing was sent to TMS. Cut the list into smaller ones.",
             )
-        is_user = _is_signed_in(request)
+        is_user = _is_signed_in(request) or getattr(request, "session_ended", False)
         if not is_user and int(length) > self.ANONYMOUS_LIMIT:
             return error_response(request, 401 if wants_json(request) else 413, "Sign in first. Nothing was sent.")
-        return self._receive(request, self._for_users if is_user else self._for_others)
+        return self._receive(request, int(length), self._for_users if is_user else self._for_others)
 
-    def _receive(self, request: HttpRequest, room: threading.BoundedSemaphore) -> HttpResponse | None:
+    def _receive(self, request: HttpRequest, length: int, room: threading.BoundedSemaphore) -> HttpResponse | None:
         if not room.acquire(blocking=False):
             message = "The dashboard is busy: too many requests are still arriving. Nothing was sent. Try again soon."
             return error_response(request, 503, message)
         try:
-            _ = request.body  # kept by Django for whoever asks
+            is_whole = len(request.body) == length  # kept by Django for whoever asks
         except UnreadablePostError:
-            return error_response(request, 400, "The request broke off. Nothing was sent to TMS. Send it again.")
+            is_whole = False
         finally:
             room.release()
+        if not is_whole:  # the server ends a body that broke off without a word
+            return error_response(request, 400, "The request broke off. Nothing was sent to TMS. Send it again.")
         return None
 
 

@@ -38,7 +38,7 @@ def alone(name: str, on_wait: Callable[[], None]) -> Iterator[None]:
     if the file cannot be made.
     """
     folder = Path(settings.VAR_DIR)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = open_lock(folder / f"{name}.lock")
     try:
         try:

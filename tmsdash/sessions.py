@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.contrib.auth import logout
+from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.db import DatabaseError, connections
 from django.http import HttpRequest, HttpResponse
@@ -31,13 +32,28 @@ class SessionLimitsMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.session_ended = False  # type: ignore[attr-defined]
         try:
-            if request.user.is_authenticated and not _goes_on(request):
-                logout(request)
+            is_over = request.user.is_authenticated and not _goes_on(request)
         except DatabaseError:
             # Whoever asks who the user is meets it again; pages that need nobody, such as /health, do not.
             connections["default"].close()
+            is_over = False
+        if is_over:
+            _end(request)
         return self.get_response(request)
+
+
+def _end(request: HttpRequest) -> None:
+    """Make the request one of nobody, whether the session's row can be deleted or not."""
+    request.session_ended = True  # type: ignore[attr-defined]
+    try:
+        logout(request)
+    except DatabaseError as error:
+        logger.warning("[SESSION] A session that is over could not be deleted: %s", error)
+        connections["default"].close()
+        request.user = AnonymousUser()
+        request.session = type(request.session)()  # a new, empty one; the old row is over all the same
 
 
 def _goes_on(request: HttpRequest) -> bool:
@@ -59,10 +75,10 @@ def _save(session: SessionBase) -> bool:
     """Save the session now: after the view a failure would cost the answer. False if somebody ended it meanwhile."""
     try:
         with write_transaction("default", WAIT_S):
+            if not session.exists(session.session_key or ""):
+                return False
             session.save()
-    except UpdateError:
-        return False
-    except DatabaseError as error:
+    except (DatabaseError, UpdateError) as error:  # UpdateError is also what a full disk looks like
         logger.warning("[SESSION] The time of the last request could not be noted: %s", error)
     session.modified = False
     return True

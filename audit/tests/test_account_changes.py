@@ -116,11 +116,18 @@ def test_permissions_of_a_group_are_audited(admin):
     assert body["after"] == {"name": "Operators", "permissions": ["audit.decide_attempt", "jobs.set_action"]}
 
 
-def test_a_new_name_is_audited_with_the_old_one(admin, olivia):
-    path = page_of(olivia)
-    admin.post(path, form_of(admin, path, username="oliver"))
+def test_a_new_name_of_a_group_is_audited_with_the_old_one(admin):
+    path = f"/admin/auth/group/{Group.objects.create(name='Friends').pk}/change/"
+    admin.post(path, form_of(admin, path, name="Fiends"))
     _, body = facts()
-    assert (body["name"], body["before"]["name"], body["after"]["name"]) == ("oliver", "olivia", "oliver")
+    assert (body["name"], body["before"]["name"], body["after"]["name"]) == ("Fiends", "Friends", "Fiends")
+
+
+def test_nobody_gets_anothers_name_and_with_it_their_jobs(admin, olivia):
+    path = page_of(olivia)
+    assert admin.post(path, form_of(admin, path) | {"username": "oscar"}).status_code == 302
+    olivia.refresh_from_db()
+    assert olivia.username == "olivia"
 
 
 @pytest.mark.parametrize("name", ["Operators", "Auditors"])
@@ -171,7 +178,8 @@ def test_users_change_their_own_password_and_stay_signed_in_only_here(audrey, pa
 def test_what_is_no_good_password_changes_nothing(olivia, old, new):
     page = change_own(signed_in(olivia), old, new)
     assert "Your password is not changed" in text_of(page)
-    assert not AuditEntry.objects.exists()
+    assert AuditEntry.objects.filter(kind=Kind.SIGN_IN_FAILED).count() == (old == "wrong")
+    assert not AuditEntry.objects.filter(kind=Kind.SETTING_CHANGED).exists()
     olivia.refresh_from_db()
     assert olivia.check_password(PASSWORD)
 

@@ -2,10 +2,12 @@
 
 import json
 import re
+import threading
 from io import StringIO
 
 import pytest
 from axes.models import AccessAttempt
+from django.contrib.auth.hashers import MD5PasswordHasher
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.test import Client
@@ -14,7 +16,7 @@ from audit.models import AuditEntry, Kind
 from tmsdash import sessions
 from tmsdash.accounts import recorded_name
 from tmsdash.tests.fixtures import PASSWORD, signed_in
-from tmsdash.tests.tools import table_missing, text_of
+from tmsdash.tests.tools import at_once, table_missing, text_of
 
 ADDRESS, ELSEWHERE = "203.0.113.7", "203.0.113.8"
 
@@ -126,8 +128,6 @@ def test_an_unknown_name_a_wrong_password_and_a_switched_off_account_look_the_sa
 
 def test_an_unknown_name_costs_as_many_password_hashes_as_a_known_one(olivia, monkeypatch):
     """Time itself is not asserted: the hash is what takes it."""
-    from django.contrib.auth.hashers import MD5PasswordHasher
-
     hashed = []
     encode = MD5PasswordHasher.encode
     monkeypatch.setattr(MD5PasswordHasher, "encode", lambda *args: hashed.append(1) or encode(*args))
@@ -208,6 +208,20 @@ def test_an_administrator_can_end_the_wait(olivia):
     assert sign_in().status_code == 302
 
 
+def test_a_burst_has_no_more_guesses_than_a_row(olivia, monkeypatch):
+    """All of them are here before the first password has been looked at."""
+    together, looked_at = threading.Barrier(12, timeout=60), []
+    encode = MD5PasswordHasher.encode
+    monkeypatch.setattr(MD5PasswordHasher, "encode", lambda *args: looked_at.append(1) or encode(*args))
+
+    def guess(number):
+        together.wait()
+        return sign_in(password=f"guess {number}").status_code
+
+    codes = at_once(12, guess)
+    assert (len(looked_at), codes.count(429)) == (5, 8)
+
+
 # -- Sessions -----------------------------------------------------------------------------------------------------
 
 
@@ -274,3 +288,14 @@ def test_signing_in_never_leads_to_another_site(olivia, target):
     answer = Client().post("/login/", {"username": "olivia", "password": PASSWORD, "next": target})
     assert answer.url == "/"
     assert "evil.example" not in Client().get("/admin/login/", {"next": "//evil.example/"}).url.split("?next=")[0]
+
+
+@pytest.mark.parametrize("target", ["/login/", "/logout/", "/login/?next=/login/"])
+def test_signing_in_leads_to_a_page(olivia, target):
+    client = Client()
+    assert client.post("/login/", {"username": "olivia", "password": PASSWORD, "next": target}).url == "/"
+    assert client.get("/login/", {"next": target}).url == "/"
+
+
+def test_signing_out_when_the_session_is_over_already_is_signing_out(databases):
+    assert Client().post("/logout/").url == "/login/"

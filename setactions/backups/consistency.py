@@ -34,7 +34,7 @@ def disagreements(jobs: Source, audit: Source) -> list[str]:
 
 
 def lacking(these: Iterable[str], those: Iterable[str]) -> Iterator[str]:
-    """Yield which of `these` are not among `those`; both are sorted, and neither is held in memory."""
+    """Yield which of `these` are not among `those`; both are sorted."""
     others = iter(those)
     other = next(others, None)
     for this in these:

@@ -130,7 +130,7 @@ class PostgresqlDatabase(Database):
 
     @contextmanager
     def kept_out(self) -> Iterator[None]:
-        """Refuse if anybody else is connected. Who connects later waits for the tables, until all is done."""
+        """Refuse if anybody else is connected; nobody may connect later, either, but only a load keeps them out."""
         for name in PROGRAMS:
             _program(name)
         self.connection.close_pool()  # type: ignore[attr-defined]

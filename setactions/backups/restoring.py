@@ -50,17 +50,20 @@ def restore(backup: Backup, say: Say) -> dict[str, Kept]:
     moment = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%fZ")  # nothing that is kept has this name already
     databases = [database_of(alias) for alias in ALIASES]
     connections.close_all()
-    with ExitStack() as kept_out:
-        for database in databases:
-            kept_out.enter_context(database.kept_out())
-        try:
-            return _replace(databases, backup, moment, say)
-        except NotPutBackError:
-            raise
-        except OSError as error:
-            raise BackupError(f"{error.filename or 'A file'}: {error.strerror or error}. {UNCHANGED}") from error
-        except (AnyDatabaseError, BackupError, CommandError) as error:
-            raise BackupError(f"{str(error).strip()} {UNCHANGED}") from error
+    try:
+        with ExitStack() as kept_out:
+            for database in databases:
+                kept_out.enter_context(database.kept_out())
+            try:
+                return _replace(databases, backup, moment, say)
+            except NotPutBackError:
+                raise
+            except (BackupError, CommandError) as error:
+                raise BackupError(f"{str(error).strip()} {UNCHANGED}") from error
+    except OSError as error:
+        raise BackupError(f"{error.filename or 'A file'}: {error.strerror or error}. {UNCHANGED}") from error
+    except AnyDatabaseError as error:
+        raise BackupError(f"{str(error).strip()} {UNCHANGED}") from error
 
 
 def _replace(databases: list[Database], backup: Backup, moment: str, say: Say) -> dict[str, Kept]:

@@ -200,6 +200,9 @@ def test_bodies_of_strangers_take_no_room_of_users(settings):
     settings.WEB_THREADS = 8  # room for one stranger, and for four users
     receive = RequestBodyMiddleware(lambda request: HttpResponse("received"))
 
+    def whole():
+        return BytesIO(b"0123456789")
+
     def status(is_user, body):
         request = RequestFactory().generic("POST", "/proxy_fetch", b"", CONTENT_LENGTH="10", **{"wsgi.input": body})
         request.user = SimpleNamespace(is_authenticated=is_user)
@@ -209,15 +212,23 @@ def test_bodies_of_strangers_take_no_room_of_users(settings):
     with ThreadPoolExecutor(5) as executor:
         waiting = [executor.submit(status, False, stuck[0])]
         assert stuck[0].begun.wait(60)
-        assert (status(False, BytesIO(b"x")), status(True, BytesIO(b"x"))) == (503, 200)
+        assert (status(False, whole()), status(True, whole())) == (503, 200)
         for body in stuck[1:]:
             waiting.append(executor.submit(status, True, body))
             assert body.begun.wait(60)
-        assert status(True, BytesIO(b"x")) == 503
+        assert status(True, whole()) == 503
         for body in stuck:
             body.go_on.set()
-        assert [result.result(60) for result in waiting] == [200] * 5
-    assert (status(False, BytesIO(b"x")), status(True, BytesIO(b"x"))) == (200, 200)
+        assert [result.result(60) for result in waiting] == [400] * 5  # they broke off
+    assert (status(False, whole()), status(True, whole())) == (200, 200)
+
+
+@pytest.mark.parametrize("sent", [b"", b'{"isPost": true}'])
+def test_a_body_that_ends_too_early_is_a_400(databases, sent):
+    """So the server passes on what broke off, even where what came is whole JSON."""
+    answer = post("/proxy_fetch", str(len(sent) + 1), **{"wsgi.input": BytesIO(sent)})
+    assert answer.status_code == 400
+    assert answer.json()["message"].startswith("The request broke off. Nothing was sent to TMS.")
 
 
 def test_a_body_that_breaks_off_is_a_400_in_our_words(databases):

@@ -3,7 +3,7 @@
 import pytest
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
-from django.db import connections
+from django.db import OperationalError, connections
 from django.test import Client
 
 from tmsdash import sessions
@@ -96,14 +96,32 @@ def test_that_its_use_cannot_be_written_costs_nobody_the_answer(at, monkeypatch,
 
 
 def test_a_session_that_was_ended_elsewhere_meanwhile_is_over(at, monkeypatch):
-    save = SessionStore.save
+    exists = SessionStore.exists
 
-    def signed_out_meanwhile(store, *args, **values):
+    def signed_out_meanwhile(store, key):
         Session.objects.all().delete()
-        return save(store, *args, **values)
+        return exists(store, key)
 
-    monkeypatch.setattr(SessionStore, "save", signed_out_meanwhile)
+    monkeypatch.setattr(SessionStore, "exists", signed_out_meanwhile)
     assert not at(100)
+
+
+@pytest.mark.parametrize("words", ["DELETE", "UPDATE"])
+def test_a_database_that_takes_no_writes_neither_prolongs_nor_ends_a_session(at, fetch, tms, words):
+    def refuse(execute, sql, *args):
+        if sql.startswith(words) and "django_session" in sql:
+            raise OperationalError("disk is full")
+        return execute(sql, *args)
+
+    with connections["default"].execute_wrapper(refuse):
+        assert at(100)
+        assert at(IDLE_S - 1)
+        answer = fetch(client=at.client)
+        assert answer.status_code == 200
+        at(3 * IDLE_S)
+        assert fetch(client=at.client).status_code == 401
+        assert at.client.get("/jobs/").status_code == 302
+    assert len(tms.calls()) == 1
 
 
 @pytest.mark.sqlite

@@ -1,3 +1,4 @@
+import getpass
 from typing import Any
 
 from django.contrib.auth.management.commands import changepassword
@@ -10,9 +11,10 @@ class Command(changepassword.Command):
     """Django's command, with an entry in the audit."""
 
     def handle(self, *args: Any, **options: Any) -> str | None:
-        passwords = dict(User.objects.values_list("pk", "password"))
+        name = options["username"] or getpass.getuser()  # as Django takes it
+        before = User.objects.filter(username=name).values_list("password", flat=True).first()
         said = super().handle(*args, **options)
-        for user in User.objects.all():
-            if user.password != passwords.get(user.pk):
-                record_by_command(user, "password")
+        user = User.objects.get(username=name)
+        if user.password != before:
+            record_by_command(user, "password")
         return said
