@@ -47,7 +47,7 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             record_change(actor_of(request), account, "deleted", before=facts_of(account))
         return super().log_deletions(request, queryset)
 
-    def response_action(self, request: HttpRequest, queryset: Any) -> Any:
+    def response_action(self, request: HttpRequest, queryset: Any) -> Any:  # type: ignore[override]
         """Carry out what was chosen for several rows, all or nothing."""
         with transaction.atomic(using="default"):
             return super().response_action(request, queryset)

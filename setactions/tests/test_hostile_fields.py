@@ -101,7 +101,7 @@ SEARCHES = (
 def test_searches_and_filters_are_inert(client):
     harmless = {search: taken_apart(client.get(search.format("harmless"))) for search in SEARCHES}
     for number, text in enumerate(HOSTILE_TEXTS):
-        for search in SEARCHES[number % 3 :: 3]:
+        for search in SEARCHES[number % 4 :: 4]:
             page = taken_apart(client.get(search.format(quote(text, safe=""))))
             assert page.elements == harmless[search].elements, (search, text)
 

@@ -168,10 +168,19 @@ def test_far_too_many_ids_are_told_before_anybody_looks_at_them(client, body, tm
     assert_refused(post(client, content), tms, "ids", 413)
 
 
-@pytest.mark.parametrize(
-    "content_type",
-    ["", "text/plain", "text/html", "application/xml", "x", "\xff", "a/b;c=d;;=", "application/json; charset=utf-16"],
-)
-def test_the_content_type_changes_nothing_about_what_is_json(client, tms, content_type):
-    assert_refused(post(client, b"{}", content_type), tms, content_type)
-    assert_refused(post(client, "{}".encode("utf-16"), content_type), tms, content_type)
+CONTENT_TYPES = [
+    "",
+    "text/plain",
+    "text/html",
+    "application/xml",
+    "x",
+    "\xff",
+    "a/b;c=d;;=",
+    "application/json; charset=utf-16",
+]
+
+
+def test_the_content_type_changes_nothing_about_what_is_json(client, tms):
+    for content_type in CONTENT_TYPES:
+        assert_refused(post(client, b"{}", content_type), tms, content_type)
+        assert_refused(post(client, "{}".encode("utf-16"), content_type), tms, content_type)

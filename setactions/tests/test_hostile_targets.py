@@ -226,27 +226,27 @@ def test_no_other_path_of_an_allowed_target_is_called(fetch, olivia, tms, asked_
     assert (tms.calls(), asked_names) == ([], [])
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        *(
-            "",
-            "?",
-            "?cid",
-            "?=",
-            "?&",
-            "?CID=a",
-            "?token=x",
-            "?cid=a&x=y",
-            "?cid=%0d%0aX:y",
-            "?cid=%00",
-        ),
-        *("?cid=%ff", "?cid=\ud800", "?cid=a#b\n", "?cid=%E2%80%AE", "?" + "cid=a&" * 201, "?cid=a&&", "?cid[]=a"),
-    ],
-)
-def test_reads_take_no_other_query(fetch, tms, query):
-    answer = fetch(url=f"{tms.url}{GET_ACTION}{query}", isPost=False)
-    assert (answer.status_code, list(answer.json()["errors"]), tms.calls()) == (400, ["url"], [])
+OTHER_QUERIES = [
+    *(
+        "",
+        "?",
+        "?cid",
+        "?=",
+        "?&",
+        "?CID=a",
+        "?token=x",
+        "?cid=a&x=y",
+        "?cid=%0d%0aX:y",
+        "?cid=%00",
+    ),
+    *("?cid=%ff", "?cid=\ud800", "?cid=a#b\n", "?cid=%E2%80%AE", "?" + "cid=a&" * 201, "?cid=a&&", "?cid[]=a"),
+]
+
+
+def test_reads_take_no_other_query(fetch, tms):
+    for query in OTHER_QUERIES:
+        answer = fetch(url=f"{tms.url}{GET_ACTION}{query}", isPost=False)
+        assert (answer.status_code, list(answer.json()["errors"]), tms.calls()) == (400, ["url"], [])
 
 
 def test_a_query_is_encoded_anew_so_that_it_adds_nothing(fetch, tms, monkeypatch):

@@ -228,7 +228,7 @@ def test_what_tms_says_is_inert_in_jobs_and_in_the_admin(client, says, settings)
 NAMES = tuple(dict.fromkeys(normalize("NFKC", text)[:150] for text in HOSTILE_TEXTS if not controls_in(text)))
 
 
-@pytest.mark.parametrize("names", chunks(NAMES, 20))
+@pytest.mark.parametrize("names", chunks(NAMES, 24))
 def test_user_names_are_inert(client, names, django_user_model):
     def lists_after(names):
         for name in names:

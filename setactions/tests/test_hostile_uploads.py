@@ -80,97 +80,102 @@ def zipped():
     return file.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"", "empty"),
-        (b"\n\r\n \n", "at least one"),
-        (b"\xef\xbb\xbf", "at least one"),
-        (b"customer_id\n", "at least one"),
-        (zipped(), "a workbook or an archive"),
-        (gzip.compress(b"a1\n"), "not text in UTF-8"),
-        (PDF, "Line 2: holds U+0020 (space)"),
-        (PDF.replace(b"\n", b"\n%\xe2\xe3\xcf\xd3\n", 1), "not text in UTF-8"),
-        (b"\x89PNG\r\n\x1a\n", "not text in UTF-8"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "not text in UTF-8"),
-        (b"a1\0\nb2\n", "not text in UTF-8"),
-        (b"\0" * 100_000, "not text in UTF-8"),
-        ("a1\nb2\n".encode("utf-16"), "not text in UTF-8"),
-        ("a1\nb2\n".encode("utf-16-le"), "not text in UTF-8"),
-        ("a1\nb2\n".encode("utf-16-be"), "not text in UTF-8"),
-        ("客户\n".encode("utf-16-le"), "UTF-8"),
-        ("a1\n".encode("utf-32"), "not text in UTF-8"),
-        ("kündin\n".encode("latin-1"), "not text in UTF-8"),
-        ("kündin\n".encode("cp437"), "not text in UTF-8"),
-        (b"a1\xed\xa0\x80\n", "not text in UTF-8"),
-        (b"a1\xc0\xaf\n", "not text in UTF-8"),
-        (b"a1\n" + b"x" * 200_000 + b"\n", "not CSV (field larger than field limit"),
-        (b"a1\n" + b"x" * 129 + b"\n", "Line 2: a customer id has 1 to 128 characters, this one has 129"),
-        (b'"a1\n' + b"b2\n" * 1000, "not CSV"),
-        (b'"a1"x\n', "not CSV"),
-        (b"a1,b2\nc3,d4\n", "several columns"),
-        (b"id,cid\na,b\n", "more than one column"),
-        (b"<html><body>x</body></html>", None),
-        (b"<!DOCTYPE html>\n<html>\n<p>Sign in first</p>\n", "holds U+0020"),
-        (b"#!/bin/sh\nrm -rf /\n", "Line 2: holds U+0020 (space)"),
-        (b"{\"cids\": [\"a1\"]}", "holds U+0020"),
-        (b"a1\x1b[31m\n", "Line 1: holds U+001B"),
-        ("a1\u202e\n".encode(), "Line 1: holds U+202E (right-to-left override)"),
-        (f"eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.{'x' * 20}\n".encode(), "looks like a bearer token"),
-    ],
-)  # fmt: skip
-def test_a_file_that_is_no_list_of_ids_is_refused_with_the_next_step(client, content, words):
-    page = upload(client, content)
-    if words is None:  # without a space this could be an id; a person sees it on the review page
-        assert page.status_code == 200
-        assert "unusual for a customer id" in text_of(page)
-    else:
-        assert_refused(page, words)
+NO_LISTS = [
+    (b"", "empty"),
+    (b"\n\r\n \n", "at least one"),
+    (b"\xef\xbb\xbf", "at least one"),
+    (b"customer_id\n", "at least one"),
+    (zipped(), "a workbook or an archive"),
+    (gzip.compress(b"a1\n"), "not text in UTF-8"),
+    (PDF, "Line 2: holds U+0020 (space)"),
+    (PDF.replace(b"\n", b"\n%\xe2\xe3\xcf\xd3\n", 1), "not text in UTF-8"),
+    (b"\x89PNG\r\n\x1a\n", "not text in UTF-8"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "not text in UTF-8"),
+    (b"a1\0\nb2\n", "not text in UTF-8"),
+    (b"\0" * 100_000, "not text in UTF-8"),
+    ("a1\nb2\n".encode("utf-16"), "not text in UTF-8"),
+    ("a1\nb2\n".encode("utf-16-le"), "not text in UTF-8"),
+    ("a1\nb2\n".encode("utf-16-be"), "not text in UTF-8"),
+    ("客户\n".encode("utf-16-le"), "UTF-8"),
+    ("a1\n".encode("utf-32"), "not text in UTF-8"),
+    ("kündin\n".encode("latin-1"), "not text in UTF-8"),
+    ("kündin\n".encode("cp437"), "not text in UTF-8"),
+    (b"a1\xed\xa0\x80\n", "not text in UTF-8"),
+    (b"a1\xc0\xaf\n", "not text in UTF-8"),
+    (b"a1\n" + b"x" * 200_000 + b"\n", "not CSV (field larger than field limit"),
+    (b"a1\n" + b"x" * 129 + b"\n", "Line 2: a customer id has 1 to 128 characters, this one has 129"),
+    (b'"a1\n' + b"b2\n" * 1000, "not CSV"),
+    (b'"a1"x\n', "not CSV"),
+    (b"a1,b2\nc3,d4\n", "several columns"),
+    (b"id,cid\na,b\n", "more than one column"),
+    (b"<html><body>x</body></html>", None),
+    (b"<!DOCTYPE html>\n<html>\n<p>Sign in first</p>\n", "holds U+0020"),
+    (b"#!/bin/sh\nrm -rf /\n", "Line 2: holds U+0020 (space)"),
+    (b'{"cids": ["a1"]}', "holds U+0020"),
+    (b"a1\x1b[31m\n", "Line 1: holds U+001B"),
+    ("a1\u202e\n".encode(), "Line 1: holds U+202E (right-to-left override)"),
+    (f"eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.{'x' * 20}\n".encode(), "looks like a bearer token"),
+]
 
 
-@pytest.mark.parametrize(
-    "content_type", ["application/zip", "image/png", "text/html", "x", "text/csv; charset=utf-16", ""]
-)
-def test_what_a_file_calls_itself_changes_nothing(client, content_type):
-    assert upload(client, b"a1\n", "a.exe", content_type).status_code == 200
-    assert_refused(upload(client, b"a 1\n", "a.exe", content_type), "Line 1")
+def test_a_file_that_is_no_list_of_ids_is_refused_with_the_next_step(client):
+    for content, words in NO_LISTS:
+        page = upload(client, content)
+        if words is None:  # without a space this could be an id; a person sees it on the review page
+            assert page.status_code == 200
+            assert "unusual for a customer id" in text_of(page)
+        else:
+            assert_refused(page, words)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "../../etc/passwd",
-        "..\\..\\boot.ini",
-        "/etc/cron.d/x",
-        "C:\\x.csv",
-        "..",
-        ".",
-        "a\\..\\",
-        "x" * 5000,
-        "\xff",
-        "a;b=c",
-    ],
-)
-def test_the_path_in_a_name_leads_nowhere(client, name, tmp_path, settings):
-    settings.MEDIA_ROOT = settings.FILE_UPLOAD_TEMP_DIR = str(tmp_path)
-    body = form() + part("csv_file", b"a1\n", "Content-Type: text/csv").replace(
-        b'"csv_file"', f'"csv_file"; filename="{name}"'.encode("latin-1")
-    )
-    assert post(client, body).status_code in (200, 400)
-    assert list(tmp_path.rglob("*")) == []
+KINDS = ["application/zip", "image/png", "text/html", "x", "text/csv; charset=utf-16", ""]
+
+
+def test_what_a_file_calls_itself_changes_nothing(client):
+    for content_type in KINDS:
+        assert upload(client, b"a1\n", "a.exe", content_type).status_code == 200
+        assert_refused(upload(client, b"a 1\n", "a.exe", content_type), "Line 1")
+
+
+NAMES = [
+    "../../etc/passwd",
+    "..\\..\\boot.ini",
+    "/etc/cron.d/x",
+    "C:\\x.csv",
+    "..",
+    ".",
+    "a\\..\\",
+    "x" * 5000,
+    "\xff",
+    "a;b=c",
+]
+
+
+def test_the_path_in_a_name_leads_nowhere(client, tmp_path, settings):
+    for name in NAMES:
+        settings.MEDIA_ROOT = settings.FILE_UPLOAD_TEMP_DIR = str(tmp_path)
+        body = form() + part("csv_file", b"a1\n", "Content-Type: text/csv").replace(
+            b'"csv_file"', f'"csv_file"; filename="{name}"'.encode("latin-1")
+        )
+        assert post(client, body).status_code in (200, 400)
+        assert list(tmp_path.rglob("*")) == []
 
 
 # -- Bodies that are too much ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [LIMIT + 1, 50 << 20, 100 << 20, 1 << 40])
-@pytest.mark.parametrize("path", ["/review/", "/proxy_fetch", "/send/", "/login/", "/no/such/page"])
-def test_nothing_is_read_of_a_body_that_is_too_large(client, path, size):
-    body = Counted(b"x" * 1_000_000)
-    answer = post(client, b"", path=path, CONTENT_LENGTH=str(size), **{"wsgi.input": body})
-    assert (answer.status_code, body.taken) == (413, 0)
-    told = answer.json()["message"] if path == "/proxy_fetch" else text_of(answer)
-    assert "The request is larger than 5 MiB. Nothing was sent to TMS. Cut the list into smaller ones." in told
+TOO_LARGE = [LIMIT + 1, 50 << 20, 100 << 20, 1 << 40]
+PLACES = ["/review/", "/proxy_fetch", "/send/", "/login/", "/no/such/page"]
+
+
+def test_nothing_is_read_of_a_body_that_is_too_large(client):
+    for path in PLACES:
+        for size in TOO_LARGE:
+            body = Counted(b"x" * 1_000_000)
+            answer = post(client, b"", path=path, CONTENT_LENGTH=str(size), **{"wsgi.input": body})
+            assert (answer.status_code, body.taken) == (413, 0)
+            told = answer.json()["message"] if path == "/proxy_fetch" else text_of(answer)
+            assert "The request is larger than 5 MiB. Nothing was sent to TMS. Cut the list into smaller ones." in told
 
 
 @pytest.mark.parametrize("line", [b"a1\n", b"\n", b",", b"a\r\n", b"1;2\t"])
@@ -193,61 +198,60 @@ def test_half_a_million_repeats_are_still_one_id(client):
     assert "499,999 repeats left out" in text_of(page)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"&".join(b"a%d=b" % number for number in range(10_000)),
-        b"a=b&" * 10_000,
-        b"&" * 100_000,
-    ],
-    ids=["names", "one name", "empty"],
-)
-def test_ten_thousand_fields_are_refused(client, body):
-    page = post(client, body, "application/x-www-form-urlencoded")
-    assert page.status_code == 400
-    assert "The request could not be understood. Nothing was sent to TMS." in text_of(page)
+MANY_FIELDS = [
+    b"&".join(b"a%d=b" % number for number in range(10_000)),
+    b"a=b&" * 10_000,
+    b"&" * 100_000,
+]
+
+
+def test_ten_thousand_fields_are_refused(client):
+    for body in MANY_FIELDS:
+        page = post(client, body, "application/x-www-form-urlencoded")
+        assert page.status_code == 400
+        assert "The request could not be understood. Nothing was sent to TMS." in text_of(page)
 
 
 def file_part(number):
     return part("f", b"a1", end=b"").replace(b'"f"', b'"f%d"; filename="%d.csv"' % (number, number))
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"".join(part(f"a{number}", b"b", end=b"") for number in range(10_000)) + b"--x--\r\n",
-        b"".join(map(file_part, range(1000))) + b"--x--\r\n",
-        part("a", b"b", "X-Header: " + "x" * 100_000),
-        part("a", b"b", *(f"X-{number}: x" for number in range(10_000))),
-        part("a" * 100_000, b"b"),
-        part("a", b"b", "Content-Transfer-Encoding: base64").replace(b"\r\nb\r\n", b"\r\n=\r\n"),
-        b"--x\r\n" * 100_000,
-        b"--x" * 100_000,
-        b"--x\r\n" + b"\r\n" * 100_000,
-        b"--x\r\nContent-Disposition: form-data; name=" + b'"\\"' * 10_000,
-        b"--x\r\nContent-Disposition: form-data" + b"; a=b" * 10_000 + b"\r\n\r\n\r\n--x--",
-        b"--x\r\nContent-Disposition: form-data; name*=nonsense''x\r\n\r\na\r\n--x--\r\n",
-        b"--x\r\nContent-Disposition: form-data; name=\"cids\"; filename*=utf-8''%00\r\n\r\na\r\n--x--\r\n",
-        b"\r\n" * 1_000_000,
-        b"\0" * 1_000_000,
-        b"",
-    ],
-    ids=[str(number) for number in range(16)],
-)
-def test_a_form_that_is_a_bomb_is_refused(olivia, client, body):
-    for somebody in (client, signed_in(olivia, enforce_csrf_checks=True)):
-        page = post(somebody, body)
-        assert page.status_code in (400, 403)
+BOMBS = [
+    b"".join(part(f"a{number}", b"b", end=b"") for number in range(10_000)) + b"--x--\r\n",
+    b"".join(map(file_part, range(1000))) + b"--x--\r\n",
+    part("a", b"b", "X-Header: " + "x" * 100_000),
+    part("a", b"b", *(f"X-{number}: x" for number in range(10_000))),
+    part("a" * 100_000, b"b"),
+    part("a", b"b", "Content-Transfer-Encoding: base64").replace(b"\r\nb\r\n", b"\r\n=\r\n"),
+    b"--x\r\n" * 100_000,
+    b"--x" * 100_000,
+    b"--x\r\n" + b"\r\n" * 100_000,
+    b"--x\r\nContent-Disposition: form-data; name=" + b'"\\"' * 10_000,
+    b"--x\r\nContent-Disposition: form-data" + b"; a=b" * 10_000 + b"\r\n\r\n\r\n--x--",
+    b"--x\r\nContent-Disposition: form-data; name*=nonsense''x\r\n\r\na\r\n--x--\r\n",
+    b"--x\r\nContent-Disposition: form-data; name=\"cids\"; filename*=utf-8''%00\r\n\r\na\r\n--x--\r\n",
+    b"\r\n" * 1_000_000,
+    b"\0" * 1_000_000,
+    b"",
+]
+
+
+def test_a_form_that_is_a_bomb_is_refused(olivia, client):
+    for body in BOMBS:
+        for somebody in (client, signed_in(olivia, enforce_csrf_checks=True)):
+            page = post(somebody, body)
+            assert page.status_code in (400, 403)
+            assert "Nothing was sent" in text_of(page)
+
+
+BOUNDARIES = ["", "; boundary=", "; boundary=y", "; boundary=\xff", "; boundary=" + "x" * 300, '; boundary="x']
+
+
+def test_a_form_with_another_boundary_is_refused(client):
+    for boundary in BOUNDARIES:
+        page = post(client, form() + b"--x--\r\n", f"multipart/form-data{boundary}")
+        assert page.status_code == 400
         assert "Nothing was sent" in text_of(page)
-
-
-@pytest.mark.parametrize(
-    "boundary", ["", "; boundary=", "; boundary=y", "; boundary=\xff", "; boundary=" + "x" * 300, '; boundary="x']
-)
-def test_a_form_with_another_boundary_is_refused(client, boundary):
-    page = post(client, form() + b"--x--\r\n", f"multipart/form-data{boundary}")
-    assert page.status_code == 400
-    assert "Nothing was sent" in text_of(page)
 
 
 def test_a_form_that_ends_before_its_last_boundary_is_only_shown(client):
@@ -257,15 +261,15 @@ def test_a_form_that_ends_before_its_last_boundary_is_only_shown(client):
     assert "Yes, Proceed" in text_of(page) or "Nothing was sent" in text_of(page)
 
 
-@pytest.mark.parametrize(
-    "content_type",
-    ["application/json", "text/plain", "application/octet-stream", "x", "", "multipart/mixed; boundary=x"],
-)
-def test_a_body_that_is_no_form_is_an_empty_form(olivia, client, content_type):
-    assert_refused(post(client, form(), content_type), "This field is required")
-    page = post(signed_in(olivia, enforce_csrf_checks=True), form(), content_type)
-    assert page.status_code == 403
-    assert "Nothing was sent to TMS" in text_of(page)
+NO_FORMS = ["application/json", "text/plain", "application/octet-stream", "x", "", "multipart/mixed; boundary=x"]
+
+
+def test_a_body_that_is_no_form_is_an_empty_form(olivia, client):
+    for content_type in NO_FORMS:
+        assert_refused(post(client, form(), content_type), "This field is required")
+        page = post(signed_in(olivia, enforce_csrf_checks=True), form(), content_type)
+        assert page.status_code == 403
+        assert "Nothing was sent to TMS" in text_of(page)
 
 
 @pytest.mark.parametrize("field", ["review", "sealed"])
