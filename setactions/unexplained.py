@@ -72,7 +72,7 @@ def in_words(unexplained: Sequence[Unexplained]) -> list[str]:
 def _sentence(cluster: Cluster, code: int, cids: Sequence[str]) -> str:
     customers = "1 customer" if len(cids) == 1 else f"{len(cids):,} customers"
     named = ", ".join(one_line(cid, 128) for cid in cids[:IDS_NAMED])
-    more = f", and {len(cids) - IDS_NAMED:,} more" if len(cids) > IDS_NAMED else ""
+    more = f", and {len(cids) - IDS_NAMED:,} more (--json names all)" if len(cids) > IDS_NAMED else ""
     return (
         f"TMS shows {action_name(code)} for {customers} on {cluster.name}, and nothing here asked for it: {named}{more}"
     )

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
+from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import Error as AnyDatabaseError
 from django.db import connections
@@ -81,8 +82,14 @@ def _replace(databases: list[Database], backup: Backup, moment: str, say: Say) -
                         raise BackupError(f"The restored database {database.alias} is not what the backup holds.")
         _describe(keep_in, kept, moment)
         call_command("migrate_all", verbosity=0, stdout=io.StringIO())
+        _end_all_sessions()
         _note(backup)
     return kept
+
+
+def _end_all_sessions() -> None:
+    """Let everybody sign in again: sessions that were ended since the backup would be there once more."""
+    Session.objects.all().delete()
 
 
 def _note(backup: Backup) -> None:

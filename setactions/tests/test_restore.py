@@ -31,7 +31,7 @@ from setactions.tests.doubting import environment_of_process, in_words, send
 from setactions.tests.doubting import run as run_reconcile
 from tmsdash.commands import os_actor_name
 from tmsdash.management.commands import migrate_all
-from tmsdash.tests.fixtures import PASSWORD
+from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.tools import at_once, other_process, run_python, until
 
 pytestmark = pytest.mark.usefixtures("databases", "tms", "nobody_connected")
@@ -99,11 +99,19 @@ def test_accounts_jobs_and_audit_are_what_they_were(backup):
     made, made_of = backup
     assert everything() != made_of
     printed = run(made.folder, "--yes")
-    assert everything() == made_of
+    assert everything() == made_of | {"Session": []}
     assert User.objects.get(username="olivia").check_password(PASSWORD)
     assert f"as they were at {made.manifest.made_at}" in printed
     assert "reconcile --full --ask-token" in printed
     assert printed.count("what was there before: ") == 3
+
+
+def test_sessions_that_were_ended_since_stay_ended(olivia, tmp_path):
+    client = signed_in(olivia)
+    assert client.get("/jobs/").status_code == 200
+    made = back_up(tmp_path)
+    run(made.folder, "--yes")
+    assert client.get("/jobs/").status_code == 302
 
 
 def test_the_restored_audit_tells_of_the_restore(backup):
@@ -158,7 +166,7 @@ def test_databases_that_are_damaged_or_gone_are_no_hindrance(backup):
     files["jobs"].write_bytes(b"no database at all" * 1000)
     files["audit"].unlink()
     kept = restore(verified(made.folder), pytest.fail)
-    assert everything() == made_of
+    assert everything() == made_of | {"Session": []}
     assert Path(kept["jobs"].place).read_bytes().startswith(b"no database at all")
     assert kept["audit"].place == "there was none"
 

@@ -127,7 +127,7 @@ def test_of_many_customers_the_first_are_named_in_words_and_all_in_json(tms):
     code, printed = run("--full")
     assert code == 2
     assert "for 50 customers on evian3" in printed
-    assert f"{', '.join(cids[:20])}, and 30 more\n" in printed
+    assert f"{', '.join(cids[:20])}, and 30 more (--json names all)\n" in printed
     assert "c020" not in printed
     assert len(json.loads(run("--full", "--json")[1])["unexplained"]) == 50
 
