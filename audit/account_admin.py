@@ -11,7 +11,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from audit.account_changes import facts_of, record_change
-from audit.sign_in import actor_of
+from audit.services import actor_of
 from tmsdash.accounts import KNOWN_GROUPS, is_auditor
 
 

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from django.db import IntegrityError, connections
 from django.db.models import Q
+from django.http import HttpRequest
 from django.utils import timezone
 
 from audit.models import (
@@ -62,6 +63,11 @@ class Actor:
 
     user_id: str
     ip_address: str = ""
+
+
+def actor_of(request: HttpRequest, user_id: str | None = None) -> Actor:
+    """Return who sent the request, under another name where nobody is signed in yet."""
+    return Actor(user_id=user_id or request.user.get_username(), ip_address=request.META.get("REMOTE_ADDR", ""))
 
 
 class Opened(Enum):

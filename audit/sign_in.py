@@ -19,7 +19,7 @@ from django.views.decorators.http import require_safe
 
 from audit.account_changes import WAIT_S, record_change
 from audit.models import Kind
-from audit.services import Actor, record_fact
+from audit.services import actor_of, record_fact
 from tmsdash import sessions
 from tmsdash.accounts import recorded_name
 from tmsdash.errors import error_response
@@ -28,11 +28,6 @@ from tmsdash.text import one_line
 logger = logging.getLogger(__name__)
 
 USER_AGENT_LENGTH = 200
-
-
-def actor_of(request: HttpRequest, user_id: str | None = None) -> Actor:
-    """Return who sent the request, under another name where nobody is signed in yet."""
-    return Actor(user_id=user_id or request.user.get_username(), ip_address=request.META.get("REMOTE_ADDR", ""))
 
 
 # django-axes asks how often a name failed before the password is hashed, and counts after it. One at a time for each

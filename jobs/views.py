@@ -18,7 +18,7 @@ from audit.selectors import open_attempts, open_attempts_of
 from jobs.filters import JobFilters
 from jobs.models import Job
 from jobs.selectors import all_jobs, customers_of, job_for, jobs_of, jobs_present, may_view_all, older_than
-from tmsdash.csv_text import to_csv
+from tmsdash.csv_text import ids_file
 from tmsdash.text import printable
 
 JOBS_PER_PAGE = 50
@@ -103,11 +103,7 @@ def job_detail(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
 def customers_csv(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
     """Download all customers of one job, in order. A job has 100,000 at most, so the file is made before it is sent."""
     job = _load(request, job_id)
-    return HttpResponse(
-        to_csv("customer_id", customers_of(job).values_list("cid", flat=True)),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="customers-{job.job_id}.csv"'},
-    )
+    return ids_file(f"customers-{job.job_id}.csv", customers_of(job).values_list("cid", flat=True))
 
 
 def _load(request: HttpRequest, job_id: uuid.UUID) -> Job:

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from audit.models import NOT_APPLIED_OUTCOMES, Attempt, Outcome, Ruling
 from audit.selectors import attempt_for, opening_body, outcome_body
-from audit.services import Actor
+from audit.services import actor_of
 from setactions import doubt
 from setactions.actions import find_action
 from setactions.cids import CidList
@@ -27,7 +27,7 @@ from setactions.results import result_of
 from setactions.sealing import Purpose, Review, load_reading, seal_token, sign_reading, sign_review
 from setactions.submission import Submission
 from setactions.views import ends_of, review_page, token_of
-from tmsdash.csv_text import to_csv
+from tmsdash.csv_text import ids_file
 from tmsdash.text import printable
 
 SENT_IN_VAIN = {Outcome.REJECTED, Outcome.NOT_SENT, *NOT_APPLIED_OUTCOMES}
@@ -58,7 +58,7 @@ def check(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
         token = token_of(request, user_id, attempt_id)
         if request.POST.get("token"):
             sealed = seal_token(token, user_id, attempt_id)
-        finding = doubt.check(found, token, first, _actor(request))
+        finding = doubt.check(found, token, first, actor_of(request))
     except Refusal as refusal:
         sealed = "" if refusal.code == 400 else sealed
         return _page(request, found, status=refusal.code, error=refusal.message, reading=first, sealed=sealed)
@@ -85,7 +85,7 @@ def decide(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
     reading = load_reading(request.POST.get("reading", ""), user_id, attempt_id, Purpose.DECISION)
     ruling, reason = request.POST.get("ruling", ""), request.POST.get("reason", "")
     try:
-        doubt.decide(found, ruling, reason, reading, _actor(request))
+        doubt.decide(found, ruling, reason, reading, actor_of(request))
     except Refusal as refusal:
         return _page(request, found, status=refusal.code, error=refusal.message, failed=reading, reason=reason)
     return redirect("attempt", attempt_id=attempt_id)
@@ -120,11 +120,7 @@ def ids_csv(request: HttpRequest, attempt_id: uuid.UUID, which: str) -> HttpResp
         parts |= {"unknown": repairable.unknown, "known": repairable.known}
     if which not in parts:
         raise Http404
-    return HttpResponse(
-        to_csv("customer_id", parts[which]),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{which}-ids-{attempt_id}.csv"'},
-    )
+    return ids_file(f"{which}-ids-{attempt_id}.csv", parts[which])
 
 
 def _load(request: HttpRequest, attempt_id: uuid.UUID) -> Attempt:
@@ -133,10 +129,6 @@ def _load(request: HttpRequest, attempt_id: uuid.UUID) -> Attempt:
     if found is None:
         raise Http404
     return found
-
-
-def _actor(request: HttpRequest) -> Actor:
-    return Actor(user_id=request.user.get_username(), ip_address=request.META.get("REMOTE_ADDR", ""))
 
 
 def _page(

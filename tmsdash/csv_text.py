@@ -5,6 +5,8 @@ import io
 import re
 from collections.abc import Iterable
 
+from django.http import HttpResponse
+
 # What a spreadsheet takes for a formula (East Asian ones take the wide characters, too), behind any number of the
 # apostrophes that to_csv puts in front.
 _FORMULA = re.compile("'*[-=+@\uff0d\uff1d\uff0b\uff20]")
@@ -20,6 +22,15 @@ def to_csv(header: str, cells: Iterable[str]) -> str:
     writer.writerow([header])
     writer.writerows([f"'{cell}" if _FORMULA.match(cell) else cell] for cell in cells)
     return file.getvalue()
+
+
+def ids_file(name: str, cids: Iterable[str]) -> HttpResponse:
+    """Return customer ids as a CSV file to download under this name; the header is what an upload is looked up by."""
+    return HttpResponse(
+        to_csv("customer_id", cids),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
 
 
 def from_cell(cell: str) -> str:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -69,8 +70,9 @@ class TrustedProxyMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         forwarded_for = request.META.pop("HTTP_X_FORWARDED_FOR", "")
         forwarded_proto = request.META.pop("HTTP_X_FORWARDED_PROTO", "")
+        request.META["REMOTE_ADDR"] = _plain_address(request.META.get("REMOTE_ADDR", ""))
         if _is_trusted(request.META.get("REMOTE_ADDR", "")):
-            for address in reversed([part.strip() for part in forwarded_for.split(",")]):
+            for address in reversed([_plain_address(part.strip()) for part in forwarded_for.split(",")]):
                 if not _is_address(address):
                     break
                 request.META["REMOTE_ADDR"] = address
@@ -83,6 +85,13 @@ class TrustedProxyMiddleware:
             peer = one_line(request.META.get("REMOTE_ADDR", ""), 45)
             logger.error("X-Forwarded-Proto: https from %s, which is not in TRUSTED_PROXIES, is not believed", peer)
         return self.get_response(request)
+
+
+def _plain_address(text: str) -> str:
+    """Return an address without its port, and an IPv4 one not as an IPv6 socket shows it; other text as it is."""
+    with_port = re.fullmatch(r"([0-9.]+):[0-9]+|\[([0-9A-Fa-f:.]+)\](?::[0-9]+)?", text)
+    address = (with_port[1] or with_port[2]) if with_port else text
+    return address.removeprefix("::ffff:") if "." in address else address
 
 
 def _is_address(text: str) -> bool:
