@@ -40,7 +40,7 @@ ROWS = {
     "logout/": ("405 405 405 405 405 405", "302 302 302 302 302 302"),
     "password/": ("in 200 200 200 200 200", "in 200 200 200 200 200"),
     "admin/login/": ("in 403 403 403 403 403", "405 405 405 405 405 405"),
-    "admin/logout/": ("405 405 405 405 405 405", "302 302 302 302 302"),
+    "admin/logout/": ("405 405 405 405 405 405", "302 302 302 302 302 302"),
     "admin/password_change/": ("in 200 200 200 200 200", "in 200 200 200 200 200"),
     "api/audit/customer/<path:cid>": ("401 200 200 200 200 200", "401 405 405 405 405 405"),
     "admin/": ("in in in 200 200 200", "in in in 200 200 200"),
@@ -177,22 +177,22 @@ def state():
     return [*people], attempts, Job.objects.count(), Group.objects.count()
 
 
-@pytest.mark.parametrize("route", ROWS)
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_deactivated_user_is_nobody(people, path_of, route, method):
-    path = path_of(route)
+def test_a_deactivated_user_is_nobody(people, path_of):
     client = signed_in(people["adam"])
     people["adam"].is_active = False
     people["adam"].save()
-    assert shown(client.generic(method, path)) == shown(Client().generic(method, path))
+    for route in ROWS:
+        for method in ("GET", "POST"):
+            path = path_of(route)
+            assert shown(client.generic(method, path)) == shown(Client().generic(method, path)), path
 
 
 METHODS = ("PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get", "X" * 100)
 
 
-@pytest.mark.parametrize("route", ROWS)
-def test_no_method_breaks_a_view(people, path_of, tms, route):
-    client, path = client_of(people, "adam"), path_of(route)
-    for method in METHODS:
-        assert client.generic(method, path, b"\xff{").status_code < 500
+def test_no_method_breaks_a_view(people, path_of, tms):
+    client = client_of(people, "adam")
+    for route in ROWS:
+        for method in METHODS:
+            assert client.generic(method, path_of(route), b"\xff{").status_code < 500, (method, route)
     assert tms.calls() == []
