@@ -169,9 +169,14 @@ def test_an_upload_that_is_too_large_is_refused_to_somebody_signed_in(olivia):
     assert answer.status_code == 413
 
 
-@pytest.mark.parametrize("length", ["0", "", "-1", "abc", "1e9", "5.5"])
+@pytest.mark.parametrize("length", ["0", ""])
 def test_other_requests_reach_their_view(databases, length):
     assert post("/proxy_fetch", length).status_code == 401  # nobody is signed in
+
+
+@pytest.mark.parametrize("length", ["-1", "+5", "abc", "1e9", "5.5", "٣"])
+def test_a_length_that_is_none_is_a_400(databases, length):
+    assert post("/proxy_fetch", length, **{"wsgi.input": Unread()}).status_code == 400
 
 
 def test_a_body_of_just_the_limit_reaches_its_view(olivia):
