@@ -1,6 +1,7 @@
 """System checks for the settings that correctness rests on: `manage.py check` names each with a hint."""
 
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -151,6 +152,21 @@ def check_sqlite_version(**kwargs: Any) -> list[CheckMessage]:
             f"SQLite {sqlite3.sqlite_version} has a rare race that can corrupt a database in WAL mode.",
             hint="Use SQLite 3.51.3 (or 3.50.7, 3.44.6) or later, or PostgreSQL; keep backups until then.",
             id="tmsdash.W001",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def check_var_dir(**kwargs: Any) -> list[CheckMessage]:
+    """Session keys, password hashes and the whole record are in VAR_DIR, unless the databases are elsewhere."""
+    folder = Path(settings.VAR_DIR)
+    if not folder.is_dir() or not folder.stat().st_mode & 0o077:
+        return []
+    return [
+        Warning(
+            f"Other users of this machine can look into {folder}.",
+            hint="Let it be its owner's only: chmod 700.",
+            id="tmsdash.W003",
         )
     ]
 

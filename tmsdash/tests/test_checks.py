@@ -9,6 +9,7 @@ from django.core.checks import Tags, registry, run_checks
 
 from tmsdash import checks, databases
 from tmsdash.checks import has_wal_race_fix
+from tmsdash.tests.tools import run_python
 
 OURS = (
     checks.check_sqlite_durability,
@@ -194,3 +195,17 @@ def test_deploy_warns_of_an_sqlite_without_the_fix_if_it_is_used(found, monkeypa
     monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
     expected = [("tmsdash.W001", "")] if warned else []
     assert found(product(described), ours=[checks.check_sqlite_version]) == expected
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(0o700, []), (0o750, ["tmsdash.W003"]), (0o701, ["tmsdash.W003"])])
+def test_deploy_warns_of_a_folder_that_others_can_look_into(settings, tmp_path, mode, expected):
+    tmp_path.chmod(mode)
+    settings.VAR_DIR = tmp_path
+    assert [message.id for message in checks.check_var_dir()] == expected
+    assert checks.check_var_dir in registry.registry.deployment_checks
+
+
+def test_the_folder_is_made_for_its_owner_only(tmp_path):
+    folder = tmp_path / "var"
+    assert run_python("manage.py", "migrate_all", "-v0", var_dir=folder).returncode == 0
+    assert folder.stat().st_mode & 0o777 == 0o700
