@@ -279,6 +279,7 @@ def success_in(body):
 
 @very_often
 @given(answers, st.booleans())
+@example(Answer(sent=True, http_status=200, body=b'{"success": true, "message": "\\ud800\\u0000"}'), False)
 def test_an_answer_is_accepted_or_rejected_only_where_it_says_so(answer, is_503_final):
     with override_settings(TMS_503_NOT_APPLIED=is_503_final):
         reply = classify(answer, TOKEN)
