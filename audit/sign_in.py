@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import unicodedata
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -45,7 +46,9 @@ class SignIn(LoginView):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Look at one password at a time of each user name and address."""
-        turn = _turns[hash((request.POST.get("username"), request.META.get("REMOTE_ADDR"))) % len(_turns)]
+        # Django takes many spellings for the same name, too.
+        name = unicodedata.normalize("NFKC", request.POST.get("username", "")).strip()
+        turn = _turns[hash((name, request.META.get("REMOTE_ADDR"))) % len(_turns)]
         if not turn.acquire(timeout=TURN_WAIT_S):
             return error_response(request, 503, "The dashboard is busy with other sign-ins. Try again in a minute.")
         try:
