@@ -149,7 +149,7 @@ class PostgresqlDatabase(Database):
                 [others] = next(source.ask(OTHERS))
                 if not others:
                     break
-                time.sleep(POLL_S)
+                time.sleep(POLL_S)  # the end of another session is nothing to wait for
         return int(others)
 
     @contextmanager
@@ -165,7 +165,7 @@ class PostgresqlDatabase(Database):
         self._load(file)
         try:
             yield Kept(str(kept), entry)
-        except BaseException:
+        except BaseException:  # Ctrl-C, too, must leave what was there before
             with putting_back(self.alias, str(kept)):
                 self.connection.close_pool()  # type: ignore[attr-defined]
                 self._load(kept)
@@ -258,7 +258,7 @@ def _run(command: Sequence[str], environment: dict[str, str] | None = None, on_s
             except subprocess.TimeoutExpired:
                 if on_step:
                     on_step()
-            except BaseException:
+            except BaseException:  # Ctrl-C, too, must leave no program running
                 process.kill()
                 raise
     if process.returncode:

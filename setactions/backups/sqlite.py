@@ -149,7 +149,7 @@ class SqliteDatabase(Database):
                 new.replace(self.path)
                 sync(self.path.parent)
                 yield Kept(str(kept) if moved else "there was none")
-            except BaseException:
+            except BaseException:  # Ctrl-C, too, must leave what was there before
                 with putting_back(self.alias, str(kept)):
                     self.connection.close()
                     _remove(self.path)
