@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any, cast
 
-from django.db import IntegrityError, connections
+from django.db import IntegrityError
 from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
@@ -29,7 +29,7 @@ from audit.models import (
     Ruling,
 )
 from tmsdash.bulk import insert_list
-from tmsdash.databases import write_transaction
+from tmsdash.databases import one_at_a_time, write_transaction
 from tmsdash.kill_points import kill_point
 from tmsdash.text import one_line
 
@@ -87,7 +87,8 @@ def open_attempt(
     """
     try:
         with write_transaction(DATABASE, wait_s):
-            _one_at_a_time(request.list_digest)
+            # Two with the same list must not both find no duplicate.
+            one_at_a_time(DATABASE, request.list_digest)
             same_id = Q(attempt_id=request.attempt_id)
             same_list = _duplicates(request.list_digest, duplicate_window_s)
             seen = Attempt.objects.filter(same_id if duplicate_allowed else same_id | same_list)
@@ -230,17 +231,6 @@ def digest(value: Any) -> str:
 def canonical(value: Any) -> str:
     """Return JSON with sorted keys, without spaces, in ASCII: one text for one value."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-
-
-def _one_at_a_time(key: str) -> None:
-    """Keep two transactions with the same key from both finding no duplicate.
-
-    SQLite's transactions began IMMEDIATE and are alone anyway; PostgreSQL needs a lock of its own.
-    """
-    connection = connections[DATABASE]
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
 
 
 def _add_attempt(

@@ -100,6 +100,7 @@ class Recorder:
         self._answer = {
             "data": reply.data,
             "duration_ms": round(reply.duration_s * 1000),
+            "retry_after_s": reply.retry_after_s,
             "http_status": reply.http_status,
             "message": reply.message,
             "timed_out": reply.timed_out,

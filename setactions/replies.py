@@ -4,11 +4,15 @@ Only a boolean `success: true` under HTTP 200 or 201 is acceptance, only a boole
 or a 4xx other than 408 is rejection. What never left this machine is "not sent". All else is unknown.
 """
 
+import math
+import re
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from typing import Any
 
 from django.conf import settings
+from django.utils import timezone
 
 from audit.models import Kind
 from setactions.token import REMOVED, Token
@@ -38,6 +42,7 @@ class Answer:
     failure: Failure | None = None
     detail: str = ""
     duration_s: float = 0.0
+    retry_after: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +50,7 @@ class Reply:
     """What a Set Action's answer means. `kind` is ACCEPTED, REJECTED, NOT_SENT or UNKNOWN.
 
     `message` is TMS's own, or ours if it sent none; `data` is TMS's JSON; neither holds the token.
+    `retry_after_s` is how many seconds it asked to be left alone (Retry-After), if it did.
     """
 
     kind: Kind
@@ -53,6 +59,7 @@ class Reply:
     data: Any
     timed_out: bool
     duration_s: float
+    retry_after_s: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +85,7 @@ def classify(answer: Answer, token: Token) -> Reply:
         data=value,
         timed_out=answer.failure is Failure.TIMEOUT,
         duration_s=answer.duration_s,
+        retry_after_s=_retry_after_s(answer.retry_after),
     )
 
 
@@ -94,6 +102,17 @@ def classify_read(answer: Answer, token: Token) -> Reading:
         data=value,
         timed_out=answer.failure is Failure.TIMEOUT,
     )
+
+
+def _retry_after_s(text: str) -> int | None:
+    """Return the seconds of a Retry-After header, which holds a number or a date; None if it holds neither."""
+    if re.fullmatch("[0-9]{1,9}", text):
+        return int(text)
+    try:
+        until = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError, IndexError):  # TMS's gateway may send anything
+        return None
+    return max(0, math.ceil((until - timezone.now()).total_seconds())) if until.tzinfo else None
 
 
 def _kind_of(answer: Answer, value: Any, problem: str) -> Kind:

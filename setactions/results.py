@@ -25,6 +25,7 @@ class Result:
     http_status: int | None = None
     data: Any = None
     timed_out: bool = False
+    retry_after_s: int | None = None
     job_id: uuid.UUID | None = None
     job_recorded: bool = False
     replayed: bool = False
@@ -64,6 +65,7 @@ def make_result(attempt: Attempt, body: dict[str, Any], *, job_recorded: bool, r
         http_status=body.get("http_status"),
         data=body.get("data"),
         timed_out=body.get("timed_out", False),
+        retry_after_s=body.get("retry_after_s"),
         job_id=attempt.attempt_id if accepted else None,
         job_recorded=accepted and job_recorded,
         replayed=replayed,

@@ -34,7 +34,7 @@ from setactions.recording import Budget, Recorder, log
 from setactions.refusal import AuditUnavailable, Refusal
 from setactions.results import Result, refused, result_of
 from setactions.room import call_slot
-from setactions.submission import Submission
+from setactions.submission import BatchPart, Submission
 from setactions.token import Token
 from tmsdash.databases import transaction_around_call
 from tmsdash.kill_points import kill_point
@@ -56,18 +56,17 @@ def set_action(
     ip_address: str,
     attempt_id: uuid.UUID | None = None,
     send_again: bool = False,
-    batch_id: uuid.UUID | None = None,
+    batch: BatchPart | None = None,
 ) -> Result:
     """Carry out one attempt and return what happened; nothing is ever sent twice under one attempt id.
 
     `attempt_id` comes from the review page or the client; without one a new id is made. An id that
     was used before gets its recorded result again, without a call. `send_again` overrides the guard
     against lists that were accepted a moment ago. What is refused is recorded under an id of its own.
+    The Job of a chunk of a `batch` carries the batch's id.
     """
     is_new, attempt_id = attempt_id is None, attempt_id or uuid.uuid4()
-    request = opening_request(
-        user, submission, attempt_id, source, ip_address, send_again=send_again, batch_id=batch_id
-    )
+    request = opening_request(user, submission, attempt_id, source, ip_address, send_again=send_again, batch=batch)
     try:
         _check_no_token_among_ids(submission, token)  # first: what is refused below is kept with its ids
         check_may_set_action(user)
@@ -76,7 +75,7 @@ def set_action(
         if known:
             return _replay(known, request)
         with call_slot():
-            return _attempt(request, submission, token, send_again, batch_id)
+            return _attempt(request, submission, token, send_again, batch)
     except AuditUnavailable as refusal:
         return refused(uuid.uuid4(), refusal)
     except Refusal as refusal:
@@ -159,7 +158,7 @@ def opening_request(
     ip_address: str,
     *,
     send_again: bool,
-    batch_id: uuid.UUID | None,
+    batch: BatchPart | None,
 ) -> audit.Request:
     """Return what opens the attempt in the audit: all that a Job could be made from later."""
     return audit.Request(
@@ -175,10 +174,11 @@ def opening_request(
         list_digest=submission.list_digest,
         body={
             "action_sent": submission.action_sent,
-            "batch_id": str(batch_id) if batch_id else None,
+            "batch_id": str(batch.batch_id) if batch else None,
             "repeated": submission.repeated,
             "send_again": send_again,
-        },
+        }
+        | (batch.facts if batch else {}),
     )
 
 
@@ -193,7 +193,7 @@ def _replay(known: Attempt, request: audit.Request) -> Result:
 
 
 def _attempt(
-    request: audit.Request, submission: Submission, token: Token, send_again: bool, batch_id: uuid.UUID | None
+    request: audit.Request, submission: Submission, token: Token, send_again: bool, batch: BatchPart | None
 ) -> Result:
     """Steps 0 (the databases) to 9."""
     budget = Budget(BEFORE_CALL_WAIT_S)
@@ -215,7 +215,7 @@ def _attempt(
     if found is audit.Opened.DUPLICATE:
         raise _duplicate(attempt)
     kill_point("service: intent in the audit")
-    return _carry_out(Recorder(attempt, submission, batch_id), token)
+    return _carry_out(Recorder(attempt, submission, batch.batch_id if batch else None), token)
 
 
 @sensitive_variables("token")

@@ -1,6 +1,8 @@
 """What is being submitted, once it was checked."""
 
+import uuid
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.db import Error as AnyDatabaseError
@@ -15,6 +17,28 @@ from setactions.clusters import Cluster
 from setactions.refusal import Refusal
 
 MAX_OVERLAPS = 5  # named at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchPart:
+    """Where a submission belongs that is a chunk of a batch, for the audit.
+
+    `chunk` and `try_number` count from 1, `retry_of` is the attempt of the try before, `run_by` the operating
+    system's user and host where a command runs the batch.
+    """
+
+    batch_id: uuid.UUID
+    chunk: int
+    try_number: int = 1
+    retry_of: uuid.UUID | None = None
+    run_by: str = ""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The same as JSON, without what there is not."""
+        retry_of = str(self.retry_of) if self.retry_of else ""
+        facts = {"chunk": self.chunk, "try": self.try_number, "retry_of": retry_of, "run_by": self.run_by}
+        return {name: fact for name, fact in facts.items() if fact}
 
 
 @dataclass(frozen=True)

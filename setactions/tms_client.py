@@ -33,6 +33,7 @@ from setactions.token import Token
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 10
+MAX_RETRY_AFTER = 64  # characters: a date has 29
 CHUNK_BYTES = 64 * 1024
 SPOOL_BYTES = 1 << 20  # of an answer that are held in memory while it arrives
 # How long the caller waits, after the deadline, for the call's thread to notice that its socket is shut.
@@ -165,7 +166,11 @@ class _Exchange:
                 timeout=(min(CONNECT_TIMEOUT_S, deadline_s), deadline_s + SHUTDOWN_GRACE_S),
                 proxies={"http": settings.TMS_PROXY, "https": settings.TMS_PROXY} if settings.TMS_PROXY else None,
             )
-            answer = Answer(sent=True, http_status=response.status_code)
+            answer = Answer(
+                sent=True,
+                http_status=response.status_code,
+                retry_after=response.headers.get("Retry-After", "")[:MAX_RETRY_AFTER],
+            )
             try:
                 self._read_body(response, answer)
             except (requests.RequestException, OSError, HTTPError) as error:

@@ -61,6 +61,17 @@ def write_transaction(using: str, wait_s: float = BUSY_TIMEOUT_S) -> Iterator[No
         yield
 
 
+def one_at_a_time(using: str, key: str) -> None:
+    """Keep other transactions that name the same key out until the current one ends.
+
+    SQLite's began IMMEDIATE and are alone anyway; PostgreSQL needs a lock of its own.
+    """
+    connection = connections[using]
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
+
+
 @contextmanager
 def transaction_around_call(using: str) -> Iterator[Callable[[float], None]]:
     """A durable transaction on `using` that is open while a remote call runs, yet holds no lock.

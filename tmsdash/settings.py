@@ -36,6 +36,9 @@ TMS_MAX_CIDS_PER_CALL = env.integer("TMS_MAX_CIDS_PER_CALL", 5000, minimum=1, ma
 TMS_DUPLICATE_WINDOW_S = env.integer("TMS_DUPLICATE_WINDOW_S", 600, minimum=0, maximum=86_400)
 TMS_OPEN_AFTER_S = env.integer("TMS_OPEN_AFTER_S", TMS_DEADLINE_S + 60, minimum=0, maximum=86_400)
 TMS_READBACK_INTERVAL_S = env.integer("TMS_READBACK_INTERVAL_S", 60, minimum=0, maximum=3600)
+TMS_BATCH_CHUNK = env.integer("TMS_BATCH_CHUNK", 500, minimum=1, maximum=5000)
+TMS_BATCH_CALLS = env.integer("TMS_BATCH_CALLS", 2, minimum=1, maximum=64)
+TMS_BATCH_LEASE_S = env.integer("TMS_BATCH_LEASE_S", TMS_DEADLINE_S + 30, minimum=1, maximum=86_400)
 TMS_PASSIVE = env.boolean("TMS_PASSIVE", False)
 
 WEB_THREADS = env.integer("WEB_THREADS", 64, minimum=2, maximum=512)

@@ -86,8 +86,9 @@ class Handler(BaseHTTPRequestHandler):
     def _answer_tms(self, reply: Reply, path: str, query: str, body: bytes) -> None:
         question = _read_body(body) if path == _SET_ACTION else _read_query(query)
         token = self._bearer_token()
-        fault, argument = choose_fault(token)
         world = self._state.world
+        scripted = world.script.next_line() if path == _SET_ACTION else ""
+        fault, argument = choose_fault(scripted or token)
         waiting_room = self._state.waiting_room()
         call = world.log.add(
             method=self.command, path=path, action=question.action, cids=question.cids, fault=fault.name

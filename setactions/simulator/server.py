@@ -87,8 +87,12 @@ class Simulator:
         """Wait until the calls fulfil the condition, and return them. Raise TimeoutError when they do not."""
         return self._state.world.log.wait_for(condition, timeout_s)
 
+    def script(self, *lines: str) -> None:
+        """Let the next Set Actions take these faults ("fault:...", or "" for none) in order, whatever their tokens."""
+        self._state.world.script.extend(lines)
+
     def reset(self) -> None:
-        """Forget all calls and all customers' states. Calls under way leave no trace any more."""
+        """Forget all calls, customers' states and the script. Calls under way leave no trace any more."""
         self._state.reset()
 
     def release(self) -> None:

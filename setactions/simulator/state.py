@@ -1,6 +1,7 @@
 """What all connections of one simulator share: its memory, and what its calls wait for."""
 
 import threading
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ class World:
 
     fleet: Fleet
     log: CallLog
+    script: "Script"
 
     def set_action(self, call: Call) -> object:
         """Carry out a call to set/action, note in the log whether it was accepted, and return TMS's answer."""
@@ -62,7 +64,25 @@ class State:
             return WaitingRoom(self._released, self._stopping)
 
     def _new_world(self) -> World:
-        return World(Fleet(self._cids), CallLog())
+        return World(Fleet(self._cids), CallLog(), Script())
+
+
+class Script:
+    """How the next Set Actions are answered, whatever their tokens; safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._lines: deque[str] = deque()
+
+    def extend(self, lines: Sequence[str]) -> None:
+        """Add lines for the calls after those that have a line already."""
+        self._lines.extend(lines)
+
+    def next_line(self) -> str:
+        """Take the next line off; an empty one leaves the choice to the token, as does the script's end."""
+        try:
+            return self._lines.popleft()
+        except IndexError:
+            return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from audit.models import Attempt, AuditEntry, Kind, Outcome
 from audit.tests.making import make_attempt, record
 from jobs.models import Job, JobCustomer
 from jobs.tests.making import make_job
+from setactions.submission import BatchPart
 from setactions.tests.doubting import (
     LOST_AFTER,
     LOST_BEFORE,
@@ -92,7 +93,7 @@ def test_an_owed_job_keeps_its_batch(fetch, carry_out):
     batch_id, owed = uuid.uuid4(), send_and_die(fetch, OWED, "c3")
     opening = json.loads(AuditEntry.objects.get(attempt_id=owed.attempt_id, kind="INTENT").body)
     set_body(owed, "INTENT", json.dumps(opening | {"batch_id": str(batch_id)}))
-    live = carry_out(batch_id=batch_id)
+    live = carry_out(batch=BatchPart(batch_id=batch_id, chunk=1))
     run(None)
     assert set(Job.objects.values_list("job_id", "batch_id")) == {
         (live.attempt_id, batch_id),

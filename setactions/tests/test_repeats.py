@@ -67,7 +67,7 @@ def interrupted(tms, olivia):
     """The key of an attempt whose server died during the call: an INTENT and nothing else."""
     key = uuid.uuid4()
     submission = make_submission(cluster_named("evian3"), "PE-Enable", from_json(["a1", "b2"]))
-    request = service.opening_request(olivia, submission, key, "api", "127.0.0.1", send_again=False, batch_id=None)
+    request = service.opening_request(olivia, submission, key, "api", "127.0.0.1", send_again=False, batch=None)
     audit.open_attempt(request, duplicate_window_s=0, duplicate_allowed=True, wait_s=1)
     return key
 

@@ -1,0 +1,94 @@
+"""Reads of batches."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Count, Q, QuerySet, Sum
+
+from jobs.models import Batch, BatchChunk, ClusterPace
+from jobs.selectors import may_view_all
+
+State = BatchChunk.State
+
+
+def all_batches() -> QuerySet[Batch]:
+    """Return every batch, newest first; check the caller's permission first."""
+    return Batch.objects.order_by("-created_at", "-id")
+
+
+def batches_of(user: Any) -> QuerySet[Batch]:
+    """Return the user's own batches, newest first."""
+    return all_batches().filter(user_id=user.get_username())
+
+
+def batch_for(user: Any, batch_id: uuid.UUID) -> Batch | None:
+    """Return the batch if `user` may see it: its owner, and holders of `jobs.view_job`. Else None."""
+    batch = Batch.objects.filter(batch_id=batch_id).first()
+    return batch if batch and (batch.user_id == user.get_username() or may_view_all(user)) else None
+
+
+def chunks_of(batch: Batch) -> QuerySet[BatchChunk]:
+    """Return the batch's chunks in order, without their ids."""
+    return BatchChunk.objects.filter(batch=batch).defer("cids", "set_aside").order_by("number")
+
+
+def count_clusters(batch: Batch) -> int:
+    """Return for how many clusters the batch is."""
+    return BatchChunk.objects.filter(batch=batch).order_by().values("cluster_url").distinct().count()
+
+
+def batches_in_doubt() -> QuerySet[Batch]:
+    """Return the batches that have a runner, or a chunk in doubt."""
+    in_doubt = BatchChunk.objects.filter(state__in=[State.CALLING, State.UNKNOWN]).values("batch_id")
+    return Batch.objects.filter(~Q(runner="") | Q(pk__in=in_doubt))
+
+
+def chunks_in_doubt(batch: Batch) -> QuerySet[BatchChunk]:
+    """Return the batch's chunks that are being sent, or of which nobody knows what became of them."""
+    return BatchChunk.objects.filter(batch=batch, state__in=[State.CALLING, State.UNKNOWN]).order_by("number")
+
+
+def failures_of(cluster_url: str) -> int:
+    """Return how often in a row a cluster asked to be spared."""
+    return ClusterPace.objects.filter(cluster_url=cluster_url).values_list("failures", flat=True).first() or 0
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many chunks of a batch, and customers in them, are in one state."""
+
+    state: BatchChunk.State
+    chunks: int
+    customers: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a batch is: its states that occur, in the order of BatchChunk.State, and the ids set aside."""
+
+    tallies: tuple[Tally, ...]
+    set_aside: int
+
+    def customers(self, *states: BatchChunk.State) -> int:
+        """Return how many customers are in chunks of these states."""
+        return sum(tally.customers for tally in self.tallies if tally.state in states)
+
+    def chunks(self, *states: BatchChunk.State) -> int:
+        """Return how many chunks are in these states."""
+        return sum(tally.chunks for tally in self.tallies if tally.state in states)
+
+
+def progress_of(batch: Batch) -> Progress:
+    """Return how far a batch is."""
+    rows = (
+        BatchChunk.objects.filter(batch=batch)
+        .order_by()
+        .values("state")
+        .annotate(chunks=Count("pk"), customers=Sum("customer_count"), aside=Sum("set_aside_count"))
+    )
+    found = {row["state"]: row for row in rows}
+    tallies = tuple(
+        Tally(state, found[state]["chunks"], found[state]["customers"]) for state in State if state in found
+    )
+    return Progress(tallies, sum(row["aside"] for row in found.values()))

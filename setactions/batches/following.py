@@ -1,0 +1,44 @@
+"""Chunks whose runner is gone, or whose outcome was unknown: what the audit knows of them by now."""
+
+import logging
+
+from audit.selectors import find_attempt
+from jobs import ledger
+from jobs.batch_selectors import batches_in_doubt, chunks_in_doubt
+from jobs.models import Batch, BatchChunk
+from setactions.batches.liveness import carries
+from setactions.batches.outcomes import mirror
+from setactions.results import result_of
+
+logger = logging.getLogger(__name__)
+
+
+def catch_up(batch: Batch) -> int:
+    """Bring the batch's chunks in doubt to where the audit is, and return how many moved.
+
+    A chunk whose runner died is free again if its call had not begun, else it is what became of its
+    attempt: unknown, as a rule, until that is found out. A batch whose runner died is stopped. Raises DatabaseError.
+    """
+    if batch.runner and not carries(batch):
+        ledger.release(batch, batch.runner, "The process that ran it is gone. Go on with your token.")
+        batch.refresh_from_db()
+    return sum(_catch_up(batch, chunk) for chunk in chunks_in_doubt(batch))
+
+
+def catch_up_all() -> int:
+    """Do the same for every batch, and return how many chunks moved."""
+    return sum(catch_up(batch) for batch in batches_in_doubt())
+
+
+def _catch_up(batch: Batch, chunk: BatchChunk) -> bool:
+    chunk.batch = batch
+    if chunk.state == BatchChunk.State.CALLING and chunk.runner == batch.runner:
+        return False  # its runner will tell
+    attempt = find_attempt(chunk.derived_attempt_id)
+    if attempt is None:  # should its runner wake up after all, both use the same attempt id, and one call is made
+        return ledger.free(chunk)
+    settled = mirror(result_of(attempt), chunk)
+    moved = settled.state != chunk.state and ledger.settle(chunk, settled)
+    if moved:
+        logger.info("[BATCH] %s, chunk %s: %s", batch.batch_id, chunk.number + 1, settled.state.label)
+    return moved

@@ -1,0 +1,72 @@
+"""Whether a runner lives. Other hosts learn it from the ledger's lease; this one sees at once who is dead."""
+
+import fcntl
+import os
+import socket
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from django.conf import settings
+
+from jobs.models import Batch
+from tmsdash.processes import open_lock
+
+
+class RunnerMark:
+    """The name of a runner, and a locked file that shows that it lives: the lock ends with its process."""
+
+    def __init__(self) -> None:
+        self._id = uuid.uuid4().hex
+        self.name = f"{_host()}:{self._id}"
+        self._descriptor: int | None = None
+
+    def put_up(self) -> None:
+        """Show from now on that the runner lives. Raises OSError if the file cannot be made."""
+        path = _path(self._id)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._descriptor = open_lock(path)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+
+    def take_down(self) -> None:
+        """Show it no longer."""
+        if self._descriptor is not None:
+            _path(self._id).unlink(missing_ok=True)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def is_dead(name: str) -> bool:
+    """Tell whether a runner is known to be dead. One of another host never is: only its lease tells."""
+    host, _, runner_id = name.rpartition(":")
+    if not runner_id or host != _host():
+        return False
+    path = _path(runner_id)
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return not path.exists() and path.parent.exists()
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    with suppress(OSError):
+        path.unlink()
+    return True
+
+
+def carries(batch: Batch) -> bool:
+    """Tell whether somebody carries `batch`, as far as can be seen from here."""
+    return batch.has_runner and not is_dead(batch.runner)
+
+
+def _host() -> str:
+    # Two sites on one host, or one host name in two containers, do not see each other's files.
+    folder = Path(settings.VAR_DIR).stat()
+    return f"{socket.gethostname()[:40]}:{folder.st_dev:x}.{folder.st_ino:x}"
+
+
+def _path(runner_id: str) -> Path:
+    return Path(settings.VAR_DIR) / "runners" / runner_id

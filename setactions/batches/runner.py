@@ -1,0 +1,218 @@
+"""Carries one batch: workers that claim chunk after chunk and send each through the ordinary service.
+
+The token is in this process' memory only. Whatever dies, the ledger tells what was done.
+"""
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
+from django.db import Error as AnyDatabaseError
+from django.db import connections
+from django.views.decorators.debug import sensitive_variables
+
+from audit.models import Action
+from jobs import ledger
+from jobs.batch_selectors import failures_of
+from jobs.ledger import Claimed
+from jobs.models import Batch, BatchChunk
+from setactions import service
+from setactions.batches.following import catch_up
+from setactions.batches.liveness import RunnerMark, is_dead
+from setactions.batches.outcomes import follow, is_failure
+from setactions.clusters import cluster_at
+from setactions.refusal import Refusal
+from setactions.results import Result, refused
+from setactions.submission import BatchPart, Submission
+from setactions.token import Token
+from tmsdash.kill_points import kill_point
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.5  # what other processes do to the ledger is looked for so often
+BEATS_PER_LEASE = 4
+RETRY_S = 2  # after the ledger could not be used
+LEDGER_TRIES = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Who runs a batch, and from where, for the audit."""
+
+    user_id: str
+    source: str
+    ip_address: str = ""
+    run_by: str = ""
+
+
+class Runner:
+    """One process' turn at carrying a batch. `run` blocks until there is nothing left for it to do."""
+
+    @sensitive_variables("token")
+    def __init__(
+        self,
+        batch: Batch,
+        origin: Origin,
+        token: Token,
+        *,
+        workers: int,
+        on_settled: Callable[[BatchChunk, ledger.Settled], None] | None = None,
+    ) -> None:
+        self.batch = batch
+        self.token_refused = False
+        self._origin, self._token, self._workers = origin, token, workers
+        self._on_settled = on_settled
+        self._ending = threading.Event()
+        self._changed = threading.Event()
+        self._lock = threading.Lock()
+        self._failed_in_a_row = 0
+        self._mark = RunnerMark()
+        self._reason = ""
+
+    def take(self) -> bool:
+        """Become the batch's runner; False if another process that may be alive is."""
+        current = Batch.objects.get(pk=self.batch.pk)
+        dead_runner = current.runner if is_dead(current.runner) else ""
+        self._mark.put_up()
+        if ledger.take(current, self._mark.name, settings.TMS_BATCH_LEASE_S, dead_runner=dead_runner):
+            return True
+        self._mark.take_down()
+        return False
+
+    def end(self, reason: str) -> None:
+        """Let the running calls finish, then end; safe to call from anywhere, signal handlers excepted."""
+        self._reason = self._reason or reason
+        self._ending.set()
+        self._changed.set()
+
+    def run(self) -> None:
+        """Carry the batch, which `take` got, until it is done, stopped or handed over."""
+        logger.info("[BATCH] %s: running for %s", self.batch.batch_id, self._origin.user_id)
+        heart = threading.Thread(target=self._closing, args=(self._beat,), name="batch-heart")
+        workers = [
+            threading.Thread(target=self._closing, args=(self._work,), name="batch-worker")
+            for _ in range(self._workers)
+        ]
+        try:
+            self.batch = Batch.objects.get(pk=self.batch.pk)
+            catch_up(self.batch)
+            for thread in (heart, *workers):
+                thread.start()
+            for worker in workers:
+                worker.join()
+        finally:
+            self._ending.set()
+            if heart.ident:
+                heart.join()
+            self._persist(lambda: ledger.release(self.batch, self._mark.name, self._reason))
+            self._mark.take_down()
+            logger.info("[BATCH] %s: no longer running here. %s", self.batch.batch_id, self._reason)
+
+    def _closing(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:
+            logger.exception("[BATCH] EXCEPTION: %s", self.batch.batch_id)
+            self.end(f"The dashboard failed ({type(error).__name__}); see its log.")
+        finally:
+            connections.close_all()
+
+    def _beat(self) -> None:
+        lease_s = settings.TMS_BATCH_LEASE_S
+        while not self._ending.wait(lease_s / BEATS_PER_LEASE):
+            try:
+                if not ledger.beat(self.batch, self._mark.name, lease_s):
+                    self.end("Another process has taken it over.")
+            except AnyDatabaseError as error:
+                connections["jobs"].close()
+                logger.warning("[BATCH] WARNING: %s: no sign of life could be given: %s", self.batch.batch_id, error)
+
+    def _work(self) -> None:
+        while not self._ending.is_set():
+            if not threading.main_thread().is_alive():  # the process is ending, and waits for this thread
+                self.end("The server that ran it was stopped. Go on with your token.")
+                return
+            self._changed.clear()
+            found, chunk = self._claim()
+            if chunk is not None:
+                self._carry_out(chunk)
+                self._changed.set()  # a place for other workers, or the end
+            elif found is Claimed.OVER:
+                self._ending.set()
+                self._changed.set()
+            else:
+                self._changed.wait(POLL_S)
+
+    def _claim(self) -> tuple[Claimed, BatchChunk | None]:
+        claimed: tuple[Claimed, BatchChunk | None] = (Claimed.OVER, None)
+
+        def claim() -> None:
+            nonlocal claimed
+            claimed = ledger.claim(self.batch, self._mark.name, settings.TMS_BATCH_CALLS)
+
+        if not self._persist(claim):
+            self.end("The jobs database could not be used.")
+        return claimed
+
+    def _carry_out(self, chunk: BatchChunk) -> None:
+        """Send one chunk, and write down what became of it."""
+        kill_point("batch: chunk claimed, nothing sent")
+        result = self._send(chunk)
+        kill_point("batch: attempt over, not in the ledger")
+        with self._lock:
+            settled = follow(result, chunk, failures=failures_of(chunk.cluster_url), in_a_row=self._failed_in_a_row)
+            self._failed_in_a_row = self._failed_in_a_row + 1 if is_failure(settled) else 0
+        if result.outcome == "rejected" and result.http_status in (401, 403):
+            self.token_refused = True
+        # Should this fail, too, whoever looks at the chunk later learns from the audit what became of it.
+        self._persist(lambda: ledger.settle(chunk, settled))
+        if self.token_refused:
+            self._ending.set()
+        logger.info(
+            "[BATCH] %s: chunk %d of %d, try %d: %s",
+            *(self.batch.batch_id, chunk.number + 1, self.batch.chunk_count, chunk.tries, settled.state.label),
+        )
+        if self._on_settled:
+            self._on_settled(chunk, settled)
+
+    def _send(self, chunk: BatchChunk) -> Result:
+        cluster = cluster_at(chunk.cluster_url)
+        if cluster is None:
+            sentence = "This cluster is not configured any more. Ask an administrator to check TMS_CLUSTERS."
+            return refused(uuid.uuid4(), Refusal(403, "cluster", sentence))
+        before = chunk.attempt_id_of(chunk.tries - 1) if chunk.tries > 1 else None
+        return service.set_action(
+            # Asked for each time: an account that was switched off sends nothing more.
+            user=get_user_model().objects.filter(username=self._origin.user_id).first() or AnonymousUser(),
+            submission=Submission(cluster, Action(chunk.action_code), chunk.action_sent, tuple(chunk.cids)),
+            token=self._token,
+            source=self._origin.source,
+            ip_address=self._origin.ip_address,
+            attempt_id=chunk.derived_attempt_id,
+            batch=BatchPart(
+                batch_id=self.batch.batch_id,
+                chunk=chunk.number + 1,
+                try_number=chunk.tries,
+                retry_of=before,
+                run_by=self._origin.run_by,
+            ),
+        )
+
+    def _persist(self, write: Callable[[], object]) -> bool:
+        """Do `write`, again after a while if the ledger cannot be used; False if it never could."""
+        for _ in range(LEDGER_TRIES):
+            try:
+                write()
+            except AnyDatabaseError as error:
+                connections["jobs"].close()
+                logger.warning("[BATCH] WARNING: %s: the ledger cannot be used: %s", self.batch.batch_id, error)
+                time.sleep(RETRY_S)  # nobody tells when a lock of another process ends
+            else:
+                return True
+        return False

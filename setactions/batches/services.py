@@ -1,0 +1,132 @@
+"""What operators do with batches on the pages: one function for each. All raise Refusal, and DatabaseError."""
+
+import logging
+import uuid
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+from django.conf import settings
+from django.views.decorators.debug import sensitive_variables
+
+from audit.services import Actor
+from jobs import ledger
+from jobs.models import Batch
+from setactions.batches import engine
+from setactions.batches.following import catch_up
+from setactions.batches.runner import Origin
+from setactions.permissions import check_may_set_action
+from setactions.refusal import Refusal
+from setactions.submission import Submission
+from setactions.token import Token
+
+logger = logging.getLogger(__name__)
+
+SOURCE = "batch"  # of the attempts of a batch that runs in the server
+
+
+@sensitive_variables("token")
+def start_batch(
+    *,
+    user: Any,
+    actor: Actor,
+    batch_id: uuid.UUID,
+    submission: Submission,
+    token: Token,
+    file_name: str = "",
+    first_only: bool = False,
+) -> Batch:
+    """Cut what was reviewed into chunks, and run them; the same batch id again shows the batch that is there."""
+    check_may_set_action(user)
+    if token.is_among(submission.cids):
+        raise Refusal(400, "cids", "The bearer token stands among the customer ids. Take it out of the list.")
+    batch, is_new = ledger.create_batch(
+        batch_id=batch_id,
+        user_id=user.get_username(),
+        file_name=file_name,
+        list_digest=submission.payload_digest,
+        repeated=submission.repeated,
+        first_only=first_only,
+        chunks=_chunks_of(submission, first_only=first_only),
+    )
+    if batch.user_id != user.get_username():
+        raise Refusal(409, "review", "This review cannot be used. Fill in the form again.")
+    if is_new:
+        logger.info("[BATCH] %s: started by %s, %d customers", batch_id, batch.user_id, batch.customer_count)
+        try:
+            engine.start(batch, _origin(actor), token)
+        except Refusal as refusal:  # its page tells, and lets it go on later
+            ledger.explain(batch, refusal.message)
+    return batch
+
+
+def pause_batch(*, user: Any, batch: Batch) -> None:
+    """Send nothing new until it is resumed; the token stays in memory."""
+    check_may_set_action(user)
+    if not ledger.pause(batch, f"Paused by {user.get_username()}."):
+        raise Refusal(409, "request", "It does not run, so there is nothing to pause.")
+
+
+def stop_batch(*, user: Any, batch: Batch) -> None:
+    """Send nothing new, and forget the token; calls that are running are finished."""
+    check_may_set_action(user)
+    if not ledger.stop(batch, f"Stopped by {user.get_username()}."):
+        raise Refusal(409, "request", "It does not run, so there is nothing to stop.")
+
+
+@sensitive_variables("token")
+def resume_batch(*, user: Any, actor: Actor, batch: Batch, token: Token | None) -> None:
+    """Let a paused or stopped batch go on with what waits. A token is needed if no process holds one any more."""
+    _check_own(user, batch)
+    catch_up(batch)
+    if not ledger.resume(batch):
+        _start_again(actor, batch, token)
+    logger.info("[BATCH] %s: resumed by %s", batch.batch_id, user.get_username())
+
+
+@sensitive_variables("token")
+def run_rest(*, user: Any, actor: Actor, batch: Batch, token: Token | None, without_unknown: bool) -> None:
+    """Run what was not sent, and (without the ids that TMS does not know) what was rejected for them.
+
+    Never what is unknown, nor what TMS refused as it is.
+    """
+    _check_own(user, batch)
+    catch_up(batch)
+    if batch.has_runner:
+        raise Refusal(409, "request", "It is still being run. Stop it, or wait until it is done.")
+    if token is None:
+        raise _token_missing()
+    count = ledger.requeue(batch, without_unknown=without_unknown)
+    logger.info("[BATCH] %s: %d chunks again for %s", batch.batch_id, count, user.get_username())
+    _start_again(actor, batch, token)
+
+
+def _check_own(user: Any, batch: Batch) -> None:
+    check_may_set_action(user)
+    if batch.user_id != user.get_username():
+        raise Refusal(403, "user", f"This batch is {batch.user_id}'s, who alone can go on with it.")
+
+
+def _start_again(actor: Actor, batch: Batch, token: Token | None) -> None:
+    if token is None:
+        raise _token_missing()
+    engine.start(batch, _origin(actor), token)
+
+
+def _token_missing() -> Refusal:
+    return Refusal(400, "token", "Enter your bearer token for this cluster: no process holds one for this batch.")
+
+
+def _origin(actor: Actor) -> Origin:
+    return Origin(user_id=actor.user_id, source=SOURCE, ip_address=actor.ip_address)
+
+
+def _chunks_of(submission: Submission, *, first_only: bool) -> Iterator[ledger.NewChunk]:
+    ends = [*range(int(first_only) or settings.TMS_BATCH_CHUNK, len(submission.cids), settings.TMS_BATCH_CHUNK)]
+    for start, end in pairwise([0, *ends, len(submission.cids)]):
+        yield ledger.NewChunk(
+            cluster_url=submission.cluster.origin,
+            action_code=submission.action.value,
+            action_sent=submission.action_sent,
+            cids=submission.cids[start:end],
+        )

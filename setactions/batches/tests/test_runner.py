@@ -1,0 +1,97 @@
+"""What a runner does with a batch, against the simulator over real HTTP."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from audit.models import Attempt
+from jobs import ledger
+from jobs.models import Batch, BatchChunk, Job
+from setactions.batches import outcomes
+from tmsdash.tests.tools import until
+
+State = BatchChunk.State
+pytestmark = pytest.mark.usefixtures("databases")
+
+
+def states(batch):
+    return list(batch.chunks.order_by("number").values_list("state", flat=True))
+
+
+def sent(tms):
+    return [list(call.cids) for call in tms.calls()]
+
+
+def test_every_chunk_is_an_attempt_with_a_job_of_the_batch(make_batch, run, tms):
+    batch = run(make_batch(count=5, size=2))
+    assert (batch.state, states(batch)) == (Batch.State.DONE, [State.ACCEPTED] * 3)
+    assert sent(tms) == [["c0", "c1"], ["c2", "c3"], ["c4"]]
+    jobs = Job.objects.order_by("id")
+    assert {job.batch_id for job in jobs} == {batch.batch_id}
+    assert [job.job_id for job in jobs] == [chunk.attempt_id for chunk in batch.chunks.order_by("number")]
+    assert set(Attempt.objects.values_list("source", "user_id")) == {("batch", "olivia")}
+
+
+def test_a_batch_that_is_done_sends_nothing_again(make_batch, run, tms):
+    batch = run(run(make_batch(count=4)))
+    assert (batch.state, len(tms.calls())) == (Batch.State.DONE, 2)
+
+
+def test_a_chunk_that_tms_asks_to_send_later_becomes_a_new_attempt(make_batch, run, tms, monkeypatch):
+    tms.script("", "fault:http:429:0")
+    batch = run(make_batch(count=6))
+    assert states(batch) == [State.ACCEPTED] * 3
+    assert sent(tms) == [["c0", "c1"], ["c2", "c3"], ["c2", "c3"], ["c4", "c5"]]
+    assert list(batch.chunks.order_by("number").values_list("tries", flat=True)) == [1, 2, 1]
+
+
+def test_a_token_that_tms_does_not_take_pauses_the_batch(make_batch, run, tms):
+    tms.script("", "fault:unauthorized")
+    batch = run(make_batch(count=6))
+    assert (batch.state, states(batch)) == (Batch.State.PAUSED, [State.ACCEPTED, State.WAITING, State.WAITING])
+    assert "token" in batch.reason
+    assert run(batch).state == Batch.State.DONE
+    assert sent(tms)[-2:] == [["c2", "c3"], ["c4", "c5"]]
+
+
+def test_a_tms_that_is_not_ready_is_asked_again(make_batch, run, tms, monkeypatch):
+    monkeypatch.setattr(outcomes, "RECHECKS_S", (0.01, 0.01))
+    tms.script("fault:not-ready", "fault:not-ready")
+    assert run(make_batch(count=4)).state == Batch.State.DONE
+    assert sent(tms) == [["c0", "c1"]] * 3 + [["c2", "c3"]]
+
+
+def test_a_tms_that_never_gets_ready_stops_the_batch(make_batch, run, tms, monkeypatch):
+    monkeypatch.setattr(outcomes, "RECHECKS_S", (0.01, 0.01))
+    tms.script(*["fault:not-ready"] * 3)
+    batch = run(make_batch(count=4))
+    assert (batch.state, states(batch)) == (Batch.State.STOPPED, [State.WAITING] * 2)
+
+
+def test_five_failures_in_a_row_stop_the_batch(make_batch, run, tms):
+    tms.script("fault:http:500", "", *["fault:http:500", "fault:http:400"] * 3)
+    batch = run(make_batch(count=20))
+    assert batch.state == Batch.State.STOPPED
+    assert states(batch) == ["unknown", "accepted", *["unknown", "rejected"] * 2, "unknown", *["waiting"] * 3]
+
+
+def test_unknown_ids_are_set_aside(make_batch, run, tms):
+    tms.script("fault:unknown-ids:1")
+    batch = run(make_batch(count=4))
+    assert states(batch) == [State.SET_ASIDE, State.ACCEPTED]
+    assert ledger.requeue(batch, without_unknown=False) == 0
+    assert ledger.requeue(batch, without_unknown=True) == 1
+    assert states(run(batch)) == [State.ACCEPTED] * 2
+    assert sent(tms) == [["c0", "c1"], ["c2", "c3"], ["c1"]]
+    assert batch.chunks.get(number=0).set_aside == ["c0"]
+
+
+def test_first_one_then_the_rest(make_batch, run, tms):
+    batch = make_batch(count=5, first_only=True)
+    with ThreadPoolExecutor(1) as executor:
+        running = executor.submit(run, batch, workers=2)
+        until(lambda: Batch.objects.get().state == Batch.State.PAUSED)
+        assert sent(tms) == [["c0"]]
+        assert ledger.resume(Batch.objects.get())
+        assert running.result(timeout=60).state == Batch.State.DONE
+    assert sent(tms) == [["c0"], ["c1", "c2"], ["c3", "c4"]]
