@@ -3,11 +3,13 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Sum
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from jobs.models import Job, JobCustomer
+from jobs.models import Batch, BatchChunk, Job, JobCustomer
 from tmsdash.admin import ExactSearchAdmin, ReadOnlyAdmin, link_to_list, shown_json
 
 
@@ -43,6 +45,55 @@ class JobAdmin(ExactSearchAdmin):
     @admin.display(description="answered by TMS")
     def answered(self, job: Job) -> SafeString:
         return shown_json(job.response_summary)
+
+
+@admin.register(Batch)
+class BatchAdmin(ExactSearchAdmin):
+    """Lists cut into chunks; what became of each chunk is on the batch's own page."""
+
+    id_field = "batch_id"
+    list_display = (
+        "time",
+        "batch_id",
+        "user_id",
+        "action_code",
+        "cluster_url",
+        "customer_count",
+        "accepted",
+        "condition",
+    )
+    list_display_links = ("time", "batch_id")
+    list_filter = ("action_code", "state", "created_at", ("user_id", admin.AllValuesFieldListFilter))
+    search_help_text = "A whole batch id, user name or customer id"
+    fields = (
+        *("batch_id", "time", "user_id", "action_code", "cluster_url", "file_name", "customer_count", "repeated"),
+        *("chunk_count", "accepted", "condition", "reason", "ended_at", "page", "jobs"),
+    )
+
+    def rows_of_customer(self, cid: str) -> Q:
+        jobs = Job.objects.filter(pk__in=JobCustomer.objects.filter(cid=cid).values("job_id"))
+        return Q(batch_id__in=jobs.exclude(batch_id=None).values("batch_id"))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        accepted = Sum("chunks__customer_count", filter=Q(chunks__state=BatchChunk.State.ACCEPTED), default=0)
+        return super().get_queryset(request).annotate(accepted=accepted)
+
+    @admin.display(description="accepted")
+    def accepted(self, batch: Any) -> int:
+        found: int = batch.accepted
+        return found
+
+    @admin.display(description="state", ordering="state")
+    def condition(self, batch: Batch) -> str:
+        return batch.shown_state.label
+
+    @admin.display(description="progress")
+    def page(self, batch: Batch) -> SafeString:
+        return format_html('<a href="{}">Page of this batch</a>', reverse("batch", args=[batch.batch_id]))
+
+    @admin.display(description="jobs")
+    def jobs(self, batch: Batch) -> SafeString:
+        return link_to_list("jobs_job", "Jobs of this batch", batch_id=batch.batch_id)
 
 
 @admin.register(JobCustomer)

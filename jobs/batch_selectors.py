@@ -1,6 +1,7 @@
 """Reads of batches."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,12 @@ def batch_for(user: Any, batch_id: uuid.UUID) -> Batch | None:
 def chunks_of(batch: Batch) -> QuerySet[BatchChunk]:
     """Return the batch's chunks in order, without their ids."""
     return BatchChunk.objects.filter(batch=batch).defer("cids", "set_aside").order_by("number")
+
+
+def known_batch_clusters() -> list[str]:
+    """Return the origin of every cluster that has a batch of its own, in alphabetical order."""
+    clusters = Batch.objects.exclude(cluster_url="").order_by("cluster_url").values_list("cluster_url", flat=True)
+    return list(clusters.distinct())
 
 
 def count_clusters(batch: Batch) -> int:
@@ -70,6 +77,16 @@ class Progress:
     tallies: tuple[Tally, ...]
     set_aside: int
 
+    @property
+    def accepted(self) -> int:
+        """How many customers TMS accepted."""
+        return self.customers(State.ACCEPTED)
+
+    @property
+    def unknown(self) -> int:
+        """For how many customers nobody knows the outcome."""
+        return self.customers(State.UNKNOWN)
+
     def customers(self, *states: BatchChunk.State) -> int:
         """Return how many customers are in chunks of these states."""
         return sum(tally.customers for tally in self.tallies if tally.state in states)
@@ -81,14 +98,34 @@ class Progress:
 
 def progress_of(batch: Batch) -> Progress:
     """Return how far a batch is."""
+    return progress_of_many([batch])[0]
+
+
+def progress_of_many(batches: Sequence[Batch]) -> list[Progress]:
+    """Return how far each of some batches is, in their order."""
     rows = (
-        BatchChunk.objects.filter(batch=batch)
+        BatchChunk.objects.filter(batch__in=batches)
         .order_by()
-        .values("state")
+        .values("batch_id", "state")
         .annotate(chunks=Count("pk"), customers=Sum("customer_count"), aside=Sum("set_aside_count"))
     )
-    found = {row["state"]: row for row in rows}
-    tallies = tuple(
-        Tally(state, found[state]["chunks"], found[state]["customers"]) for state in State if state in found
-    )
-    return Progress(tallies, sum(row["aside"] for row in found.values()))
+    found: dict[int, dict[str, Any]] = {batch.pk: {} for batch in batches}
+    for row in rows:
+        found[row["batch_id"]][row["state"]] = row
+    return [_progress(found[batch.pk]) for batch in batches]
+
+
+def _progress(row_of: dict[str, Any]) -> Progress:
+    tallies = (Tally(state, row_of[state]["chunks"], row_of[state]["customers"]) for state in State if state in row_of)
+    return Progress(tuple(tallies), sum(row["aside"] for row in row_of.values()))
+
+
+def set_aside_ids(batch: Batch, at_most: int | None = None) -> list[str]:
+    """Return the ids of a batch that TMS does not know, in order; only the first ones if `at_most` says how many."""
+    found: list[str] = []
+    chunks = BatchChunk.objects.filter(batch=batch, set_aside_count__gt=0).order_by("number")
+    for ids in chunks.values_list("set_aside", flat=True).iterator():
+        found += ids
+        if at_most is not None and len(found) >= at_most:
+            break
+    return found[:at_most]

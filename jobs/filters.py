@@ -1,20 +1,22 @@
-"""The filters of User Jobs, as they stand in its address."""
+"""The filters of User Jobs and of Batches, as they stand in their addresses."""
 
 from datetime import UTC, date, datetime, time
-from typing import Any
+from typing import Any, TypeVar
 
 from django import forms
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import QueryDict
 from django.urls import reverse
 from django.utils.http import urlencode
 
 from audit.models import CID_LENGTH, USER_ID_LENGTH, Action
-from jobs.models import Job, JobCustomer
+from jobs.batch_selectors import known_batch_clusters
+from jobs.models import Batch, Job, JobCustomer
 from jobs.selectors import job_for, known_clusters, may_view_all
 from tmsdash.text import one_line
 
+AnyRow = TypeVar("AnyRow", bound=Model)
 CODES = {action.label: action.value for action in Action}
 
 
@@ -37,8 +39,10 @@ class DayField(forms.DateField):
             raise forms.ValidationError(f"{text} is no day. Write year-month-day, such as 2026-02-28.") from None
 
 
-class JobFilters(forms.Form):
-    """What is looked for. After `is_valid()`, `narrow` leaves the jobs that match; `job` is one that its id names."""
+class ListFilters(forms.Form):
+    """What is looked for in a list of one's own or of everybody's. After `is_valid()`, `narrow` leaves what matches."""
+
+    url_name: str  # of the list
 
     action = forms.ChoiceField(
         required=False,
@@ -51,21 +55,10 @@ class JobFilters(forms.Form):
     )
     since = DayField("From day (UTC)")
     until = DayField("To day (UTC)")
-    customer = forms.CharField(
-        label="Customer ID",
-        required=False,
-        max_length=CID_LENGTH,
-        error_messages={"max_length": f"A customer id has at most {CID_LENGTH} characters. Give one whole id."},
-    )
     user = forms.CharField(
         required=False,
         max_length=USER_ID_LENGTH,
         error_messages={"max_length": f"A user name has at most {USER_ID_LENGTH} characters. Give one whole name."},
-    )
-    job = forms.UUIDField(
-        label="Job id",
-        required=False,
-        error_messages={"invalid": "This is no job id. Give a whole one, such as it stands on the page of a job."},
     )
 
     def __init__(self, data: QueryDict, *, viewer: Any) -> None:
@@ -73,10 +66,14 @@ class JobFilters(forms.Form):
         super().__init__(data)
         self._given, self._viewer = data, viewer
         configured = [(name, f"{name} ({origin})") for name, origin in settings.TMS_CLUSTERS.items()]
-        gone = [(origin, origin) for origin in known_clusters() if origin not in settings.TMS_CLUSTERS.values()]
+        gone = [(origin, origin) for origin in self.known_clusters() if origin not in settings.TMS_CLUSTERS.values()]
         self.fields["cluster"].choices = [("", "Any cluster"), *configured, *gone]  # type: ignore[attr-defined]
         for field in self.fields.values():
             field.widget.attrs |= {"autocomplete": "off", "autocapitalize": "off", "spellcheck": "false"}
+
+    def known_clusters(self) -> list[str]:
+        """Return the origin of every cluster that the list has something of."""
+        raise NotImplementedError
 
     @property
     def active(self) -> dict[str, str]:
@@ -88,27 +85,22 @@ class JobFilters(forms.Form):
         """The filters that are set, each with its label, such as "Action: PE-Enable"."""
         return [f"{self[name].label}: {value}" for name, value in self.active.items()]
 
-    def address(self, *, everybody: bool, before: int | None = None) -> str:
-        """Return the address of a page with these filters, of everybody's jobs or (without a user) of one's own."""
+    def address(self, *, everybody: bool, **place: Any) -> str:
+        """Return the address of a page with these filters, of everybody's or (without a user) of one's own.
+
+        `place` says where in the list the page begins.
+        """
         query: dict[str, Any] = {name: value for name, value in self.active.items() if everybody or name != "user"}
         if everybody:
             query["whose"] = "all"
-        if before is not None:
-            query["before"] = before
-        return reverse("job_list") + (f"?{urlencode(query)}" if query else "")
+        query |= place
+        return reverse(self.url_name) + (f"?{urlencode(query)}" if query else "")
 
     def clean_user(self) -> str:
         user: str = self.cleaned_data["user"]
         if user and user != self._viewer.get_username() and not may_view_all(self._viewer):
-            raise forms.ValidationError("You see your own jobs only. Leave this empty.")
+            raise forms.ValidationError("You see your own only. Leave this empty.")
         return user
-
-    def clean_job(self) -> Job | None:
-        job_id = self.cleaned_data["job"]
-        job = job_for(self._viewer, job_id) if job_id else None
-        if job_id and job is None:
-            raise forms.ValidationError("There is no such job, or it belongs to somebody else.")
-        return job
 
     def clean(self) -> dict[str, Any]:
         data = self.cleaned_data
@@ -119,15 +111,68 @@ class JobFilters(forms.Form):
                 self.add_error(name, "The address gives this more than once. Choose one.")
         return data
 
-    def narrow(self, jobs: QuerySet[Job]) -> QuerySet[Job]:
-        """Return those of `jobs` that match every filter."""
+    def conditions(self) -> dict[str, Any]:
+        """Return what the list's rows must have, as a query takes it; what is None or empty is no condition."""
         wanted = self.cleaned_data
-        conditions = {
+        return {
             "action_code": CODES.get(wanted["action"]),
             "cluster_url": settings.TMS_CLUSTERS.get(wanted["cluster"], wanted["cluster"]),
             "user_id": wanted["user"],
             "created_at__gte": wanted["since"] and datetime.combine(wanted["since"], time.min, UTC),
             "created_at__lte": wanted["until"] and datetime.combine(wanted["until"], time.max, UTC),
-            "pk__in": wanted["customer"] and JobCustomer.objects.filter(cid=wanted["customer"]).values("job_id"),
         }
-        return jobs.filter(**{name: value for name, value in conditions.items() if value is not None and value != ""})
+
+    def narrow(self, rows: QuerySet[AnyRow]) -> QuerySet[AnyRow]:
+        """Return those of `rows` that match every filter."""
+        conditions = {name: value for name, value in self.conditions().items() if value is not None and value != ""}
+        return rows.filter(**conditions)
+
+
+class JobFilters(ListFilters):
+    """Those of User Jobs; `job` is one that its id names."""
+
+    url_name = "job_list"
+
+    customer = forms.CharField(
+        label="Customer ID",
+        required=False,
+        max_length=CID_LENGTH,
+        error_messages={"max_length": f"A customer id has at most {CID_LENGTH} characters. Give one whole id."},
+    )
+    job = forms.UUIDField(
+        label="Job id",
+        required=False,
+        error_messages={"invalid": "This is no job id. Give a whole one, such as it stands on the page of a job."},
+    )
+
+    def known_clusters(self) -> list[str]:
+        return known_clusters()
+
+    def clean_job(self) -> Job | None:
+        job_id = self.cleaned_data["job"]
+        job = job_for(self._viewer, job_id) if job_id else None
+        if job_id and job is None:
+            raise forms.ValidationError("There is no such job, or it belongs to somebody else.")
+        return job
+
+    def conditions(self) -> dict[str, Any]:
+        cid = self.cleaned_data["customer"]
+        return super().conditions() | {"pk__in": cid and JobCustomer.objects.filter(cid=cid).values("job_id")}
+
+
+class BatchFilters(ListFilters):
+    """Those of Batches."""
+
+    url_name = "batch_list"
+
+    state = forms.ChoiceField(
+        required=False,
+        choices=[("", "Any state"), *Batch.State.choices],
+        error_messages={"invalid_choice": "There is no such state. Choose one from the list."},
+    )
+
+    def known_clusters(self) -> list[str]:
+        return known_batch_clusters()
+
+    def conditions(self) -> dict[str, Any]:
+        return super().conditions() | {"state": self.cleaned_data["state"]}

@@ -185,8 +185,7 @@ def _next_chunk(batch: Batch, now: datetime, calls_at_once: int) -> BatchChunk |
     waiting = batch.chunks.filter(Q(not_before=None) | Q(not_before__lte=now), state=State.WAITING)
     if batch.first_only:
         waiting = waiting.filter(number=0)
-    clusters = [batch.cluster_url] if batch.cluster_url else _clusters_of(waiting)
-    free = [cluster_url for cluster_url in clusters if _has_place(cluster_url, now, calls_at_once)]
+    free = [cluster_url for cluster_url in _clusters_of(waiting) if _has_place(cluster_url, now, calls_at_once)]
     return waiting.filter(cluster_url__in=free).order_by("number").first() if free else None
 
 

@@ -16,7 +16,7 @@ from setactions.permissions import NotPermitted, check_may_set_action, may_set_a
 from setactions.refusal import Checks, Refusal
 from setactions.results import Result
 from setactions.room import call_slot, read_slot, throttle_read
-from setactions.submission import Submission, find_overlap_warnings, make_submission
+from setactions.submission import Submission, check_fits_one_call, find_overlap_warnings, make_submission
 from setactions.token import Token
 from tmsdash import strict_json
 from tmsdash.errors import error_json
@@ -129,7 +129,11 @@ def _submission(body: dict[str, Any], target: Target | None) -> Submission | Non
     if not isinstance(post_data, dict) or not isinstance(post_data.get("action"), str):
         raise Refusal(400, "postData", 'postData must be {"action": "...", "cids": [...]}, the action as text.')
     cid_list = cids.from_json(post_data.get("cids"))
-    return make_submission(target.cluster, post_data["action"], cid_list) if target else None
+    if target is None:
+        return None
+    submission = make_submission(target.cluster, post_data["action"], cid_list)
+    check_fits_one_call(submission)
+    return submission
 
 
 @sensitive_variables()

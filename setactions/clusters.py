@@ -25,6 +25,11 @@ class Cluster:
     name: str
     origin: str
 
+    @property
+    def is_production(self) -> bool:
+        """Whether what is done here is done to customers who notice."""
+        return self.name in settings.TMS_PRODUCTION_CLUSTERS
+
 
 @dataclass(frozen=True)
 class Target:

@@ -9,13 +9,18 @@ from django.views.decorators.debug import sensitive_variables
 from audit.models import Action
 from setactions.actions import find_action
 from setactions.cids import FIELD, CidList, from_csv, from_text
-from setactions.clusters import all_clusters, cluster_named
+from setactions.clusters import Cluster, all_clusters, cluster_named
 from setactions.refusal import Refusal
 from setactions.submission import Submission, make_submission, wire_name
 from setactions.token import REMOVED, Token, looks_like_token
 
 # Django's own sentence quotes what was submitted, control characters and all.
 _NO_SUCH_CHOICE = {"invalid_choice": "Select a valid choice. That one is not one of the available choices."}
+
+
+def _label(cluster: Cluster) -> str:
+    production = "PRODUCTION: " if cluster.is_production else ""
+    return f"{production}{cluster.name} ({cluster.origin})"
 
 
 class NewActionForm(forms.Form):
@@ -52,7 +57,7 @@ class NewActionForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        clusters = [(cluster.name, f"{cluster.name} ({cluster.origin})") for cluster in all_clusters()]
+        clusters = [(cluster.name, _label(cluster)) for cluster in all_clusters()]
         self.fields["cluster"].choices = ([("", "Choose a cluster")] if len(clusters) != 1 else []) + clusters  # type: ignore[attr-defined]
 
     @sensitive_variables()

@@ -38,10 +38,14 @@ class Purpose(Enum):
 
 @dataclass(frozen=True)
 class Review:
-    """A submission that its user is looking at before it is sent as `attempt_id`."""
+    """A submission that its user is looking at before it is sent as the attempt `attempt_id`, or the batch of that id.
+
+    `file_name` is that of an uploaded list.
+    """
 
     attempt_id: uuid.UUID
     submission: Submission
+    file_name: str = ""
 
 
 def sign_review(review: Review, user_id: str) -> str:
@@ -55,6 +59,7 @@ def sign_review(review: Review, user_id: str) -> str:
         "cids": submission.cids,
         "repeated": submission.repeated,
         "warnings": submission.warnings,
+        "file": review.file_name,
     }
     return signing.dumps(state, salt=_SALT, compress=True)
 
@@ -71,6 +76,7 @@ def load_review(text: str, user_id: str) -> Review:
     return Review(
         uuid.UUID(state["attempt"]),
         Submission(cluster, action, state["action"], tuple(state["cids"]), state["repeated"], tuple(state["warnings"])),
+        state.get("file", ""),
     )
 
 

@@ -88,19 +88,28 @@ def find_overlap_warnings(submission: Submission) -> tuple[str, ...]:
 
 
 def make_submission(cluster: Cluster, action_name: str, cid_list: CidList) -> Submission:
-    """Put the parts together; raises Refusal (400 unknown action, 413 more ids than one call may carry)."""
+    """Put the parts together; raises Refusal (400 unknown action)."""
     action = find_action(action_name)
     if action is None:
         known = ", ".join(Action.labels)
         raise Refusal(400, "action", f"This action is not known. Use one of {known}.")
-    if len(cid_list.cids) > settings.TMS_MAX_CIDS_PER_CALL:
+    return Submission(cluster, action, action_name, cid_list.cids, cid_list.repeated, cid_list.warnings)
+
+
+def fits_one_call(submission: Submission) -> bool:
+    """Tell whether one call may carry the list; a longer one goes as a batch."""
+    return len(submission.cids) <= settings.TMS_MAX_CIDS_PER_CALL
+
+
+def check_fits_one_call(submission: Submission) -> None:
+    """Raise Refusal (413) unless one call may carry the list."""
+    if not fits_one_call(submission):
         raise Refusal(
             413,
             FIELD,
-            f"{len(cid_list.cids):,} customers are more than the {settings.TMS_MAX_CIDS_PER_CALL:,} that one call may "
-            "carry. Cut the list into batches and send them one after the other.",
+            f"{len(submission.cids):,} customers are more than the {settings.TMS_MAX_CIDS_PER_CALL:,} that one call "
+            "may carry. Use batches: New action makes one, and so does manage.py set_action_batch.",
         )
-    return Submission(cluster, action, action_name, cid_list.cids, cid_list.repeated, cid_list.warnings)
 
 
 def wire_name(action: Action) -> str:

@@ -1,8 +1,9 @@
-from django.urls import path
+from django.urls import include, path
 
 from setactions import api, attempt_views, health, views
 
 urlpatterns = [
+    path("", include("setactions.batches.urls")),
     path("", views.new_action, name="new_action"),
     path("review/", views.review, name="review"),
     path("send/", views.send, name="send"),

@@ -17,11 +17,12 @@ from audit.selectors import open_attempts_of
 from audit.services import find_duplicate
 from jobs.selectors import jobs_present
 from setactions import service
+from setactions.confirmation import check_typed_count, must_type_count
 from setactions.forms import NewActionForm
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from setactions.sealing import Review, load_review, seal_token, sign_review, unseal_token
-from setactions.submission import find_overlap_warnings
+from setactions.submission import Submission, check_fits_one_call, find_overlap_warnings, fits_one_call
 from setactions.token import Token
 
 SOURCE = "form"
@@ -33,7 +34,7 @@ def new_action(request: HttpRequest) -> HttpResponse:
     """Show the form; who may not trigger Set Actions is shown the jobs instead."""
     if not may_set_action(request.user):
         return redirect("job_list")
-    return _form_page(request, NewActionForm())
+    return form_page(request, NewActionForm())
 
 
 @never_cache
@@ -48,8 +49,9 @@ def review(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     form = NewActionForm(request.POST, request.FILES)
     if not form.is_valid():
-        return _form_page(request, form, status=400)
-    to_review = Review(uuid.uuid4(), form.submission)
+        return form_page(request, form, status=400)
+    upload = form.cleaned_data["csv_file"]
+    to_review = Review(uuid.uuid4(), form.submission, upload.name if upload else "")
     sealed = seal_token(form.secret, request.user.get_username(), to_review.attempt_id)
     return review_page(request, to_review, sealed)
 
@@ -68,11 +70,14 @@ def send(request: HttpRequest) -> HttpResponse:
     except Refusal as refusal:
         if not may_set_action(request.user):
             raise PermissionDenied from None
-        return _form_page(request, NewActionForm(), status=refusal.code, error=refusal.message)
+        return form_page(request, NewActionForm(), status=refusal.code, error=refusal.message)
     try:
+        check_fits_one_call(reviewed.submission)
+        check_confirmed(request, reviewed.submission)
         token = token_of(request, user_id, reviewed.attempt_id)
     except Refusal as refusal:
-        return review_page(request, reviewed, "", status=refusal.code, error=refusal.message)
+        sealed = kept_seal(request, user_id, reviewed.attempt_id)
+        return review_page(request, reviewed, sealed, status=refusal.code, error=refusal.message)
     result = service.set_action(
         user=request.user,
         submission=reviewed.submission,
@@ -83,11 +88,9 @@ def send(request: HttpRequest) -> HttpResponse:
         send_again="send_again" in request.POST,
     )
     if result.refusal_code == 400:  # the list holds the token, so it is not shown again
-        return _form_page(request, NewActionForm(), status=400, error=result.message)
+        return form_page(request, NewActionForm(), status=400, error=result.message)
     if result.outcome == Outcome.REFUSED:
-        sealed = request.POST.get("sealed", "")  # keeps its ten minutes
-        if request.POST.get("token"):
-            sealed = seal_token(token, user_id, reviewed.attempt_id)
+        sealed = kept_seal(request, user_id, reviewed.attempt_id)
         return review_page(request, reviewed, sealed, status=result.refusal_code or 400, error=result.message)
     return redirect("attempt", attempt_id=result.attempt_id)
 
@@ -103,17 +106,17 @@ def edit(request: HttpRequest) -> HttpResponse:
     try:
         reviewed = load_review(request.POST.get("review", ""), request.user.get_username())
     except Refusal as refusal:
-        return _form_page(request, NewActionForm(), status=refusal.code, error=refusal.message)
+        return form_page(request, NewActionForm(), status=refusal.code, error=refusal.message)
     submission = reviewed.submission
     initial = {
         "cluster": submission.cluster.name,
         "action": submission.action.label,
         "cids": "\n".join(submission.cids),
     }
-    return _form_page(request, NewActionForm(initial=initial))
+    return form_page(request, NewActionForm(initial=initial))
 
 
-def _form_page(request: HttpRequest, form: NewActionForm, *, status: int = 200, error: str = "") -> HttpResponse:
+def form_page(request: HttpRequest, form: NewActionForm, *, status: int = 200, error: str = "") -> HttpResponse:
     context = {
         "form": form,
         "error": error,
@@ -151,6 +154,10 @@ def review_page(
         "sealed": sealed,
         "duplicate": duplicate,
         "overlaps": find_overlap_warnings(submission),
+        "chunks": 0 if fits_one_call(submission) else -(-len(submission.cids) // settings.TMS_BATCH_CHUNK),
+        "chunk_size": settings.TMS_BATCH_CHUNK,
+        "calls_at_once": settings.TMS_BATCH_CALLS,
+        "must_type_count": must_type_count(submission.cluster, len(submission.cids)),
         "error": error,
     } | ends_of(submission.cids)
     return render(request, "setactions/review.html", context, status=status)
@@ -161,6 +168,23 @@ def token_of(request: HttpRequest, user_id: str, attempt_id: uuid.UUID) -> Token
     """Return the token that was sealed on the way to the review page, or typed there once more."""
     typed = request.POST.get("token", "").strip()
     return Token(typed) if typed else unseal_token(request.POST.get("sealed", ""), user_id, attempt_id)
+
+
+@sensitive_variables()
+def kept_seal(request: HttpRequest, user_id: str, attempt_id: uuid.UUID) -> str:
+    """Return the token that came with a review, sealed for the next showing of it; empty if it is of no use."""
+    try:
+        token = token_of(request, user_id, attempt_id)
+    except Refusal:
+        return ""
+    # What was sealed before keeps its ten minutes.
+    return seal_token(token, user_id, attempt_id) if request.POST.get("token") else request.POST.get("sealed", "")
+
+
+def check_confirmed(request: HttpRequest, submission: Submission) -> None:
+    """Raise Refusal (400) if the number of customers has to be typed, and was not."""
+    if must_type_count(submission.cluster, len(submission.cids)):
+        check_typed_count(request.POST.get("confirm", ""), len(submission.cids))
 
 
 def ends_of(cids: Any) -> dict[str, Any]:

@@ -13,15 +13,17 @@ _FORMULA = re.compile("'*[-=+@\uff0d\uff1d\uff0b\uff20]")
 
 
 def to_csv(header: str, cells: Iterable[str]) -> str:
-    """Return a CSV file of one column that a spreadsheet shows as it is; `from_cell` gives each cell back.
-
-    A cell that a spreadsheet would calculate gets an apostrophe in front.
-    """
+    """Return a CSV file of one column that a spreadsheet shows as it is; `from_cell` gives each cell back."""
     file = io.StringIO(newline="")
     writer = csv.writer(file)
     writer.writerow([header])
-    writer.writerows([f"'{cell}" if _FORMULA.match(cell) else cell] for cell in cells)
+    writer.writerows([to_cell(cell)] for cell in cells)
     return file.getvalue()
+
+
+def to_cell(text: str) -> str:
+    """Return what a spreadsheet shows as `text`: what it would calculate gets an apostrophe in front."""
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def ids_file(name: str, cids: Iterable[str]) -> HttpResponse:

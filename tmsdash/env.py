@@ -10,6 +10,7 @@ import re
 import secrets
 import ssl
 import tempfile
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,14 @@ def spelling(name: str, known: list[str]) -> str:
     if value.lower() not in [word.lower() for word in known]:
         raise _wrong(name, f"write {' or '.join(known)}, in any case", value)
     return value
+
+
+def some_of(name: str, known: Collection[str]) -> list[str]:
+    """Return a comma-separated list of words that are all `known`."""
+    for word in names(name, []):
+        if word not in known:
+            raise _wrong(name, f"write names from {', '.join(known) or 'TMS_CLUSTERS, which has none'}", word)
+    return names(name, [])
 
 
 def hosts(name: str, default: list[str]) -> list[str]:

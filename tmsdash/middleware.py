@@ -12,9 +12,11 @@ from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, UnreadablePostError
 from django.shortcuts import render
+from django_htmx.http import HttpResponseClientRefresh
 
 from tmsdash import request_id
 from tmsdash.errors import error_response, wants_json
+from tmsdash.sessions import is_polling
 from tmsdash.text import one_line
 
 logger = logging.getLogger(__name__)
@@ -186,6 +188,8 @@ class SignInRequiredMiddleware(LoginRequiredMiddleware):
     ) -> HttpResponse:
         if wants_json(request):
             return error_response(request, 401, "Sign in first. Nothing was sent to TMS.")
+        if is_polling(request):  # the sign-in page must not appear in the place of a part of a page
+            return HttpResponseClientRefresh()
         kept = request.POST.get("cids", "")
         if kept.strip():  # a list typed for longer than a session lasts must not be lost
             return render(request, "signed_out.html", {"kept": kept}, status=401)

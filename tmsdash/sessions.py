@@ -1,4 +1,4 @@
-"""How long a session lasts: SESSION_IDLE_S after the last request, and SESSION_MAX_S in all."""
+"""How long a session lasts: SESSION_IDLE_S after the last request of a person, and SESSION_MAX_S in all."""
 
 import logging
 import time
@@ -23,6 +23,11 @@ WAIT_S = 1.0  # for other writers; the note can wait for the next request
 def begin(request: HttpRequest) -> None:
     """Count from now on; called when somebody signed in."""
     request.session[BEGUN] = request.session[SEEN] = time.time()
+
+
+def is_polling(request: HttpRequest) -> bool:
+    """Tell whether a page asks for a part of itself by the clock (htmx does), which is no use that anybody makes."""
+    return request.method == "GET" and request.headers.get("HX-Request") == "true"
 
 
 class SessionLimitsMiddleware:
@@ -65,7 +70,7 @@ def _goes_on(request: HttpRequest) -> bool:
     idle_s = now - session[SEEN]
     if idle_s > settings.SESSION_IDLE_S or now - session[BEGUN] > settings.SESSION_MAX_S:
         return False
-    if idle_s < min(NOTED_EVERY_S, settings.SESSION_IDLE_S / 10):
+    if is_polling(request) or idle_s < min(NOTED_EVERY_S, settings.SESSION_IDLE_S / 10):
         return True
     session[SEEN] = now
     return _save(session)

@@ -36,8 +36,13 @@ TMS_MAX_CIDS_PER_CALL = env.integer("TMS_MAX_CIDS_PER_CALL", 5000, minimum=1, ma
 TMS_DUPLICATE_WINDOW_S = env.integer("TMS_DUPLICATE_WINDOW_S", 600, minimum=0, maximum=86_400)
 TMS_OPEN_AFTER_S = env.integer("TMS_OPEN_AFTER_S", TMS_DEADLINE_S + 60, minimum=0, maximum=86_400)
 TMS_READBACK_INTERVAL_S = env.integer("TMS_READBACK_INTERVAL_S", 60, minimum=0, maximum=3600)
-TMS_BATCH_CHUNK = env.integer("TMS_BATCH_CHUNK", 500, minimum=1, maximum=5000)
+TMS_PRODUCTION_CLUSTERS = env.some_of("TMS_PRODUCTION_CLUSTERS", TMS_CLUSTERS)
+TMS_CONFIRM_ABOVE = env.integer("TMS_CONFIRM_ABOVE", 1000, minimum=1, maximum=1_000_000)
+TMS_BATCH_CHUNK = env.integer(
+    "TMS_BATCH_CHUNK", min(500, TMS_MAX_CIDS_PER_CALL), minimum=1, maximum=TMS_MAX_CIDS_PER_CALL
+)
 TMS_BATCH_CALLS = env.integer("TMS_BATCH_CALLS", 2, minimum=1, maximum=64)
+TMS_BATCH_ENGINE = env.spelling("TMS_BATCH_ENGINE", ["local"])
 TMS_BATCH_LEASE_S = env.integer("TMS_BATCH_LEASE_S", TMS_DEADLINE_S + 30, minimum=1, maximum=86_400)
 TMS_PASSIVE = env.boolean("TMS_PASSIVE", False)
 
@@ -67,6 +72,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.humanize",
+    "django_htmx",
     "axes",
 ]
 MIDDLEWARE = [

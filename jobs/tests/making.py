@@ -1,8 +1,9 @@
-"""Jobs for tests, made by the service that makes them in production."""
+"""Jobs and batches for tests, made by the services that make them in production."""
 
 import uuid
 
 from audit.models import Action
+from jobs import ledger
 from jobs.services import create_job
 from tmsdash.databases import write_transaction
 
@@ -30,3 +31,24 @@ def values(*, cids=("b2", "a1"), action=Action.PE_ENABLE, **changes):
 def make_job(**changes):
     with write_transaction("jobs"):
         return create_job(**values(**changes))
+
+
+def make_batch(*, cids=("c0", "c1", "c2"), size=2, clusters=(CLUSTER,), actions=(Action.PE_ENABLE,), **changes):
+    """A batch of olivia's, for each of `clusters` and `actions` the `cids` in chunks of `size`, or as `changes` say."""
+    chunks = [
+        ledger.NewChunk(
+            cluster_url=cluster, action_code=action.value, action_sent=action.label, cids=cids[start : start + size]
+        )
+        for cluster in clusters
+        for action in actions
+        for start in range(0, len(cids), size)
+    ]
+    defaults = {
+        "batch_id": uuid.uuid4(),
+        "user_id": "olivia",
+        "file_name": "fleet.csv",
+        "list_digest": "0" * 64,
+        "repeated": 0,
+        "chunks": chunks,
+    }
+    return ledger.create_batch(**(defaults | changes))[0]

@@ -10,7 +10,7 @@ from django.urls import URLPattern, get_resolver
 from audit.models import Attempt, AuditEntry, Kind
 from audit.tests.making import make_attempt
 from jobs.models import Job
-from jobs.tests.making import make_job
+from jobs.tests.making import make_batch, make_job
 from tmsdash.tests.fixtures import signed_in
 
 # olivia is the operator to whom the attempt and the job belong; alice is a superuser and an auditor at once.
@@ -28,6 +28,16 @@ ROWS = {
     "attempts/<uuid:attempt_id>/unknown.csv": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
     "attempts/<uuid:attempt_id>/all.csv": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
     "attempts/<uuid:attempt_id>/known.csv": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
+    "batches/": ("in 200 200 200 200 200", "in 405 405 405 405 405"),
+    "batches/start/": ("in 302 302 302 302 302", "in 400 400 403 400 403"),
+    "batches/<uuid:batch_id>/": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
+    "batches/<uuid:batch_id>/progress/": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
+    "batches/<uuid:batch_id>/pause/": ("in 302 404 302 302 302", "in 409 404 403 409 403"),
+    "batches/<uuid:batch_id>/stop/": ("in 302 404 302 302 302", "in 409 404 403 409 403"),
+    "batches/<uuid:batch_id>/resume/": ("in 302 404 302 302 302", "in 400 404 403 403 403"),
+    "batches/<uuid:batch_id>/rest/": ("in 302 404 302 302 302", "in 400 404 403 403 403"),
+    "batches/<uuid:batch_id>/report.csv": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
+    "batches/<uuid:batch_id>/unknown.csv": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
     "proxy_fetch": ("401 405 405 405 405 405", "401 400 400 403 400 403"),
     "health": ("200 200 200 200 200 200", "405 405 405 405 405 405"),
     "jobs/": ("in 200 200 200 200 200", "in 405 405 405 405 405"),
@@ -54,6 +64,12 @@ ROWS = {
     "admin/jobs/job/<path:object_id>/delete/": ("in in in 403 403 403", "in in in 403 403 403"),
     "admin/jobs/job/<path:object_id>/change/": ("in in in 200 200 200", "in in in 403 403 403"),
     "admin/jobs/job/<path:object_id>/": ("in in in 302 302 302", "in in in 302 302 302"),
+    "admin/jobs/batch/": ("in in in 200 200 200", "in in in 200 200 200"),
+    "admin/jobs/batch/add/": ("in in in 403 403 403", "in in in 403 403 403"),
+    "admin/jobs/batch/<path:object_id>/history/": ("in in in 200 200 200", "in in in 200 200 200"),
+    "admin/jobs/batch/<path:object_id>/delete/": ("in in in 403 403 403", "in in in 403 403 403"),
+    "admin/jobs/batch/<path:object_id>/change/": ("in in in 200 200 200", "in in in 403 403 403"),
+    "admin/jobs/batch/<path:object_id>/": ("in in in 302 302 302", "in in in 302 302 302"),
     "admin/jobs/jobcustomer/": ("in in in 200 200 200", "in in in 200 200 200"),
     "admin/jobs/jobcustomer/add/": ("in in in 403 403 403", "in in in 403 403 403"),
     "admin/jobs/jobcustomer/<path:object_id>/history/": ("in in in 302 302 302", "in in in 302 302 302"),
@@ -102,8 +118,9 @@ def path_of(people):
     """A function that makes a path from a route: with ids of olivia's things."""
     doubtful = make_attempt(Kind.UNKNOWN)
     rejected = make_attempt(Kind.REJECTED, message="those CIDs ['a1'] do not exist")
-    job = make_job()
+    job, batch = make_job(), make_batch()
     ids = {
+        "jobs/batch": batch.pk,
         "jobs/job": job.pk,
         "jobs/jobcustomer": job.customers.first().pk,
         "auth/user": people["oscar"].pk,
@@ -119,6 +136,7 @@ def path_of(people):
         values = {
             "uuid:attempt_id": str(attempt.attempt_id),
             "uuid:job_id": str(job.job_id),
+            "uuid:batch_id": str(batch.batch_id),
             "path:cid": "a1",
             "path:content_type_id": "1",
             "path:object_id": of_model or "1",

@@ -94,9 +94,18 @@ def test_bad_input_comes_back_with_a_sentence_and_everything_but_the_token(opera
     assert tms.calls() == []
 
 
-def test_more_ids_than_one_call_takes_are_refused_with_a_pointer_to_batches(operator, settings):
+def test_more_ids_than_one_call_takes_become_a_batch(operator, settings):
     settings.TMS_MAX_CIDS_PER_CALL = 2
-    assert "batches" in text_of(fill_in(operator, cids="a,b,c"))
+    assert "This runs as a batch" not in text_of(fill_in(operator, cids="a,b,b"))
+    assert "This runs as a batch" in text_of(fill_in(operator, cids="a,b,c"))
+
+
+def test_more_ids_than_one_call_takes_are_never_sent_in_one(operator, tms, settings):
+    page = fill_in(operator, cids="a,b,c")
+    settings.TMS_MAX_CIDS_PER_CALL = 2
+    answer = operator.post("/send/", hidden_fields(page))
+    assert (answer.status_code, tms.calls()) == (413, [])
+    assert "Use batches" in text_of(answer)
 
 
 def test_the_review_page_shows_both_ends_of_the_list_what_was_removed_and_what_is_unusual(operator, tms):

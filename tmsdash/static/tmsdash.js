@@ -42,7 +42,7 @@ function countInWords(text, limit) {
   const { count, repeats, wrong, firstWrongLine } = countIds(text);
   if (!count && !wrong) return "";
   let words = amount(count, "customer") + (repeats ? `, ${amount(repeats, "repeat")}` : "") + ".";
-  if (count > limit) words += ` That is more than the ${limit.toLocaleString("en-US")} that one action takes.`;
+  if (count > limit) words += ` That is more than the ${limit.toLocaleString("en-US")} that one action takes: they run as a batch.`;
   if (wrong === 1) words += ` 1 entry cannot be a customer id, see line ${firstWrongLine}.`;
   if (wrong > 1) words += ` ${wrong.toLocaleString("en-US")} entries cannot be customer ids, the first is in line ${firstWrongLine}.`;
   return words;
@@ -116,9 +116,8 @@ function agoInWords(seconds) {
 function keepTimesFresh() {
   const loadedAt = Date.now();
   const serverTime = Date.parse(document.documentElement.dataset.now); // the clock here may be wrong
-  const times = [...document.querySelectorAll("time[data-ago]")];
   setInterval(() => {
-    for (const time of times) {
+    for (const time of document.querySelectorAll("time[data-ago]")) {
       const seconds = Math.trunc((serverTime + Date.now() - loadedAt - Date.parse(time.dateTime)) / 1000);
       if (Math.abs(seconds) >= 24 * 3600) continue;
       const ago = time.querySelector(".ago");
@@ -129,5 +128,9 @@ function keepTimesFresh() {
 }
 
 document.querySelectorAll("[data-counts]").forEach(countWhileTyping);
-if (navigator.clipboard && window.ClipboardItem) document.querySelectorAll("button.copy").forEach(offerCopying);
+const offerAllCopying = () => document.querySelectorAll("button.copy[hidden]").forEach(offerCopying);
+if (navigator.clipboard && window.ClipboardItem) {
+  offerAllCopying();
+  document.addEventListener("htmx:afterSwap", offerAllCopying); // a part of the page that came anew
+}
 keepTimesFresh();

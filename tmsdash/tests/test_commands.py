@@ -20,7 +20,13 @@ from tmsdash.tests.tools import run_python
 
 GROUPS = {
     "Operators": {"jobs.set_action"},
-    "Auditors": {"audit.view_attempt", "audit.view_auditentry", "jobs.view_job", "jobs.view_jobcustomer"},
+    "Auditors": {
+        "audit.view_attempt",
+        "audit.view_auditentry",
+        "jobs.view_batch",
+        "jobs.view_job",
+        "jobs.view_jobcustomer",
+    },
 }
 
 
@@ -82,7 +88,10 @@ def test_migrate_all_makes_three_databases_from_nothing(tmp_path):
         with closing(sqlite3.connect(tmp_path / name)) as connection:
             return {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
-    assert tables("jobs.db") == {"jobs_job", "jobs_jobcustomer", "django_migrations", "sqlite_sequence"}
+    assert tables("jobs.db") == {
+        *("jobs_job", "jobs_jobcustomer", "jobs_batch", "jobs_batchchunk", "jobs_clusterpace"),
+        *("django_migrations", "sqlite_sequence"),
+    }
     assert {"audit_attempt", "audit_auditentry", "audit_attemptcustomer"} < tables("audit.db")
     assert "auth_user" in tables("app.db")
     assert not {table for table in tables("app.db") if table.startswith(("jobs_", "audit_"))}

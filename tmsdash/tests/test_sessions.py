@@ -34,9 +34,9 @@ def at(clock, olivia):
     """Ask for a page some seconds after the start; tells whether olivia is signed in still."""
     client = signed_in(olivia)
 
-    def ask(seconds, path="/api/jobs/mine"):
+    def ask(seconds, path="/api/jobs/mine", **request):
         clock.now = START + seconds
-        return client.get(path).status_code == 200
+        return client.get(path, **request).status_code == 200
 
     ask.client = client
     assert ask(0)
@@ -53,6 +53,19 @@ def test_a_session_ends_without_requests(at):
 def test_each_request_keeps_it(at):
     for seconds in range(0, 10 * IDLE_S, IDLE_S - 100):
         assert at(seconds)
+
+
+def test_a_page_that_asks_by_the_clock_does_not_keep_it(at):
+    for seconds in range(0, IDLE_S, 60):
+        assert at(seconds, headers={"HX-Request": "true"})
+    assert not at(IDLE_S + 1, headers={"HX-Request": "true"})
+
+
+def test_a_page_that_asks_by_the_clock_is_loaded_anew_when_the_session_is_over(at):
+    assert not at(IDLE_S + 1)
+    answer = at.client.get("/batches/", headers={"HX-Request": "true"})
+    assert (answer.headers["HX-Refresh"], answer.content) == ("true", b"")
+    assert at.client.get("/batches/").headers["Location"] == "/login/?next=/batches/"
 
 
 def test_it_ends_at_last_however_busy(at):

@@ -41,6 +41,10 @@ RANGES = {
     "TMS_READBACK_INTERVAL_S": (0, 3600),
     "WEB_THREADS": (2, 512),
     "TMS_MAX_IN_FLIGHT": (1, 64),  # not above WEB_THREADS
+    "TMS_CONFIRM_ABOVE": (1, 1_000_000),
+    "TMS_BATCH_CHUNK": (1, 5000),  # not above TMS_MAX_CIDS_PER_CALL
+    "TMS_BATCH_CALLS": (1, 64),
+    "TMS_BATCH_LEASE_S": (1, 86_400),
     "SESSION_IDLE_S": (1, 7 * 86_400),
     "SESSION_MAX_S": (1, 7 * 86_400),
 }
@@ -69,6 +73,8 @@ WRONG = [
     ("TMS_CA_BUNDLE", __file__),
     ("TMS_TRANS_BEGIN_NAME", "PE-Enable"),
     ("TMS_TRANS_BEGIN_NAME", "Trans Begin"),
+    ("TMS_PRODUCTION_CLUSTERS", "evian3"),  # none is configured
+    ("TMS_BATCH_ENGINE", "celery"),
     ("ENV_FILE", "/no/such/file"),
     ("ALLOWED_HOSTS", "http://tms.example"),
     ("ALLOWED_HOSTS", "tms.example:8000"),

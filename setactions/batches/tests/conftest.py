@@ -1,11 +1,13 @@
 """Fixtures for running batches in the test's own process."""
 
-import uuid
+import threading
 
 import pytest
 from django.db import connections
 
 from jobs import ledger
+from jobs.models import Batch
+from jobs.tests import making
 from setactions.batches.runner import Origin, Runner
 from setactions.clusters import cluster_named
 from setactions.token import Token
@@ -13,35 +15,18 @@ from tmsdash.tests.fixtures import TOKEN
 
 
 @pytest.fixture
-def make_batch(tms, olivia, settings):
+def make_batch(tms, olivia):
     """Write a batch of olivia's: PE-Enable on evian3 for customers c0, c1, … in chunks."""
-    settings.TMS_BATCH_LEASE_S, settings.TMS_BATCH_CALLS = 60, 2
 
-    def make(*, count=10, size=2, batch_id=None, first_only=False):
+    def make(*, count=10, size=2, **changes):
         cids = [f"c{number}" for number in range(count)]
-        starts = [0, 1, *range(1 + size, count, size)] if first_only else range(0, count, size)
-        parts = [cids[start:end] for start, end in zip(starts, [*starts[1:], count], strict=True)]
-        batch, _ = ledger.create_batch(
-            batch_id=batch_id or uuid.uuid4(),
-            user_id="olivia",
-            file_name="fleet.csv",
-            list_digest="0" * 64,
-            repeated=0,
-            first_only=first_only,
-            chunks=[
-                ledger.NewChunk(
-                    cluster_url=cluster_named("evian3").origin, action_code=2, action_sent="PE-Enable", cids=part
-                )
-                for part in parts
-            ],
-        )
-        return batch
+        return making.make_batch(cids=cids, size=size, clusters=(cluster_named("evian3").origin,), **changes)
 
     return make
 
 
 @pytest.fixture
-def run(settings):
+def run():
     """Carry a batch until its runner has nothing left to do, and return it as it is then."""
 
     def carry(batch, *, workers=1, token=TOKEN):
@@ -49,7 +34,22 @@ def run(settings):
         assert runner.take()
         runner.run()
         connections.close_all()
-        batch.refresh_from_db()
-        return batch
+        return Batch.objects.get(pk=batch.pk)
 
     return carry
+
+
+@pytest.fixture
+def engine_at_rest(databases):
+    """A function that returns when the server's engine carries nothing any more; nothing goes on into the next test."""
+
+    def wait():
+        for thread in threading.enumerate():
+            if thread.name == "batch":
+                thread.join(timeout=30)
+                assert not thread.is_alive()
+
+    yield wait
+    for batch in Batch.objects.all():
+        ledger.stop(batch, "The test is over.")
+    wait()

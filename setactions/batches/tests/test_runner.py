@@ -87,11 +87,11 @@ def test_unknown_ids_are_set_aside(make_batch, run, tms):
 
 
 def test_first_one_then_the_rest(make_batch, run, tms):
-    batch = make_batch(count=5, first_only=True)
+    batch = make_batch(count=3, size=1, first_only=True)
     with ThreadPoolExecutor(1) as executor:
         running = executor.submit(run, batch, workers=2)
         until(lambda: Batch.objects.get().state == Batch.State.PAUSED)
         assert sent(tms) == [["c0"]]
         assert ledger.resume(Batch.objects.get())
         assert running.result(timeout=60).state == Batch.State.DONE
-    assert sent(tms) == [["c0"], ["c1", "c2"], ["c3", "c4"]]
+    assert sorted(sent(tms)) == [["c0"], ["c1"], ["c2"]]

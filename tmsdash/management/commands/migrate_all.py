@@ -11,7 +11,10 @@ from tmsdash.migrating import migrating_alone
 VARIABLES = {"default": "DATABASE_URL", "jobs": "JOBS_DATABASE_URL", "audit": "AUDIT_DATABASE_URL"}
 GROUPS = {
     OPERATORS: {"jobs.set_action"},
-    AUDITORS: {"jobs.view_job", "jobs.view_jobcustomer", "audit.view_attempt", "audit.view_auditentry"},
+    AUDITORS: {
+        *("jobs.view_job", "jobs.view_jobcustomer", "jobs.view_batch"),
+        *("audit.view_attempt", "audit.view_auditentry"),
+    },
 }
 
 
