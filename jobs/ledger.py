@@ -4,6 +4,7 @@ Every change is one short transaction that first makes sure that things are stil
 All raise DatabaseError when the jobs database cannot be written.
 """
 
+import hashlib
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -38,12 +39,32 @@ class NewChunk:
     cids: Sequence[str]
 
 
+class ListDigest:
+    """What lists share that ask the same for the same customers in the same order, however they are cut."""
+
+    def __init__(self, chunks: Iterable[NewChunk] = ()) -> None:
+        self._hash = hashlib.sha256()
+        self._asked: tuple[str, int] | None = None
+        for chunk in chunks:
+            self.add(chunk)
+
+    def add(self, chunk: NewChunk) -> None:
+        """Let the list go on with this chunk."""
+        asked = (chunk.cluster_url, chunk.action_code)
+        if asked != self._asked:
+            self._asked = asked
+            self._hash.update(f"\0{chunk.cluster_url}\0{chunk.action_code}\0".encode())
+        self._hash.update("".join(f"{cid}\n" for cid in chunk.cids).encode())  # no id holds a line end
+
+    def __str__(self) -> str:
+        return self._hash.hexdigest()
+
+
 def create_batch(
     *,
     batch_id: uuid.UUID,
     user_id: str,
     file_name: str,
-    list_digest: str,
     repeated: int,
     chunks: Iterable[NewChunk],
     first_only: bool = False,
@@ -56,7 +77,6 @@ def create_batch(
         batch_id=batch_id,
         user_id=user_id,
         file_name=one_line(file_name, 255),
-        list_digest=list_digest,
         repeated=repeated,
         created_at=timezone.now(),
         state=Batch.State.STOPPED,
@@ -80,11 +100,13 @@ def create_batch(
 def _insert_chunks(batch: Batch, chunks: Iterable[NewChunk]) -> None:
     """Insert the chunks in groups, so that the ids of a million customers are never in memory at once."""
     asked: set[tuple[str, int]] = set()
+    digest = ListDigest()
     remaining = iter(chunks)
     while group := list(islice(remaining, CHUNKS_PER_INSERT)):
         rows = []
         for number, chunk in enumerate(group, start=batch.chunk_count):
             asked.add((chunk.cluster_url, chunk.action_code))
+            digest.add(chunk)
             rows.append(
                 BatchChunk(
                     batch=batch,
@@ -99,6 +121,7 @@ def _insert_chunks(batch: Batch, chunks: Iterable[NewChunk]) -> None:
         BatchChunk.objects.bulk_create(rows)
         batch.chunk_count += len(rows)
         batch.customer_count += sum(row.customer_count for row in rows)
+    batch.list_digest = str(digest)
     clusters, actions = {cluster for cluster, _ in asked}, {action for _, action in asked}
     batch.cluster_url = clusters.pop() if len(clusters) == 1 else ""
     batch.action_code = actions.pop() if len(actions) == 1 else None

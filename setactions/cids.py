@@ -19,6 +19,8 @@ MAX_PLACES = 200_000  # where an id could stand, in one list: more than any call
 HEADERS = frozenset({"customer_id", "cust_id", "cid", "id"})
 FIELD = "cids"
 
+DAMAGED, FORMULA, UNUSUAL = "damaged by a spreadsheet", "like a spreadsheet formula", "unusual for a customer id"
+
 _PLAIN = re.compile(r"[!-+\--:<-~]{1,128}")  # visible ASCII without comma and semicolon
 _PLAIN_LINES = re.compile(rf"{_PLAIN.pattern}(\n{_PLAIN.pattern})*")
 _USUAL = re.compile(r"[0-9a-fA-F]{32}|[0-9]{7}")
@@ -147,15 +149,12 @@ def _collect(cells: Iterable[tuple[int, Any]], unit: str = "line") -> CidList:
             continue
         given += 1
         cid = str(cell) if type(cell) is int else cell
-        problem = None if isinstance(cid, str) and _PLAIN.fullmatch(cid) else _problem(cid)
-        if isinstance(cid, str) and looks_like_token(cid):
-            problem = "looks like a bearer token, not like a customer id"
-        if problem:
-            problem_count += 1
-            if problem_count <= MAX_ERRORS:
-                problems.append(f"{unit.capitalize()} {number}: {problem}.")
-        else:
+        if is_allowed(cid):
             seen[cid] = None
+            continue
+        problem_count += 1
+        if problem_count <= MAX_ERRORS:
+            problems.append(f"{unit.capitalize()} {number}: {problem_of(cid)}.")
     if problem_count > MAX_ERRORS:
         problems.append(f"These are the first {MAX_ERRORS} of {problem_count:,} problems.")
     if problems:
@@ -165,17 +164,41 @@ def _collect(cells: Iterable[tuple[int, Any]], unit: str = "line") -> CidList:
     return CidList(tuple(seen), given - len(seen))
 
 
-def _problem(cid: Any) -> str | None:
-    """Say what forbids `cid` as an id, or None. The value is not quoted: it may be a misplaced secret."""
+def is_allowed(cid: Any) -> bool:
+    """Tell whether `cid` can be a customer id."""
+    return (
+        isinstance(cid, str)
+        and 1 <= len(cid) <= MAX_LENGTH
+        and (_PLAIN.fullmatch(cid) is not None or not _holds_forbidden(cid))
+        and not ("." in cid and looks_like_token(cid))
+    )
+
+
+def problem_of(cid: Any) -> str:
+    """Say why `cid`, which is not allowed, can be no id. It is not quoted: it may be a misplaced secret."""
     if not isinstance(cid, str):
         return f"a customer id is text or a whole number, not {_json_type(cid)}"
+    if looks_like_token(cid):
+        return "looks like a bearer token, not like a customer id"
     if not 1 <= len(cid) <= MAX_LENGTH:
         return f"a customer id has 1 to {MAX_LENGTH} characters, this one has {len(cid):,}"
-    for character in cid:
-        if character in ",;" or unicodedata.category(character)[0] in "CZ":
-            name = unicodedata.name(character, "a control character").lower()
-            return f"holds U+{ord(character):04X} ({name}), which no customer id may hold"
-    return None
+    character = next(filter(_holds_forbidden, cid))
+    name = unicodedata.name(character, "a control character").lower()
+    return f"holds U+{ord(character):04X} ({name}), which no customer id may hold"
+
+
+def _holds_forbidden(text: str) -> bool:
+    # What Python calls printable is all but the Unicode classes C and Z, and the space.
+    return not text.isprintable() or " " in text or "," in text or ";" in text
+
+
+def shape_of(cid: str) -> str:
+    """Return what an id looks like that is not of a usual shape: DAMAGED, FORMULA or UNUSUAL; else nothing."""
+    if _USUAL.fullmatch(cid):
+        return ""
+    if _DAMAGED.fullmatch(cid):
+        return DAMAGED
+    return FORMULA if cid.startswith(_FORMULA) else UNUSUAL
 
 
 def _json_type(value: Any) -> str:
@@ -184,19 +207,15 @@ def _json_type(value: Any) -> str:
 
 
 def _warnings(cids: Iterable[str]) -> Iterator[str]:
-    unusual = [cid for cid in cids if not _USUAL.fullmatch(cid)]
-    damaged = [cid for cid in unusual if _DAMAGED.fullmatch(cid)]
-    formulas = [cid for cid in unusual if cid.startswith(_FORMULA)]
-    if damaged:
-        yield f"{_count(damaged)} damaged by a spreadsheet: {_some(damaged)}."
-    if formulas:
-        yield f"{_count(formulas)} like spreadsheet formulas: {_some(formulas)}."
-    named = {*damaged, *formulas}
-    others = [cid for cid in unusual if cid not in named]
-    if others:
-        hexadecimal = sum(1 for cid in others if _HEX.fullmatch(cid))
-        note = f" ({hexadecimal:,} hexadecimal, but not of 32 characters)" if hexadecimal else ""
-        yield f"{_count(others)} unusual for a customer id{note}: {_some(others)}."
+    found: dict[str, list[str]] = {DAMAGED: [], FORMULA: [], UNUSUAL: []}
+    for cid in cids:
+        if shape := shape_of(cid):
+            found[shape].append(cid)
+    for shape, those in found.items():
+        if those:
+            hexadecimal = sum(1 for cid in those if _HEX.fullmatch(cid)) if shape == UNUSUAL else 0
+            note = f" ({hexadecimal:,} hexadecimal, but not of 32 characters)" if hexadecimal else ""
+            yield f"{_count(those)} {shape}{note}: {_some(those)}."
     folded = Counter(cid.lower() for cid in cids)
     same = [cid for cid in cids if folded[cid.lower()] > 1]
     if same:

@@ -47,7 +47,6 @@ def make_batch(*, cids=("c0", "c1", "c2"), size=2, clusters=(CLUSTER,), actions=
         "batch_id": uuid.uuid4(),
         "user_id": "olivia",
         "file_name": "fleet.csv",
-        "list_digest": "0" * 64,
         "repeated": 0,
         "chunks": chunks,
     }

@@ -44,7 +44,6 @@ def start_batch(
         batch_id=batch_id,
         user_id=user.get_username(),
         file_name=file_name,
-        list_digest=submission.payload_digest,
         repeated=submission.repeated,
         first_only=first_only,
         chunks=_chunks_of(submission, first_only=first_only),

@@ -166,7 +166,7 @@ def test_a_batch_whose_process_is_gone_shows_as_stopped(operator, tms):
 
 def of_ledger(**changes):
     chunk = ledger.NewChunk(cluster_url="http://127.0.0.1:2", action_code=2, action_sent="PE-Enable", cids=["a", "b"])
-    facts = {"user_id": "olivia", "file_name": "", "list_digest": "", "repeated": 0, "chunks": [chunk]}
+    facts = {"user_id": "olivia", "file_name": "", "repeated": 0, "chunks": [chunk]}
     return ledger.create_batch(batch_id=uuid.uuid4(), **(facts | changes))[0]
 
 

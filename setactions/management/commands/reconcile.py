@@ -1,9 +1,6 @@
-import getpass
 import json
 import logging
-import os
 import sys
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -11,10 +8,10 @@ from django.db import Error as AnyDatabaseError
 from django.views.decorators.debug import sensitive_variables
 
 from audit.services import Actor
+from setactions.batches.following import catch_up_all
 from setactions.reconcile import reconcile
-from setactions.refusal import Refusal
 from setactions.roll_forward import Report
-from setactions.token import Token
+from setactions.token_options import add_token_arguments, given_token
 from setactions.unexplained import Findings, find_unexplained, in_words
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import os_actor_name
@@ -36,21 +33,15 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--full", action="store_true", help="also compare all jobs with the audit, after a restore")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
-        token = parser.add_mutually_exclusive_group()
-        token.add_argument(
-            "--token-file",
-            dest="from_file",
-            metavar="FILE",
-            help="read the token from FILE, or from standard input for -",
-        )
-        token.add_argument("--ask-token", action="store_true", help="ask for the token (else TMS_TOKEN is used if set)")
+        add_token_arguments(parser)
 
     @sensitive_variables()
     def handle(self, *args: Any, **options: Any) -> None:
         actor = Actor(user_id=os_actor_name())
-        token = _token(options)
+        token = given_token(options)
         try:
             report = reconcile(actor, token, full=options["full"])
+            catch_up_all()
             findings = find_unexplained(token) if options["full"] and token else None
         except AnyDatabaseError as error:
             raise CommandError(f"A database cannot be used; run it again later. {error}", returncode=FAILED) from None
@@ -65,30 +56,6 @@ class Command(BaseCommand):
         code = _exit_code(report, findings)
         if code:
             sys.exit(code)
-
-
-@sensitive_variables()
-def _token(options: dict[str, Any]) -> Token | None:
-    """Return the token that was given, or None; raises CommandError if it is none."""
-    if options["ask_token"]:
-        try:
-            text = getpass.getpass("Bearer token: ")
-        except EOFError:
-            raise CommandError("No token was given: there is nobody to ask. Use --token-file or TMS_TOKEN.") from None
-    elif options["from_file"]:
-        try:
-            text = sys.stdin.read() if options["from_file"] == "-" else Path(options["from_file"]).read_text()
-        except (OSError, ValueError) as error:  # without the name, which may be a token in the wrong place
-            reason = (error.strerror if isinstance(error, OSError) else None) or "it is not text"
-            raise CommandError(f"The token file cannot be read: {reason}.") from None
-    else:
-        text = os.environ.pop("TMS_TOKEN", "")
-        if not text:
-            return None
-    try:
-        return Token(text.strip())
-    except Refusal as refusal:
-        raise CommandError(refusal.message) from None
 
 
 def _exit_code(report: Report, findings: Findings | None) -> int:

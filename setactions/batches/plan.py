@@ -1,0 +1,86 @@
+"""What a command is about to do with a file, in sentences, and the yes for it."""
+
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from math import ceil
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from jobs.models import Batch
+from setactions.batches.table import Table
+from setactions.confirmation import check_typed_count, must_type_count
+from setactions.refusal import Refusal
+
+RECENTLY = timedelta(days=1)
+
+
+def plan(table: Table, *, chunk_size: int) -> Iterator[str]:
+    """Return what the file asks for: each part, repeats, calls, and what looks unusual."""
+    for part in table.parts:
+        calls = ceil(part.customer_count / chunk_size)
+        yield (
+            f"{part.action.label} on {part.cluster.name}{' (PRODUCTION)' if part.cluster.is_production else ''}: "
+            f"{customers(part.customer_count)} in {calls:,} call{'s' * (calls != 1)} of at most {chunk_size:,}."
+        )
+    repeats = f" {table.repeated:,} repeats are left out." if table.repeated else ""
+    yield f"In all {customers(table.customer_count)}.{repeats}"
+    yield f"No cluster gets more than {settings.TMS_BATCH_CALLS} calls at once."
+    yield from table.warnings
+
+
+def same_list_lately(digest: str, *, but: Any = None) -> Iterator[str]:
+    """Return a sentence for each batch of the last day that was given the very same list."""
+    lately = Batch.objects.filter(list_digest=digest, created_at__gt=timezone.now() - RECENTLY).exclude(batch_id=but)
+    for batch in lately.order_by("-created_at")[:3]:
+        yield (
+            f"The same list was given to batch {batch.batch_id} by {batch.user_id} at {batch.created_at:%H:%M} UTC "
+            f"({batch.shown_state.label.lower()}). To go on with that one, give --batch-id {batch.batch_id}."
+        )
+
+
+def must_type(table: Table) -> bool:
+    """Tell whether the number of customers has to be typed."""
+    return any(must_type_count(part.cluster, table.customer_count) for part in table.parts)
+
+
+def confirm(table: Table, options: dict[str, Any], *, can_ask: bool) -> None:
+    """Return if the user said yes, by options or on the terminal; raises CommandError if not. Nothing was sent then."""
+    count = table.customer_count
+    if options["confirm"] is not None:
+        _check_count(str(options["confirm"]), count)
+    elif must_type(table):
+        if not can_ask:
+            raise CommandError(
+                "Production clusters and long lists want the number of customers confirmed. "
+                f"Give --confirm {count} if that is what you mean. Nothing was sent."
+            )
+        _check_count(_ask(f"Type the number of customers ({count:,}) to go on: "), count)
+        return
+    if options["yes"]:
+        return
+    if not can_ask:
+        raise CommandError("There is nobody to ask. Give --yes to confirm. Nothing was sent.")
+    if _ask("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise CommandError("Not confirmed. Nothing was sent.")
+
+
+def _check_count(text: str, count: int) -> None:
+    try:
+        check_typed_count(text, count)
+    except Refusal as refusal:
+        raise CommandError(f"{refusal.message} Nothing was sent.") from None
+
+
+def _ask(question: str) -> str:
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline()
+
+
+def customers(count: int) -> str:
+    """Return such as "1 customer" or "27,682 customers"."""
+    return f"{count:,} customer{'s' * (count != 1)}"

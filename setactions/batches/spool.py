@@ -1,0 +1,90 @@
+"""Where the ids of a long list are while it is checked: a private temporary file, so that memory stays bounded."""
+
+import heapq
+import sqlite3
+from collections.abc import Callable, Iterator
+from typing import Any
+
+MAX_SENTENCES = 1_000
+BLOCK = 10_000  # rows written or read at once
+CACHE_KIB = 32_768
+
+
+class Sentences:
+    """The first sentences about a list, in the order of its lines, and how many there are in all."""
+
+    def __init__(self, limit: int = MAX_SENTENCES) -> None:
+        self.count = 0
+        self._limit = limit
+        self._kept: list[tuple[int, int, str]] = []  # a heap whose first element is the last in the order of the lines
+
+    def add(self, line: int, say: Callable[..., str], *args: Any) -> None:
+        """Count one more, and keep what `say` says if it is among the first: it is not asked in vain."""
+        self.count += 1
+        if len(self._kept) < self._limit:
+            heapq.heappush(self._kept, (-line, -self.count, say(*args)))
+        elif -line > self._kept[0][0]:
+            heapq.heapreplace(self._kept, (-line, -self.count, say(*args)))
+
+    def __iter__(self) -> Iterator[str]:
+        return (
+            f"Line {-line:,}: {sentence}" if line else sentence
+            for line, _, sentence in sorted(self._kept, reverse=True)
+        )
+
+
+class Spool:
+    """The ids of a list with their lines, in a file that no other process sees and that ends with this one."""
+
+    def __init__(self) -> None:
+        # An empty name: SQLite's private temporary database, on disk as soon as it is larger than its cache.
+        self._database = sqlite3.connect("", isolation_level=None)
+        self._database.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+        self._database.execute("PRAGMA journal_mode=OFF")
+        self._database.execute("CREATE TABLE ids (number INTEGER PRIMARY KEY, part INTEGER, cid TEXT, line INTEGER)")
+        self._database.execute("CREATE TABLE repeats (number INTEGER PRIMARY KEY)")
+        self._database.execute("BEGIN")
+        self._block: list[tuple[int, str, int]] = []
+        self._count = 0
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._database.close()
+
+    def __len__(self) -> int:
+        """How many ids were added."""
+        return self._count
+
+    def add(self, part: int, cid: str, line: int) -> None:
+        """Put one more id at the end."""
+        self._block.append((part, cid, line))
+        self._count += 1
+        if len(self._block) >= BLOCK:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is still in memory; to be called before reading."""
+        self._database.executemany("INSERT INTO ids (part, cid, line) VALUES (?, ?, ?)", self._block)
+        self._block = []
+
+    def by_id(self) -> Iterator[tuple[str, int, int, int]]:
+        """Return id, part, line and number of all; ids that are equal but for the case of ASCII letters are together.
+
+        Among these the order is that of the list.
+        """
+        return self._database.execute("SELECT cid, part, line, number FROM ids ORDER BY cid COLLATE NOCASE, number")
+
+    def leave_out(self, number: int) -> None:
+        """Let this one be the repeat of another one."""
+        self._database.execute("INSERT INTO repeats VALUES (?)", [number])
+
+    def counts(self) -> dict[int, int]:
+        """Return how many ids each part has, without repeats."""
+        return dict(self._database.execute(f"SELECT part, count(*) {_KEPT} GROUP BY part"))
+
+    def ids_of(self, part: int) -> Iterator[str]:
+        """Return the ids of a part in the order of the list, without repeats."""
+        return (cid for (cid,) in self._database.execute(f"SELECT cid {_KEPT} AND part = ? ORDER BY number", [part]))
+
+
+_KEPT = "FROM ids WHERE number NOT IN repeats"

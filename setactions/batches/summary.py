@@ -1,0 +1,86 @@
+"""How a batch ended, as a command says it: in words, as JSON, and as an exit code."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from jobs.batch_selectors import Progress, progress_of, set_aside_ids
+from jobs.models import Batch, BatchChunk
+from setactions.batches.plan import customers
+
+ALL_ACCEPTED, SOME_NOT_ACCEPTED, SOME_UNKNOWN = 0, 2, 3
+State = BatchChunk.State
+_LEFT = (State.WAITING, State.NOT_SENT, State.NOT_APPLIED)  # what a further run sends
+# Chunks rejected for ids that TMS does not know are rejected ones; the ids are counted by themselves.
+_NAMES = {state: "rejected" if state == State.SET_ASIDE else state.value for state in State}
+_NAMES[State.CALLING] = State.UNKNOWN.value
+
+
+class Summary:
+    """A batch as it is now. Raises DatabaseError if it cannot be read."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = Batch.objects.get(pk=batch.pk)
+        self.progress: Progress = progress_of(batch)
+        self.unknown_to_tms = set_aside_ids(batch)
+
+    @property
+    def exit_code(self) -> int:
+        """0 all accepted, 2 some not, 3 some unknown."""
+        if self.progress.chunks(State.UNKNOWN, State.CALLING):
+            return SOME_UNKNOWN
+        is_whole = self.progress.accepted == self.batch.customer_count
+        return ALL_ACCEPTED if is_whole else SOME_NOT_ACCEPTED
+
+    @property
+    def left(self) -> int:
+        """How many customers a further run would send as they are."""
+        return self.progress.customers(*_LEFT)
+
+    @property
+    def repaired(self) -> int:
+        """How many more it would send without the ids that TMS does not know."""
+        return self.progress.customers(State.SET_ASIDE)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many customers there are by outcome."""
+        counts = dict.fromkeys(_NAMES.values(), 0)
+        for tally in self.progress.tallies:
+            counts[_NAMES[tally.state]] += tally.customers
+        return counts | {"unknown_to_tms": len(self.unknown_to_tms)}
+
+    def as_json(self, resume: str) -> dict[str, Any]:
+        """Return the whole as the command's JSON object; `resume` is the command line to go on with."""
+        batch = self.batch
+        accepted = batch.chunks.filter(state=State.ACCEPTED).order_by("number").values_list("attempt_id", flat=True)
+        return {
+            "status": "success" if self.exit_code == ALL_ACCEPTED else "error",
+            "batch_id": str(batch.batch_id),
+            "state": batch.shown_state.value,
+            "reason": batch.reason,
+            "customers": batch.customer_count,
+            "repeated": batch.repeated,
+            "chunks": batch.chunk_count,
+            "counts": self.counts(),
+            "job_ids": [str(job_id) for job_id in accepted],
+            "unknown_to_tms": self.unknown_to_tms,
+            "resume": resume if self.left or self.repaired else None,
+            "exit_code": self.exit_code,
+        }
+
+    def in_words(self, resume: str) -> Iterator[str]:
+        """Return the whole in sentences, with what to do next."""
+        batch, counts = self.batch, self.counts()
+        yield f"Batch {batch.batch_id}: {batch.shown_state.label.lower()}. {batch.reason}".rstrip()
+        yield f"Accepted: {counts.pop('accepted'):,} of {customers(batch.customer_count)}."
+        for name, count in counts.items():
+            if count:
+                yield f"{name.replace('_', ' ').replace('tms', 'TMS').capitalize().replace('tms', 'TMS')}: {count:,}."
+        if self.unknown_to_tms:
+            more = " …" if len(self.unknown_to_tms) > 20 else ""
+            yield f"TMS does not know {', '.join(self.unknown_to_tms[:20])}{more}"
+        if self.exit_code == SOME_UNKNOWN:
+            yield "What is unknown is not sent again. Find out with manage.py reconcile and a token, or on its pages."
+        if self.left:
+            yield f"To go on: {resume}"
+        if self.repaired:
+            yield f"To go on without the ids that TMS does not know: {resume} --without-unknown"

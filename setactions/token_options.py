@@ -1,0 +1,58 @@
+"""How commands get a token: TMS_TOKEN, a file or a prompt, never an argument, which every process can read."""
+
+import getpass
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.views.decorators.debug import sensitive_variables
+
+from setactions.refusal import Refusal
+from setactions.token import Token
+
+
+def add_token_arguments(parser: CommandParser) -> None:
+    """Add --token-file and --ask-token."""
+    token = parser.add_mutually_exclusive_group()
+    token.add_argument(
+        "--token-file",
+        dest="from_file",
+        metavar="FILE",
+        help="read the token from FILE, or from standard input for -",
+    )
+    token.add_argument("--ask-token", action="store_true", help="ask for the token (else TMS_TOKEN is used if set)")
+
+
+@sensitive_variables()
+def given_token(options: dict[str, Any]) -> Token | None:
+    """Return the token that was given, or None; raises CommandError if it is none."""
+    if options["ask_token"]:
+        return ask_for_token()
+    if options["from_file"]:
+        try:
+            text = sys.stdin.read() if options["from_file"] == "-" else Path(options["from_file"]).read_text()
+        except (OSError, ValueError) as error:  # without the name, which may be a token in the wrong place
+            reason = (error.strerror if isinstance(error, OSError) else None) or "it is not text"
+            raise CommandError(f"The token file cannot be read: {reason}.") from None
+        return _as_token(text)
+    text = os.environ.pop("TMS_TOKEN", "")
+    return _as_token(text) if text else None
+
+
+@sensitive_variables()
+def ask_for_token() -> Token:
+    """Return what is typed on the terminal; raises CommandError if it is no token, or nobody is there."""
+    try:
+        return _as_token(getpass.getpass("Bearer token: "))
+    except EOFError:
+        raise CommandError("No token was given: there is nobody to ask. Use --token-file or TMS_TOKEN.") from None
+
+
+@sensitive_variables()
+def _as_token(text: str) -> Token:
+    try:
+        return Token(text.strip())
+    except Refusal as refusal:
+        raise CommandError(refusal.message) from None
