@@ -76,7 +76,7 @@ def test_the_audit_names_user_source_and_the_operating_systems_user(fleet, tms):
     command(fleet(CIDS[:3]), *GO)
     intents = AuditEntry.objects.filter(kind="INTENT").order_by("pk")
     assert [(entry.user_id, json.loads(entry.body)["source"]) for entry in intents] == [("olivia", "command")] * 2
-    assert all("@" in json.loads(entry.body)["batch"]["run_by"] for entry in intents)
+    assert all("@" in json.loads(entry.body)["run_by"] for entry in intents)
 
 
 def test_columns_send_each_part_to_its_own_cluster(fleet, tms, settings):
@@ -121,7 +121,7 @@ def test_a_cluster_that_asks_for_fewer_calls_gets_them_later(fleet, tms):
     assert sorted(tries) == [1, 2]
     assert Job.objects.count() == 2
     later = AuditEntry.objects.filter(kind="INTENT").order_by("pk").last()
-    part = json.loads(later.body)["batch"]
+    part = json.loads(later.body)
     assert part["try"] == 2
     assert part["retry_of"]
 
