@@ -76,8 +76,8 @@ class BatchAdmin(ExactSearchAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         accepted = Sum("chunks__customer_count", filter=Q(chunks__state=BatchChunk.State.ACCEPTED), default=0)
-        batches: QuerySet[Any] = super().get_queryset(request)
-        return batches.annotate(accepted=accepted)
+        batches: QuerySet[Any] = super().get_queryset(request).annotate(accepted=accepted)
+        return batches
 
     @admin.display(description="accepted")
     def accepted(self, batch: Any) -> int:

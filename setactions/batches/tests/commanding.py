@@ -1,6 +1,7 @@
 """Runs the batch command in the test's own process."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from io import StringIO
 
@@ -8,6 +9,10 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from setactions.management.commands.set_action_batch import Command
+from tmsdash.tests.fixtures import TOKEN
+
+CIDS = [f"{number:032x}" for number in range(1, 11)]
+GO = ("--yes", "--json")
 
 
 @dataclass
@@ -33,3 +38,14 @@ def command(*arguments, user="olivia", cluster="evian3", action="PE-Enable"):
     except SystemExit as error:
         code = error.code
     return Ended(code, out.getvalue(), err.getvalue())
+
+
+def again(file, ended, monkeypatch, *more):
+    """Go on with the batch."""
+    monkeypatch.setenv("TMS_TOKEN", TOKEN)  # the command takes it out of the environment
+    return command(file, *GO, "--batch-id", ended.json["batch_id"], *more)
+
+
+def sent(tms):
+    """How often each customer was in a call."""
+    return Counter(cid for call in tms.calls() for cid in call.cids)

@@ -8,7 +8,9 @@ from django.db import connections
 from jobs import ledger
 from jobs.models import Batch
 from jobs.tests import making
+from setactions.batches import outcomes
 from setactions.batches.runner import Origin, Runner
+from setactions.batches.tests.commanding import CIDS
 from setactions.clusters import cluster_named
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN
@@ -53,3 +55,24 @@ def engine_at_rest(databases):
     for batch in Batch.objects.all():
         ledger.stop(batch, "The test is over.")
     wait()
+
+
+@pytest.fixture
+def ready(tms, olivia, settings, monkeypatch):
+    """A token for the command, two customers in a call, and one call at once."""
+    monkeypatch.setenv("TMS_TOKEN", TOKEN)
+    monkeypatch.setattr(outcomes, "RECHECKS_S", (0, 0, 0))
+    settings.TMS_BATCH_CHUNK = 2
+    settings.TMS_BATCH_CALLS = 1
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    """A file of ten customers, or of those given."""
+
+    def write(cids=CIDS, header="customer_id"):
+        file = tmp_path / "fleet.csv"
+        file.write_text("\n".join([header, *cids]) + "\n")
+        return file
+
+    return write
