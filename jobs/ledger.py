@@ -6,7 +6,7 @@ All raise DatabaseError when the jobs database cannot be written.
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -175,10 +175,13 @@ class Claimed(Enum):
     OVER = auto()  # nothing any more: it is done or stopped, or another runner has it
 
 
-def claim(batch: Batch, runner: str, calls_at_once: int) -> tuple[Claimed, BatchChunk | None]:
+def claim(
+    batch: Batch, runner: str, calls_at_once: int, answered: Collection[int] = ()
+) -> tuple[Claimed, BatchChunk | None]:
     """Take the next chunk that may be sent now, for `runner` alone.
 
     No cluster gets more than `calls_at_once` calls of all batches together, and only one while it asks for fewer.
+    `answered` are primary keys of chunks that the caller knows to be accepted already: their calls are over.
     """
     now = timezone.now()
     with write_transaction(DATABASE):
@@ -189,7 +192,7 @@ def claim(batch: Batch, runner: str, calls_at_once: int) -> tuple[Claimed, Batch
             return Claimed.OVER, None
         if current.state == Batch.State.PAUSED:
             return Claimed.WAIT, None
-        chunk = _next_chunk(current, now, calls_at_once)
+        chunk = _next_chunk(current, now, calls_at_once, answered)
         if chunk:
             chunk.batch = current
             chunk.state, chunk.runner, chunk.started_at = State.CALLING, runner, now
@@ -203,12 +206,13 @@ def claim(batch: Batch, runner: str, calls_at_once: int) -> tuple[Claimed, Batch
         return Claimed.OVER, None
 
 
-def _next_chunk(batch: Batch, now: datetime, calls_at_once: int) -> BatchChunk | None:
+def _next_chunk(batch: Batch, now: datetime, calls_at_once: int, answered: Collection[int]) -> BatchChunk | None:
     """Return the first chunk that waits, is due, and whose cluster has a free place; None if there is none."""
     waiting = batch.chunks.filter(Q(not_before=None) | Q(not_before__lte=now), state=State.WAITING)
     if batch.first_only:
         waiting = waiting.filter(number=0)
-    free = [cluster_url for cluster_url in _clusters_of(waiting) if _has_place(cluster_url, now, calls_at_once)]
+    clusters = _clusters_of(waiting)
+    free = [cluster_url for cluster_url in clusters if _has_place(cluster_url, now, calls_at_once, answered)]
     return waiting.filter(cluster_url__in=free).order_by("number").first() if free else None
 
 
@@ -216,14 +220,14 @@ def _clusters_of(chunks: QuerySet[BatchChunk]) -> list[str]:
     return sorted(set(chunks.order_by().values_list("cluster_url", flat=True).distinct()))
 
 
-def _has_place(cluster_url: str, now: datetime, calls_at_once: int) -> bool:
+def _has_place(cluster_url: str, now: datetime, calls_at_once: int, answered: Collection[int]) -> bool:
     """Tell whether one more call may go to a cluster; the caller's transaction holds the answer until it ends."""
     one_at_a_time(DATABASE, cluster_url)
     pace = ClusterPace.objects.filter(cluster_url=cluster_url).first()
     if pace and pace.not_before and pace.not_before > now:
         return False
     calling = BatchChunk.objects.filter(cluster_url=cluster_url, state=State.CALLING, batch__runner_until__gt=now)
-    return calling.count() < (1 if pace and pace.failures else calls_at_once)
+    return calling.exclude(pk__in=answered).count() < (1 if pace and pace.failures else calls_at_once)
 
 
 # -- What becomes of chunks ---------------------------------------------------------------------------------------

@@ -2,20 +2,17 @@
 
 import json
 import logging
-import os
-import platform
 import sqlite3
-import statistics
 import sys
-import time
 import uuid
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-FLEET = 27_682  # the largest real fleet
-ROUNDS = 9  # the median of so many is reported
+from setactions import measuring
+from setactions.batches.benchmark import batch
+from setactions.measuring import FLEET, compare, median_ms, new_ids, report
 
 
 def job_insert() -> bool:
@@ -25,7 +22,7 @@ def job_insert() -> bool:
     from jobs.services import create_job
     from tmsdash.databases import write_transaction
 
-    cids = _cids(FLEET)
+    cids = new_ids(FLEET)
 
     def ours() -> None:
         job_id = uuid.uuid4()
@@ -59,8 +56,8 @@ def job_insert() -> bool:
         with write_transaction("jobs"), connections["jobs"].cursor() as cursor:
             cursor.execute("DELETE FROM jobs_jobcustomer")
 
-    ratio, ours_ms, floor_ms = _compare(ours, raw, before=empty)
-    _report("job-insert", f"a Job of {FLEET:,} customers", ours_ms, "raw executemany", floor_ms, ratio, limit=2.0)
+    ratio, ours_ms, floor_ms = compare(ours, raw, before=empty)
+    report("job-insert", f"a Job of {FLEET:,} customers", ours_ms, "raw executemany", floor_ms, ratio, limit=2.0)
     return ratio <= 2.0
 
 
@@ -82,7 +79,7 @@ def set_action() -> bool:
         settings.TMS_CLUSTERS = {"bench": tms.url}
         url = f"{tms.url}/tms/v1/set/action"
         for size, limit in ((1, 5.0), (150, 5.0), (FLEET, 2.0)):
-            cids = _cids(size)
+            cids = new_ids(size)
             payload = {"action": "PE-Enable", "cids": cids}
             body = json.dumps({"url": url, "token": "bench", "isPost": True, "sendAgain": True, "postData": payload})
             floor = _RawRecord(Path(settings.VAR_DIR) / f"floor-{size}.db")
@@ -99,10 +96,10 @@ def set_action() -> bool:
                 direct(payload)
                 floor.write(payload)
 
-            ratio, ours_ms, floor_ms = _compare(partial(through_us, body), partial(direct_and_raw, payload, floor))
-            added = ours_ms - _median_ms(partial(direct, payload))
+            ratio, ours_ms, floor_ms = compare(partial(through_us, body), partial(direct_and_raw, payload, floor))
+            added = ours_ms - median_ms(partial(direct, payload))
             label = f"a Set Action for {size:,} customers (adds {added:.1f} ms to the call)"
-            _report("set-action", label, ours_ms, "call and raw durable writes", floor_ms, ratio, limit)
+            report("set-action", label, ours_ms, "call and raw durable writes", floor_ms, ratio, limit)
             passed = passed and ratio <= limit
     return passed
 
@@ -158,9 +155,9 @@ def reconcile() -> bool:
             for _ in range(OWED):
                 floor.write({"cids": ["a", "b", "c"]}, commits=2)
 
-        found = _compare(partial(expect, OWED), raw, before=partial(_leave_open, accepting, OWED, 3, Kind.ACCEPTED))
+        found = compare(partial(expect, OWED), raw, before=partial(_leave_open, accepting, OWED, 3, Kind.ACCEPTED))
         label = f"{OWED} owed jobs rolled forward ({OWED / found[1] * 1000:.0f} a second)"
-        _report("reconcile", label, found[1], "raw durable writes", found[2], found[0], limit=8.0)
+        report("reconcile", label, found[1], "raw durable writes", found[2], found[0], limit=8.0)
         passed = found[0] <= 8.0
         run(actor)  # what was left open for the last floor
 
@@ -171,9 +168,9 @@ def reconcile() -> bool:
                 floor.write({"cids": []}, commits=1)
 
         before = partial(_leave_open, tms.url, IN_DOUBT, 150, Kind.UNKNOWN)
-        found = _compare(partial(expect, IN_DOUBT, token), bare, before=before)
+        found = compare(partial(expect, IN_DOUBT, token), bare, before=before)
         label = f"{IN_DOUBT} attempts of 150 customers in doubt read back"
-        _report("reconcile", label, found[1], "bare reads and raw durable writes", found[2], found[0], limit=100.0)
+        report("reconcile", label, found[1], "bare reads and raw durable writes", found[2], found[0], limit=100.0)
         return passed and found[0] <= 100.0
 
 
@@ -207,50 +204,16 @@ def _leave_open(cluster_url: str, count: int, size: int, kind: Any) -> None:
 
 
 BENCHMARKS: dict[str, Callable[[], bool]] = {
+    "batch": batch,
     "job-insert": job_insert,
     "reconcile": reconcile,
     "set-action": set_action,
 }
 
 
-def _cids(count: int) -> list[str]:
-    return [uuid.uuid5(uuid.NAMESPACE_OID, str(number)).hex for number in range(count)]
-
-
-def _compare(
-    ours: Callable[[], None], floor: Callable[[], None], before: Callable[[], None] = lambda: None
-) -> tuple[float, float, float]:
-    """Run both in turn, so that a noisy moment hits both; return the ratio of medians, and the medians in ms."""
-    times: dict[Callable[[], None], list[float]] = {ours: [], floor: []}
-    for _ in range(ROUNDS):
-        for function in (ours, floor):
-            before()
-            times[function].append(_time_ms(function))
-    ours_ms, floor_ms = statistics.median(times[ours]), statistics.median(times[floor])
-    return ours_ms / floor_ms, ours_ms, floor_ms
-
-
-def _median_ms(function: Callable[[], None]) -> float:
-    return statistics.median(_time_ms(function) for _ in range(ROUNDS))
-
-
-def _time_ms(function: Callable[[], None]) -> float:
-    started = time.perf_counter()
-    function()
-    return (time.perf_counter() - started) * 1000
-
-
-def _report(name: str, what: str, ours_ms: float, floor: str, floor_ms: float, ratio: float, limit: float) -> None:
-    print(  # noqa: T201
-        f"{name}: {what}: {ours_ms:.1f} ms; {floor}: {floor_ms:.1f} ms; ratio {ratio:.2f} (limit {limit:.1f}); "
-        f"{os.cpu_count()} cores, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}",
-        flush=True,
-    )
-
-
 if __name__ == "__main__":
     import django
 
     django.setup()
-    ROUNDS = int(sys.argv[2])
+    measuring.rounds = int(sys.argv[2])
     sys.exit(0 if BENCHMARKS[sys.argv[1]]() else 1)

@@ -17,6 +17,7 @@ An accepted action so always leaves a Job or an audit entry that owes one, and n
 
 import logging
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -57,13 +58,15 @@ def set_action(
     attempt_id: uuid.UUID | None = None,
     send_again: bool = False,
     batch: BatchPart | None = None,
+    on_accepted: Callable[[], None] = lambda: None,
 ) -> Result:
     """Carry out one attempt and return what happened; nothing is ever sent twice under one attempt id.
 
     `attempt_id` comes from the review page or the client; without one a new id is made. An id that
     was used before gets its recorded result again, without a call. `send_again` overrides the guard
     against lists that were accepted a moment ago. What is refused is recorded under an id of its own.
-    The Job of a chunk of a `batch` carries the batch's id.
+    The Job of a chunk of a `batch` carries the batch's id. `on_accepted` is called as soon as TMS accepted, before
+    that is recorded.
     """
     is_new, attempt_id = attempt_id is None, attempt_id or uuid.uuid4()
     request = opening_request(user, submission, attempt_id, source, ip_address, send_again=send_again, batch=batch)
@@ -75,7 +78,8 @@ def set_action(
         if known:
             return _replay(known, request)
         with call_slot():
-            return _attempt(request, submission, token, send_again, batch)
+            recorder = _open(request, submission, send_again, batch)
+            return recorder if isinstance(recorder, Result) else _carry_out(recorder, token, on_accepted)
     except AuditUnavailable as refusal:
         return refused(uuid.uuid4(), refusal)
     except Refusal as refusal:
@@ -192,10 +196,10 @@ def _replay(known: Attempt, request: audit.Request) -> Result:
     return result_of(known, replayed=True)
 
 
-def _attempt(
-    request: audit.Request, submission: Submission, token: Token, send_again: bool, batch: BatchPart | None
-) -> Result:
-    """Steps 0 (the databases) to 9."""
+def _open(
+    request: audit.Request, submission: Submission, send_again: bool, batch: BatchPart | None
+) -> Recorder | Result:
+    """Steps 0 (the databases) and 1; a Result if the attempt was made by somebody else meanwhile."""
     budget = Budget(BEFORE_CALL_WAIT_S)
     _check_ready(budget)
     kill_point("service: checked, nothing written")
@@ -215,11 +219,11 @@ def _attempt(
     if found is audit.Opened.DUPLICATE:
         raise _duplicate(attempt)
     kill_point("service: intent in the audit")
-    return _carry_out(Recorder(attempt, submission, batch.batch_id if batch else None), token)
+    return Recorder(attempt, submission, batch.batch_id if batch else None)
 
 
 @sensitive_variables("token")
-def _carry_out(recorder: Recorder, token: Token) -> Result:
+def _carry_out(recorder: Recorder, token: Token, on_accepted: Callable[[], None]) -> Result:
     """Steps 2 to 9. Whatever fails after TMS accepted, the result says accepted."""
     submission, reply, called = recorder.submission, None, False
     try:
@@ -228,6 +232,8 @@ def _carry_out(recorder: Recorder, token: Token) -> Result:
             called = True
             reply = tms_client.set_action(submission.cluster, submission.action_sent, submission.cids, token)
             kill_point("service: answered, nothing written")
+            if reply.kind == Kind.ACCEPTED:
+                on_accepted()
             recorder.write_answer(reply)  # step 4
             kill_point("service: answer in the audit")
             if reply.kind == Kind.ACCEPTED:

@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -64,9 +65,12 @@ class Runner:
         workers: int,
         on_settled: Callable[[BatchChunk, ledger.Settled], None] | None = None,
     ) -> None:
+        """Prepare to make at most `workers` calls at once; `on_settled` is told of each that is over."""
         self.batch = batch
         self.token_refused = False
         self._origin, self._token, self._workers = origin, token, workers
+        self._places = threading.Semaphore(workers)
+        self._answered: set[int] = set()  # chunks that TMS accepted, while that is being recorded
         self._on_settled = on_settled
         self._ending = threading.Event()
         self._changed = threading.Event()
@@ -97,7 +101,7 @@ class Runner:
         heart = threading.Thread(target=self._closing, args=(self._beat,), name="batch-heart")
         workers = [
             threading.Thread(target=self._closing, args=(self._work,), name="batch-worker")
-            for _ in range(self._workers)
+            for _ in range(2 * self._workers)  # one calls while the other records what it was answered
         ]
         try:
             self.batch = Batch.objects.get(pk=self.batch.pk)
@@ -138,32 +142,47 @@ class Runner:
             if not threading.main_thread().is_alive():  # the process is ending, and waits for this thread
                 self.end("The server that ran it was stopped. Go on with your token.")
                 return
+            if not self._work_once():
+                self._changed.wait(POLL_S)
+
+    def _work_once(self) -> bool:
+        """Carry out one chunk at most; False if there was nothing to do, but may be later."""
+        with ExitStack() as place:
+            self._places.acquire()
+            place.callback(self._places.release)
+            if self._ending.is_set():
+                return True
             self._changed.clear()
             found, chunk = self._claim()
             if chunk is not None:
-                self._carry_out(chunk)
-                self._changed.set()  # a place for other workers, or the end
+                self._carry_out(chunk, place)
             elif found is Claimed.OVER:
                 self._ending.set()
-                self._changed.set()
-            else:
-                self._changed.wait(POLL_S)
+        if found is not Claimed.WAIT:
+            self._changed.set()  # a place for other workers, or the end
+        return found is not Claimed.WAIT
 
     def _claim(self) -> tuple[Claimed, BatchChunk | None]:
         claimed: tuple[Claimed, BatchChunk | None] = (Claimed.OVER, None)
 
         def claim() -> None:
             nonlocal claimed
-            claimed = ledger.claim(self.batch, self._mark.name, settings.TMS_BATCH_CALLS)
+            claimed = ledger.claim(self.batch, self._mark.name, settings.TMS_BATCH_CALLS, [*self._answered])
 
         if not self._persist(claim):
             self.end("The jobs database could not be used.")
         return claimed
 
-    def _carry_out(self, chunk: BatchChunk) -> None:
-        """Send one chunk, and write down what became of it."""
+    def _carry_out(self, chunk: BatchChunk, place: ExitStack) -> None:
+        """Send one chunk, and write down what became of it. Its place is free again as soon as TMS accepted."""
         kill_point("batch: chunk claimed, nothing sent")
-        result = self._send(chunk)
+
+        def on_accepted() -> None:
+            self._answered.add(chunk.pk)
+            place.close()
+            self._changed.set()
+
+        result = self._send(chunk, on_accepted)
         kill_point("batch: attempt over, not in the ledger")
         with self._lock:
             settled = follow(result, chunk, failures=failures_of(chunk.cluster_url), in_a_row=self._failed_in_a_row)
@@ -172,6 +191,7 @@ class Runner:
             self.token_refused = True
         # Should this fail, too, whoever looks at the chunk later learns from the audit what became of it.
         self._persist(lambda: ledger.settle(chunk, settled))
+        self._answered.discard(chunk.pk)
         if self.token_refused:
             self._ending.set()
         logger.info(
@@ -181,7 +201,7 @@ class Runner:
         if self._on_settled:
             self._on_settled(chunk, settled)
 
-    def _send(self, chunk: BatchChunk) -> Result:
+    def _send(self, chunk: BatchChunk, on_accepted: Callable[[], None]) -> Result:
         cluster = cluster_at(chunk.cluster_url)
         if cluster is None:
             sentence = "This cluster is not configured any more. Ask an administrator to check TMS_CLUSTERS."
@@ -202,6 +222,7 @@ class Runner:
                 retry_of=before,
                 run_by=self._origin.run_by,
             ),
+            on_accepted=on_accepted,
         )
 
     def _persist(self, write: Callable[[], object]) -> bool:

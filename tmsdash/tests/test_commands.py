@@ -160,7 +160,7 @@ def test_the_server_does_not_start_with_settings_that_a_check_refuses(tmp_path):
 def test_every_command_of_ours_is_named_in_a_test():
     root = django_settings.BASE_DIR
     ours = [config.name for config in apps.get_app_configs() if (root / config.name).is_dir()]
-    tests = "".join(path.read_text() for name in ours for path in (root / name / "tests").glob("test_*.py"))
+    tests = "".join(path.read_text() for name in ours for path in (root / name).rglob("tests/test_*.py"))
     commands = [path.stem for name in ours for path in (root / name / "management" / "commands").glob("[a-z]*.py")]
     assert {"migrate_all", "serve", "tms_simulator"} <= set(commands)
     assert [command for command in commands if not re.search(rf"\b{command}\b", tests)] == []

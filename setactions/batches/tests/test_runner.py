@@ -95,3 +95,44 @@ def test_first_one_then_the_rest(make_batch, run, tms):
         assert ledger.resume(Batch.objects.get())
         assert running.result(timeout=60).state == Batch.State.DONE
     assert sorted(sent(tms)) == [["c0"], ["c1"], ["c2"]]
+
+
+def test_the_next_call_does_not_wait_until_the_one_before_is_recorded(make_batch, run, tms, monkeypatch):
+    settle = ledger.settle
+
+    def settle_late(chunk, settled):
+        if chunk.number == 0:
+            tms.wait_for(lambda calls: len(calls) == 2)
+        return settle(chunk, settled)
+
+    monkeypatch.setattr(ledger, "settle", settle_late)
+    assert states(run(make_batch(count=4))) == [State.ACCEPTED] * 2
+
+
+def test_after_a_refusal_the_next_call_waits_until_it_is_recorded(make_batch, run, tms, monkeypatch):
+    settle, calls_then = ledger.settle, []
+
+    def settle_late(chunk, settled):
+        calls_then.append(len(tms.calls()))
+        return settle(chunk, settled)
+
+    monkeypatch.setattr(ledger, "settle", settle_late)
+    tms.script(*["fault:http:400"] * 4)
+    run(make_batch(count=8))
+    assert calls_then == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_no_more_calls_run_at_once_than_are_allowed(workers, make_batch, run, tms, settings):
+    settings.TMS_BATCH_CALLS = 2
+    tms.script(*["fault:slow:3600"] * 2)
+    batch = make_batch(count=12)
+    allowed = min(workers, 2)
+    with ThreadPoolExecutor(1) as executor:
+        running = executor.submit(run, batch, workers=workers)
+        tms.wait_for(lambda calls: len(calls) == allowed)
+        until(lambda: batch.chunks.filter(state=State.CALLING).count() == allowed)
+        assert ledger.stop(batch, "The test stops it.")
+        tms.release()
+        running.result(timeout=60)
+    assert len(tms.calls()) == allowed

@@ -7,7 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from setactions.benchmarks import BENCHMARKS, ROUNDS
+from setactions import measuring
+from setactions.benchmarks import BENCHMARKS
 
 
 class Command(BaseCommand):
@@ -19,7 +20,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", choices=sorted(BENCHMARKS), help="what to measure")
-        parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often (default: %(default)s)")
+        parser.add_argument("--rounds", type=int, default=measuring.rounds, help="how often (default: %(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         rounds = str(options["rounds"])

@@ -1,0 +1,50 @@
+"""How the benchmarks measure: both sides in turn, medians, and one line for each comparison."""
+
+import os
+import platform
+import sqlite3
+import statistics
+import time
+import uuid
+from collections.abc import Callable
+
+FLEET = 27_682  # the largest real fleet
+rounds = 9  # the median of so many is reported
+
+
+def new_ids(count: int) -> list[str]:
+    """Return so many ids that look like real ones."""
+    return [uuid.uuid5(uuid.NAMESPACE_OID, str(number)).hex for number in range(count)]
+
+
+def compare(
+    ours: Callable[[], None], floor: Callable[[], None], before: Callable[[], None] = lambda: None
+) -> tuple[float, float, float]:
+    """Run both in turn, so that a noisy moment hits both; return the ratio of medians, and the medians in ms."""
+    times: dict[Callable[[], None], list[float]] = {ours: [], floor: []}
+    for _ in range(rounds):
+        for function in (ours, floor):
+            before()
+            times[function].append(_time_ms(function))
+    ours_ms, floor_ms = statistics.median(times[ours]), statistics.median(times[floor])
+    return ours_ms / floor_ms, ours_ms, floor_ms
+
+
+def median_ms(function: Callable[[], None]) -> float:
+    """Return how long it takes, in ms."""
+    return statistics.median(_time_ms(function) for _ in range(rounds))
+
+
+def _time_ms(function: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    function()
+    return (time.perf_counter() - started) * 1000
+
+
+def report(name: str, what: str, ours_ms: float, floor: str, floor_ms: float, ratio: float, limit: float) -> None:
+    """Print the line of a comparison, with the machine's size."""
+    print(  # noqa: T201
+        f"{name}: {what}: {ours_ms:.1f} ms; {floor}: {floor_ms:.1f} ms; ratio {ratio:.2f} (limit {limit:g}); "
+        f"{os.cpu_count()} cores, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}",
+        flush=True,
+    )
