@@ -33,6 +33,8 @@ class Remains:
     facts: dict[str, int]
     surprises: Sequence[str]
     last_report: Report
+    customers: Sequence[str] = ()
+    """Those of fleets, each of which must get its action exactly once."""
 
 
 def run_campaign(folder: Path, *, kills: int, clients: int, seed: int, say: Callable[[str], None]) -> Remains:

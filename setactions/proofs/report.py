@@ -1,11 +1,12 @@
 """The result of a proof, for people and as JSON."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from setactions.proofs.campaign import Remains
 from setactions.proofs.evidence import read_evidence
+from setactions.proofs.fleets import FLEET_KINDS, judge_fleets
 from setactions.proofs.judge import KINDS, Verdict, judge
 
 EXAMPLES = 3
@@ -42,7 +43,7 @@ class Result:
         lines = [_row(name, count) for name, count in (self.facts | verdict.facts).items()]
         lines += [_row("open", len(verdict.open)), _row("  of these mixed", len(verdict.mixed)), ""]
         for kind, cases in verdict.violations.items():
-            lines += _with_examples(kind, KINDS[kind], cases)
+            lines += _with_examples(kind, (KINDS | FLEET_KINDS)[kind], cases)
         unexplained = sorted(set(verdict.open) - set(verdict.mixed))
         lines += _with_examples("left open", "reconcile could have closed it", unexplained)
         lines += _with_examples(SURPRISES, "answers and ends that should not be", self.surprises)
@@ -53,7 +54,13 @@ def judge_remains(remains: Remains) -> Result:
     """Return the result of what a campaign left behind."""
     files = (remains.folder / "jobs.db", remains.folder / "audit.db")
     evidence = read_evidence(remains.calls, *files, remains.shown)
-    return Result(judge(evidence, remains.last_report.need_person), remains.facts, remains.surprises)
+    verdict = judge(evidence, remains.last_report.need_person)
+    if remains.customers:
+        fleets = judge_fleets(remains.customers, evidence.calls, files[0])
+        verdict = replace(
+            verdict, violations=verdict.violations | fleets, facts=verdict.facts | {"customers": len(remains.customers)}
+        )
+    return Result(verdict, remains.facts, remains.surprises)
 
 
 def _row(name: str, count: int) -> str:

@@ -35,7 +35,7 @@ class ProofError(Exception):
 class Site:
     """Everything in `folder`. Leaving the `with` block kills every process that was started here."""
 
-    def __init__(self, folder: Path, clusters: dict[str, str]) -> None:
+    def __init__(self, folder: Path, clusters: dict[str, str], **settings: str) -> None:
         """Prepare a site that knows `clusters`, their origins by name; nothing runs before `set_up`."""
         self.folder = folder
         self._environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ} | {
@@ -45,6 +45,7 @@ class Site:
             "TMS_DEADLINE_S": str(DEADLINE_S),
             "TMS_OPEN_AFTER_S": str(OPEN_AFTER_S),
             "TMS_READBACK_INTERVAL_S": str(READBACK_INTERVAL_S),
+            **settings,
         }
         # Ctrl-C strikes the main thread, anywhere; in this one a process is always noted once it is started.
         self._starter = ThreadPoolExecutor(1, "starter")

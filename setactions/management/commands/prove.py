@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from setactions.proofs.batch_kills import run_batch_kills
 from setactions.proofs.campaign import run_campaign
 from setactions.proofs.report import Result, judge_remains
 from setactions.proofs.site import ProofError
@@ -25,12 +26,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--kills", type=int, default=20, help="how often a server is killed (default: %(default)s)")
+        parser.add_argument("--batch-kills", type=int, metavar="N", help="instead, kill what carries fleets so often")
         parser.add_argument("--clients", type=int, default=16, help="how many submit at once (default: %(default)s)")
         parser.add_argument("--seed", type=int, help="repeats the choices, though not the timing (default: any)")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["kills"] < 1 or options["clients"] < 1:
+        if options["kills"] < 1 or options["clients"] < 1 or (options["batch_kills"] or 1) < 1:
             raise CommandError("Choose at least one kill and one client.")
         folder = Path(tempfile.mkdtemp(prefix="tmsdash-prove-"))
         try:
@@ -53,8 +55,12 @@ class Command(BaseCommand):
             self.stderr.write(f"{time.monotonic() - started:7.1f} s  {line}", lambda text: text)
 
         seed = secrets.randbelow(1 << 32) if options["seed"] is None else options["seed"]
-        say(f"{options['kills']:,} kills, {options['clients']:,} clients, seed {seed}, in {folder}")
-        remains = run_campaign(folder, kills=options["kills"], clients=options["clients"], seed=seed, say=say)
+        if options["batch_kills"]:
+            say(f"{options['batch_kills']:,} kills of what carries fleets, seed {seed}, in {folder}")
+            remains = run_batch_kills(folder, kills=options["batch_kills"], seed=seed, say=say)
+        else:
+            say(f"{options['kills']:,} kills, {options['clients']:,} clients, seed {seed}, in {folder}")
+            remains = run_campaign(folder, kills=options["kills"], clients=options["clients"], seed=seed, say=say)
         result = judge_remains(remains)
         say("Judged.")
         return result

@@ -1,0 +1,178 @@
+"""The proof for batches: fleets whose command or server is killed at a random moment, and then gone on with."""
+
+import random
+import re
+import sqlite3
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import Popen
+
+import requests
+
+from setactions.proofs.campaign import Remains
+from setactions.proofs.clients import MAIN, TIMEOUT_S
+from setactions.proofs.site import OPEN_AFTER_S, PASSWORD, USER, ProofError, Server, Site, kill, new_session, wait_for
+from setactions.proofs.tidying import TOKEN, read_report, start_reconcile
+from setactions.simulator import Simulator
+
+CUSTOMERS, CHUNK = 40, 4
+CHUNKS = CUSTOMERS // CHUNK
+CALLS_AT_ONCE = 2
+LATENCY_S = 0.05
+LOG = "fleets"
+ACTION = "PE-Enable"
+# What TMS does to one call of each fleet, besides the kill.
+FAULTS = ("", "", "fault:http:429:0", "fault:reset-after", "fault:reset-before", "fault:http-applied:500")
+ENDED = (0, 2, 3)  # exit codes: all accepted, some not, some unknown
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Customers of one batch, and who carries it: the command or the server."""
+
+    batch_id: str
+    cids: Sequence[str]
+    file: Path
+    by_command: bool
+
+
+def run_batch_kills(folder: Path, *, kills: int, seed: int, say: Callable[[str], None]) -> Remains:
+    """Kill, `kills` times, the command or the server that carries a fleet, by turns; go on, reconcile, and go on again.
+
+    `folder` is empty, `say` gets a line now and then. Whatever is started is gone afterwards. Raise ProofError if
+    something cannot be brought up, or does not end as it may.
+    """
+    rng = random.Random(f"{seed} fleets")  # noqa: S311 (repeatable, not secret)
+    with ExitStack() as stack:
+        tms = stack.enter_context(Simulator(latency_s=LATENCY_S))
+        settings = {"TMS_BATCH_CHUNK": CHUNK, "TMS_MAX_CIDS_PER_CALL": CHUNK, "TMS_BATCH_CALLS": CALLS_AT_ONCE}
+        site = stack.enter_context(Site(folder, {MAIN: tms.url}, **{name: str(of) for name, of in settings.items()}))
+        site.set_up()
+        proof = _Proof(site, tms, rng)
+        say("One server is up.")
+        fleets = []
+        for number in range(kills):
+            tms.script(rng.choice(FAULTS))
+            carry = proof.kill_command if number % 2 == 0 else proof.kill_server
+            fleets.append(carry())
+            say(f"{number + 1:,} of {kills:,} kills")
+        time.sleep(OPEN_AFTER_S + 0.5)  # reconcile goes by the age of attempts; there is no event to wait for
+        reports = [read_report(site, start_reconcile(site, with_token=True)) for _ in range(2)]
+        for fleet in fleets:
+            proof.run_rest(fleet)
+        say("Reconciled, and gone on with what was found not applied.")
+        proof.server.kill()
+        facts = proof.facts | {"kills": kills, "closed by reconcile": sum(report.closed for report in reports)}
+        customers = [cid for fleet in fleets for cid in fleet.cids]
+        return Remains(folder, tms.calls(), [], facts, [], reports[-1], customers)
+
+
+class _Proof:
+    """The site, its server, and an operator at the pages."""
+
+    def __init__(self, site: Site, tms: Simulator, rng: random.Random) -> None:
+        self.facts: Counter[str] = Counter()
+        self._site, self._tms, self._random = site, tms, rng
+        self.server = Server(site, 1)
+        self.server.wait_until_healthy()
+        self._session = new_session()
+        self._request("GET", "/login/")
+        self._request("POST", "/login/", username=USER, password=PASSWORD)
+
+    # -- The command --------------------------------------------------------------------------------------------------
+
+    def kill_command(self) -> Fleet:
+        """Start a fleet by the command, kill that, and start it again."""
+        fleet = self._new_fleet(str(uuid.UUID(int=self._random.getrandbits(128), version=4)), by_command=True)
+        calls = len(self._tms.calls())
+        process = self._start_command(fleet)
+        self._await_moment(calls, lambda: process.poll() is not None)
+        self.facts["commands killed"] += process.poll() is None
+        kill(process)
+        process.communicate()  # closes the pipe
+        self._run_command(fleet)
+        return fleet
+
+    def _start_command(self, fleet: Fleet) -> "Popen[str]":
+        named = {"user": USER, "cluster": MAIN, "action": ACTION, "batch-id": fleet.batch_id}
+        options = [f"--{name}={value}" for name, value in named.items()]
+        return self._site.spawn(
+            LOG, "set_action_batch", str(fleet.file), *options, "--yes", "--json", piped=True, TMS_TOKEN=TOKEN
+        )
+
+    def _run_command(self, fleet: Fleet) -> None:
+        process = self._start_command(fleet)
+        output, _ = process.communicate(timeout=TIMEOUT_S * 2)
+        if process.returncode not in ENDED:
+            raise ProofError(f"The command ended with {process.returncode}: {output} {self._site.log(LOG)}")
+
+    # -- The server ---------------------------------------------------------------------------------------------------
+
+    def kill_server(self) -> Fleet:
+        """Start a fleet on the pages, kill the server, start it again, and go on."""
+        fleet = self._new_fleet("", by_command=False)
+        page = self._request("POST", "/review/", cluster=MAIN, action=ACTION, token=TOKEN, cids="\n".join(fleet.cids))
+        calls = len(self._tms.calls())
+        started = self._request(
+            "POST", "/batches/start/", **dict(re.findall(r'name="(review|sealed)"\s+value="([^"]*)"', page.text))
+        )
+        if started.status_code != 302:
+            raise ProofError(f"The batch was not started: HTTP {started.status_code}: {started.text[:500]}")
+        fleet = Fleet(
+            started.headers["Location"].strip("/").rpartition("/")[2], fleet.cids, fleet.file, by_command=False
+        )
+        self._await_moment(calls, lambda: not self._is_carried(fleet))
+        self.facts["servers killed in a batch"] += self._is_carried(fleet)
+        self.server.kill()
+        self.server.start()
+        self.server.wait_until_healthy()
+        self._go_on(fleet, "resume")
+        return fleet
+
+    def run_rest(self, fleet: Fleet) -> None:
+        """Run what was found not applied."""
+        if fleet.by_command:
+            self._run_command(fleet)
+        else:
+            self._go_on(fleet, "rest")
+
+    def _go_on(self, fleet: Fleet, how: str) -> None:
+        answer = self._request("POST", f"/batches/{fleet.batch_id}/{how}/", token=TOKEN)
+        if answer.status_code != 302:
+            raise ProofError(f"{how}: HTTP {answer.status_code}: {answer.text[:500]}")
+        wait_for(lambda: not self._is_carried(fleet), f"Batch {fleet.batch_id} did not end")
+
+    def _is_carried(self, fleet: Fleet) -> bool:
+        with closing(sqlite3.connect(self._site.folder / "jobs.db")) as jobs:
+            query = "SELECT runner <> '' FROM jobs_batch WHERE batch_id = ?"
+            [is_carried] = jobs.execute(query, [uuid.UUID(fleet.batch_id).hex]).fetchone()
+        return bool(is_carried)
+
+    def _request(self, method: str, path: str, **form: str) -> requests.Response:
+        return self._session.request(
+            method,
+            self.server.url + path,
+            data=form,
+            headers={"X-CSRFToken": self._session.cookies.get("csrftoken", "")},
+            timeout=TIMEOUT_S,
+            allow_redirects=False,
+        )
+
+    # -- Both ---------------------------------------------------------------------------------------------------------
+
+    def _new_fleet(self, batch_id: str, *, by_command: bool) -> Fleet:
+        cids = [f"{self._random.getrandbits(128):032x}" for _ in range(CUSTOMERS)]
+        file = self._site.folder / f"fleet-{cids[0]}.csv"
+        file.write_text("\n".join(["customer_id", *cids]))
+        return Fleet(batch_id, cids, file, by_command)
+
+    def _await_moment(self, calls: int, is_over: Callable[[], bool]) -> None:
+        """Wait until so many more calls have come as chance wants, and a little longer; or until it is over."""
+        number = self._random.randrange(CHUNKS)
+        wait_for(lambda: len(self._tms.calls()) - calls >= number or is_over(), "No calls came")
+        time.sleep(self._random.uniform(0, 2 * LATENCY_S))  # any moment of a call, or between two
