@@ -3,14 +3,17 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet, Sum
+from django.utils import timezone
 
 from jobs.models import Batch, BatchChunk, ClusterPace
 from jobs.selectors import may_view_all
 
 State = BatchChunk.State
+RECENTLY = timedelta(days=1)
 
 
 def all_batches() -> QuerySet[Batch]:
@@ -21,6 +24,11 @@ def all_batches() -> QuerySet[Batch]:
 def batches_of(user: Any) -> QuerySet[Batch]:
     """Return the user's own batches, newest first."""
     return all_batches().filter(user_id=user.get_username())
+
+
+def batches_of_list(list_digest: str) -> QuerySet[Batch]:
+    """Return the batches of the last day that were given the very same list, newest first."""
+    return all_batches().filter(list_digest=list_digest, created_at__gt=timezone.now() - RECENTLY)
 
 
 def batch_for(user: Any, batch_id: uuid.UUID) -> Batch | None:

@@ -346,6 +346,19 @@ def explain(batch: Batch, reason: str) -> None:
     _move(batch, [Batch.State.STOPPED], Batch.State.STOPPED, reason)
 
 
+def stop_all(reason: str) -> int:
+    """Stop every batch that is not done, whoever carries it, and return how many there are."""
+    with write_transaction(DATABASE):
+        left = Batch.objects.exclude(state=Batch.State.DONE)
+        return left.update(
+            state=Batch.State.STOPPED,
+            reason=one_line(reason, MESSAGE_LENGTH),
+            runner="",
+            runner_until=None,
+            resume_at=None,
+        )
+
+
 def _move(batch: Batch, before: Sequence[Batch.State], state: Batch.State, reason: str) -> bool:
     with write_transaction(DATABASE):
         current = Batch.objects.select_for_update().get(pk=batch.pk)

@@ -5,8 +5,9 @@ import io
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from setactions.refusal import Refusal
@@ -51,8 +52,10 @@ def from_text(text: str) -> CidList:
     return _collect(_cells_of_text(text.removeprefix("\ufeff")))
 
 
-def from_csv(content: bytes) -> CidList:
+def from_csv(content: bytes, agrees: Mapping[str, Callable[[str], bool]] = MappingProxyType({})) -> CidList:
     """Read an uploaded CSV file; raises Refusal (400, 413 far too long).
+
+    `agrees` tells for columns that the ids do not come from whether their cells say what was chosen elsewhere.
 
     A header line names the column (customer_id, cust_id, cid or id). Without a header the file is
     one bare column, or one line of ids: several columns without a header might send names as ids.
@@ -72,6 +75,7 @@ def from_csv(content: bytes) -> CidList:
     if len(columns) > 1:
         raise Refusal(400, FIELD, "The file's header names more than one column of ids. Keep one of them.")
     if columns:
+        _check_agree(header, rows[1:], agrees)
         return _collect((line, _cell(row[columns[0]])) for line, row in rows[1:] if len(row) > columns[0])
     if len(rows) > 1 and any(len([cell for cell in row if cell.strip()]) > 1 for _, row in rows):
         raise Refusal(
@@ -81,6 +85,23 @@ def from_csv(content: bytes) -> CidList:
             "Name that column customer_id, or upload it alone.",
         )
     return _collect((line, _cell(cell)) for line, row in rows for cell in row)
+
+
+def _check_agree(
+    header: list[str], rows: list[tuple[int, list[str]]], agrees: Mapping[str, Callable[[str], bool]]
+) -> None:
+    """Raise Refusal (400) if a column asks for something else than was chosen: it would be left unheard."""
+    for column, name in enumerate(header):
+        agree = agrees.get(name)
+        for line, row in rows if agree else ():
+            cell = row[column].strip() if column < len(row) else ""
+            if cell and agree and not agree(cell):
+                raise Refusal(
+                    400,
+                    FIELD,
+                    f"Line {line}: the column {name} names another {name} than is chosen here. Choose the same, or "
+                    "split the file. Files for several are for the command set_action_batch.",
+                )
 
 
 def from_json(value: Any) -> CidList:

@@ -1,5 +1,6 @@
 """The New action form: text into a value object."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -70,12 +71,12 @@ class NewActionForm(forms.Form):
     @sensitive_variables()
     def clean(self) -> dict[str, Any]:
         data = self.cleaned_data
-        cid_list = self._read_cids(data.get("cids", ""), data.get("csv_file"))
+        cluster = cluster_named(data.get("cluster", ""))
+        action = find_action(data.get("action", ""))
+        cid_list = self._read_cids(data.get("cids", ""), data.get("csv_file"), cluster, action)
         token: Token | None = data.get("token")
         if token and cid_list and token.is_among(cid_list.cids):
             self.add_error("cids", "The bearer token stands among the customer ids. Take it out of the list.")
-        cluster = cluster_named(data.get("cluster", ""))
-        action = find_action(data.get("action", ""))
         if cluster and cid_list and action and token:
             try:
                 self.submission = make_submission(cluster, wire_name(action), cid_list)
@@ -85,13 +86,18 @@ class NewActionForm(forms.Form):
         self._hide_misplaced_tokens(token)
         return data
 
-    def _read_cids(self, text: str, upload: Any) -> CidList | None:
+    def _read_cids(self, text: str, upload: Any, cluster: Cluster | None, action: Action | None) -> CidList | None:
         """Return the ids from whichever of the two was given; None, with the error added, if that fails."""
         if text.strip() and upload:
             self.add_error("csv_file", "Paste the ids or upload a file, not both.")
             return None
+        agrees: dict[str, Callable[[str], bool]] = {}
+        if cluster:
+            agrees["cluster"] = lambda name: cluster_named(name) == cluster
+        if action:
+            agrees["action"] = lambda name: find_action(name) == action
         try:
-            return from_csv(upload.read()) if upload else from_text(text)
+            return from_csv(upload.read(), agrees) if upload else from_text(text)
         except Refusal as refusal:
             for message in refusal.errors[FIELD]:
                 self.add_error("csv_file" if upload else "cids", message)

@@ -1,6 +1,7 @@
 """What is being submitted, once it was checked."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.db import connections
 from audit.models import Action
 from audit.selectors import undecided_overlaps
 from audit.services import digest, list_digest
+from jobs.ledger import NewChunk
 from setactions.actions import find_action
 from setactions.cids import FIELD, CidList
 from setactions.clusters import Cluster
@@ -99,6 +101,16 @@ def make_submission(cluster: Cluster, action_name: str, cid_list: CidList) -> Su
 def fits_one_call(submission: Submission) -> bool:
     """Tell whether one call may carry the list; a longer one goes as a batch."""
     return len(submission.cids) <= settings.TMS_MAX_CIDS_PER_CALL
+
+
+def new_chunk(submission: Submission, cids: Sequence[str]) -> NewChunk:
+    """Return a chunk of a batch that carries some of the submission's customers."""
+    return NewChunk(
+        cluster_url=submission.cluster.origin,
+        action_code=submission.action.value,
+        action_sent=submission.action_sent,
+        cids=cids,
+    )
 
 
 def check_fits_one_call(submission: Submission) -> None:

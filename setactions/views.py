@@ -1,6 +1,7 @@
 """The pages of a Set Action before it is sent: form and review. The page of each attempt is in attempt_views."""
 
 import uuid
+from math import ceil
 from typing import Any
 
 from django.conf import settings
@@ -15,14 +16,17 @@ from django.views.decorators.http import require_http_methods, require_safe
 from audit.models import IN_DOUBT_OUTCOMES, Attempt, Outcome
 from audit.selectors import open_attempts_of
 from audit.services import find_duplicate
-from jobs.selectors import jobs_present
+from jobs.batch_selectors import batches_of_list
+from jobs.ledger import ListDigest
+from jobs.models import Batch
+from jobs.selectors import jobs_present, may_view_all
 from setactions import service
 from setactions.confirmation import check_typed_count, must_type_count
 from setactions.forms import NewActionForm
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from setactions.sealing import Review, load_review, seal_token, sign_review, unseal_token
-from setactions.submission import Submission, check_fits_one_call, find_overlap_warnings, fits_one_call
+from setactions.submission import Submission, check_fits_one_call, find_overlap_warnings, fits_one_call, new_chunk
 from setactions.token import Token
 
 SOURCE = "form"
@@ -143,6 +147,7 @@ def review_page(
 ) -> HttpResponse:
     """Show the list that would be sent; without a sealed token the page asks for it once more."""
     submission = reviewed.submission
+    is_batch = not fits_one_call(submission)
     try:
         duplicate = find_duplicate(submission.list_digest, settings.TMS_DUPLICATE_WINDOW_S)
     except DatabaseError:
@@ -154,13 +159,25 @@ def review_page(
         "sealed": sealed,
         "duplicate": duplicate,
         "overlaps": find_overlap_warnings(submission),
-        "chunks": 0 if fits_one_call(submission) else -(-len(submission.cids) // settings.TMS_BATCH_CHUNK),
+        "chunks": ceil(len(submission.cids) / settings.TMS_BATCH_CHUNK) if is_batch else 0,
+        "same_list": _batches_of_same_list(submission) if is_batch else [],
+        "may_view_all": may_view_all(request.user),
         "chunk_size": settings.TMS_BATCH_CHUNK,
         "calls_at_once": settings.TMS_BATCH_CALLS,
         "must_type_count": must_type_count(submission.cluster, len(submission.cids)),
         "error": error,
     } | ends_of(submission.cids)
     return render(request, "setactions/review.html", context, status=status)
+
+
+def _batches_of_same_list(submission: Submission) -> list[Batch]:
+    """Return the last batches of a day that were given the same list, for a warning."""
+    digest = str(ListDigest([new_chunk(submission, submission.cids)]))
+    try:
+        return list(batches_of_list(digest)[:SHOWN])
+    except DatabaseError:
+        connections["jobs"].close()
+        return []  # starting will say that the jobs database is not there
 
 
 @sensitive_variables()

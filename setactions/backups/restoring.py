@@ -14,6 +14,7 @@ from django.db.migrations.loader import MigrationLoader
 
 from audit.models import Kind
 from audit.services import Actor, record_fact
+from jobs import ledger
 from setactions.backups.engine import BackupError, Database, Entry, Kept, NotPutBackError, sha256_of
 from setactions.backups.making import ALIASES, Backup, database_of
 from setactions.backups.manifest import Manifest, product_version
@@ -83,6 +84,7 @@ def _replace(databases: list[Database], backup: Backup, moment: str, say: Say) -
         _describe(keep_in, kept, moment)
         call_command("migrate_all", verbosity=0, stdout=io.StringIO())
         _end_all_sessions()
+        _stop_all_batches(backup)
         _note(backup)
     return kept
 
@@ -90,6 +92,14 @@ def _replace(databases: list[Database], backup: Backup, moment: str, say: Say) -
 def _end_all_sessions() -> None:
     """Let everybody sign in again: sessions that were ended since the backup would be there once more."""
     Session.objects.all().delete()
+
+
+def _stop_all_batches(backup: Backup) -> None:
+    """Let no batch go on unawares: what seems to wait in it may have been sent since the backup was made."""
+    ledger.stop_all(
+        f"The databases were restored to {backup.manifest.made_at}, and chunks that wait here may have been sent "
+        "since. Find out with manage.py reconcile --full what TMS shows before you go on."
+    )
 
 
 def _note(backup: Backup) -> None:

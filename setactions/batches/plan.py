@@ -2,20 +2,16 @@
 
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
 from math import ceil
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError
-from django.utils import timezone
 
-from jobs.models import Batch
+from jobs.batch_selectors import batches_of_list
 from setactions.batches.table import Table
 from setactions.confirmation import check_typed_count, must_type_count
 from setactions.refusal import Refusal
-
-RECENTLY = timedelta(days=1)
 
 
 def plan(table: Table, *, chunk_size: int) -> Iterator[str]:
@@ -34,8 +30,8 @@ def plan(table: Table, *, chunk_size: int) -> Iterator[str]:
 
 def same_list_lately(digest: str, *, but: Any = None) -> Iterator[str]:
     """Return a sentence for each batch of the last day that was given the very same list."""
-    lately = Batch.objects.filter(list_digest=digest, created_at__gt=timezone.now() - RECENTLY).exclude(batch_id=but)
-    for batch in lately.order_by("-created_at")[:3]:
+    lately = batches_of_list(digest).exclude(batch_id=but)
+    for batch in lately[:3]:
         yield (
             f"The same list was given to batch {batch.batch_id} by {batch.user_id} at {batch.created_at:%H:%M} UTC "
             f"({batch.shown_state.label.lower()}). To go on with that one, give --batch-id {batch.batch_id}."

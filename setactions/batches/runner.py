@@ -119,12 +119,16 @@ class Runner:
             logger.info("[BATCH] %s: no longer running here. %s", self.batch.batch_id, self._reason)
 
     def _closing(self, work: Callable[[], None]) -> None:
+        failure = "The dashboard failed; see its log."
         try:
             work()
+            failure = ""
         except Exception as error:
             logger.exception("[BATCH] EXCEPTION: %s", self.batch.batch_id)
-            self.end(f"The dashboard failed ({type(error).__name__}); see its log.")
+            failure = f"The dashboard failed ({type(error).__name__}); see its log."
         finally:
+            if failure:  # the others would wait for what this one has claimed
+                self.end(failure)
             connections.close_all()
 
     def _beat(self) -> None:

@@ -17,7 +17,7 @@ from setactions.batches.following import catch_up
 from setactions.batches.runner import Origin
 from setactions.permissions import check_may_set_action
 from setactions.refusal import Refusal
-from setactions.submission import Submission
+from setactions.submission import Submission, new_chunk
 from setactions.token import Token
 
 logger = logging.getLogger(__name__)
@@ -123,9 +123,4 @@ def _origin(actor: Actor) -> Origin:
 def _chunks_of(submission: Submission, *, first_only: bool) -> Iterator[ledger.NewChunk]:
     ends = [*range(int(first_only) or settings.TMS_BATCH_CHUNK, len(submission.cids), settings.TMS_BATCH_CHUNK)]
     for start, end in pairwise([0, *ends, len(submission.cids)]):
-        yield ledger.NewChunk(
-            cluster_url=submission.cluster.origin,
-            action_code=submission.action.value,
-            action_sent=submission.action_sent,
-            cids=submission.cids[start:end],
-        )
+        yield new_chunk(submission, submission.cids[start:end])

@@ -8,7 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from subprocess import Popen
 
@@ -53,27 +53,27 @@ def run_batch_kills(folder: Path, *, kills: int, seed: int, say: Callable[[str],
         settings = {"TMS_BATCH_CHUNK": CHUNK, "TMS_MAX_CIDS_PER_CALL": CHUNK, "TMS_BATCH_CALLS": CALLS_AT_ONCE}
         site = stack.enter_context(Site(folder, {MAIN: tms.url}, **{name: str(of) for name, of in settings.items()}))
         site.set_up()
-        proof = _Proof(site, tms, rng)
+        operator = Operator(site, tms, rng)
         say("One server is up.")
         fleets = []
         for number in range(kills):
             tms.script(rng.choice(FAULTS))
-            carry = proof.kill_command if number % 2 == 0 else proof.kill_server
+            carry = operator.kill_command if number % 2 == 0 else operator.kill_server
             fleets.append(carry())
             say(f"{number + 1:,} of {kills:,} kills")
         time.sleep(OPEN_AFTER_S + 0.5)  # reconcile goes by the age of attempts; there is no event to wait for
         reports = [read_report(site, start_reconcile(site, with_token=True)) for _ in range(2)]
         for fleet in fleets:
-            proof.run_rest(fleet)
+            operator.run_rest(fleet)
         say("Reconciled, and gone on with what was found not applied.")
-        proof.server.kill()
-        facts = proof.facts | {"kills": kills, "closed by reconcile": sum(report.closed for report in reports)}
+        operator.server.kill()
+        facts = operator.facts | {"kills": kills, "closed by reconcile": sum(report.closed for report in reports)}
         customers = [cid for fleet in fleets for cid in fleet.cids]
         return Remains(folder, tms.calls(), [], facts, [], reports[-1], customers)
 
 
-class _Proof:
-    """The site, its server, and an operator at the pages."""
+class Operator:
+    """Somebody who moves fleets by the command and on the pages of a site with one server, and kills both."""
 
     def __init__(self, site: Site, tms: Simulator, rng: random.Random) -> None:
         self.facts: Counter[str] = Counter()
@@ -115,39 +115,42 @@ class _Proof:
 
     def kill_server(self) -> Fleet:
         """Start a fleet on the pages, kill the server, start it again, and go on."""
-        fleet = self._new_fleet("", by_command=False)
-        page = self._request("POST", "/review/", cluster=MAIN, action=ACTION, token=TOKEN, cids="\n".join(fleet.cids))
         calls = len(self._tms.calls())
-        started = self._request(
-            "POST", "/batches/start/", **dict(re.findall(r'name="(review|sealed)"\s+value="([^"]*)"', page.text))
-        )
-        if started.status_code != 302:
-            raise ProofError(f"The batch was not started: HTTP {started.status_code}: {started.text[:500]}")
-        fleet = Fleet(
-            started.headers["Location"].strip("/").rpartition("/")[2], fleet.cids, fleet.file, by_command=False
-        )
-        self._await_moment(calls, lambda: not self._is_carried(fleet))
-        self.facts["servers killed in a batch"] += self._is_carried(fleet)
+        fleet = self.start_on_pages()
+        self._await_moment(calls, lambda: not self.is_carried(fleet))
+        self.facts["servers killed in a batch"] += self.is_carried(fleet)
         self.server.kill()
         self.server.start()
         self.server.wait_until_healthy()
-        self._go_on(fleet, "resume")
+        self.go_on(fleet, "resume")
         return fleet
+
+    def start_on_pages(self) -> Fleet:
+        """Review a new fleet on the pages, and start it."""
+        fleet = self._new_fleet("", by_command=False)
+        page = self._request("POST", "/review/", cluster=MAIN, action=ACTION, token=TOKEN, cids="\n".join(fleet.cids))
+        hidden = dict(re.findall(r'name="(review|sealed)"\s+value="([^"]*)"', page.text))
+        started = self._request("POST", "/batches/start/", **hidden)
+        if started.status_code != 302:
+            raise ProofError(f"The batch was not started: HTTP {started.status_code}: {started.text[:500]}")
+        return replace(fleet, batch_id=started.headers["Location"].strip("/").rpartition("/")[2])
 
     def run_rest(self, fleet: Fleet) -> None:
         """Run what was found not applied."""
         if fleet.by_command:
             self._run_command(fleet)
         else:
-            self._go_on(fleet, "rest")
+            self.go_on(fleet, "rest")
 
-    def _go_on(self, fleet: Fleet, how: str) -> None:
+    def go_on(self, fleet: Fleet, how: str) -> None:
+        """Press "resume" or "rest" on its page, and wait until it ends."""
         answer = self._request("POST", f"/batches/{fleet.batch_id}/{how}/", token=TOKEN)
         if answer.status_code != 302:
             raise ProofError(f"{how}: HTTP {answer.status_code}: {answer.text[:500]}")
-        wait_for(lambda: not self._is_carried(fleet), f"Batch {fleet.batch_id} did not end")
+        wait_for(lambda: not self.is_carried(fleet), f"Batch {fleet.batch_id} did not end")
 
-    def _is_carried(self, fleet: Fleet) -> bool:
+    def is_carried(self, fleet: Fleet) -> bool:
+        """Tell whether the ledger names somebody who carries it."""
         with closing(sqlite3.connect(self._site.folder / "jobs.db")) as jobs:
             query = "SELECT runner <> '' FROM jobs_batch WHERE batch_id = ?"
             [is_carried] = jobs.execute(query, [uuid.UUID(fleet.batch_id).hex]).fetchone()

@@ -124,6 +124,11 @@ class Server:
         """SIGKILL to main process and worker."""
         kill(self._process)
 
+    def stop(self) -> None:
+        """SIGTERM, and return once it has ended."""
+        self._process.terminate()
+        self._process.wait(START_S)
+
     def wait_until_healthy(self) -> None:
         """Return once it answers. Raise ProofError if it does not, or has ended by itself."""
         wait_for(self._is_healthy, f"{self._name} did not become healthy")

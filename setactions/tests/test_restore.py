@@ -22,7 +22,9 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 
 from audit.models import Attempt, AuditEntry
+from jobs import ledger
 from jobs.models import Job
+from jobs.tests.making import make_batch
 from setactions.backups import postgresql, restoring, sqlite
 from setactions.backups.engine import BackupError, NotPutBackError
 from setactions.backups.making import back_up, database_of
@@ -112,6 +114,16 @@ def test_sessions_that_were_ended_since_stay_ended(olivia, tmp_path):
     made = back_up(tmp_path)
     run(made.folder, "--yes")
     assert client.get("/jobs/").status_code == 302
+
+
+def test_no_batch_goes_on_unawares(tmp_path):
+    batch = make_batch()
+    assert ledger.take(batch, "somebody", 3600)
+    made = back_up(tmp_path / "backups")
+    run(made.folder, "--yes")
+    batch.refresh_from_db()
+    assert (batch.state, batch.runner) == ("stopped", "")
+    assert f"The databases were restored to {made.manifest.made_at}" in batch.reason
 
 
 def test_the_restored_audit_tells_of_the_restore(backup):

@@ -32,7 +32,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["kills"] < 1 or options["clients"] < 1 or (options["batch_kills"] or 1) < 1:
+        if any(options[name] is not None and options[name] < 1 for name in ("kills", "clients", "batch_kills")):
             raise CommandError("Choose at least one kill and one client.")
         folder = Path(tempfile.mkdtemp(prefix="tmsdash-prove-"))
         try:

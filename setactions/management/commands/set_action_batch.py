@@ -101,6 +101,8 @@ class Command(BaseCommand):
             digest = str(ledger.ListDigest(_chunks(table, size)))
             batch = _known_batch(options["batch_id"], user, digest)
             self._say(options, *plan(table, chunk_size=size), *same_list_lately(digest, but=options["batch_id"]))
+            if batch and batch.reason:
+                self._say(options, f"Batch {batch.batch_id} did not go on: {batch.reason}")
             if options["dry_run"]:
                 return self._end_dry_run(table, options)
             if settings.TMS_PASSIVE:

@@ -1,0 +1,115 @@
+"""Runners that are gone, and chunks in doubt: what is found out about them, and by whom."""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from audit.models import Attempt
+from jobs import ledger
+from jobs.models import Batch, BatchChunk, Job
+from setactions.batches.following import catch_up
+from setactions.batches.liveness import RunnerMark, carries, is_dead
+from setactions.batches.runner import Origin, Runner
+from setactions.token import Token
+from tmsdash.tests.fixtures import TOKEN, signed_in
+
+State = BatchChunk.State
+pytestmark = pytest.mark.usefixtures("databases")
+ELSEWHERE = "another-host:1.2:0123"
+
+
+def test_a_mark_shows_a_runner_alive_until_it_is_taken_down():
+    mark = RunnerMark()
+    mark.put_up()
+    assert not is_dead(mark.name)
+    mark.take_down()
+    assert is_dead(mark.name)
+
+
+@pytest.mark.parametrize("name", ["", "odd", ELSEWHERE])
+def test_of_others_nobody_here_knows_that_they_are_dead(name):
+    assert not is_dead(name)
+
+
+def carried_elsewhere(batch, lease_s):
+    """Let a runner on another host hold the batch, with its first chunk claimed."""
+    assert ledger.take(batch, ELSEWHERE, lease_s)
+    _, chunk = ledger.claim(batch, ELSEWHERE, 2)
+    return chunk
+
+
+def over(batch):
+    Batch.objects.filter(pk=batch.pk).update(runner_until=timezone.now() - timedelta(seconds=1))
+    return Batch.objects.get(pk=batch.pk)
+
+
+def test_the_lease_of_another_host_is_waited_for(make_batch, run, tms):
+    batch = make_batch(count=4)
+    carried_elsewhere(batch, 60)
+    batch.refresh_from_db()
+    assert carries(batch)
+    assert catch_up(batch) == 0
+    assert not Runner(batch, Origin(user_id="olivia", source="batch"), Token(TOKEN), workers=1).take()
+    assert batch.chunks.get(number=0).state == State.CALLING
+    batch = over(batch)
+    assert not carries(batch)
+    assert catch_up(batch) == 1  # nothing had been sent
+    assert run(batch).state == Batch.State.DONE
+    assert [list(call.cids) for call in tms.calls()] == [["c0", "c1"], ["c2", "c3"]]
+
+
+def test_a_runner_that_lost_its_batch_claims_and_beats_no_more(make_batch):
+    batch = make_batch(count=4)
+    carried_elsewhere(batch, 60)
+    assert ledger.take(over(batch), "me", 60)
+    assert not ledger.beat(batch, ELSEWHERE, 60)
+    assert ledger.claim(batch, ELSEWHERE, 2) == (ledger.Claimed.OVER, None)
+    ledger.release(batch, ELSEWHERE, "late")
+    assert Batch.objects.get(pk=batch.pk).runner == "me"
+
+
+@pytest.fixture
+def in_doubt(make_batch, run, tms, settings):
+    """A batch whose first chunk has no known outcome, though TMS applied it."""
+    settings.TMS_OPEN_AFTER_S = 0
+    tms.script("fault:reset-after")
+    batch = run(make_batch(count=4))
+    assert batch.chunks.get(number=0).state == State.UNKNOWN
+    return batch
+
+
+def reconcile(*arguments):
+    try:
+        call_command("reconcile", *arguments)
+    except SystemExit as ended:
+        return ended.code
+    return 0
+
+
+def test_reconcile_takes_its_batch_along(in_doubt, monkeypatch):
+    monkeypatch.setenv("TMS_TOKEN", TOKEN)
+    assert reconcile() == 0
+    chunk = in_doubt.chunks.get(number=0)
+    assert (chunk.state, Job.objects.filter(batch_id=in_doubt.batch_id).count()) == (State.ACCEPTED, 2)
+
+
+def test_what_is_decided_on_a_page_is_so_on_the_page_of_its_batch(in_doubt, olivia):
+    client = signed_in(olivia)
+    attempt = Attempt.objects.get(attempt_id=in_doubt.chunks.get(number=0).attempt_id)
+    client.post(f"/attempts/{attempt.attempt_id}/check/", {"token": TOKEN})
+    page = client.get(f"/batches/{in_doubt.batch_id}/").content.decode()
+    assert "Done: TMS accepted every customer" in page
+    assert in_doubt.chunks.get(number=0).state == State.ACCEPTED
+
+
+def test_a_batch_that_was_restored_says_so_and_goes_on_only_if_somebody_wants_it(make_batch):
+    waiting, done = make_batch(count=4), make_batch(count=2, batch_id=uuid.uuid4())
+    Batch.objects.filter(pk=done.pk).update(state=Batch.State.DONE)
+    carried_elsewhere(waiting, 60)
+    assert ledger.stop_all("restored") == 1
+    waiting.refresh_from_db()
+    assert (waiting.state, waiting.reason, waiting.runner) == (Batch.State.STOPPED, "restored", "")
+    assert Batch.objects.get(pk=done.pk).state == Batch.State.DONE

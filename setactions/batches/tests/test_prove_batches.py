@@ -1,0 +1,111 @@
+"""`manage.py prove --batch-kills`, for real with few kills, and that its judge sees what is planted; and SIGTERM."""
+
+import json
+import random
+import sqlite3
+from contextlib import closing
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from setactions.proofs.batch_kills import CHUNK, CUSTOMERS, Operator, run_batch_kills
+from setactions.proofs.clients import MAIN
+from setactions.proofs.fleets import judge_fleets
+from setactions.proofs.report import judge_remains
+from setactions.proofs.site import Site
+from setactions.simulator import Call, Simulator
+
+pytestmark = pytest.mark.sqlite
+CIDS = ["a1", "b2", "c3", "d4"]
+
+
+def test_every_customer_gets_the_action_once_whatever_is_killed(tmp_path):
+    remains = run_batch_kills(tmp_path, kills=3, seed=1, say=lambda _: None)
+    result = judge_remains(remains)
+    assert result.passed, result.as_table()
+    assert remains.facts["commands killed"] + remains.facts["servers killed in a batch"] >= 1
+    assert len(remains.customers) == 3 * CUSTOMERS
+    assert result.as_json()["facts"]["customers"] == 3 * CUSTOMERS
+    with closing(sqlite3.connect(tmp_path / "jobs.db")) as jobs, jobs:
+        jobs.execute("UPDATE jobs_job SET batch_id = NULL WHERE id = 1")
+    spoilt = judge_remains(remains)
+    assert not spoilt.passed
+    assert len(spoilt.verdict.violations["unfiled"]) == 1
+    assert "unfiled" in spoilt.as_table()
+
+
+def call(number, *cids, applied=True):
+    values = {"number": number, "method": "POST", "path": "/tms/v1/set/action", "action": "PE-Enable", "cids": cids}
+    return Call(**values, fault="", applied=applied, received_at=0.0)
+
+
+@pytest.fixture
+def jobs_file(tmp_path):
+    """A ledger that lists d4 as unknown."""
+    with closing(sqlite3.connect(tmp_path / "jobs.db")) as jobs, jobs:
+        jobs.execute("CREATE TABLE jobs_batchchunk (state TEXT, cids TEXT)")
+        jobs.execute("CREATE TABLE jobs_job (job_id TEXT, batch_id TEXT)")
+        chunks = [("accepted", json.dumps(CIDS[:3])), ("unknown", json.dumps(CIDS[3:]))]
+        jobs.executemany("INSERT INTO jobs_batchchunk VALUES (?, ?)", chunks)
+    return tmp_path / "jobs.db"
+
+
+@pytest.mark.parametrize(
+    ("calls", "kind", "count"),
+    [
+        ([call(1, *CIDS)], None, 0),
+        ([call(1, *CIDS[:3])], None, 0),  # the fourth one is listed as unknown
+        ([call(1, *CIDS[:3]), call(2, *CIDS, applied=False)], None, 0),
+        ([call(1, *CIDS), call(2, "b2")], "twice", 1),
+        ([call(1, "a1", "b2")], "left_out", 1),
+        ([call(1, *CIDS, applied=False)], "left_out", 3),
+    ],
+)
+def test_the_judge_counts_customer_by_customer(calls, kind, count, jobs_file):
+    found = judge_fleets(CIDS, calls, jobs_file)
+    assert {name: len(cases) for name, cases in found.items() if cases} == ({kind: count} if kind else {})
+
+
+def test_the_command_reports_what_was_proven(monkeypatch):
+    kills = []
+    monkeypatch.setattr(
+        "setactions.management.commands.prove.run_batch_kills", lambda folder, **options: kills.append(options)
+    )
+    monkeypatch.setattr("setactions.management.commands.prove.judge_remains", lambda _: Passed())
+    output = StringIO()
+    call_command("prove", batch_kills=7, seed=3, stdout=output, stderr=StringIO())
+    assert (kills[0]["kills"], kills[0]["seed"], output.getvalue()) == (7, 3, "a table\n")
+    with pytest.raises(CommandError, match="at least one"):
+        call_command("prove", batch_kills=0)
+
+
+class Passed:
+    passed = True
+
+    def as_table(self):
+        return "a table"
+
+
+def test_a_server_that_is_asked_to_end_finishes_its_calls_and_leaves_the_rest_to_be_gone_on_with(tmp_path):
+    settings = {"TMS_BATCH_CHUNK": CHUNK, "TMS_MAX_CIDS_PER_CALL": CHUNK, "TMS_BATCH_CALLS": 2}
+    with (
+        Simulator() as tms,
+        Site(tmp_path, {MAIN: tms.url}, **{name: str(value) for name, value in settings.items()}) as site,
+    ):
+        site.set_up()
+        operator = Operator(site, tms, random.Random(1))  # noqa: S311 (repeatable, not secret)
+        tms.script("", "fault:slow:1", "fault:slow:1")
+        fleet = operator.start_on_pages()
+        tms.wait_for(lambda calls: len(calls) == 3)
+        operator.server.stop()
+        assert len(tms.calls()) == 3
+        with closing(sqlite3.connect(tmp_path / "jobs.db")) as jobs:
+            [batch] = jobs.execute("SELECT state, runner, reason FROM jobs_batch").fetchall()
+            chunks = dict(jobs.execute("SELECT state, count(*) FROM jobs_batchchunk GROUP BY state"))
+        assert batch == ("stopped", "", "The server that ran it was stopped. Go on with your token.")
+        assert chunks == {"accepted": 3, "waiting": 7}
+        operator.server.start()
+        operator.server.wait_until_healthy()
+        operator.go_on(fleet, "resume")
+        assert sorted(cid for one in tms.calls() for cid in one.cids) == sorted(fleet.cids)
