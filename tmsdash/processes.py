@@ -5,7 +5,9 @@ import fcntl
 import multiprocessing
 import os
 import signal
+import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,3 +71,29 @@ def ended_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+_ending = threading.Event()
+
+
+def notice_end() -> None:
+    """Let `is_ending` tell at once when this process gets SIGTERM or SIGINT, whoever handles them.
+
+    To be called once, in the main thread. A server's own handler lets running requests end first, and would not
+    tell other threads before.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_await_end, args=(reader, writer), name="await-end", daemon=True).start()
+
+
+def _await_end(reader: socket.socket, _writer: socket.socket) -> None:
+    while number := reader.recv(1):  # the writer is kept open as long as this thread is there
+        if number[0] in (signal.SIGTERM, signal.SIGINT):
+            _ending.set()
+
+
+def is_ending() -> bool:
+    """Tell whether this process was asked to end, or its main thread has ended and waits for the others."""
+    return _ending.is_set() or not threading.main_thread().is_alive()

@@ -33,6 +33,7 @@ from setactions.results import Result, refused
 from setactions.submission import BatchPart, Submission
 from setactions.token import Token
 from tmsdash.kill_points import kill_point
+from tmsdash.processes import is_ending
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +144,7 @@ class Runner:
 
     def _work(self) -> None:
         while not self._ending.is_set():
-            if not threading.main_thread().is_alive():  # the process is ending, and waits for this thread
+            if is_ending():
                 self.end("The server that ran it was stopped. Go on with your token.")
                 return
             if not self._work_once():
