@@ -79,9 +79,11 @@ _ending = threading.Event()
 def notice_end() -> None:
     """Let `is_ending` tell at once when this process gets SIGTERM or SIGINT, whoever handles them.
 
-    To be called once, in the main thread. A server's own handler lets running requests end first, and would not
+    Works in the main thread only. A server's own handler lets running requests end first, and would not
     tell other threads before.
     """
+    if threading.current_thread() is not threading.main_thread():
+        return  # as under runserver, which ends at once anyway
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)

@@ -144,9 +144,6 @@ class Runner:
 
     def _work(self) -> None:
         while not self._ending.is_set():
-            if is_ending():
-                self.end("The server that ran it was stopped. Go on with your token.")
-                return
             if not self._work_once():
                 self._changed.wait(POLL_S)
 
@@ -155,6 +152,8 @@ class Runner:
         with ExitStack() as place:
             self._places.acquire()
             place.callback(self._places.release)
+            if is_ending():
+                self.end("The server that ran it was stopped. Go on with your token.")
             if self._ending.is_set():
                 return True
             self._changed.clear()
