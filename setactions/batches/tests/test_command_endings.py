@@ -1,12 +1,18 @@
 """How `manage.py set_action_batch` ends early, and goes on; as a process of its own; and with a whole fleet."""
 
+import fcntl
 import json
+import os
+import pty
+import select
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import uuid
 from collections import Counter
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -20,6 +26,7 @@ from setactions.tests.doubting import environment_of_process
 from tmsdash.tests.fixtures import TOKEN
 from tmsdash.tests.killing import dying_at
 
+NAMED = ("--cluster=evian3", "--action=PE-Enable")
 pytestmark = pytest.mark.usefixtures("ready")
 
 
@@ -40,14 +47,14 @@ def test_a_command_that_dies_is_gone_on_with_and_nothing_is_sent_twice(point, fl
 
 
 def start(file, tms, *more, stdin=subprocess.DEVNULL):
-    line = [sys.executable, "manage.py", "set_action_batch", str(file), "--user=olivia", "--cluster=evian3"]
+    line = [sys.executable, "manage.py", "set_action_batch", str(file), "--user=olivia", *NAMED]
     environment = environment_of_process(tms, django_settings.VAR_DIR) | {
         "TMS_TOKEN": TOKEN,
         "TMS_BATCH_CHUNK": "2",
         "TMS_BATCH_CALLS": "1",
     }
     return subprocess.Popen(
-        [*line, "--action=PE-Enable", *GO, *more],
+        [*line, *GO, *more],
         cwd=django_settings.BASE_DIR,
         env=environment,
         stdin=stdin,
@@ -104,6 +111,76 @@ def test_the_token_is_nowhere_but_in_memory(fleet, tms, tmp_path):
     assert TOKEN not in said + (tmp_path / "out.csv").read_text()
     rows = [*Batch.objects.values_list(), *BatchChunk.objects.values_list(), *AuditEntry.objects.values_list()]
     assert TOKEN not in str(rows)
+
+
+class Terminal:
+    """A terminal at which the command runs, and what it has shown so far."""
+
+    def __init__(self, file, tms, **environment):
+        self._end, other_end = pty.openpty()
+        termios.tcsetwinsize(other_end, (24, 100))
+        self.shown, self._looked_at = "", 0
+
+        def become_its_session():
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+        self._process = subprocess.Popen(
+            [sys.executable, "manage.py", "set_action_batch", str(file), "--user=olivia", *NAMED],
+            cwd=django_settings.BASE_DIR,
+            env=environment_of_process(tms, django_settings.VAR_DIR) | {"TMS_BATCH_CHUNK": "2"} | environment,
+            stdin=other_end,
+            stdout=other_end,
+            stderr=other_end,
+            preexec_fn=become_its_session,
+        )
+        os.close(other_end)
+
+    def await_words(self, words):
+        """Read on until these words are shown after those that were awaited before."""
+        while words not in self.shown[self._looked_at :]:
+            assert select.select([self._end], [], [], 60)[0], self.shown
+            self.shown += os.read(self._end, 4096).decode()  # raises OSError at the end
+        self._looked_at = self.shown.index(words, self._looked_at) + len(words)
+
+    def type(self, text):
+        os.write(self._end, f"{text}\n".encode())
+
+    def end(self):
+        """Return the exit code."""
+        with suppress(OSError):  # how a terminal tells that nobody is left
+            while data := os.read(self._end, 4096):
+                self.shown += data.decode()
+        os.close(self._end)
+        return self._process.wait(60)
+
+
+def test_at_a_terminal_it_asks_for_the_number_and_for_tokens_and_shows_how_far_it_is(fleet, tms):
+    tms.script("", "fault:http:401")
+    terminal = Terminal(fleet(), tms, TMS_BATCH_CALLS="1", TMS_CONFIRM_ABOVE="5")
+    terminal.await_words("Type the number of customers (10) to go on:")
+    terminal.type("10")
+    terminal.await_words("Bearer token:")
+    terminal.type(TOKEN)
+    terminal.await_words("TMS does not take the token")
+    terminal.await_words("Bearer token:")
+    terminal.type("another-token")
+    code = terminal.end()
+    assert code == 0, terminal.shown
+    assert "10/10" in terminal.shown
+    assert "Accepted: 10 of 10 customers." in terminal.shown
+    assert TOKEN not in terminal.shown
+    assert "another-token" not in terminal.shown
+    assert "[SET_ACTION] Starting" not in terminal.shown  # it would break the bar
+
+
+@pytest.mark.parametrize(("answer", "code", "calls"), [("y", 0, 5), ("n", 1, 0), ("", 1, 0)])
+def test_at_a_terminal_it_asks_for_a_yes(answer, code, calls, fleet, tms):
+    terminal = Terminal(fleet(), tms, TMS_TOKEN=TOKEN)
+    terminal.await_words("Go on? [y/N]")
+    assert tms.calls() == []
+    terminal.type(answer)
+    assert (terminal.end(), len(tms.calls())) == (code, calls), terminal.shown
 
 
 # -- A fleet ----------------------------------------------------------------------------------------------------------
