@@ -17,8 +17,8 @@ from audit.models import IN_DOUBT_OUTCOMES, Attempt, Outcome
 from audit.selectors import open_attempts_of
 from audit.services import find_duplicate
 from jobs.batch_selectors import batches_of_list
-from jobs.ledger import ListDigest
 from jobs.models import Batch
+from jobs.new_batches import ListDigest
 from jobs.selectors import jobs_present, may_view_all
 from setactions import service
 from setactions.confirmation import check_typed_count, must_type_count

@@ -3,7 +3,7 @@
 import uuid
 
 from audit.models import Action
-from jobs import ledger
+from jobs.new_batches import NewChunk, create_batch
 from jobs.services import create_job
 from tmsdash.databases import write_transaction
 
@@ -36,7 +36,7 @@ def make_job(**changes):
 def make_batch(*, cids=("c0", "c1", "c2"), size=2, clusters=(CLUSTER,), actions=(Action.PE_ENABLE,), **changes):
     """A batch of olivia's, for each of `clusters` and `actions` the `cids` in chunks of `size`, or as `changes` say."""
     chunks = [
-        ledger.NewChunk(
+        NewChunk(
             cluster_url=cluster, action_code=action.value, action_sent=action.label, cids=cids[start : start + size]
         )
         for cluster in clusters
@@ -50,4 +50,4 @@ def make_batch(*, cids=("c0", "c1", "c2"), size=2, clusters=(CLUSTER,), actions=
         "repeated": 0,
         "chunks": chunks,
     }
-    return ledger.create_batch(**(defaults | changes))[0]
+    return create_batch(**(defaults | changes))[0]

@@ -12,6 +12,7 @@ from django.views.decorators.debug import sensitive_variables
 from audit.services import Actor
 from jobs import ledger
 from jobs.models import Batch
+from jobs.new_batches import NewChunk, create_batch
 from setactions.batches import engine
 from setactions.batches.following import catch_up
 from setactions.batches.runner import Origin
@@ -40,7 +41,7 @@ def start_batch(
     check_may_set_action(user)
     if token.is_among(submission.cids):
         raise Refusal(400, "cids", "The bearer token stands among the customer ids. Take it out of the list.")
-    batch, is_new = ledger.create_batch(
+    batch, is_new = create_batch(
         batch_id=batch_id,
         user_id=user.get_username(),
         file_name=file_name,
@@ -120,7 +121,7 @@ def _origin(actor: Actor) -> Origin:
     return Origin(user_id=actor.user_id, source=SOURCE, ip_address=actor.ip_address)
 
 
-def _chunks_of(submission: Submission, *, first_only: bool) -> Iterator[ledger.NewChunk]:
+def _chunks_of(submission: Submission, *, first_only: bool) -> Iterator[NewChunk]:
     ends = [*range(int(first_only) or settings.TMS_BATCH_CHUNK, len(submission.cids), settings.TMS_BATCH_CHUNK)]
     for start, end in pairwise([0, *ends, len(submission.cids)]):
         yield new_chunk(submission, submission.cids[start:end])

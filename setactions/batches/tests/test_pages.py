@@ -10,8 +10,8 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
-from jobs import ledger
 from jobs.models import Batch, BatchChunk, Job
+from jobs.new_batches import NewChunk, create_batch
 from setactions.batches import engine
 from setactions.tests.test_pages import fill_in, hidden_fields
 from tmsdash.tests.fixtures import TOKEN, signed_in
@@ -165,9 +165,9 @@ def test_a_batch_whose_process_is_gone_shows_as_stopped(operator, tms):
 
 
 def of_ledger(**changes):
-    chunk = ledger.NewChunk(cluster_url="http://127.0.0.1:2", action_code=2, action_sent="PE-Enable", cids=["a", "b"])
+    chunk = NewChunk(cluster_url="http://127.0.0.1:2", action_code=2, action_sent="PE-Enable", cids=["a", "b"])
     facts = {"user_id": "olivia", "file_name": "", "repeated": 0, "chunks": [chunk]}
-    return ledger.create_batch(batch_id=uuid.uuid4(), **(facts | changes))[0]
+    return create_batch(batch_id=uuid.uuid4(), **(facts | changes))[0]
 
 
 def test_what_tms_does_not_know_is_left_out_of_the_rest(operator, tms, engine_at_rest):

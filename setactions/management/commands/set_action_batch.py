@@ -16,6 +16,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from jobs import ledger
 from jobs.models import Batch
+from jobs.new_batches import ListDigest, NewChunk, create_batch
 from setactions.batches.carriage import Interruption, Meter, carry, quiet_log, take_over
 from setactions.batches.following import catch_up
 from setactions.batches.plan import confirm, plan, same_list_lately
@@ -98,7 +99,7 @@ class Command(BaseCommand):
             size = _within("--chunk", options["chunk"], settings.TMS_BATCH_CHUNK, settings.TMS_MAX_CIDS_PER_CALL)
             table = stack.enter_context(_table(options))
             workers = _within("--workers", options["workers"], _calls_at_once(table), MAX_WORKERS)
-            digest = str(ledger.ListDigest(_chunks(table, size)))
+            digest = str(ListDigest(_chunks(table, size)))
             batch = _known_batch(options["batch_id"], user, digest)
             self._say(options, *plan(table, chunk_size=size), *same_list_lately(digest, but=options["batch_id"]))
             if batch and batch.reason:
@@ -212,9 +213,9 @@ def _calls_at_once(table: Table) -> int:
     return settings.TMS_BATCH_CALLS * len({part.cluster for part in table.parts})
 
 
-def _chunks(table: Table, size: int) -> Iterator[ledger.NewChunk]:
+def _chunks(table: Table, size: int) -> Iterator[NewChunk]:
     for part, cids in table.chunks(size):
-        yield ledger.NewChunk(
+        yield NewChunk(
             cluster_url=part.cluster.origin,
             action_code=part.action.value,
             action_sent=wire_name(part.action),
@@ -254,7 +255,7 @@ def _confirmed_token(table: Table, options: dict[str, Any], *, can_ask: bool) ->
 
 
 def _new_batch(options: dict[str, Any], user: Any, table: Table, size: int) -> Batch:
-    batch, _ = ledger.create_batch(
+    batch, _ = create_batch(
         batch_id=options["batch_id"] or uuid.uuid4(),
         user_id=user.get_username(),
         file_name="" if options["file"] == "-" else Path(options["file"]).name,
