@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from setactions import measuring
-from setactions.batches.benchmark import batch
+from setactions.batches.benchmark import batch, batch_check
 from setactions.measuring import FLEET, compare, median_ms, new_ids, report
 
 
@@ -205,6 +205,7 @@ def _leave_open(cluster_url: str, count: int, size: int, kind: Any) -> None:
 
 BENCHMARKS: dict[str, Callable[[], bool]] = {
     "batch": batch,
+    "batch-check": batch_check,
     "job-insert": job_insert,
     "reconcile": reconcile,
     "set-action": set_action,

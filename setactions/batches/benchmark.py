@@ -1,10 +1,14 @@
-"""What a batch costs beside the bare calls: `manage.py bench batch`."""
+"""What batches cost: `manage.py bench batch` and `bench batch-check`."""
 
+import csv
 import os
+import resource
+import sqlite3
 import subprocess
 import sys
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 from setactions.measuring import FLEET, compare, report
@@ -12,6 +16,10 @@ from setactions.measuring import FLEET, compare, report
 CALL_S = 0.3  # the quickest that TMS was ever seen
 LIMIT = 1.15
 USER = "bench"
+
+LINES = 1_000_000
+CHECK_LIMIT = 8
+MAX_RSS_MIB = 250
 
 
 def batch() -> bool:
@@ -55,3 +63,34 @@ def batch() -> bool:
     what = f"a batch of {FLEET:,} customers, {size} a call, {workers} calls at once of {CALL_S:g} s"
     report("batch", what, ours_ms, "the bare calls", floor_ms, ratio, LIMIT)
     return ratio <= LIMIT
+
+
+def batch_check() -> bool:
+    """Compare checking a file of a million lines with only reading and sorting it on disk, and look at the memory."""
+    from django.conf import settings
+
+    from setactions.batches.table import read_table
+
+    settings.TMS_CLUSTERS = {"bench": "http://127.0.0.1:9"}  # nobody asks it anything
+    path = Path(settings.VAR_DIR) / "million.csv"
+    with path.open("w") as file:
+        file.write("customer_id\n")
+        file.writelines(f"{uuid.uuid4().hex}\n" for _ in range(LINES))
+
+    def ours() -> None:
+        with path.open("rb") as source, read_table(source, cluster="bench", action="PE-Enable", strict=False) as table:
+            if table.customer_count != LINES:
+                raise RuntimeError("not all lines were read")
+
+    def bare() -> None:
+        with path.open(newline="") as source, closing(sqlite3.connect("")) as database:  # a private temporary file
+            database.execute("CREATE TABLE ids (cid TEXT)")
+            database.executemany("INSERT INTO ids VALUES (?)", csv.reader(source))
+            for _ in database.execute("SELECT cid FROM ids ORDER BY cid"):
+                pass
+
+    ratio, ours_ms, floor_ms = compare(ours, bare)
+    rss_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux gives KiB
+    what = f"checking {LINES:,} lines with at most {rss_mib:.0f} MiB in memory (limit {MAX_RSS_MIB})"
+    report("batch-check", what, ours_ms, "csv.reader into a sorted SQLite table", floor_ms, ratio, CHECK_LIMIT)
+    return ratio <= CHECK_LIMIT and rss_mib <= MAX_RSS_MIB

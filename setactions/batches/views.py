@@ -25,6 +25,7 @@ from jobs.selectors import may_view_all
 from setactions.batches.following import catch_up
 from setactions.batches.pace import pace_of
 from setactions.batches.report import report_lines
+from setactions.clusters import cluster_at
 from setactions.permissions import may_set_action
 from tmsdash.csv_text import ids_file
 
@@ -122,7 +123,7 @@ def _catch_up(found: Batch) -> None:
 
 
 def _context(request: HttpRequest, found: Batch) -> dict[str, Any]:
-    reached = progress_of(found)
+    reached, cluster = progress_of(found), cluster_at(found.cluster_url)
     chunks = chunks_of(found)
     page = Paginator(chunks, CHUNKS_PER_PAGE).get_page(request.GET.get("page"))
     for chunk in page.object_list:
@@ -134,6 +135,8 @@ def _context(request: HttpRequest, found: Batch) -> dict[str, Any]:
     again = reached.chunks(State.NOT_SENT, State.NOT_APPLIED)
     return {
         "batch": found,
+        "cluster_name": cluster.name if cluster else found.cluster_url or "several clusters",
+        "is_production": bool(cluster and cluster.is_production),
         "state": state,
         "progress": reached,
         "accepted": reached.customers(State.ACCEPTED),

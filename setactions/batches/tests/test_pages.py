@@ -61,6 +61,7 @@ def test_a_list_longer_than_one_call_runs_to_its_end(operator, tms, engine_at_re
     page = page_of(operator, batch)
     assert "Done: TMS accepted every customer" in page
     assert "7 of 7 customers accepted" in page
+    assert "PE-Enable for 7 customers on evian3" in page
     assert "fleet.csv" in page
     assert sorted(cid for call in tms.calls() for cid in call.cids) == CIDS
     assert set(Job.objects.values_list("batch_id", "customer_count")) == {(batch.batch_id, 2), (batch.batch_id, 1)}
