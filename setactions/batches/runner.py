@@ -137,7 +137,7 @@ class Runner:
         while not self._ending.wait(lease_s / BEATS_PER_LEASE):
             try:
                 if not ledger.beat(self.batch, self._mark.name, lease_s):
-                    self.end("Another process has taken it over.")
+                    return  # another process has taken it over, as the workers will find
             except AnyDatabaseError as error:
                 connections["jobs"].close()
                 logger.warning("[BATCH] WARNING: %s: no sign of life could be given: %s", self.batch.batch_id, error)

@@ -1,6 +1,7 @@
 """Runners that are gone, and chunks in doubt: what is found out about them, and by whom."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from setactions.batches.liveness import RunnerMark, carries, is_dead
 from setactions.batches.runner import Origin, Runner
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN, signed_in
+from tmsdash.tests.tools import until
 
 State = BatchChunk.State
 pytestmark = pytest.mark.usefixtures("databases")
@@ -69,6 +71,29 @@ def test_a_runner_that_lost_its_batch_claims_and_beats_no_more(make_batch):
     assert ledger.claim(batch, ELSEWHERE, 2) == (ledger.Claimed.OVER, None)
     ledger.release(batch, ELSEWHERE, "late")
     assert Batch.objects.get(pk=batch.pk).runner == "me"
+
+
+def test_the_batch_of_a_runner_that_is_known_to_be_dead_is_taken_at_once(make_batch, run, tms):
+    batch, mark = make_batch(count=4), RunnerMark()
+    mark.put_up()
+    assert ledger.take(batch, mark.name, 3600)
+    ledger.claim(batch, mark.name, 2)
+    mark.take_down()
+    assert run(batch).state == Batch.State.DONE
+    assert [list(call.cids) for call in tms.calls()] == [["c0", "c1"], ["c2", "c3"]]
+
+
+def test_a_runner_gives_signs_of_life_while_a_call_runs(make_batch, run, tms, settings):
+    settings.TMS_BATCH_LEASE_S = 1
+    tms.script("fault:slow:3600")
+    batch = make_batch(count=2)
+    with ThreadPoolExecutor(1) as executor:
+        running = executor.submit(run, batch)
+        tms.wait_for(lambda calls: len(calls) == 1)
+        first = Batch.objects.get(pk=batch.pk).runner_until
+        until(lambda: Batch.objects.get(pk=batch.pk).runner_until > first + timedelta(seconds=1))
+        tms.release()
+        assert running.result(timeout=60).state == Batch.State.DONE
 
 
 @pytest.fixture

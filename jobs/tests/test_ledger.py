@@ -1,0 +1,323 @@
+"""The ledger of batches: who carries one, which chunk may go now, and what becomes of it."""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from audit.models import Action
+from jobs import ledger
+from jobs.ledger import Claimed, Settled
+from jobs.models import Batch, BatchChunk, ClusterPace
+from jobs.new_batches import ListDigest, NewChunk
+from jobs.tests.making import CLUSTER, make_batch
+from tmsdash.tests.tools import at_once
+
+State = BatchChunk.State
+pytestmark = pytest.mark.usefixtures("databases")
+CIDS = [f"c{number}" for number in range(8)]
+OTHER = "https://brooke.example"
+
+
+@pytest.fixture
+def batch():
+    """Four chunks of two customers, carried by "me"."""
+    return carried(make_batch(cids=CIDS))
+
+
+def carried(batch, runner="me", lease_s=60):
+    assert ledger.take(batch, runner, lease_s)
+    return batch
+
+
+def claim(batch, runner="me", calls_at_once=9, **options):
+    return ledger.claim(batch, runner, calls_at_once, **options)
+
+
+def claimed(batch, **options):
+    found, chunk = claim(batch, **options)
+    assert found is Claimed.CHUNK
+    return chunk
+
+
+def now(batch):
+    return Batch.objects.get(pk=batch.pk)
+
+
+def of(chunk):
+    return BatchChunk.objects.get(pk=chunk.pk)
+
+
+# -- New batches ------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_id_again_is_the_same_batch():
+    batch_id = uuid.uuid4()
+    first, second = make_batch(batch_id=batch_id, cids=CIDS), make_batch(batch_id=batch_id, cids=["x"])
+    assert (first.pk, first.customer_count) == (second.pk, 8)
+    assert BatchChunk.objects.count() == 4
+
+
+def test_of_two_that_are_written_at_once_one_is_new():
+    batch_id = uuid.uuid4()
+    made = at_once(4, lambda _: make_batch(batch_id=batch_id, cids=CIDS))
+    assert len({batch.pk for batch in made}) == 1
+    assert BatchChunk.objects.count() == 4
+
+
+def test_it_sums_up_what_its_chunks_ask_for():
+    one = make_batch(cids=CIDS, size=3)
+    assert (one.customer_count, one.chunk_count, one.cluster_url, one.action_code) == (8, 3, CLUSTER, 2)
+    several = make_batch(cids=CIDS, clusters=(CLUSTER, OTHER), actions=(Action.PE_ENABLE, Action.T_ENABLE))
+    assert (several.customer_count, several.cluster_url, several.action_code) == (32, "", None)
+
+
+def new_chunk(cids, cluster=CLUSTER, action=2):
+    return NewChunk(cluster_url=cluster, action_code=action, action_sent="PE-Enable", cids=cids)
+
+
+def test_the_digest_tells_lists_apart_however_they_are_cut():
+    whole = str(ListDigest([new_chunk(CIDS)]))
+    assert str(ListDigest([new_chunk(CIDS[:3]), new_chunk(CIDS[3:])])) == whole
+    others = [
+        [new_chunk(CIDS[:-1])],
+        [new_chunk(CIDS[::-1])],
+        [new_chunk(CIDS, cluster=OTHER)],
+        [new_chunk(CIDS, action=3)],
+        [new_chunk(CIDS[:3]), new_chunk(CIDS[3:], action=3)],
+        [new_chunk(["c0c1", *CIDS[2:]])],
+    ]
+    assert whole not in {str(ListDigest(chunks)) for chunks in others}
+
+
+# -- Runners ----------------------------------------------------------------------------------------------------------
+
+
+def test_only_one_runner_carries_it(batch):
+    assert not ledger.take(batch, "other", 60)
+    assert ledger.take(batch, "other", 60, dead_runner="me")
+    assert now(batch).runner == "other"
+
+
+def test_of_many_that_want_it_one_gets_it():
+    batch = make_batch(cids=CIDS)
+    assert sum(at_once(6, lambda number: ledger.take(batch, f"runner {number}", 60))) == 1
+
+
+def test_a_lease_that_is_over_lets_another_one_in(batch):
+    assert ledger.beat(batch, "me", -1)
+    assert not now(batch).has_runner
+    assert now(batch).shown_state == Batch.State.STOPPED
+    assert ledger.take(batch, "other", 60)
+    assert not ledger.beat(batch, "me", 60)
+
+
+def test_what_it_leaves_is_stopped_for_the_reason_that_was_first(batch):
+    ledger.release(batch, "other", "not its own")
+    assert now(batch).runner == "me"
+    ledger.release(batch, "me", "the end")
+    assert (now(batch).state, now(batch).reason, now(batch).runner) == (Batch.State.STOPPED, "the end", "")
+    carried(batch)
+    ledger.stop(batch, "Stopped by olivia.")
+    ledger.release(batch, "me", "the end")
+    assert now(batch).reason == "Stopped by olivia."
+
+
+# -- Claims -----------------------------------------------------------------------------------------------------------
+
+
+def test_chunks_are_claimed_in_order_each_once(batch):
+    assert [claimed(batch).number for _ in range(4)] == [0, 1, 2, 3]
+    assert claim(batch) == (Claimed.WAIT, None)
+
+
+def test_many_claims_at_once_get_different_chunks(batch):
+    chunks = at_once(4, lambda _: claimed(batch))
+    assert sorted(chunk.number for chunk in chunks) == [0, 1, 2, 3]
+
+
+def test_no_cluster_gets_more_calls_of_all_batches_than_allowed(batch):
+    other = carried(make_batch(cids=["x", "y", "z"], size=1))
+    assert claimed(batch, calls_at_once=2).number == 0
+    assert claimed(other, calls_at_once=2).number == 0
+    assert claim(batch, calls_at_once=2) == (Claimed.WAIT, None)
+    assert claim(other, calls_at_once=2) == (Claimed.WAIT, None)
+
+
+def test_calls_that_the_runner_knows_to_be_over_do_not_count(batch):
+    first = claimed(batch, calls_at_once=1)
+    assert claim(batch, calls_at_once=1) == (Claimed.WAIT, None)
+    assert claimed(batch, calls_at_once=1, answered=[first.pk]).number == 1
+
+
+def test_another_cluster_has_places_of_its_own():
+    batch = carried(make_batch(cids=["a", "b"], size=1, clusters=(CLUSTER, OTHER)))
+    asked = [claimed(batch, calls_at_once=1).cluster_url for _ in range(2)]
+    assert asked == [CLUSTER, OTHER]
+    assert claim(batch, calls_at_once=1) == (Claimed.WAIT, None)
+
+
+def test_calls_of_the_dead_take_no_places(batch):
+    claimed(batch, calls_at_once=1)
+    ledger.beat(batch, "me", -1)
+    other = carried(make_batch(cids=["x"]))
+    assert claimed(other, calls_at_once=1).number == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda batch: ledger.pause(batch, "why"), Claimed.WAIT),
+        (lambda batch: ledger.stop(batch, "why"), Claimed.OVER),
+        (lambda batch: ledger.take(batch, "other", 60, dead_runner="me"), Claimed.OVER),
+        (lambda batch: Batch.objects.update(state=Batch.State.DONE), Claimed.OVER),
+    ],
+)
+def test_nothing_is_claimed_of_what_does_not_run_here(change, found, batch):
+    change(batch)
+    assert claim(batch) == (found, None)
+    assert not BatchChunk.objects.exclude(state=State.WAITING).exists()
+
+
+def test_a_pause_with_an_end_ends_by_itself(batch):
+    ledger.pause(batch, "why")
+    Batch.objects.update(resume_at=timezone.now() + timedelta(hours=1))
+    assert claim(batch) == (Claimed.WAIT, None)
+    Batch.objects.update(resume_at=timezone.now())
+    assert claimed(batch).number == 0
+    assert (now(batch).state, now(batch).reason, now(batch).resume_at) == (Batch.State.RUNNING, "", None)
+
+
+def test_a_chunk_that_is_put_off_waits_its_time(batch):
+    BatchChunk.objects.filter(number=0).update(not_before=timezone.now() + timedelta(hours=1))
+    assert claimed(batch).number == 1
+    BatchChunk.objects.filter(number=0).update(not_before=timezone.now())
+    assert claimed(batch).number == 0
+
+
+def test_first_only_claims_the_first_and_no_other():
+    batch = carried(make_batch(cids=CIDS, size=1, first_only=True))
+    assert claimed(batch).number == 0
+    assert claim(batch) == (Claimed.WAIT, None)
+
+
+def test_the_last_chunk_that_is_settled_makes_it_done():
+    batch = carried(make_batch(cids=["a"]))
+    settle(claimed(batch), State.UNKNOWN)
+    assert claim(batch) == (Claimed.OVER, None)
+    assert now(batch).state == Batch.State.DONE
+    assert now(batch).ended_at is not None
+
+
+# -- What becomes of chunks -------------------------------------------------------------------------------------------
+
+
+def settle(chunk, state, **further):
+    return ledger.settle(chunk, Settled(state=state, **further))
+
+
+def test_what_is_known_of_a_chunk_is_not_overwritten(batch):
+    chunk = claimed(batch)
+    assert settle(chunk, State.UNKNOWN, message="nobody knows")
+    assert settle(chunk, State.ACCEPTED, message="found out")
+    assert not settle(chunk, State.REJECTED)
+    assert (of(chunk).state, of(chunk).message, of(chunk).runner) == (State.ACCEPTED, "found out", "")
+
+
+def test_a_word_about_an_earlier_try_changes_nothing(batch):
+    stale = claimed(batch)
+    settle(stale, State.WAITING, again=True)
+    again = claimed(batch)
+    assert (again.pk, again.tries) == (stale.pk, 2)
+    assert again.derived_attempt_id != stale.derived_attempt_id
+    assert not settle(stale, State.ACCEPTED)
+    assert not ledger.free(stale)
+    assert of(again).state == State.CALLING
+
+
+def test_ids_that_are_set_aside_leave_the_list(batch):
+    chunk = claimed(batch)
+    settle(chunk, State.SET_ASIDE, set_aside=frozenset({"c0"}))
+    found = of(chunk)
+    assert (found.cids, found.customer_count, found.set_aside, found.set_aside_count) == (["c1"], 1, ["c0"], 1)
+    ledger.requeue(batch, without_unknown=True)
+    settle(claimed(batch), State.SET_ASIDE, set_aside=frozenset({"c1"}))
+    assert of(chunk).set_aside == ["c0", "c1"]
+    assert ledger.requeue(batch, without_unknown=True) == 0  # nothing is left of it
+
+
+def test_a_cluster_that_asks_for_fewer_calls_is_spared_by_all(batch):
+    settle(claimed(batch), State.WAITING, again=True, slow_s=3600)
+    other = carried(make_batch(cids=["x", "y"], size=1))
+    assert claim(other) == (Claimed.WAIT, None)
+    ClusterPace.objects.update(not_before=timezone.now())
+    first = claimed(other)
+    assert claim(other) == (Claimed.WAIT, None)  # one at a time, until it takes one
+    settle(first, State.ACCEPTED)
+    assert ClusterPace.objects.get().failures == 0
+    claimed(other)
+    claimed(batch)
+
+
+def test_a_cluster_is_spared_for_the_longest_that_it_asked_for(batch):
+    first, second = claimed(batch), claimed(batch)
+    settle(first, State.WAITING, again=True, slow_s=3600)
+    settle(second, State.WAITING, again=True, slow_s=1)
+    pace = ClusterPace.objects.get()
+    assert (pace.failures, pace.not_before > timezone.now() + timedelta(minutes=50)) == (2, True)
+
+
+def test_what_follows_for_the_batch_is_written_with_the_chunk(batch):
+    settle(claimed(batch), State.WAITING, again=True, batch_state=Batch.State.PAUSED, reason="not ready", resume_s=60)
+    found = now(batch)
+    assert (found.state, found.reason, found.resume_at > timezone.now()) == (Batch.State.PAUSED, "not ready", True)
+
+
+def test_a_users_word_stands_against_what_comes_later(batch):
+    chunk = claimed(batch)
+    ledger.stop(batch, "Stopped by olivia.")
+    settle(chunk, State.WAITING, again=True, batch_state=Batch.State.PAUSED, reason="token")
+    assert (now(batch).state, now(batch).reason) == (Batch.State.STOPPED, "Stopped by olivia.")
+
+
+def test_a_first_one_that_is_not_accepted_stops_it():
+    batch = carried(make_batch(cids=CIDS, size=1, first_only=True))
+    settle(claimed(batch), State.REJECTED, message="no such customer")
+    assert (now(batch).state, now(batch).first_only) == (Batch.State.STOPPED, True)
+    assert "no such customer" in now(batch).reason
+
+
+def test_what_was_not_sent_is_free_again_with_the_same_try(batch):
+    chunk = claimed(batch)
+    assert ledger.free(chunk)
+    assert (of(chunk).state, of(chunk).tries, of(chunk).runner) == (State.WAITING, 1, "")
+    again = claimed(batch)
+    assert again.pk == chunk.pk
+    ledger.take(batch, "other", 60, dead_runner="me")
+    BatchChunk.objects.filter(pk=chunk.pk).update(runner="other")
+    assert not ledger.free(again)  # it is another's by now
+
+
+# -- What users do ----------------------------------------------------------------------------------------------------
+
+
+def test_only_what_runs_is_paused_and_only_what_waits_with_a_runner_resumed(batch):
+    assert not ledger.resume(now(batch))
+    assert ledger.pause(batch, "why")
+    assert not ledger.pause(batch, "again")
+    assert ledger.resume(now(batch))
+    assert ledger.pause(batch, "why")
+    ledger.release(batch, "me")
+    assert not ledger.resume(now(batch))
+    assert ledger.stop(batch, "why")
+    assert not ledger.stop(batch, "again")
+
+
+def test_only_what_is_certainly_not_applied_is_run_again(batch):
+    states = [State.NOT_SENT, State.NOT_APPLIED, State.UNKNOWN, State.REJECTED]
+    for state in states:
+        settle(claimed(batch), state)
+    assert ledger.requeue(batch, without_unknown=True) == 2
+    again = BatchChunk.objects.order_by("number").values_list("state", "tries")
+    assert list(again) == [(State.WAITING, 2), (State.WAITING, 2), (State.UNKNOWN, 1), (State.REJECTED, 1)]
