@@ -35,8 +35,9 @@ def run():
         runner = Runner(batch, Origin(user_id="olivia", source="batch"), Token(token), workers=workers)
         assert runner.take()
         runner.run()
-        connections.close_all()
-        return Batch.objects.get(pk=batch.pk)
+        found = Batch.objects.get(pk=batch.pk)
+        connections.close_all()  # it may run in a thread of its own
+        return found
 
     return carry
 
