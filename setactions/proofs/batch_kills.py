@@ -81,8 +81,8 @@ class Operator:
         self.server = Server(site, 1)
         self.server.wait_until_healthy()
         self._session = new_session()
-        self._request("GET", "/login/")
-        self._request("POST", "/login/", username=USER, password=PASSWORD)
+        self.request("GET", "/login/")
+        self.request("POST", "/login/", username=USER, password=PASSWORD)
 
     # -- The command --------------------------------------------------------------------------------------------------
 
@@ -128,12 +128,15 @@ class Operator:
     def start_on_pages(self) -> Fleet:
         """Review a new fleet on the pages, and start it."""
         fleet = self._new_fleet("", by_command=False)
-        page = self._request("POST", "/review/", cluster=MAIN, action=ACTION, token=TOKEN, cids="\n".join(fleet.cids))
-        hidden = dict(re.findall(r'name="(review|sealed)"\s+value="([^"]*)"', page.text))
-        started = self._request("POST", "/batches/start/", **hidden)
+        started = self.request("POST", "/batches/start/", **self.review(fleet.cids))
         if started.status_code != 302:
             raise ProofError(f"The batch was not started: HTTP {started.status_code}: {started.text[:500]}")
         return replace(fleet, batch_id=started.headers["Location"].strip("/").rpartition("/")[2])
+
+    def review(self, cids: Sequence[str]) -> dict[str, str]:
+        """Return what the review page of a list hides."""
+        page = self.request("POST", "/review/", cluster=MAIN, action=ACTION, token=TOKEN, cids="\n".join(cids))
+        return dict(re.findall(r'name="(review|sealed)"\s+value="([^"]*)"', page.text))
 
     def run_rest(self, fleet: Fleet) -> None:
         """Run what was found not applied."""
@@ -144,7 +147,7 @@ class Operator:
 
     def go_on(self, fleet: Fleet, how: str) -> None:
         """Press "resume" or "rest" on its page, and wait until it ends."""
-        answer = self._request("POST", f"/batches/{fleet.batch_id}/{how}/", token=TOKEN)
+        answer = self.request("POST", f"/batches/{fleet.batch_id}/{how}/", token=TOKEN)
         if answer.status_code != 302:
             raise ProofError(f"{how}: HTTP {answer.status_code}: {answer.text[:500]}")
         wait_for(lambda: not self.is_carried(fleet), f"Batch {fleet.batch_id} did not end")
@@ -156,7 +159,8 @@ class Operator:
             [is_carried] = jobs.execute(query, [uuid.UUID(fleet.batch_id).hex]).fetchone()
         return bool(is_carried)
 
-    def _request(self, method: str, path: str, **form: str) -> requests.Response:
+    def request(self, method: str, path: str, **form: str) -> requests.Response:
+        """Return the server's answer to a form; redirects are not followed."""
         return self._session.request(
             method,
             self.server.url + path,

@@ -13,7 +13,7 @@ from setactions.batches.runner import Origin, Runner
 from setactions.batches.tests.commanding import CIDS
 from setactions.clusters import cluster_named
 from setactions.token import Token
-from tmsdash.tests.fixtures import TOKEN
+from tmsdash.tests.fixtures import TOKEN, signed_in
 
 
 @pytest.fixture
@@ -77,3 +77,14 @@ def fleet(tmp_path):
         return file
 
     return write
+
+
+@pytest.fixture
+def small_chunks(settings, engine_at_rest):
+    """Chunks of two customers; more than three make a batch."""
+    settings.TMS_BATCH_CHUNK, settings.TMS_MAX_CIDS_PER_CALL = 2, 3
+
+
+@pytest.fixture
+def operator(tms, olivia):
+    return signed_in(olivia)

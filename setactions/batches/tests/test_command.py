@@ -8,7 +8,9 @@ from collections import Counter
 import pytest
 
 from audit.models import AuditEntry
+from jobs import ledger
 from jobs.models import BatchChunk, Job, JobCustomer
+from setactions.batches.summary import Summary
 from setactions.batches.tests.commanding import CIDS, GO, again, command
 
 pytestmark = pytest.mark.usefixtures("ready")
@@ -124,7 +126,16 @@ def test_a_batch_that_is_done_sends_nothing_and_reports(fleet, tms, monkeypatch,
 def test_the_report_says_what_became_of_each_customer(fleet, tms, tmp_path):
     tms.script("fault:unknown-ids:1", "fault:http:500")
     out = tmp_path / "out.csv"
+    out.write_text("what was there before\n")
     command(fleet(["=1", *CIDS[:5]]), *GO, "--report", out)
     rows = list(csv.DictReader(io.StringIO(out.read_text(encoding="utf-8"))))
     assert sorted(row["customer_id"] for row in rows) == sorted(["'=1", *CIDS[:5]])
     assert Counter(row["outcome"] for row in rows) == {"accepted": 2, "unknown": 2, "rejected": 1, "unknown_to_tms": 1}
+
+
+def test_a_chunk_that_seems_to_be_sent_counts_as_unknown(make_batch, olivia):
+    batch = make_batch(count=2)
+    assert ledger.take(batch, "gone", 60)
+    ledger.claim(batch, "gone", 2)
+    summary = Summary(batch)
+    assert (summary.exit_code, summary.counts()["unknown"]) == (3, 2)

@@ -2,57 +2,20 @@
 
 import csv
 import io
-import re
-import uuid
 from datetime import timedelta
 
 import pytest
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
 from jobs.models import Batch, BatchChunk, Job
-from jobs.new_batches import NewChunk, create_batch
 from setactions.batches import engine
+from setactions.batches.tests.pages import CIDS, of, of_ledger, page_of, start, upload
 from setactions.tests.test_pages import fill_in, hidden_fields
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import text_of, until
 
 State = BatchChunk.State
-CIDS = [f"c{number}" for number in range(7)]
-
-
-@pytest.fixture(autouse=True)
-def small(settings, engine_at_rest):
-    """Chunks of two customers; more than three make a batch."""
-    settings.TMS_BATCH_CHUNK, settings.TMS_MAX_CIDS_PER_CALL = 2, 3
-
-
-@pytest.fixture
-def operator(tms, olivia):
-    return signed_in(olivia)
-
-
-def start(client, *, cids=CIDS, confirm="", **changes):
-    """Upload a list and press the button of the review page; returns the answer."""
-    return client.post("/batches/start/", hidden_fields(upload(client, cids)) | {"confirm": confirm} | changes)
-
-
-def upload(client, cids=CIDS):
-    """Upload a list as a file; returns the review page."""
-    file = SimpleUploadedFile("fleet.csv", "\n".join(["customer_id", *cids]).encode())
-    return client.post(
-        "/review/", {"cluster": "evian3", "action": "PE-Enable", "token": TOKEN, "cids": "", "csv_file": file}
-    )
-
-
-def of(answer):
-    """The batch that an answer leads to."""
-    assert answer.status_code == 302, text_of(answer)
-    return Batch.objects.get(batch_id=re.fullmatch("/batches/([0-9a-f-]{36})/", answer["Location"])[1])
-
-
-def page_of(client, batch):
-    return text_of(client.get(f"/batches/{batch.batch_id}/"))
+pytestmark = pytest.mark.usefixtures("small_chunks")
 
 
 def test_a_list_longer_than_one_call_runs_to_its_end(operator, tms, engine_at_rest):
@@ -165,12 +128,6 @@ def test_a_batch_whose_process_is_gone_shows_as_stopped(operator, tms):
     assert "Bearer token" in page
 
 
-def of_ledger(**changes):
-    chunk = NewChunk(cluster_url="http://127.0.0.1:2", action_code=2, action_sent="PE-Enable", cids=["a", "b"])
-    facts = {"user_id": "olivia", "file_name": "", "repeated": 0, "chunks": [chunk]}
-    return create_batch(batch_id=uuid.uuid4(), **(facts | changes))[0]
-
-
 def test_what_tms_does_not_know_is_left_out_of_the_rest(operator, tms, engine_at_rest):
     tms.script("fault:unknown-ids:1")
     batch = of(start(operator, cids=CIDS[:6]))
@@ -273,59 +230,6 @@ def test_an_account_that_is_switched_off_sends_nothing_more(operator, olivia, tm
     assert (len(tms.calls()), Batch.objects.get().state) == (2, Batch.State.STOPPED)
 
 
-def test_auditors_see_all_batches_and_change_none(operator, audrey, oscar, tms, engine_at_rest):
-    batch = of(start(operator))
-    engine_at_rest()
-    auditor = signed_in(audrey)
-    assert str(batch.batch_id) in auditor.get("/batches/").content.decode()
-    assert str(batch.batch_id) not in signed_in(oscar).get("/batches/?whose=all").content.decode()
-    assert "<form" not in auditor.get(f"/batches/{batch.batch_id}/progress/").content.decode()
-
-
-@pytest.mark.parametrize(
-    ("query", "found"),
-    [
-        ("", True),
-        ("state=stopped", True),
-        ("state=running", False),
-        ("action=PE-Enable", True),
-        ("action=T-Enable", False),
-        ("cluster=brooke", True),
-        ("cluster=evian3", False),
-        ("until=2020-01-01", False),
-        ("since=2020-01-01", True),
-    ],
-)
-def test_the_list_is_filtered_by_its_address(operator, tms, query, found):
-    batch = of_ledger()
-    page = operator.get(f"/batches/?{query}")
-    assert (str(batch.batch_id) in page.content.decode()) is found
-    assert page.status_code == 200
-
-
-@pytest.mark.parametrize("query", ["state=odd", "since=never", "user=oscar", "action=a&action=b"])
-def test_wrong_filters_are_told(operator, query):
-    page = operator.get(f"/batches/?{query}")
-    assert page.status_code == 400
-    assert "correct the filters" in text_of(page)
-
-
-def test_the_list_is_paged(operator):
-    batches = [of_ledger() for _ in range(51)]
-    page = operator.get("/batches/").content.decode()
-    assert "Older batches" in page
-    assert str(batches[0].batch_id) in operator.get("/batches/?page=2").content.decode()
-
-
-def test_the_admin_lists_batches_and_leads_to_their_pages(audrey, olivia):
-    batch = of_ledger()
-    auditor = signed_in(audrey)
-    assert str(batch.batch_id) in auditor.get("/admin/jobs/batch/").content.decode()
-    assert f"/batches/{batch.batch_id}/" in auditor.get(f"/admin/jobs/batch/{batch.pk}/change/").content.decode()
-    found = auditor.get(f"/admin/jobs/batch/?q={batch.batch_id}").content.decode()
-    assert str(batch.batch_id) in found
-
-
 def test_a_batch_survives_the_sign_out_of_its_operator(operator, tms, engine_at_rest):
     tms.script("fault:slow:3600", "fault:slow:3600")
     batch = of(start(operator))
@@ -334,39 +238,3 @@ def test_a_batch_survives_the_sign_out_of_its_operator(operator, tms, engine_at_
     tms.release()
     engine_at_rest()
     assert Batch.objects.get(pk=batch.pk).state == Batch.State.DONE
-
-
-def test_the_same_list_again_is_noticed_before_it_is_started(operator, oscar, tms, engine_at_rest):
-    batch = of(start(operator))
-    engine_at_rest()
-    page = upload(operator)
-    assert "The same list was given to a batch already" in text_of(page)
-    assert f'href="/batches/{batch.batch_id}/"' in page.content.decode()
-    others = upload(signed_in(oscar))
-    assert f"Ask them first; their batch's id is {batch.batch_id}" in text_of(others)
-    assert f'href="/batches/{batch.batch_id}/"' not in others.content.decode()
-    assert "The same list" not in text_of(upload(operator, CIDS[:-1]))
-
-
-@pytest.mark.parametrize(
-    ("header", "row", "column"),
-    [
-        ("id,action", "c1,T-Enable", "action"),
-        ("cluster,id", "brooke,c1", "cluster"),
-        ("id,cluster", "c1,zz", "cluster"),
-    ],
-)
-def test_a_file_that_asks_for_something_else_than_the_form_is_refused(operator, tms, header, row, column):
-    page = operator.post("/review/", form_with_file(f"{header}\n{row}"))
-    assert page.status_code == 400
-    assert f"Line 2: the column {column} names another {column} than is chosen here" in text_of(page)
-
-
-@pytest.mark.parametrize("text", ["id,action\nc1,pe-enable\nc2,", "cluster,id,action\nevian3,c1,PE-Enable\n"])
-def test_a_file_that_asks_for_the_same_as_the_form_is_taken(operator, tms, text):
-    assert operator.post("/review/", form_with_file(text)).status_code == 200
-
-
-def form_with_file(text):
-    file = SimpleUploadedFile("fleet.csv", text.encode())
-    return {"cluster": "evian3", "action": "PE-Enable", "token": TOKEN, "cids": "", "csv_file": file}

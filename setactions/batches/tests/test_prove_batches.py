@@ -3,6 +3,7 @@
 import json
 import random
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from io import StringIO
 
@@ -95,11 +96,16 @@ def test_a_server_that_is_asked_to_end_finishes_its_calls_and_leaves_the_rest_to
     ):
         site.set_up()
         operator = Operator(site, tms, random.Random(1))  # noqa: S311 (repeatable, not secret)
-        tms.script("", "fault:slow:1", "fault:slow:1")
+        single = operator.review(["one"])
+        tms.script("", "fault:slow:1", "fault:slow:1", "fault:slow:1.8")
         fleet = operator.start_on_pages()
         tms.wait_for(lambda calls: len(calls) == 3)
-        operator.server.stop()
-        assert len(tms.calls()) == 3
+        with ThreadPoolExecutor(1) as pool:  # the server waits for this request, and must not claim chunks meanwhile
+            sent = pool.submit(operator.request, "POST", "/send/", **single)
+            tms.wait_for(lambda calls: len(calls) == 4)
+            operator.server.stop()
+            assert sent.result(timeout=60).status_code == 302
+        assert len(tms.calls()) == 4
         with closing(sqlite3.connect(tmp_path / "jobs.db")) as jobs:
             [batch] = jobs.execute("SELECT state, runner, reason FROM jobs_batch").fetchall()
             chunks = dict(jobs.execute("SELECT state, count(*) FROM jobs_batchchunk GROUP BY state"))
@@ -108,4 +114,4 @@ def test_a_server_that_is_asked_to_end_finishes_its_calls_and_leaves_the_rest_to
         operator.server.start()
         operator.server.wait_until_healthy()
         operator.go_on(fleet, "resume")
-        assert sorted(cid for one in tms.calls() for cid in one.cids) == sorted(fleet.cids)
+        assert sorted(cid for one in tms.calls() for cid in one.cids) == sorted([*fleet.cids, "one"])

@@ -1,0 +1,48 @@
+"""What the tests of the batch pages do with them."""
+
+import re
+import uuid
+
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from jobs.models import Batch
+from jobs.new_batches import NewChunk, create_batch
+from setactions.tests.test_pages import hidden_fields
+from tmsdash.tests.fixtures import TOKEN
+from tmsdash.tests.tools import text_of
+
+CIDS = [f"c{number}" for number in range(7)]
+
+
+def start(client, *, cids=CIDS, confirm="", **changes):
+    """Upload a list and press the button of the review page; returns the answer."""
+    return client.post("/batches/start/", hidden_fields(upload(client, cids)) | {"confirm": confirm} | changes)
+
+
+def upload(client, cids=CIDS):
+    """Upload a list as a file; returns the review page."""
+    file = SimpleUploadedFile("fleet.csv", "\n".join(["customer_id", *cids]).encode())
+    return client.post(
+        "/review/", {"cluster": "evian3", "action": "PE-Enable", "token": TOKEN, "cids": "", "csv_file": file}
+    )
+
+
+def of(answer):
+    """The batch that an answer leads to."""
+    assert answer.status_code == 302, text_of(answer)
+    return Batch.objects.get(batch_id=re.fullmatch("/batches/([0-9a-f-]{36})/", answer["Location"])[1])
+
+
+def page_of(client, batch):
+    return text_of(client.get(f"/batches/{batch.batch_id}/"))
+
+
+def of_ledger(**changes):
+    chunk = NewChunk(cluster_url="http://127.0.0.1:2", action_code=2, action_sent="PE-Enable", cids=["a", "b"])
+    facts = {"user_id": "olivia", "file_name": "", "repeated": 0, "chunks": [chunk]}
+    return create_batch(batch_id=uuid.uuid4(), **(facts | changes))[0]
+
+
+def form_with_file(text):
+    file = SimpleUploadedFile("fleet.csv", text.encode())
+    return {"cluster": "evian3", "action": "PE-Enable", "token": TOKEN, "cids": "", "csv_file": file}

@@ -1,0 +1,124 @@
+"""Who sees which batches, who may do what with them, and when."""
+
+import pytest
+
+from audit.models import Action
+from audit.services import Actor
+from jobs import ledger
+from jobs.models import Batch
+from setactions.batches import engine, services
+from setactions.batches.runner import Origin
+from setactions.batches.tests.pages import CIDS, of, of_ledger, page_of, start, upload
+from setactions.clusters import cluster_named
+from setactions.refusal import Refusal
+from setactions.submission import Submission
+from setactions.tests.test_pages import hidden_fields
+from setactions.token import Token
+from tmsdash.tests.fixtures import TOKEN, signed_in
+from tmsdash.tests.tools import text_of
+
+pytestmark = pytest.mark.usefixtures("small_chunks")
+
+
+def test_auditors_see_all_batches_and_change_none(operator, audrey, oscar, tms, engine_at_rest):
+    batch = of(start(operator))
+    engine_at_rest()
+    auditor = signed_in(audrey)
+    assert str(batch.batch_id) in auditor.get("/batches/").content.decode()
+    assert str(batch.batch_id) not in signed_in(oscar).get("/batches/?whose=all").content.decode()
+    assert signed_in(oscar).get(f"/batches/{batch.batch_id}/").status_code == 404
+    assert "<form" not in auditor.get(f"/batches/{batch.batch_id}/progress/").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", True),
+        ("state=stopped", True),
+        ("state=running", False),
+        ("action=PE-Enable", True),
+        ("action=T-Enable", False),
+        ("cluster=brooke", True),
+        ("cluster=evian3", False),
+        ("until=2020-01-01", False),
+        ("since=2020-01-01", True),
+    ],
+)
+def test_the_list_is_filtered_by_its_address(operator, tms, query, found):
+    batch = of_ledger()
+    page = operator.get(f"/batches/?{query}")
+    assert (str(batch.batch_id) in page.content.decode()) is found
+    assert page.status_code == 200
+
+
+@pytest.mark.parametrize("query", ["state=odd", "since=never", "user=oscar", "action=a&action=b"])
+def test_wrong_filters_are_told(operator, query):
+    page = operator.get(f"/batches/?{query}")
+    assert page.status_code == 400
+    assert "correct the filters" in text_of(page)
+
+
+def test_the_list_is_paged(operator):
+    batches = [of_ledger() for _ in range(51)]
+    page = operator.get("/batches/").content.decode()
+    assert "Older batches" in page
+    assert str(batches[0].batch_id) in operator.get("/batches/?page=2").content.decode()
+
+
+def test_the_admin_lists_batches_and_leads_to_their_pages(audrey, olivia):
+    batch = of_ledger()
+    auditor = signed_in(audrey)
+    assert str(batch.batch_id) in auditor.get("/admin/jobs/batch/").content.decode()
+    assert f"/batches/{batch.batch_id}/" in auditor.get(f"/admin/jobs/batch/{batch.pk}/change/").content.decode()
+    found = auditor.get(f"/admin/jobs/batch/?q={batch.batch_id}").content.decode()
+    assert str(batch.batch_id) in found
+
+
+def test_others_may_stop_a_batch_and_only_its_owner_goes_on_with_it(operator, adam, tms, engine_at_rest):
+    tms.script("fault:slow:3600", "fault:slow:3600")
+    batch = of(start(operator))
+    tms.wait_for(lambda calls: len(calls) == 2)
+    admin = signed_in(adam)
+    assert admin.post(f"/batches/{batch.batch_id}/pause/").status_code == 302
+    for path in ("resume", "rest"):
+        answer = admin.post(f"/batches/{batch.batch_id}/{path}/", {"token": TOKEN})
+        assert (answer.status_code, "olivia's, who alone can go on with it" in text_of(answer)) == (403, True)
+    assert admin.post(f"/batches/{batch.batch_id}/stop/").status_code == 302
+    tms.release()
+    engine_at_rest()
+    assert "Stopped by adam." in page_of(operator, batch)
+    assert len(tms.calls()) == 2
+
+
+def test_the_rest_is_not_run_while_it_still_runs(operator, tms, engine_at_rest):
+    tms.script("fault:slow:3600", "fault:slow:3600")
+    batch = of(start(operator))
+    tms.wait_for(lambda calls: len(calls) == 2)
+    answer = operator.post(f"/batches/{batch.batch_id}/rest/", {"token": TOKEN})
+    assert (answer.status_code, "It is still being run" in text_of(answer)) == (409, True)
+    tms.release()
+
+
+def test_a_token_among_the_ids_starts_nothing(operator, tms):
+    fields = hidden_fields(upload(operator)) | {"token": CIDS[3]}
+    answer = operator.post("/batches/start/", fields)
+    assert (answer.status_code, "token stands among the customer ids" in text_of(answer)) == (400, True)
+    assert (tms.calls(), Batch.objects.count()) == ([], 0)
+
+
+def test_the_id_of_another_users_batch_starts_nothing(olivia, oscar, tms):
+    batch = of_ledger()
+    submission = Submission(cluster_named("evian3"), Action.PE_ENABLE, "PE-Enable", tuple(CIDS))
+    facts = {"batch_id": batch.batch_id, "submission": submission, "token": Token(TOKEN)}
+    with pytest.raises(Refusal, match="This review cannot be used"):
+        services.start_batch(user=oscar, actor=Actor(user_id="oscar"), **facts)
+    assert services.start_batch(user=olivia, actor=Actor(user_id="olivia"), **facts) == batch
+    assert tms.calls() == []
+
+
+def test_a_batch_that_another_process_carries_takes_no_place_here(olivia, tms):
+    batch = of_ledger()
+    assert ledger.take(batch, "elsewhere:1.2:0123", 3600)
+    for _ in range(engine.MAX_BATCHES + 1):
+        with pytest.raises(Refusal, match="still being run"):
+            engine.start(batch, Origin(user_id="olivia", source="batch"), Token(TOKEN))
