@@ -21,10 +21,7 @@ def start(client, *, cids=CIDS, confirm="", **changes):
 
 def upload(client, cids=CIDS):
     """Upload a list as a file; returns the review page."""
-    file = SimpleUploadedFile("fleet.csv", "\n".join(["customer_id", *cids]).encode())
-    return client.post(
-        "/review/", {"cluster": "evian3", "action": "PE-Enable", "token": TOKEN, "cids": "", "csv_file": file}
-    )
+    return client.post("/review/", form_with_file("\n".join(["customer_id", *cids])))
 
 
 def of(answer):
