@@ -49,15 +49,15 @@ def asked_by(rows: Iterator[Row], errors: Sentences, warnings: Sentences) -> Ite
 
 def _below(names: list[str], rows: Iterator[Row], errors: Sentences) -> Iterator[Asked]:
     """Return what the rows below a header ask for."""
-    cid, *others = (_place_of(names, wanted) for wanted in (HEADERS, OTHERS[:1], OTHERS[1:]))
-    needed = max(cid, *others)
+    cid, cluster, action = (_place_of(names, wanted) for wanted in (HEADERS, OTHERS[:1], OTHERS[1:]))
+    needed, width = max(cid, cluster, action), len(names)
     for line, row in rows:
         if len(row) <= needed:
             errors.add(line, str, "The row ends before the last column that is read. It may have been cut off.")
-        elif any(cell.strip() for cell in row[len(names) :]):
+        elif len(row) > width and any(cell.strip() for cell in row[width:]):
             errors.add(line, str, "The row has more cells than the header. Its cells may have been shifted.")
         else:
-            yield Asked(line, row[cid], *(row[place] if place >= 0 else "" for place in others))
+            yield Asked(line, row[cid], row[cluster] if cluster >= 0 else "", row[action] if action >= 0 else "")
 
 
 def _place_of(names: list[str], wanted: frozenset[str] | tuple[str, ...]) -> int:

@@ -18,7 +18,7 @@ from django.db import Error as AnyDatabaseError
 from django.db import connections
 from django.views.decorators.debug import sensitive_variables
 
-from audit.models import Action
+from audit.models import Action, Outcome
 from jobs import ledger
 from jobs.batch_selectors import failures_of
 from jobs.ledger import Claimed
@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 0.5  # what other processes do to the ledger is looked for so often
 BEATS_PER_LEASE = 4
+APART_S = 0.04  # calls that begin together end together, and then wait for one another to be recorded
 RETRY_S = 2  # after the ledger could not be used
 LEDGER_TRIES = 10
 
@@ -107,8 +108,11 @@ class Runner:
         try:
             self.batch = Batch.objects.get(pk=self.batch.pk)
             catch_up(self.batch)
-            for thread in (heart, *workers):
-                thread.start()
+            heart.start()
+            for number, worker in enumerate(workers):
+                worker.start()
+                if number < self._workers:
+                    self._ending.wait(APART_S)
             for worker in workers:
                 worker.join()
         finally:
@@ -189,9 +193,10 @@ class Runner:
         result = self._send(chunk, on_accepted)
         kill_point("batch: attempt over, not in the ledger")
         with self._lock:
-            settled = follow(result, chunk, failures=failures_of(chunk.cluster_url), in_a_row=self._failed_in_a_row)
+            failures = 0 if result.outcome == Outcome.ACCEPTED else failures_of(chunk.cluster_url)
+            settled = follow(result, chunk, failures=failures, in_a_row=self._failed_in_a_row)
             self._failed_in_a_row = self._failed_in_a_row + 1 if is_failure(settled) else 0
-        if result.outcome == "rejected" and result.http_status in (401, 403):
+        if result.outcome == Outcome.REJECTED and result.http_status in (401, 403):
             self.token_refused = True
         # Should this fail, too, whoever looks at the chunk later learns from the audit what became of it.
         self._persist(lambda: ledger.settle(chunk, settled))
