@@ -4,7 +4,6 @@ import getpass
 import os
 import socket
 import sys
-from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from django.core.checks import Tags
@@ -15,7 +14,7 @@ class Command(BaseCommand):
     """A command that ends with exit code 1 for wrong options: argparse's 2 has a meaning of its own here."""
 
     # Those of pages, models and templates are for `check` and `serve`: they load all of the site.
-    requires_system_checks: Sequence[str] = (Tags.compatibility, Tags.security)
+    requires_system_checks: tuple[str, ...] = (Tags.compatibility, Tags.security)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         """Return Django's parser with that exit code."""
