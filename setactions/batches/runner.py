@@ -15,7 +15,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.db import Error as AnyDatabaseError
-from django.db import connections
+from django.db import close_old_connections, connections
 from django.views.decorators.debug import sensitive_variables
 
 from audit.models import Action, Outcome
@@ -145,10 +145,13 @@ class Runner:
             except AnyDatabaseError as error:
                 connections["jobs"].close()
                 logger.warning("[BATCH] WARNING: %s: no sign of life could be given: %s", self.batch.batch_id, error)
+            close_old_connections()
 
     def _work(self) -> None:
         while not self._ending.is_set():
-            if not self._work_once():
+            is_work_left = self._work_once()
+            close_old_connections()  # those of PostgreSQL go back to their pool, as after a request
+            if not is_work_left:
                 self._changed.wait(POLL_S)
 
     def _work_once(self) -> bool:

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.db import connections
 
 from audit.models import Attempt
 from jobs import ledger
@@ -136,3 +137,27 @@ def test_no_more_calls_run_at_once_than_are_allowed(workers, make_batch, run, tm
         tms.release()
         running.result(timeout=60)
     assert len(tms.calls()) == allowed
+
+
+@pytest.mark.postgresql
+def test_workers_that_wait_hold_no_connections(make_batch, run, tms):
+    tms.script("fault:slow:3600", "fault:slow:3600")
+    batch = make_batch(count=12)
+    with ThreadPoolExecutor(1) as executor:
+        running = executor.submit(run, batch, workers=3)
+        tms.wait_for(lambda calls: len(calls) == 2)
+        assert ledger.pause(batch, "The test pauses it.")
+        connections.close_all()
+        assert in_use("audit") >= 2  # those that call
+        tms.release()
+        try:
+            until(lambda: in_use("audit") == 0, timeout_s=10)
+        finally:
+            ledger.stop(batch, "The test stops it.")
+            running.result(timeout=60)
+
+
+def in_use(alias):
+    """How many connections of its pool are with somebody."""
+    stats = connections[alias].pool.get_stats()
+    return stats["pool_size"] - stats["pool_available"]
