@@ -82,7 +82,7 @@ def read_table(source: io.BufferedReader, *, cluster: str = "", action: str = ""
         counts = spool.counts()
         parts = (Part(part.cluster, part.action, counts[number]) for number, part in enumerate(reading.parts))
         return Table(spool, tuple(parts), reading.repeated, tuple(reading.all_warnings()))
-    except BaseException:
+    except BaseException:  # Ctrl-C, too: the ids must not stay on disk
         spool.close()
         raise
 
