@@ -9,6 +9,7 @@ from django.utils import timezone
 
 USER_ID_LENGTH = 150  # Django's user names
 CID_LENGTH = 128
+GENESIS = "0" * 64  # the mac before the first entry
 
 
 class Action(models.IntegerChoices):
@@ -98,9 +99,11 @@ class AppendOnlyQuerySet(models.QuerySet["AuditEntry"]):
 class AuditEntry(models.Model):
     """One event. Stands alone: names as text, no reference into another database, never changed.
 
-    `body` is canonical JSON (sorted keys, no spaces, ASCII), so that its bytes can be proven later.
+    `body` is canonical JSON (sorted keys, no spaces, ASCII), so that its bytes can be proven later: `mac` signs
+    the entry together with the mac of the one before, see audit.chain. Triggers keep the rows from being changed.
     """
 
+    sequence = models.BigAutoField(primary_key=True, help_text="gapless, from 1, and always given: see audit.chain")
     attempt_id = models.UUIDField(null=True, editable=False)
     kind = models.CharField(max_length=16, choices=Kind.choices)
     created_at = models.DateTimeField("time", db_index=True)
@@ -108,18 +111,21 @@ class AuditEntry(models.Model):
     action_type = models.CharField("action", max_length=CID_LENGTH, blank=True)
     ip_address = models.CharField("address", max_length=45, blank=True)
     body = models.TextField()
+    previous_mac = models.CharField(max_length=64)
+    mac = models.CharField(max_length=64)
+    key_id = models.CharField("key", max_length=16, help_text="of the key that signed it")
 
     objects = AppendOnlyQuerySet.as_manager()
 
     class Meta:
         verbose_name_plural = "audit entries"
-        ordering = ["-id"]
+        ordering = ["-sequence"]
         base_manager_name = "objects"
         constraints = [models.UniqueConstraint(fields=["attempt_id", "kind"], name="entry_once_per_attempt")]
         indexes = [
-            models.Index(fields=["user_id", "-id"], name="entry_by_user"),
-            models.Index(fields=["action_type", "-id"], name="entry_by_action"),
-            models.Index(fields=["kind", "-id"], name="entry_by_kind"),
+            models.Index(fields=["user_id", "-sequence"], name="entry_by_user"),
+            models.Index(fields=["action_type", "-sequence"], name="entry_by_action"),
+            models.Index(fields=["kind", "-sequence"], name="entry_by_kind"),
         ]
 
     def __str__(self) -> str:
@@ -133,6 +139,21 @@ class AuditEntry(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise AppendOnlyError("Audit entries are never deleted.")
+
+
+class ChainHead(models.Model):
+    """The end of the chain, one row: moves in the transaction that adds an entry, which keeps others out till then."""
+
+    sequence = models.BigIntegerField(help_text="of the last entry; 0 before the first")
+    mac = models.CharField(max_length=64)
+    key_id = models.CharField(max_length=16)
+    signature = models.CharField(max_length=64)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(pk=1), name="chain_has_one_head")]
+
+    def __str__(self) -> str:
+        return f"{self.sequence}:{self.mac[:16]}"
 
 
 class Attempt(models.Model):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from django.db.models import Count, Min, QuerySet
 
+from audit.chain import anchor
 from audit.models import (
     ACCEPTED_OUTCOMES,
     HARMLESS_OUTCOMES,
@@ -107,7 +108,7 @@ class Bodies(NamedTuple):
 def bodies_of(attempts: Sequence[Attempt]) -> list[Bodies]:
     """Return the bodies of each of `attempts`, of which there may be some hundred."""
     entries: defaultdict[uuid.UUID | None, list[AuditEntry]] = defaultdict(list)
-    for entry in AuditEntry.objects.filter(attempt_id__in=[a.attempt_id for a in attempts]).order_by("id"):
+    for entry in AuditEntry.objects.filter(attempt_id__in=[a.attempt_id for a in attempts]).order_by("sequence"):
         entries[entry.attempt_id].append(entry)
     return [_bodies(entries[attempt.attempt_id]) for attempt in attempts]
 
@@ -116,6 +117,12 @@ def _bodies(entries: list[AuditEntry]) -> Bodies:
     telling = [entry for entry in entries if entry.kind not in (Kind.INTENT, Kind.RECORDED)]
     deciding = min(telling, key=lambda entry: TRUST.index(Kind(entry.kind)), default=None)
     return Bodies(json.loads(entries[0].body), json.loads(deciding.body) if deciding else {})
+
+
+def anchor_of(attempt: Attempt) -> str:
+    """Return the anchor of the attempt's newest entry: whoever keeps it can prove that the audit held it."""
+    entry = AuditEntry.objects.filter(attempt_id=attempt.attempt_id).latest("sequence")
+    return anchor(entry.sequence, entry.mac)
 
 
 def opening_body(attempt: Attempt) -> dict[str, Any]:

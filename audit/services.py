@@ -17,6 +17,8 @@ from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
 
+from audit import chain
+from audit.chain import DATABASE
 from audit.models import (
     ACCEPTED_OUTCOMES,
     IN_DOUBT_OUTCOMES,
@@ -33,7 +35,6 @@ from tmsdash.databases import one_at_a_time, write_transaction
 from tmsdash.kill_points import kill_point
 from tmsdash.text import one_line
 
-DATABASE = "audit"
 MOVING_FIELDS = ("outcome", "decided_at", "http_status", "error_message", "is_open", "job_owed")
 REFUSED_CIDS_KEPT = 500  # of a refused list, which anybody can make as long as they like
 
@@ -126,8 +127,12 @@ def record_many(events_of: Mapping[uuid.UUID, Sequence[Event]], *, wait_s: float
     """Add events to several attempts in one transaction, as `record_events` does to one; return them as given."""
     with write_transaction(DATABASE, wait_s):
         attempts, kinds = _locked(list(events_of))
-        for attempt_id, events in events_of.items():
-            _add_events(attempts[attempt_id], kinds[attempt_id], events, actor)
+        added = [
+            entry
+            for attempt_id, events in events_of.items()
+            for entry in _add_events(attempts[attempt_id], kinds[attempt_id], events, actor)
+        ]
+        chain.append(added)
         kill_point("audit: events added, not committed")
     return [attempts[attempt_id] for attempt_id in events_of]
 
@@ -135,7 +140,7 @@ def record_many(events_of: Mapping[uuid.UUID, Sequence[Event]], *, wait_s: float
 def record_fact(kind: Kind, body: dict[str, Any], *, actor: Actor, wait_s: float) -> None:
     """Add an event that belongs to no attempt: a sign-in, an export, a change of an account or a setting."""
     with write_transaction(DATABASE, wait_s):
-        _save_entry(None, kind, actor, body)
+        chain.append([_new_entry(None, kind, actor, body)])
 
 
 def settle(attempt_id: uuid.UUID, event: Event, *, wait_s: float, actor: Actor) -> tuple[Attempt, bool]:
@@ -148,7 +153,7 @@ def settle(attempt_id: uuid.UUID, event: Event, *, wait_s: float, actor: Actor) 
         attempt = attempts[attempt_id]
         is_in_doubt = attempt.outcome in IN_DOUBT_OUTCOMES
         if is_in_doubt:
-            _add_events(attempt, kinds[attempt_id], [event], actor)
+            chain.append(_add_events(attempt, kinds[attempt_id], [event], actor))
     return attempt, is_in_doubt
 
 
@@ -197,14 +202,17 @@ def _locked(attempt_ids: Sequence[uuid.UUID]) -> tuple[dict[uuid.UUID, Attempt],
     return attempts, kinds
 
 
-def _add_events(attempt: Attempt, known: set[str], events: Sequence[Event], actor: Actor | None) -> None:
-    """Add those of `events` whose kind is not known of the attempt yet, and move its row."""
+def _add_events(attempt: Attempt, known: set[str], events: Sequence[Event], actor: Actor | None) -> list[AuditEntry]:
+    """Move the attempt's row by those of `events` whose kind is not known of it yet; return their new entries."""
+    added = []
     for kind, body in events:
         if kind not in known:
             known.add(kind)
-            entry = _add_entry(attempt, kind, body, actor)
+            entry = _new_entry(attempt, kind, actor, body)
             project(attempt, kind, body, entry.created_at)
+            added.append(entry)
     attempt.save(update_fields=MOVING_FIELDS)
+    return added
 
 
 def find_duplicate(list_digest: str, window_s: int) -> Attempt | None:
@@ -246,7 +254,6 @@ def _add_attempt(
         source=request.source,
         ip_address=request.ip_address,
         customer_count=customer_count,
-        created_at=timezone.now(),
         payload_digest=request.payload_digest,
         list_digest=request.list_digest,
     )
@@ -256,32 +263,31 @@ def _add_attempt(
         "cids": cids,
         "cluster_url": attempt.cluster_url,
         "customer_count": customer_count,
+        "list_digest": attempt.list_digest,
+        "payload_digest": attempt.payload_digest,
         "source": attempt.source,
     }
     if message:
         body["message"] = message
+    entry = _new_entry(attempt, kind, None, body)
+    attempt.created_at = entry.created_at
     project(attempt, kind, body, attempt.created_at)
     attempt.save(force_insert=True)
-    _add_entry(attempt, kind, body)
     insert_list(DATABASE, AttemptCustomer._meta.db_table, "attempt_id", attempt.pk, cids)
+    chain.append([entry])
     kill_point("audit: attempt added, not committed")
     return attempt
 
 
-def _add_entry(attempt: Attempt, kind: Kind, body: dict[str, Any], actor: Actor | None = None) -> AuditEntry:
-    actor = actor or Actor(user_id=attempt.user_id, ip_address=attempt.ip_address)
-    return _save_entry(attempt, kind, actor, body)
-
-
-def _save_entry(attempt: Attempt | None, kind: Kind, actor: Actor, body: dict[str, Any]) -> AuditEntry:
-    entry = AuditEntry(
-        attempt_id=attempt.attempt_id if attempt else None,
-        kind=kind,
-        created_at=timezone.now(),
-        user_id=actor.user_id,
+def _new_entry(attempt: Attempt | None, kind: Kind, actor: Actor | None, body: dict[str, Any]) -> AuditEntry:
+    """Return the entry of an event, of the attempt's own user unless an actor is named."""
+    if actor is None:
+        actor = Actor(user_id=attempt.user_id, ip_address=attempt.ip_address) if attempt else Actor(user_id="")
+    return chain.new_entry(
+        attempt.attempt_id if attempt else None,
+        kind,
+        actor.user_id,
+        canonical(body),
         action_type=attempt.action_name if attempt else "",
         ip_address=actor.ip_address,
-        body=canonical(body),
     )
-    entry.save()
-    return entry

@@ -13,7 +13,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_http_methods, require_safe
 
 from audit.models import NOT_APPLIED_OUTCOMES, Attempt, Outcome, Ruling
-from audit.selectors import attempt_for, opening_body, outcome_body
+from audit.selectors import anchor_of, attempt_for, opening_body, outcome_body
 from audit.services import actor_of
 from setactions import doubt
 from setactions.actions import find_action
@@ -155,6 +155,7 @@ def _page(
         "attempt": found,
         "result": result,
         "opening": opening,
+        "anchor": anchor_of(found),
         "message": printable(result.message),
         "again": _signed_again(request, found, opening),
         "repair": _repair_of(found, opening),

@@ -31,7 +31,7 @@ class ReadOnlyAdmin(ModelAdmin):
     list_per_page = 50
     actions = None
 
-    @admin.display(description="time (UTC)", ordering="id")
+    @admin.display(description="time (UTC)", ordering="pk")
     def time(self, row: Any) -> str:
         """Return when the row was made, to the second and in the order of the rows."""
         return f"{row.created_at:%Y-%m-%d %H:%M:%S}"

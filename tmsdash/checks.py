@@ -171,6 +171,36 @@ def check_var_dir(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+@register(Tags.security, deploy=True)
+def check_audit_key(**kwargs: Any) -> list[CheckMessage]:
+    """A key that lies beside the database is copied, stolen and lost together with it."""
+    if not settings.AUDIT_KEY_IS_GENERATED:
+        return []
+    return [
+        Warning(
+            f"The key of the audit's chain is the generated one in {settings.VAR_DIR}, beside what it protects.",
+            hint="Set AUDIT_KEY, at best from a store of secrets, and AUDIT_OLD_KEYS to what audit_key holds.",
+            id="tmsdash.W004",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def check_seal_dir(**kwargs: Any) -> list[CheckMessage]:
+    """Whoever puts the database's folder back to yesterday must not put the seals back with it."""
+    described = settings.DATABASES["audit"]
+    folder = Path(described["NAME"]).resolve().parent
+    if described["ENGINE"] != "django.db.backends.sqlite3" or not Path(settings.AUDIT_SEAL_DIR).is_relative_to(folder):
+        return []
+    return [
+        Warning(
+            f"AUDIT_SEAL_DIR lies in {folder}, the folder of the audit's database.",
+            hint="Name a folder elsewhere, at best on another machine.",
+            id="tmsdash.W005",
+        )
+    ]
+
+
 @register(Tags.compatibility)
 def check_open_after(**kwargs: Any) -> list[CheckMessage]:
     """A reading proves nothing about a call that may be running still."""

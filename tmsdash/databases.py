@@ -61,6 +61,25 @@ def write_transaction(using: str, wait_s: float = BUSY_TIMEOUT_S) -> Iterator[No
         yield
 
 
+@contextmanager
+def read_transaction(using: str) -> Iterator[None]:
+    """See the database as it is at one moment, however long that takes; keeps no writer out. Large sorts go to disk."""
+    connection = connections[using]
+    if connection.vendor != "sqlite":
+        with transaction.atomic(using=using, durable=True):
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield
+        return
+    with _deferred(connection):
+        connection.connection.execute("PRAGMA temp_store = FILE")
+        try:
+            with transaction.atomic(using=using, durable=True):
+                yield
+        finally:
+            connection.connection.execute("PRAGMA temp_store = MEMORY")
+
+
 def one_at_a_time(using: str, key: str) -> None:
     """Keep other transactions that name the same key out until the current one ends.
 

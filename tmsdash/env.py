@@ -204,6 +204,22 @@ def generated(name: str, path: Path, *, minimum_length: int) -> str:
     return kept
 
 
+def keys(name: str, *, minimum_length: int) -> list[str]:
+    """Return a comma-separated list of secrets."""
+    found = names(name, [])
+    if any(len(key) < minimum_length for key in found):
+        raise ImproperlyConfigured(f"{name}: each key has at least {minimum_length} characters.")
+    return found
+
+
+def folder_outside(name: str, default: str, base_dir: Path, other: Path) -> Path:
+    """Return a folder that does not lie in the folder `other`; a relative path counts from `base_dir`."""
+    folder = (base_dir / text(name, default)).resolve()
+    if folder.is_relative_to(other.resolve()) or (folder.exists() and not folder.is_dir()):
+        raise _wrong(name, f"name a folder that is not in {other}", str(folder))
+    return folder
+
+
 def _read_or_make(path: Path) -> str:
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # other users of the machine have no business there

@@ -22,6 +22,10 @@ TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 # -- Keys ---------------------------------------------------------------------------------------------------------
 SECRET_KEY = env.generated("SECRET_KEY", VAR_DIR / "secret_key", minimum_length=50)
 TOKEN_KEY = env.generated("TOKEN_KEY", VAR_DIR / "token_key", minimum_length=32)
+AUDIT_KEY = env.generated("AUDIT_KEY", VAR_DIR / "audit_key", minimum_length=32)
+AUDIT_KEY_IS_GENERATED = not env.text("AUDIT_KEY")
+AUDIT_OLD_KEYS = env.keys("AUDIT_OLD_KEYS", minimum_length=32)
+AUDIT_SEAL_DIR = env.folder_outside("AUDIT_SEAL_DIR", "seals", BASE_DIR, VAR_DIR)
 
 # -- TMS ----------------------------------------------------------------------------------------------------------
 TMS_CLUSTERS = env.clusters("TMS_CLUSTERS")

@@ -1,8 +1,11 @@
 """Attempts for tests, made by the services that make them in production."""
 
 import uuid
+from contextlib import contextmanager
 
-from audit import services
+from django.db import connections
+
+from audit import append_only, services
 from audit.models import Action, Attempt, AuditEntry, Kind
 
 CLUSTER = "https://evian3.example"
@@ -54,8 +57,22 @@ def refuse(*, message="The list is empty.", customer_count=None, **values):
     return services.refuse_attempt(request, message=message, customer_count=count, wait_s=20)
 
 
+@contextmanager
+def tampering():
+    """A cursor of somebody who writes to the audit's tables past the product, without its triggers."""
+    connection = connections["audit"]
+    append_only.remove(connection)
+    try:
+        with connection.cursor() as cursor:
+            yield cursor
+    finally:
+        append_only.install(connection)
+
+
 def kinds_of(attempt):
-    return list(AuditEntry.objects.filter(attempt_id=attempt.attempt_id).order_by("id").values_list("kind", flat=True))
+    return list(
+        AuditEntry.objects.filter(attempt_id=attempt.attempt_id).order_by("sequence").values_list("kind", flat=True)
+    )
 
 
 def customers_of(attempt):

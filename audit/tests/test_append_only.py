@@ -31,7 +31,7 @@ def first():
         lambda: AuditEntry.objects.bulk_update([first()], ["user_id"]),
         lambda: AuditEntry.objects.update_or_create(kind="INTENT", defaults={"user_id": "eve"}),
         lambda: AuditEntry.objects.bulk_create(
-            [first()], update_conflicts=True, update_fields=["user_id"], unique_fields=["id"]
+            [first()], update_conflicts=True, update_fields=["user_id"], unique_fields=["sequence"]
         ),
         lambda: AuditEntry._base_manager.update(user_id="eve"),
         lambda: AuditEntry._default_manager.all()._raw_delete("audit"),
@@ -57,7 +57,7 @@ def test_a_new_entry_with_an_old_key_does_not_replace_the_old_one(name):
 
 def test_reading_and_adding_stay_possible():
     make_attempt(Kind.ACCEPTED)
-    assert isinstance(AuditEntry.objects.order_by("id"), QuerySet)
+    assert isinstance(AuditEntry.objects.order_by("sequence"), QuerySet)
     assert AuditEntry.objects.filter(kind="ACCEPTED").count() == 1
 
 

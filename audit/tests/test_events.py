@@ -164,8 +164,8 @@ def test_the_database_itself_takes_each_kind_once():
     attempt = make_attempt(Kind.ACCEPTED)
     values = {"kind": Kind.ACCEPTED, "created_at": datetime.now(UTC), "user_id": "eve", "body": "{}"}
     with pytest.raises(IntegrityError):
-        AuditEntry(attempt_id=attempt.attempt_id, **values).save()
-    AuditEntry(attempt_id=uuid.uuid4(), **values).save()
+        AuditEntry(sequence=100, attempt_id=attempt.attempt_id, **values).save()
+    AuditEntry(sequence=100, attempt_id=uuid.uuid4(), **values).save()
 
 
 def test_an_attempt_that_was_never_opened_has_no_events():

@@ -58,6 +58,8 @@ def test_a_new_attempt_is_pending_open_and_has_its_intent_and_customers():
         "cids": ["b2", "a1"],
         "cluster_url": CLUSTER,
         "customer_count": 2,
+        "list_digest": request.list_digest,
+        "payload_digest": request.payload_digest,
         "repeated": 3,
         "source": "form",
     }

@@ -93,7 +93,7 @@ def test_rows_are_found_through_their_index(query, plan):
     ],
 )
 def test_the_newest_of_a_kind_are_read_in_order_from_their_index(model, filters, index):
-    plan = model.objects.filter(**filters).order_by("-id")[:50].explain()
+    plan = model.objects.filter(**filters).order_by("-pk")[:50].explain()
     assert f"USING INDEX {index}" in plan
     assert "TEMP B-TREE" not in plan
 

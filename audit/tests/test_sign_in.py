@@ -27,11 +27,11 @@ def sign_in(name="olivia", password=PASSWORD, client=None, address=ADDRESS, **ex
 
 def entries():
     """Kind, user and address of what the audit has, oldest first."""
-    return list(AuditEntry.objects.order_by("id").values_list("kind", "user_id", "ip_address"))
+    return list(AuditEntry.objects.order_by("sequence").values_list("kind", "user_id", "ip_address"))
 
 
 def last_body():
-    return json.loads(AuditEntry.objects.latest("id").body)
+    return json.loads(AuditEntry.objects.latest("sequence").body)
 
 
 # -- What the audit keeps -----------------------------------------------------------------------------------------

@@ -163,8 +163,8 @@ def _damage(name: str, database: sqlite3.Connection) -> list[str]:
 
 def _read_attempts(audit: sqlite3.Connection) -> dict[str, Attempt]:
     attempts: dict[str, Attempt] = {}
-    events = "SELECT id, attempt_id, kind, body FROM audit_auditentry WHERE attempt_id IS NOT NULL ORDER BY id"
-    for number, hex_id, kind, body in audit.execute(events):
+    entries = "SELECT sequence, attempt_id, kind, body FROM audit_auditentry WHERE attempt_id IS NOT NULL"
+    for number, hex_id, kind, body in audit.execute(f"{entries} ORDER BY sequence"):
         attempt = attempts.setdefault(hex_id, Attempt(str(uuid.UUID(hex_id))))
         if kind in attempt.events:
             attempt.repeated.append(kind)

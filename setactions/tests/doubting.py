@@ -7,6 +7,7 @@ from html import unescape
 from types import SimpleNamespace
 
 import requests
+from django.conf import settings
 from django.contrib.auth.models import Group, Permission
 from django.db import connections
 
@@ -132,6 +133,7 @@ def environment_of_process(tms, var_dir):
         "PATH": os.environ["PATH"],
         "ENV_FILE": os.devnull,
         "VAR_DIR": str(var_dir),
+        "AUDIT_KEY": settings.AUDIT_KEY,
         "TMS_CLUSTERS": f"evian3={tms.url}",
         "TMS_OPEN_AFTER_S": "0",
         "TMS_READBACK_INTERVAL_S": "0",

@@ -149,7 +149,7 @@ def site(tmp_path_factory):
 def audited(site, kind):
     """User and address of the audit's entries of one kind."""
     with closing(sqlite3.connect(site.folder / "audit.db")) as audit:
-        query = "SELECT user_id, ip_address FROM audit_auditentry WHERE kind = ? ORDER BY id"
+        query = "SELECT user_id, ip_address FROM audit_auditentry WHERE kind = ? ORDER BY sequence"
         return audit.execute(query, [kind]).fetchall()
 
 

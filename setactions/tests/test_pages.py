@@ -320,3 +320,10 @@ def test_no_page_holds_the_token_in_clear(operator, tms):
         assert PLANTED not in page.content.decode()
         assert "eyJhbGciOi" not in page.content.decode()
         assert page.status_code in (200, 400, 409)
+
+
+def test_the_page_of_an_attempt_carries_the_anchor_of_its_newest_entry(fetch, olivia):
+    attempt_id = fetch().json()["attempt_id"]
+    page = signed_in(olivia).get(f"/attempts/{attempt_id}/").content.decode()
+    entry = AuditEntry.objects.get(attempt_id=attempt_id, kind="RECORDED")
+    assert f"<code>{entry.sequence}:{entry.mac[:16]}</code>" in page

@@ -128,6 +128,7 @@ def test_what_reconcile_could_have_closed_fails_the_proof(prove_again):
         with closing(sqlite3.connect(folder / "audit.db")) as audit, audit:
             query = "SELECT attempt_id FROM audit_attempt WHERE outcome = 'accepted' AND NOT is_open"
             attempt_id = audit.execute(query).fetchone()
+            audit.execute("DROP TRIGGER audit_auditentry_delete")
             audit.execute("DELETE FROM audit_auditentry WHERE kind = 'RECORDED' AND attempt_id = ?", attempt_id)
             audit.execute("UPDATE audit_attempt SET is_open = 1, job_owed = 1 WHERE attempt_id = ?", attempt_id)
 

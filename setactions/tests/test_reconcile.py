@@ -6,11 +6,11 @@ import uuid
 
 import pytest
 from django.apps import apps
-from django.db import OperationalError, connections
+from django.db import OperationalError
 
 from audit import services
 from audit.models import Attempt, AuditEntry, Kind, Outcome
-from audit.tests.making import make_attempt, record
+from audit.tests.making import make_attempt, record, tampering
 from jobs.models import Job, JobCustomer
 from jobs.tests.making import make_job
 from setactions.submission import BatchPart
@@ -65,9 +65,9 @@ def job_of(attempt):
 
 def set_body(attempt, kind, text):
     """Spoil an event, as nothing of ours does."""
-    with connections["audit"].cursor() as cursor:
+    with tampering() as cursor:
         entry = AuditEntry.objects.get(attempt_id=attempt.attempt_id, kind=kind)
-        cursor.execute("UPDATE audit_auditentry SET body = %s WHERE id = %s", [text, entry.pk])
+        cursor.execute("UPDATE audit_auditentry SET body = %s WHERE sequence = %s", [text, entry.pk])
 
 
 # -- Jobs that are owed -------------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ def test_a_job_tells_an_audit_that_was_restored_from_before_what_it_rests_on(fet
     record(attempt, kind, message="It shows.", data={"success": True}, http_status=None)
     run(None)
     jobs = list(Job.objects.values())
-    with connections["audit"].cursor() as cursor:
+    with tampering() as cursor:
         cursor.execute("DELETE FROM audit_auditentry WHERE kind NOT IN ('INTENT', 'UNKNOWN')")
     Attempt.objects.update(**before)
     assert in_words(run(None)) == {"closed": 1, "recorded": 1}

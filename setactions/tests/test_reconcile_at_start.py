@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import connections
 
 from audit.models import Attempt
+from audit.tests.making import tampering
 from jobs.models import Job
 from setactions.tests.doubting import (
     LOST_AFTER,
@@ -83,7 +84,7 @@ def test_what_is_owed_is_recorded_before_the_first_page_and_no_token_is_used_or_
 
 def test_an_attempt_that_nobody_can_record_does_not_keep_the_site_down(fetch, tms, tmp_path):
     owed = send_and_die(fetch, OWED)
-    with connections["audit"].cursor() as cursor:
+    with tampering() as cursor:
         cursor.execute("UPDATE audit_auditentry SET body = 'cut sho' WHERE kind = 'INTENT'")
     connections.close_all()
     with serving(environment_of_process(tms, tmp_path), tmp_path / "log") as (_, health):

@@ -17,6 +17,7 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 
 from audit.models import Attempt, AuditEntry
+from audit.tests.making import tampering
 from jobs.models import Job, JobCustomer
 from setactions import reconcile as reconcile_module
 from setactions.management.commands.reconcile import Command
@@ -124,7 +125,7 @@ def test_what_needs_a_person_is_listed_and_ends_with_2_whatever_else_needs_a_tok
 
 def test_a_job_that_cannot_be_recorded_ends_with_3(fetch, monkeypatch):
     owed = send_and_die(fetch, OWED)
-    with connections["audit"].cursor() as cursor:
+    with tampering() as cursor:
         cursor.execute("UPDATE audit_auditentry SET body = REPLACE(body, '\"b2\"', '\"a1\"') WHERE kind = 'INTENT'")
     code, printed = run("--json")
     assert (code, set(json.loads(printed))) == (3, set(NOTHING))

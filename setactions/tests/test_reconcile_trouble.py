@@ -1,11 +1,10 @@
 """`reconcile` with a token where TMS is slow, silent or wrong, and for several attempts at once."""
 
 import pytest
-from django.db import connections
 
 from audit.models import AuditEntry, Kind, Outcome
 from audit.selectors import outcome_body
-from audit.tests.making import make_attempt
+from audit.tests.making import make_attempt, tampering
 from setactions.simulator.fleet import Fleet
 from setactions.tests.doubting import (
     LOST_AFTER,
@@ -131,9 +130,9 @@ def test_a_cluster_that_does_not_answer_does_not_hold_up_another(fetch, tms):
 
 def test_an_attempt_whose_ids_are_lost_does_not_hold_up_the_others(fetch):
     spoiled, lost = send(fetch, "a", token=LOST_AFTER), send(fetch, "b", token=LOST_BEFORE)
-    with connections["audit"].cursor() as cursor:
+    with tampering() as cursor:
         entry = AuditEntry.objects.get(attempt_id=spoiled.attempt_id, kind="INTENT")
-        cursor.execute("UPDATE audit_auditentry SET body = %s WHERE id = %s", ["cut sho", entry.pk])
+        cursor.execute("UPDATE audit_auditentry SET body = %s WHERE sequence = %s", ["cut sho", entry.pk])
     report = run()
     assert in_words(report) == {"closed": 1, "need_person": [spoiled.attempt_id]}
     assert str(spoiled.attempt_id) in report.problems[0]
@@ -143,7 +142,7 @@ def test_an_attempt_whose_ids_are_lost_does_not_hold_up_the_others(fetch):
 def test_who_settled_it_is_in_the_audit(fetch):
     attempt = send(fetch, token=LOST_AFTER)
     run()
-    entries = AuditEntry.objects.filter(attempt_id=attempt.attempt_id).order_by("id")
+    entries = AuditEntry.objects.filter(attempt_id=attempt.attempt_id).order_by("sequence")
     who = {"olivia": "127.0.0.1", "ops@host": ""}
     assert [entry.user_id for entry in entries] == ["olivia", "olivia", "ops@host", "ops@host"]
     assert [entry.ip_address for entry in entries] == [who[entry.user_id] for entry in entries]

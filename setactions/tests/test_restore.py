@@ -42,6 +42,7 @@ pytestmark = pytest.mark.usefixtures("databases", "tms", "nobody_connected")
 def everything():
     """Every row of the three databases, but what tells of a restore."""
     rows = {model.__name__: list(model.objects.order_by("pk").values()) for model in apps.get_models()}
+    del rows["ChainHead"]  # moves with that entry
     rows["AuditEntry"] = [entry for entry in rows["AuditEntry"] if '"change":"restored"' not in entry["body"]]
     return rows
 

@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.db import connections
 from django.test import Client
 
+from audit import append_only, chain
+from audit.models import ChainHead
 from setactions.recording import Recorder
 from setactions.simulator import Simulator
 from tmsdash.management.commands.migrate_all import make_groups
@@ -82,9 +85,17 @@ def unfinished(monkeypatch: pytest.MonkeyPatch) -> list[Recorder]:
 
 
 @pytest.fixture
-def databases(transactional_db: None) -> None:
-    """All three databases, empty but for the groups, with real transactions."""
+def databases(transactional_db: None) -> Iterator[None]:
+    """All three databases, empty but for the groups and the head of the audit's chain, with real transactions.
+
+    They are emptied after each test, which the audit's triggers refuse: these are there during tests only.
+    """
     make_groups()
+    if not ChainHead.objects.exists():
+        chain.begin()
+    append_only.install(connections["audit"])
+    yield
+    append_only.remove(connections["audit"])
 
 
 def _user(name: str, group: str | None = None, **kwargs: Any) -> User:

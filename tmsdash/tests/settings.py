@@ -14,12 +14,14 @@ for name in (
     "TRUSTED_PROXIES",
 ):
     os.environ.pop(name, None)
-for name in [name for name in os.environ if name.startswith("TMS_")]:
+for name in [name for name in os.environ if name.startswith(("TMS_", "AUDIT_"))]:
     del os.environ[name]
 os.environ["ENV_FILE"] = os.devnull
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"  # tests talk to loopback only
 os.environ["VAR_DIR"] = tempfile.mkdtemp(prefix="tmsdash-test-")
 atexit.register(shutil.rmtree, os.environ["VAR_DIR"], ignore_errors=True)
+os.environ["AUDIT_SEAL_DIR"] = tempfile.mkdtemp(prefix="tmsdash-test-seals-")
+atexit.register(shutil.rmtree, os.environ["AUDIT_SEAL_DIR"], ignore_errors=True)
 # The port is the simulator's; each test that calls TMS sets it.
 os.environ["TMS_CLUSTERS"] = "evian3=http://127.0.0.1:1,brooke=http://127.0.0.1:2"
 

@@ -3,6 +3,7 @@
 import re
 import sqlite3
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 from django.core.checks import Tags, registry, run_checks
@@ -209,3 +210,20 @@ def test_the_folder_is_made_for_its_owner_only(tmp_path):
     folder = tmp_path / "var"
     assert run_python("manage.py", "migrate_all", "-v0", var_dir=folder).returncode == 0
     assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_deploy_warns_of_a_generated_key_of_the_audit(settings):
+    settings.AUDIT_KEY_IS_GENERATED = True
+    assert [message.id for message in checks.check_audit_key()] == ["tmsdash.W004"]
+    settings.AUDIT_KEY_IS_GENERATED = False
+    assert checks.check_audit_key() == []
+    assert checks.check_audit_key in registry.registry.deployment_checks
+
+
+@pytest.mark.parametrize(("folder", "expected"), [("db", ["tmsdash.W005"]), ("db/x", ["tmsdash.W005"]), ("dbx", [])])
+def test_deploy_warns_of_seals_beside_the_database(settings, tmp_path, folder, expected):
+    settings.AUDIT_SEAL_DIR = tmp_path / folder
+    described = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "db" / "audit.db")}
+    with patch.dict(settings.DATABASES, audit=settings.DATABASES["audit"] | described):
+        assert [message.id for message in checks.check_seal_dir()] == expected
+    assert checks.check_seal_dir in registry.registry.deployment_checks

@@ -65,6 +65,9 @@ WRONG = [
     ),
     ("SECRET_KEY", "k" * 49),
     ("TOKEN_KEY", "k" * 31),
+    ("AUDIT_KEY", "k" * 31),
+    ("AUDIT_OLD_KEYS", f"{'k' * 32},{'k' * 31}"),
+    ("AUDIT_SEAL_DIR", __file__),
     ("TRUSTED_PROXIES", "proxy.local"),
     ("TRUSTED_PROXIES", "10.0.0.1/8"),  # host bits set: a typing error of some kind
     ("TRUSTED_PROXIES", "10.0.0.0/8, 10.0.0"),
@@ -138,11 +141,20 @@ def test_no_setting_that_can_be_wrong_is_missing_from_the_table_above():
     assert {name for name, _ in WRONG} == CHECKED
 
 
+def test_seals_never_lie_in_the_folder_of_the_databases(settings_of, tmp_path):
+    for folder in (tmp_path / "var", tmp_path / "var" / "seals", tmp_path / "x" / ".." / "var" / "seals"):
+        with pytest.raises(ImproperlyConfigured, match="^AUDIT_SEAL_DIR: "):
+            settings_of(AUDIT_SEAL_DIR=str(folder))
+    assert settings_of(AUDIT_SEAL_DIR=str(tmp_path / "variable"))["AUDIT_SEAL_DIR"] == tmp_path / "variable"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("SECRET_KEY", "hunter2-hunter2"),
         ("TOKEN_KEY", "hunter2-hunter2"),
+        ("AUDIT_KEY", "hunter2-hunter2"),
+        ("AUDIT_OLD_KEYS", "hunter2-hunter2"),
         ("DATABASE_URL", "postgres://tms:hunter2-hunter2@host:port/app"),
         ("DATABASE_URL", "mysql://tms:hunter2-hunter2@host/app"),
         ("DATABASE_URL", "//tms:hunter2-hunter2@host/app"),
@@ -290,6 +302,11 @@ def test_a_database_url_cannot_undo_what_correctness_rests_on(settings_of, url):
 
 
 def test_a_key_of_the_environment_is_taken_and_none_is_made(settings_of, tmp_path):
-    found = settings_of(SECRET_KEY="s" * 50, TOKEN_KEY="t" * 32)
-    assert (found["SECRET_KEY"], found["TOKEN_KEY"]) == ("s" * 50, "t" * 32)
+    found = settings_of(SECRET_KEY="s" * 50, TOKEN_KEY="t" * 32, AUDIT_KEY="a" * 32)
+    assert [found[f"{name}_KEY"] for name in ("SECRET", "TOKEN", "AUDIT")] == ["s" * 50, "t" * 32, "a" * 32]
     assert not (tmp_path / "var").exists()
+
+
+def test_it_is_known_whether_the_key_of_the_audit_was_given(settings_of):
+    assert settings_of()["AUDIT_KEY_IS_GENERATED"]
+    assert not settings_of(AUDIT_KEY="k" * 32)["AUDIT_KEY_IS_GENERATED"]

@@ -133,4 +133,4 @@ def text_of(response):
 
 def kinds_of(attempt_id):
     """Return the kinds of an attempt's events, oldest first."""
-    return list(AuditEntry.objects.filter(attempt_id=attempt_id).order_by("id").values_list("kind", flat=True))
+    return list(AuditEntry.objects.filter(attempt_id=attempt_id).order_by("sequence").values_list("kind", flat=True))

@@ -1,0 +1,153 @@
+"""The chain of the audit: each entry is numbered without a gap and signed over itself and the entry before it.
+
+A mac is HMAC-SHA256 under AUDIT_KEY. Without the key nobody can change an entry, take one out or put one in
+without the macs telling. The head of the chain names the last entry, and is signed too, so that the end
+cannot be cut off either. `audit.verification` looks at all of it.
+"""
+
+import hmac
+import json
+import logging
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, transaction
+from django.utils import timezone
+
+from audit.models import GENESIS, AuditEntry, ChainHead, Kind
+
+ANCHOR_DIGITS = 16  # of a mac: enough that nobody finds another entry with the same
+DATABASE = "audit"
+
+logger = logging.getLogger(__name__)
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
+
+
+class ChainBroken(DatabaseError):
+    """The head of the chain is gone, or is not as this product wrote it: nothing is added to such a chain."""
+
+
+def sign(key: str, *parts: Any) -> str:
+    """Return the HMAC-SHA256 of the canonical JSON of `parts`, as 64 hex digits."""
+    return hmac.digest(key.encode(), _encode(parts).encode("ascii"), "sha256").hex()
+
+
+@cache
+def id_of_key(key: str) -> str:
+    """Return the name of a key, 16 hex digits that do not tell the key."""
+    return sign(key, "key id")[:16]
+
+
+def known_keys() -> dict[str, str]:
+    """Return the present key of the audit and those before it, each by its id."""
+    return {id_of_key(key): key for key in (settings.AUDIT_KEY, *settings.AUDIT_OLD_KEYS)}
+
+
+def mac_of(key: str, entry: AuditEntry) -> str:
+    """Return the mac of an entry, whose `previous_mac` is set."""
+    attempt_id = entry.attempt_id.hex if entry.attempt_id else ""
+    return mac_of_stored(
+        key,
+        (entry.previous_mac, entry.sequence, stored_time(entry.created_at), attempt_id, entry.kind),
+        (entry.user_id, entry.action_type, entry.ip_address, entry.body),
+    )
+
+
+def mac_of_stored(key: str, place: Sequence[Any], facts: Sequence[Any]) -> str:
+    """Return the mac of the entry that `place` and `facts` tell of.
+
+    `place` is the previous mac, sequence, time, attempt id (32 hex digits or "") and kind, `facts` user, action,
+    address and body.
+    """
+    return sign(key, "entry", *place, *facts)
+
+
+def stored_time(at: datetime) -> str:
+    """Return a time as it is signed, in UTC and to the microsecond."""
+    if at.tzinfo is not UTC:
+        at = at.astimezone(UTC)
+    return at.isoformat(" ", "microseconds")[:-6]  # without +00:00
+
+
+def stored_text(text: str) -> str:
+    """Return the same of a time as SQLite holds it, which leaves out microseconds that are none."""
+    return text if "." in text else f"{text}.000000"
+
+
+def sign_head(key: str, sequence: int, mac: str) -> str:
+    """Return what signs that the chain ends with this entry."""
+    return sign(key, "head", sequence, mac)
+
+
+def anchor(sequence: int, mac: str) -> str:
+    """Return what identifies an entry, and with it all before it, outside the database: `SEQUENCE:MAC`, cut."""
+    return f"{sequence}:{mac[:ANCHOR_DIGITS]}"
+
+
+def append(entries: Iterable[AuditEntry]) -> None:
+    """Number, sign and insert new entries, as the last thing that a transaction on the audit does.
+
+    It keeps other writers out from here to the end of the transaction. Raises ChainBroken if the head is
+    missing or was changed. The log names the anchor of each entry once they are committed.
+    """
+    head = ChainHead.objects.select_for_update().first()
+    if head is None:
+        raise ChainBroken("the head of the audit's chain is missing: manage.py audit_verify says more")
+    added = [*_of_new_key(head), *entries]
+    for entry in added:
+        entry.sequence, entry.previous_mac = head.sequence + 1, head.mac
+        entry.key_id = id_of_key(settings.AUDIT_KEY)
+        entry.mac = mac_of(settings.AUDIT_KEY, entry)
+        entry.save()
+        head.sequence, head.mac = entry.sequence, entry.mac
+    head.key_id = id_of_key(settings.AUDIT_KEY)
+    head.signature = sign_head(settings.AUDIT_KEY, head.sequence, head.mac)
+    head.save()
+    transaction.on_commit(lambda: _log(added), using=DATABASE)
+
+
+def _of_new_key(head: ChainHead) -> list[AuditEntry]:
+    """Check the head; return the entry that tells of a new key, if the head was signed with another one.
+
+    With a key that is lost, the chain goes on: `audit_verify` names what it cannot check for want of that key.
+    """
+    key = known_keys().get(head.key_id)
+    if key and not hmac.compare_digest(sign_head(key, head.sequence, head.mac), head.signature):
+        raise ChainBroken("the head of the audit's chain was changed: manage.py audit_verify says more")
+    present = id_of_key(settings.AUDIT_KEY)
+    if head.key_id == present:
+        return []
+    if key is None:
+        logger.critical("[AUDIT] AUDIT_KEY is a new one, and AUDIT_OLD_KEYS lacks the one before (id %s)", head.key_id)
+    body = {"change": "changed", "from": head.key_id, "to": present, "what": "audit key", "known": key is not None}
+    return [new_entry(None, Kind.SETTING_CHANGED, "system", json.dumps(body, sort_keys=True, separators=(",", ":")))]
+
+
+def new_entry(
+    attempt_id: uuid.UUID | None, kind: Kind, user_id: str, body: str, *, action_type: str = "", ip_address: str = ""
+) -> AuditEntry:
+    """Return an entry of now, for `append`; `body` is canonical JSON."""
+    return AuditEntry(
+        attempt_id=attempt_id,
+        kind=kind,
+        created_at=timezone.now(),
+        user_id=user_id,
+        action_type=action_type,
+        ip_address=ip_address,
+        body=body,
+    )
+
+
+def begin() -> None:
+    """Write the head of a chain that has no entry yet."""
+    key = settings.AUDIT_KEY
+    ChainHead.objects.create(pk=1, sequence=0, mac=GENESIS, key_id=id_of_key(key), signature=sign_head(key, 0, GENESIS))
+
+
+def _log(entries: list[AuditEntry]) -> None:
+    for entry in entries:
+        logger.info("[AUDIT] %s: anchor=%s", entry, anchor(entry.sequence, entry.mac))

@@ -1,0 +1,139 @@
+"""Seals: signed lines outside the database that say how far the chain went at a moment.
+
+Somebody who puts yesterday's database file back has a chain that is whole; the seals of today tell. Each key has a
+file of its own in AUDIT_SEAL_DIR, so that other installations may use the same folder.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django.conf import settings
+
+from audit.chain import anchor, id_of_key, known_keys, sign
+from audit.models import GENESIS, ChainHead
+from tmsdash.processes import alone
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Seal:
+    """That the chain ended with this entry at this time (UTC, ISO 8601).
+
+    The seals of a key are numbered from 1, and each signs the signature of the one before.
+    """
+
+    number: int
+    at: str
+    sequence: int
+    mac: str
+    key_id: str
+    previous: str
+    signature: str = ""
+
+    def signed_with(self, key: str) -> str:
+        """Return the signature that this seal has to have."""
+        facts = asdict(self) | {"signature": ""}
+        return sign(key, "seal", *(facts[name] for name in sorted(facts)))
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return f"seal {self.number} of {self.at}"
+
+
+@dataclass(frozen=True)
+class SealFile:
+    """The seals of one key that are as they were written, and a sentence on each thing that is not."""
+
+    path: Path
+    seals: list[Seal]
+    problems: list[str]
+
+
+def path_of(key_id: str) -> Path:
+    """Return the file of the seals that a key signed."""
+    return Path(settings.AUDIT_SEAL_DIR) / f"seals-{key_id}.jsonl"
+
+
+def read_all() -> list[SealFile]:
+    """Return the seals of each known key; raises OSError if a file is there and cannot be read."""
+    return [_read(path_of(key_id), key) for key_id, key in known_keys().items()]
+
+
+def _read(path: Path, key: str) -> SealFile:
+    found = SealFile(path, [], [])
+    previous = GENESIS
+    for number, line in enumerate(_complete_lines(path), start=1):
+        try:
+            seal = Seal(**json.loads(line))
+            is_signed = seal.signed_with(key) == seal.signature
+        except (ValueError, TypeError):
+            found.problems.append(f"{path.name}, line {number}: this is no seal.")
+            continue
+        if not is_signed:
+            found.problems.append(f"{path.name}, line {number}: the seal was changed, its signature does not fit.")
+        elif (seal.number, seal.previous) != (number, previous):
+            found.problems.append(f"{path.name}, line {number}: this is {seal.name}; seals before it are missing.")
+        if is_signed:
+            found.seals.append(seal)
+        previous = seal.signature
+    return found
+
+
+def _complete_lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a file that has none if it is not there; the last one may have been cut off by a crash."""
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="ascii", errors="replace").splitlines(keepends=True):
+        if line.endswith("\n"):
+            yield line
+
+
+def last_seal() -> Seal | None:
+    """Return the newest seal of all keys, as far as they can be trusted."""
+    return max((seal for file in read_all() for seal in file.seals), key=lambda seal: seal.at, default=None)
+
+
+def write_seal(head: ChainHead) -> Seal:
+    """Seal that the chain ends with `head`, in file and log; returns the seal. Raises OSError if that fails."""
+    key, key_id = settings.AUDIT_KEY, id_of_key(settings.AUDIT_KEY)
+    path = path_of(key_id)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with alone("seal", lambda: None):
+        written = _read(path, key).seals
+        unsigned = Seal(
+            number=len(list(_complete_lines(path))) + 1,
+            at=datetime.now(UTC).isoformat(timespec="microseconds"),
+            sequence=head.sequence,
+            mac=head.mac,
+            key_id=key_id,
+            previous=written[-1].signature if written else GENESIS,
+        )
+        seal = Seal(**asdict(unsigned) | {"signature": unsigned.signed_with(key)})
+        _append(path, json.dumps(asdict(seal)))
+    logger.info("[AUDIT] SEALED: number=%d, anchor=%s, signature=%s", seal.number, *_in_log(seal))
+    return seal
+
+
+def _in_log(seal: Seal) -> tuple[str, str]:
+    return anchor(seal.sequence, seal.mac), seal.signature
+
+
+def _append(path: Path, line: str) -> None:
+    """Add a line that survives a power cut, in the place of one that a crash cut off."""
+    with path.open("ab") as file:
+        file.truncate(sum(len(complete) for complete in _complete_lines(path)))
+        file.write(f"{line}\n".encode("ascii"))
+        file.flush()
+        os.fsync(file.fileno())
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,73 @@
+"""Audit entries as the database stores them: what is proven is what is there, not what a model makes of it."""
+
+import uuid
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.db import connections
+
+from audit.chain import DATABASE, stored_text, stored_time
+
+ROWS_AT_ONCE = 1000
+COLUMNS = (
+    *("sequence", "previous_mac", "mac", "key_id", "attempt_id", "kind", "created_at"),
+    *("user_id", "action_type", "ip_address", "body"),
+)
+
+
+class StoredEntry(NamedTuple):
+    """An entry as text and numbers: the attempt id as 32 hex digits or "", the time as it is signed."""
+
+    sequence: int
+    previous_mac: str
+    mac: str
+    key_id: str
+    attempt_id: str
+    kind: str
+    time: str
+    user_id: str
+    action_type: str
+    ip_address: str
+    body: str
+
+    @property
+    def place(self) -> tuple[str, int, str, str, str]:
+        """What `chain.mac_of_stored` wants first."""
+        return self.previous_mac, self.sequence, self.time, self.attempt_id, self.kind
+
+    @property
+    def facts(self) -> tuple[str, str, str, str]:
+        """What `chain.mac_of_stored` wants second."""
+        return self.user_id, self.action_type, self.ip_address, self.body
+
+
+def stored_entries(condition: str = "", order: str = "sequence") -> Iterator[StoredEntry]:
+    """Yield the entries that meet a condition in SQL, in order, while a transaction is open."""
+    where = f"WHERE {condition}" if condition else ""
+    query = f"SELECT {', '.join(COLUMNS)} FROM audit_auditentry {where} ORDER BY {order}"  # noqa: S608 (constants)
+    for row in rows_of(query):
+        sequence, previous_mac, mac, key_id, attempt_id, kind, created_at, *facts = row
+        yield StoredEntry(
+            sequence, previous_mac, mac, key_id, hex_of(attempt_id), kind, time_of(created_at), *map(str, facts)
+        )
+
+
+def rows_of(query: str) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a query on the audit without holding them all, while a transaction is open."""
+    with connections[DATABASE].chunked_cursor() as cursor:
+        cursor.execute(query)
+        while rows := cursor.fetchmany(ROWS_AT_ONCE):
+            yield from rows
+
+
+def hex_of(value: Any) -> str:
+    """Return a UUID as 32 hex digits: SQLite holds it so."""
+    return value.hex if isinstance(value, uuid.UUID) else str(value or "")
+
+
+def time_of(value: Any) -> str:
+    """Return a time as it is signed; "" if there is none."""
+    if isinstance(value, datetime):
+        return stored_time(value)
+    return stored_text(str(value)) if value else ""

@@ -1,0 +1,459 @@
+"""What is changed in the audit past the product is found, and named; what nobody changed is whole."""
+
+import json
+import sys
+from contextlib import contextmanager
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connections
+
+from audit import append_only, chain, seals
+from audit.models import GENESIS, Attempt, AttemptCustomer, AuditEntry, ChainHead, Kind
+from audit.seals import write_seal
+from audit.services import Actor, record_fact
+from audit.tests.making import make_attempt, refuse, tampering
+from audit.verification import Point, verify
+
+pytestmark = pytest.mark.usefixtures("databases", "empty_seal_dir")
+
+
+@pytest.fixture
+def empty_seal_dir(settings, tmp_path):
+    settings.AUDIT_SEAL_DIR = tmp_path / "seals"
+    return settings.AUDIT_SEAL_DIR
+
+
+@pytest.fixture
+def audited():
+    """Entries 1 to 9: two attempts, a refusal, a fact without an attempt, and another attempt."""
+    make_attempt(Kind.ACCEPTED, Kind.RECORDED, cids=("a1", "b2"))
+    make_attempt(Kind.REJECTED, cids=("c3",), message="no", http_status=400)
+    refuse(cids=("d4",))
+    record_fact(Kind.SIGNED_OUT, {"b": 1}, actor=Actor(user_id="olivia", ip_address="203.0.113.7"), wait_s=5)
+    make_attempt(Kind.UNKNOWN, cids=("e5",), message="lost", http_status=None)
+
+
+def found_after(*statements, **kwargs):
+    with tampering() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+            assert cursor.rowcount, statement
+    found = verify(**kwargs)
+    assert found.is_whole is (found.findings == [])
+    return [f"{finding.where}: {finding.problem}" for finding in found.findings]
+
+
+def head():
+    return ChainHead.objects.get()
+
+
+def test_what_nobody_changed_is_whole(audited):
+    write_seal(head())
+    entry = AuditEntry.objects.get(sequence=4)
+    found = verify([Point(4, entry.mac[:16], "the log")])
+    assert (found.is_whole, found.findings) == (True, [])
+    assert (found.entries, found.attempts, found.seals, found.anchors) == (9, 4, 1, 1)
+    assert found.last == f"9:{head().mac[:16]}"
+
+
+def test_an_audit_without_any_entry_is_whole():
+    found = verify()
+    assert (found.is_whole, found.entries, found.last) == (True, 0, f"0:{GENESIS[:16]}")
+
+
+# -- Tampering with the rows --------------------------------------------------------------------------------------
+
+FAKE = (
+    "INSERT INTO audit_auditentry (sequence, attempt_id, kind, created_at, user_id, action_type, ip_address, body, "
+    "previous_mac, mac, key_id) SELECT {0}, NULL, 'SIGNED_IN', created_at, 'eve', '', '', '{{}}', previous_mac, mac, "
+    "key_id FROM audit_auditentry WHERE sequence = 9"
+)
+CHANGED = "It was changed: its mac does not fit what it says."
+SWAPPED = (
+    "UPDATE audit_auditentry SET sequence = 1000 WHERE sequence = 3",
+    "UPDATE audit_auditentry SET sequence = 3 WHERE sequence = 4",
+    "UPDATE audit_auditentry SET sequence = 4 WHERE sequence = 1000",
+)
+
+
+@pytest.mark.parametrize(
+    ("statements", "first"),
+    [
+        (["UPDATE audit_auditentry SET user_id = 'eve' WHERE sequence = 4"], f"entry 4: {CHANGED}"),
+        (["UPDATE audit_auditentry SET ip_address = '' WHERE sequence = 8"], f"entry 8: {CHANGED}"),
+        (["UPDATE audit_auditentry SET kind = 'NOT_SENT' WHERE sequence = 5"], f"entry 5: {CHANGED}"),
+        (["UPDATE audit_auditentry SET attempt_id = NULL WHERE sequence = 5"], f"entry 5: {CHANGED}"),
+        (["UPDATE audit_auditentry SET action_type = '' WHERE sequence = 1"], f"entry 1: {CHANGED}"),
+        (
+            ["UPDATE audit_auditentry SET created_at = '2026-01-01 00:00:00.000000' WHERE sequence = 2"],
+            f"entry 2: {CHANGED}",
+        ),
+        (
+            ["""UPDATE audit_auditentry SET body = REPLACE(body, '"a1"', '"a2"') WHERE sequence = 1"""],
+            f"entry 1: {CHANGED}",
+        ),
+        *(
+            (
+                [f"UPDATE audit_auditentry SET body = '{body}' WHERE sequence = {sequence}"],
+                f"entry {sequence}: {CHANGED}",
+            )
+            for sequence in (1, 5, 7)
+            for body in ("no json", "[]", "{}", "null", '{"cids": 7}', "")
+        ),
+        (
+            ["DELETE FROM audit_auditentry WHERE sequence = 7"],
+            "entry 8: It follows entry 6: entry 7 is missing.",
+        ),
+        (
+            ["DELETE FROM audit_auditentry WHERE sequence IN (4, 5)"],
+            "entry 6: It follows entry 3: the entries 4 to 5 are missing.",
+        ),
+        (["DELETE FROM audit_auditentry WHERE sequence = 1"], "entry 2: It follows entry 0: entry 1 is missing."),
+        (SWAPPED, "entry 3: It does not follow the entry before it: that one is another than it was."),
+        ([FAKE.format(10)], "entry 10: It does not follow the entry before it: that one is another than it was."),
+        ([FAKE.format(-1)], "entry -1: It follows entry 0: two entries changed places, or one is there twice."),
+        (
+            ["DELETE FROM audit_auditentry WHERE sequence > 7"],
+            "entry 8: It is missing, with all after it: the head says that the chain ends with entry 9.",
+        ),
+        (
+            ["DELETE FROM audit_auditentry"],
+            "entry 1: It is missing, with all after it: the head says that the chain ends with entry 9.",
+        ),
+        (["UPDATE audit_chainhead SET sequence = 8"], "head: It was changed: its signature does not fit."),
+        (["UPDATE audit_chainhead SET key_id = 'x'"], "head: It is signed with the key x, which is not known."),
+        (
+            ["DELETE FROM audit_chainhead"],
+            "head: The head of the chain is missing, so that nobody can tell where the chain ends.",
+        ),
+        (
+            ["UPDATE audit_auditentry SET sequence = sequence + 100"],
+            "entry 101: It follows entry 0: the entries 1 to 100 are missing.",
+        ),
+        (
+            ["UPDATE audit_auditentry SET sequence = 20 WHERE sequence = 9"],
+            "entry 20: It follows entry 8: the entries 9 to 19 are missing.",
+        ),
+    ],
+)
+def test_the_first_bad_entry_is_named(audited, statements, first):
+    assert found_after(*statements)[0] == first
+
+
+@pytest.mark.sqlite
+def test_what_replace_did_is_found(audited):
+    columns = "attempt_id, kind, created_at, 'eve', action_type, ip_address, body, previous_mac, mac, key_id"
+    replace = (
+        "REPLACE INTO audit_auditentry (sequence, attempt_id, kind, created_at, user_id, action_type, ip_address, "
+        f"body, previous_mac, mac, key_id) SELECT sequence, {columns} FROM audit_auditentry WHERE sequence = 4"
+    )
+    assert found_after(replace) == [f"entry 4: {CHANGED}", *found_after(replace)[1:]]
+
+
+def test_a_tail_that_was_cut_off_is_found_though_the_head_was_taken_back_with_it(audited):
+    mac = AuditEntry.objects.get(sequence=7).mac
+    found = found_after(
+        "DELETE FROM audit_auditentry WHERE sequence > 7",
+        f"UPDATE audit_chainhead SET sequence = 7, mac = '{mac}'",
+    )
+    assert found[0] == "head: It was changed: its signature does not fit."
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("event", ["update", "delete", "insert"])
+def test_a_trigger_that_is_gone_or_another_is_found(audited, event):
+    name = f"audit_auditentry_{event}"
+    with connections["audit"].cursor() as cursor:
+        cursor.execute(f"DROP TRIGGER {name}")
+    assert [finding.problem for finding in verify().findings] == [f"The trigger {name} is missing."]
+    with connections["audit"].cursor() as cursor:
+        cursor.execute(f"CREATE TRIGGER {name} BEFORE {event.upper()} ON audit_auditentry BEGIN SELECT 1; END")
+        cursor.execute("CREATE TRIGGER mine AFTER INSERT ON audit_attempt BEGIN SELECT 1; END")
+    assert [finding.problem for finding in verify().findings] == [
+        f"The trigger {name} was changed.",
+        "The trigger mine has no business there.",
+    ]
+    with connections["audit"].cursor() as cursor:
+        cursor.execute("DROP TRIGGER mine")
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize(
+    ("statement", "problem"),
+    [
+        ("DROP TRIGGER {0} ON audit_auditentry", "is missing"),
+        ("ALTER TABLE audit_auditentry DISABLE TRIGGER {0}", "was changed"),
+        ("ALTER TABLE audit_auditentry ENABLE TRIGGER {0}", "was changed"),  # no longer always
+        ("CREATE OR REPLACE FUNCTION {0}() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'", "was changed"),
+        (
+            "CREATE OR REPLACE TRIGGER {0} BEFORE DELETE ON audit_auditentry FOR EACH STATEMENT EXECUTE FUNCTION {0}()",
+            "was changed",
+        ),
+    ],
+)
+def test_a_trigger_that_does_not_guard_any_more_is_found(audited, statement, problem):
+    with connections["audit"].cursor() as cursor:
+        cursor.execute(statement.format(append_only.TRIGGER))
+    assert [finding.problem for finding in verify().findings] == [f"The trigger {append_only.TRIGGER} {problem}."]
+
+
+# -- What was drawn from the entries ------------------------------------------------------------------------------
+
+
+def of_attempt(sequence):
+    return AuditEntry.objects.get(sequence=sequence).attempt_id
+
+
+ROW = "UPDATE audit_attempt SET {} WHERE id = (SELECT min(id) FROM audit_attempt)"
+
+
+@pytest.mark.parametrize(
+    ("statement", "problem"),
+    [
+        (ROW.format("outcome = 'rejected'"), "Its row says that outcome is 'rejected'; the entries say 'accepted'."),
+        (ROW.format("user_id = 'eve'"), "Its row says that user_id is 'eve'; the entries say 'olivia'."),
+        (ROW.format("customer_count = 7"), "Its row says that customer_count is 7; the entries say 2."),
+        (ROW.format("error_message = 'x'"), "Its row says that error_message is 'x'; the entries say ''."),
+        (ROW.format("http_status = NULL"), "Its row says that http_status is None; the entries say 200."),
+        (
+            "DELETE FROM audit_attemptcustomer WHERE cid = 'b2'",
+            "The customer index does not hold the ids of entry 1: without b2.",
+        ),
+        (
+            "UPDATE audit_attemptcustomer SET cid = 'x' WHERE cid = 'a1'",
+            "The customer index does not hold the ids of entry 1: without a1.",
+        ),
+        (
+            "INSERT INTO audit_attemptcustomer (attempt_id, cid) SELECT min(id), 'x' FROM audit_attempt",
+            "The customer index does not hold the ids of entry 1: besides x.",
+        ),
+    ],
+)
+def test_rows_that_say_something_else_than_the_entries_are_found(audited, statement, problem):
+    assert found_after(statement) == [f"attempt {of_attempt(1)}: {problem}"]
+
+
+@pytest.mark.parametrize("field", ["created_at", "decided_at", "is_open", "job_owed", "payload_digest", "list_digest"])
+def test_every_fact_of_a_row_is_compared(audited, field):
+    value = {"is_open": "TRUE", "job_owed": "TRUE"}.get(field, "'2026-01-01 00:00:00'")
+    [found] = found_after(ROW.format(f"{field} = {value}"))
+    assert found.startswith(f"attempt {of_attempt(1)}: Its row says that {field} is ")
+
+
+def test_rows_without_entries_and_entries_without_rows_are_found(audited):
+    attempt = Attempt.objects.get(attempt_id=of_attempt(4))
+    attempt.customers.all().delete()
+    Attempt.objects.filter(pk=attempt.pk).delete()
+    assert found_after(ROW.format("source = source")) == [
+        f"attempt {attempt.attempt_id}: Entry 4 tells of it, but it has no row."
+    ]
+    attempt.pk = None
+    attempt.save()
+    AttemptCustomer(attempt=attempt, cid="c3").save()
+    assert verify().is_whole
+    alone = Attempt.objects.get(pk=attempt.pk)
+    alone.pk, alone.attempt_id = None, "00000000-0000-4000-8000-000000000001"
+    alone.save()
+    assert [finding.problem for finding in verify().findings] == ["It has a row, but no entry tells of it."]
+
+
+# -- Yesterday's database, and what was kept outside --------------------------------------------------------------
+
+
+@contextmanager
+def back_to_yesterday():
+    """What happens in the block is undone afterwards, as if the database's file had been put back."""
+    tables = (AuditEntry, Attempt, AttemptCustomer, ChainHead)
+    before = {model: list(model.objects.order_by("pk")) for model in tables}
+    yield
+    with tampering() as cursor:
+        for model in (AttemptCustomer, Attempt, AuditEntry, ChainHead):
+            cursor.execute(f"DELETE FROM {model._meta.db_table}")
+        for model in tables:
+            for instance in before[model]:
+                instance.save_base(raw=True, force_insert=True)
+
+
+def test_yesterdays_database_is_whole_but_for_a_seal_or_an_anchor(audited):
+    write_seal(head())
+    with back_to_yesterday():
+        make_attempt(Kind.ACCEPTED)
+        anchor = head()
+    assert verify().is_whole
+    found = verify([Point(anchor.sequence, anchor.mac[:16], "the anchor 11")])
+    assert [(finding.where, finding.problem) for finding in found.findings] == [
+        ("entry 11", "the anchor 11 names it, and it is not there: the chain ends with entry 9.")
+    ]
+    with back_to_yesterday():
+        make_attempt(Kind.ACCEPTED)
+        seal = write_seal(head())
+    expected = f"{seal.name} names it, and it is not there: the chain ends with entry 9."
+    assert [finding.problem for finding in verify().findings] == [expected]
+    make_attempt(Kind.ACCEPTED)  # the chain grows over it
+    assert [finding.problem for finding in verify().findings] == [f"{seal.name} names another entry with this number."]
+
+
+def test_an_anchor_of_another_entry_is_found(audited):
+    [finding] = verify([Point(4, "0123456789abcdef", "the anchor x")]).findings
+    assert (finding.where, finding.problem) == ("entry 4", "the anchor x names another entry with this number.")
+
+
+# -- The commands -------------------------------------------------------------------------------------------------
+
+
+def run(command, *arguments):
+    """The exit code, and what was printed."""
+    output = StringIO()
+    try:
+        call_command(command, *arguments, stdout=output, stderr=output)
+    except SystemExit as ended:
+        return ended.code, output.getvalue()
+    return 0, output.getvalue()
+
+
+def test_the_command_says_that_it_is_whole(audited):
+    code, printed = run("audit_verify")
+    assert code == 0
+    assert printed == (
+        "The audit is whole: 9 entries, 4 attempts, 0 seals and 0 anchors. "
+        f"Its last entry is 9:{head().mac[:16]}: keep that elsewhere.\n"
+    )
+    code, printed = run("audit_verify", "--json", "--anchor", f"9:{head().mac}")
+    assert (code, json.loads(printed)["whole"], json.loads(printed)["anchors"]) == (0, True, 1)
+
+
+def test_the_command_ends_with_3_and_names_the_first_bad_entry(audited):
+    with tampering() as cursor:
+        cursor.execute("UPDATE audit_auditentry SET user_id = 'eve' WHERE sequence IN (2, 5)")
+    code, printed = run("audit_verify")
+    assert code == 3
+    assert printed.startswith("The audit is BROKEN. First bad: entry 2. ")
+    assert f"  entry 5: {CHANGED}\n" in printed
+    code, printed = run("audit_verify", "--json")
+    result = json.loads(printed)
+    assert (code, result["whole"], result["first_bad"], result["finding_count"]) == (3, False, "entry 2", 2)
+    assert result["findings"][0] == {"where": "entry 2", "problem": CHANGED}
+
+
+def test_of_many_findings_the_first_are_shown(audited):
+    with tampering() as cursor:
+        cursor.execute("UPDATE audit_auditentry SET user_id = 'eve'")
+        cursor.execute("UPDATE audit_attempt SET user_id = 'adam'")
+    for _ in range(60):
+        record_fact(Kind.EXPORTED, {}, actor=Actor(user_id="x"), wait_s=5)
+    with tampering() as cursor:
+        cursor.execute("UPDATE audit_auditentry SET user_id = 'eve'")
+    code, printed = run("audit_verify")
+    assert code == 3
+    assert printed.count("\n  ") == 51
+    assert "… and " in printed
+
+
+@pytest.mark.parametrize(
+    "anchor", ["", "9", "9:", "x:0123456789abcdef", "9:0123", "9:0123456789abcdeg", "9 0123456789abcdef"]
+)
+def test_an_anchor_that_is_none_is_bad_input(anchor):
+    with pytest.raises(CommandError, match="write SEQUENCE:MAC"):
+        call_command("audit_verify", "--anchor", anchor)
+
+
+def test_the_anchors_of_a_whole_log_are_compared(audited, tmp_path, monkeypatch):
+    entries = AuditEntry.objects.order_by("sequence")
+    lines = [f"[AUDIT] {entry}: anchor={chain.anchor(entry.sequence, entry.mac)} [INFO x]" for entry in entries]
+    log = tmp_path / "log"
+    log.write_text("\n".join(["something else", *lines, lines[0]]))
+    code, printed = run("audit_verify", "--json", "--anchors-from", str(log))
+    assert (code, json.loads(printed)["anchors"]) == (0, 9)
+    monkeypatch.setattr(sys, "stdin", StringIO("anchor=12:0123456789abcdef"))
+    code, printed = run("audit_verify", "--anchors-from", "-")
+    assert (code, "entry 12: the log - names it, and it is not there" in printed) == (3, True)
+    log.write_text("nothing\n")
+    for name, message in ((str(log), "holds no anchor"), (str(tmp_path / "none"), "cannot be read")):
+        with pytest.raises(CommandError, match=message):
+            call_command("audit_verify", "--anchors-from", name)
+
+
+def seal_file(settings):
+    return seals.path_of(chain.id_of_key(settings.AUDIT_KEY))
+
+
+def test_sealing_writes_a_signed_line_to_file_and_log_also_of_nothing_new(audited, settings, caplog):
+    caplog.set_level("INFO")
+    code, printed = run("audit_seal")
+    assert (code, printed) == (0, f"Sealed: number 1, 9 new entries, the last is 9:{head().mac[:16]}.\n")
+    code, printed = run("audit_seal", "--json")
+    seal = json.loads(printed)
+    assert (code, seal["number"], seal["sequence"], seal["mac"]) == (0, 2, 9, head().mac)
+    lines = [json.loads(line) for line in seal_file(settings).read_text().splitlines()]
+    assert [line["number"] for line in lines] == [1, 2]
+    assert lines[1] == seal
+    assert lines[1]["previous"] == lines[0]["signature"]
+    assert f"[AUDIT] SEALED: number=2, anchor=9:{head().mac[:16]}, signature={seal['signature']}" in caplog.text
+    assert verify().seals == 2
+
+
+def test_an_empty_audit_can_be_sealed(settings):
+    assert run("audit_seal")[0] == 0
+    make_attempt()
+    found = verify()
+    assert (found.is_whole, found.seals) == (True, 1)
+
+
+def test_what_is_broken_is_not_sealed(audited, settings):
+    assert run("audit_seal")[0] == 0
+    make_attempt()
+    with tampering() as cursor:
+        cursor.execute("UPDATE audit_auditentry SET user_id = 'eve' WHERE sequence = 10")
+    code, printed = run("audit_seal")
+    assert code == 3
+    assert f"was not sealed. entry 10: {CHANGED}" in printed
+    assert len(seal_file(settings).read_text().splitlines()) == 1
+
+
+def test_a_chain_that_is_shorter_than_its_last_seal_is_not_sealed(audited):
+    with back_to_yesterday():
+        make_attempt()
+        assert run("audit_seal")[0] == 0
+    assert run("audit_seal")[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda lines: [lines[0], lines[2]], "line 2: this is seal 3 of"),
+        (lambda lines: lines[1:], "line 1: this is seal 2 of"),
+        (
+            lambda lines: [lines[0].replace('"sequence": 9', '"sequence": 8'), *lines[1:]],
+            "line 1: the seal was changed",
+        ),
+        (lambda lines: [lines[0], "{}", lines[2]], "line 2: this is no seal."),
+        (lambda lines: ["x", *lines[1:]], "line 1: this is no seal."),
+        (lambda lines: [lines[0], lines[2], lines[1]], "line 2: this is seal 3 of"),
+    ],
+)
+def test_seals_that_are_changed_or_missing_are_found(audited, settings, change, problem):
+    for _ in range(3):
+        run("audit_seal")
+    file = seal_file(settings)
+    file.write_text("".join(f"{line}\n" for line in change(file.read_text().splitlines())))
+    assert problem in verify().findings[0].problem
+
+
+def test_a_seal_that_a_crash_cut_off_is_written_anew(audited, settings):
+    run("audit_seal")
+    file = seal_file(settings)
+    with file.open("a") as half:
+        half.write('{"number": 2, "at"')
+    assert verify().is_whole
+    run("audit_seal")
+    assert verify().seals == 2
+    assert file.read_text().count("\n") == 2
+
+
+def test_a_folder_that_cannot_hold_seals_is_named(audited, settings, tmp_path):
+    (tmp_path / "file").touch()
+    settings.AUDIT_SEAL_DIR = tmp_path / "file" / "seals"
+    with pytest.raises(CommandError, match="AUDIT_SEAL_DIR: .*file"):
+        call_command("audit_seal")
