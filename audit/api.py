@@ -6,7 +6,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 
 from audit.models import Attempt
-from audit.selectors import attempts_of_customer
+from audit.selectors import attempts_of_customer, may_look_up_customers, may_view_in_full
 from tmsdash.errors import BadLimitError, error_json, json_get, limit_of
 
 
@@ -22,12 +22,11 @@ def customer(request: HttpRequest, cid: str) -> JsonResponse:
         limit = limit_of(request)
     except BadLimitError as error:
         return error_json(400, str(error), "limit")
-    sees_all = request.user.has_perm("audit.view_attempt")
-    if not sees_all and not request.user.has_perm("jobs.set_action"):
+    if not may_look_up_customers(request.user):
         return error_json(403, "Your account may not see this. Ask an administrator for the permission.", "user")
-    own = request.user.get_username()
     records = [
-        _record(attempt, in_full=sees_all or attempt.user_id == own) for attempt in attempts_of_customer(cid, limit)
+        _record(attempt, in_full=may_view_in_full(request.user, attempt))
+        for attempt in attempts_of_customer(cid, limit)
     ]
     return JsonResponse({"success": True, "customer_id": cid, "count": len(records), "records": records})
 

@@ -81,6 +81,33 @@ NOT_APPLIED_OUTCOMES = frozenset({Outcome.NOT_APPLIED, Outcome.DECIDED_NOT_APPLI
 HARMLESS_OUTCOMES = frozenset({Outcome.REFUSED, Outcome.NOT_SENT, Outcome.REJECTED})
 
 
+class Source(models.TextChoices):
+    """From where an attempt came."""
+
+    FORM = "form", "Form"
+    API = "api", "Script"
+    BATCH = "batch", "Batch"
+    COMMAND = "command", "Command"
+
+
+class OutcomeGroup(models.TextChoices):
+    """What outcomes have in common for whoever looks over many; the values are the classes of their colours."""
+
+    ACCEPTED = "accepted", "Accepted"
+    UNKNOWN = "unknown", "Unknown or being sent"
+    FAILED = "failed", "Not applied"
+    REFUSED = "refused", "Refused here"
+
+
+def group_of(outcome: str) -> OutcomeGroup:
+    """Return the group of an outcome."""
+    if outcome in ACCEPTED_OUTCOMES:
+        return OutcomeGroup.ACCEPTED
+    if outcome in IN_DOUBT_OUTCOMES:
+        return OutcomeGroup.UNKNOWN
+    return OutcomeGroup.REFUSED if outcome == Outcome.REFUSED else OutcomeGroup.FAILED
+
+
 class AppendOnlyError(Exception):
     """Somebody tried to change or delete an audit entry."""
 
@@ -171,7 +198,7 @@ class Attempt(models.Model):
     source = models.CharField(max_length=16)
     ip_address = models.CharField("address", max_length=45, blank=True)
     customer_count = models.PositiveIntegerField("customers")
-    created_at = models.DateTimeField("time", db_index=True)
+    created_at = models.DateTimeField("time")
     outcome = models.CharField(max_length=24, choices=Outcome.choices)
     decided_at = models.DateTimeField("outcome since", null=True)
     is_open = models.BooleanField("open")
@@ -188,6 +215,8 @@ class Attempt(models.Model):
             models.Index(fields=["user_id", "-id"], name="attempt_by_user"),
             models.Index(fields=["action_code", "-id"], name="attempt_by_action"),
             models.Index(fields=["outcome", "-id"], name="attempt_by_outcome"),
+            models.Index(fields=["cluster_url", "-id"], name="attempt_by_cluster"),
+            models.Index(fields=["created_at", "outcome"], name="attempt_by_time"),
             models.Index(fields=["list_digest", "-id"], name="attempt_by_list"),
             models.Index(fields=["id"], name="attempt_open", condition=models.Q(is_open=True)),
         ]

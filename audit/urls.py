@@ -1,6 +1,6 @@
 from django.urls import path
 
-from audit import api, sign_in
+from audit import api, sign_in, views
 
 urlpatterns = [
     path("login/", sign_in.SignIn.as_view(), name="login"),
@@ -10,5 +10,7 @@ urlpatterns = [
     path("admin/login/", sign_in.admin_login, name="admin_login"),
     path("admin/logout/", sign_in.SignOut.as_view(), name="admin_logout"),
     path("admin/password_change/", sign_in.ChangePassword.as_view(), name="admin_password_change"),
+    path("customers/", views.find_customer, name="find_customer"),
+    path("customers/<path:cid>/", views.customer, name="customer"),
     path("api/audit/customer/<path:cid>", api.customer, name="api_audit_customer"),
 ]

@@ -4,28 +4,51 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet, Sum
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from audit.admin_filters import SourceFilter, summary_for
 from jobs.models import Batch, BatchChunk, Job, JobCustomer
 from tmsdash.admin import ExactSearchAdmin, ReadOnlyAdmin, link_to_list, shown_json
+from tmsdash.admin_filters import ClusterFilter, TimeFilter, UserFilter
 
 
 @admin.register(Job)
 class JobAdmin(ExactSearchAdmin):
     id_field = "job_id"
-    list_display = ("time", "job_id", "user_id", "action_name", "cluster_url", "customer_count", "status")
+    list_display = (
+        "time",
+        "job_id",
+        "user_id",
+        "action_name",
+        "cluster_url",
+        "customer_count",
+        "source",
+        "status",
+        "evidence",
+    )
     list_display_links = ("time", "job_id")
-    list_filter = ("action_code", "status", "created_at", ("user_id", admin.AllValuesFieldListFilter))
+    list_filter = (TimeFilter, "status", "evidence", "action_code", ClusterFilter, SourceFilter, UserFilter)
     fields = (
-        *("job_id", "time", "user_id", "action_name", "cluster_url", "status", "http_status", "batch_id"),
+        *("job_id", "time", "user_id", "action_name", "cluster_url", "status", "http_status", "source", "batch_id"),
         *("customer_list", "audit_entries", "sent", "answered"),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).defer("request_payload", "response_summary")
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list below a summary of all attempts of the same time and filters."""
+        answer = super().changelist_view(request, extra_context)
+        changelist = getattr(answer, "context_data", {}).get("cl")
+        if changelist and request.user.has_perm("audit.view_attempt"):
+            answer.context_data |= {  # type: ignore[attr-defined]
+                "summary": summary_for(changelist),
+                "attempts_query": changelist.get_query_string(remove=["evidence__exact", "status__exact", "p"]),
+            }
+        return answer
 
     def rows_of_customer(self, cid: str) -> Q:
         return Q(pk__in=JobCustomer.objects.filter(cid=cid).values("job_id"))

@@ -40,6 +40,7 @@ class Job(models.Model):
     evidence = models.CharField(max_length=16, choices=Evidence.choices, default=Evidence.REPLY)
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.SUCCESS)
     customer_count = models.PositiveIntegerField("customers")
+    source = models.CharField(max_length=16, blank=True, help_text="of its attempt: form, api, command or batch")
 
     class Meta:
         ordering = ["-id"]

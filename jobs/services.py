@@ -35,6 +35,7 @@ def create_job(
     response_summary: Any,
     http_status: int | None,
     cids: Sequence[str],
+    source: str = "",
     evidence: Job.Evidence = Job.Evidence.REPLY,
     created_at: datetime | None = None,
 ) -> Job:
@@ -57,6 +58,7 @@ def create_job(
         http_status=http_status,
         evidence=evidence,
         customer_count=len(cids),
+        source=source,
     )
     job.save(using=DATABASE, force_insert=True)
     kill_point("jobs: job without its customers, not committed")

@@ -75,6 +75,7 @@ def record_job(
         response_summary=summary,
         http_status=http_status,
         cids=cids,
+        source=attempt.source,
         evidence=evidence,
         created_at=accepted_at,
     )

@@ -28,6 +28,7 @@ class ReadOnlyAdmin(ModelAdmin):
     """An admin without any way to add, change or delete; Django hides the buttons and answers 403 itself."""
 
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # a count for every choice of every filter
     list_per_page = 50
     actions = None
 

@@ -49,6 +49,7 @@ def test_a_job_holds_what_was_sent_and_answered_and_its_customers_in_order():
         "http_status": 201,
         "evidence": "reply",
         "status": "success",
+        "source": "",
         "customer_count": 3,
     }
     assert before <= job.created_at <= timezone.now()

@@ -53,6 +53,8 @@ ROWS = {
     "admin/logout/": ("405 405 405 405 405 405", "302 302 302 302 302 302"),
     "admin/password_change/": ("in 200 200 200 200 200", "in 200 200 200 200 200"),
     "api/audit/customer/<path:cid>": ("401 200 200 200 200 200", "401 405 405 405 405 405"),
+    "customers/": ("in 200 200 200 200 200", "in 405 405 405 405 405"),
+    "customers/<path:cid>/": ("in 200 200 200 200 200", "in 405 405 405 405 405"),
     "admin/": ("in in in 200 200 200", "in in in 200 200 200"),
     "admin/password_change/done/": ("in in in 200 200 200", "in in in 405 405 405"),
     "admin/autocomplete/": ("in in in 403 403 403", "in in in 405 405 405"),

@@ -1,0 +1,42 @@
+"""Filters of the audit's lists, and of the lists of jobs that stand beside them."""
+
+from typing import Any
+
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from audit.models import Attempt, Source
+from audit.summary import Summary, summarize
+from tmsdash.accounts import UNKNOWN_NAME
+from tmsdash.admin_filters import PINPOINTS, SimpleListFilter, TimeFilter, UserFilter
+
+# The filters that jobs and attempts share, by the names that they have in addresses.
+SHARED = ("action_code__exact", "cluster_url", "source", "user_id")
+
+
+class SourceFilter(SimpleListFilter):
+    title = "source"
+    parameter_name = "source"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(source.value, str(source.label)) for source in Source]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(source=self.value()) if self.value() else queryset
+
+
+class EntryUserFilter(UserFilter):
+    """Leaves out the hashes of names that nobody has, of which strangers can make any number."""
+
+    def is_offered(self, value: str) -> bool:
+        return super().is_offered(value) and not value.startswith(UNKNOWN_NAME)
+
+
+def summary_for(changelist: ChangeList) -> Summary | None:
+    """Sum up the attempts of the time and the filters of a list of jobs; None if it is about one thing only."""
+    if any(changelist.params.get(name) for name in PINPOINTS):
+        return None
+    [time] = [spec for spec in changelist.filter_specs if isinstance(spec, TimeFilter)]
+    conditions = {name: changelist.params[name] for name in SHARED if changelist.params.get(name)}
+    return summarize(time.narrow(Attempt.objects.filter(**conditions)), *time.bounds())

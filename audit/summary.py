@@ -1,0 +1,132 @@
+"""Attempts summed up for auditors: per day and outcome, in figures, and what went wrong most often."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.db.models import CharField, Count, F, Func, Max, Min, QuerySet, Sum
+from django.utils import timezone
+
+from audit.models import ACCEPTED_OUTCOMES, Attempt, Outcome, OutcomeGroup, group_of
+
+DAYS_SHOWN = 92  # of a longer period, months are shown
+ERRORS_SHOWN = 5
+# The chart's units; it is scaled to its place.
+WIDTH, HEIGHT, GAP = 900, 120, 0.25
+
+
+class Day(Func):
+    """The day of a time in UTC, or its month, as text: grouped in the database, without a call for each row."""
+
+    output_field = CharField()
+
+    def __init__(self, *expressions: Any, digits: int = 10, **extra: Any) -> None:
+        super().__init__(*expressions, digits=digits, **extra)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, template="substr(%(expressions)s, 1, %(digits)s)", **context)
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        template = "left(to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD'), %(digits)s)"
+        return self.as_sql(compiler, connection, template=template, **context)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A part of a column of the chart: where it stands, and how large it is, in the chart's units."""
+
+    group: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Period:
+    """A day or a month, with the attempts of each group and, for the chart, their bars."""
+
+    name: str
+    counts: list[int]
+    """In the order of the groups."""
+    bars: list[Bar]
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Attempts of a time: `outcomes` are (label, group, count), the most frequent first; `errors` (text, count)."""
+
+    unit: str
+    groups = OutcomeGroup
+    periods: list[Period]
+    total: int
+    customers: int
+    outcomes: list[tuple[str, str, int]]
+    errors: list[tuple[str, int]]
+    most: int
+
+
+def summarize(attempts: QuerySet[Attempt], first: datetime | None, last: datetime | None) -> Summary:
+    """Sum up attempts, which lie between two times if there are such."""
+    attempts = attempts.order_by()
+    if first is None or last is None:
+        ends = attempts.aggregate(first=Min("created_at"), last=Max("created_at"))
+        first = first or ends["first"] or timezone.now()
+        last = last or max(timezone.now(), ends["last"] or first)
+    by_month = (last - first).days > DAYS_SHOWN
+    digits = 7 if by_month else 10
+    rows = attempts.values_list(Day(F("created_at"), digits=digits), "outcome").annotate(Count("pk"))
+    counts: defaultdict[str, Counter[OutcomeGroup]] = defaultdict(Counter)
+    outcomes: Counter[str] = Counter()
+    for name, outcome, count in rows:
+        counts[name][group_of(outcome)] += count
+        outcomes[outcome] += count
+    names = _names(first.date(), last.date(), digits)
+    errors = attempts.exclude(error_message="").values_list("error_message").annotate(count=Count("pk"))
+    accepted = attempts.filter(outcome__in=ACCEPTED_OUTCOMES).aggregate(sum=Sum("customer_count"))["sum"]
+    most = max((sum(part.values()) for part in counts.values()), default=0)
+    return Summary(
+        unit="month" if by_month else "day",
+        periods=_periods(names, counts, most),
+        total=sum(outcomes.values()),
+        customers=accepted or 0,
+        outcomes=[(str(Outcome(name).label), group_of(name).value, count) for name, count in outcomes.most_common()],
+        errors=list(errors.order_by("-count", "error_message")[:ERRORS_SHOWN]),
+        most=most,
+    )
+
+
+def _names(first: date, last: date, digits: int) -> list[str]:
+    days = (first + timedelta(days=number) for number in range((last - first).days + 1))
+    return list(dict.fromkeys(day.isoformat()[:digits] for day in days))
+
+
+def _periods(names: list[str], counts: dict[str, Counter[OutcomeGroup]], most: int) -> list[Period]:
+    return [
+        Period(
+            name, [counts[name][group] for group in OutcomeGroup], list(_bars(number, len(names), counts[name], most))
+        )
+        for number, name in enumerate(names)
+    ]
+
+
+def _bars(number: int, of: int, counts: Counter[OutcomeGroup], most: int) -> Iterator[Bar]:
+    """Stack the groups of one period, from the bottom of the chart up."""
+    width, top = WIDTH / of, float(HEIGHT)
+    for group in OutcomeGroup:
+        if counts[group]:
+            height = HEIGHT * counts[group] / most
+            top -= height
+            yield Bar(
+                group.value,
+                x=round(width * (number + GAP / 2), 2),
+                y=round(top, 2),
+                width=round(width * (1 - GAP), 2),
+                height=round(height, 2),
+            )

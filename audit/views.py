@@ -1,0 +1,68 @@
+"""What was ever asked for one customer."""
+
+import re
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from audit.models import CID_LENGTH, Attempt, OutcomeGroup, group_of
+from audit.selectors import attempts_of_customer, may_look_up_customers, may_view_in_full
+
+ATTEMPTS_PER_PAGE = 50
+TONES = {
+    OutcomeGroup.ACCEPTED: "success",
+    OutcomeGroup.UNKNOWN: "unknown",
+    OutcomeGroup.FAILED: "rejected",
+    OutcomeGroup.REFUSED: "refused",
+}
+
+
+@never_cache
+@require_safe
+def find_customer(request: HttpRequest) -> HttpResponse:
+    """Ask for a customer id, and lead to its page."""
+    _check(request)
+    cid = request.GET.get("cid", "").strip()
+    if cid and len(cid) <= CID_LENGTH:
+        return redirect("customer", cid=cid)
+    error = f"A customer id has at most {CID_LENGTH} characters. Give one whole id." if cid else ""
+    context = {"cid": "", "given": cid, "error": error}
+    return render(request, "audit/customer.html", context, status=400 if error else 200)
+
+
+@never_cache
+@require_safe
+def customer(request: HttpRequest, cid: str) -> HttpResponse:
+    """Show what was asked for a customer, newest first, by whom, and what became of it.
+
+    Everybody who may send sees that much of all attempts; the rest is shown of one's own, and to auditors.
+    """
+    _check(request)
+    before = request.GET.get("before", "")
+    last_seen = int(before) if re.fullmatch("[0-9]{1,18}", before) else None
+    found = list(attempts_of_customer(cid, ATTEMPTS_PER_PAGE + 1, last_seen))
+    shown = found[:ATTEMPTS_PER_PAGE]
+    own_page = reverse("customer", args=[cid])
+    context = {
+        "cid": cid,
+        "given": cid,
+        "rows": [_row(request.user, attempt) for attempt in shown],
+        "is_first_page": last_seen is None,
+        "newest": own_page,
+        "older": f"{own_page}?before={shown[-1].pk}" if len(found) > ATTEMPTS_PER_PAGE else "",
+    }
+    return render(request, "audit/customer.html", context)
+
+
+def _check(request: HttpRequest) -> None:
+    if not may_look_up_customers(request.user):
+        raise PermissionDenied
+
+
+def _row(user: Any, attempt: Attempt) -> dict[str, Any]:
+    return {"attempt": attempt, "in_full": may_view_in_full(user, attempt), "tone": TONES[group_of(attempt.outcome)]}
