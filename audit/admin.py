@@ -4,19 +4,28 @@ import json
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError, connections
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import path, reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit import account_admin  # noqa: F401 (registers accounts and groups)
 from audit.admin_filters import EntryUserFilter, SourceFilter
-from audit.chain import anchor
+from audit.chain import DATABASE, anchor
+from audit.exporting import CONTENT_TYPES, FORMS, export
 from audit.models import Attempt, AttemptCustomer, AuditEntry, group_of
 from audit.selectors import entries_of, ids_page, outcome_body
+from audit.services import actor_of
 from tmsdash.admin import ExactSearchAdmin, link_to_list, shown_json
 from tmsdash.admin_filters import ClusterFilter, TimeFilter, UserFilter
+from tmsdash.errors import error_response
 
 
 @admin.register(Attempt)
@@ -33,11 +42,45 @@ class AttemptAdmin(ExactSearchAdmin):
     fields = (
         *("attempt_id", "time", "user_id", "ip_address", "source", "action_name", "cluster_url"),
         *("customer_count", "shown_outcome", "decided_at", "left_to_do", "http_status", "error_message"),
-        *("page", "entries", "job"),
+        *("page", "evidence", "entries", "job"),
     )
 
     def rows_of_customer(self, cid: str) -> Q:
         return Q(pk__in=AttemptCustomer.objects.filter(cid=cid).values("attempt_id"))
+
+    def get_urls(self) -> list[Any]:
+        """Add the exports of what the list shows."""
+        exports = [
+            path(
+                f"export.{form}", self.admin_site.admin_view(self.export), {"form": form}, name=f"audit_attempt_{form}"
+            )
+            for form in FORMS
+        ]
+        return [*exports, *super().get_urls()]
+
+    def export(self, request: HttpRequest, form: str) -> HttpResponseBase:
+        """Send what the list shows with the filters of this address, all pages of it, as a file."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method != "GET":
+            return HttpResponseNotAllowed(["GET"])
+        try:
+            changelist = self.get_changelist_instance(request)
+            lines = export(changelist.queryset, form, _filters_of(changelist), actor_of(request))
+        except IncorrectLookupParameters:
+            return error_response(request, 400, "This address asks for what there is not. Go back to the list.")
+        except DatabaseError:
+            connections[DATABASE].close()
+            return error_response(request, 503, "The audit cannot be written, so nothing was exported. Try again.")
+        name = f"attempts-{timezone.now():%Y-%m-%dT%H-%M-%SZ}.{form}"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return StreamingHttpResponse(lines, content_type=CONTENT_TYPES[form], headers=headers)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list with links to its exports."""
+        forms = {f"audit_attempt_{form}": label for form, label in (("csv", "CSV"), ("jsonl", "JSON lines"))}
+        exports = [(reverse(f"admin:{name}"), label) for name, label in forms.items()]
+        return super().changelist_view(request, {"exports": exports} | (extra_context or {}))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -77,11 +120,24 @@ class AttemptAdmin(ExactSearchAdmin):
         url = reverse("attempt", args=[attempt.attempt_id])
         return format_html('<a href="{}">What its user sees of this attempt</a>', url)
 
+    @admin.display(description="evidence")
+    def evidence(self, attempt: Attempt) -> SafeString:
+        url = reverse("evidence", args=[attempt.attempt_id])
+        return format_html('<a href="{}" download>Evidence pack: events, ids, macs, and a text for a ticket</a>', url)
+
     @admin.display(description="job")
     def job(self, attempt: Attempt) -> SafeString | str:
         if not attempt.has_job:
             return "none"
         return link_to_list("jobs_job", "Job of this attempt", job_id=attempt.attempt_id)
+
+
+def _filters_of(changelist: ChangeList) -> dict[str, Any]:
+    """Return what a list is narrowed to, for the audit: the filters of its address, and the time that they mean."""
+    [time] = [spec for spec in changelist.filter_specs if isinstance(spec, TimeFilter)]
+    since, until = time.bounds()
+    times = {"since": since and since.isoformat(), "until": until and until.isoformat()}
+    return {name: value for name, value in changelist.params.items() if name not in ("time", *times)} | times
 
 
 @admin.register(AuditEntry)

@@ -48,7 +48,7 @@ class ProjectionCheck:
             indexed += len(of["customer"])
             where = f"attempt {_with_dashes(attempt_id)}"
             try:
-                for problem in _compare(scratch, of["event"], of["row"], of["customer"]):
+                for problem in compare(scratch, of["event"], of["row"], of["customer"]):
                     yield where, problem
             except (ValueError, KeyError, TypeError, AttributeError):
                 yield where, "What its entries say cannot be understood."
@@ -77,7 +77,7 @@ def _index() -> Iterator[tuple[str, str, str]]:
         yield hex_of(attempt_id), "customer", cid
 
 
-def _compare(
+def compare(
     attempt: Attempt, entries: list[StoredEntry], rows: list[tuple[Any, ...]], cids: list[str]
 ) -> Iterator[str]:
     """Yield what does not fit together of an attempt's entries, its row and its ids in the index."""

@@ -12,5 +12,6 @@ urlpatterns = [
     path("admin/password_change/", sign_in.ChangePassword.as_view(), name="admin_password_change"),
     path("customers/", views.find_customer, name="find_customer"),
     path("customers/<path:cid>/", views.customer, name="customer"),
+    path("attempts/<uuid:attempt_id>/evidence.zip", views.evidence, name="evidence"),
     path("api/audit/customer/<path:cid>", api.customer, name="api_audit_customer"),
 ]

@@ -1,17 +1,24 @@
-"""What was ever asked for one customer."""
+"""What was ever asked for one customer, and the evidence of one attempt."""
 
 import re
+import uuid
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.db import DatabaseError, connections
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_GET, require_safe
 
-from audit.models import CID_LENGTH, Attempt, OutcomeGroup, group_of
-from audit.selectors import attempts_of_customer, may_look_up_customers, may_view_in_full
+from audit.chain import DATABASE
+from audit.evidence import gather, pack
+from audit.exporting import WAIT_S
+from audit.models import CID_LENGTH, Attempt, Kind, OutcomeGroup, group_of
+from audit.selectors import attempt_for, attempts_of_customer, may_look_up_customers, may_view_in_full
+from audit.services import actor_of, record_fact
+from tmsdash.errors import error_response
 
 ATTEMPTS_PER_PAGE = 50
 TONES = {
@@ -57,6 +64,25 @@ def customer(request: HttpRequest, cid: str) -> HttpResponse:
         "older": f"{own_page}?before={shown[-1].pk}" if len(found) > ATTEMPTS_PER_PAGE else "",
     }
     return render(request, "audit/customer.html", context)
+
+
+@never_cache
+@require_GET
+def evidence(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
+    """Download the evidence pack of an attempt; that this was done is noted in the audit first."""
+    found = attempt_for(request.user, attempt_id)
+    if found is None:
+        raise Http404
+    actor = actor_of(request)
+    body = {"what": "evidence", "attempt_id": str(attempt_id)}
+    try:
+        record_fact(Kind.EXPORTED, body, actor=actor, wait_s=WAIT_S)
+    except DatabaseError:
+        connections[DATABASE].close()
+        return error_response(request, 503, "The audit cannot be written, so nothing was exported. Try again.")
+    content = pack(gather(found), actor.user_id)
+    headers = {"Content-Disposition": f'attachment; filename="evidence-{attempt_id}.zip"'}
+    return HttpResponse(content, content_type="application/zip", headers=headers)
 
 
 def _check(request: HttpRequest) -> None:

@@ -26,6 +26,21 @@ def to_cell(text: str) -> str:
     return f"'{text}" if _FORMULA.match(text) else text
 
 
+# What a spreadsheet makes a number, a date, a time or a truth value of; it would drop zeros and round what is long.
+_MONTH = (
+    "(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?"
+    "|dec(ember)?)"
+)
+_CONVERTED = re.compile(
+    rf"[\d.,:/% -]+(e[-+]?\d+)?|true|false|([\d.]+[-/ ]?)?{_MONTH}([-/., ]*\d+)*|[$€£¥]\s*[\d.,]+", re.IGNORECASE
+)
+
+
+def to_text_cell(text: str) -> str:
+    """Return what a spreadsheet keeps as the text that it is: what it would convert gets an apostrophe in front."""
+    return f"'{text}" if _CONVERTED.fullmatch(text) else to_cell(text)
+
+
 def ids_file(name: str, cids: Iterable[str]) -> HttpResponse:
     """Return customer ids as a CSV file to download under this name; the header is what an upload is looked up by."""
     return HttpResponse(

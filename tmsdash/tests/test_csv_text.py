@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tmsdash.csv_text import from_cell, to_csv
+from tmsdash.csv_text import from_cell, to_csv, to_text_cell
 
 ODD = (
     "=1+1",
@@ -49,3 +49,34 @@ def test_no_spreadsheet_calculates_with_a_cell(cell):
 @pytest.mark.parametrize("cell", ["a1", "'a", "''", "it's", "0'=1", "'"])
 def test_an_apostrophe_that_protects_nothing_stays(cell):
     assert from_cell(cell) == cell
+
+
+CONVERTED = (
+    *("0123456", "1234567", "12345678901234567890", "1.5", "1,000", "7E5", "1e10", "123e4567", "50%", "1/2", "12:30"),
+    *(
+        "2026-11-24",
+        "24.11.2026",
+        "MAR1",
+        "1-Mar",
+        "March 1, 2026",
+        "sept1",
+        "TRUE",
+        "false",
+        "$5",
+        "€ 7",
+        " 1",
+        "1E+5",
+    ),
+)
+
+
+@pytest.mark.parametrize("cell", [*CONVERTED, *(odd for odd in ODD if re.match("[-=+@＝－＋＠]", odd))])
+def test_what_a_spreadsheet_would_convert_stays_text(cell):
+    assert to_text_cell(cell) == f"'{cell}"
+
+
+@pytest.mark.parametrize(
+    "cell", ["a1", "7d3f", "0f" * 16, "1234567e1f", "x1", "marx", "true1", "decade", "1a", "'a", ""]
+)
+def test_what_is_text_anyway_stays_as_it_is(cell):
+    assert to_text_cell(cell) == cell

@@ -1,0 +1,129 @@
+"""The evidence pack of one attempt: its events with their macs, its ids, what was checked, and a text for a ticket."""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils import timezone
+
+from audit import chain
+from audit.exporting import facts_of
+from audit.models import Attempt, AuditEntry, ChainHead
+from audit.projection_check import FIELDS, compare
+from audit.selectors import CIDS_PER_QUERY
+from audit.stored import StoredEntry, rows_of, stored_entries
+from tmsdash.csv_text import to_csv
+from tmsdash.databases import read_transaction
+from tmsdash.text import one_line
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the audit holds of an attempt, and sentences on what is not as it was written."""
+
+    attempt: Attempt
+    entries: list[StoredEntry]
+    problems: list[str]
+    head: str
+    """The anchor of the whole audit's last entry at that moment."""
+
+    @property
+    def cids(self) -> list[str]:
+        """The ids in the order given."""
+        cids: list[str] = json.loads(self.entries[0].body)["cids"]
+        return cids
+
+    @property
+    def anchor(self) -> str:
+        """The anchor of the attempt's newest entry."""
+        return chain.anchor(self.entries[-1].sequence, self.entries[-1].mac)
+
+
+def gather(attempt: Attempt) -> Evidence:
+    """Read an attempt's events, and check them, their neighbours in the chain, its row and its ids in the index."""
+    with read_transaction(chain.DATABASE):
+        attempt.refresh_from_db()
+        own = list(AuditEntry.objects.filter(attempt_id=attempt.attempt_id).values_list("sequence", flat=True))
+        wanted = sorted({near for sequence in own for near in (sequence - 1, sequence, sequence + 1)})
+        near = {entry.sequence: entry for entry in stored_entries(f"sequence IN ({', '.join(map(str, wanted))})")}
+        head = ChainHead.objects.get()
+        entries = [near[sequence] for sequence in sorted(own)]
+        row = next(rows_of(f"SELECT {', '.join(FIELDS)} FROM audit_attempt WHERE id = {attempt.pk:d}"))  # noqa: S608
+        cids = _indexed(attempt, json.loads(entries[0].body)["cids"])
+        problems = [*_chain_problems(entries, near, head), *compare(Attempt(), entries, [row], cids)]
+    return Evidence(attempt, entries, problems, chain.anchor(head.sequence, head.mac))
+
+
+def _indexed(attempt: Attempt, cids: list[str]) -> list[str]:
+    """Return those of `cids` that the customer index holds for the attempt."""
+    found: list[str] = []
+    for start in range(0, len(cids), CIDS_PER_QUERY):
+        part = attempt.customers.filter(cid__in=cids[start : start + CIDS_PER_QUERY])
+        found += part.values_list("cid", flat=True)
+    return found
+
+
+def _chain_problems(entries: list[StoredEntry], near: dict[int, StoredEntry], head: ChainHead) -> Iterator[str]:
+    keys = chain.known_keys()
+    for entry in entries:
+        key = keys.get(entry.key_id)
+        if key is None:
+            yield f"Entry {entry.sequence} is signed with the key {entry.key_id}, which is not known."
+        elif chain.mac_of_stored(key, entry.place, entry.facts) != entry.mac:
+            yield f"Entry {entry.sequence} was changed: its mac does not fit what it says."
+        before, after = near.get(entry.sequence - 1), near.get(entry.sequence + 1)
+        if entry.sequence > 1 and (before is None or before.mac != entry.previous_mac):
+            yield f"Entry {entry.sequence} does not follow the entry before it."
+        if (after.previous_mac if after else head.mac) != entry.mac:
+            yield f"What follows entry {entry.sequence} does not follow from it."
+
+
+def ticket(evidence: Evidence) -> str:
+    """Return a short text on the attempt, to be pasted into a ticket."""
+    facts, attempt = facts_of(evidence.attempt), evidence.attempt
+    checked = (
+        "Its events, their places in the audit's chain, its row and its customers were checked: all is as written."
+        if not evidence.problems
+        else "NOT AS IT WAS WRITTEN: " + " ".join(evidence.problems)
+    )
+    lines = [
+        f"Attempt {facts['attempt_id']}",
+        f"{facts['action'] or 'An unknown action'} for {facts['customer_count']:,} customers on "
+        f"{facts['cluster'] or 'no known cluster'}",
+        f"By {facts['user']}, {facts['time']}, from {facts['address'] or 'no address'} ({facts['source']})",
+        f"Outcome: {attempt.get_outcome_display()}, since {facts['outcome_since'] or 'it was begun'}",
+        f"Job: {facts['job_id'] or 'none'}",
+        *([f"Message: {facts['error']}"] if facts["error"] else []),
+        "",
+        checked,
+        f"Audit entries {', '.join(str(entry.sequence) for entry in evidence.entries)}, anchor {evidence.anchor}.",
+        f"The whole audit is checked by: manage.py audit_verify --anchor {evidence.anchor}",
+    ]
+    return "\n".join(one_line(line) for line in lines) + "\n"
+
+
+def pack(evidence: Evidence, by: str) -> bytes:
+    """Return the pack as a ZIP file: evidence.json, customers.csv and ticket.txt."""
+    content: dict[str, Any] = {
+        "made_at": timezone.now().isoformat(),
+        "made_by": by,
+        "attempt": facts_of(evidence.attempt),
+        "customers": evidence.cids,
+        "entries": [entry._asdict() | {"body": json.loads(entry.body)} for entry in evidence.entries],
+        "verification": {
+            "whole": not evidence.problems,
+            "problems": evidence.problems,
+            "checked": "the attempt's entries, their neighbours in the chain, its row and its customers in the index",
+            "anchor": evidence.anchor,
+            "head": evidence.head,
+        },
+    }
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("ticket.txt", ticket(evidence))
+        archive.writestr("evidence.json", json.dumps(content, indent=2))
+        archive.writestr("customers.csv", to_csv("customer_id", evidence.cids))
+    return file.getvalue()

@@ -1,0 +1,109 @@
+"""Attempts with their customers as CSV or JSON lines, of any length, each export noted in the audit first."""
+
+import csv
+import io
+import json
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from django.db.models import QuerySet
+
+from audit.models import Attempt, AuditEntry, Kind
+from audit.services import Actor, record_fact
+from tmsdash.csv_text import to_cell, to_text_cell
+
+ATTEMPTS_AT_ONCE = 200
+WAIT_S = 5.0  # for other writers of the audit
+COLUMNS = (
+    *("time", "attempt_id", "user", "action", "cluster", "source", "address", "outcome", "outcome_since"),
+    *("http_status", "error", "job_id", "customer_count", "customer_id"),
+)
+
+Found = tuple[Attempt, list[AuditEntry]]
+
+
+def export(attempts: QuerySet[Attempt], form: str, filters: dict[str, Any], actor: Actor) -> Iterator[str]:
+    """Note in the audit who exports what, and return the lines of the file, the newest attempt first.
+
+    `form` is one of FORMS, `filters` what the attempts were chosen by, in words that JSON holds. Raises
+    DatabaseError, before any line, if the audit cannot be written: then nothing is exported.
+    """
+    body = {"what": "attempts", "format": form, "filters": filters, "count": attempts.count()}
+    record_fact(Kind.EXPORTED, body, actor=actor, wait_s=WAIT_S)
+    return FORMS[form](_with_entries(attempts))
+
+
+def _with_entries(attempts: QuerySet[Attempt]) -> Iterator[Found]:
+    """Yield each attempt with its events, a few hundred attempts at a time, without keeping a transaction open."""
+    part = list(attempts.order_by("-pk")[:ATTEMPTS_AT_ONCE])
+    while part:
+        entries: defaultdict[uuid.UUID | None, list[AuditEntry]] = defaultdict(list)
+        ids = [attempt.attempt_id for attempt in part]
+        for entry in AuditEntry.objects.filter(attempt_id__in=ids).order_by("sequence"):
+            entries[entry.attempt_id].append(entry)
+        for attempt in part:
+            yield attempt, entries[attempt.attempt_id]
+        part = list(attempts.filter(pk__lt=part[-1].pk).order_by("-pk")[:ATTEMPTS_AT_ONCE])
+
+
+def cids_of(entries: list[AuditEntry]) -> list[str]:
+    """Return the ids of an attempt, in the order given, from its events."""
+    cids: list[str] = json.loads(entries[0].body)["cids"]
+    return cids
+
+
+def facts_of(attempt: Attempt) -> dict[str, Any]:
+    """Return an attempt as exports and evidence show it."""
+    return {
+        "time": attempt.created_at.isoformat(),
+        "attempt_id": str(attempt.attempt_id),
+        "user": attempt.user_id,
+        "action": attempt.action_name,
+        "cluster": attempt.cluster_url,
+        "source": attempt.source,
+        "address": attempt.ip_address,
+        "outcome": attempt.outcome,
+        "outcome_since": attempt.decided_at.isoformat() if attempt.decided_at else None,
+        "http_status": attempt.http_status,
+        "error": attempt.error_message or None,
+        "job_id": str(attempt.attempt_id) if attempt.has_job else None,
+        "customer_count": attempt.customer_count,
+    }
+
+
+def _csv_lines(found: Iterable[Found]) -> Iterator[str]:
+    """Yield a row for each customer of each attempt, safe for spreadsheets: no formula, and ids stay text."""
+    yield _csv_row(COLUMNS)
+    for attempt, entries in found:
+        facts = [to_cell("" if value is None else str(value)) for value in facts_of(attempt).values()]
+        for cid in cids_of(entries) or [""]:
+            yield _csv_row([*facts, to_text_cell(cid)])
+
+
+def _csv_row(cells: Iterable[str]) -> str:
+    line = io.StringIO(newline="")
+    csv.writer(line).writerow(cells)
+    return line.getvalue()
+
+
+def _json_lines(found: Iterable[Found]) -> Iterator[str]:
+    """Yield an object for each attempt, with its customers and what chains its events."""
+    for attempt, entries in found:
+        chained = [
+            {
+                "sequence": entry.sequence,
+                "kind": entry.kind,
+                "time": entry.created_at.isoformat(),
+                "user": entry.user_id,
+                "address": entry.ip_address,
+                "mac": entry.mac,
+            }
+            for entry in entries
+        ]
+        yield json.dumps(facts_of(attempt) | {"customers": cids_of(entries), "entries": chained}) + "\n"
+
+
+FORMS: dict[str, Callable[[Iterable[Found]], Iterator[str]]] = {"csv": _csv_lines, "jsonl": _json_lines}
+CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl"}

@@ -1,0 +1,90 @@
+import sys
+from collections.abc import Iterable
+from contextlib import nullcontext
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.db import Error as AnyDatabaseError
+from django.db.models import QuerySet
+
+from audit.exporting import FORMS, export
+from audit.models import Action, Attempt, AttemptCustomer, Outcome, Source
+from audit.services import Actor
+from tmsdash.commands import Command as BaseCommand
+from tmsdash.commands import os_actor_name
+
+ACTIONS = {action.label: action.value for action in Action}
+
+
+class Command(BaseCommand):
+    help = (
+        "Write the attempts of a time with their customers, the newest first: as CSV, a row for each customer, or as "
+        "JSON lines, an object for each attempt. The export itself is noted in the audit."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--since", type=_day, metavar="DAY", help="from this day on (UTC, year-month-day)")
+        parser.add_argument("--until", type=_day, metavar="DAY", help="until the end of this day (UTC)")
+        parser.add_argument("--format", choices=sorted(FORMS), default="csv", help="default: %(default)s")
+        parser.add_argument("--output", metavar="FILE", help="a new file, instead of standard output")
+        parser.add_argument("--user", metavar="NAME", help="of this user")
+        parser.add_argument("--action", choices=sorted(ACTIONS), help="with this action")
+        parser.add_argument("--cluster", metavar="ORIGIN", help="on this cluster, such as https://tms.example")
+        parser.add_argument("--outcome", choices=sorted(Outcome.values), help="with this outcome")
+        parser.add_argument("--source", choices=sorted(Source.values), help="from there")
+        parser.add_argument("--customer", metavar="ID", help="on exactly this customer")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        names = ("since", "until", "user", "action", "cluster", "outcome", "source", "customer")
+        filters = {name: str(options[name]) for name in names if options[name]}
+        actor = Actor(user_id=os_actor_name())
+        try:
+            # Made before the audit is told: what cannot be written is no export.
+            with open_new(options["output"]) if options["output"] else nullcontext(self.stdout._out) as file:
+                write_lines(file, export(_chosen(options), options["format"], filters, actor))
+        except AnyDatabaseError as error:
+            raise CommandError(f"The audit cannot be used; the export is not complete. {error}") from None
+        except BrokenPipeError:
+            sys.exit(1)  # whoever read the lines wants no more
+        except OSError as error:
+            raise CommandError(f"{options['output']} cannot be written: {error.strerror}.") from None
+
+
+def open_new(name: str) -> Any:
+    """Open a file that is not there yet, for its owner only."""
+    path = Path(name)
+    path.touch(mode=0o600, exist_ok=False)
+    return path.open("w", encoding="utf-8", newline="")
+
+
+def write_lines(file: Any, lines: Iterable[str]) -> None:
+    """Write lines that bring their own ends."""
+    for line in lines:
+        file.write(line)
+    file.flush()
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise CommandError(f"{text} is no day. Write year-month-day, such as 2026-02-28.") from None
+
+
+def _chosen(options: dict[str, Any]) -> QuerySet[Attempt]:
+    """Return the attempts that the options ask for."""
+    conditions = {
+        "created_at__gte": options["since"] and datetime.combine(options["since"], time.min, UTC),
+        "created_at__lte": options["until"] and datetime.combine(options["until"], time.max, UTC),
+        "user_id": options["user"],
+        "action_code": ACTIONS.get(options["action"]),
+        "cluster_url": options["cluster"],
+        "outcome": options["outcome"],
+        "source": options["source"],
+    }
+    attempts = Attempt.objects.filter(**{name: value for name, value in conditions.items() if value})
+    if options["customer"]:
+        attempts = attempts.filter(pk__in=AttemptCustomer.objects.filter(cid=options["customer"]).values("attempt_id"))
+    return attempts
