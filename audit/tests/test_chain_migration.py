@@ -15,8 +15,8 @@ from audit.verification import verify
 pytestmark = pytest.mark.usefixtures("databases")
 
 
-def migrate(name):
-    call_command("migrate", "audit", name, database="audit", verbosity=0)
+def migrate(*name):
+    call_command("migrate", "audit", *name, database="audit", verbosity=0)
 
 
 def insert(cursor, table, **values):
@@ -40,7 +40,7 @@ def test_entries_that_are_there_are_numbered_in_order_and_chained():
             insert(cursor, "audit_auditentry", id=500, created_at=whole_second, ip_address="", **values)
             cursor.execute("UPDATE audit_auditentry SET attempt_id = NULL WHERE id = 500")
     finally:
-        migrate("0004_chain")
+        migrate()
     after = list(AuditEntry.objects.order_by("sequence").values("attempt_id", "kind", "created_at", "body", "user_id"))
     assert after[:-1] == facts
     assert list(AuditEntry.objects.order_by("sequence").values_list("sequence", flat=True)) == [1, 2, 3, 4, 5, 6, 7]

@@ -25,7 +25,7 @@ def schema(alias):
     with connections[alias].cursor() as cursor:
         return {
             table: (
-                sorted(column[:6] for column in introspection.get_table_description(cursor, table)),
+                [column[:6] for column in introspection.get_table_description(cursor, table)],
                 sorted(
                     str((part["columns"], part["unique"], part["foreign_key"], part["check"]))
                     for part in introspection.get_constraints(cursor, table).values()
