@@ -49,8 +49,8 @@ def _with_entries(attempts: QuerySet[Attempt]) -> Iterator[Found]:
 
 
 def cids_of(entries: list[AuditEntry]) -> list[str]:
-    """Return the ids of an attempt, in the order given, from its events."""
-    cids: list[str] = json.loads(entries[0].body)["cids"]
+    """Return the ids of an attempt, in the order given, from its events; none if these are in an archive."""
+    cids: list[str] = json.loads(entries[0].body)["cids"] if entries else []
     return cids
 
 

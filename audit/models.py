@@ -40,6 +40,7 @@ class Kind(models.TextChoices):
     SIGNED_OUT = "SIGNED_OUT", "signed out"
     EXPORTED = "EXPORTED", "audit exported"
     SETTING_CHANGED = "SETTING_CHANGED", "account, group or setting changed"
+    ARCHIVED = "ARCHIVED", "closed period moved to an archive"
 
 
 class Outcome(models.TextChoices):
@@ -73,7 +74,9 @@ TRUST = (
     Kind.UNKNOWN,
     Kind.INTENT,
 )
-WITHOUT_ATTEMPT = frozenset({Kind.SIGNED_IN, Kind.SIGN_IN_FAILED, Kind.SIGNED_OUT, Kind.EXPORTED, Kind.SETTING_CHANGED})
+WITHOUT_ATTEMPT = frozenset(
+    {Kind.SIGNED_IN, Kind.SIGN_IN_FAILED, Kind.SIGNED_OUT, Kind.EXPORTED, Kind.SETTING_CHANGED, Kind.ARCHIVED}
+)
 IN_DOUBT_OUTCOMES = frozenset({Outcome.PENDING, Outcome.UNKNOWN})
 ACCEPTED_OUTCOMES = frozenset({Outcome.ACCEPTED, Outcome.APPLIED, Outcome.DECIDED_APPLIED})
 NOT_APPLIED_OUTCOMES = frozenset({Outcome.NOT_APPLIED, Outcome.DECIDED_NOT_APPLIED})

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from heapq import merge
 from itertools import groupby
@@ -30,13 +30,21 @@ Problem = tuple[str, str]  # where, and what
 class ProjectionCheck:
     """Compares what was drawn from the entries with them; `attempts` counts what was looked at."""
 
-    def __init__(self, on_step: Callable[[int], None]) -> None:
+    def __init__(self, on_step: Callable[[int], None], archived: Iterable[StoredEntry] = ()) -> None:
+        """Take entries besides those of the database, in the order of their attempts' ids."""
         self.attempts = 0
+        self._archived = archived
         self._on_step = on_step
 
     def problems(self) -> Iterator[Problem]:
         """Read events, rows and index in the order of the attempts' ids, and yield what does not fit together."""
-        by_attempt: Iterator[tuple[str, str, Any]] = merge(_events(), _rows(), _index(), key=itemgetter(0))
+        by_attempt: Iterator[tuple[str, str, Any]] = merge(
+            _events(self._archived),
+            _events(stored_entries("attempt_id IS NOT NULL", "attempt_id, sequence")),
+            _rows(),
+            _index(),
+            key=itemgetter(0),
+        )
         indexed, scratch = 0, Attempt()  # making a model for each would take a fifth of the time
         for attempt_id, parts in groupby(by_attempt, key=itemgetter(0)):
             self.attempts += 1
@@ -58,8 +66,8 @@ class ProjectionCheck:
             yield "customer index", f"{all_indexed - indexed:,} rows belong to no attempt."
 
 
-def _events() -> Iterator[tuple[str, str, StoredEntry]]:
-    for entry in stored_entries("attempt_id IS NOT NULL", "attempt_id, sequence"):
+def _events(entries: Iterable[StoredEntry]) -> Iterator[tuple[str, str, StoredEntry]]:
+    for entry in entries:
         yield entry.attempt_id, "event", entry
 
 

@@ -121,19 +121,22 @@ def bodies_of(attempts: Sequence[Attempt]) -> list[Bodies]:
     entries: defaultdict[uuid.UUID | None, list[AuditEntry]] = defaultdict(list)
     for entry in AuditEntry.objects.filter(attempt_id__in=[a.attempt_id for a in attempts]).order_by("sequence"):
         entries[entry.attempt_id].append(entry)
-    return [_bodies(entries[attempt.attempt_id]) for attempt in attempts]
+    return [_bodies(attempt, entries[attempt.attempt_id]) for attempt in attempts]
 
 
-def _bodies(entries: list[AuditEntry]) -> Bodies:
+def _bodies(attempt: Attempt, entries: list[AuditEntry]) -> Bodies:
+    if not entries:  # they are in an archive; what the row and the index hold is still known
+        told = {"http_status": attempt.http_status, "message": attempt.error_message}
+        return Bodies({"archived": True, "action_sent": "", "batch_id": None, "cids": []}, told)
     telling = [entry for entry in entries if entry.kind not in (Kind.INTENT, Kind.RECORDED)]
     deciding = min(telling, key=lambda entry: TRUST.index(Kind(entry.kind)), default=None)
     return Bodies(json.loads(entries[0].body), json.loads(deciding.body) if deciding else {})
 
 
 def anchor_of(attempt: Attempt) -> str:
-    """Return the anchor of the attempt's newest entry: whoever keeps it can prove that the audit held it."""
-    entry = AuditEntry.objects.filter(attempt_id=attempt.attempt_id).latest("sequence")
-    return anchor(entry.sequence, entry.mac)
+    """Return the anchor of the attempt's newest entry, with which to prove that the audit held it; "" if archived."""
+    entry = entries_of(attempt).last()
+    return anchor(entry.sequence, entry.mac) if entry else ""
 
 
 def entries_of(attempt: Attempt) -> QuerySet[AuditEntry]:

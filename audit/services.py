@@ -204,7 +204,9 @@ def _locked(attempt_ids: Sequence[uuid.UUID]) -> tuple[dict[uuid.UUID, Attempt],
 
 def _add_events(attempt: Attempt, known: set[str], events: Sequence[Event], actor: Actor | None) -> list[AuditEntry]:
     """Move the attempt's row by those of `events` whose kind is not known of it yet; return their new entries."""
-    added = []
+    added: list[AuditEntry] = []
+    if not known:  # even what opened it is in an archive: it is closed for good
+        return added
     for kind, body in events:
         if kind not in known:
             known.add(kind)

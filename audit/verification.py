@@ -6,17 +6,20 @@ any later seal or anchor tells.
 """
 
 import hmac
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from django.db import connections
 
 from audit import append_only, chain
+from audit.archives import Archive, ArchiveError, ByAttempt, archived_entries, find_archives
 from audit.models import GENESIS, ChainHead
 from audit.projection_check import ProjectionCheck
 from audit.seals import read_all
-from audit.stored import StoredEntry, stored_entries
+from audit.stored import StoredEntry, rows_of, stored_entries
 from tmsdash.databases import read_transaction
 
 FINDINGS_KEPT = 50
@@ -48,6 +51,7 @@ class Verification:
 
     entries: int = 0
     attempts: int = 0
+    archives: int = 0
     seals: int = 0
     anchors: int = 0
     last: str = ""  # the anchor of the last entry
@@ -65,8 +69,10 @@ class Verification:
                 self.findings.append(finding)
 
 
-def verify(anchors: Iterable[Point] = (), on_step: Step = lambda rows: None) -> Verification:
-    """Look at the whole audit as it is at one moment; the site may serve meanwhile.
+def verify(
+    anchors: Iterable[Point] = (), on_step: Step = lambda rows: None, archive_folder: Path | None = None
+) -> Verification:
+    """Look at the whole audit as it is at one moment, archives first; the site may serve meanwhile.
 
     Raises DatabaseError if it cannot be read, OSError if the seals cannot.
     """
@@ -76,16 +82,35 @@ def verify(anchors: Iterable[Point] = (), on_step: Step = lambda rows: None) -> 
     found.seals, found.anchors = len(sealed), len(anchors)
     with read_transaction(chain.DATABASE):
         head = ChainHead.objects.first()
-        walk = Walk([*sealed, *anchors])
-        found.add(walk.findings(counted(stored_entries(), on_step)))
+        walk, archives, archived = Walk([*sealed, *anchors]), find_archives(archive_folder), ByAttempt()
+        found.archives = len(archives)
+        entries = _all_entries(archives, archived)
+        found.add(_until_damage(walk.findings(counted(entries, on_step))))
         found.add(_of_head(head, walk))
         found.entries, found.last = walk.entries, chain.anchor(walk.sequence, walk.mac)
-        check = ProjectionCheck(on_step)
+        check = ProjectionCheck(on_step, archived)
         found.add(Finding(where, problem) for where, problem in check.problems())
         found.attempts = check.attempts
         found.add(Finding("triggers", text) for text in append_only.problems(connections[chain.DATABASE]))
     found.add(Finding("seals", problem) for file in seal_files for problem in file.problems)
     return found
+
+
+def _all_entries(archives: list[Archive], archived: ByAttempt) -> Iterator[StoredEntry]:
+    """Yield the entries of archives and database in their order; those of archives are put aside, too."""
+    [(first,)] = rows_of("SELECT min(sequence) FROM audit_auditentry")
+    for entry in archived_entries(archives, first or sys.maxsize):
+        archived.keep(entry)
+        yield entry
+    yield from stored_entries()
+
+
+def _until_damage(findings: Iterator[Finding]) -> Iterator[Finding]:
+    """Yield findings, the last of which is an archive that cannot be read."""
+    try:
+        yield from findings
+    except ArchiveError as error:
+        yield Finding("archive", str(error))
 
 
 class Walk:
@@ -124,7 +149,10 @@ class Walk:
         first, last = self.sequence + 1, sequence - 1
         if last < first:
             return "two entries changed places, or one is there twice"
-        return f"entry {first} is missing" if first == last else f"the entries {first} to {last} are missing"
+        missing, them = (f"entry {first} is missing", "it")
+        if first < last:
+            missing, them = f"the entries {first} to {last} are missing", "them"
+        return missing if self.sequence else f"{missing}, and no archive that was given holds {them}"
 
     def _signature(self, entry: StoredEntry, where: str) -> Iterator[Finding]:
         key = self._keys.get(entry.key_id)

@@ -16,7 +16,7 @@ from audit.chain import DATABASE
 from audit.evidence import gather, pack
 from audit.exporting import WAIT_S
 from audit.models import CID_LENGTH, Attempt, Kind, OutcomeGroup, group_of
-from audit.selectors import attempt_for, attempts_of_customer, may_look_up_customers, may_view_in_full
+from audit.selectors import attempt_for, attempts_of_customer, entries_of, may_look_up_customers, may_view_in_full
 from audit.services import actor_of, record_fact
 from tmsdash.errors import error_response
 
@@ -73,6 +73,10 @@ def evidence(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
     found = attempt_for(request.user, attempt_id)
     if found is None:
         raise Http404
+    if not entries_of(found).exists():
+        return error_response(
+            request, 410, "The events of this attempt are in an archive: audit_verify reads it there."
+        )
     actor = actor_of(request)
     body = {"what": "evidence", "attempt_id": str(attempt_id)}
     try:

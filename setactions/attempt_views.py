@@ -114,6 +114,8 @@ def ids_csv(request: HttpRequest, attempt_id: uuid.UUID, which: str) -> HttpResp
     """Download all ids of an attempt; or, of a rejected list, those that TMS does not know, or those that remain."""
     found = _load(request, attempt_id)
     opening = opening_body(found)
+    if opening.get("archived"):
+        raise Http404
     repairable = _repair_of(found, opening)
     parts = {"all": opening["cids"]}
     if repairable:
@@ -198,5 +200,6 @@ def _submission_of(found: Attempt, cids: tuple[str, ...]) -> Submission | None:
 
 def _signed_again(request: HttpRequest, found: Attempt, opening: dict[str, Any]) -> str:
     """Return the list of an attempt that applied nothing, signed for going back to the form with it; else ""."""
-    submission = _submission_of(found, tuple(opening["cids"])) if _may_send_again(request, found) else None
+    again = _may_send_again(request, found) and not opening.get("archived")
+    submission = _submission_of(found, tuple(opening["cids"])) if again else None
     return sign_review(Review(uuid.uuid4(), submission), found.user_id) if submission else ""

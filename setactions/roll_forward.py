@@ -90,6 +90,8 @@ def _roll_forward_group(group: Sequence[Attempt], actor: audit.Actor, report: Re
 
 def _create_job(attempt: Attempt, opening: dict[str, Any], answer: dict[str, Any]) -> None:
     """Insert the Job of an accepted attempt from what the audit holds; one that is there by now is left alone."""
+    if opening.get("archived"):
+        raise LookupError("its events are in an archive")
     evidence = EVIDENCE[Outcome(attempt.outcome)]
     try:
         with transaction.atomic(using="jobs"):

@@ -14,15 +14,10 @@ from audit.models import GENESIS, Attempt, AttemptCustomer, AuditEntry, ChainHea
 from audit.seals import write_seal
 from audit.services import Actor, record_fact
 from audit.tests.making import make_attempt, refuse, tampering
+from audit.tests.sealing import run
 from audit.verification import Point, verify
 
 pytestmark = pytest.mark.usefixtures("databases", "empty_seal_dir")
-
-
-@pytest.fixture
-def empty_seal_dir(settings, tmp_path):
-    settings.AUDIT_SEAL_DIR = tmp_path / "seals"
-    return settings.AUDIT_SEAL_DIR
 
 
 @pytest.fixture
@@ -110,7 +105,10 @@ SWAPPED = (
             ["DELETE FROM audit_auditentry WHERE sequence IN (4, 5)"],
             "entry 6: It follows entry 3: the entries 4 to 5 are missing.",
         ),
-        (["DELETE FROM audit_auditentry WHERE sequence = 1"], "entry 2: It follows entry 0: entry 1 is missing."),
+        (
+            ["DELETE FROM audit_auditentry WHERE sequence = 1"],
+            "entry 2: It follows entry 0: entry 1 is missing, and no archive that was given holds it.",
+        ),
         (SWAPPED, "entry 3: It does not follow the entry before it: that one is another than it was."),
         ([FAKE.format(10)], "entry 10: It does not follow the entry before it: that one is another than it was."),
         ([FAKE.format(-1)], "entry -1: It follows entry 0: two entries changed places, or one is there twice."),
@@ -130,7 +128,7 @@ SWAPPED = (
         ),
         (
             ["UPDATE audit_auditentry SET sequence = sequence + 100"],
-            "entry 101: It follows entry 0: the entries 1 to 100 are missing.",
+            "entry 101: It follows entry 0: the entries 1 to 100 are missing, and no archive that was given holds them.",
         ),
         (
             ["UPDATE audit_auditentry SET sequence = 20 WHERE sequence = 9"],
@@ -303,21 +301,11 @@ def test_an_anchor_of_another_entry_is_found(audited):
 # -- The commands -------------------------------------------------------------------------------------------------
 
 
-def run(command, *arguments):
-    """The exit code, and what was printed."""
-    output = StringIO()
-    try:
-        call_command(command, *arguments, stdout=output, stderr=output)
-    except SystemExit as ended:
-        return ended.code, output.getvalue()
-    return 0, output.getvalue()
-
-
 def test_the_command_says_that_it_is_whole(audited):
     code, printed = run("audit_verify")
     assert code == 0
     assert printed == (
-        "The audit is whole: 9 entries, 4 attempts, 0 seals and 0 anchors. "
+        "The audit is whole: 9 entries, 4 attempts, 0 archives, 0 seals and 0 anchors. "
         f"Its last entry is 9:{head().mac[:16]}: keep that elsewhere.\n"
     )
     code, printed = run("audit_verify", "--json", "--anchor", f"9:{head().mac}")

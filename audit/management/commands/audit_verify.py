@@ -1,6 +1,7 @@
 import json
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -32,6 +33,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--anchors-from", metavar="FILE", help="a log (- for standard input), whose lines hold anchor=SEQ:MAC"
         )
+        parser.add_argument("--archives", metavar="FOLDER", help="where archives are (default: AUDIT_SEAL_DIR)")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -42,7 +44,7 @@ class Command(BaseCommand):
             head = ChainHead.objects.first()
             total = (head.sequence if head else 0) + Attempt.objects.count()
             with tqdm(total=total, unit=" rows", disable=None, leave=False) as bar:
-                found = verify(anchors, bar.update)
+                found = verify(anchors, bar.update, Path(options["archives"]) if options["archives"] else None)
         except (AnyDatabaseError, OSError) as error:
             raise CommandError(f"The audit or its seals cannot be read, so that nothing is proven. {error}") from None
         self.stdout.write(json.dumps(_as_json(found)) if options["json"] else _in_words(found))
@@ -75,6 +77,7 @@ def _as_json(found: Verification) -> dict[str, Any]:
         "entries": found.entries,
         "attempts": found.attempts,
         "last": found.last,
+        "archives": found.archives,
         "seals": found.seals,
         "anchors": found.anchors,
         "first_bad": found.findings[0].where if found.findings else None,
@@ -85,7 +88,8 @@ def _as_json(found: Verification) -> dict[str, Any]:
 
 def _in_words(found: Verification) -> str:
     looked_at = (
-        f"{found.entries:,} entries, {found.attempts:,} attempts, {found.seals:,} seals and {found.anchors:,} anchors"
+        f"{found.entries:,} entries, {found.attempts:,} attempts, {found.archives:,} archives, {found.seals:,} seals "
+        f"and {found.anchors:,} anchors"
     )
     if found.is_whole:
         return f"The audit is whole: {looked_at}. Its last entry is {found.last}: keep that elsewhere."

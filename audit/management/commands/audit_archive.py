@@ -1,0 +1,77 @@
+import sys
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError, CommandParser
+from django.db import Error as AnyDatabaseError
+from tqdm import tqdm
+
+from audit.archives import ArchiveError, archive, last_closed
+from audit.models import AuditEntry, ChainHead
+from audit.seals import write_seal
+from audit.services import Actor
+from audit.verification import verify
+from tmsdash.commands import Command as BaseCommand
+from tmsdash.commands import os_actor_name
+from tmsdash.processes import alone
+
+BROKEN = 3
+
+
+class Command(BaseCommand):
+    help = (
+        "Move the audit's entries from before a day into a sealed file, and delete them from the database, which "
+        "nothing else does. The whole audit is verified and sealed first; an attempt that is open or has a later event "
+        "is not torn apart. audit_verify reads the files. Run it in a quiet hour: Set Actions wait while entries are "
+        "deleted. Exit code 0: done, or nothing to do; 3: the audit is broken, and nothing was moved."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--before", required=True, metavar="DAY", help="entries before this day (UTC)")
+        parser.add_argument("--folder", metavar="FOLDER", help="where the file is made (default: AUDIT_SEAL_DIR)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        before = _midnight(options["before"])
+        folder = Path(options["folder"] or settings.AUDIT_SEAL_DIR).resolve()
+        if folder.is_relative_to(Path(settings.VAR_DIR).resolve()):
+            raise CommandError(f"--folder: {folder} lies in VAR_DIR. Name one elsewhere.")
+        try:
+            with alone("archive", lambda: self.stderr.write("Another archive is being made; waiting.")):
+                self._archive(before, folder)
+        except (ArchiveError, AnyDatabaseError) as error:
+            raise CommandError(f"Nothing was moved. {error}") from None
+        except OSError as error:
+            raise CommandError(f"Nothing was moved. {error.filename or folder}: {error.strerror}.") from None
+
+    def _archive(self, before: datetime, folder: Path) -> None:
+        with tqdm(unit=" rows", disable=None, leave=False) as bar:
+            found = verify(on_step=bar.update, archive_folder=folder)
+        if not found.is_whole:
+            first = found.findings[0]
+            self.stderr.write(f"The audit is BROKEN; nothing was moved. {first.where}: {first.problem}")
+            sys.exit(BROKEN)
+        last, held_up_by = last_closed(before)
+        if held_up_by:
+            state = "open" if held_up_by.is_open else "not over by then"
+            self.stderr.write(f"Attempt {held_up_by.attempt_id} is {state}; it and all after it stay.")
+        count = AuditEntry.objects.filter(sequence__lte=last).count()
+        if not count:
+            self.stdout.write("There is nothing to archive.")
+            return
+        write_seal(ChainHead.objects.get())
+        with tqdm(total=2 * count, unit=" entries", disable=None, leave=False) as bar:
+            made = archive(last, folder, Actor(user_id=os_actor_name()), bar.update)
+        self.stdout.write(f"Archived: entries {made.first:,} to {made.last:,}, in {made.path}. Keep this file.")
+
+
+def _midnight(text: str) -> datetime:
+    """Return when a day begins; raises CommandError unless it is one that has begun."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise CommandError(f"{text} is no day. Write year-month-day, such as 2026-02-28.") from None
+    if day > datetime.now(UTC).date():
+        raise CommandError(f"{text} has not begun yet; name a day before it.")
+    return datetime.combine(day, time.min, UTC)

@@ -1,0 +1,308 @@
+"""Archives: closed periods leave the database for files that go on proving themselves."""
+
+import gzip
+import json
+from datetime import timedelta
+from unittest import mock
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, connections
+from django.utils import timezone
+
+from audit import append_only, archives
+from audit.archives import ArchiveError, find_archives
+from audit.models import Attempt, AttemptCustomer, AuditEntry, ChainHead, Kind
+from audit.services import Actor, record_events
+from audit.tests.making import make_attempt, record, refuse, tampering
+from audit.tests.sealing import run
+from audit.verification import verify
+from tmsdash.commands import os_actor_name
+from tmsdash.tests.fixtures import signed_in
+from tmsdash.tests.tools import text_of
+
+pytestmark = pytest.mark.usefixtures("databases", "empty_seal_dir")
+
+TODAY = f"{timezone.now():%Y-%m-%d}"
+
+
+def ago(days):
+    return mock.patch("django.utils.timezone.now", return_value=timezone.now() - timedelta(days=days))
+
+
+@pytest.fixture
+def old():
+    """Entries 1 to 5 of long ago: an accepted attempt, a rejected one; and 6, 7 of today."""
+    with ago(100):
+        accepted = make_attempt(Kind.ACCEPTED, Kind.RECORDED, cids=("a1", "b2"))
+        rejected = make_attempt(Kind.REJECTED, cids=("c3",), message="no", http_status=400)
+    make_attempt(Kind.ACCEPTED, cids=("d4",))
+    return accepted, rejected
+
+
+def sequences():
+    return list(AuditEntry.objects.order_by("sequence").values_list("sequence", flat=True))
+
+
+def day(days_ago):
+    return f"{timezone.now() - timedelta(days=days_ago):%Y-%m-%d}"
+
+
+def test_a_closed_period_moves_into_a_file_that_goes_on_proving_itself(old, empty_seal_dir):
+    before = {model: list(model.objects.order_by("pk").values()) for model in (Attempt, AttemptCustomer)}
+    entries = list(AuditEntry.objects.filter(sequence__lte=5).order_by("sequence"))
+    code, printed = run("audit_archive", "--before", day(50))
+    [file] = empty_seal_dir.glob("audit-*.jsonl.gz")
+    assert (code, printed) == (0, f"Archived: entries 1 to 5, in {file}. Keep this file.\n")
+    assert sequences() == [6, 7, 8]
+    assert before == {model: list(model.objects.order_by("pk").values()) for model in before}
+    [archive] = find_archives()
+    kept = list(archive.entries())
+    assert [(entry.sequence, entry.mac, entry.body) for entry in kept] == [(e.sequence, e.mac, e.body) for e in entries]
+    found = verify()
+    assert (found.findings, found.entries, found.attempts, found.archives, found.seals) == ([], 8, 3, 1, 1)
+    assert (file.stat().st_mode & 0o777, append_only.problems(connection())) == (0o600, [])
+
+
+def connection():
+    return connections["audit"]
+
+
+def test_that_it_was_done_is_in_the_audit(old, empty_seal_dir):
+    run("audit_archive", "--before", day(50))
+    entry = AuditEntry.objects.get(kind="ARCHIVED")
+    [file] = empty_seal_dir.glob("audit-*.jsonl.gz")
+    body = json.loads(entry.body)
+    assert (entry.user_id, entry.sequence) == (os_actor_name(), 8)
+    assert (body["file"], body["first"], body["last"]) == (file.name, 1, 5)
+    assert len(body["sha256"]) == 64
+
+
+def test_periods_follow_each_other(old):
+    run("audit_archive", "--before", day(50))
+    with ago(20):
+        refuse(cids=("x",))
+    run("audit_archive", "--before", day(10))  # today's attempt, of entry 6, stands before it
+    assert sequences()[0] == 6
+    record(Attempt.objects.get(is_open=True), Kind.RECORDED)
+    with mock.patch("django.utils.timezone.now", return_value=timezone.now() + timedelta(days=1)):
+        make_attempt(Kind.REJECTED)
+    with mock.patch(
+        "audit.management.commands.audit_archive._midnight", return_value=timezone.now() + timedelta(hours=12)
+    ):
+        run("audit_archive", "--before", TODAY)
+    assert [(archive.first, archive.last) for archive in find_archives()] == [(1, 5), (6, 10)]
+    assert verify().findings == []
+    assert verify().archives == 2
+
+
+def test_what_is_open_or_has_a_later_event_is_not_torn_apart(databases):
+    with ago(100):
+        refuse()
+        doubtful = make_attempt(Kind.UNKNOWN, cids=("u",), message="lost", http_status=None)
+        refuse()
+    code, printed = run("audit_archive", "--before", day(50))
+    assert code == 0
+    assert f"Attempt {doubtful.attempt_id} is open; it and all after it stay." in printed
+    assert sequences() == [2, 3, 4, 5]
+    record(doubtful, Kind.NOT_APPLIED, http_status=None)
+    code, printed = run("audit_archive", "--before", day(50))
+    assert f"Attempt {doubtful.attempt_id} is not over by then; it and all after it stay." in printed
+    assert "There is nothing to archive." in printed
+    assert sequences()[0] == 2
+
+
+def test_attempts_that_lie_in_each_other_are_kept_together(databases):
+    with ago(100):
+        outer = make_attempt(cids=("o",))
+        inner = make_attempt(cids=("i",))
+        record(outer, Kind.REJECTED)
+    record(inner, Kind.REJECTED)
+    run("audit_archive", "--before", day(50))
+    assert sequences() == [1, 2, 3, 4]
+
+
+def test_nothing_to_archive_changes_nothing(databases, empty_seal_dir):
+    make_attempt(Kind.REJECTED)
+    assert run("audit_archive", "--before", day(1)) == (0, "There is nothing to archive.\n")
+    assert sequences() == [1, 2]
+    assert not empty_seal_dir.exists()
+
+
+# -- What verification finds --------------------------------------------------------------------------------------
+
+
+def problems(**kwargs):
+    return [f"{finding.where}: {finding.problem}" for finding in verify(**kwargs).findings]
+
+
+def test_an_archive_that_is_gone_is_found(old, empty_seal_dir, tmp_path):
+    run("audit_archive", "--before", day(50))
+    [file] = empty_seal_dir.glob("audit-*")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    file.rename(elsewhere / file.name)
+    expected = "entry 6: It follows entry 0: the entries 1 to 5 are missing, and no archive that was given holds them."
+    assert problems()[0] == expected
+    assert problems(archive_folder=elsewhere) == []
+    assert run("audit_verify", "--archives", str(elsewhere))[0] == 0
+    assert run("audit_verify")[0] == 3
+
+
+def rewritten(file, change):
+    lines = gzip.decompress(file.read_bytes()).decode().splitlines(keepends=True)
+    file.write_bytes(gzip.compress("".join(change(lines)).encode()))
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda lines: [line.replace("olivia", "eve") for line in lines], "entry 1: It was changed"),
+        (lambda lines: [*lines[:2], *lines[3:]], "entry 3: It follows entry 1: entry 2 is missing."),
+        (lambda lines: lines[:-1], "was changed: its signature does not fit."),
+        (lambda lines: lines[:3], "is damaged at entry 3."),
+        (lambda lines: [lines[0].replace('"format": 1', '"format": 2'), *lines[1:]], "its signature does not fit."),
+        (lambda lines: ["{}\n", *lines[1:]], "its signature does not fit."),
+        (lambda lines: [lines[0], "x\n", *lines[2:]], "is damaged at entry 1."),
+    ],
+)
+def test_an_archive_that_was_changed_is_found(old, empty_seal_dir, change, problem):
+    run("audit_archive", "--before", day(50))
+    [file] = empty_seal_dir.glob("audit-*")
+    rewritten(file, change)
+    assert problem in problems()[0]
+
+
+@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"x" * 1000)[:-20]])
+def test_an_archive_that_cannot_be_read_is_found(old, empty_seal_dir, content):
+    run("audit_archive", "--before", day(50))
+    [file] = empty_seal_dir.glob("audit-*")
+    file.write_bytes(content)
+    assert not verify().is_whole
+
+
+def test_rows_of_archived_attempts_are_still_compared(old):
+    run("audit_archive", "--before", day(50))
+    with tampering() as cursor:
+        cursor.execute("UPDATE audit_attempt SET user_id = 'eve' WHERE outcome = 'rejected'")
+        cursor.execute("DELETE FROM audit_attemptcustomer WHERE cid = 'b2'")
+    found = "\n".join(problems())
+    assert f"attempt {old[1].attempt_id}: Its row says that user_id is 'eve'; the entries say 'olivia'." in found
+    assert f"attempt {old[0].attempt_id}: The customer index does not hold the ids of entry 1: without b2." in found
+
+
+# -- What goes wrong ----------------------------------------------------------------------------------------------
+
+
+def test_a_broken_audit_is_not_archived(old, empty_seal_dir):
+    with tampering() as cursor:
+        cursor.execute("UPDATE audit_auditentry SET user_id = 'eve' WHERE sequence = 7")
+    code, printed = run("audit_archive", "--before", day(50))
+    assert code == 3
+    assert "The audit is BROKEN; nothing was moved. entry 7" in printed
+    assert sequences() == [1, 2, 3, 4, 5, 6, 7]
+    assert not empty_seal_dir.exists()
+
+
+def test_a_failure_leaves_all_in_the_database_and_the_next_run_tidies_up(old, empty_seal_dir, monkeypatch):
+    monkeypatch.setattr(archives.chain, "append", mock.Mock(side_effect=DatabaseError("no room")))
+    with pytest.raises(CommandError, match="Nothing was moved. no room"):
+        call_command("audit_archive", "--before", day(50))
+    monkeypatch.undo()
+    assert sequences() == [1, 2, 3, 4, 5, 6, 7]
+    assert append_only.problems(connection()) == []
+    assert len(list(empty_seal_dir.glob("audit-*"))) == 1
+    assert verify().findings == []  # what is in both places does no harm
+    with ago(60):
+        refuse()
+    run("audit_archive", "--before", day(50))
+    assert [(archive.first, archive.last) for archive in find_archives()] == [(1, 5)]
+    assert verify().findings == []
+
+
+def test_a_file_that_is_not_what_was_written_is_noticed_before_anything_is_deleted(old, monkeypatch):
+    written = archives._write
+
+    def write_badly(made, on_step):
+        digest = written(made, on_step)
+        rewritten(made.path, lambda lines: lines[:-2])
+        return digest
+
+    monkeypatch.setattr(archives, "_write", write_badly)
+    with pytest.raises(CommandError, match="Nothing was moved"):
+        call_command("audit_archive", "--before", day(50))
+    assert sequences() == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("before", "message"),
+    [("yesterday", "is no day"), ("2026-02-30", "is no day"), ("2999-01-01", "has not begun yet")],
+)
+def test_what_is_no_day_of_the_past_is_refused(before, message):
+    with pytest.raises(CommandError, match=message):
+        call_command("audit_archive", "--before", before)
+
+
+def test_a_folder_that_cannot_be_used_is_named(old, settings, tmp_path):
+    with pytest.raises(CommandError, match="lies in VAR_DIR"):
+        call_command("audit_archive", "--before", day(50), "--folder", f"{settings.VAR_DIR}/archives")
+    (tmp_path / "file").touch()
+    with pytest.raises(CommandError, match="Nothing was moved"):
+        call_command("audit_archive", "--before", day(50), "--folder", str(tmp_path / "file" / "x"))
+    assert sequences() == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_an_archive_of_the_wrong_size_deletes_nothing(old, empty_seal_dir, monkeypatch):
+    with tampering() as cursor:
+        cursor.execute("DELETE FROM audit_auditentry WHERE sequence = 3")
+    monkeypatch.setattr(archives, "_write", lambda made, on_step: "")
+    monkeypatch.setattr(archives.Archive, "entries", lambda archive: [])
+    with pytest.raises(ArchiveError, match="4 entries would be deleted, and 5 are in the file"):
+        archives.archive(5, empty_seal_dir, Actor(user_id="x"))
+    assert sequences() == [1, 2, 4, 5, 6, 7]
+    assert append_only.problems(connection()) == []
+
+
+# -- Attempts whose events are in an archive ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def archived(old):
+    run("audit_archive", "--before", day(50))
+    return old
+
+
+def test_pages_say_where_the_events_are(archived, olivia, audrey):
+    for attempt in archived:
+        answer = signed_in(olivia).get(f"/attempts/{attempt.attempt_id}/")
+        assert answer.status_code == 200
+        assert "were moved to an archive of the audit" in text_of(answer)
+        assert "Audit anchor" not in text_of(answer)
+        assert signed_in(olivia).get(f"/attempts/{attempt.attempt_id}/all.csv").status_code == 404
+        assert signed_in(olivia).get(f"/attempts/{attempt.attempt_id}/evidence.zip").status_code == 410
+        page = signed_in(audrey).get(f"/admin/audit/attempt/{attempt.pk}/change/")
+        assert "were moved to an archive of the audit" in text_of(page)
+    assert "Edit this list" not in text_of(signed_in(olivia).get(f"/attempts/{archived[1].attempt_id}/"))
+    assert str(archived[0].attempt_id) in signed_in(olivia).get("/customers/a1/").content.decode()
+
+
+def test_exports_name_them_without_customers(archived, audrey):
+    answer = signed_in(audrey).get("/admin/audit/attempt/export.jsonl", {"time": "all"})
+    objects = [json.loads(line) for line in b"".join(answer.streaming_content).splitlines()]
+    assert [one["customers"] for one in objects] == [["d4"], [], []]
+    assert (objects[2]["customer_count"], objects[2]["entries"]) == (2, [])
+
+
+def test_nothing_is_added_to_what_is_closed(archived):
+    head = ChainHead.objects.get().sequence
+    after = record_events(archived[0].attempt_id, [(Kind.REJECTED, {}), (Kind.RECORDED, {})], wait_s=5)
+    assert after.outcome == "accepted"
+    assert ChainHead.objects.get().sequence == head
+
+
+def test_files_of_another_key_are_let_be(archived, empty_seal_dir, settings):
+    [file] = empty_seal_dir.glob("audit-*")
+    other = empty_seal_dir / file.name.replace(file.name.split("-")[1], "0" * 16)
+    other.write_bytes(b"somebody else's")
+    assert verify().findings == []
+    assert other.exists()
