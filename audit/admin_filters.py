@@ -6,7 +6,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from audit.models import Attempt, Source
+from audit.models import LEGACY_SOURCES, Attempt, Source
 from audit.summary import Summary, summarize
 from tmsdash.accounts import UNKNOWN_NAME
 from tmsdash.admin_filters import PINPOINTS, SimpleListFilter, TimeFilter, UserFilter
@@ -39,4 +39,5 @@ def summary_for(changelist: ChangeList) -> Summary | None:
         return None
     [time] = [spec for spec in changelist.filter_specs if isinstance(spec, TimeFilter)]
     conditions = {name: changelist.params[name] for name in SHARED if changelist.params.get(name)}
-    return summarize(time.narrow(Attempt.objects.filter(**conditions)), *time.bounds())
+    attempts = Attempt.objects.exclude(source__in=LEGACY_SOURCES).filter(**conditions)
+    return summarize(time.narrow(attempts), *time.bounds())

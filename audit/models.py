@@ -35,6 +35,7 @@ class Kind(models.TextChoices):
     NOT_APPLIED = "NOT_APPLIED", "read back as not applied"
     DECIDED = "DECIDED", "decided by a person"
     RECORDED = "RECORDED", "job recorded"
+    IMPORTED = "IMPORTED", "imported from the old dashboard"
     SIGNED_IN = "SIGNED_IN", "signed in"
     SIGN_IN_FAILED = "SIGN_IN_FAILED", "sign-in failed"
     SIGNED_OUT = "SIGNED_OUT", "signed out"
@@ -56,6 +57,10 @@ class Outcome(models.TextChoices):
     NOT_APPLIED = "not_applied", "Not applied, confirmed by reading back"
     DECIDED_APPLIED = "decided_applied", "Accepted, decided by a person"
     DECIDED_NOT_APPLIED = "decided_not_applied", "Not applied, decided by a person"
+    # What the old dashboard said, which nobody here vouches for.
+    LEGACY_SUCCESS = "legacy_success", "Success, says the old dashboard"
+    LEGACY_FAILED = "legacy_failed", "Failed, says the old dashboard"
+    LEGACY_UNKNOWN = "legacy_unknown", "Unknown to the old dashboard"
 
 
 class Ruling(models.TextChoices):
@@ -68,7 +73,7 @@ class Ruling(models.TextChoices):
 # The kinds whose event tells an outcome (RECORDED tells of the Job only), the most trusted first: what TMS
 # answered beats what was read back, that beats what a person decided.
 TRUST = (
-    *(Kind.REFUSED, Kind.ACCEPTED, Kind.REJECTED, Kind.NOT_SENT),
+    *(Kind.REFUSED, Kind.IMPORTED, Kind.ACCEPTED, Kind.REJECTED, Kind.NOT_SENT),
     *(Kind.APPLIED, Kind.NOT_APPLIED),
     Kind.DECIDED,
     Kind.UNKNOWN,
@@ -79,6 +84,7 @@ WITHOUT_ATTEMPT = frozenset(
 )
 IN_DOUBT_OUTCOMES = frozenset({Outcome.PENDING, Outcome.UNKNOWN})
 ACCEPTED_OUTCOMES = frozenset({Outcome.ACCEPTED, Outcome.APPLIED, Outcome.DECIDED_APPLIED})
+LEGACY_OUTCOMES = frozenset({Outcome.LEGACY_SUCCESS, Outcome.LEGACY_FAILED, Outcome.LEGACY_UNKNOWN})
 NOT_APPLIED_OUTCOMES = frozenset({Outcome.NOT_APPLIED, Outcome.DECIDED_NOT_APPLIED})
 # Nothing of these can have changed a customer: they never left, or TMS refused the whole list.
 HARMLESS_OUTCOMES = frozenset({Outcome.REFUSED, Outcome.NOT_SENT, Outcome.REJECTED})
@@ -91,6 +97,11 @@ class Source(models.TextChoices):
     API = "api", "Script"
     BATCH = "batch", "Batch"
     COMMAND = "command", "Command"
+    LEGACY = "legacy", "Old dashboard, a job"
+    LEGACY_LOG = "legacy_log", "Old dashboard, its audit log"
+
+
+LEGACY_SOURCES = frozenset({Source.LEGACY, Source.LEGACY_LOG})
 
 
 class OutcomeGroup(models.TextChoices):
@@ -104,9 +115,9 @@ class OutcomeGroup(models.TextChoices):
 
 def group_of(outcome: str) -> OutcomeGroup:
     """Return the group of an outcome."""
-    if outcome in ACCEPTED_OUTCOMES:
+    if outcome in ACCEPTED_OUTCOMES or outcome == Outcome.LEGACY_SUCCESS:
         return OutcomeGroup.ACCEPTED
-    if outcome in IN_DOUBT_OUTCOMES:
+    if outcome in IN_DOUBT_OUTCOMES or outcome == Outcome.LEGACY_UNKNOWN:
         return OutcomeGroup.UNKNOWN
     return OutcomeGroup.REFUSED if outcome == Outcome.REFUSED else OutcomeGroup.FAILED
 
@@ -230,7 +241,7 @@ class Attempt(models.Model):
     @property
     def has_job(self) -> bool:
         """Whether the Job of this attempt is known to be recorded."""
-        return self.outcome in ACCEPTED_OUTCOMES and not self.job_owed
+        return (self.outcome in ACCEPTED_OUTCOMES and not self.job_owed) or self.source == Source.LEGACY
 
     @property
     def judged_from(self) -> datetime:

@@ -19,7 +19,7 @@ TIMES = ("created_at", "decided_at")
 DIGESTS = ("payload_digest", "list_digest")  # in the bodies of newer entries only
 FIELDS = (*FIXED, *MOVING, *TIMES, *DIGESTS)
 FLAGS = frozenset({"is_open", "job_owed"})
-OPENING = frozenset({Kind.INTENT, Kind.REFUSED})
+OPENING = frozenset({Kind.INTENT, Kind.REFUSED, Kind.IMPORTED})
 _RANK = {kind.value: rank for rank, kind in enumerate(TRUST)}
 STEP = 1000
 _SOME_TIME = datetime(1970, 1, 1, tzinfo=UTC)
@@ -139,6 +139,8 @@ def _expected(
     expected |= {"user_id": opening.user_id, "ip_address": opening.ip_address, "created_at": opening.time}
     expected |= {name: getattr(attempt, name) for name in MOVING}
     expected["decided_at"] = deciding.time if attempt.decided_at else ""
+    if opening.kind == Kind.IMPORTED:
+        expected |= dict.fromkeys(TIMES, body["time"])  # not when it was imported
     return expected | {name: body[name] for name in DIGESTS if name in body}
 
 

@@ -19,6 +19,7 @@ from audit.models import (
     AttemptCustomer,
     AuditEntry,
     Kind,
+    Outcome,
 )
 
 CIDS_PER_PAGE = 500
@@ -87,7 +88,8 @@ def any_accepted(cluster_url: str) -> bool:
 def actions_asked_for(cluster_url: str, cids: Sequence[str]) -> set[tuple[str, int]]:
     """Return (id, action code) of what attempts on a cluster asked for any of `cids` and was, or may be, accepted."""
     telling = AttemptCustomer.objects.filter(
-        attempt__cluster_url=cluster_url, attempt__outcome__in=ACCEPTED_OUTCOMES | IN_DOUBT_OUTCOMES
+        attempt__cluster_url=cluster_url,
+        attempt__outcome__in=ACCEPTED_OUTCOMES | IN_DOUBT_OUTCOMES | {Outcome.LEGACY_SUCCESS, Outcome.LEGACY_UNKNOWN},
     )
     found: set[tuple[str, int]] = set()
     for part in _parts(cids):

@@ -1,6 +1,7 @@
-"""The only writers of the audit. Each writes its events, the attempt's row and its customers in one transaction.
+"""The only writers of the audit, but for the import from the old dashboard in legacy.py.
 
-All raise DatabaseError when the audit cannot be written within `wait_s` seconds; nothing is half written.
+Each writes its events, the attempt's row and its customers in one transaction. All raise DatabaseError when the
+audit cannot be written within `wait_s` seconds; nothing is half written.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from audit.chain import DATABASE
 from audit.models import (
     ACCEPTED_OUTCOMES,
     IN_DOUBT_OUTCOMES,
+    LEGACY_OUTCOMES,
     TRUST,
     Attempt,
     AttemptCustomer,
@@ -179,6 +181,8 @@ def outcome_of(kind: Kind, body: dict[str, Any]) -> Outcome:
     """Return the outcome that an event of this kind, one of TRUST, tells of."""
     if kind == Kind.DECIDED:
         return Outcome.DECIDED_APPLIED if body["ruling"] == Ruling.APPLIED else Outcome.DECIDED_NOT_APPLIED
+    if kind == Kind.IMPORTED:
+        return Outcome(body["outcome"])
     return Outcome.PENDING if kind == Kind.INTENT else Outcome[kind.name]
 
 
@@ -186,6 +190,8 @@ def _trust(outcome: Outcome) -> int:
     """Return the place of an outcome among TRUST, 0 for the most trusted one."""
     if outcome in (Outcome.DECIDED_APPLIED, Outcome.DECIDED_NOT_APPLIED):
         return TRUST.index(Kind.DECIDED)
+    if outcome in LEGACY_OUTCOMES:
+        return TRUST.index(Kind.IMPORTED)
     return TRUST.index(Kind.INTENT if outcome == Outcome.PENDING else Kind[outcome.name])
 
 

@@ -30,10 +30,10 @@ class JobAdmin(ExactSearchAdmin):
         "evidence",
     )
     list_display_links = ("time", "job_id")
-    list_filter = (TimeFilter, "status", "evidence", "action_code", ClusterFilter, SourceFilter, UserFilter)
+    list_filter = (TimeFilter, "status", "evidence", "action_code", ClusterFilter, SourceFilter, UserFilter, "legacy")
     fields = (
         *("job_id", "time", "user_id", "action_name", "cluster_url", "status", "http_status", "source", "batch_id"),
-        *("customer_list", "audit_entries", "sent", "answered"),
+        *("legacy", "old_status", "doubles", "customer_list", "audit_entries", "sent", "answered"),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

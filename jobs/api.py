@@ -24,7 +24,7 @@ def job_json(job: Job) -> dict[str, Any]:
         "status": job.status,
         "http_status": job.http_status,
         "customer_count": job.customer_count,
-    }
+    } | ({"legacy": True} if job.legacy else {})
 
 
 @never_cache

@@ -13,12 +13,17 @@ MESSAGE_LENGTH = 500
 class Job(models.Model):
     """One Set Action that TMS accepted. There is exactly one for each, and none for anything else.
 
+    Those of the old dashboard (`legacy`) stand outside of that promise: they are what it wrote down.
+
     `job_id` is the attempt's id, which ties it to its audit entries in the other database. `user_id`
     is the user's name as text. Never changed after it was created.
     """
 
     class Status(models.TextChoices):
         SUCCESS = "success", "Success"
+        # Of jobs of the old dashboard only.
+        FAILED = "failed", "Failed"
+        UNKNOWN = "unknown", "Unknown"
 
     class Evidence(models.TextChoices):
         """How it is known that TMS accepted."""
@@ -26,6 +31,7 @@ class Job(models.Model):
         REPLY = "reply", "TMS said so"
         READ_BACK = "read_back", "confirmed by reading back"
         DECIDED = "decided", "decided by a person"
+        LEGACY = "legacy", "the old dashboard said so"
 
     job_id = models.UUIDField(unique=True, editable=False)
     user_id = models.CharField("user", max_length=150)
@@ -41,6 +47,9 @@ class Job(models.Model):
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.SUCCESS)
     customer_count = models.PositiveIntegerField("customers")
     source = models.CharField(max_length=16, blank=True, help_text="of its attempt: form, api, command or batch")
+    legacy = models.BooleanField(default=False, help_text="imported from the old dashboard, which promised nothing")
+    old_status = models.CharField(max_length=64, blank=True, help_text="as the old dashboard wrote it")
+    doubles = models.UUIDField("repeats the job", null=True, help_text="of the old dashboard, which wrote some twice")
 
     class Meta:
         ordering = ["-id"]

@@ -166,7 +166,7 @@ def _compare(actor: audit.Actor, report: Report) -> None:
         for attempt in missing:
             report.note(f"The job {attempt.attempt_id} is recorded in the audit, but not there; it is recorded again.")
         roll_forward(missing, actor, report)
-    for jobs in _pages(Job.objects.defer("request_payload", "response_summary")):
+    for jobs in _pages(Job.objects.filter(legacy=False).defer("request_payload", "response_summary")):
         for job in jobs:  # one query for each: this runs after a restore, not every day
             attempt_of_job = find_attempt(job.job_id)
             if attempt_of_job is None or not (attempt_of_job.is_open or attempt_of_job.outcome in ACCEPTED_OUTCOMES):

@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from audit.models import ACCEPTED_OUTCOMES, Attempt, Outcome
+from audit.models import ACCEPTED_OUTCOMES, Attempt, Outcome, Source
 from audit.selectors import outcome_body
 from jobs.selectors import find_job
 from setactions.refusal import Refusal
@@ -52,7 +52,7 @@ def result_of(attempt: Attempt, *, replayed: bool = False) -> Result:
 def make_result(attempt: Attempt, body: dict[str, Any], *, job_recorded: bool, replayed: bool = False) -> Result:
     """Return the result that `attempt` and the body of the event behind its outcome amount to."""
     outcome = Outcome(attempt.outcome)
-    accepted = outcome in ACCEPTED_OUTCOMES
+    accepted = outcome in ACCEPTED_OUTCOMES or attempt.source == Source.LEGACY
     if outcome == Outcome.PENDING and not attempt.is_running:
         outcome = Outcome.UNKNOWN  # its server died in the call
     message = body.get("message") or outcome.label
@@ -106,6 +106,9 @@ EXPLANATIONS = {
     "if it stays so, ask whoever runs the cluster.",
     Outcome.UNKNOWN: "TMS may have applied this; nobody knows yet. Do not send the list again. Find out first: Check "
     "now, on this attempt's page, reads back what TMS shows of these customers (its get/action).",
+    Outcome.LEGACY_SUCCESS: "The old dashboard said that this succeeded. Nobody here can vouch for it.",
+    Outcome.LEGACY_FAILED: "The old dashboard said that this failed. Nobody here can vouch for it.",
+    Outcome.LEGACY_UNKNOWN: "The old dashboard did not know what became of this, and nobody here does.",
     Outcome.REFUSED: "The dashboard stopped this before anything was sent.",
 }
 _REJECTION_STEPS = {

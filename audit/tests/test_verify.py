@@ -128,7 +128,8 @@ SWAPPED = (
         ),
         (
             ["UPDATE audit_auditentry SET sequence = sequence + 100"],
-            "entry 101: It follows entry 0: the entries 1 to 100 are missing, and no archive that was given holds them.",
+            "entry 101: It follows entry 0: the entries 1 to 100 are missing, "
+            "and no archive that was given holds them.",
         ),
         (
             ["UPDATE audit_auditentry SET sequence = 20 WHERE sequence = 9"],

@@ -1,0 +1,89 @@
+"""What is imported from the old dashboard: facts that it wrote down, chained as such, and marked for ever."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from audit import chain
+from audit.chain import DATABASE
+from audit.models import Attempt, AttemptCustomer, AuditEntry, Kind, Outcome, Source
+from audit.services import canonical, project
+from tmsdash.bulk import insert_list
+from tmsdash.databases import BUSY_TIMEOUT_S, write_transaction
+from tmsdash.text import one_line
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """A job, or a row of the audit log, of the old dashboard; `at` is when it says that it was.
+
+    `facts` are further things that it wrote down, as JSON holds them.
+    """
+
+    attempt_id: uuid.UUID
+    source: Source
+    user_id: str
+    action_code: int | None
+    action_name: str
+    cluster_url: str
+    ip_address: str
+    cids: tuple[str, ...]
+    at: datetime
+    outcome: Outcome
+    http_status: int | None
+    message: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def record_imported(rows: Sequence[Imported], imported_by: str) -> int:
+    """Add those rows that are not there yet, in one transaction; return how many these were.
+
+    Raises DatabaseError if the audit cannot be written; then none of them is.
+    """
+    with write_transaction(DATABASE, BUSY_TIMEOUT_S):
+        ids = [row.attempt_id for row in rows]
+        there = set(Attempt.objects.filter(attempt_id__in=ids).values_list("attempt_id", flat=True))
+        new = [row for row in rows if row.attempt_id not in there]
+        chain.append([_add(row, imported_by) for row in new])
+    return len(new)
+
+
+def _add(row: Imported, imported_by: str) -> AuditEntry:
+    """Insert the row and the customers of an imported attempt; return its entry."""
+    body = row.facts | {
+        "action_code": row.action_code,
+        "action_name": row.action_name,
+        "cids": row.cids,
+        "cluster_url": row.cluster_url,
+        "customer_count": len(row.cids),
+        "http_status": row.http_status,
+        "imported_by": imported_by,
+        "message": one_line(row.message),
+        "outcome": row.outcome.value,
+        "source": row.source.value,
+        "time": chain.stored_time(row.at),
+    }
+    attempt = Attempt(
+        attempt_id=row.attempt_id,
+        user_id=row.user_id,
+        action_code=row.action_code,
+        action_name=row.action_name,
+        cluster_url=row.cluster_url,
+        source=row.source,
+        ip_address=row.ip_address,
+        customer_count=len(row.cids),
+        created_at=row.at,
+    )
+    project(attempt, Kind.IMPORTED, body, row.at)
+    attempt.save(force_insert=True)
+    insert_list(DATABASE, AttemptCustomer._meta.db_table, "attempt_id", attempt.pk, row.cids)
+    return chain.new_entry(
+        row.attempt_id,
+        Kind.IMPORTED,
+        row.user_id,
+        canonical(body),
+        action_type=row.action_name,
+        ip_address=row.ip_address,
+    )

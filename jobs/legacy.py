@@ -1,0 +1,61 @@
+"""Jobs of the old dashboard, which stand beside ours and outside of what these promise."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from audit.models import Source
+from jobs.models import Job, JobCustomer
+from jobs.services import DATABASE
+from tmsdash.bulk import insert_list
+from tmsdash.databases import BUSY_TIMEOUT_S, write_transaction
+
+
+@dataclass(frozen=True, kw_only=True)
+class LegacyJob:
+    """A job as the old dashboard kept it; `doubles` is the job that it repeats."""
+
+    job_id: uuid.UUID
+    user_id: str
+    batch_id: uuid.UUID | None
+    action_code: int
+    action_name: str
+    cluster_url: str
+    created_at: datetime
+    request_payload: Any
+    response_summary: Any
+    http_status: int | None
+    status: Job.Status
+    old_status: str
+    doubles: uuid.UUID | None
+    cids: tuple[str, ...]
+
+
+def create_legacy_jobs(rows: Sequence[LegacyJob]) -> int:
+    """Insert those jobs that are not there yet, in one transaction; return how many these were.
+
+    Raises DatabaseError if the database cannot be written; then none of them is.
+    """
+    with write_transaction(DATABASE, BUSY_TIMEOUT_S):
+        ids = [row.job_id for row in rows]
+        there = set(Job.objects.filter(job_id__in=ids).values_list("job_id", flat=True))
+        new = [row for row in rows if row.job_id not in there]
+        for row in new:
+            facts = {name: value for name, value in vars(row).items() if name != "cids"}
+            job = Job(
+                **facts,
+                evidence=Job.Evidence.LEGACY,
+                customer_count=len(row.cids),
+                source=Source.LEGACY,
+                legacy=True,
+            )
+            job.save(force_insert=True)
+            insert_list(DATABASE, JobCustomer._meta.db_table, "job_id", job.pk, row.cids, with_position=True)
+    return len(new)
+
+
+def other_jobs(job_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """Return those of `job_ids` that are jobs of this dashboard's own."""
+    return set(Job.objects.filter(job_id__in=job_ids, legacy=False).values_list("job_id", flat=True))

@@ -1,0 +1,1 @@
+"""The import from the old dashboard's two SQLite files."""

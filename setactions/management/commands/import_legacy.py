@@ -1,0 +1,83 @@
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from django.core.management.base import CommandError, CommandParser
+from django.db import Error as AnyDatabaseError
+
+from setactions.legacy.importing import Counts, Importer
+from setactions.legacy.old_files import AUDIT, JOBS, BadFileError, opened
+from tmsdash.commands import Command as BaseCommand
+from tmsdash.commands import os_actor_name
+from tmsdash.processes import alone
+from tmsdash.text import one_line
+
+
+class Command(BaseCommand):
+    help = (
+        "Import the old dashboard's jobs and its audit log, marked as such. Running it again adds what is new only. "
+        "Times of its audit log are local to --time-zone; those of its jobs are UTC unless they say otherwise. Rows "
+        "that make no sense are named with their number and skipped."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--jobs-db", required=True, metavar="FILE", help="its jobs.db")
+        parser.add_argument("--audit-db", required=True, metavar="FILE", help="its audit.db")
+        parser.add_argument("--time-zone", required=True, metavar="NAME", help="of its server, such as Europe/Paris")
+        parser.add_argument(
+            "--user-map", action="append", default=[], metavar="OLD=NEW", help="a user who has another name here"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        importer = Importer(
+            zone=_zone(options["time_zone"]),
+            users=_users(options["user_map"]),
+            imported_by=os_actor_name(),
+            say=lambda problem: self.stderr.write(one_line(problem)),
+        )
+        jobs, log = _file(options["jobs_db"], JOBS), _file(options["audit_db"], AUDIT)
+        try:
+            with alone("import_legacy", lambda: self.stderr.write("Another import runs; waiting.")):
+                importer.import_jobs(jobs)
+                importer.import_log(log)
+        except BadFileError as error:
+            raise CommandError(str(error)) from None
+        except AnyDatabaseError as error:
+            raise CommandError(f"A database cannot be used; run it again, it goes on. {error}") from None
+        self.stdout.write(f"Jobs: {_in_words(importer.jobs)}. Doubled: {importer.jobs.doubled:,}.")
+        self.stdout.write(f"Audit log: {_in_words(importer.log)}.")
+
+
+def _in_words(counts: Counts) -> str:
+    return (
+        f"{counts.rows:,} rows with {counts.customers:,} customers, {counts.imported:,} imported, "
+        f"{counts.there_already:,} there already, {counts.bad:,} bad and skipped"
+    )
+
+
+def _file(name: str, tables: dict[str, set[str]]) -> Path:
+    """Return the path of a file with these tables; raises CommandError, before anything is imported, if it is none."""
+    if not Path(name).is_file():
+        raise CommandError(f"{name} is no file.")
+    try:
+        with opened(Path(name), tables):
+            return Path(name)
+    except BadFileError as error:
+        raise CommandError(str(error)) from None
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise CommandError(f"--time-zone {name}: there is no such time zone. Write one such as Europe/Paris.") from None
+
+
+def _users(pairs: list[str]) -> dict[str, str]:
+    users: dict[str, str] = {}
+    for pair in pairs:
+        old, equals, new = (part.strip() for part in pair.partition("="))
+        if not (old and equals and new) or users.get(old, new) != new:
+            raise CommandError(f"--user-map {pair}: write each old name once, as old=new.")
+        users[old] = new
+    return users
