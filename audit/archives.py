@@ -181,10 +181,17 @@ def archive(last: int, folder: Path, actor: Actor, on_step: Callable[[int], None
 
 
 def _remove_leftovers(folder: Path, first: int) -> None:
-    """Remove files of runs that ended before their commit: all that they hold is in the database still."""
+    """Remove files of runs that ended before their commit: all that they hold is in the database still.
+
+    Files of what a restored backup replaced hold more than that; they are kept under a name that is looked at no more.
+    """
     for leftover in find_archives(folder):
         if leftover.first >= first:
-            leftover.path.unlink()
+            *_, last = leftover.entries()
+            if AuditEntry.objects.filter(sequence=last.sequence, mac=last.mac).exists():
+                leftover.path.unlink()
+            else:
+                leftover.path.rename(leftover.path.with_name(f"{leftover.path.name}.superseded"))
 
 
 def _write(made: Archive, on_step: Callable[[int], None]) -> str:

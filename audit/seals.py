@@ -95,6 +95,11 @@ def _complete_lines(path: Path) -> Iterator[str]:
             yield line
 
 
+def last_numbers() -> dict[str, int]:
+    """Return the number of the last seal of each key that has any, by the key's id."""
+    return {file.seals[-1].key_id: file.seals[-1].number for file in read_all() if file.seals}
+
+
 def last_seal() -> Seal | None:
     """Return the newest seal of all keys, as far as they can be trusted."""
     return max((seal for file in read_all() for seal in file.seals), key=lambda seal: seal.at, default=None)

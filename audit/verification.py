@@ -6,6 +6,7 @@ any later seal or anchor tells.
 """
 
 import hmac
+import json
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -16,14 +17,15 @@ from django.db import connections
 
 from audit import append_only, chain
 from audit.archives import Archive, ArchiveError, ByAttempt, archived_entries, find_archives
-from audit.models import GENESIS, ChainHead
+from audit.models import GENESIS, AuditEntry, ChainHead, Kind
 from audit.projection_check import ProjectionCheck
-from audit.seals import read_all
+from audit.seals import Seal, SealFile, read_all
 from audit.stored import StoredEntry, rows_of, stored_entries
 from tmsdash.databases import read_transaction
 
 FINDINGS_KEPT = 50
 STEP = 1000
+RESTORED = '"change":"restored"'  # in the body of what `restore` notes
 
 Step = Callable[[int], None]  # called with the number of rows that were looked at since
 
@@ -43,6 +45,8 @@ class Point:
     sequence: int
     mac: str
     source: str
+    seal: Seal | None = None
+    """Where a seal says so."""
 
 
 @dataclass
@@ -53,6 +57,7 @@ class Verification:
     attempts: int = 0
     archives: int = 0
     seals: int = 0
+    superseded: int = 0  # seals of what a restored backup replaced
     anchors: int = 0
     last: str = ""  # the anchor of the last entry
     finding_count: int = 0
@@ -78,7 +83,7 @@ def verify(
     """
     found = Verification()
     anchors, seal_files = list(anchors), read_all()
-    sealed = [Point(seal.sequence, seal.mac, seal.name) for file in seal_files for seal in file.seals]
+    sealed = _points_of(seal_files)
     found.seals, found.anchors = len(sealed), len(anchors)
     with read_transaction(chain.DATABASE):
         head = ChainHead.objects.first()
@@ -88,12 +93,17 @@ def verify(
         found.add(_until_damage(walk.findings(counted(entries, on_step))))
         found.add(_of_head(head, walk))
         found.entries, found.last = walk.entries, chain.anchor(walk.sequence, walk.mac)
+        found.superseded = walk.superseded
         check = ProjectionCheck(on_step, archived)
         found.add(Finding(where, problem) for where, problem in check.problems())
         found.attempts = check.attempts
         found.add(Finding("triggers", text) for text in append_only.problems(connections[chain.DATABASE]))
     found.add(Finding("seals", problem) for file in seal_files for problem in file.problems)
     return found
+
+
+def _points_of(seal_files: list[SealFile]) -> list[Point]:
+    return [Point(seal.sequence, seal.mac, seal.name, seal) for file in seal_files for seal in file.seals]
 
 
 def _all_entries(archives: list[Archive], archived: ByAttempt) -> Iterator[StoredEntry]:
@@ -119,6 +129,8 @@ class Walk:
     def __init__(self, points: Iterable[Point] = (), sequence: int = 0, mac: str = GENESIS) -> None:
         """Begin behind the entry with this number and mac."""
         self.sequence, self.mac, self.entries = sequence, mac, 0
+        self.superseded = 0
+        self._restored: dict[str, int] = {}  # the last seal of each key that there was when a backup was restored
         self._keys = chain.known_keys()
         self._unknown_keys: set[str] = set()
         self._points: defaultdict[int, list[Point]] = defaultdict(list)
@@ -135,15 +147,19 @@ class Walk:
                 yield Finding(where, f"It follows entry {self.sequence}: {self._gap(entry.sequence)}.")
             elif entry.previous_mac != self.mac:
                 yield Finding(where, "It does not follow the entry before it: that one is another than it was.")
-            yield from self._signature(entry, where)
+            changed = list(self._signature(entry, where))
+            yield from changed
+            if not changed:
+                self._note_restore(entry)
             self.sequence, self.mac = entry.sequence, entry.mac
             yield from self._at_point()
         for sequence in sorted(self._points):  # those that were met are gone
             for point in self._points[sequence]:
-                yield Finding(
-                    f"entry {sequence}",
-                    f"{point.source} names it, and it is not there: the chain ends with entry {self.sequence}.",
-                )
+                if not self._is_superseded(point):
+                    yield Finding(
+                        f"entry {sequence}",
+                        f"{point.source} names it, and it is not there: the chain ends with entry {self.sequence}.",
+                    )
 
     def _gap(self, sequence: int) -> str:
         first, last = self.sequence + 1, sequence - 1
@@ -170,8 +186,19 @@ class Walk:
     def _at_point(self) -> Iterator[Finding]:
         """Compare the entry that was reached with what seals and anchors say of it."""
         for point in self._points.pop(self.sequence, ()):
-            if not self.mac.startswith(point.mac):
+            if not self.mac.startswith(point.mac) and not self._is_superseded(point):
                 yield Finding(f"entry {self.sequence}", f"{point.source} names another entry with this number.")
+
+    def _note_restore(self, entry: StoredEntry) -> None:
+        """Remember, from the signed entry of a restored backup, which seals there were of what it replaced."""
+        if entry.kind == Kind.SETTING_CHANGED and RESTORED in entry.body:
+            self._restored |= json.loads(entry.body).get("seals", {})
+
+    def _is_superseded(self, point: Point) -> bool:
+        """Tell whether a point is a seal of what a restored backup replaced; it cannot fit what came after."""
+        is_old = point.seal is not None and point.seal.number <= self._restored.get(point.seal.key_id, 0)
+        self.superseded += is_old
+        return is_old
 
 
 def _of_head(head: ChainHead | None, walk: Walk) -> Iterator[Finding]:
@@ -192,13 +219,20 @@ def _of_head(head: ChainHead | None, walk: Walk) -> Iterator[Finding]:
         yield Finding("head", f"It names entry {head.sequence} as the last one, which is entry {walk.sequence}.")
 
 
-def verify_from(point: Point | None) -> tuple[ChainHead | None, list[Finding]]:
-    """Look at the entries behind a point, or at all; return the head as it is then, and what is wrong."""
+def verify_since(seal: Seal | None) -> tuple[ChainHead | None, list[Finding]]:
+    """Look at the entries behind a seal; return the head as it is then, and what is wrong.
+
+    Without a seal, or if the chain does not go through it, all entries are looked at, archives first.
+    """
     with read_transaction(chain.DATABASE):
         head = ChainHead.objects.first()
-        walk = Walk([], point.sequence, point.mac) if point else Walk()
-        condition = f"sequence > {point.sequence}" if point else ""
-        return head, [*walk.findings(stored_entries(condition)), *_of_head(head, walk)]
+        if seal and (seal.sequence == 0 or AuditEntry.objects.filter(sequence=seal.sequence, mac=seal.mac).exists()):
+            walk = Walk([], seal.sequence, seal.mac)
+            entries = stored_entries(f"sequence > {seal.sequence:d}")
+        else:
+            walk = Walk(_points_of(read_all()))
+            entries = _all_entries(find_archives(), ByAttempt())
+        return head, [*_until_damage(walk.findings(entries)), *_of_head(head, walk)]
 
 
 def counted(entries: Iterable[StoredEntry], on_step: Step) -> Iterator[StoredEntry]:

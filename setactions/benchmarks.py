@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from setactions import measuring
+from setactions.audit_benchmarks import audit_chain, audit_customer, audit_verify
 from setactions.batches.benchmark import batch, batch_check
 from setactions.measuring import FLEET, compare, median_ms, new_ids, report
 
@@ -204,6 +205,9 @@ def _leave_open(cluster_url: str, count: int, size: int, kind: Any) -> None:
 
 
 BENCHMARKS: dict[str, Callable[[], bool]] = {
+    "audit-chain": audit_chain,
+    "audit-customer": audit_customer,
+    "audit-verify": audit_verify,
     "batch": batch,
     "batch-check": batch_check,
     "job-insert": job_insert,
@@ -216,5 +220,5 @@ if __name__ == "__main__":
     import django
 
     django.setup()
-    measuring.rounds = int(sys.argv[2])
+    measuring.rounds, measuring.scale = int(sys.argv[2]), float(sys.argv[3])
     sys.exit(0 if BENCHMARKS[sys.argv[1]]() else 1)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 FLEET = 27_682  # the largest real fleet
 rounds = 9  # the median of so many is reported
+scale = 1.0  # of the rows that a benchmark makes, where it makes a million
 
 
 def new_ids(count: int) -> list[str]:

@@ -220,6 +220,18 @@ def test_a_failure_leaves_all_in_the_database_and_the_next_run_tidies_up(old, em
     assert verify().findings == []
 
 
+def test_an_archive_of_what_a_restored_backup_replaced_is_kept_aside(old, empty_seal_dir, monkeypatch):
+    monkeypatch.setattr(archives.chain, "append", mock.Mock(side_effect=DatabaseError("no room")))
+    with pytest.raises(CommandError):
+        call_command("audit_archive", "--before", day(50))
+    [file] = empty_seal_dir.glob("audit-*")
+    with tampering() as cursor:
+        cursor.execute("UPDATE audit_auditentry SET mac = 'another' WHERE sequence = 5")
+    archives._remove_leftovers(empty_seal_dir, 1)
+    assert [path.name for path in empty_seal_dir.glob("audit-*")] == [f"{file.name}.superseded"]
+    assert find_archives() == []
+
+
 def test_a_file_that_is_not_what_was_written_is_noticed_before_anything_is_deleted(old, monkeypatch):
     written = archives._write
 

@@ -294,6 +294,50 @@ def test_yesterdays_database_is_whole_but_for_a_seal_or_an_anchor(audited):
     assert [finding.problem for finding in verify().findings] == [f"{seal.name} names another entry with this number."]
 
 
+def restored():
+    """Note what `restore` notes."""
+    body = {"change": "restored", "what": "databases", "seals": seals.last_numbers()}
+    record_fact(Kind.SETTING_CHANGED, body, actor=Actor(user_id="ops"), wait_s=5)
+
+
+def test_after_a_restored_backup_seals_of_what_it_replaced_are_no_surprise(audited):
+    write_seal(head())
+    with back_to_yesterday():
+        for _ in range(2):
+            make_attempt()
+            write_seal(head())
+        anchor = head()
+    restored()
+    found = verify()
+    assert (found.findings, found.seals, found.superseded) == ([], 3, 2)
+    assert "(2 of the seals are of what a restored backup replaced)" in run("audit_verify")[1]
+    make_attempt()
+    make_attempt()
+    assert (verify().findings, verify().superseded) == ([], 2)
+    assert run("audit_seal")[0] == 0
+    assert (verify().findings, verify().superseded) == ([], 2)
+    # An anchor was given for a reason, and later seals are of what came after.
+    assert not verify([Point(anchor.sequence, anchor.mac[:16], "the anchor")]).is_whole
+    with back_to_yesterday():
+        make_attempt()
+        write_seal(head())
+    assert not verify().is_whole
+
+
+def test_a_restore_that_nobody_signed_excuses_nothing(audited):
+    with back_to_yesterday():
+        make_attempt()
+        write_seal(head())
+    record_fact(
+        Kind.SETTING_CHANGED, {"change": "x", "seals": seals.last_numbers()}, actor=Actor(user_id="e"), wait_s=5
+    )
+    with tampering() as cursor:
+        cursor.execute("""UPDATE audit_auditentry SET body = REPLACE(body, '"x"', '"restored"') WHERE sequence = 10""")
+    found = verify()
+    assert [finding.where for finding in found.findings][:2] == ["entry 10", "entry 10"]
+    assert found.superseded == 0
+
+
 def test_an_anchor_of_another_entry_is_found(audited):
     [finding] = verify([Point(4, "0123456789abcdef", "the anchor x")]).findings
     assert (finding.where, finding.problem) == ("entry 4", "the anchor x names another entry with this number.")

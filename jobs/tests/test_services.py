@@ -50,6 +50,9 @@ def test_a_job_holds_what_was_sent_and_answered_and_its_customers_in_order():
         "evidence": "reply",
         "status": "success",
         "source": "",
+        "legacy": False,
+        "old_status": "",
+        "doubles": None,
         "customer_count": 3,
     }
     assert before <= job.created_at <= timezone.now()

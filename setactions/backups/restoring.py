@@ -13,6 +13,7 @@ from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 
 from audit.models import Kind
+from audit.seals import last_numbers
 from audit.services import Actor, record_fact
 from jobs import ledger
 from setactions.backups.engine import BackupError, Database, Entry, Kept, NotPutBackError, sha256_of
@@ -108,6 +109,7 @@ def _note(backup: Backup) -> None:
         "change": "restored",
         "made_at": backup.manifest.made_at,
         "name": backup.folder.resolve().name,
+        "seals": last_numbers(),  # of what is replaced: they cannot fit what comes
         "sha256": {alias: entry.sha256 for alias, entry in backup.manifest.databases.items()},
         "what": "databases",
     }

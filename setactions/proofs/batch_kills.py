@@ -69,7 +69,7 @@ def run_batch_kills(folder: Path, *, kills: int, seed: int, say: Callable[[str],
         operator.server.kill()
         facts = operator.facts | {"kills": kills, "closed by reconcile": sum(report.closed for report in reports)}
         customers = [cid for fleet in fleets for cid in fleet.cids]
-        return Remains(folder, tms.calls(), [], facts, [], reports[-1], customers)
+        return Remains(folder, tms.calls(), [], facts, site.audit_problems(), reports[-1], customers)
 
 
 class Operator:

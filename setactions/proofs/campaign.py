@@ -60,7 +60,7 @@ def run_campaign(folder: Path, *, kills: int, clients: int, seed: int, say: Call
         other = stack.enter_context(Simulator(port=closed_port.number))
         reports = [read_report(site, start_reconcile(site, with_token=True)) for _ in range(2)]
         facts = {"kills": kills, **load.facts, "closed in the end": sum(report.closed for report in reports)}
-        surprises = [*load.surprises, *_unread(reports[-1])]
+        surprises = [*load.surprises, *_unread(reports[-1]), *site.audit_problems()]
         return Remains(folder, [*tms.calls(), *other.calls()], load.shown, facts, surprises, reports[-1])
 
 

@@ -70,6 +70,14 @@ class Site:
             if process.wait():
                 raise ProofError(f"manage.py {command[0]} failed: {self.log('set-up')}")
 
+    def audit_problems(self) -> list[str]:
+        """Return what is wrong with the audit, compared with every anchor that was logged: a list of one, or none."""
+        logged = self.folder / "anchors"
+        logged.write_text("".join(log.read_text(errors="replace") for log in sorted(self.folder.glob("*.log"))))
+        process = self.spawn("audit_verify", "audit_verify", "--anchors-from", str(logged), piped=True)
+        said, _ = process.communicate()
+        return [said] if process.returncode else []
+
     def spawn(self, log: str, *command: str, piped: bool = False, **environment: str) -> subprocess.Popen[str]:
         """Start `manage.py` with `command`, in a process group of its own.
 

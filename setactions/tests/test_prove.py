@@ -174,6 +174,17 @@ def test_a_site_that_does_not_come_up_is_no_broken_promise(tmp_path):
         site.set_up()
 
 
+def test_an_audit_that_was_changed_is_a_surprise(tmp_path):
+    with Site(tmp_path, {"main": "http://127.0.0.1:9"}) as site:
+        site.set_up()
+        assert site.audit_problems() == []  # the account's entry, with its anchor in the log
+        with closing(sqlite3.connect(tmp_path / "audit.db")) as audit, audit:
+            audit.execute("DROP TRIGGER audit_auditentry_update")
+            audit.execute("UPDATE audit_auditentry SET user_id = 'eve'")
+        [problem] = site.audit_problems()
+        assert problem.startswith("The audit is BROKEN. First bad: entry 1.")
+
+
 def test_numbers_that_make_no_sense_are_refused():
     for options in ({"kills": 0}, {"clients": 0}):
         with pytest.raises(CommandError, match="at least one"):

@@ -22,6 +22,7 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 
 from audit.models import Attempt, AuditEntry
+from audit.verification import verify
 from jobs import ledger
 from jobs.models import Job
 from jobs.tests.making import make_batch
@@ -125,6 +126,14 @@ def test_no_batch_goes_on_unawares(tmp_path):
     batch.refresh_from_db()
     assert (batch.state, batch.runner) == ("stopped", "")
     assert f"The databases were restored to {made.manifest.made_at}" in batch.reason
+
+
+def test_the_restored_audit_is_whole_although_there_are_later_seals(backup, settings, tmp_path):
+    settings.AUDIT_SEAL_DIR = tmp_path / "seals"
+    call_command("audit_seal", stdout=StringIO())
+    run(backup[0].folder, "--yes")
+    found = verify()
+    assert (found.findings, found.seals, found.superseded) == ([], 1, 1)
 
 
 def test_the_restored_audit_tells_of_the_restore(backup):

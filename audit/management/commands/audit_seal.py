@@ -7,7 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 
 from audit.seals import last_seal, write_seal
-from audit.verification import Point, verify_from
+from audit.verification import verify_since
 from tmsdash.commands import Command as BaseCommand
 
 BROKEN = 3
@@ -26,7 +26,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             last = last_seal()
-            head, findings = verify_from(Point(last.sequence, last.mac, last.name) if last else None)
+            head, findings = verify_since(last)
             if findings or head is None:
                 first = findings[0]
                 self.stderr.write(f"The audit is BROKEN, and was not sealed. {first.where}: {first.problem}")

@@ -79,6 +79,7 @@ def _as_json(found: Verification) -> dict[str, Any]:
         "last": found.last,
         "archives": found.archives,
         "seals": found.seals,
+        "superseded": found.superseded,
         "anchors": found.anchors,
         "first_bad": found.findings[0].where if found.findings else None,
         "finding_count": found.finding_count,
@@ -91,6 +92,8 @@ def _in_words(found: Verification) -> str:
         f"{found.entries:,} entries, {found.attempts:,} attempts, {found.archives:,} archives, {found.seals:,} seals "
         f"and {found.anchors:,} anchors"
     )
+    if found.superseded:
+        looked_at += f" ({found.superseded:,} of the seals are of what a restored backup replaced)"
     if found.is_whole:
         return f"The audit is whole: {looked_at}. Its last entry is {found.last}: keep that elsewhere."
     lines = [

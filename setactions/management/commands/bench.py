@@ -20,6 +20,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", choices=sorted(BENCHMARKS), help="what to measure")
+        parser.add_argument("--scale", type=float, default=1.0, help="make so much of a million rows (default: all)")
         parser.add_argument("--rounds", type=int, default=measuring.rounds, help="how often (default: %(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -36,7 +37,7 @@ class Command(BaseCommand):
             }
             for command in (
                 ["manage.py", "migrate_all", "-v0"],
-                ["-m", "setactions.benchmarks", options["name"], rounds],
+                ["-m", "setactions.benchmarks", options["name"], rounds, str(options["scale"])],
             ):
                 done = subprocess.run([sys.executable, *command], env=environment, cwd=settings.BASE_DIR)  # noqa: S603
                 if done.returncode:

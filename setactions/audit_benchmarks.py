@@ -1,0 +1,202 @@
+"""What the audit's chain costs: `manage.py bench audit-chain`, `audit-verify` and `audit-customer`."""
+
+import json
+import logging
+import sqlite3
+import statistics
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from threading import Lock
+
+from setactions import measuring
+from setactions.measuring import compare, median_ms, new_ids, report
+
+WRITERS = 32
+ENTRIES_EACH = 20
+MIN_PER_S = 300
+CHAIN_LIMIT = 15
+
+ATTEMPTS = 333_334  # of three entries and three customers
+MAX_VERIFY_S = 30
+VERIFY_LIMIT = 25
+ATTEMPTS_AT_ONCE = 20_000
+FEW_ATTEMPTS = 3_334
+LOOK_UPS = 200
+CUSTOMER_LIMIT = 1.5
+
+
+def audit_chain() -> bool:
+    """Compare entries that 32 threads add to the chain with as many bare durable inserts by as many threads."""
+    from django.conf import settings
+    from django.db import connections
+
+    from audit.models import Kind
+    from audit.services import Actor, record_fact
+
+    logging.disable(logging.INFO)
+    actor, body = Actor(user_id="bench"), {"customers": new_ids(3)}
+    path = Path(settings.VAR_DIR) / "floor.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript("PRAGMA journal_mode=WAL; CREATE TABLE event (id INTEGER PRIMARY KEY, body TEXT)")
+
+    def ours(number: int) -> None:
+        try:
+            for _ in range(ENTRIES_EACH):
+                record_fact(Kind.EXPORTED, body, actor=actor, wait_s=30)
+        finally:
+            connections.close_all()
+
+    def bare(text: str, lock: Lock, number: int) -> None:
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as database:
+            database.execute("PRAGMA synchronous=FULL")
+            for _ in range(ENTRIES_EACH):
+                with lock:
+                    database.execute("INSERT INTO event (body) VALUES (?)", [text])
+
+    ratio, ours_ms, floor_ms = compare(
+        partial(_by_all_writers, ours), partial(_by_all_writers, partial(bare, json.dumps(body), Lock()))
+    )
+    rate = WRITERS * ENTRIES_EACH / ours_ms * 1000
+    what = f"{WRITERS} writers add {WRITERS * ENTRIES_EACH} entries ({rate:.0f} a second, at least {MIN_PER_S})"
+    report("audit-chain", what, ours_ms, "bare durable inserts", floor_ms, ratio, CHAIN_LIMIT)
+    return ratio <= CHAIN_LIMIT and rate >= MIN_PER_S
+
+
+def _by_all_writers(write: Callable[[int], None]) -> None:
+    with ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(write, range(WRITERS)))
+
+
+def audit_verify() -> bool:
+    """Compare verifying a million entries with only reading them."""
+    from django.db import connections
+
+    from audit.verification import verify
+
+    _fill(round(ATTEMPTS * measuring.scale))
+    entries = 0
+
+    def ours() -> None:
+        nonlocal entries
+        found = verify()
+        if not found.is_whole:
+            raise RuntimeError(found.findings)
+        entries = found.entries
+
+    def bare() -> None:
+        with connections["audit"].cursor() as cursor:
+            cursor.execute("SELECT * FROM audit_auditentry")
+            while cursor.fetchmany(1000):
+                pass
+
+    ratio, ours_ms, floor_ms = compare(ours, bare)
+    allowed_s = MAX_VERIFY_S * measuring.scale
+    what = f"verifying {entries:,} entries, at most {allowed_s:g} s"
+    report("audit-verify", what, ours_ms, "reading them", floor_ms, ratio, VERIFY_LIMIT)
+    return ratio <= VERIFY_LIMIT and ours_ms <= allowed_s * 1000
+
+
+def audit_customer() -> bool:
+    """Compare what was asked for a customer among a million entries with the same among ten thousand."""
+    from audit.selectors import attempts_of_customer
+
+    def look_up(cids: list[str]) -> None:
+        for cid in cids:
+            if not list(attempts_of_customer(cid, 50)):
+                raise RuntimeError("a customer was not found")
+
+    few = round(FEW_ATTEMPTS * measuring.scale) or 1
+    cids = _fill(few)[:LOOK_UPS]
+    few_ms = statistics.median(median_ms(partial(look_up, cids)) for _ in range(3))
+    _fill(round(ATTEMPTS * measuring.scale) - few)
+    many_ms = statistics.median(median_ms(partial(look_up, cids)) for _ in range(3))
+    ratio = many_ms / few_ms
+    what = f"{len(cids)} look-ups by customer among {round(3 * ATTEMPTS * measuring.scale):,} entries"
+    report("audit-customer", what, many_ms, f"among {3 * few:,}", few_ms, ratio, CUSTOMER_LIMIT)
+    return ratio <= CUSTOMER_LIMIT
+
+
+def _fill(count: int) -> list[str]:
+    """Add so many accepted attempts of three customers each to the audit; return some of their customers."""
+    some: list[str] = []
+    for start in range(0, count, ATTEMPTS_AT_ONCE):
+        some += _fill_part(min(ATTEMPTS_AT_ONCE, count - start))
+    return some
+
+
+def _fill_part(count: int) -> list[str]:
+    """Add attempts in bulk, past the services; return their customers."""
+    from django.conf import settings
+    from django.db import connections, transaction
+    from django.utils import timezone
+
+    from audit import chain
+    from audit.models import Attempt, ChainHead
+    from audit.services import canonical
+
+    head, key = ChainHead.objects.get(), settings.AUDIT_KEY
+    first, begun = Attempt.objects.count() + 1, time.time()
+    entries, attempts, customers, all_cids = [], [], [], []
+    for number in range(first, first + count):
+        attempt_id, cids = uuid.uuid4(), [uuid.uuid4().hex for _ in range(3)]
+        at = chain.stored_time(timezone.now() - timedelta(seconds=begun % 60 + (first + count - number)))
+        opening = {
+            "action_code": 2,
+            "action_name": "PE-Enable",
+            "cids": cids,
+            "cluster_url": "https://bench.example",
+            "customer_count": 3,
+            "source": "api",
+        }
+        for kind, body in (("INTENT", opening), ("ACCEPTED", {"http_status": 200}), ("RECORDED", {})):
+            place = (head.mac, head.sequence + 1, at, attempt_id.hex, kind)
+            facts = ("bench", "PE-Enable", "", canonical(body))
+            mac = chain.mac_of_stored(key, place, facts)
+            entries.append((place[1], head.mac, mac, chain.id_of_key(key), attempt_id.hex, kind, at, *facts))
+            head.sequence, head.mac = place[1], mac
+        row = (
+            "bench",
+            2,
+            "PE-Enable",
+            "https://bench.example",
+            "api",
+            "",
+            3,
+            at,
+            "accepted",
+            at,
+            0,
+            0,
+            200,
+            "",
+            "",
+            "",
+        )
+        attempts.append((number, attempt_id.hex, *row))
+        customers += [(number, cid) for cid in cids]
+        all_cids += cids
+    head.signature = chain.sign_head(key, head.sequence, head.mac)
+    with transaction.atomic(using="audit"):
+        for table, columns, rows in (
+            ("auditentry", _ENTRY, entries),
+            ("attempt", _ATTEMPT, attempts),
+            ("attemptcustomer", "attempt_id, cid", customers),
+        ):
+            marks = ", ".join("?" * len(columns.split(",")))
+            statement = f"INSERT INTO audit_{table} ({columns}) VALUES ({marks})"  # noqa: S608 (constants)
+            connections["audit"].connection.executemany(statement, rows)
+        head.save()
+    return all_cids
+
+
+_ENTRY = "sequence, previous_mac, mac, key_id, attempt_id, kind, created_at, user_id, action_type, ip_address, body"
+_ATTEMPT = (
+    "id, attempt_id, user_id, action_code, action_name, cluster_url, source, ip_address, customer_count, created_at, "
+    "outcome, decided_at, is_open, job_owed, http_status, error_message, payload_digest, list_digest"
+)
