@@ -210,8 +210,8 @@ def again(name):
     columns = [column.column for column in Job._meta.fields if column.column not in ("id", "job_id")]
     return [
         f"INSERT INTO jobs_job (id, job_id, {', '.join(columns)}) "
-        f"SELECT 1000, '{uuid.uuid4().hex}', {', '.join(columns)} FROM jobs_job WHERE job_id = :{name}",
-        "INSERT INTO jobs_jobcustomer (job_id, cid, position) SELECT 1000, cid, position FROM jobs_jobcustomer "
+        f"SELECT 1000000000, '{uuid.uuid4().hex}', {', '.join(columns)} FROM jobs_job WHERE job_id = :{name}",
+        "INSERT INTO jobs_jobcustomer (job_id, cid, position) SELECT 1000000000, cid, position FROM jobs_jobcustomer "
         f"WHERE job_id = (SELECT id FROM jobs_job WHERE job_id = :{name})",
     ]
 
@@ -416,7 +416,7 @@ def test_events_that_exclude_each_other_are_inconsistent(world):
     event = (
         "INSERT INTO audit_auditentry (sequence, attempt_id, kind, created_at, user_id, action_type, ip_address, body, "
         "previous_mac, mac, key_id) "
-        "SELECT 1000, attempt_id, '{0}', created_at, user_id, action_type, ip_address, body, '', '', '' "
+        "SELECT 1000000000, attempt_id, '{0}', created_at, user_id, action_type, ip_address, body, '', '', '' "
         "FROM audit_auditentry WHERE attempt_id = :{1} AND kind = 'INTENT'"
     )
     for kind, name in (("REJECTED", "single"), ("RECORDED", "rejected"), ("REFUSED", "unsent")):
