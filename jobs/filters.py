@@ -1,6 +1,6 @@
 """The filters of User Jobs and of Batches, as they stand in their addresses."""
 
-from datetime import UTC, date, datetime, time
+from datetime import date
 from typing import Any, TypeVar
 
 from django import forms
@@ -14,6 +14,7 @@ from audit.models import CID_LENGTH, USER_ID_LENGTH, Action
 from jobs.batch_selectors import known_batch_clusters
 from jobs.models import Batch, Job, JobCustomer
 from jobs.selectors import job_for, known_clusters, may_view_all
+from tmsdash.days import first_moment, last_moment
 from tmsdash.text import one_line
 
 AnyRow = TypeVar("AnyRow", bound=Model)
@@ -118,8 +119,8 @@ class ListFilters(forms.Form):
             "action_code": CODES.get(wanted["action"]),
             "cluster_url": settings.TMS_CLUSTERS.get(wanted["cluster"], wanted["cluster"]),
             "user_id": wanted["user"],
-            "created_at__gte": wanted["since"] and datetime.combine(wanted["since"], time.min, UTC),
-            "created_at__lte": wanted["until"] and datetime.combine(wanted["until"], time.max, UTC),
+            "created_at__gte": wanted["since"] and first_moment(wanted["since"]),
+            "created_at__lte": wanted["until"] and last_moment(wanted["until"]),
         }
 
     def narrow(self, rows: QuerySet[AnyRow]) -> QuerySet[AnyRow]:

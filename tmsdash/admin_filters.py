@@ -1,7 +1,7 @@
 """Filters of the admin's lists that stay quick over millions of rows, and say in the address what they show."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
@@ -10,7 +10,7 @@ from django.db.models import Min, Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from tmsdash.text import one_line
+from tmsdash.days import NoDayError, day_of, first_moment, last_moment
 
 VALUES_SHOWN = 100
 DEFAULT_DAYS = "30"
@@ -59,10 +59,9 @@ class TimeFilter(admin.ListFilter):
         if not text:
             return None
         try:
-            return date.fromisoformat(text)
-        except ValueError:
-            shown = one_line(text, 20)
-            messages.error(request, f"{shown} is no day. Write year-month-day, such as 2026-02-28.")
+            return day_of(text)
+        except NoDayError as error:
+            messages.error(request, str(error))
             return None
 
     def has_output(self) -> bool:
@@ -76,8 +75,8 @@ class TimeFilter(admin.ListFilter):
         if self.period:
             days = None if self.period == "all" else timedelta(days=int(self.period))
             return (timezone.now() - days if days else None), None
-        first = datetime.combine(self.since, time.min, UTC) if self.since else None
-        return first, datetime.combine(self.until, time.max, UTC) if self.until else None
+        first = first_moment(self.since) if self.since else None
+        return first, last_moment(self.until) if self.until else None
 
     def narrow(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         """Return those of `rows`, which have `created_at`, that lie in the period."""

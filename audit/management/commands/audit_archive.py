@@ -1,5 +1,5 @@
 import sys
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from audit.services import Actor
 from audit.verification import verify
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import os_actor_name
+from tmsdash.days import NoDayError, day_of, first_moment
 from tmsdash.processes import alone
 
 BROKEN = 3
@@ -69,9 +70,9 @@ class Command(BaseCommand):
 def _midnight(text: str) -> datetime:
     """Return when a day begins; raises CommandError unless it is one that has begun."""
     try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        raise CommandError(f"{text} is no day. Write year-month-day, such as 2026-02-28.") from None
+        day = day_of(text)
+    except NoDayError as error:
+        raise CommandError(str(error)) from None
     if day > datetime.now(UTC).date():
         raise CommandError(f"{text} has not begun yet; name a day before it.")
-    return datetime.combine(day, time.min, UTC)
+    return first_moment(day)

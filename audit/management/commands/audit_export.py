@@ -1,7 +1,7 @@
 import sys
 from collections.abc import Iterable
 from contextlib import nullcontext
-from datetime import UTC, date, datetime, time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from audit.models import Action, Attempt, AttemptCustomer, Outcome, Source
 from audit.services import Actor
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import os_actor_name
+from tmsdash.days import NoDayError, day_of, first_moment, last_moment
 
 ACTIONS = {action.label: action.value for action in Action}
 
@@ -68,16 +69,16 @@ def write_lines(file: Any, lines: Iterable[str]) -> None:
 
 def _day(text: str) -> date:
     try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise CommandError(f"{text} is no day. Write year-month-day, such as 2026-02-28.") from None
+        return day_of(text)
+    except NoDayError as error:
+        raise CommandError(str(error)) from None
 
 
 def _chosen(options: dict[str, Any]) -> QuerySet[Attempt]:
     """Return the attempts that the options ask for."""
     conditions = {
-        "created_at__gte": options["since"] and datetime.combine(options["since"], time.min, UTC),
-        "created_at__lte": options["until"] and datetime.combine(options["until"], time.max, UTC),
+        "created_at__gte": options["since"] and first_moment(options["since"]),
+        "created_at__lte": options["until"] and last_moment(options["until"]),
         "user_id": options["user"],
         "action_code": ACTIONS.get(options["action"]),
         "cluster_url": options["cluster"],
