@@ -17,14 +17,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit import account_admin  # noqa: F401 (registers accounts and groups)
-from audit.admin_filters import EntryUserFilter, SourceFilter
+from audit.admin_filters import ConfiguredClusterFilter, EntryUserFilter, SourceFilter
 from audit.chain import DATABASE, anchor
 from audit.exporting import CONTENT_TYPES, FORMS, export
 from audit.models import Attempt, AttemptCustomer, AuditEntry, group_of
 from audit.selectors import entries_of, ids_page, outcome_body
 from audit.services import actor_of
 from tmsdash.admin import ExactSearchAdmin, link_to_list, shown_json
-from tmsdash.admin_filters import ClusterFilter, TimeFilter, UserFilter
+from tmsdash.admin_filters import TimeFilter, UserFilter
 from tmsdash.errors import error_response
 
 
@@ -38,7 +38,7 @@ class AttemptAdmin(ExactSearchAdmin):
         *("attempt_id", "job"),
     )
     list_display_links = ("time", "attempt_id")
-    list_filter = (TimeFilter, "outcome", "action_code", ClusterFilter, SourceFilter, UserFilter, "is_open")
+    list_filter = (TimeFilter, "outcome", "action_code", ConfiguredClusterFilter, SourceFilter, UserFilter, "is_open")
     fields = (
         *("attempt_id", "time", "user_id", "ip_address", "source", "action_name", "cluster_url"),
         *("customer_count", "shown_outcome", "decided_at", "left_to_do", "http_status", "error_message"),

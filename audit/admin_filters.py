@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -24,6 +25,25 @@ class SourceFilter(SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(source=self.value()) if self.value() else queryset
+
+
+class ConfiguredClusterFilter(SimpleListFilter):
+    """Offers the clusters that are configured; an address may name others.
+
+    There is no index of attempts by cluster on purpose: SQLite would take it where the customers' is the right one.
+    """
+
+    title = "cluster"
+    parameter_name = "cluster_url"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        configured = [(origin, f"{name} ({origin})") for name, origin in settings.TMS_CLUSTERS.items()]
+        given = self.value()
+        known = given is None or given in settings.TMS_CLUSTERS.values()
+        return configured if known else [*configured, (str(given), str(given))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(cluster_url=self.value()) if self.value() else queryset
 
 
 class EntryUserFilter(UserFilter):

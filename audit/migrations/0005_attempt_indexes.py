@@ -17,10 +17,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='attempt',
-            index=models.Index(fields=['cluster_url', '-id'], name='attempt_by_cluster'),
-        ),
-        migrations.AddIndex(
-            model_name='attempt',
             index=models.Index(fields=['created_at', 'outcome'], name='attempt_by_time'),
         ),
     ]

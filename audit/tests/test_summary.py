@@ -200,8 +200,15 @@ def test_filters_offer_what_there_is(week, audrey):
     text = text_of(signed_in(audrey).get(LISTS[1])).partition("Filter")[2]
     for title in ("By time (UTC)", "By outcome", "By action", "By cluster", "By source", "By user"):
         assert title in text
-    assert "https://brooke.example" in text
+    assert "evian3 (http://127.0.0.1:1)" in text
     assert "oscar" in text
+
+
+def test_a_cluster_that_is_not_configured_any_more_can_be_asked_for(week, audrey):
+    answer = signed_in(audrey).get(LISTS[1], {"cluster_url": "https://brooke.example"})
+    assert "https://brooke.example" in text_of(answer).partition("Filter")[2]
+    assert rows(signed_in(audrey), LISTS[1], cluster_url="https://brooke.example") == 1
+    assert rows(signed_in(audrey), LISTS[1], cluster_url="https://nowhere.example") == 0
 
 
 def test_so_many_users_that_nobody_would_read_them_are_cut(audrey):
