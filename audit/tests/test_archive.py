@@ -220,6 +220,27 @@ def test_a_failure_leaves_all_in_the_database_and_the_next_run_tidies_up(old, em
     assert verify().findings == []
 
 
+def test_of_two_runs_that_ended_too_early_nothing_is_left_over(old, empty_seal_dir, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr(archives.chain, "append", mock.Mock(side_effect=DatabaseError("no room")))
+        with pytest.raises(CommandError):
+            call_command("audit_archive", "--before", day(50))
+    archives.archive(3, empty_seal_dir, Actor(user_id="x"))
+    assert [(archive.first, archive.last) for archive in find_archives()] == [(1, 3)]
+    assert verify().findings == []
+
+
+def test_archives_that_overlap_are_read_once(old, empty_seal_dir, monkeypatch):
+    monkeypatch.setattr(archives, "_remove_leftovers", lambda folder, first: None)
+    with monkeypatch.context() as broken:
+        broken.setattr(archives.chain, "append", mock.Mock(side_effect=DatabaseError("no room")))
+        with pytest.raises(CommandError):
+            call_command("audit_archive", "--before", day(50))
+    archives.archive(3, empty_seal_dir, Actor(user_id="x"))
+    assert [(archive.first, archive.last) for archive in find_archives()] == [(1, 3), (1, 5)]
+    assert verify().findings == []
+
+
 def test_an_archive_of_what_a_restored_backup_replaced_is_kept_aside(old, empty_seal_dir, monkeypatch):
     monkeypatch.setattr(archives.chain, "append", mock.Mock(side_effect=DatabaseError("no room")))
     with pytest.raises(CommandError):

@@ -241,6 +241,18 @@ def test_every_fact_of_a_row_is_compared(audited, field):
     assert found.startswith(f"attempt {of_attempt(1)}: Its row says that {field} is ")
 
 
+@pytest.mark.sqlite
+def test_index_rows_of_an_attempt_that_is_gone_are_found(audited):
+    with tampering() as cursor:
+        cursor.execute("PRAGMA foreign_keys = OFF")
+        cursor.execute("DELETE FROM audit_attempt WHERE id = (SELECT min(id) FROM audit_attempt)")
+        cursor.execute("PRAGMA foreign_keys = ON")
+    assert [finding.problem for finding in verify().findings] == [
+        "Entry 1 tells of it, but it has no row.",
+        "2 rows belong to no attempt.",
+    ]
+
+
 def test_rows_without_entries_and_entries_without_rows_are_found(audited):
     attempt = Attempt.objects.get(attempt_id=of_attempt(4))
     attempt.customers.all().delete()
