@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connections, transaction
 from django.utils import timezone
 
 from audit.models import GENESIS, AuditEntry, ChainHead, Kind
@@ -94,6 +94,7 @@ def append(entries: Iterable[AuditEntry]) -> None:
     It keeps other writers out from here to the end of the transaction. Raises ChainBroken if the head is
     missing or was changed. The log names the anchor of each entry once they are committed.
     """
+    _reserve_entries()
     head = ChainHead.objects.select_for_update().first()
     if head is None:
         raise ChainBroken("the head of the audit's chain is missing: manage.py audit_verify says more")
@@ -108,6 +109,15 @@ def append(entries: Iterable[AuditEntry]) -> None:
     head.signature = sign_head(settings.AUDIT_KEY, head.sequence, head.mac)
     head.save()
     transaction.on_commit(lambda: _log(added), using=DATABASE)
+
+
+def _reserve_entries() -> None:
+    """Take PostgreSQL's lock for inserting entries before that of the head, as an archive does, so that nobody waits
+    for each other."""
+    connection = connections[DATABASE]
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {AuditEntry._meta.db_table} IN ROW EXCLUSIVE MODE")
 
 
 def _of_new_key(head: ChainHead) -> list[AuditEntry]:

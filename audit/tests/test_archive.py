@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import threading
 from datetime import timedelta
 from unittest import mock
 
@@ -19,7 +20,7 @@ from audit.tests.sealing import run
 from audit.verification import verify
 from tmsdash.commands import os_actor_name
 from tmsdash.tests.fixtures import signed_in
-from tmsdash.tests.tools import text_of
+from tmsdash.tests.tools import at_once, text_of
 
 pytestmark = pytest.mark.usefixtures("databases", "empty_seal_dir")
 
@@ -218,6 +219,25 @@ def test_a_failure_leaves_all_in_the_database_and_the_next_run_tidies_up(old, em
     run("audit_archive", "--before", day(50))
     assert [(archive.first, archive.last) for archive in find_archives()] == [(1, 5)]
     assert verify().findings == []
+
+
+def test_the_site_may_write_while_an_archive_is_made(old):
+    written = threading.Event()
+
+    def work(number):
+        if number == 0:
+            written.wait(60)
+            return run("audit_archive", "--before", day(50))[0]
+        for turn in range(12):
+            attempt = make_attempt(cids=(f"c{number}-{turn}",))
+            written.set()
+            record(attempt, Kind.ACCEPTED, Kind.RECORDED)
+        return 0
+
+    assert at_once(5, work) == [0] * 5
+    found = verify()
+    assert (found.findings, found.archives) == ([], 1)
+    assert AuditEntry.objects.filter(kind="RECORDED", sequence__gt=5).count() == 48
 
 
 def test_of_two_runs_that_ended_too_early_nothing_is_left_over(old, empty_seal_dir, monkeypatch):
