@@ -13,6 +13,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from setactions import measuring
 from setactions.measuring import compare, median_ms, new_ids, report
@@ -133,7 +134,6 @@ def _fill(count: int) -> list[str]:
 def _fill_part(count: int) -> list[str]:
     """Add attempts in bulk, past the services; return their customers."""
     from django.conf import settings
-    from django.db import connections, transaction
     from django.utils import timezone
 
     from audit import chain
@@ -182,19 +182,24 @@ def _fill_part(count: int) -> list[str]:
         customers += [(number, cid) for cid in cids]
         all_cids += cids
     head.signature = chain.sign_head(key, head.sequence, head.mac)
-    with transaction.atomic(using="audit"):
-        for table, columns, rows in (
-            ("auditentry", _ENTRY, entries),
-            ("attempt", _ATTEMPT, attempts),
-            ("attemptcustomer", "attempt_id, cid", customers),
-        ):
-            marks = ", ".join("?" * len(columns.split(",")))
-            statement = f"INSERT INTO audit_{table} ({columns}) VALUES ({marks})"  # noqa: S608 (constants)
-            connections["audit"].connection.executemany(statement, rows)
-        head.save()
+    _insert(
+        {"auditentry": (_ENTRY, entries), "attempt": (_ATTEMPT, attempts), "attemptcustomer": (_CUSTOMER, customers)}
+    )
+    head.save()
     return all_cids
 
 
+def _insert(rows_by_table: dict[str, tuple[str, list[Any]]]) -> None:
+    from django.db import connections, transaction
+
+    with transaction.atomic(using="audit"):
+        for table, (columns, rows) in rows_by_table.items():
+            marks = ", ".join("?" * len(columns.split(",")))
+            statement = f"INSERT INTO audit_{table} ({columns}) VALUES ({marks})"  # noqa: S608 (constants)
+            connections["audit"].connection.executemany(statement, rows)
+
+
+_CUSTOMER = "attempt_id, cid"
 _ENTRY = "sequence, previous_mac, mac, key_id, attempt_id, kind, created_at, user_id, action_type, ip_address, body"
 _ATTEMPT = (
     "id, attempt_id, user_id, action_code, action_name, cluster_url, source, ip_address, customer_count, created_at, "

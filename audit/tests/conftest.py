@@ -1,3 +1,3 @@
 """Fixtures of the audit's tests."""
 
-from audit.tests.sealing import empty_seal_dir  # noqa: F401
+from audit.tests.sealing import audited, empty_seal_dir  # noqa: F401

@@ -1,9 +1,16 @@
-"""What tests of seals and archives share."""
+"""What tests of verification, seals and archives share."""
 
+from contextlib import contextmanager
 from io import StringIO
 
 import pytest
 from django.core.management import call_command
+
+from audit.models import Attempt, AttemptCustomer, AuditEntry, ChainHead, Kind
+from audit.services import Actor, record_fact
+from audit.tests.making import make_attempt, refuse, tampering
+
+CHANGED = "It was changed: its mac does not fit what it says."
 
 
 @pytest.fixture
@@ -21,3 +28,31 @@ def run(command, *arguments):
     except SystemExit as ended:
         return ended.code, output.getvalue()
     return 0, output.getvalue()
+
+
+@pytest.fixture
+def audited(databases):
+    """Entries 1 to 9: two attempts, a refusal, a fact without an attempt, and another attempt."""
+    make_attempt(Kind.ACCEPTED, Kind.RECORDED, cids=("a1", "b2"))
+    make_attempt(Kind.REJECTED, cids=("c3",), message="no", http_status=400)
+    refuse(cids=("d4",))
+    record_fact(Kind.SIGNED_OUT, {"b": 1}, actor=Actor(user_id="olivia", ip_address="203.0.113.7"), wait_s=5)
+    make_attempt(Kind.UNKNOWN, cids=("e5",), message="lost", http_status=None)
+
+
+def head():
+    return ChainHead.objects.get()
+
+
+@contextmanager
+def back_to_yesterday():
+    """What happens in the block is undone afterwards, as if the database's file had been put back."""
+    tables = (AuditEntry, Attempt, AttemptCustomer, ChainHead)
+    before = {model: list(model.objects.order_by("pk")) for model in tables}
+    yield
+    with tampering() as cursor:
+        for model in (AttemptCustomer, Attempt, AuditEntry, ChainHead):
+            cursor.execute(f"DELETE FROM {model._meta.db_table}")
+        for model in tables:
+            for instance in before[model]:
+                instance.save_base(raw=True, force_insert=True)
