@@ -4,7 +4,6 @@ import json
 import logging
 import sqlite3
 import statistics
-import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -141,11 +140,11 @@ def _fill_part(count: int) -> list[str]:
     from audit.services import canonical
 
     head, key = ChainHead.objects.get(), settings.AUDIT_KEY
-    first, begun = Attempt.objects.count() + 1, time.time()
-    entries, attempts, customers, all_cids = [], [], [], []
+    first = Attempt.objects.count() + 1
+    entries, attempts, customers = [], [], []
     for number in range(first, first + count):
         attempt_id, cids = uuid.uuid4(), [uuid.uuid4().hex for _ in range(3)]
-        at = chain.stored_time(timezone.now() - timedelta(seconds=begun % 60 + (first + count - number)))
+        at = chain.stored_time(timezone.now() - timedelta(seconds=first + count - number))
         opening = {
             "action_code": 2,
             "action_name": "PE-Enable",
@@ -160,33 +159,15 @@ def _fill_part(count: int) -> list[str]:
             mac = chain.mac_of_stored(key, place, facts)
             entries.append((place[1], head.mac, mac, chain.id_of_key(key), attempt_id.hex, kind, at, *facts))
             head.sequence, head.mac = place[1], mac
-        row = (
-            "bench",
-            2,
-            "PE-Enable",
-            "https://bench.example",
-            "api",
-            "",
-            3,
-            at,
-            "accepted",
-            at,
-            0,
-            0,
-            200,
-            "",
-            "",
-            "",
-        )
-        attempts.append((number, attempt_id.hex, *row))
+        asked = ("bench", 2, "PE-Enable", "https://bench.example", "api", "", 3, at)
+        attempts.append((number, attempt_id.hex, *asked, *("accepted", at, 0, 0, 200, "", "", "")))
         customers += [(number, cid) for cid in cids]
-        all_cids += cids
     head.signature = chain.sign_head(key, head.sequence, head.mac)
     _insert(
         {"auditentry": (_ENTRY, entries), "attempt": (_ATTEMPT, attempts), "attemptcustomer": (_CUSTOMER, customers)}
     )
     head.save()
-    return all_cids
+    return [cid for _, cid in customers]
 
 
 def _insert(rows_by_table: dict[str, tuple[str, list[Any]]]) -> None:
