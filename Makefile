@@ -2,10 +2,14 @@
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
+SBOM ?= sbom.json
 PY := .venv/bin/python
+INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r
+LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command "make lock" $(LOCK_OPTIONS)
 export PORT TMS_PORT DEMO_ONCE
 
-.PHONY: demo test serve prove
+.PHONY: demo test serve prove lock sbom
 
 demo: .venv/installed
 	@$(PY) -m setactions.demo
@@ -22,12 +26,22 @@ prove: .venv/installed
 test: .venv/installed-dev
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" .ci/gate
 
-.venv/installed: requirements.txt
+# Writes down every package with its hashes; LOCK_OPTIONS=--upgrade takes newer ones of those that others need.
+lock: .venv/installed-dev
+	@$(LOCK) requirements.txt -o requirements.lock
+	@$(LOCK) requirements-dev.txt -c requirements.lock -o requirements-dev.lock
+
+# The bill of materials of what `make serve` installs, CycloneDX JSON; SBOM=- prints it.
+sbom: .venv/installed-dev
+	@$(PY) -W ignore -m cyclonedx_py requirements requirements.lock --pyproject pyproject.toml \
+		--output-reproducible --of JSON -o $(SBOM)
+
+.venv/installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; choose one: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(INSTALL) requirements.lock
 	@touch $@
 
-.venv/installed-dev: requirements-dev.txt .venv/installed
-	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+.venv/installed-dev: requirements-dev.lock .venv/installed
+	$(INSTALL) requirements-dev.lock
 	@touch $@
