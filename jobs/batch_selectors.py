@@ -128,6 +128,28 @@ def _progress(row_of: dict[str, Any]) -> Progress:
     return Progress(tuple(tallies), sum(row["aside"] for row in row_of.values()))
 
 
+@dataclass(frozen=True)
+class LeftPart:
+    """What is left of a batch for one cluster and action."""
+
+    cluster_url: str
+    action_code: int
+    chunks: int
+    customers: int
+
+
+def left_parts(batch: Batch, *, without_unknown: bool) -> list[LeftPart]:
+    """Return what a further run would send, by cluster and action; `without_unknown` as in `ledger.requeue`."""
+    states = {State.WAITING, State.NOT_SENT, State.NOT_APPLIED} | ({State.SET_ASIDE} if without_unknown else set())
+    rows = (
+        BatchChunk.objects.filter(batch=batch, state__in=states, customer_count__gt=0)
+        .order_by("cluster_url", "action_code")
+        .values("cluster_url", "action_code")
+        .annotate(chunks=Count("pk"), customers=Sum("customer_count"))
+    )
+    return [LeftPart(**row) for row in rows]
+
+
 def set_aside_ids(batch: Batch, at_most: int | None = None) -> list[str]:
     """Return the ids of a batch that TMS does not know, in order; only the first ones if `at_most` says how many."""
     found: list[str] = []

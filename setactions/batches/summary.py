@@ -5,7 +5,7 @@ from typing import Any
 
 from jobs.batch_selectors import Progress, progress_of, set_aside_ids
 from jobs.models import Batch, BatchChunk
-from setactions.batches.plan import customers
+from setactions.batches.plan import calls, customers
 
 ALL_ACCEPTED, SOME_NOT_ACCEPTED, SOME_UNKNOWN = 0, 2, 3
 State = BatchChunk.State
@@ -61,6 +61,7 @@ class Summary:
             "repeated": batch.repeated,
             "chunks": batch.chunk_count,
             "counts": self.counts(),
+            "left": self.left,
             "job_ids": [str(job_id) for job_id in accepted],
             "unknown_to_tms": self.unknown_to_tms,
             "resume": resume if self.left or self.repaired else None,
@@ -81,6 +82,6 @@ class Summary:
         if self.exit_code == SOME_UNKNOWN:
             yield "What is unknown is not sent again. Find out with manage.py reconcile and a token, or on its pages."
         if self.left:
-            yield f"To go on: {resume}"
+            yield f"Left to send: {customers(self.left)} in {calls(self.progress.chunks(*_LEFT))}. To go on: {resume}"
         if self.repaired:
             yield f"To go on without the ids that TMS does not know: {resume} --without-unknown"

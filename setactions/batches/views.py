@@ -153,6 +153,8 @@ def _context(request: HttpRequest, found: Batch) -> dict[str, Any]:
         "may_resume": may_control and is_owner and unsent and state != Batch.State.RUNNING,
         "may_rest": may_control and is_owner and not found.has_runner and again,
         "may_repair": may_control and is_owner and not found.has_runner and reached.chunks(State.SET_ASIDE),
+        "waiting_customers": reached.customers(State.WAITING),
+        "waiting_chunks": unsent,
         "rest_customers": reached.customers(State.WAITING, State.NOT_SENT, State.NOT_APPLIED),
         "repair_customers": reached.customers(State.WAITING, State.NOT_SENT, State.NOT_APPLIED, State.SET_ASIDE),
     }

@@ -21,7 +21,7 @@ from django.conf import settings as django_settings
 
 from audit.models import AuditEntry
 from jobs.models import Batch, BatchChunk, Job, JobCustomer
-from setactions.batches.tests.commanding import CIDS, GO, command, sent
+from setactions.batches.tests.commanding import CIDS, GO, again, command, sent
 from setactions.tests.doubting import environment_of_process
 from tmsdash.tests.fixtures import TOKEN
 from tmsdash.tests.killing import dying_at
@@ -81,6 +81,7 @@ def test_an_interrupted_command_finishes_its_call_and_says_how_to_go_on(number, 
     assert (process.returncode, found["state"], found["counts"]["accepted"]) == (2, "stopped", 4)
     assert "Interrupted" in found["reason"]
     assert found["batch_id"] in found["resume"]
+    assert found["left"] == 6
     ended = command(file, *GO, "--batch-id", found["batch_id"])
     assert (ended.code, ended.json["counts"]["accepted"], len(tms.calls())) == (0, 10, 5)
 
@@ -116,7 +117,7 @@ def test_the_token_is_nowhere_but_in_memory(fleet, tms, tmp_path):
 class Terminal:
     """A terminal at which the command runs, and what it has shown so far."""
 
-    def __init__(self, file, tms, **environment):
+    def __init__(self, file, tms, *more, **environment):
         self._end, other_end = pty.openpty()
         termios.tcsetwinsize(other_end, (24, 100))
         self.shown, self._looked_at = "", 0
@@ -126,7 +127,7 @@ class Terminal:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         self._process = subprocess.Popen(
-            [sys.executable, "manage.py", "set_action_batch", str(file), "--user=olivia", *NAMED],
+            [sys.executable, "manage.py", "set_action_batch", str(file), "--user=olivia", *NAMED, *more],
             cwd=django_settings.BASE_DIR,
             env=environment_of_process(tms, django_settings.VAR_DIR) | {"TMS_BATCH_CHUNK": "2"} | environment,
             stdin=other_end,
@@ -172,6 +173,52 @@ def test_at_a_terminal_it_asks_for_the_number_and_for_tokens_and_shows_how_far_i
     assert TOKEN not in terminal.shown
     assert "another-token" not in terminal.shown
     assert "[SET_ACTION] Starting" not in terminal.shown  # it would break the bar
+
+
+def test_ctrl_c_and_going_on_say_what_is_left_and_ask_for_its_number(fleet, tms):
+    tms.script("", "fault:slow:3600")
+    file = fleet()
+    terminal = Terminal(file, tms, TMS_BATCH_CALLS="1", TMS_CONFIRM_ABOVE="5", TMS_TOKEN=TOKEN)
+    terminal.await_words("Type the number of customers (10) to go on:")
+    terminal.type("10")
+    tms.wait_for(lambda calls: len(calls) == 2)
+    terminal.type("\x03")
+    terminal.await_words("Finishing the running calls")
+    tms.release()
+    assert terminal.end() == 2, terminal.shown
+    assert "Left to send: 6 customers in 3 calls. To go on: " in " ".join(terminal.shown.split())
+    more = ("--batch-id", str(Batch.objects.get().batch_id))
+    terminal = Terminal(file, tms, *more, TMS_BATCH_CALLS="1", TMS_CONFIRM_ABOVE="5", TMS_TOKEN=TOKEN)
+    terminal.await_words("PE-Enable on evian3: 6 customers left, in 3 calls.")
+    terminal.await_words("In all 6 customers left of 10.")
+    terminal.await_words("Type the number of customers (6) to go on:")
+    terminal.type("6")
+    assert terminal.end() == 0, terminal.shown
+    assert "10 customers in 5 calls" not in terminal.shown
+    assert set(sent(tms).values()) == {1}
+
+
+def test_the_number_to_confirm_is_that_of_what_is_left(fleet, tms, settings, monkeypatch):
+    settings.TMS_BATCH_CHUNK, settings.TMS_PRODUCTION_CLUSTERS = 4, ["evian3"]
+    tms.script("", "fault:http:401")
+    ended = command(file := fleet(), *GO, "--confirm=10", "--workers=1")
+    assert (ended.json["counts"]["accepted"], ended.json["left"]) == (4, 6)
+    for number in ((), ("--confirm=10",), ("--confirm=4",)):
+        refused = again(file, ended, monkeypatch, *number)
+        assert (refused.code, len(tms.calls())) == (1, 2)
+        assert "6" in refused.out
+    checked = again(file, ended, monkeypatch, "--dry-run")
+    assert (checked.json["left"], checked.json["customers"]) == (6, 10)
+    assert again(file, ended, monkeypatch, "--confirm=6").code == 0
+
+
+def test_an_interruption_after_calls_never_says_that_nothing_was_sent(fleet, tms, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("setactions.management.commands.set_action_batch.Command._end", interrupt)
+    ended = command(fleet(), *GO)
+    assert (ended.code, "Nothing was sent" in ended.out, len(tms.calls())) == (3, False, 5)
 
 
 @pytest.mark.parametrize(("answer", "code", "calls"), [("y", 0, 5), ("n", 1, 0), ("", 1, 0)])

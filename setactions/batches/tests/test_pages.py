@@ -95,6 +95,7 @@ def test_a_batch_is_paused_and_resumed_from_any_browser(operator, olivia, tms, e
     tms.release()
     until(lambda: not BatchChunk.objects.filter(state=State.CALLING).exists())
     assert "Paused by olivia." in page_of(operator, batch)
+    assert "Resume: 3 customers left in 2 chunks" in page_of(operator, batch)
     assert len(tms.calls()) == 2
     assert operator.post(f"/batches/{batch.batch_id}/resume/").status_code == 302
     engine_at_rest()
@@ -111,6 +112,7 @@ def test_a_stopped_batch_ends_after_its_running_calls_and_asks_for_a_token(opera
     page = page_of(operator, batch)
     assert "Stopped by olivia." in page
     assert "4 of 7 customers accepted" in page
+    assert "Resume: 3 customers left in 2 chunks" in page
     answer = operator.post(f"/batches/{batch.batch_id}/resume/")
     assert (answer.status_code, len(tms.calls())) == (400, 2)
     assert "Enter your bearer token" in text_of(answer)

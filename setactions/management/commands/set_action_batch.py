@@ -15,11 +15,12 @@ from django.db import Error as AnyDatabaseError
 from django.views.decorators.debug import sensitive_variables
 
 from jobs import ledger
+from jobs.batch_selectors import LeftPart, left_parts
 from jobs.models import Batch
 from jobs.new_batches import ListDigest, NewChunk, create_batch
 from setactions.batches.carriage import Interruption, Meter, carry, quiet_log, take_over
 from setactions.batches.following import catch_up
-from setactions.batches.plan import confirm, plan, same_list_lately
+from setactions.batches.plan import confirm, plan, plan_of_rest, same_list_lately
 from setactions.batches.report import report_lines
 from setactions.batches.runner import Origin, Runner
 from setactions.batches.summary import SOME_UNKNOWN, Summary
@@ -59,7 +60,12 @@ class Command(BaseCommand):
         parser.add_argument("--strict", action="store_true", help="let what looks unusual be an error")
         parser.add_argument("--dry-run", action="store_true", help="check the file, say the plan and send nothing")
         parser.add_argument("--yes", action="store_true", help="do not ask for a yes")
-        parser.add_argument("--confirm", type=int, metavar="N", help="the number of customers, where it must be typed")
+        parser.add_argument(
+            "--confirm",
+            type=int,
+            metavar="N",
+            help="the number of customers that are about to be sent, where it must be typed",
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object")
         parser.add_argument("--report", metavar="OUT.csv", help="write what became of each customer")
         add_token_arguments(parser)
@@ -76,7 +82,8 @@ class Command(BaseCommand):
         except CommandError as error:
             self._fail(str(error), (), 1, options, code=error.returncode)
         except KeyboardInterrupt:
-            self._fail("Interrupted. Nothing was sent.", (), 1, options)
+            sentence = "Interrupted. What was sent is recorded; --batch-id with the batch's id says how it stands."
+            self._fail(sentence, (), 1, options, code=SOME_UNKNOWN)
         if code:
             sys.exit(code)
 
@@ -101,18 +108,21 @@ class Command(BaseCommand):
             workers = _within("--workers", options["workers"], _calls_at_once(table), MAX_WORKERS)
             digest = str(ListDigest(_chunks(table, size)))
             batch = _known_batch(options["batch_id"], user, digest)
-            self._say(options, *plan(table, chunk_size=size), *same_list_lately(digest, but=options["batch_id"]))
+            left = _what_is_left(batch, options)
+            lines = plan_of_rest(batch, left, table) if batch else plan(table, chunk_size=size)
+            self._say(options, *lines, *same_list_lately(digest, but=options["batch_id"]))
             if batch and batch.reason:
                 self._say(options, f"Batch {batch.batch_id} did not go on: {batch.reason}")
             if options["dry_run"]:
-                return self._end_dry_run(table, options)
+                return self._end_dry_run(table, left if batch else None, options)
             if settings.TMS_PASSIVE:
                 raise CommandError("This server is in passive mode and sends nothing. Use the active one.")
             report = stack.enter_context(_report_file(options["report"]))
-            if batch and not _is_anything_left(batch, options):
+            if batch and not (left or batch.has_runner):
                 return self._end(batch, report, options)
             can_ask = options["file"] != "-" and sys.stdin.isatty()
-            token = _confirmed_token(table, options, can_ask=can_ask)
+            confirm(table, left if batch else None, options, can_ask=can_ask)
+            token = _needed_token(table, options, can_ask=can_ask)
             if batch:
                 ledger.requeue(batch, without_unknown=options["without_unknown"])
             else:
@@ -144,13 +154,15 @@ class Command(BaseCommand):
         for line in lines:
             stream.write(one_line(line, 1_000), lambda text: text)
 
-    def _end_dry_run(self, table: Table, options: dict[str, Any]) -> int:
+    def _end_dry_run(self, table: Table, left: list[LeftPart] | None, options: dict[str, Any]) -> int:
         if options["json"]:
             parts = [
                 {"cluster": part.cluster.name, "action": part.action.label, "customers": part.customer_count}
                 for part in table.parts
             ]
             facts = {"customers": table.customer_count, "repeated": table.repeated, "parts": parts}
+            if left is not None:
+                facts["left"] = sum(part.customers for part in left)
             found = {"status": "checked", **facts, "warnings": table.warnings, "exit_code": 0}
             self.stdout.write(json.dumps(found))
         else:
@@ -179,6 +191,8 @@ class Command(BaseCommand):
 def _nothing_sent() -> Iterator[None]:
     try:
         yield
+    except KeyboardInterrupt:
+        raise CommandError("Interrupted. Nothing was sent.") from None
     except Refusal as refusal:
         raise CommandError(f"{refusal.message} Nothing was sent.") from None
     except AnyDatabaseError as error:
@@ -236,16 +250,18 @@ def _known_batch(batch_id: uuid.UUID | None, user: Any, digest: str) -> Batch | 
     return batch
 
 
-def _is_anything_left(batch: Batch, options: dict[str, Any]) -> bool:
-    catch_up(batch)
-    summary = Summary(batch)
-    return bool(summary.left or batch.has_runner or (summary.repaired and options["without_unknown"]))
+def _what_is_left(batch: Batch | None, options: dict[str, Any]) -> list[LeftPart]:
+    """Return what a further run of a batch would send; nothing for a new one."""
+    if batch is None:
+        return []
+    if not options["dry_run"] and not settings.TMS_PASSIVE:
+        catch_up(batch)
+    return left_parts(batch, without_unknown=options["without_unknown"])
 
 
 @sensitive_variables()
-def _confirmed_token(table: Table, options: dict[str, Any], *, can_ask: bool) -> Token:
-    """Return the token, after a yes; raises CommandError without one of the two."""
-    confirm(table, options, can_ask=can_ask)
+def _needed_token(table: Table, options: dict[str, Any], *, can_ask: bool) -> Token:
+    """Return the token; raises CommandError if none was given."""
     token = given_token(options) or (ask_for_token() if can_ask else None)
     if token is None:
         raise CommandError("A token is needed: --ask-token, --token-file FILE or TMS_TOKEN. Nothing was sent.")
