@@ -17,6 +17,8 @@ from pathlib import Path
 
 import requests
 
+from tmsdash import startup
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 USER = "demo"
@@ -27,6 +29,7 @@ START_TIMEOUT_S = 60
 
 def main() -> None:
     """Run the demo; a reason why it cannot run is one sentence on standard error and exit code 1."""
+    startup.begin("demo")
     port, tms_port = _port("PORT", 8000), _port("TMS_PORT", 9000)
     _use_own_settings(port, tms_port)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the server goes down with the demo
@@ -96,7 +99,6 @@ def _prepare() -> str:
     call_command("migrate_all", verbosity=0)
     password_file = Path(settings.VAR_DIR) / "password"
     if not password_file.exists():
-        password_file.touch(mode=0o600)
         password_file.write_text(secrets.token_urlsafe(12))
     password = password_file.read_text()
     user, _ = get_user_model().objects.get_or_create(username=USER, is_staff=True, is_superuser=True)

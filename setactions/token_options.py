@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from setactions.refusal import Refusal
 from setactions.token import Token
+from tmsdash import startup
 
 
 def add_token_arguments(parser: CommandParser) -> None:
@@ -32,13 +34,22 @@ def given_token(options: dict[str, Any]) -> Token | None:
         return ask_for_token()
     if options["from_file"]:
         try:
-            text = sys.stdin.read() if options["from_file"] == "-" else Path(options["from_file"]).read_text()
+            text = sys.stdin.read() if options["from_file"] == "-" else _read(Path(options["from_file"]))
         except (OSError, ValueError) as error:  # without the name, which may be a token in the wrong place
             reason = (error.strerror if isinstance(error, OSError) else None) or "it is not text"
             raise CommandError(f"The token file cannot be read: {reason}.") from None
         return _as_token(text)
-    text = os.environ.pop("TMS_TOKEN", "")
+    text = startup.given_token()
     return _as_token(text) if text else None
+
+
+@sensitive_variables()
+def _read(path: Path) -> str:
+    with path.open() as file:
+        status = os.fstat(file.fileno())
+        if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:
+            sys.stderr.write("Other users of this machine may read the token file. Let it be yours only: chmod 600.\n")
+        return file.read()
 
 
 @sensitive_variables()

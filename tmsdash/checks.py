@@ -1,11 +1,14 @@
 """System checks for the settings that correctness rests on: `manage.py check` names each with a hint."""
 
+import shlex
 import sqlite3
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+from tmsdash.setting_names import misspelt
 
 DURABLE = ("jobs", "audit")  # databases whose committed rows must survive a power cut
 WAL_RACE_FIXED = ((3, 44, 6), (3, 50, 7), (3, 51, 3))  # SQLite releases that fix the WAL-reset race
@@ -169,6 +172,30 @@ def check_var_dir(**kwargs: Any) -> list[CheckMessage]:
             id="tmsdash.W003",
         )
     ]
+
+
+@register(Tags.security)
+def check_file_modes(**kwargs: Any) -> list[CheckMessage]:
+    """Files of an older release, or copied ones: what is made today is its owner's only."""
+    keys = [Path(settings.VAR_DIR) / name for name in ("secret_key", "token_key", "audit_key")]
+    names = [f"{file}{end}" for file in settings.DATABASE_FILES for end in ("", "-wal", "-shm")]
+    files = [file for file in (*keys, *map(Path, names)) if file.is_file() and file.stat().st_mode & 0o077]
+    if not files:
+        return []
+    return [
+        Warning(
+            f"Other users of this machine may read {', '.join(file.name for file in files)}.",
+            hint=f"Let them be their owner's only: {shlex.join(['chmod', '600', *map(str, files)])}",
+            id="tmsdash.W006",
+        )
+    ]
+
+
+@register(Tags.compatibility)
+def check_names_of_settings(**kwargs: Any) -> list[CheckMessage]:
+    """A misspelt setting leaves a default in force that nobody meant."""
+    hint = "Correct it, or take it out of the environment or file. The README has the table of settings."
+    return [Warning(sentence, hint=hint, id="tmsdash.W007") for sentence in misspelt()]
 
 
 @register(Tags.security, deploy=True)

@@ -14,6 +14,7 @@ from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
 from tmsdash.file_locks import share
+from tmsdash.sqlite_files import ExistingFile
 
 # Seconds that anything but a Set Action waits for another writer of the same SQLite file.
 BUSY_TIMEOUT_S = 20
@@ -30,6 +31,7 @@ def tuned(described: dict[str, Any], web_threads: int, synchronous: str) -> dict
         return described | {
             "CONN_MAX_AGE": 600,
             "OPTIONS": {
+                "factory": ExistingFile,
                 "timeout": BUSY_TIMEOUT_S,
                 # A transaction that reads before it writes fails at once when another writer was quicker,
                 # whatever the timeout, unless it takes the write lock at its beginning.
@@ -47,6 +49,11 @@ def tuned(described: dict[str, Any], web_threads: int, synchronous: str) -> dict
     pool = {"min_size": 1, "max_size": web_threads, "timeout": 5}
     options = described.get("OPTIONS", {}) | {"connect_timeout": 5, "pool": pool}
     return described | {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}
+
+
+def files(described: dict[str, dict[str, Any]]) -> list[Path]:
+    """Return the files of the SQLite databases among the `described` ones, whether they are there or not."""
+    return [Path(one["NAME"]) for one in described.values() if one["ENGINE"] == "django.db.backends.sqlite3"]
 
 
 @contextmanager

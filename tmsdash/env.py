@@ -18,10 +18,14 @@ from typing import Any
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from tmsdash import startup
+
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1", ".localhost"})
 MAX_PORT = 65_535
 _environ = environ.Env()
 
+read_names: set[str] = set()  # every variable that was asked for: the names of the settings
+file_lines: dict[str, str] = {}  # where a variable stands that a file set, such as ".env, line 3"
 
 _HOST = r"([A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9A-Fa-f:]+\])"
 _PORT = r"(?::(?!0+(?![0-9]))[0-9]{1,5})?"
@@ -38,14 +42,32 @@ def read_file(name: str, base_dir: Path, default: str) -> None:
     if not path.is_file():
         return
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if line and not re.match(r"#|(export )?[A-Za-z_0-9]+=", line):
+        match = re.match(r"#|(?:export )?([A-Za-z_0-9]+)=", line)
+        if line and not match:
             # Skipped, it would leave a default in force that nobody meant. It may hold a secret.
             raise ImproperlyConfigured(f"{path}: line {number} is not NAME=value.")
+        if match and match[1]:
+            _refuse_odd_value(line.partition("=")[2], f"{path}: line {number}")
+            file_lines[match[1]] = f"{path}, line {number}"
     environ.Env.read_env(str(path))
+    startup.take_token_out()  # a token in the file is for commands, and for none of the programs that they start
+
+
+def _refuse_odd_value(value: str, where: str) -> None:
+    """Raise ImproperlyConfigured for what is taken otherwise than it looks, without the value: it may be a secret."""
+    value = value.strip()
+    quote = value[:1] if value[:1] in ("'", '"') else ""
+    if (quote or value[-1:] in ("'", '"')) and (len(value) < 2 or value[-1] != value[0]):
+        raise ImproperlyConfigured(f"{where}: the quotes around the value do not match.")
+    if not quote and re.search(r"\s#", value):
+        raise ImproperlyConfigured(
+            f"{where}: a comment has a line of its own. If the # belongs to the value, put the value in quotes."
+        )
 
 
 def text(name: str, default: str = "") -> str:
     """Return the trimmed value; unset and empty both mean the default."""
+    read_names.add(name)
     return os.environ.get(name, "").strip() or default
 
 
@@ -79,6 +101,7 @@ def names(name: str, default: list[str]) -> list[str]:
 def url(name: str) -> str:
     """Return an http or https URL, or the empty string."""
     value = text(name)
+    _refuse_raw_password(name, value)
     match = re.fullmatch(rf"https?://(?:[^/@\s]+@)?{_HOST}({_PORT})/?", value)
     if value and (not match or int(match[2].lstrip(":") or 0) > MAX_PORT):
         raise ImproperlyConfigured(f"{name}: write http://host:port or https://host:port.")  # it may hold a password
@@ -170,6 +193,7 @@ def database(name: str, sqlite_file: Path, base_dir: Path) -> dict[str, Any]:
     value = text(name)
     if not value:
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(sqlite_file)}
+    _refuse_raw_password(name, value)
     described: dict[str, Any] = {}
     # Looked at first, because django-environ warns of what it does not know, with the password.
     if re.match(r"(postgres|postgresql)://[^/]+/[^/?]|sqlite:///[^?]", value) and ":memory:" not in value:
@@ -184,9 +208,28 @@ def database(name: str, sqlite_file: Path, base_dir: Path) -> dict[str, Any]:
     return described
 
 
-def generated(name: str, path: Path, *, minimum_length: int) -> str:
+def _refuse_raw_password(name: str, value: str) -> None:
+    """Raise ImproperlyConfigured if an address holds a password that ends it too early; the password is not shown."""
+    scheme, _, rest = value.partition("://")
+    marks = ["#"] if "#" in rest else []
+    if not scheme.startswith("sqlite") and not re.match(r"[^/?#@%]+@[^/?#@]+/[^/?#@]+\?", rest):
+        # Not so behind the name of a database, where all of these may stand.
+        account = rest.rpartition("@")[0]
+        marks += [mark for mark in "/?[]\\ " if mark in account]
+        marks += ["%"] if re.search(r"%(?![0-9A-Fa-f]{2})", account) else []
+    if marks:
+        codes = ", ".join(f"{mark.replace(' ', 'a space')} as %{ord(mark):02X}" for mark in marks)
+        raise ImproperlyConfigured(
+            f"{name}: percent-encode what an address does not take as it is, in a password above all: write {codes}. "
+            """python3 -c 'from urllib.parse import quote; print(quote(input(), safe=""))' encodes a line."""
+        )
+
+
+def generated(name: str, path: Path, *, minimum_length: int, used_by: Collection[Path] = ()) -> str:
     """Return a secret: the variable's value, or one that is made once and kept in `path`, mode 0600.
 
+    Only what makes an installation makes keys, and never for databases that are there already: `used_by`
+    names their files. A command that looks at no installation gets a key that is forgotten afterwards.
     Processes that start together agree on one key: each writes its own file and links it to
     `path`, which succeeds for the first one only.
     """
@@ -195,12 +238,17 @@ def generated(name: str, path: Path, *, minimum_length: int) -> str:
         if len(value) < minimum_length:
             raise ImproperlyConfigured(f"{name}: use at least {minimum_length} characters.")
         return value
+    is_used = any(file.exists() and file.stat().st_size for file in used_by)  # first: keys are made before databases
     try:
+        if not path.exists():
+            if startup.needs_no_keys() and not is_used:
+                return secrets.token_urlsafe(64)
+            _refuse_to_make(name, path, is_used=is_used)
         kept = _read_or_make(path)
     except OSError as error:
         raise ImproperlyConfigured(f"VAR_DIR: {path} cannot be read or made ({error.strerror}).") from None
     if len(kept) < minimum_length:
-        raise ImproperlyConfigured(f"{name}: the key kept in {path} is too short; remove the file to make a new one.")
+        raise ImproperlyConfigured(f"{name}: the key kept in {path} is too short. Put the right one back.")
     return kept
 
 
@@ -218,6 +266,20 @@ def folder_outside(name: str, default: str, base_dir: Path, other: Path) -> Path
     if folder.is_relative_to(other.resolve()) or (folder.exists() and not folder.is_dir()):
         raise _wrong(name, f"name a folder that is not in {other}", str(folder))
     return folder
+
+
+def _refuse_to_make(name: str, path: Path, *, is_used: bool) -> None:
+    """Raise ImproperlyConfigured unless this process may make a key, and no database needs the one that is missing."""
+    if is_used:
+        raise ImproperlyConfigured(
+            f"{name}: the key file {path} is missing, and there are databases that were made with it. Put it back from "
+            f"where you keep a copy. If it is lost for good, give {name} a new value."
+        )
+    if not startup.makes_installation():
+        raise ImproperlyConfigured(
+            f"{name}: there is no key file {path}. Look at VAR_DIR; if this is a new installation, run "
+            "manage.py migrate_all."
+        )
 
 
 def _read_or_make(path: Path) -> str:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from django.conf import settings
 
+from tmsdash import startup
+
 INTERRUPTED = 130  # the exit code of what a signal ended, as of Ctrl-C in a shell
 _PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here: not between fork and exec
@@ -40,7 +42,8 @@ def alone(name: str, on_wait: Callable[[], None]) -> Iterator[None]:
     if the file cannot be made.
     """
     folder = Path(settings.VAR_DIR)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if startup.makes_installation():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = open_lock(folder / f"{name}.lock")
     try:
         try:
@@ -54,8 +57,8 @@ def alone(name: str, on_wait: Callable[[], None]) -> Iterator[None]:
 
 
 def open_lock(path: Path) -> int:
-    """Return a descriptor of a lock file, made if need be. Reading is enough, so that any user's file serves all."""
-    return os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+    """Return a descriptor of a lock file, made if need be. Reading is enough, so that a group may share its files."""
+    return os.open(path, os.O_RDONLY | os.O_CREAT, 0o600)
 
 
 @contextmanager

@@ -19,14 +19,6 @@ CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS", [])
 HTTPS_ONLY = env.boolean("HTTPS_ONLY", not env.LOOPBACK_NAMES.issuperset(ALLOWED_HOSTS))
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 
-# -- Keys ---------------------------------------------------------------------------------------------------------
-SECRET_KEY = env.generated("SECRET_KEY", VAR_DIR / "secret_key", minimum_length=50)
-TOKEN_KEY = env.generated("TOKEN_KEY", VAR_DIR / "token_key", minimum_length=32)
-AUDIT_KEY = env.generated("AUDIT_KEY", VAR_DIR / "audit_key", minimum_length=32)
-AUDIT_KEY_IS_GENERATED = not env.text("AUDIT_KEY")
-AUDIT_OLD_KEYS = env.keys("AUDIT_OLD_KEYS", minimum_length=32)
-AUDIT_SEAL_DIR = env.folder_outside("AUDIT_SEAL_DIR", "seals", BASE_DIR, VAR_DIR)
-
 # -- TMS ----------------------------------------------------------------------------------------------------------
 TMS_CLUSTERS = env.clusters("TMS_CLUSTERS")
 TMS_DEADLINE_S = env.integer("TMS_DEADLINE_S", 30, minimum=1, maximum=600)
@@ -62,6 +54,15 @@ DATABASES = {
 }
 DATABASE_ROUTERS = ["tmsdash.router.AppRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# -- Keys ---------------------------------------------------------------------------------------------------------
+DATABASE_FILES = databases.files(DATABASES)
+SECRET_KEY = env.generated("SECRET_KEY", VAR_DIR / "secret_key", minimum_length=50, used_by=DATABASE_FILES)
+TOKEN_KEY = env.generated("TOKEN_KEY", VAR_DIR / "token_key", minimum_length=32, used_by=DATABASE_FILES)
+AUDIT_KEY = env.generated("AUDIT_KEY", VAR_DIR / "audit_key", minimum_length=32, used_by=DATABASE_FILES)
+AUDIT_KEY_IS_GENERATED = not env.text("AUDIT_KEY")
+AUDIT_OLD_KEYS = env.keys("AUDIT_OLD_KEYS", minimum_length=32)
+AUDIT_SEAL_DIR = env.folder_outside("AUDIT_SEAL_DIR", "seals", BASE_DIR, VAR_DIR)
 
 # -- Django -------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -118,6 +119,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"  # filled when the application starts, see tmsdash/static_files.py
+FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o600, 0o700  # of what is collected; nothing is uploaded
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "tmsdash.static_files.Storage"},

@@ -7,10 +7,12 @@ import django
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
+from tmsdash import startup
 from tmsdash.plain_text import with_plain_content_type
 from tmsdash.processes import end_with_parent, notice_end
 from tmsdash.static_files import collect
 
+startup.begin_worker()
 end_with_parent()  # a worker whose main process was killed would go on serving, on a port that nobody else can have
 notice_end()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tmsdash.settings")

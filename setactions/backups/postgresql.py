@@ -25,6 +25,7 @@ from tmsdash.databases import own_session
 
 PROGRAMS = ("pg_dump", "pg_restore", "psql")
 DEBIAN = Path("/usr/lib/postgresql")
+_KEPT = frozenset({"HOME", "LANG", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER"})
 POLL_S = 0.1
 SESSION_END_TRIES = 20
 LOCK_WAIT_MS = 20_000  # for reading: only a change of the tables themselves is in its way
@@ -203,7 +204,7 @@ class PostgresqlDatabase(Database):
         pipe = subprocess.PIPE
         with (
             subprocess.Popen(psql, env=environment, stdin=pipe, stderr=pipe) as writer,  # noqa: S603 (our own command)
-            subprocess.Popen(script, stdout=pipe, stderr=subprocess.DEVNULL) as reader,  # noqa: S603 (our own command)
+            subprocess.Popen(script, env=_environment(), stdout=pipe, stderr=subprocess.DEVNULL) as reader,  # noqa: S603 (our own command)
         ):
             complete = _feed(writer, reader)
             said = writer.stderr.read() if writer.stderr else b""
@@ -243,7 +244,9 @@ def _program(name: str) -> str:
 
 
 def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "TMS_TOKEN"}
+    """Return what PostgreSQL's programs need of this process' environment: none of our keys and addresses."""
+    kept = [name for name in os.environ if name in _KEPT or name.startswith(("PG", "LC_", "KRB5"))]
+    return {name: os.environ[name] for name in kept}
 
 
 def _run(command: Sequence[str], environment: dict[str, str] | None = None, on_step: Step | None = None) -> str:

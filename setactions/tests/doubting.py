@@ -134,6 +134,8 @@ def environment_of_process(tms, var_dir):
         "ENV_FILE": os.devnull,
         "VAR_DIR": str(var_dir),
         "AUDIT_KEY": settings.AUDIT_KEY,
+        "SECRET_KEY": settings.SECRET_KEY,
+        "TOKEN_KEY": settings.TOKEN_KEY,
         "TMS_CLUSTERS": f"evian3={tms.url}",
         "TMS_OPEN_AFTER_S": "0",
         "TMS_READBACK_INTERVAL_S": "0",

@@ -25,7 +25,7 @@ from setactions.backups.engine import BackupError
 from setactions.backups.making import back_up
 from setactions.management.commands.backup import Command
 from setactions.tests.doubting import send, send_and_die
-from tmsdash.tests.tools import in_thread, locked, run_python
+from tmsdash.tests.tools import KEYS, in_thread, locked, run_python
 
 pytestmark = pytest.mark.usefixtures("databases", "tms")
 
@@ -281,7 +281,7 @@ def test_a_damaged_database_gives_no_backup(fetch, tmp_path):
 
 @pytest.mark.sqlite
 def test_a_database_that_is_not_there_is_not_made(tmp_path):
-    ended = run_python("manage.py", "backup", str(tmp_path / "backups"), var_dir=tmp_path / "var")
+    ended = run_python("manage.py", "backup", str(tmp_path / "backups"), var_dir=tmp_path / "var", **KEYS)
     assert ended.returncode == 1
     assert ended.stderr.strip().endswith("Run manage.py migrate_all first.")
     assert "Traceback" not in ended.stderr
@@ -308,10 +308,11 @@ def test_a_password_is_on_no_command_line(fetch, monkeypatch, tmp_path):
 
     monkeypatch.setitem(connections["jobs"].settings_dict, "PASSWORD", "planted-password")
     monkeypatch.setattr(postgresql.subprocess, "Popen", Popen)
-    monkeypatch.setenv("TMS_TOKEN", "planted-token")
+    for name in ("TMS_TOKEN", "SECRET_KEY", "TOKEN_KEY", "AUDIT_KEY", "AUDIT_DATABASE_URL", "TMS_PROXY"):
+        monkeypatch.setenv(name, "planted-secret")  # none of a program's business
     back_up(tmp_path)
     assert "planted" not in repr([command for command, _ in seen])
-    assert "planted-token" not in repr(seen)
+    assert "planted-secret" not in repr(seen)
     assert [env["PGPASSWORD"] for command, env in seen if "PGPASSWORD" in env] == ["planted-password"]
 
 

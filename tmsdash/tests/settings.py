@@ -34,6 +34,9 @@ if _postgres:
         "AUDIT_DATABASE_URL": f"{_postgres}/audit",
     }
 
+from tmsdash import startup  # noqa: E402
+
+startup.command = "test"
 from tmsdash.settings import *  # noqa: E402, F403 (the environment had to be set first)
 from tmsdash.settings import DATABASES, STATIC_ROOT, VAR_DIR  # noqa: E402
 

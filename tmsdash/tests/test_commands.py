@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 
 from tmsdash.management.commands.serve import Command as Serve
 from tmsdash.management.commands.serve import server_arguments
-from tmsdash.tests.tools import run_python
+from tmsdash.tests.tools import KEYS, run_python
 
 GROUPS = {
     "Operators": {"jobs.set_action"},
@@ -148,7 +148,7 @@ def test_the_server_does_not_start_with_settings_that_a_check_refuses(tmp_path):
     assert Serve.requires_system_checks == "__all__"
     url = "postgres://u:p@127.0.0.1:5432/x"
     ended = run_python(
-        "manage.py", "serve", "--port", "0", var_dir=tmp_path, JOBS_DATABASE_URL=url, TMS_MAX_IN_FLIGHT="64"
+        "manage.py", "serve", "--port", "0", var_dir=tmp_path, JOBS_DATABASE_URL=url, TMS_MAX_IN_FLIGHT="64", **KEYS
     )
     assert ended.returncode == 1
     assert "tmsdash.E008" in ended.stderr

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from tmsdash.tests.fixtures import signed_in
-from tmsdash.tests.tools import run_python, table_missing
+from tmsdash.tests.tools import KEYS, run_python, table_missing
 
 EXPECTED = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
@@ -109,7 +109,7 @@ def test_a_site_under_a_name_is_secure_without_further_settings(tmp_path):
         "import django; django.setup(); from django.conf import settings as s; "
         "print(s.SESSION_COOKIE_SECURE, s.CSRF_COOKIE_SECURE, s.SECURE_SSL_REDIRECT, s.SECURE_HSTS_SECONDS, s.DEBUG)"
     )
-    told = run_python("-c", code, var_dir=tmp_path, DJANGO_SETTINGS_MODULE="tmsdash.settings", **SECURE)
+    told = run_python("-c", code, var_dir=tmp_path, DJANGO_SETTINGS_MODULE="tmsdash.settings", **(KEYS | SECURE))
     assert told.stdout.split() == ["True", "True", "True", str(365 * 24 * 3600), "False"]
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import runpy
 from pathlib import Path
+from urllib.parse import quote
 
 import certifi
 import pytest
@@ -310,3 +311,35 @@ def test_a_key_of_the_environment_is_taken_and_none_is_made(settings_of, tmp_pat
 def test_it_is_known_whether_the_key_of_the_audit_was_given(settings_of):
     assert settings_of()["AUDIT_KEY_IS_GENERATED"]
     assert not settings_of(AUDIT_KEY="k" * 32)["AUDIT_KEY_IS_GENERATED"]
+
+
+RAW = {"#": "%23", "/": "%2F", "?": "%3F", "%": "%25", " ": "%20", "[": "%5B"}
+
+
+@pytest.mark.parametrize("mark", RAW)
+@pytest.mark.parametrize("name", [*DATABASE_URLS, "TMS_PROXY"])
+def test_a_password_that_has_to_be_encoded_gets_a_hint_and_is_not_shown(settings_of, name, mark):
+    scheme = "http" if name == "TMS_PROXY" else "postgres"
+    for password in (f"hunter2{mark}hunter3", f"22{mark}zz", f"{mark}hunter2", f"hunter2{mark}"):
+        with pytest.raises(ImproperlyConfigured) as caught:
+            settings_of(**{name: f"{scheme}://tms:{password}@host:5432" + "/x" * (name != "TMS_PROXY")})
+        assert str(caught.value).startswith(f"{name}: percent-encode ")
+        assert RAW[mark] in str(caught.value)
+        assert "hunter" not in str(caught.value)
+
+
+def test_a_name_that_would_be_cut_off_gets_the_hint_too(settings_of):
+    for url in ("postgres://u:p@host/app#2", "postgres://u:p#2@host/app", "postgres://host/a#b", "sqlite:///a#b.db"):
+        with pytest.raises(ImproperlyConfigured, match="^DATABASE_URL: percent-encode .* # as %23"):
+            settings_of(DATABASE_URL=url)
+
+
+def test_an_encoded_password_arrives_as_it_is_meant(settings_of):
+    password = "a#b/c?d@e%f g[h]:+&=!"
+    for url in (
+        f"postgres://tms:{quote(password, safe='')}@host/app",
+        "postgres://u:p@host/app?application_name=a@b/c",
+    ):
+        default = settings_of(DATABASE_URL=url)["DATABASES"]["default"]
+        assert default["NAME"] == "app"
+        assert default["PASSWORD"] in (password, "p")

@@ -10,7 +10,7 @@ import requests
 from tmsdash.static_files import collect
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.test_serve import serving
-from tmsdash.tests.tools import at_once, run_python
+from tmsdash.tests.tools import KEYS, at_once, run_python
 
 FOREVER = "max-age=315360000, public, immutable"
 
@@ -99,7 +99,7 @@ def test_what_a_killed_server_left_is_cleared_away(root):
 
 def test_servers_that_start_at_once_take_turns(root):
     def start(_):
-        return run_python("-c", "import tmsdash.wsgi", var_dir=root.parent)
+        return run_python("-c", "import tmsdash.wsgi", var_dir=root.parent, **KEYS)
 
     for ended in at_once(4, start):
         assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
@@ -125,7 +125,7 @@ import re
 for file in re.findall('/static/[^"]+', get("/login/")):
     print(file, len(get(file)))
 """
-    ended = run_python("-c", code, var_dir=tmp_path)
+    ended = run_python("-c", code, var_dir=tmp_path, **KEYS)
     assert re.search(r"/static/tmsdash\.[0-9a-f]{12}\.css \d{4}", ended.stdout)
     assert set(re.findall("^\\d.*", ended.stdout, re.MULTILINE)) == {"200 OK"}
 

@@ -17,6 +17,9 @@ from django.db import connections
 
 from audit.models import AuditEntry
 
+# For processes that begin where no installation is yet: only migrating makes keys.
+KEYS = {"SECRET_KEY": "s" * 50, "TOKEN_KEY": "t" * 32, "AUDIT_KEY": "a" * 32}
+
 
 def run_python(*arguments, var_dir, **environment):
     """Run Python in the project's folder with no settings but these in its environment."""

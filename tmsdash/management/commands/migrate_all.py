@@ -1,12 +1,13 @@
 from typing import Any
 
 from django.contrib.auth.models import Group, Permission
+from django.core.checks.registry import registry
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, connections
 
 from tmsdash.accounts import AUDITORS, OPERATORS
-from tmsdash.migrating import migrating_alone
+from tmsdash.migrating import NEW_INSTALLATION, migrating_alone
 
 VARIABLES = {"default": "DATABASE_URL", "jobs": "JOBS_DATABASE_URL", "audit": "AUDIT_DATABASE_URL"}
 GROUPS = {
@@ -26,6 +27,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--noinput", action="store_true", help="accepted like in migrate; nothing is asked anyway")
+        parser.add_argument(
+            "--new-installation", action="store_true", help="begin a new audit although seals of its key are there"
+        )
+
+    def get_check_kwargs(self, options: Any) -> dict[Any, Any]:
+        """Return which checks to run: all, but for the one that the option answers."""
+        is_new = options["new_installation"]
+        return {"tags": registry.tags_available() - {NEW_INSTALLATION}} if is_new else super().get_check_kwargs(options)
 
     def handle(self, *args: Any, **options: Any) -> None:
         places = {tuple(str(d.get(key)) for key in ("ENGINE", "HOST", "PORT", "NAME")) for d in _described()}

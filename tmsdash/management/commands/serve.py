@@ -23,7 +23,6 @@ PAUSE_S = 1  # before the next start
 # How often accepted actions whose worker died before their Job was recorded get it, in seconds.
 RECONCILE_EVERY_S = 30
 POLL_S = 0.2  # how soon the end of the server is noticed
-CLEANED = "TMSDASH_CLEANED"  # set in the environment of a start whose token was taken out
 
 
 class Command(BaseCommand):
@@ -35,10 +34,6 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if os.environ.pop("TMS_TOKEN", "") and CLEANED not in os.environ:
-            # It is for commands. Only a new start takes it out of what the system shows of this process.
-            os.environ[CLEANED] = "1"
-            os.execv(sys.executable, sys.orig_argv)  # noqa: S606 (no shell, and nothing of it comes from outside)
         _assert_free(options["host"], options["port"])
         sys.stdout.flush()
         arguments = server_arguments(options["host"], options["port"])

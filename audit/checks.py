@@ -1,0 +1,56 @@
+"""A system check that keeps a new chain from beginning where an old one only seems to be gone."""
+
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+from django.db import Error as AnyDatabaseError
+from django.db import connections
+
+from audit.archives import find_archives
+from audit.chain import DATABASE
+from audit.models import ChainHead
+from audit.seals import read_all
+from tmsdash.databases import file_is_there
+from tmsdash.migrating import NEW_INSTALLATION
+
+
+@register(NEW_INSTALLATION)
+def check_audit_is_not_lost(**kwargs: Any) -> list[CheckMessage]:
+    """Seals of the key in use beside an empty database: a folder that is not mounted, as a rule."""
+    if not _sealed() or not _is_empty():
+        return []
+    return [
+        Error(
+            f"The audit's database is empty, and {settings.AUDIT_SEAL_DIR} holds seals or archives that the keys in "
+            "use have signed. A new audit would contradict them.",
+            hint="Is a disk or folder not mounted? Look at VAR_DIR and AUDIT_DATABASE_URL, or restore a backup. "
+            "To begin anew all the same, run manage.py migrate_all --new-installation.",
+            id="audit.E001",
+        )
+    ]
+
+
+def _sealed() -> list[Path]:
+    """Return the files in AUDIT_SEAL_DIR that prove an audit under the keys in use."""
+    try:
+        files = [file.path for file in read_all() if file.seals]
+        return files + [archive.path for archive in find_archives()]
+    except (OSError, ValueError):
+        return []  # audit_verify says what is wrong with them
+
+
+def _is_empty() -> bool:
+    """Tell whether the audit's tables are not there; False for a database that does not answer."""
+    connection = connections[DATABASE]
+    if not file_is_there(connection):
+        return True
+    was_open = connection.connection is not None
+    try:
+        return ChainHead._meta.db_table not in connection.introspection.table_names()
+    except AnyDatabaseError:
+        return False
+    finally:
+        if not was_open:
+            connection.close()

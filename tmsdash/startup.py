@@ -1,0 +1,89 @@
+"""What a process does before anything else: its files are its owner's only, and its environment holds no token.
+
+Django is not imported here: a process that has to begin anew should find that out in milliseconds.
+"""
+
+import os
+import sys
+
+TOKEN = "TMS_TOKEN"  # noqa: S105 (the name of the variable)
+TOKEN_PIPE = "TMSDASH_TOKEN_PIPE"  # noqa: S105 (the number of a descriptor, from a process to itself begun anew)
+MAX_TOKEN_BYTES = 10_000  # more than a token may have, and less than a pipe takes at once
+
+# What makes an installation; only these make keys and database files.
+MAKERS = frozenset({"migrate", "migrate_all", "restore", "demo", "test"})
+# What may run where no installation is. The empty name is a program that only imports the settings.
+WITHOUT_KEYS = frozenset(
+    {
+        "",
+        *("help", "--help", "-h", "version", "--version", "check", "makemigrations", "diffsettings", "findstatic"),
+        *("tms_simulator", "bench", "prove"),
+    }
+)
+
+command = ""  # what this process was started for; empty for a program that only imports the settings
+_token = ""
+
+
+def begin(name: str) -> None:
+    """Begin a process that was started for the command `name` (`serve` for a server).
+
+    A token in its environment is taken out. The system goes on showing the environment that a process
+    began with, so this one begins anew without it, and gets the token through a pipe.
+    """
+    global command
+    command = name
+    os.umask(0o077)
+    _receive_token()
+    if TOKEN in os.environ:
+        take_token_out()
+        _send_token()
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 (no shell, and the very command line that began this one)
+
+
+def begin_worker() -> None:
+    """Begin a process of a server, which cannot be begun anew here, as `serve` does before it starts one."""
+    global command
+    command = "serve"
+    os.umask(0o077)
+    take_token_out()
+
+
+def take_token_out() -> None:
+    """Take the token out of what child processes get; `given_token` returns it."""
+    global _token
+    _token = os.environ.pop(TOKEN, "").strip() or _token
+
+
+def given_token() -> str:
+    """Return the token that was in the environment, once; afterwards, and without one, the empty string."""
+    global _token
+    take_token_out()
+    token, _token = _token, ""
+    return token
+
+
+def makes_installation() -> bool:
+    """Tell whether this process may make what an installation consists of: its folder, keys and databases."""
+    return command in MAKERS and {"--plan", "--check"}.isdisjoint(sys.argv[1:])
+
+
+def needs_no_keys() -> bool:
+    """Tell whether this process may run where no installation is; its keys are forgotten afterwards."""
+    return command in WITHOUT_KEYS or not {"--help", "-h"}.isdisjoint(sys.argv[1:])
+
+
+def _send_token() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, _token.encode(errors="surrogateescape")[:MAX_TOKEN_BYTES])
+    os.close(writer)
+    os.set_inheritable(reader, True)
+    os.environ[TOKEN_PIPE] = str(reader)
+
+
+def _receive_token() -> None:
+    global _token
+    number = os.environ.pop(TOKEN_PIPE, "")
+    if number.isdecimal():
+        with os.fdopen(int(number), "rb") as pipe:
+            _token = pipe.read().decode(errors="surrogateescape")

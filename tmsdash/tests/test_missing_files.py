@@ -1,0 +1,138 @@
+"""Files that are not there: what only reads makes none, and an old installation is not begun anew by mistake."""
+
+import shutil
+
+import pytest
+
+from tmsdash.tests.tools import KEYS, run_python
+
+SEAL_KEY = {"AUDIT_KEY": KEYS["AUDIT_KEY"]}
+READERS = {
+    "showmigrations": ["--list"],
+    "migrate": ["--plan"],
+    "audit_verify": [],
+    "audit_seal": [],
+    "audit_export": ["--since", "2026-01-01", "--until", "2026-01-02"],
+    "audit_archive": ["--before", "2026-01-01"],
+    "reconcile": [],
+    "backup": ["backups"],
+    "import_legacy": ["--jobs-db", "none.db", "--audit-db", "none.db", "--time-zone", "UTC"],
+    "set_action_batch": ["-", "--user", "olivia", "--cluster", "evian3", "--action", "PE-Enable", "--yes"],
+    "createsuperuser": ["--noinput", "--username", "adam", "--email", "a@example.org"],
+    "changepassword": ["adam"],
+    "clearsessions": [],
+    "axes_reset": [],
+}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A command of an installation in a folder, by default one that is not there."""
+
+    def run(*arguments, folder="none", **environment):
+        seals = {"AUDIT_SEAL_DIR": str(tmp_path / "seals")}
+        return run_python("manage.py", *arguments, var_dir=tmp_path / folder, **(seals | environment))
+
+    return run
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("command", READERS)
+def test_what_only_reads_makes_no_database_no_key_and_no_folder(run, tmp_path, command):
+    """Under a VAR_DIR that is mistyped, by itself and with keys that come from elsewhere."""
+    arguments = [str(tmp_path / "backups") if word == "backups" else word for word in READERS[command]]
+    for environment in ({}, KEYS):
+        ended = run(command, *arguments, **environment, TMS_CLUSTERS="evian3=http://127.0.0.1:1")
+        assert ended.returncode
+        assert "Traceback" not in ended.stderr
+        assert ("there is no key file" if not environment else "") in ended.stderr
+        assert not (tmp_path / "none").exists()
+        assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.sqlite
+def test_a_missing_database_is_named_with_what_to_do(run, tmp_path):
+    ended = run("showmigrations", **KEYS)
+    assert ended.stderr.strip() == (
+        f"The file {tmp_path}/none/app.db is not there. If this is a new installation, run manage.py migrate_all; "
+        "if not, look at VAR_DIR and the settings of the databases."
+    )
+
+
+def test_what_looks_at_no_installation_runs_without_one_and_makes_nothing(run, tmp_path):
+    for arguments in (["check"], ["makemigrations", "--check", "--dry-run"], ["audit_verify", "--help"], ["--version"]):
+        ended = run(*arguments)
+        assert (ended.returncode, "Traceback" in ended.stderr) == (0, False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_with_a_wrong_var_dir_does_not_start_and_makes_nothing(run, tmp_path):
+    ended = run("serve", "--port", "1")
+    assert (ended.returncode, "there is no key file" in ended.stderr) == (1, True)
+    ended = run_python("-c", "import tmsdash.wsgi", var_dir=tmp_path / "none")
+    assert (ended.returncode, "there is no key file" in ended.stderr) == (1, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- Old installations --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory):
+    """The folder of an installation with a seal, whose key of the audit is in the environment."""
+    folder = tmp_path_factory.mktemp("old")
+    for command in (["migrate_all", "-v0"], ["audit_seal"]):
+        environment = SEAL_KEY | {"AUDIT_SEAL_DIR": str(folder / "seals")}
+        assert run_python("manage.py", *command, var_dir=folder / "var", **environment).returncode == 0
+    return folder
+
+
+@pytest.fixture
+def installed(old, tmp_path):
+    """A copy of that installation's folders."""
+    shutil.copytree(old, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("name", ["secret_key", "token_key"])
+def test_no_key_is_made_for_databases_that_are_there(run, installed, name):
+    (installed / "var" / name).unlink()
+    for command in (["migrate_all"], ["serve"], ["audit_verify"], ["restore", "--yes", "x"]):
+        ended = run(*command, folder="var", **SEAL_KEY)
+        assert ended.returncode == 1
+        assert f"{name.upper()}: the key file {installed}/var/{name} is missing" in ended.stderr
+        assert not (installed / "var" / name).exists()
+
+
+@pytest.mark.sqlite
+def test_the_lost_key_of_the_audit_is_asked_for_and_a_new_value_goes_on(run, installed):
+    ended = run("migrate_all", folder="var")
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert "AUDIT_KEY: the key file" in ended.stderr
+    assert "give AUDIT_KEY a new value" in ended.stderr
+    assert run("migrate_all", "-v0", folder="var", **SEAL_KEY).returncode == 0
+
+
+def emptied(installed):
+    shutil.rmtree(installed / "var")
+    (installed / "var").mkdir()
+
+
+@pytest.mark.sqlite
+def test_an_empty_folder_beside_seals_of_its_key_is_refused(run, installed):
+    emptied(installed)
+    for command in ("migrate_all", "migrate", "serve"):
+        ended = run(command, folder="var", **KEYS)
+        assert (ended.returncode, "Traceback" in ended.stderr) == (1, False)
+        assert "The audit's database is empty" in ended.stderr
+        assert "not mounted" in ended.stderr
+        assert not list((installed / "var").glob("*.db"))
+    assert run("migrate_all", "-v0", "--new-installation", folder="var", **KEYS).returncode == 0
+    assert run("migrate_all", "-v0", folder="var", **KEYS).returncode == 0
+
+
+@pytest.mark.sqlite
+def test_seals_of_another_key_keep_no_installation_from_beginning(run, installed):
+    emptied(installed)
+    assert run("migrate_all", "-v0", folder="var").returncode == 0
