@@ -12,6 +12,8 @@ MAX_TOKEN_BYTES = 10_000  # more than a token may have, and less than a pipe tak
 
 # What makes an installation; only these make keys and database files.
 MAKERS = frozenset({"migrate", "migrate_all", "restore", "demo", "test"})
+# What runs `reconcile` by itself, which must not go on with the token of whoever started it.
+SERVERS = frozenset({"serve", "demo"})
 # What may run where no installation is. The empty name is a program that only imports the settings.
 WITHOUT_KEYS = frozenset(
     {
@@ -50,9 +52,11 @@ def begin_worker() -> None:
 
 
 def take_token_out() -> None:
-    """Take the token out of what child processes get; `given_token` returns it."""
+    """Take the token out of what child processes get; `given_token` returns it. A server keeps none."""
     global _token
-    _token = os.environ.pop(TOKEN, "").strip() or _token
+    token = os.environ.pop(TOKEN, "").strip()
+    if command not in SERVERS:
+        _token = token or _token
 
 
 def given_token() -> str:
