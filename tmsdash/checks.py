@@ -228,6 +228,27 @@ def check_seal_dir(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+@register(Tags.security)
+def check_cookies(**kwargs: Any) -> list[CheckMessage]:
+    """Over HTTPS no other host of the domain, and no plain connection, may set or see the site's cookies."""
+    names = {"SESSION_COOKIE": settings.SESSION_COOKIE_NAME, "CSRF_COOKIE": settings.CSRF_COOKIE_NAME}
+    messages: list[CheckMessage] = []
+    for cookie, name in names.items():
+        path, domain, secure, same_site = (
+            getattr(settings, f"{cookie}_{part}") for part in ("PATH", "DOMAIN", "SECURE", "SAMESITE")
+        )
+        is_host_only = name.startswith("__Host-") and (path, domain, secure) == ("/", None, True)
+        if (settings.HTTPS_ONLY and not is_host_only) or same_site not in ("Lax", "Strict"):
+            messages.append(
+                Error(
+                    f"The cookie {name!r} can be set or seen by others than this host over HTTPS.",
+                    hint=f"Leave {cookie}_NAME, _PATH, _DOMAIN, _SECURE and _SAMESITE as settings.py has them.",
+                    id="tmsdash.E030",
+                )
+            )
+    return messages
+
+
 @register(Tags.compatibility)
 def check_open_after(**kwargs: Any) -> list[CheckMessage]:
     """A reading proves nothing about a call that may be running still."""

@@ -149,8 +149,14 @@ SESSION_IDLE_S = env.integer("SESSION_IDLE_S", 900, minimum=1, maximum=7 * 86_40
 SESSION_MAX_S = env.integer("SESSION_MAX_S", 43_200, minimum=1, maximum=7 * 86_400)
 SESSION_COOKIE_AGE = SESSION_MAX_S  # of the row; sessions.py applies both limits
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+# Browsers take a cookie of this prefix only from the host itself, over HTTPS, and for all of its paths.
+_HOST_ONLY = "__Host-" if HTTPS_ONLY else ""
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_HOST_ONLY}sessionid", f"{_HOST_ONLY}csrftoken"
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = "/"
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"  # a link in a mail finds its reader signed in
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # Django's other one sets a cookie
 SECURE_SSL_REDIRECT = HTTPS_ONLY
 SECURE_REDIRECT_EXEMPT = [r"^health$"]  # load balancers ask it over plain HTTP
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS_ONLY else 0

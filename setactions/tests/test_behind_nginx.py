@@ -169,9 +169,9 @@ def test_nobody_gets_around_the_proxy_by_plain_http(site):
 def test_cookies_and_headers_are_those_of_a_secure_site(site):
     session = site.signed_in()
     cookies = {cookie.name: cookie for cookie in session.cookies}
-    assert {"sessionid", "csrftoken"} <= set(cookies)
+    assert set(cookies) == {"__Host-sessionid", "__Host-csrftoken"}
     for cookie in cookies.values():
-        assert cookie.secure
+        assert (cookie.secure, cookie.path, cookie.domain_specified) == (True, "/", False)
         assert cookie.has_nonstandard_attr("HttpOnly")
         assert cookie.get_nonstandard_attr("SameSite") == "Lax"
     headers = session.get(f"{site.url}/jobs/").headers
@@ -196,7 +196,7 @@ def test_a_set_action_goes_through(site):
         "isPost": True,
         "postData": {"action": "PE-Enable", "cids": ["a1", "b2"]},
     }
-    headers = {"X-CSRFToken": session.cookies["csrftoken"], "Referer": f"{site.url}/"}
+    headers = {"X-CSRFToken": session.cookies["__Host-csrftoken"], "Referer": f"{site.url}/"}
     answer = session.post(f"{site.url}/proxy_fetch", json=body, headers=headers)
     assert (answer.status_code, answer.json()["outcome"]) == (200, "accepted")
     assert audited(site, "INTENT")[-1] == ("root", CLIENT)

@@ -159,7 +159,31 @@ def test_every_check_runs_with_manage_py_check():
     registered = registry.registry.registered_checks
     assert set(OURS) <= registered
     assert all(Tags.database in check.tags for check in OURS)
+    assert checks.check_cookies in registered
     assert checks.check_sqlite_version in registry.registry.deployment_checks
+
+
+# -- Cookies ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cookie", ["SESSION_COOKIE", "CSRF_COOKIE"])
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("NAME", "mine"), ("PATH", "/jobs/"), ("DOMAIN", "example"), ("SECURE", False), ("SAMESITE", "None")],
+)
+def test_a_cookie_that_other_hosts_can_set_or_see_is_an_error(settings, cookie, part, value):
+    settings.HTTPS_ONLY = True
+    settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+    settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = True
+    assert checks.check_cookies() == []
+    setattr(settings, f"{cookie}_{part}", value)
+    assert [message.id for message in checks.check_cookies()] == ["tmsdash.E030"]
+
+
+def test_without_https_cookies_have_plain_names_and_same_site_all_the_same(settings):
+    assert checks.check_cookies() == []
+    settings.CSRF_COOKIE_SAMESITE = None
+    assert [message.id for message in checks.check_cookies()] == ["tmsdash.E030"]
 
 
 # -- The WAL-reset race -------------------------------------------------------------------------------------------

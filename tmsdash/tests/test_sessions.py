@@ -155,6 +155,14 @@ def test_the_cookie_ends_with_the_browser_and_is_out_of_reach_of_scripts(olivia)
     assert cookies["sessionid"]["max-age"] == cookies["sessionid"]["expires"] == ""
 
 
+def test_the_site_sets_no_other_cookies(adam, olivia):
+    client = signed_in(adam)
+    client.post(f"/admin/auth/user/{olivia.pk}/delete/", {"post": "yes"})  # which leaves a message for the next page
+    assert "was deleted successfully" in client.get("/admin/auth/user/").content.decode()
+    client.get("/password/")
+    assert set(client.cookies) == {"sessionid", "csrftoken"}
+
+
 def test_a_list_that_took_longer_than_the_session_is_not_lost(at, tms):
     at(2 * IDLE_S)
     form = {"cluster": "evian3", "action": "PE-Enable", "token": TOKEN, "cids": "zebra\r\nyak <b>"}

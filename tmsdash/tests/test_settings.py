@@ -235,6 +235,9 @@ def test_https_is_the_rule_as_soon_as_the_site_has_a_name_of_its_own(settings_of
     for name in ("SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SECURE_SSL_REDIRECT"):
         assert found[name] is expected
     assert bool(found["SECURE_HSTS_SECONDS"]) is expected
+    prefix = "__Host-" if expected else ""
+    assert found["SESSION_COOKIE_NAME"] == f"{prefix}sessionid"
+    assert found["CSRF_COOKIE_NAME"] == f"{prefix}csrftoken"
 
 
 def test_lists_are_trimmed_and_hold_no_empty_parts(settings_of):
