@@ -84,6 +84,7 @@ MIDDLEWARE = [
     "tmsdash.middleware.ResponseHeadersMiddleware",  # first: it sees every answer
     "tmsdash.middleware.TrustedProxyMiddleware",  # everything below sees the real client and scheme
     "tmsdash.plain_text.NoNulMiddleware",
+    "tmsdash.plain_http.PlainHttpMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
