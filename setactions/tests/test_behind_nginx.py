@@ -5,75 +5,20 @@ import re
 import socket
 import sqlite3
 import ssl
-import subprocess
 import sys
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 
 import pytest
 import requests
-from django.conf import settings as django_settings
-from requests.adapters import HTTPAdapter
 
 from setactions.simulator import Simulator
+from setactions.tests.nginx import certificate, configuration, free_ports, nginx_in, running, session_from
 from tmsdash.tests.fixtures import PASSWORD, TOKEN
 from tmsdash.tests.tools import run_python, until
 
 pytestmark = pytest.mark.nginx
 
 CLIENT = "127.0.0.5"  # an address of the loopback network that is neither nginx's nor the dashboard's
-DOCUMENTED = django_settings.BASE_DIR / "docs" / "nginx.conf"
-# As files of /etc/nginx/sites-enabled/ are included; everything that it writes goes into its folder.
-AROUND = """
-daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.log; {user}
-events {{ }}
-http {{
-    access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/1; uwsgi_temp_path {folder}/2; scgi_temp_path {folder}/3;
-    {site}
-}}
-"""
-
-
-def free_ports(count):
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-
-
-def certificate(folder):
-    request = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout key.pem -out cert.pem"
-    command = f"{request} -addext subjectAltName=DNS:localhost"
-    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
-
-
-def configuration(folder, http_port, https_port, port):
-    """The documented site, with nothing changed but names, ports and files."""
-    site = DOCUMENTED.read_text()
-    for documented, here in {
-        "listen 80;": f"listen 127.0.0.1:{http_port};",
-        "listen 443 ssl;": f"listen 127.0.0.1:{https_port} ssl;",
-        "dash.example;": "localhost;",
-        "/etc/ssl/dash.example.pem": f"{folder}/cert.pem",
-        "/etc/ssl/dash.example.key": f"{folder}/key.pem",
-        "https://dash.example$": f"https://localhost:{https_port}$",
-        "127.0.0.1:8000": f"127.0.0.1:{port}",
-    }.items():
-        assert documented in site
-        site = site.replace(documented, here)
-    return AROUND.format(folder=folder, site=site, user="user root;" if os.geteuid() == 0 else "")
-
-
-@contextmanager
-def running(command, folder, **environment):
-    with (folder / "log").open("a") as log:
-        process = subprocess.Popen(command, env=environment, cwd=django_settings.BASE_DIR, stdout=log, stderr=log)
-        try:
-            yield process
-        finally:
-            process.terminate()
-            process.wait(60)
 
 
 class Site:
@@ -85,16 +30,11 @@ class Site:
             https_port,
         )
 
-    def session(self):
-        session = requests.Session()
-        session.trust_env = False
-        session.verify = str(self.folder / "cert.pem")
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, FromClient())
-        return session
+    def session(self, address=CLIENT):
+        return session_from(address, self.folder)
 
-    def signed_in(self):
-        session = self.session()
+    def signed_in(self, address=CLIENT):
+        session = self.session(address)
         form = {"username": "root", "password": PASSWORD, "csrfmiddlewaretoken": self.form_token(session, "/login/")}
         answer = session.post(f"{self.url}/login/", form, headers={"Referer": self.url, "X-Forwarded-For": "6.6.6.6"})
         assert answer.url == f"{self.url}/"
@@ -102,13 +42,6 @@ class Site:
 
     def form_token(self, session, path):
         return re.search(r'csrfmiddlewaretoken" value="(\w+)"', session.get(self.url + path).text)[1]
-
-
-class FromClient(HTTPAdapter):
-    """Connects from an address that is the client's alone."""
-
-    def init_poolmanager(self, *args, **kwargs):
-        super().init_poolmanager(*args, source_address=(CLIENT, 0), **kwargs)
 
 
 @pytest.fixture(scope="module")
@@ -132,8 +65,7 @@ def site(tmp_path_factory):
         make = ("manage.py", "createsuperuser", "--noinput", "--username", "root", "--email", "")
         assert run_python(*make, var_dir=folder, DJANGO_SUPERUSER_PASSWORD=PASSWORD).returncode == 0
         serve = [sys.executable, "manage.py", "serve", "--port", str(port)]
-        nginx = f"nginx -e {folder}/nginx.log -p {folder} -c {folder}/nginx.conf".split()
-        with running(serve, folder, **environment), running(nginx, folder, PATH=os.environ["PATH"]):
+        with running(serve, folder, **environment), nginx_in(folder):
             site = Site(folder, tms, port, http_port, https_port)
 
             def healthy():
@@ -158,6 +90,15 @@ def test_plain_http_leads_to_https_and_stays_there(site):
     assert [step.status_code for step in answer.history] == [301, 302]
     assert answer.url == f"{site.url}/login/?next=/jobs/%3Fwhose%3Dall"
     assert (answer.status_code, "Sign in" in answer.text) == (200, True)
+
+
+def test_a_script_on_plain_http_hears_that_its_token_is_burnt(site):
+    body = {"url": f"{site.tms.url}/tms/v1/set/action", "token": TOKEN, "isPost": True, "postData": {}}
+    for url, headers in ((site.plain, {}), (site.direct, {"Host": "localhost"})):
+        answer = site.session().post(f"{url}/proxy_fetch", json=body, headers=headers, allow_redirects=False)
+        assert (answer.status_code, answer.json()["outcome"]) == (403, "refused")
+        assert "What you sent has crossed the network unprotected" in answer.json()["message"]
+    assert TOKEN not in (site.folder / "log").read_text()
 
 
 def test_nobody_gets_around_the_proxy_by_plain_http(site):
@@ -220,3 +161,14 @@ def test_bodies_that_never_end_reach_no_thread(site):
             plain = half_sent.enter_context(socket.create_connection(("127.0.0.1", site.https_port)))
             half_sent.enter_context(trust.wrap_socket(plain, server_hostname="localhost")).sendall(head.encode())
         site.signed_in()
+
+
+def test_a_burst_of_sign_ins_is_cut_off_while_pages_go_on(site):
+    address = "127.0.0.6"
+    session = site.signed_in(address)
+    stranger = site.session(address)
+    codes = [stranger.post(f"{site.url}/login/", {"username": "x"}).status_code for _ in range(30)]
+    assert codes[0] == 403  # of the dashboard, for want of a form's security token
+    assert codes.count(429) >= 10
+    for path in ("/", "/jobs/", "/api/jobs/mine", "/health") * 5:
+        assert session.get(site.url + path).status_code == 200
