@@ -19,6 +19,7 @@ from setactions.room import call_slot, read_slot, throttle_read
 from setactions.submission import Submission, check_fits_one_call, find_overlap_warnings, make_submission
 from setactions.token import Token
 from tmsdash import strict_json
+from tmsdash.access_log import tell_tms_verdict
 from tmsdash.errors import error_json
 
 SOURCE = "api"
@@ -156,7 +157,7 @@ def _read(fetch: Fetch) -> HttpResponse:
 _READ_OUTCOMES = {Kind.NOT_SENT: "not_sent", Kind.REJECTED: "rejected", Kind.UNKNOWN: "unknown"}
 
 
-def respond(result: Result, submission: Submission | None = None, overlaps: tuple[str, ...] = ()) -> JsonResponse:
+def respond(result: Result, submission: Submission | None = None, overlaps: tuple[str, ...] = ()) -> HttpResponse:
     """Return the answer for a result, in the shape and under the status that scripts rely on."""
     if result.outcome == Outcome.REFUSED:
         body = _refused_body(result.message, result.errors) | {"attempt_id": str(result.attempt_id)}
@@ -182,7 +183,7 @@ def respond(result: Result, submission: Submission | None = None, overlaps: tupl
         body["evidence"] = _EVIDENCE[result.outcome]
     if result.replayed:
         body["replayed"] = True
-    return JsonResponse(body, status=http_code(result))
+    return tell_tms_verdict(JsonResponse(body, status=http_code(result)))
 
 
 # What an outcome rests on, where that is not TMS's answer.

@@ -83,6 +83,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "tmsdash.middleware.ResponseHeadersMiddleware",  # first: it sees every answer
     "tmsdash.middleware.TrustedProxyMiddleware",  # everything below sees the real client and scheme
+    "tmsdash.access_log.AccessLogMiddleware",
     "tmsdash.plain_text.NoNulMiddleware",
     "tmsdash.plain_http.PlainHttpMiddleware",
     "django.middleware.security.SecurityMiddleware",

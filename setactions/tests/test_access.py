@@ -186,11 +186,21 @@ def test_there_is_a_row_for_every_url():
 
 
 @pytest.mark.parametrize("route", ROWS)
-def test_everybody_gets_what_the_row_says(people, path_of, route):
+def test_everybody_gets_what_the_row_says(people, path_of, route, caplog):
     path = path_of(route)
     before = state()
     assert (answers(people, path, "GET"), answers(people, path, "POST")) == ROWS[route]
     assert state() == before
+    logged = [record.getMessage() for record in caplog.records if record.name == "tmsdash.access_log"]
+    assert [message.split("user=")[1].split(",")[0] for message in logged] == denied(route)
+
+
+def denied(route):
+    """Whose requests for a route are denied, in the order of `answers`: what strangers are led away from is not."""
+    is_nonsense = route == "admin/(?P1.*)$"  # any page that does not exist
+    codes = {"in", "403"} if is_nonsense else {"in", "403", "404"}
+    rows = [zip(ROLES, row.split(), strict=True) for row in ROWS[route]]
+    return [role for row in rows for role, code in row if role != "nobody" and code in codes]
 
 
 def state():

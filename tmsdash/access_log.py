@@ -1,0 +1,77 @@
+"""One line in the log for each request that was denied: who asked, from where, and for what."""
+
+import logging
+from collections.abc import Callable
+from urllib.parse import quote
+
+from django.conf import settings
+from django.db import DatabaseError, connections
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+from tmsdash.text import one_line
+
+logger = logging.getLogger(__name__)
+
+SEGMENT_LENGTH = 40  # of a path; ids of ours have 36 characters, and most tokens more
+PATH_LENGTH = 200
+
+
+def tell_tms_verdict(response: HttpResponse) -> HttpResponse:
+    """Mark an answer whose status is TMS's own: that TMS forbids something is no denial of ours."""
+    response.is_tms_verdict = True  # type: ignore[attr-defined]
+    return response
+
+
+class AccessLogMiddleware:
+    """Log what is denied; that strangers are led to the page to sign in is no denial."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if _is_denied(request, response):
+            logger.warning(
+                "[ACCESS] denied: user=%s, address=%s, %s %s, %d",
+                one_line(_user_name(request), 150) or "-",
+                one_line(request.META.get("REMOTE_ADDR", ""), 45),
+                one_line(request.method or "", 20),
+                _shown_path(request),
+                response.status_code,
+            )
+        return response
+
+
+def _is_denied(request: HttpRequest, response: HttpResponse) -> bool:
+    if response.status_code == 403:
+        return not getattr(response, "is_tms_verdict", False)
+    if response.status_code == 401:  # to JSON, or to a list that came too late
+        return settings.SESSION_COOKIE_NAME in request.COOKIES
+    if response.status_code == 404:  # of a page that exists: what is somebody else's is "not there"
+        match = request.resolver_match
+        is_named = match is not None and match.url_name is not None
+        return is_named and not getattr(response, "is_tms_verdict", False) and bool(_user_name(request))
+    if response.status_code == 302:  # the admin leads everybody who is no staff to its page to sign in
+        return response["Location"].startswith(f"{reverse('admin_login')}?") and bool(_user_name(request))
+    return False
+
+
+def _user_name(request: HttpRequest) -> str:
+    """Return who is signed in, or the empty string."""
+    user = getattr(request, "user", None)
+    try:
+        return user.get_username() if user is not None else ""
+    except DatabaseError:  # asked for the first time here, and not to be known
+        connections["default"].close()
+        return ""
+
+
+def _shown_path(request: HttpRequest) -> str:
+    """Return the path as an address has it, so without blanks and brackets, and without what may be a token."""
+    segments = (_cut(segment) for segment in request.path[: 2 * PATH_LENGTH].split("/"))
+    return one_line(quote("/".join(segments), errors="replace"), PATH_LENGTH)
+
+
+def _cut(segment: str) -> str:
+    return f"{segment[:4]}..." if len(segment) > SEGMENT_LENGTH or "eyJ" in segment else segment
