@@ -11,6 +11,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from audit.account_changes import facts_of, record_change
+from audit.account_forms import NewAccountForm
 from audit.services import actor_of
 from tmsdash.accounts import KNOWN_GROUPS, is_auditor
 
@@ -67,6 +68,8 @@ admin.site.unregister([User, Group])
 
 @admin.register(User)
 class AuditedUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
+    add_form = NewAccountForm
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Keep the name: jobs and attempts belong to it as text, and another person would take them over with it."""
         return ("username",) if obj else ()

@@ -19,6 +19,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_safe
 
 from audit.account_changes import WAIT_S, record_change
+from audit.account_forms import OwnPasswordForm
 from audit.models import Kind
 from audit.services import actor_of, record_fact
 from tmsdash import sessions
@@ -108,6 +109,7 @@ class SignOut(LogoutView):
 class ChangePassword(PasswordChangeView):
     """The page on which users change their own password; their other sessions end."""
 
+    form_class = OwnPasswordForm
     template_name = "password_change.html"
     success_url = reverse_lazy("password_change")
 

@@ -242,6 +242,15 @@ def test_an_administrator_made_by_command_is_audited(databases, monkeypatch):
     assert (body["name"], body["change"], body["after"]["is_superuser"]) == ("root2", "added", True)
 
 
+def test_a_weak_password_of_the_environment_gets_a_warning_that_does_not_show_it(databases, monkeypatch):
+    told = StringIO()
+    for name, password in (("root2", "dashboard-1"), ("root3", NEW_PASSWORD)):
+        monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", password)
+        call_command("createsuperuser", "--noinput", "--username", name, "--email", "", stdout=StringIO(), stderr=told)
+    assert told.getvalue().count("Warning: DJANGO_SUPERUSER_PASSWORD is weak. This password is too short.") == 1
+    assert "dashboard-1" not in told.getvalue()
+
+
 def test_a_password_changed_by_command_is_audited(olivia):
     with patch("getpass.getpass", return_value=NEW_PASSWORD):  # it insists on a terminal
         call_command("changepassword", "olivia", stdout=StringIO())

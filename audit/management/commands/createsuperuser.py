@@ -1,16 +1,42 @@
+import os
 from typing import Any
 
 from django.contrib.auth.management.commands import createsuperuser
 from django.contrib.auth.models import User
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.views.decorators.debug import sensitive_variables
 
 from audit.account_changes import record_by_command
+from tmsdash.user_names import check_new_name
 
 
 class Command(createsuperuser.Command):
-    """Django's command, with an entry in the audit."""
+    """Django's command, with an entry in the audit, for a name that can be told from every other one."""
 
     def handle(self, *args: Any, **options: Any) -> None:
         before = set(User.objects.values_list("pk", flat=True))
         super().handle(*args, **options)
+        if not options["interactive"] and os.environ.get("DJANGO_SUPERUSER_PASSWORD"):
+            self._warn_of_weak_password()
         for user in User.objects.exclude(pk__in=before).filter(is_superuser=True):
             record_by_command(user, "added")
+
+    @sensitive_variables()
+    def _warn_of_weak_password(self) -> None:
+        """Say what Django does not look at: whether the password of the environment keeps the rules."""
+        try:
+            validate_password(os.environ["DJANGO_SUPERUSER_PASSWORD"])
+        except ValidationError as wrong:
+            self.stderr.write(f"Warning: DJANGO_SUPERUSER_PASSWORD is weak. {' '.join(wrong.messages)}")
+
+    def _validate_username(self, username: str, verbose_field_name: str, database: str) -> str | None:
+        """Return what is wrong with a name, or None; Django asks for each name that is typed or given."""
+        error: str | None = super()._validate_username(username, verbose_field_name, database)  # type: ignore[misc]
+        if error:
+            return error
+        try:
+            check_new_name(username)
+        except ValidationError as wrong:
+            return "; ".join(wrong.messages)
+        return None

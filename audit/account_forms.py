@@ -1,0 +1,41 @@
+"""The forms with which accounts and passwords are made, with what Django's own do not ask."""
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth.forms import AdminUserCreationForm, PasswordChangeForm
+from django.views.decorators.debug import sensitive_variables
+
+from tmsdash.password_rules import MAXIMUM_LENGTH
+from tmsdash.user_names import check_new_name
+
+
+class NewAccountForm(AdminUserCreationForm):  # type: ignore[type-arg]
+    """An administrator makes an account for somebody."""
+
+    def clean_username(self) -> Any:
+        """Take a name that can be told from every other one."""
+        name = super().clean_username()
+        if name:
+            check_new_name(name)
+        return name
+
+
+class OwnPasswordForm(PasswordChangeForm):
+    """Users change their own password, to another one."""
+
+    old_password = forms.CharField(
+        label="Old password",
+        strip=False,
+        max_length=MAXIMUM_LENGTH,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password", "autofocus": True}),
+    )
+
+    @sensitive_variables()
+    def clean(self) -> dict[str, Any] | None:
+        """Refuse the old password as the new one: an initial one would stay what its giver knows."""
+        cleaned = super().clean()
+        new = self.cleaned_data.get("new_password1")
+        if new and new == self.cleaned_data.get("old_password"):
+            self.add_error("new_password1", "This is your old password. Choose another one.")
+        return cleaned
