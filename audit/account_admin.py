@@ -14,6 +14,7 @@ from audit.account_changes import facts_of, record_change
 from audit.account_forms import NewAccountForm
 from audit.services import actor_of
 from tmsdash.accounts import KNOWN_GROUPS, is_auditor
+from tmsdash.initial_passwords import note_given, note_own
 
 
 class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -74,11 +75,23 @@ class AuditedUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
         """Keep the name: jobs and attempts belong to it as text, and another person would take them over with it."""
         return ("username",) if obj else ()
 
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Save it; the password of a new account is one that its user has to change."""
+        super().save_model(request, obj, form, change)
+        if not change and obj.has_usable_password():
+            note_given(obj)
+
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         """Change a password, or take it away, only together with its entry in the audit."""
         with transaction.atomic(using="default"):
             self._keep_facts(request, unquote(id))
-            return super().user_change_password(request, id, form_url)
+            before = self.get_object(request, unquote(id))
+            answer = super().user_change_password(request, id, form_url)
+            user = self.get_object(request, unquote(id))
+            if user is not None and before is not None and user.password != before.password:
+                is_given = user.has_usable_password() and user.pk != request.user.pk
+                (note_given if is_given else note_own)(user)
+            return answer
 
 
 @admin.register(Group)

@@ -25,6 +25,7 @@ from audit.services import actor_of, record_fact
 from tmsdash import sessions
 from tmsdash.accounts import recorded_name
 from tmsdash.errors import error_response
+from tmsdash.initial_passwords import note_own
 from tmsdash.text import one_line
 
 logger = logging.getLogger(__name__)
@@ -117,6 +118,7 @@ class ChangePassword(PasswordChangeView):
         """Change it, and only together with the entry in the audit."""
         with transaction.atomic(using="default"):
             answer = super().form_valid(form)
+            note_own(self.request.user)
             record_change(actor_of(self.request), self.request.user, "password")
         messages.success(self.request, "Your password is changed. You are signed out everywhere else.")
         return answer

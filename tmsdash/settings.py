@@ -95,6 +95,7 @@ MIDDLEWARE = [
     "tmsdash.sessions.SessionLimitsMiddleware",
     "tmsdash.middleware.RequestBodyMiddleware",
     "tmsdash.middleware.SignInRequiredMiddleware",
+    "tmsdash.initial_passwords.InitialPasswordMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",

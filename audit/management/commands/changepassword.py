@@ -5,10 +5,11 @@ from django.contrib.auth.management.commands import changepassword
 from django.contrib.auth.models import User
 
 from audit.account_changes import record_by_command
+from tmsdash.initial_passwords import note_given
 
 
 class Command(changepassword.Command):
-    """Django's command, with an entry in the audit."""
+    """Django's command, with an entry in the audit; the user has to change the password at the next sign-in."""
 
     def handle(self, *args: Any, **options: Any) -> str | None:
         name = options["username"] or getpass.getuser()  # as Django takes it
@@ -16,5 +17,6 @@ class Command(changepassword.Command):
         said = super().handle(*args, **options)
         user = User.objects.get(username=name)
         if user.password != before:
+            note_given(user)
             record_by_command(user, "password")
         return said

@@ -1,0 +1,67 @@
+"""A password that an administrator gave is for one purpose: to sign in and choose one's own.
+
+Until then nothing else works, and after INITIAL_PASSWORD_DAYS not even that.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.utils import timezone
+from django_htmx.http import HttpResponseClientRefresh
+
+from tmsdash.errors import error_response, wants_json
+from tmsdash.models import InitialPassword
+from tmsdash.sessions import is_polling
+
+INITIAL_PASSWORD_DAYS = 7
+OWN_PASSWORD_PAGES = ("password_change", "admin_password_change")
+CHOOSE = (
+    "An administrator gave you your password. Choose one of your own first, on the page /password/; until then nothing "
+    "else works. Nothing was sent to TMS."
+)
+EXPIRED = (
+    f"An administrator gave you your password more than {INITIAL_PASSWORD_DAYS} days ago, and it was never changed: it "
+    "is not good any more. Ask an administrator for a new one. Nothing was sent to TMS."
+)
+
+
+def note_given(user: User) -> None:
+    """Let `user` change the password that they were given just now before they do anything else."""
+    InitialPassword.objects.update_or_create(user=user, defaults={"given_at": timezone.now()})
+
+
+def note_own(user: Any) -> None:
+    """Note that `user` has chosen their password themselves, or has none."""
+    InitialPassword.objects.filter(user=user).delete()
+
+
+class InitialPasswordMiddleware:
+    """Open nothing but the page to change the password, and what needs no sign-in, to who was given a password."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view_func: Callable[..., HttpResponseBase], *args: Any
+    ) -> HttpResponseBase | None:
+        """Answer in the place of the view, or return None."""
+        if not getattr(view_func, "login_required", True) or not request.user.is_authenticated:
+            return None
+        initial = InitialPassword.objects.filter(user=request.user).first()
+        if initial is None:
+            return None
+        if timezone.now() - initial.given_at > timedelta(days=INITIAL_PASSWORD_DAYS):
+            return error_response(request, 403, EXPIRED)
+        if request.resolver_match is not None and request.resolver_match.view_name in OWN_PASSWORD_PAGES:
+            request.has_initial_password = True  # type: ignore[attr-defined]
+            return None
+        if wants_json(request):
+            return error_response(request, 403, CHOOSE)
+        return HttpResponseClientRefresh() if is_polling(request) else redirect(OWN_PASSWORD_PAGES[0])
