@@ -17,6 +17,16 @@ RESERVED_NAMES = frozenset({"system", "unknown", "nobody", "anonymous", "anonymo
 
 def check_new_name(name: str) -> None:
     """Raise ValidationError, with a sentence, if no new account may have this name."""
+    check_spelling(name)
+    if get_user_model().objects.filter(username__iexact=name).exists():
+        raise ValidationError(
+            "There is a user with this name already, or one that differs only in upper and lower case.",
+            code="user_name_taken",
+        )
+
+
+def check_spelling(name: str) -> None:
+    """Raise ValidationError, with a sentence, for a name that could be mistaken for another one or is the product's."""
     if not re.fullmatch(r"[A-Za-z0-9.@+_-]{1,150}", name) or not re.search(r"[A-Za-z0-9]", name):
         raise ValidationError(
             "Use letters from A to Z without accents, digits and @ . + - _ only.", code="user_name_not_ascii"
@@ -24,8 +34,3 @@ def check_new_name(name: str) -> None:
     lower = name.lower()
     if lower in RESERVED_NAMES or lower.endswith(f"@{socket.gethostname().lower()}"):
         raise ValidationError("The product itself uses this name. Choose another one.", code="user_name_reserved")
-    if get_user_model().objects.filter(username__iexact=name).exists():
-        raise ValidationError(
-            "There is a user with this name already, or one that differs only in upper and lower case.",
-            code="user_name_taken",
-        )

@@ -9,6 +9,7 @@ from io import StringIO
 from unittest import mock
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError
 
@@ -415,6 +416,15 @@ def test_what_is_no_time_zone_is_refused(old, zone):
 def test_what_is_no_pair_of_names_is_refused(old, pairs):
     with pytest.raises(CommandError, match="as old=new"):
         old.run(*(part for pair in pairs for part in ("--user-map", pair)))
+
+
+@pytest.mark.parametrize("name", ["system", "Nobody", "оlivia", "jo hn"])
+def test_jobs_are_given_to_nobody_who_could_be_mistaken(old, name):
+    with pytest.raises(CommandError, match="nobody here is called"):
+        old.run("--user-map", f"jdoe={name}")
+    assert not Job.objects.exists()
+    User.objects.create_user(name)
+    old.run("--user-map", f"jdoe={name}")  # an account from before the rule
 
 
 # -- Outside the promise ------------------------------------------------------------------------------------------

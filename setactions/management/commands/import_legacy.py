@@ -2,6 +2,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 
@@ -11,6 +13,7 @@ from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import os_actor_name
 from tmsdash.processes import alone
 from tmsdash.text import one_line
+from tmsdash.user_names import check_spelling
 
 
 class Command(BaseCommand):
@@ -29,14 +32,14 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        importer = Importer(
-            zone=_zone(options["time_zone"]),
-            users=_users(options["user_map"]),
-            imported_by=os_actor_name(),
-            say=lambda problem: self.stderr.write(one_line(problem)),
-        )
         jobs, log = _file(options["jobs_db"], JOBS), _file(options["audit_db"], AUDIT)
         try:
+            importer = Importer(
+                zone=_zone(options["time_zone"]),
+                users=_users(options["user_map"]),
+                imported_by=os_actor_name(),
+                say=lambda problem: self.stderr.write(one_line(problem)),
+            )
             with alone("import_legacy", lambda: self.stderr.write("Another import runs; waiting.")):
                 importer.import_jobs(jobs)
                 importer.import_log(log)
@@ -79,5 +82,14 @@ def _users(pairs: list[str]) -> dict[str, str]:
         old, equals, new = (part.strip() for part in pair.partition("="))
         if not (old and equals and new) or users.get(old, new) != new:
             raise CommandError(f"--user-map {pair}: write each old name once, as old=new.")
+        if not User.objects.filter(username=new).exists():  # then an account that is still to be made
+            _check_spelling(new)
         users[old] = new
     return users
+
+
+def _check_spelling(name: str) -> None:
+    try:
+        check_spelling(name)
+    except ValidationError as wrong:
+        raise CommandError(f"--user-map: nobody here is called {name!r}. {' '.join(wrong.messages)}") from None
