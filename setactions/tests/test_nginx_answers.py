@@ -20,7 +20,6 @@ pytestmark = pytest.mark.nginx
 RELAY = "127.0.4.1"
 UNPROTECTED = "What you sent has crossed the network unprotected"
 SHARED = [*HEADERS, "Strict-Transport-Security"]
-SHARED.remove("Permissions-Policy")  # of no use on a page without anything in it
 
 
 class Dashboard(BaseHTTPRequestHandler):
