@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 from django.db import OperationalError
 
+from tmsdash.logs import log_what_nobody_caught
 from tmsdash.sqlite_files import MissingFileError
 
 
@@ -24,6 +25,7 @@ def main() -> None:
         _ = settings.INSTALLED_APPS
     except ImproperlyConfigured as error:
         sys.exit(f"TMS Dashboard cannot start. {error}")
+    log_what_nobody_caught()
     try:
         execute_from_command_line(sys.argv)
     except OperationalError as error:

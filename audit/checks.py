@@ -1,19 +1,22 @@
-"""A system check that keeps a new chain from beginning where an old one only seems to be gone."""
+"""The system checks that keep a process off an audit that is not its own, or that only seems to be gone."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 
 from audit.archives import find_archives
-from audit.chain import DATABASE
+from audit.chain import DATABASE, known_keys
 from audit.models import ChainHead
 from audit.seals import read_all
+from tmsdash import site_keys
 from tmsdash.databases import file_is_there
 from tmsdash.migrating import NEW_INSTALLATION
+from tmsdash.text import one_line
 
 
 @register(NEW_INSTALLATION)
@@ -54,3 +57,25 @@ def _is_empty() -> bool:
     finally:
         if not was_open:
             connection.close()
+
+
+@register(site_keys.TAG, Tags.database)
+def check_audit_key_is_the_sites(databases: Iterable[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """A process with another AUDIT_KEY could add nothing to the audit, and so send nothing."""
+    return site_keys.compared(DATABASE, databases, _unknown_key)
+
+
+def _unknown_key() -> list[CheckMessage]:
+    head = ChainHead.objects.first()
+    if head is None or head.key_id in known_keys():
+        return []
+    return [
+        Error(
+            f"AUDIT_KEY is not this site's: the audit's chain ends with the key {one_line(head.key_id, 40)}, which is "
+            "neither AUDIT_KEY nor in AUDIT_OLD_KEYS.",
+            "Copy audit_key from the VAR_DIR of the site's first host, or set AUDIT_KEY as it is set there. If the key "
+            "was changed on purpose, put the one before into AUDIT_OLD_KEYS; if it is lost: manage.py audit_keys",
+            obj="AUDIT_KEY",
+            id="audit.E002",
+        )
+    ]

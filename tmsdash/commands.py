@@ -4,13 +4,35 @@ import getpass
 import os
 import socket
 import sys
+from collections.abc import Collection
 from typing import Any, NoReturn
 
 from django.core.checks import Tags
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from tmsdash import site_keys
+from tmsdash.logs import no_audit_line
 
 
-class Command(BaseCommand):
+class SiteCommand(BaseCommand):
+    """A command that runs only with the keys of the site that it needs, and whose errors cannot pass for log lines."""
+
+    # What it writes or sends under other keys than the site's would be of no use to the site, or do harm.
+    needed_keys: tuple[str, ...] = site_keys.ALL
+    wrong_key_exit_code = 1
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Run the command; raises CommandError, with what to do, if a key is not the site's."""
+        require_site_keys(self.needed_keys, exit_code=self.wrong_key_exit_code)
+        try:
+            return super().execute(*args, **options)
+        except CommandError as error:
+            # It may quote a name, a file or a database, on lines of their own.
+            error.args = (no_audit_line(str(error)),)
+            raise
+
+
+class Command(SiteCommand):
     """A command that ends with exit code 1 for wrong options: argparse's 2 has a meaning of its own here."""
 
     # Those of pages, models and templates are for `check` and `serve`: they load all of the site.
@@ -23,10 +45,26 @@ class Command(BaseCommand):
 
         def error(message: str) -> NoReturn:
             parser.print_usage(sys.stderr)
-            parser.exit(1, f"{parser.prog}: {message}\n")
+            parser.exit(1, no_audit_line(f"{parser.prog}: {message}\n"))
 
         parser.error = error  # type: ignore[method-assign]
         return parser
+
+
+def require_site_keys(names: Collection[str] = site_keys.ALL, *, exit_code: int = 1) -> None:
+    """Raise CommandError, with what to do, if one of these keys of this process is not the site's."""
+    try:
+        site_keys.assert_ours(names)
+    except site_keys.WrongKeyError as error:
+        raise CommandError(f"Nothing was done. {error}", returncode=exit_code) from None
+
+
+def confirmed(question: str) -> None:
+    """Ask a person at a terminal for a yes; raises CommandError without one."""
+    if not sys.stdin.isatty():
+        raise CommandError("There is nobody to ask. Give --yes. Nothing was changed.")
+    if input(f"{question}\nType yes to go on: ").strip() != "yes":
+        raise CommandError("Nothing was changed.")
 
 
 def os_actor_name() -> str:

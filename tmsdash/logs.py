@@ -1,12 +1,20 @@
-"""Log lines that nothing from outside can break."""
+"""Log lines that nothing from outside can break, or pass off as ours."""
 
 import logging
+import sys
+import threading
+from types import TracebackType
+from typing import Any
 
 from tmsdash import request_id
 from tmsdash.text import one_line
 
 # Longer than the longest line that we mean to write, short enough for every log collector.
 LINE_LIMIT = 8_000
+# `audit_verify --anchors-from` believes lines that begin so, and nobody but the audit's own loggers writes one.
+AUDIT_WORD = "[AUDIT]"
+
+logger = logging.getLogger(__name__)
 
 
 class OneLineFormatter(logging.Formatter):
@@ -17,10 +25,46 @@ class OneLineFormatter(logging.Formatter):
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
-        record.message = one_line(record.message, LINE_LIMIT)
+        line = one_line(record.message, LINE_LIMIT)
+        # A message may begin with what somebody sent: Django logs some exceptions by their text alone.
+        is_audits = record.name.startswith("audit.") and str(record.msg).startswith(AUDIT_WORD)
+        record.message = line if is_audits else no_audit_line(line)
         record.request_id = request_id.current()
         return super().formatMessage(record)
 
     def formatException(self, ei: object) -> str:  # noqa: N802 (logging's name)
-        traceback = super().formatException(ei)  # type: ignore[arg-type]
-        return "\n".join(f"    | {one_line(line, LINE_LIMIT)}" for line in traceback.splitlines())
+        return _indented(super().formatException(ei))  # type: ignore[arg-type]
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802 (logging's name)
+        return _indented(super().formatStack(stack_info))
+
+
+def no_audit_line(text: str) -> str:
+    """Return `text`, of one or more lines, so that none of them can be taken for one of the audit's log."""
+    lines = text.splitlines(keepends=True)
+    return "".join(f" {line}" if line.startswith(AUDIT_WORD) else line for line in lines)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    | {one_line(line, LINE_LIMIT)}" for line in text.splitlines())
+
+
+def log_what_nobody_caught() -> None:
+    """Let Python write warnings, and exceptions that end a thread or the process, to the log instead of beside it."""
+    logging.captureWarnings(True)
+    sys.excepthook = _log_end
+    threading.excepthook = _log_unraised
+    sys.unraisablehook = _log_unraised
+
+
+def _log_end(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, traceback)
+        return
+    logger.critical("[PROCESS] EXCEPTION: %s", kind.__name__, exc_info=(kind, error, traceback))
+
+
+def _log_unraised(facts: Any) -> None:
+    if facts.exc_value is not None and not isinstance(facts.exc_value, SystemExit):
+        where = (facts.exc_type, facts.exc_value, facts.exc_traceback)
+        logger.critical("[PROCESS] EXCEPTION: %s in a thread", facts.exc_type.__name__, exc_info=where)

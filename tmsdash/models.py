@@ -1,4 +1,4 @@
-"""What belongs to accounts, in the database of users and sessions."""
+"""What belongs to accounts, and what the site knows of itself, in the database of users and sessions."""
 
 from django.conf import settings
 from django.db import models
@@ -21,3 +21,14 @@ class InitialPassword(models.Model):
 
     def __str__(self) -> str:
         return f"initial password of {self.user}"
+
+
+class SiteKey(models.Model):
+    """The key that the site works with, by an id that does not tell the key: a host with another one is noticed."""
+
+    name = models.CharField(max_length=32, primary_key=True, help_text="the setting's")
+    key_id = models.CharField(max_length=16)
+    since = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.key_id}"

@@ -6,8 +6,10 @@ import sys
 import django
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
+from django.db import connections
 
 from tmsdash import startup
+from tmsdash.logs import log_what_nobody_caught
 from tmsdash.plain_text import with_plain_content_type
 from tmsdash.processes import end_with_parent, notice_end
 from tmsdash.static_files import collect
@@ -18,7 +20,13 @@ notice_end()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tmsdash.settings")
 try:
     django.setup()
+    log_what_nobody_caught()
     collect()  # before the application: it looks once, when it starts, which files there are
     application = with_plain_content_type(get_wsgi_application())
+    from tmsdash import site_keys  # it has models, so that django.setup comes first
+
+    if not site_keys.assert_ours():
+        application = site_keys.guarded(application)
+    connections.close_all()
 except ImproperlyConfigured as error:
     sys.exit(f"TMS Dashboard cannot start. {error}")

@@ -5,10 +5,11 @@ from django.contrib.auth.management.commands import changepassword
 from django.contrib.auth.models import User
 
 from audit.account_changes import record_by_command
+from tmsdash.commands import SiteCommand
 from tmsdash.initial_passwords import note_given
 
 
-class Command(changepassword.Command):
+class Command(SiteCommand, changepassword.Command):
     """Django's command, with an entry in the audit; the user has to change the password at the next sign-in."""
 
     def handle(self, *args: Any, **options: Any) -> str | None:

@@ -8,10 +8,11 @@ from django.core.exceptions import ValidationError
 from django.views.decorators.debug import sensitive_variables
 
 from audit.account_changes import record_by_command
+from tmsdash.commands import SiteCommand
 from tmsdash.user_names import check_new_name
 
 
-class Command(createsuperuser.Command):
+class Command(SiteCommand, createsuperuser.Command):
     """Django's command, with an entry in the audit, for a name that can be told from every other one."""
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -24,6 +24,8 @@ class Command(BaseCommand):
     )
     requires_system_checks = ()  # it uses nothing of this site but its code
 
+    needed_keys = ()  # the site that is proven has its own
+
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--kills", type=int, default=20, help="how often a server is killed (default: %(default)s)")
         parser.add_argument("--batch-kills", type=int, metavar="N", help="instead, kill what carries fleets so often")

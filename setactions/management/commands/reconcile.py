@@ -30,6 +30,8 @@ class Command(BaseCommand):
         "need a person; 3: a database could not be used."
     )
 
+    wrong_key_exit_code = FAILED
+
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--full", action="store_true", help="also compare all jobs with the audit, after a restore")
         parser.add_argument("--json", action="store_true", help="print one JSON object")

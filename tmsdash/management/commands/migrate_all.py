@@ -6,6 +6,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, connections
 
+from tmsdash import site_keys
 from tmsdash.accounts import AUDITORS, OPERATORS
 from tmsdash.migrating import NEW_INSTALLATION, migrating_alone
 
@@ -58,6 +59,7 @@ class Command(BaseCommand):
             except OperationalError as error:
                 raise CommandError(f"{VARIABLES[alias]}: this database cannot be used. {error}") from None
         make_groups()
+        site_keys.remember()
 
 
 def _described() -> list[dict[str, Any]]:

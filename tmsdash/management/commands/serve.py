@@ -12,7 +12,9 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
+from tmsdash.commands import require_site_keys
 from tmsdash.processes import end_with_parent
+from tmsdash.text import one_line
 
 # Seconds beyond the call's deadline that a stopping server gives its running requests to record the outcome.
 GRACE_AFTER_DEADLINE_S = 20
@@ -35,6 +37,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         _assert_free(options["host"], options["port"])
+        require_site_keys()
         sys.stdout.flush()
         arguments = server_arguments(options["host"], options["port"])
         # With an arena for each thread the C library would keep what long answers took.
@@ -102,7 +105,9 @@ def _finish_what_was_left_open(*, quietly: bool = False) -> None:
     except SystemExit:
         return  # it said what is left to a token or a person
     except Exception as error:  # noqa: BLE001 (whatever is wrong with an attempt of yesterday, today's must go on)
-        sys.stderr.write(f"What was left open stays so for now. {type(error).__name__}: {error}\n")
+        sys.stderr.write(
+            one_line(f"What was left open stays so for now. {type(error).__name__}: {error}", 2_000) + "\n"
+        )
     finally:
         connections.close_all()
 

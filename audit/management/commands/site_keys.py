@@ -1,0 +1,60 @@
+import sys
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.db import Error as AnyDatabaseError
+from django.utils import timezone
+
+from audit.models import Kind
+from audit.services import Actor, record_fact
+from tmsdash import site_keys
+from tmsdash.commands import Command as BaseCommand
+from tmsdash.commands import os_actor_name
+from tmsdash.databases import BUSY_TIMEOUT_S
+from tmsdash.models import SiteKey
+
+OTHERS = 1
+
+
+class Command(BaseCommand):
+    help = (
+        "Show whether SECRET_KEY and TOKEN_KEY of this host are the site's, or accept new ones, which the audit notes. "
+        "A new SECRET_KEY ends all sessions; a new TOKEN_KEY makes tokens useless that were typed in the last ten "
+        "minutes; nothing else is lost. All hosts need the same ones. AUDIT_KEY: see audit_keys. Exit code 0: they are "
+        "the site's; 1: they are not."
+    )
+    needed_keys = ("AUDIT_KEY",)  # the others are what this is about
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--accept", action="append", default=[], choices=site_keys.KEPT, help="let this host's key be the site's"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            for name in options["accept"]:
+                _accept(name)
+            kept = {key.name: key for key in SiteKey.objects.all()}
+        except AnyDatabaseError as error:
+            raise CommandError(f"A database cannot be used; run it again later. {error}") from None
+        are_ours = True
+        for name in site_keys.KEPT:
+            key, own = kept.get(name), site_keys.id_of(name)
+            is_ours = key is None or key.key_id == own
+            are_ours = are_ours and is_ours
+            known = f"{key.key_id}, since {key.since:%Y-%m-%d %H:%M} UTC" if key else "not kept yet"
+            words = "is this site's" if is_ours else "is NOT this site's"
+            self.stdout.write(f"{name} {words}: here {own}, in the database {known}.")
+        if not are_ours:
+            sys.exit(OTHERS)
+
+
+def _accept(name: str) -> None:
+    """Let this process's key be the site's; the audit is told first."""
+    own = site_keys.id_of(name)
+    key = SiteKey.objects.filter(name=name).first()
+    if key and key.key_id == own:
+        return
+    body = {"change": "accepted", "what": name, "from": key.key_id if key else "", "to": own}
+    record_fact(Kind.SETTING_CHANGED, body, actor=Actor(user_id=os_actor_name()), wait_s=BUSY_TIMEOUT_S)
+    SiteKey.objects.update_or_create(name=name, defaults={"key_id": own, "since": timezone.now()})

@@ -1,0 +1,131 @@
+"""Whether this process has the site's keys: all hosts of a site need the same ones.
+
+A host with a SECRET_KEY of its own would end everybody's session, and one with another TOKEN_KEY could not open what
+the others sealed. So the database keeps the id of each key from its first use on, and a process that has another one
+does not start. `audit` adds a check for AUDIT_KEY, which the audit's chain itself knows.
+"""
+
+import hmac
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS, Error, IntegrityError, connections
+from django.utils import timezone
+
+from tmsdash.databases import file_is_there
+from tmsdash.models import SiteKey
+from tmsdash.plain_text import Application
+
+KEPT = ("SECRET_KEY", "TOKEN_KEY")  # whose ids the database keeps
+ALL = (*KEPT, "AUDIT_KEY")
+TAG = "site_keys"
+NOT_COMPARED = "tmsdash.W010"
+RETRY_S = 1  # between looks while a database does not answer
+
+logger = logging.getLogger(__name__)
+
+
+class WrongKeyError(ImproperlyConfigured):
+    """A key of this process is not the site's. The text says which, and what to do, in sentences."""
+
+
+def id_of(name: str) -> str:
+    """Return the id of a key of this process, 16 hex digits that do not tell the key."""
+    key = str(getattr(settings, name))
+    return hmac.digest(key.encode(), f"tmsdash site key {name}".encode("ascii"), "sha256").hex()[:16]
+
+
+def remember() -> None:
+    """Keep the ids of the keys that the database has none of yet; of several processes the first one counts."""
+    kept = set(SiteKey.objects.values_list("name", flat=True))
+    for name in KEPT:
+        if name not in kept:
+            try:
+                SiteKey.objects.create(name=name, key_id=id_of(name), since=timezone.now())
+            except IntegrityError:
+                continue  # another process was first; its keys are compared with ours
+
+
+def assert_ours(names: Collection[str] = ALL) -> bool:
+    """Compare the keys `names` of this process with the site's; raises WrongKeyError if one is another.
+
+    Returns False if not all can be compared now, because a database does not answer or has no tables yet.
+    """
+    if not names:
+        return True
+    try:
+        if file_is_there(connections[DEFAULT_DB_ALIAS]):
+            remember()
+    except Error:
+        pass  # it does not answer, has no tables yet or is read only: what can be compared is compared
+    messages = checks.run_checks(tags=[TAG], databases=list(connections))
+    wrong = [f"{message.msg} {message.hint}" for message in messages if message.is_serious() and message.obj in names]
+    if wrong:
+        raise WrongKeyError(" ".join(wrong))
+    return all(message.id != NOT_COMPARED for message in messages)
+
+
+@checks.register(TAG, checks.Tags.database)
+def check_site_keys(databases: Iterable[str] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """A host that was set up beside the first one must have got its keys, too."""
+    return compared(DEFAULT_DB_ALIAS, databases, _wrong_keys)
+
+
+def compared(
+    alias: str, databases: Iterable[str] | None, compare: Callable[[], list[checks.CheckMessage]]
+) -> list[checks.CheckMessage]:
+    """Return what `compare` finds in a database, if a check may ask it; a warning if it does not answer."""
+    if alias not in (databases or ()):
+        return []
+    try:
+        if file_is_there(connections[alias]):  # to connect would make the file
+            return compare()
+        reason = "its file is not there"
+    except Error as error:
+        reason = str(error).strip()
+    hint = "Run manage.py migrate_all if this is a new site."
+    return [checks.Warning(f"The keys cannot be compared with database {alias!r}: {reason}.", hint, id=NOT_COMPARED)]
+
+
+def _wrong_keys() -> list[checks.CheckMessage]:
+    kept = dict(SiteKey.objects.filter(name__in=KEPT).values_list("name", "key_id"))
+    return [
+        checks.Error(
+            f"{name} is not this site's: its id is {id_of(name)}, and the site's is {kept[name]}.",
+            f"Copy {name.lower()} from the VAR_DIR of the site's first host, or set {name} as it is set there. If the "
+            f"key was changed on purpose: manage.py site_keys --accept {name}",
+            obj=name,
+            id="tmsdash.E010",
+        )
+        for name in KEPT
+        if name in kept and kept[name] != id_of(name)
+    ]
+
+
+def guarded(application: Application) -> Application:
+    """Return a WSGI application that answers nothing with wrong keys; compares them until that was possible once."""
+    lock, is_ours, next_look, problem = threading.Lock(), False, 0.0, ""
+
+    def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        nonlocal is_ours, next_look, problem
+        if not is_ours and time.monotonic() >= next_look and lock.acquire(blocking=False):
+            try:
+                next_look = time.monotonic() + RETRY_S
+                is_ours, problem = assert_ours(), ""
+            except WrongKeyError as error:
+                problem = str(error)
+                logger.critical("[SITE_KEYS] This server answers nothing. %s", problem)
+            finally:
+                lock.release()
+        if problem:
+            start_response("503 Service Unavailable", [("Content-Type", "text/plain; charset=utf-8")])
+            return [b"This server does not have the keys of its site. Its log says which.\n"]
+        return application(environ, start_response)
+
+    return call
