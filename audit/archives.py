@@ -9,9 +9,11 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,12 +25,13 @@ from django.db import connections
 from audit import append_only, chain
 from audit.models import Attempt, AuditEntry, Kind
 from audit.services import Actor, canonical
-from audit.stored import StoredEntry, stored_entries
+from audit.stored import StoredEntry, rows_of, stored_entries
 from tmsdash.databases import BUSY_TIMEOUT_S, read_transaction, write_transaction
 
 FORMAT = 1
 NAME = "audit-{key_id}-{first:012}-{last:012}.jsonl.gz"
 PATTERN = "audit-*.jsonl.gz"
+NAMED = re.compile(r"audit-([0-9a-f]{16})-([0-9]{12,18})-([0-9]{12,18})\.jsonl\.gz")
 
 
 class ArchiveError(Exception):
@@ -42,6 +45,8 @@ class Archive:
     path: Path
     first: int
     last: int
+    is_signature_lost: bool = False
+    """Whether nobody can check its signature any more; see audit.lost_keys for what is checked in its place."""
 
     def entries(self) -> Iterator[StoredEntry]:
         """Yield the entries; raises ArchiveError, after the last one, unless the file is as it was written."""
@@ -55,9 +60,18 @@ class Archive:
                 digest.update(line.encode())
                 yield self._entry(line, number)
             signature = next(lines, "").strip()
+        if self.is_signature_lost:
+            return
         key = chain.known_keys().get(str(json.loads(header).get("key_id")))
         if key is None or chain.sign(key, "archive", digest.hexdigest()) != signature:
             raise ArchiveError(f"{self.path.name} was changed: its signature does not fit.")
+
+    def entries_with(self, text: str) -> Iterator[StoredEntry]:
+        """Yield the entries whose line holds a text, as far as the file can be read: `entries` tells what is wrong."""
+        with suppress(ArchiveError), self._lines() as lines:
+            for number, line in enumerate(lines, start=self.first - 1):  # the first line is the header
+                if text in line and self.first <= number <= self.last:
+                    yield self._entry(line, number)
 
     def _entry(self, line: str, number: int) -> StoredEntry:
         try:
@@ -78,14 +92,39 @@ def _guarded(path: Path) -> Iterator[str]:
         raise ArchiveError(f"{path.name} cannot be read: {error}.") from None
 
 
-def find_archives(folder: Path | None = None) -> list[Archive]:
-    """Return the archives in a folder, AUDIT_SEAL_DIR unless another is named, of the known keys, in their order."""
+def find_archives(folder: Path | None = None, lost_keys: Collection[str] = ()) -> list[Archive]:
+    """Return the archives in a folder, AUDIT_SEAL_DIR unless another is named, in their order.
+
+    Those are left out whose key is neither known nor among the ids of `lost_keys`: other installations may use the
+    same folder.
+    """
     found = []
-    for path in Path(folder or settings.AUDIT_SEAL_DIR).glob(PATTERN):
-        _, key_id, first, last = path.name.removesuffix(".jsonl.gz").split("-")
-        if key_id in chain.known_keys():
-            found.append(Archive(path, int(first), int(last)))
+    for path, key_id, first, last in _named_as_archives(folder):
+        if key_id in chain.known_keys() or key_id in lost_keys:
+            found.append(Archive(path, first, last, is_signature_lost=key_id not in chain.known_keys()))
     return sorted(found, key=lambda archive: (archive.first, archive.last))
+
+
+def unknown_archives(folder: Path | None = None) -> list[Path]:
+    """Return the archives in a folder whose key is not known."""
+    return sorted(path for path, key_id, *_ in _named_as_archives(folder) if key_id not in chain.known_keys())
+
+
+def _named_as_archives(folder: Path | None) -> Iterator[tuple[Path, str, int, int]]:
+    """Yield each file of a folder that is called as an archive, with the key id and the numbers in its name."""
+    for path in Path(folder or settings.AUDIT_SEAL_DIR).glob(PATTERN):
+        match = NAMED.fullmatch(path.name)
+        if match:
+            yield path, match[1], int(match[2]), int(match[3])
+
+
+def all_entries(archives: Iterable[Archive], keep: Callable[[StoredEntry], None]) -> Iterator[StoredEntry]:
+    """Yield the entries of archives and database in their order, those of archives after a call of `keep`."""
+    [(first,)] = rows_of("SELECT min(sequence) FROM audit_auditentry")
+    for entry in archived_entries(archives, first or sys.maxsize):
+        keep(entry)
+        yield entry
+    yield from stored_entries()
 
 
 def archived_entries(archives: Iterable[Archive], before: int) -> Iterator[StoredEntry]:

@@ -19,6 +19,7 @@ from django.db import DatabaseError, connections, transaction
 from django.utils import timezone
 
 from audit.models import GENESIS, AuditEntry, ChainHead, Kind
+from tmsdash.text import one_line
 
 ANCHOR_DIGITS = 16  # of a mac: enough that nobody finds another entry with the same
 DATABASE = "audit"
@@ -28,7 +29,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
 
 
 class ChainBroken(DatabaseError):
-    """The head of the chain is gone, or is not as this product wrote it: nothing is added to such a chain."""
+    """The head of the chain is gone, or nothing proves that this product wrote it: nothing is added to such a chain."""
 
 
 def sign(key: str, *parts: Any) -> str:
@@ -88,17 +89,23 @@ def anchor(sequence: int, mac: str) -> str:
     return f"{sequence}:{mac[:ANCHOR_DIGITS]}"
 
 
-def append(entries: Iterable[AuditEntry]) -> None:
+def append(entries: Iterable[AuditEntry], *, behind: tuple[int, str, str] | None = None) -> None:
     """Number, sign and insert new entries, as the last thing that a transaction on the audit does.
 
     It keeps other writers out from here to the end of the transaction. Raises ChainBroken if the head is
-    missing or was changed. The log names the anchor of each entry once they are committed.
+    missing, was changed, or is signed with a key that is not known. `behind` is the sequence, mac and key id of such
+    a head that the entries acknowledge, see audit.lost_keys. The log names the anchor of each entry once they are
+    committed.
     """
     _reserve_entries()
     head = ChainHead.objects.select_for_update().first()
     if head is None:
         raise ChainBroken("the head of the audit's chain is missing: manage.py audit_verify says more")
-    added = [*_of_new_key(head), *entries]
+    if behind is None or behind != (head.sequence, head.mac, head.key_id):
+        _assert_ours(head)
+        added = [*_of_new_key(head), *entries]
+    else:
+        added = [*entries]
     for entry in added:
         entry.sequence, entry.previous_mac = head.sequence + 1, head.mac
         entry.key_id = id_of_key(settings.AUDIT_KEY)
@@ -120,20 +127,33 @@ def _reserve_entries() -> None:
             cursor.execute(f"LOCK TABLE {AuditEntry._meta.db_table} IN ROW EXCLUSIVE MODE")
 
 
-def _of_new_key(head: ChainHead) -> list[AuditEntry]:
-    """Check the head; return the entry that tells of a new key, if the head was signed with another one.
+def is_signed(sequence: int, mac: str, key_id: str, signature: str) -> bool | None:
+    """Tell whether a head's signature fits, None if its key is not known.
 
-    With a key that is lost, the chain goes on: `audit_verify` names what it cannot check for want of that key.
+    One is as bad as the other: whoever cuts the end of the chain off only has to name a key that nobody has.
     """
-    key = known_keys().get(head.key_id)
-    if key and not hmac.compare_digest(sign_head(key, head.sequence, head.mac), head.signature):
+    key = known_keys().get(key_id)
+    return None if key is None else hmac.compare_digest(sign_head(key, sequence, mac).encode(), signature.encode())
+
+
+def _assert_ours(head: ChainHead) -> None:
+    fits = is_signed(head.sequence, head.mac, head.key_id, head.signature)
+    if fits is None:
+        raise ChainBroken(
+            f"the head of the audit's chain is signed with the key {one_line(head.key_id, 40)}, which is not known "
+            "here: set AUDIT_KEY to the key of this site's audit, and AUDIT_OLD_KEYS to those before it; manage.py "
+            "audit_keys says more"
+        )
+    if not fits:
         raise ChainBroken("the head of the audit's chain was changed: manage.py audit_verify says more")
+
+
+def _of_new_key(head: ChainHead) -> list[AuditEntry]:
+    """Return the entry that tells of a new key, if the head was signed with another one."""
     present = id_of_key(settings.AUDIT_KEY)
     if head.key_id == present:
         return []
-    if key is None:
-        logger.critical("[AUDIT] AUDIT_KEY is a new one, and AUDIT_OLD_KEYS lacks the one before (id %s)", head.key_id)
-    body = {"change": "changed", "from": head.key_id, "to": present, "what": "audit key", "known": key is not None}
+    body = {"change": "changed", "from": head.key_id, "to": present, "what": "audit key", "known": True}
     return [new_entry(None, Kind.SETTING_CHANGED, "system", json.dumps(body, sort_keys=True, separators=(",", ":")))]
 
 

@@ -66,6 +66,12 @@ def read_all() -> list[SealFile]:
     return [_read(path_of(key_id), key) for key_id, key in known_keys().items()]
 
 
+def unknown_files() -> list[Path]:
+    """Return the files of seals in AUDIT_SEAL_DIR whose key is not known."""
+    known = {path_of(key_id) for key_id in known_keys()}
+    return sorted(path for path in Path(settings.AUDIT_SEAL_DIR).glob("seals-*.jsonl") if path not in known)
+
+
 def _read(path: Path, key: str) -> SealFile:
     found = SealFile(path, [], [])
     previous = GENESIS

@@ -7,7 +7,6 @@ any later seal or anchor tells.
 
 import hmac
 import json
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,13 +14,15 @@ from pathlib import Path
 
 from django.db import connections
 
-from audit import append_only, chain
-from audit.archives import Archive, ArchiveError, ByAttempt, archived_entries, find_archives
+from audit import append_only, chain, lost_keys
+from audit.archives import ArchiveError, ByAttempt, all_entries, find_archives, unknown_archives
+from audit.lost_keys import EntriesDigest, LostKey
 from audit.models import GENESIS, AuditEntry, ChainHead, Kind
 from audit.projection_check import ProjectionCheck
-from audit.seals import Seal, SealFile, read_all
-from audit.stored import StoredEntry, rows_of, stored_entries
+from audit.seals import Seal, SealFile, read_all, unknown_files
+from audit.stored import StoredEntry, stored_entries
 from tmsdash.databases import read_transaction
+from tmsdash.text import one_line
 
 FINDINGS_KEPT = 50
 STEP = 1000
@@ -36,6 +37,8 @@ class Finding:
 
     where: str
     problem: str
+    is_anchor: bool = False
+    """Whether only an anchor says so, which was kept outside: the chain itself may be whole."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,17 @@ class Point:
     seal: Seal | None = None
     """Where a seal says so."""
 
+    def unfit(self, problem: str) -> Finding:
+        """Return the finding that this does not fit the entry of its number."""
+        return Finding(f"entry {self.sequence}", f"{self.source} {problem}", is_anchor=self.seal is None)
+
 
 @dataclass
 class Verification:
-    """What was looked at, and what was found; of many findings only the first are kept."""
+    """What was looked at, and what was found; of many findings only the first are kept.
+
+    Anchors that do not fit are kept apart: whether they or the audit were changed nobody can tell from here.
+    """
 
     entries: int = 0
     attempts: int = 0
@@ -62,16 +72,28 @@ class Verification:
     last: str = ""  # the anchor of the last entry
     finding_count: int = 0
     findings: list[Finding] = field(default_factory=list)
+    unfit_count: int = 0
+    unfit_anchors: list[Finding] = field(default_factory=list)
+    lost_keys: list[LostKey] = field(default_factory=list)
+    unchecked: int = 0  # entries that keys signed which are acknowledged as lost
+    not_looked_at: list[str] = field(default_factory=list)  # files of seals and archives under keys that are not known
 
     @property
     def is_whole(self) -> bool:
+        return self.is_chain_whole and not self.unfit_count
+
+    @property
+    def is_chain_whole(self) -> bool:
+        """Whether the audit contradicts neither itself nor its seals, whatever anchors say."""
         return not self.finding_count
 
     def add(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
-            self.finding_count += 1
-            if len(self.findings) < FINDINGS_KEPT:
-                self.findings.append(finding)
+            kept = self.unfit_anchors if finding.is_anchor else self.findings
+            self.unfit_count += finding.is_anchor
+            self.finding_count += not finding.is_anchor
+            if len(kept) < FINDINGS_KEPT:
+                kept.append(finding)
 
 
 def verify(
@@ -87,32 +109,28 @@ def verify(
     found.seals, found.anchors = len(sealed), len(anchors)
     with read_transaction(chain.DATABASE):
         head = ChainHead.objects.first()
-        walk, archives, archived = Walk([*sealed, *anchors]), find_archives(archive_folder), ByAttempt()
+        found.lost_keys = lost_keys.acknowledged(archive_folder)
+        archives = find_archives(archive_folder, {lost.key_id for lost in found.lost_keys})
+        walk, archived = Walk([*sealed, *anchors], lost=found.lost_keys), ByAttempt()
         found.archives = len(archives)
-        entries = _all_entries(archives, archived)
+        entries = all_entries(archives, archived.keep)
         found.add(_until_damage(walk.findings(counted(entries, on_step))))
         found.add(_of_head(head, walk))
         found.entries, found.last = walk.entries, chain.anchor(walk.sequence, walk.mac)
-        found.superseded = walk.superseded
+        found.superseded, found.unchecked = walk.superseded, walk.unchecked
         check = ProjectionCheck(on_step, archived)
         found.add(Finding(where, problem) for where, problem in check.problems())
         found.attempts = check.attempts
         found.add(Finding("triggers", text) for text in append_only.problems(connections[chain.DATABASE]))
     found.add(Finding("seals", problem) for file in seal_files for problem in file.problems)
+    looked_at = {archive.path for archive in archives}
+    unknown = [*unknown_files(), *(path for path in unknown_archives(archive_folder) if path not in looked_at)]
+    found.not_looked_at = [path.name for path in unknown]
     return found
 
 
 def _points_of(seal_files: list[SealFile]) -> list[Point]:
     return [Point(seal.sequence, seal.mac, seal.name, seal) for file in seal_files for seal in file.seals]
-
-
-def _all_entries(archives: list[Archive], archived: ByAttempt) -> Iterator[StoredEntry]:
-    """Yield the entries of archives and database in their order; those of archives are put aside, too."""
-    [(first,)] = rows_of("SELECT min(sequence) FROM audit_auditentry")
-    for entry in archived_entries(archives, first or sys.maxsize):
-        archived.keep(entry)
-        yield entry
-    yield from stored_entries()
 
 
 def _until_damage(findings: Iterator[Finding]) -> Iterator[Finding]:
@@ -126,12 +144,22 @@ def _until_damage(findings: Iterator[Finding]) -> Iterator[Finding]:
 class Walk:
     """Goes along the chain entry by entry; afterwards it knows where the chain ends."""
 
-    def __init__(self, points: Iterable[Point] = (), sequence: int = 0, mac: str = GENESIS) -> None:
-        """Begin behind the entry with this number and mac."""
+    def __init__(
+        self, points: Iterable[Point] = (), sequence: int = 0, mac: str = GENESIS, lost: Iterable[LostKey] = ()
+    ) -> None:
+        """Begin behind the entry with this number and mac; `lost` are the keys that are acknowledged as lost."""
         self.sequence, self.mac, self.entries = sequence, mac, 0
-        self.superseded = 0
-        self._restored: dict[str, int] = {}  # the last seal of each key that there was when a backup was restored
+        self.superseded = self.unchecked = 0
+        self._restored_at = 0  # the entry that notes a restored backup
         self._keys = chain.known_keys()
+        self._excused = lost_keys.excused_numbers(lost)
+        self._lost: defaultdict[int, list[LostKey]] = defaultdict(list)  # by the last entry that was signed
+        for key in lost:
+            # Not if it was found again, so that macs prove more, nor if not all that it signed is met.
+            if key.key_id not in self._keys and sequence < key.first:
+                self._lost[key.last].append(key)
+        self._digests: defaultdict[str, EntriesDigest] = defaultdict(EntriesDigest)  # of what lost keys signed
+        self._restored: dict[str, int] = {}  # the last seal of each key that there was when a backup was restored
         self._unknown_keys: set[str] = set()
         self._points: defaultdict[int, list[Point]] = defaultdict(list)
         for point in points:
@@ -150,16 +178,14 @@ class Walk:
             changed = list(self._signature(entry, where))
             yield from changed
             if not changed:
-                self._note_restore(entry)
+                yield from self._of_signed(entry, where)
             self.sequence, self.mac = entry.sequence, entry.mac
             yield from self._at_point()
         for sequence in sorted(self._points):  # those that were met are gone
             for point in self._points[sequence]:
                 if not self._is_superseded(point):
-                    yield Finding(
-                        f"entry {sequence}",
-                        f"{point.source} names it, and it is not there: the chain ends with entry {self.sequence}.",
-                    )
+                    problem = f"names it, and it is not there: the chain ends with entry {self.sequence}."
+                    yield point.unfit(self._with_restore(problem))
 
     def _gap(self, sequence: int) -> str:
         first, last = self.sequence + 1, sequence - 1
@@ -173,26 +199,46 @@ class Walk:
     def _signature(self, entry: StoredEntry, where: str) -> Iterator[Finding]:
         key = self._keys.get(entry.key_id)
         if key is None:
-            if entry.key_id not in self._unknown_keys:
+            self._digests[entry.key_id].add(entry)
+            if entry.sequence <= self._excused.get(entry.key_id, 0):
+                self.unchecked += 1
+            elif entry.key_id not in self._unknown_keys:
                 self._unknown_keys.add(entry.key_id)
-                yield Finding(
-                    where,
-                    f"It, and maybe others, is signed with the key {entry.key_id}, which is neither AUDIT_KEY nor in "
-                    "AUDIT_OLD_KEYS, so that it cannot be checked.",
-                )
+                yield Finding(where, lost_keys.cannot_be_checked(entry.key_id))
         elif not hmac.compare_digest(chain.mac_of_stored(key, entry.place, entry.facts).encode(), entry.mac.encode()):
             yield Finding(where, "It was changed: its mac does not fit what it says.")
 
     def _at_point(self) -> Iterator[Finding]:
-        """Compare the entry that was reached with what seals and anchors say of it."""
+        """Compare the entry that was reached with what seals, anchors and acknowledged losses say of it."""
         for point in self._points.pop(self.sequence, ()):
             if not self.mac.startswith(point.mac) and not self._is_superseded(point):
-                yield Finding(f"entry {self.sequence}", f"{point.source} names another entry with this number.")
+                yield point.unfit(self._with_restore("names another entry with this number."))
+        for lost in self._lost.pop(self.sequence, ()):
+            digest = self._digests[lost.key_id]
+            if (digest.count, str(digest)) != (lost.entries, lost.digest):
+                yield Finding(
+                    f"entry {digest.first or lost.first}",
+                    f"It, or another one up to entry {lost.last} that the lost key {lost.key_id} signed, was changed "
+                    f"since entry {lost.noted} acknowledged the loss.",
+                )
 
-    def _note_restore(self, entry: StoredEntry) -> None:
-        """Remember, from the signed entry of a restored backup, which seals there were of what it replaced."""
-        if entry.kind == Kind.SETTING_CHANGED and RESTORED in entry.body:
+    def _of_signed(self, entry: StoredEntry, where: str) -> Iterator[Finding]:
+        """Take in what an entry tells of the chain itself: a restored backup, or a key that was passed over."""
+        if entry.kind != Kind.SETTING_CHANGED or entry.key_id not in self._keys:
+            return
+        if RESTORED in entry.body:
+            # Which seals there were of what the backup replaced.
             self._restored |= json.loads(entry.body).get("seals", {})
+            self._restored_at = self._restored_at or entry.sequence
+        key_id = lost_keys.passed_over(entry)
+        if key_id and self._excused.get(key_id, -1) < entry.sequence - 1:
+            yield Finding(where, lost_keys.was_passed_over(key_id))
+
+    def _with_restore(self, problem: str) -> str:
+        """Add to a sentence that a backup was restored, if one was."""
+        if not self._restored_at:
+            return problem
+        return f"{problem} Entry {self._restored_at} notes a restored backup; what is of the time before cannot fit."
 
     def _is_superseded(self, point: Point) -> bool:
         """Tell whether a point is a seal of what a restored backup replaced; it cannot fit what came after."""
@@ -205,10 +251,10 @@ def _of_head(head: ChainHead | None, walk: Walk) -> Iterator[Finding]:
     if head is None:
         yield Finding("head", "The head of the chain is missing, so that nobody can tell where the chain ends.")
         return
-    key = chain.known_keys().get(head.key_id)
-    if key is None:
-        yield Finding("head", f"It is signed with the key {head.key_id}, which is not known.")
-    elif not hmac.compare_digest(chain.sign_head(key, head.sequence, head.mac).encode(), head.signature.encode()):
+    is_signed = chain.is_signed(head.sequence, head.mac, head.key_id, head.signature)
+    if is_signed is None:
+        yield Finding("head", f"It is signed with the key {one_line(head.key_id, 40)}, which is not known.")
+    elif not is_signed:
         yield Finding("head", "It was changed: its signature does not fit.")
     if head.sequence > walk.sequence:
         yield Finding(
@@ -225,14 +271,17 @@ def verify_since(seal: Seal | None) -> tuple[ChainHead | None, list[Finding]]:
     Without a seal, or if the chain does not go through it, all entries are looked at, archives first.
     """
     with read_transaction(chain.DATABASE):
-        head = ChainHead.objects.first()
+        head, lost = ChainHead.objects.first(), lost_keys.acknowledged()
         if seal and (seal.sequence == 0 or AuditEntry.objects.filter(sequence=seal.sequence, mac=seal.mac).exists()):
-            walk = Walk([], seal.sequence, seal.mac)
+            walk = Walk([], seal.sequence, seal.mac, lost)
             entries = stored_entries(f"sequence > {seal.sequence:d}")
         else:
-            walk = Walk(_points_of(read_all()))
-            entries = _all_entries(find_archives(), ByAttempt())
-        return head, [*_until_damage(walk.findings(entries)), *_of_head(head, walk)]
+            walk = Walk(_points_of(read_all()), lost=lost)
+            entries = all_entries(find_archives(None, {key.key_id for key in lost}), lambda archived: None)
+        findings = [*_until_damage(walk.findings(entries)), *_of_head(head, walk)]
+        # Also those before the seal: they may be newer than it, in a chain that was cut.
+        findings += [Finding(f"entry {first}", problem) for first, problem in lost_keys.open_problems(lost)]
+        return head, findings
 
 
 def counted(entries: Iterable[StoredEntry], on_step: Step) -> Iterator[StoredEntry]:

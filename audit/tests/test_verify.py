@@ -259,7 +259,8 @@ def test_yesterdays_database_is_whole_but_for_a_seal_or_an_anchor(audited):
         anchor = head()
     assert verify().is_whole
     found = verify([Point(anchor.sequence, anchor.mac[:16], "the anchor 11")])
-    assert [(finding.where, finding.problem) for finding in found.findings] == [
+    assert (found.is_whole, found.is_chain_whole, found.findings) == (False, True, [])
+    assert [(finding.where, finding.problem) for finding in found.unfit_anchors] == [
         ("entry 11", "the anchor 11 names it, and it is not there: the chain ends with entry 9.")
     ]
     with back_to_yesterday():
@@ -294,7 +295,8 @@ def test_after_a_restored_backup_seals_of_what_it_replaced_are_no_surprise(audit
     assert run("audit_seal")[0] == 0
     assert (verify().findings, verify().superseded) == ([], 2)
     # An anchor was given for a reason, and later seals are of what came after.
-    assert not verify([Point(anchor.sequence, anchor.mac[:16], "the anchor")]).is_whole
+    [unfit] = verify([Point(anchor.sequence, anchor.mac[:16], "the anchor")]).unfit_anchors
+    assert unfit.problem.endswith("Entry 10 notes a restored backup; what is of the time before cannot fit.")
     with back_to_yesterday():
         make_attempt()
         write_seal(head())
@@ -316,5 +318,5 @@ def test_a_restore_that_nobody_signed_excuses_nothing(audited):
 
 
 def test_an_anchor_of_another_entry_is_found(audited):
-    [finding] = verify([Point(4, "0123456789abcdef", "the anchor x")]).findings
+    [finding] = verify([Point(4, "0123456789abcdef", "the anchor x")]).unfit_anchors
     assert (finding.where, finding.problem) == ("entry 4", "the anchor x names another entry with this number.")

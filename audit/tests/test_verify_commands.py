@@ -1,14 +1,12 @@
 """audit_verify and audit_seal as they are run: exit codes, sentences, the anchors of a log, and the file of seals."""
 
 import json
-import sys
-from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
 
 from audit import chain, seals
-from audit.models import AuditEntry, Kind
+from audit.models import Kind
 from audit.services import Actor, record_fact
 from audit.tests.making import make_attempt, tampering
 from audit.tests.sealing import CHANGED, back_to_yesterday, head, run
@@ -53,30 +51,6 @@ def test_of_many_findings_the_first_are_shown(audited):
     assert code == 3
     assert printed.count("\n  ") == 51
     assert "… and " in printed
-
-
-@pytest.mark.parametrize(
-    "anchor", ["", "9", "9:", "x:0123456789abcdef", "9:0123", "9:0123456789abcdeg", "9 0123456789abcdef"]
-)
-def test_an_anchor_that_is_none_is_bad_input(anchor):
-    with pytest.raises(CommandError, match="write SEQUENCE:MAC"):
-        call_command("audit_verify", "--anchor", anchor)
-
-
-def test_the_anchors_of_a_whole_log_are_compared(audited, tmp_path, monkeypatch):
-    entries = AuditEntry.objects.order_by("sequence")
-    lines = [f"[AUDIT] {entry}: anchor={chain.anchor(entry.sequence, entry.mac)} [INFO x]" for entry in entries]
-    log = tmp_path / "log"
-    log.write_text("\n".join(["something else", *lines, lines[0]]))
-    code, printed = run("audit_verify", "--json", "--anchors-from", str(log))
-    assert (code, json.loads(printed)["anchors"]) == (0, 9)
-    monkeypatch.setattr(sys, "stdin", StringIO("anchor=12:0123456789abcdef"))
-    code, printed = run("audit_verify", "--anchors-from", "-")
-    assert (code, "entry 12: the log - names it, and it is not there" in printed) == (3, True)
-    log.write_text("nothing\n")
-    for name, message in ((str(log), "holds no anchor"), (str(tmp_path / "none"), "cannot be read")):
-        with pytest.raises(CommandError, match=message):
-            call_command("audit_verify", "--anchors-from", name)
 
 
 def seal_file(settings):

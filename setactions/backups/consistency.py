@@ -5,18 +5,20 @@ from collections.abc import Iterable, Iterator
 
 from django.db.models import Model
 
-from audit.models import ACCEPTED_OUTCOMES, Attempt
+from audit import chain
+from audit.models import ACCEPTED_OUTCOMES, GENESIS, Attempt, AuditEntry, ChainHead
 from jobs.models import Job
 from setactions.backups.engine import Source
+from tmsdash.text import one_line
 
 NAMED = 3  # of the ids that do not fit
 
 
 def disagreements(jobs: Source, audit: Source) -> list[str]:
-    """Return a sentence for each way in which jobs and audit contradict each other; none if they fit together.
+    """Return a sentence for each way in which jobs and audit contradict each other or themselves; none if they fit.
 
     A recorded attempt has its Job, because that is committed before it is noted as recorded; a Job has
-    its attempt, because the intent is committed before TMS is called.
+    its attempt, because the intent is committed before TMS is called. The audit's chain ends with a key that is known.
     """
     tables = {Job._meta.db_table, Attempt._meta.db_table}
     if not tables <= {*jobs.tables(), *audit.tables()}:
@@ -25,12 +27,30 @@ def disagreements(jobs: Source, audit: Source) -> list[str]:
     recorded = f"WHERE outcome IN ({outcomes}) AND NOT job_owed"
     without_job = list(lacking(_ids(audit, Attempt, "attempt_id", recorded), _ids(jobs, Job, "job_id")))
     without_attempt = list(lacking(_ids(jobs, Job, "job_id"), _ids(audit, Attempt, "attempt_id")))
-    told = []
+    told = _chain_disagreements(audit)
     if without_job:
         told.append(f"{len(without_job):,} attempts are recorded in the audit, but have no Job: {_named(without_job)}.")
     if without_attempt:
         told.append(f"{len(without_attempt):,} Jobs are unknown to the audit: {_named(without_attempt)}.")
     return told
+
+
+def _chain_disagreements(audit: Source) -> list[str]:
+    """Return a sentence if the audit's chain does not end as its head says, or if that cannot be checked."""
+    table = ChainHead._meta.db_table
+    if table not in audit.tables():
+        return []  # one of long ago
+    heads = list(audit.ask(f"SELECT sequence, mac, key_id, signature FROM {table}"))  # noqa: S608 (constants)
+    ends = list(audit.ask(f"SELECT sequence, mac FROM {AuditEntry._meta.db_table} ORDER BY sequence DESC LIMIT 1"))  # noqa: S608
+    if not heads:
+        return ["The head of the audit's chain is missing."]
+    [(sequence, mac, key_id, signature)] = heads
+    is_signed = chain.is_signed(sequence, mac, key_id, signature)
+    if is_signed is None:
+        return [f"The audit's chain ends with the key {one_line(key_id, 40)}, which is not known here."]
+    if not is_signed or (sequence, mac) != (ends[0] if ends else (0, GENESIS)):
+        return ["The audit's chain does not end as its head says: manage.py audit_verify says more."]
+    return []
 
 
 def lacking(these: Iterable[str], those: Iterable[str]) -> Iterator[str]:

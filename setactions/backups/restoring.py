@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from django.db import Error as AnyDatabaseError
 from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 
+from audit.archives import ArchiveError
+from audit.chain import ChainBroken
+from audit.lost_keys import NotLostError, acknowledge
 from audit.models import Kind
 from audit.seals import last_numbers
 from audit.services import Actor, record_fact
@@ -44,7 +48,15 @@ def verified(folder: Path) -> Backup:
     return Backup(folder, manifest)
 
 
-def restore(backup: Backup, say: Say) -> dict[str, Kept]:
+@dataclass(frozen=True)
+class LostKeyWord:
+    """That the key with which the backup's audit ends is lost, and why; see audit.lost_keys."""
+
+    key_id: str
+    reason: str
+
+
+def restore(backup: Backup, say: Say, lost_key: LostKeyWord | None = None) -> dict[str, Kept]:
     """Put a verified backup in the place of the three databases, migrate them, and return where what was there is kept.
 
     Nobody may be connected to any of them. If anything fails, the databases are what they were before;
@@ -58,7 +70,7 @@ def restore(backup: Backup, say: Say) -> dict[str, Kept]:
             for database in databases:
                 kept_out.enter_context(database.kept_out())
             try:
-                return _replace(databases, backup, moment, say)
+                return _replace(databases, backup, moment, say, lost_key)
             except NotPutBackError:
                 raise
             except (BackupError, CommandError) as error:
@@ -69,7 +81,9 @@ def restore(backup: Backup, say: Say) -> dict[str, Kept]:
         raise BackupError(f"{str(error).strip()} {UNCHANGED}") from error
 
 
-def _replace(databases: list[Database], backup: Backup, moment: str, say: Say) -> dict[str, Kept]:
+def _replace(
+    databases: list[Database], backup: Backup, moment: str, say: Say, lost_key: LostKeyWord | None
+) -> dict[str, Kept]:
     keep_in = backup.folder.parent / f"{moment}-before-restore"
     kept: dict[str, Kept] = {}
     with ExitStack() as replaced:
@@ -86,6 +100,8 @@ def _replace(databases: list[Database], backup: Backup, moment: str, say: Say) -
         call_command("migrate_all", verbosity=0, stdout=io.StringIO())
         _end_all_sessions()
         _stop_all_batches(backup)
+        if lost_key:
+            _acknowledge(lost_key)
         _note(backup)
     return kept
 
@@ -103,6 +119,13 @@ def _stop_all_batches(backup: Backup) -> None:
     )
 
 
+def _acknowledge(lost_key: LostKeyWord) -> None:
+    try:
+        acknowledge(lost_key.key_id, lost_key.reason, Actor(user_id=os_actor_name()))
+    except (NotLostError, ArchiveError) as error:
+        raise BackupError(f"The lost key cannot be acknowledged. {error}") from None
+
+
 def _note(backup: Backup) -> None:
     """Write to the restored audit that it is one; without that the restore fails, and all is put back."""
     body = {
@@ -113,7 +136,13 @@ def _note(backup: Backup) -> None:
         "sha256": {alias: entry.sha256 for alias, entry in backup.manifest.databases.items()},
         "what": "databases",
     }
-    record_fact(Kind.SETTING_CHANGED, body, actor=Actor(user_id=os_actor_name()), wait_s=BUSY_TIMEOUT_S)
+    try:
+        record_fact(Kind.SETTING_CHANGED, body, actor=Actor(user_id=os_actor_name()), wait_s=BUSY_TIMEOUT_S)
+    except ChainBroken as error:
+        raise BackupError(
+            f"The restore cannot be noted in the backup's audit: {error}. If the key is lost: restore again with "
+            "--acknowledge-lost KEY_ID --reason TEXT."
+        ) from None
 
 
 def _describe(keep_in: Path, kept: dict[str, Kept], moment: str) -> None:

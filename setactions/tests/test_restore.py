@@ -32,6 +32,7 @@ from setactions.backups.making import back_up, database_of
 from setactions.backups.restoring import UNCHANGED, restore, verified
 from setactions.tests.doubting import environment_of_process, in_words, send
 from setactions.tests.doubting import run as run_reconcile
+from tmsdash import site_keys
 from tmsdash.commands import os_actor_name
 from tmsdash.management.commands import migrate_all
 from tmsdash.tests.fixtures import PASSWORD, signed_in
@@ -58,6 +59,7 @@ def run(folder, *arguments):
 @pytest.fixture
 def backup(fetch, tmp_path):
     """A backup of one Set Action; afterwards there was another one, and a new account."""
+    site_keys.remember()
     send(fetch, "a1", "b2")
     made = back_up(tmp_path / "backups")
     made_of = everything()

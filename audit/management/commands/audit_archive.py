@@ -13,6 +13,7 @@ from audit.models import AuditEntry, ChainHead
 from audit.seals import write_seal
 from audit.services import Actor
 from audit.verification import verify
+from tmsdash import site_keys
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import os_actor_name
 from tmsdash.days import NoDayError, day_of, first_moment
@@ -28,6 +29,9 @@ class Command(BaseCommand):
         "is not torn apart. audit_verify reads the files. Run it in a quiet hour: Set Actions wait while entries are "
         "deleted. Exit code 0: done, or nothing to do; 3: the audit is broken, and nothing was moved."
     )
+
+    needed_keys = site_keys.KEPT  # whether AUDIT_KEY fits is part of what is verified
+    wrong_key_exit_code = BROKEN
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--before", required=True, metavar="DAY", help="entries before this day (UTC)")

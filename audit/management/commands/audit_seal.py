@@ -8,6 +8,7 @@ from django.db import Error as AnyDatabaseError
 
 from audit.seals import last_seal, write_seal
 from audit.verification import verify_since
+from tmsdash import site_keys
 from tmsdash.commands import Command as BaseCommand
 
 BROKEN = 3
@@ -19,6 +20,9 @@ class Command(BaseCommand):
         "Looks at the entries since the last seal before, and seals nothing that is broken. Run it by a timer, and let "
         "the lines be copied to another machine. Exit code 0: sealed; 3: the audit is broken."
     )
+
+    needed_keys = site_keys.KEPT  # whether AUDIT_KEY fits is part of what is verified
+    wrong_key_exit_code = BROKEN
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print the seal as one JSON object")

@@ -1,6 +1,6 @@
 import json
-import re
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +8,14 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 from tqdm import tqdm
 
-from audit.chain import ANCHOR_DIGITS
+from audit.anchors import NoAnchorError, kept_anchor, logged_anchors
+from audit.archives import ArchiveError
 from audit.models import Attempt, ChainHead
-from audit.verification import Point, Verification, verify
+from audit.verification import Finding, Verification, verify
 from tmsdash.commands import Command as BaseCommand
+from tmsdash.text import one_line
 
 BROKEN = 3
-ANCHOR = re.compile(rf"([0-9]{{1,18}}):([0-9a-f]{{{ANCHOR_DIGITS},64}})")
-ANCHOR_IN_LOG = re.compile(rf"anchor={ANCHOR.pattern}")
 
 
 class Command(BaseCommand):
@@ -23,57 +23,44 @@ class Command(BaseCommand):
         "Prove that the audit is what was written: no entry changed, missing or added, the chain as long as it was, "
         "the attempts and the customer index as the entries say. Compares it with the seals in AUDIT_SEAL_DIR and "
         "with anchors, which are in the log and on every attempt's page. Exit code 0: whole; 3: broken, and the first "
-        "bad entry is named."
+        "bad entry is named, or an anchor does not fit."
     )
+
+    needed_keys = ()  # it reads, and says itself which keys it lacks
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--anchor", action="append", default=[], metavar="SEQ:MAC", help="an anchor that was kept; repeatable"
         )
         parser.add_argument(
-            "--anchors-from", metavar="FILE", help="a log (- for standard input), whose lines hold anchor=SEQ:MAC"
+            "--anchors-from", metavar="FILE", help="a log (- for standard input); lines that begin with [AUDIT] count"
         )
         parser.add_argument("--archives", metavar="FOLDER", help="where archives are (default: AUDIT_SEAL_DIR)")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        anchors = [_anchor(text) for text in options["anchor"]]
-        if options["anchors_from"]:
-            anchors += _anchors_in(options["anchors_from"])
+        try:
+            anchors = [kept_anchor(text) for text in options["anchor"]]
+            if options["anchors_from"]:
+                anchors += logged_anchors(options["anchors_from"])
+        except NoAnchorError as error:
+            raise CommandError(str(error)) from None
         try:
             head = ChainHead.objects.first()
             total = (head.sequence if head else 0) + Attempt.objects.count()
             with tqdm(total=total, unit=" rows", disable=None, leave=False) as bar:
                 found = verify(anchors, bar.update, Path(options["archives"]) if options["archives"] else None)
-        except (AnyDatabaseError, OSError) as error:
+        except (AnyDatabaseError, ArchiveError, OSError) as error:
             raise CommandError(f"The audit or its seals cannot be read, so that nothing is proven. {error}") from None
         self.stdout.write(json.dumps(_as_json(found)) if options["json"] else _in_words(found))
         if not found.is_whole:
             sys.exit(BROKEN)
 
 
-def _anchor(text: str) -> Point:
-    match = ANCHOR.fullmatch(text.strip().lower())
-    if not match:
-        raise CommandError(f"--anchor {text}: write SEQUENCE:MAC, such as 17:0123456789abcdef.")
-    return Point(int(match[1]), match[2], f"the anchor {text}")
-
-
-def _anchors_in(name: str) -> list[Point]:
-    """Return every anchor of a log; raises CommandError if there is none."""
-    try:
-        with sys.stdin if name == "-" else open(name, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            found = {match[0]: match for line in file for match in ANCHOR_IN_LOG.finditer(line)}
-    except OSError as error:
-        raise CommandError(f"{name} cannot be read: {error.strerror}.") from None
-    if not found:
-        raise CommandError(f"{name} holds no anchor. Lines with one say anchor=SEQUENCE:MAC.")
-    return [Point(int(match[1]), match[2], f"the log {name}") for match in found.values()]
-
-
 def _as_json(found: Verification) -> dict[str, Any]:
     return {
         "whole": found.is_whole,
+        "chain_whole": found.is_chain_whole,
         "entries": found.entries,
         "attempts": found.attempts,
         "last": found.last,
@@ -81,10 +68,19 @@ def _as_json(found: Verification) -> dict[str, Any]:
         "seals": found.seals,
         "superseded": found.superseded,
         "anchors": found.anchors,
-        "first_bad": found.findings[0].where if found.findings else None,
+        "first_bad": next((finding.where for finding in (*found.findings, *found.unfit_anchors)), None),
         "finding_count": found.finding_count,
-        "findings": [{"where": finding.where, "problem": finding.problem} for finding in found.findings],
+        "findings": [_finding_as_json(finding) for finding in found.findings],
+        "anchors_unfit_count": found.unfit_count,
+        "anchors_unfit": [_finding_as_json(finding) for finding in found.unfit_anchors],
+        "unchecked": found.unchecked,
+        "lost_keys": [asdict(lost) for lost in found.lost_keys],
+        "not_looked_at": found.not_looked_at,
     }
+
+
+def _finding_as_json(finding: Finding) -> dict[str, str]:
+    return {"where": finding.where, "problem": finding.problem}
 
 
 def _in_words(found: Verification) -> str:
@@ -95,11 +91,26 @@ def _in_words(found: Verification) -> str:
     if found.superseded:
         looked_at += f" ({found.superseded:,} of the seals are of what a restored backup replaced)"
     if found.is_whole:
-        return f"The audit is whole: {looked_at}. Its last entry is {found.last}: keep that elsewhere."
-    lines = [
-        f"The audit is BROKEN. First bad: {found.findings[0].where}. Looked at: {looked_at}.",
-        *(f"  {finding.where}: {finding.problem}" for finding in found.findings),
-    ]
-    if found.finding_count > len(found.findings):
-        lines.append(f"  … and {found.finding_count - len(found.findings):,} more.")
+        lines = [f"The audit is whole: {looked_at}. Its last entry is {found.last}: keep that elsewhere."]
+    elif found.is_chain_whole:
+        lines = [
+            f"The audit's entries, macs, end and seals are whole: {looked_at}. Its last entry is {found.last}.",
+            f"ANCHORS DO NOT FIT: {found.unfit_count:,}, first {found.unfit_anchors[0].where}. Either they were "
+            "changed where they were kept, or the whole audit was put back to an earlier state.",
+        ]
+    else:
+        lines = [f"The audit is BROKEN. First bad: {found.findings[0].where}. Looked at: {looked_at}."]
+    lines += _findings_in_words(found.findings, found.finding_count)
+    if found.unfit_count and not found.is_chain_whole:
+        lines.append(f"Besides, {found.unfit_count:,} anchors do not fit:")
+    lines += _findings_in_words(found.unfit_anchors, found.unfit_count)
+    lines += [f"Lost key: {lost.sentence}" for lost in found.lost_keys]
+    lines += [f"Not looked at, because its key is not known here: {one_line(name)}" for name in found.not_looked_at]
     return "\n".join(lines)
+
+
+def _findings_in_words(findings: list[Finding], count: int) -> list[str]:
+    lines = [one_line(f"  {finding.where}: {finding.problem}", 1_000) for finding in findings]
+    if count > len(findings):
+        lines.append(f"  … and {count - len(findings):,} more.")
+    return lines

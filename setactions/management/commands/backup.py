@@ -16,10 +16,13 @@ DO_NOT_FIT = 2
 class Command(BaseCommand):
     help = (
         "Copy the three databases, as they are at one moment, into a new folder below FOLDER. The site may serve "
-        "meanwhile. The keys in VAR_DIR are not copied: keep them elsewhere, for without them all sign-ins and sealed "
-        "tokens end, and nothing else. Older backups are left alone. Exit code 0: complete and verified; 1: nothing "
-        "was kept; 2: the backup is complete, but jobs and audit do not fit together."
+        "meanwhile. The keys in VAR_DIR are not copied: keep them elsewhere, for without them sign-ins and sealed "
+        "tokens end, and the audit goes on only once its key is acknowledged as lost. Older backups are left alone. "
+        "Exit code 0: complete and verified; 1: nothing was kept; 2: the backup is complete, but jobs and audit do not "
+        "fit together, or the audit does not end as it should."
     )
+
+    needed_keys = ()  # a copy does no harm; what does not fit is named
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("folder", metavar="FOLDER", type=Path, help="where backups are kept")
@@ -37,11 +40,15 @@ class Command(BaseCommand):
             self.stdout.write(f"{alias}: {entry.bytes:,} bytes, {rows:,} rows, {entry.engine}")
         self.stdout.write(f"The backup is complete and verified: {backup.folder}")
         self.stdout.write(
-            f"The keys in {settings.VAR_DIR} (secret_key, token_key) and your settings are not in it. Keep them "
-            "elsewhere: without the keys all sign-ins and sealed tokens end, and nothing else is lost."
+            f"The keys in {settings.VAR_DIR} (secret_key, token_key, audit_key) and your settings are not in it. Keep "
+            "them elsewhere: without the first two all sign-ins and sealed tokens end; without audit_key nothing that "
+            "it signed can be proven."
         )
         if backup.manifest.disagreements:
             for sentence in backup.manifest.disagreements:
                 self.stderr.write(sentence)
-            self.stderr.write("The databases themselves are so. Run manage.py reconcile --full, then make another one.")
+            self.stderr.write(
+                "The databases themselves are so. Run manage.py reconcile --full, then make another one; "
+                "manage.py audit_verify says more of the audit."
+            )
             sys.exit(DO_NOT_FIT)

@@ -6,7 +6,8 @@ from django.core.management.base import CommandError, CommandParser
 
 from setactions.backups.engine import BackupError
 from setactions.backups.making import Backup
-from setactions.backups.restoring import UNCHANGED, restore, verified
+from setactions.backups.restoring import UNCHANGED, LostKeyWord, restore, verified
+from tmsdash import site_keys
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.processes import INTERRUPTED, ended_by_signals
 
@@ -24,18 +25,23 @@ class Command(BaseCommand):
         "anything is touched, and what was there is kept. Exit code 0: restored; 1: the databases are what they were."
     )
     requires_system_checks = ()  # a check must not need the databases that are to be restored
+    needed_keys = ()  # those of the backup count
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("backup", metavar="FOLDER/TIME", type=Path, help="the folder that backup made")
         parser.add_argument("--yes", action="store_true", help="do not ask")
+        parser.add_argument("--acknowledge-lost", metavar="KEY_ID", help="the key of the backup's audit, if it is lost")
+        parser.add_argument("--reason", default="", help="how it was lost; audit_verify names it for ever")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        key_id = options["acknowledge_lost"]
+        lost_key = LostKeyWord(key_id, options["reason"]) if key_id else None
         try:
             backup = verified(options["backup"])
             if not options["yes"]:
                 self._ask(backup)
             with ended_by_signals():
-                kept = restore(backup, self.stdout.write)
+                kept = restore(backup, self.stdout.write, lost_key)
         except BackupError as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
@@ -43,6 +49,10 @@ class Command(BaseCommand):
         for alias, one in kept.items():
             self.stdout.write(f"{alias}: restored; what was there before: {one.place}")
         self.stdout.write(f"The databases are as they were at {backup.manifest.made_at}.\n{NEXT}")
+        try:
+            site_keys.assert_ours()
+        except site_keys.WrongKeyError as error:
+            self.stdout.write(f"Before anything starts: {error}")
 
     def _ask(self, backup: Backup) -> None:
         if not sys.stdin.isatty():

@@ -1,0 +1,63 @@
+"""Anchors: what the log says of each entry, and what a person kept, for `audit_verify` to compare the audit with.
+
+An anchor that fits proves something; one that does not accuses somebody. So only lines count that the audit's own
+logger wrote: they begin with [AUDIT], which no text from outside can do (see tmsdash.logs), and are whole. What others
+can make appear further on in a line, such as the address of a page that was not found, is no anchor.
+"""
+
+import re
+import sys
+from collections.abc import Iterable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from audit.chain import ANCHOR_DIGITS
+from audit.models import Kind
+from audit.verification import Point
+
+_KEPT = re.compile(rf"([0-9]{{1,18}}):([0-9a-f]{{{ANCHOR_DIGITS},64}})")
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_ANCHOR = rf"anchor=([0-9]{{1,18}}):([0-9a-f]{{{ANCHOR_DIGITS}}})"
+_ADDED = rf"(?:{'|'.join(Kind.values)})(?: {_UUID})?: {_ANCHOR}"
+_SEALED = rf"SEALED: number=[0-9]{{1,18}}, {_ANCHOR}, signature=[0-9a-f]{{64}}"
+# In bytes, and ended by \n alone: what else some take for the end of a line may come from outside.
+_LINE = re.compile(rf"\[AUDIT\] (?:{_ADDED}|{_SEALED}) \[INFO [^\[\]\r\n]{{1,80}}\]\r?\n?".encode("ascii"))
+
+
+class NoAnchorError(Exception):
+    """What was given holds no anchor, or cannot be read. The text says so, as a sentence."""
+
+
+def kept_anchor(text: str) -> Point:
+    """Return the anchor that somebody kept, `SEQUENCE:MAC`; raises NoAnchorError if it is none."""
+    match = _KEPT.fullmatch(text.strip().lower())
+    if not match:
+        raise NoAnchorError(f"--anchor {text}: write SEQUENCE:MAC, such as 17:0123456789abcdef.")
+    return Point(int(match[1]), match[2], f"the anchor {match[0]}")
+
+
+def logged_anchors(name: str) -> list[Point]:
+    """Return the anchors of a log, - for standard input, each once; raises NoAnchorError if there is none."""
+    try:
+        with nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as file:
+            points = _points_of(file, "standard input" if name == "-" else name)
+    except OSError as error:
+        raise NoAnchorError(f"{name} cannot be read: {error.strerror}.") from None
+    if not points:
+        raise NoAnchorError(
+            f"{name} holds no anchor. Only lines count that begin with [AUDIT]: let what collects the log put nothing "
+            "before them (journalctl -o cat)."
+        )
+    return points
+
+
+def _points_of(lines: Iterable[bytes], name: str) -> list[Point]:
+    points: dict[tuple[int, str], Point] = {}
+    for number, line in enumerate(lines, start=1):
+        match: Any = _LINE.fullmatch(line) if line.startswith(b"[AUDIT]") else None
+        if match:
+            sequence, mac = (group.decode("ascii") for group in match.groups() if group)
+            key = int(sequence), mac
+            points.setdefault(key, Point(*key, f"the anchor {sequence}:{mac} of line {number:,} of {name}"))
+    return list(points.values())

@@ -1,0 +1,105 @@
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError, CommandParser
+from django.db import Error as AnyDatabaseError
+
+from audit import chain, lost_keys
+from audit.archives import ArchiveError
+from audit.lost_keys import NotLostError
+from audit.models import ChainHead
+from audit.services import Actor
+from tmsdash.commands import Command as BaseCommand
+from tmsdash.commands import confirmed, os_actor_name
+from tmsdash.text import one_line
+
+BROKEN = 3
+
+
+class Command(BaseCommand):
+    help = (
+        "Show the keys of the audit's chain by their ids, and what each signed. A key that is lost stops the site: "
+        "nothing proves the end of what it signed. Acknowledge the loss, with a reason, and the site goes on; "
+        "audit_verify names it for ever. Exit code 0: all are known or acknowledged; 3: one is not."
+    )
+    needed_keys = ()  # it is for when they are not the site's
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--acknowledge-lost", metavar="KEY_ID", help="note in the chain that this key is lost")
+        parser.add_argument("--reason", default="", help="how it was lost, in at least 10 characters")
+        parser.add_argument("--yes", action="store_true", help="do not ask")
+        parser.add_argument("--archives", metavar="FOLDER", help="where archives are (default: AUDIT_SEAL_DIR)")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        folder = Path(options["archives"]) if options["archives"] else None
+        try:
+            if options["acknowledge_lost"]:
+                self._acknowledge(options["acknowledge_lost"], folder, options)
+            keys, problems = _keys(folder)
+        except NotLostError as error:
+            raise CommandError(f"Nothing was acknowledged. {error}") from None
+        except (AnyDatabaseError, ArchiveError, OSError) as error:
+            raise CommandError(f"The audit cannot be used. {error}") from None
+        if options["json"]:
+            self.stdout.write(json.dumps({"keys": keys, "problems": problems}))
+        else:
+            for key in keys:
+                self.stdout.write(_in_words(key))
+            for problem in problems:
+                self.stdout.write(one_line(problem, 1_000))
+            if problems:
+                self.stdout.write("If that key is lost: manage.py audit_keys --acknowledge-lost KEY_ID --reason TEXT")
+        if problems:
+            sys.exit(BROKEN)
+
+    def _acknowledge(self, key_id: str, folder: Path | None, options: dict[str, Any]) -> None:
+        if not options["yes"]:
+            confirmed(
+                f"Was the key {one_line(key_id, 40)} looked for everywhere, in backups and stores of secrets? What "
+                "it signed can never be checked again, and its end may have been cut off."
+            )
+        lost = lost_keys.acknowledge(key_id, options["reason"], Actor(user_id=os_actor_name()), folder)
+        self.stderr.write(f"Noted in the audit. {lost.sentence}")
+
+
+def _keys(folder: Path | None) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return what there is to say of each key, and sentences on those that are neither known nor acknowledged."""
+    lost, head, known = lost_keys.acknowledged(folder), ChainHead.objects.first(), chain.known_keys()
+    acknowledgements = {key.key_id: key.sentence for key in lost}
+    signed = {key_id: (count, first, last) for key_id, count, first, last in lost_keys.used_keys()}
+    ids = dict.fromkeys([*signed, *known, *([head.key_id] if head else []), *acknowledgements])
+    keys = [
+        {
+            "key_id": key_id,
+            "state": _state(key_id, acknowledgements),
+            **dict(zip(("entries", "first", "last"), signed.get(key_id, (0, None, None)), strict=True)),
+            "is_of_head": head is not None and head.key_id == key_id,
+            "acknowledged": acknowledgements.get(key_id),
+        }
+        for key_id in ids
+    ]
+    problems = [f"Entry {first}: {problem}" for first, problem in lost_keys.open_problems(lost)]
+    if head is None:
+        problems.append("The head of the chain is missing: manage.py audit_verify says more.")
+    elif head.key_id not in known:
+        problems.append(f"The chain's head is signed with the key {head.key_id}, which is not known: nothing is added.")
+    return keys, problems
+
+
+def _state(key_id: str, acknowledgements: dict[str, str]) -> str:
+    if key_id == chain.id_of_key(settings.AUDIT_KEY):
+        return "AUDIT_KEY"
+    if key_id in chain.known_keys():
+        return "AUDIT_OLD_KEYS"
+    return "lost" if key_id in acknowledgements else "not known"
+
+
+def _in_words(key: dict[str, Any]) -> str:
+    signed = f"entries {key['first']:,} to {key['last']:,} ({key['entries']:,})" if key["entries"] else "no entry here"
+    head = ", and the end of the chain" if key["is_of_head"] else ""
+    words = f"{one_line(key['key_id'], 40)}  {key['state']}: signed {signed}{head}."
+    return f"{words} {key['acknowledged']}" if key["acknowledged"] else words
