@@ -54,6 +54,8 @@ def gather(attempt: Attempt) -> Evidence:
         row = next(rows_of(f"SELECT {', '.join(FIELDS)} FROM audit_attempt WHERE id = {attempt.pk:d}"))  # noqa: S608
         cids = _indexed(attempt, json.loads(entries[0].body)["cids"])
         problems = [*_chain_problems(entries, near, head), *compare(Attempt(), entries, [row], cids)]
+        if not problems and not chain.is_signed(head.sequence, head.mac, head.key_id, head.signature):
+            problems = ["The end of the chain is not proven: its head was changed, or its key is not known."]
     return Evidence(attempt, entries, problems, chain.anchor(head.sequence, head.mac))
 
 

@@ -156,7 +156,7 @@ class Walk:
         self._lost: defaultdict[int, list[LostKey]] = defaultdict(list)  # by the last entry that was signed
         for key in lost:
             # Not if it was found again, so that macs prove more, nor if not all that it signed is met.
-            if key.key_id not in self._keys and sequence < key.first:
+            if key.key_id not in self._keys and sequence < max(key.first, 1):
                 self._lost[key.last].append(key)
         self._digests: defaultdict[str, EntriesDigest] = defaultdict(EntriesDigest)  # of what lost keys signed
         self._restored: dict[str, int] = {}  # the last seal of each key that there was when a backup was restored

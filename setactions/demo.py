@@ -83,6 +83,8 @@ def _use_own_settings(port: int, tms_port: int) -> None:
         "DEBUG": "false",
         "SECRET_KEY": "",
         "TOKEN_KEY": "",
+        "AUDIT_KEY": "",
+        "AUDIT_OLD_KEYS": "",
         "PORT": str(port),
     }
 

@@ -106,6 +106,15 @@ def test_the_end_of_the_chain_is_compared_with_its_head():
     assert gather(last).problems == ["What follows entry 1 does not follow from it."]
 
 
+@pytest.mark.parametrize("change", ["key_id = 'x'", "signature = 'x'", "sequence = 99"])
+def test_a_head_that_proves_nothing_is_told(attempt, change):
+    with tampering() as cursor:
+        cursor.execute(f"UPDATE audit_chainhead SET {change}")
+    assert gather(attempt).problems == [
+        "The end of the chain is not proven: its head was changed, or its key is not known."
+    ]
+
+
 def test_a_fleet_has_a_pack(audrey):
     cids = tuple(f"{number:032x}" for number in range(27_682))
     attempt = make_attempt(cids=cids)

@@ -137,6 +137,14 @@ def test_an_acknowledged_cut_says_that_the_end_may_be_missing(audited):
     assert (code, "nothing proves that the chain had not gone on behind entry 7" in printed.lower()) == (0, True)
 
 
+def test_nothing_can_be_excused_by_a_lost_key_that_signed_nothing(audited):
+    cut_off_the_last_attempt()
+    acknowledge(NOBODYS)
+    with tampering() as cursor:
+        cursor.execute("UPDATE audit_auditentry SET key_id = %s, user_id = 'eve' WHERE sequence = 7", [NOBODYS])
+    assert findings()[0].startswith("entry 7: It, or another one up to entry 7 that the lost key ")
+
+
 def test_a_seal_still_tells_of_an_acknowledged_cut(audited):
     run("audit_seal")
     cut_off_the_last_attempt()
