@@ -195,6 +195,8 @@ LOGGING = {
     "loggers": {
         # Django's own handlers would write a second, multi-line copy and mail it.
         "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        # The server's own handler would write an exception that Django does not see on lines of its own.
+        "_granian": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         # urllib3 warns of broken headers by quoting them, and TMS may have put the token there.
         "urllib3": {"level": "CRITICAL"},
         "axes": {"level": "ERROR"},  # audit.sign_in says it in our words

@@ -129,6 +129,15 @@ def test_no_other_logger_and_no_text_from_outside_begins_a_line_as_the_audit_doe
     assert len([line for line in written.getvalue().splitlines() if line.startswith("[AUDIT]")]) == 9
 
 
+def test_the_servers_own_logger_writes_on_one_line_too(monkeypatch):
+    [handler] = [handler for handler in logging.getLogger("_granian").handlers if handler.name == "stderr"]
+    stream = io.StringIO()
+    monkeypatch.setattr(handler, "stream", stream)
+    logging.getLogger("_granian").error("Application callable raised an exception\nValueError: x\n%s", FORGED)
+    [line] = stream.getvalue().splitlines()
+    assert line.startswith("Application callable raised an exception\\nValueError: x\\n[AUDIT] ")
+
+
 def test_what_nobody_caught_is_logged_like_everything_else(written, monkeypatch):
     for name in ("excepthook", "unraisablehook"):
         monkeypatch.setattr(sys, name, getattr(sys, name))
