@@ -136,11 +136,16 @@ def open_problems(lost: Iterable[LostKey]) -> list[tuple[int, str]]:
         for key_id, _, first, last in used_keys()
         if key_id not in chain.known_keys() and last > excused.get(key_id, 0)
     ]
-    for entry in _settings_changed(NOT_KNOWN, ()):
-        key_id = passed_over(entry)
-        if key_id and excused.get(key_id, -1) < entry.sequence - 1:
-            problems.append((entry.sequence, was_passed_over(key_id)))
-    return sorted(problems)
+    return sorted([*problems, *passed_over_problems(lost)])
+
+
+def passed_over_problems(lost: Iterable[LostKey]) -> list[tuple[int, str]]:
+    """Return those of the `open_problems` that are quickly found: keys that the product passed over by itself."""
+    excused = excused_numbers(lost)
+    noted = [(entry.sequence, passed_over(entry)) for entry in _settings_changed(NOT_KNOWN, ())]
+    return [
+        (number, was_passed_over(key_id)) for number, key_id in noted if key_id and excused.get(key_id, -1) < number - 1
+    ]
 
 
 def excused_numbers(lost: Iterable[LostKey]) -> dict[str, int]:

@@ -279,8 +279,9 @@ def verify_since(seal: Seal | None) -> tuple[ChainHead | None, list[Finding]]:
             walk = Walk(_points_of(read_all()), lost=lost)
             entries = all_entries(find_archives(None, {key.key_id for key in lost}), lambda archived: None)
         findings = [*_until_damage(walk.findings(entries)), *_of_head(head, walk)]
-        # Also those before the seal: they may be newer than it, in a chain that was cut.
-        findings += [Finding(f"entry {first}", problem) for first, problem in lost_keys.open_problems(lost)]
+        # Also before the seal: an earlier version of this product sealed such a chain.
+        passed_over = lost_keys.passed_over_problems(lost)
+        findings += [Finding(f"entry {number}", problem) for number, problem in passed_over]
         return head, findings
 
 
