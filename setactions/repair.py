@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 # As TMS writes it, in Python's list syntax (seen in production): those CIDs ['a', "b's"] do not exist
 _BEGIN, _END = "those CIDs [", "] do not exist"
-_NAME = r"""'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+\""""
-_NAMES = re.compile(f"(?:{_NAME})(?:, ?(?:{_NAME}))*+")
+# One name of the list, with what stands between it and the next. Possessive, and each looked for only where the one
+# before ends: TMS's text may be anything, and must not keep the server busy.
+_NAME = re.compile(r"""('(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+")(?:, ?(?=['"])|\Z)""")
 _ESCAPED = re.compile(r"""\\(['"\\])""")
-_ONE_NAME = re.compile(_NAME)
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,21 @@ class Repair:
 def find_repair(message: str, cids: Sequence[str]) -> Repair | None:
     """Return how the list that TMS refused with `message` can be repaired; None if the message names none of it."""
     start, end = message.find(_BEGIN), message.rfind(_END)
-    listed = message[start + len(_BEGIN) : end]
-    if start < 0 or end < start or not _NAMES.fullmatch(listed):
-        return None  # cut short, or no list after all: the message itself is shown
-    named = {_unquoted(name) for name in _ONE_NAME.findall(listed)}
+    named = set(_names_in(message[start + len(_BEGIN) : end])) if 0 <= start < end else set()
     unknown = tuple(cid for cid in cids if cid in named)
     return Repair(unknown, tuple(cid for cid in cids if cid not in named)) if unknown else None
+
+
+def _names_in(listed: str) -> list[str]:
+    """Return what a list names; nothing if it is cut short, or no list after all: then the message itself is shown."""
+    names, place = [], 0
+    while place < len(listed):
+        name = _NAME.match(listed, place)
+        if name is None:
+            return []
+        names.append(_unquoted(name[1]))
+        place = name.end()
+    return names
 
 
 def _unquoted(name: str) -> str:

@@ -31,8 +31,10 @@ _MONTH = (
     "(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?"
     "|dec(ember)?)"
 )
+# Possessive, and nothing repeats within what repeats: ids are anybody's text, and a search that goes back over it
+# again and again holds up every other thread.
 _CONVERTED = re.compile(
-    rf"[\d.,:/% -]+(e[-+]?\d+)?|true|false|([\d.]+[-/ ]?)?{_MONTH}([-/., ]*\d+)*|[$€£¥]\s*[\d.,]+", re.IGNORECASE
+    rf"[\d.,:/% -]++(e[-+]?\d++)?|true|false|([\d.]++[-/ ]?)?{_MONTH}([-/., \d]*\d)?|[$€£¥]\s*+[\d.,]++", re.IGNORECASE
 )
 
 

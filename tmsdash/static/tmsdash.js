@@ -16,13 +16,17 @@ function trimmed(cell) {
   return cell.slice(start, end);
 }
 
+function isTooLong(id) { // a character takes two places at most
+  return id.length > 2 * MAX_ID_LENGTH || (id.length > MAX_ID_LENGTH && [...id].length > MAX_ID_LENGTH);
+}
+
 function countIds(text) {
   const distinct = new Set();
   let given = 0, wrong = 0, firstWrongLine = 0, line = 0;
   for (const row of text.replace(/^\uFEFF/, "").split(/\r\n|\n|\r/)) {
     line++;
     for (const id of row.split(/[,;\t]/).map(trimmed).filter(Boolean)) {
-      if (FORBIDDEN.test(id) || (id.length > MAX_ID_LENGTH && [...id].length > MAX_ID_LENGTH)) {
+      if (isTooLong(id) || FORBIDDEN.test(id)) {
         wrong++;
         firstWrongLine ||= line;
       } else {

@@ -2,11 +2,12 @@
 
 import csv
 import io
+import itertools
 import re
 
 import pytest
 
-from tmsdash.csv_text import from_cell, to_csv, to_text_cell
+from tmsdash.csv_text import from_cell, to_cell, to_csv, to_text_cell
 
 ODD = (
     "=1+1",
@@ -80,3 +81,20 @@ def test_what_a_spreadsheet_would_convert_stays_text(cell):
 )
 def test_what_is_text_anyway_stays_as_it_is(cell):
     assert to_text_cell(cell) == cell
+
+
+# The plainest way to say it; for short texts only, because it takes twice as long for each more digit.
+PLAINLY = re.compile(
+    r"[\d.,:/% -]+(e[-+]?\d+)?|true|false|([\d.]+[-/ ]?)?(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?"
+    r"|aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?|dec(ember)?)([-/., ]*\d+)*|[$€£¥]\s*[\d.,]+",
+    re.IGNORECASE,
+)
+BEGINNINGS = ("", "may", "MARCH", "1-dec", "12 sept", "1.", "$", "€ ", "true", "7e", "x")
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+def test_exactly_what_spreadsheets_convert_is_protected(beginning):
+    for length in range(6):
+        for characters in itertools.product("1-. e+x", repeat=length):
+            cell = beginning + "".join(characters)
+            assert to_text_cell(cell) == (f"'{cell}" if PLAINLY.fullmatch(cell) else to_cell(cell))

@@ -70,6 +70,7 @@ WRONG = [
     ("\U0001f600" * 129, 0, 1, 1),
     ("a1\n\neyJhbGciOi.eyJzdWIi.c2ln", 1, 1, 3),
     ("a\x00,b\x7f,\ue000", 0, 3, 1),
+    ("eyJ" * 300_000, 0, 1, 1),  # at once, too
 ]
 
 
