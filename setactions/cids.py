@@ -91,6 +91,9 @@ def _check_agree(
     header: list[str], rows: list[tuple[int, list[str]]], agrees: Mapping[str, Callable[[str], bool]]
 ) -> None:
     """Raise Refusal (400) if a column asks for something else than was chosen: it would be left unheard."""
+    # Read once each: a header that repeats a name for the whole line would have every row read as often.
+    if any(header.count(name) > 1 for name in agrees):
+        raise Refusal(400, FIELD, "The file's header names a column twice. Keep one of each name.")
     for column, name in enumerate(header):
         agree = agrees.get(name)
         for line, row in rows if agree else ():

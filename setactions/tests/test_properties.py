@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import re
-import signal
 import unicodedata
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +21,7 @@ from setactions.repair import find_repair
 from setactions.replies import Answer, Failure, classify, classify_read
 from setactions.token import Token, looks_like_token
 from tmsdash.csv_text import to_csv
+from tmsdash.tests.tools import done_within
 
 MANY = 1_000_000
 GUARD_S = 20  # what takes so long does not end at all
@@ -153,14 +153,8 @@ def test_tokens_are_recognized_wherever_they_stand(text):
 
 @pytest.mark.parametrize("text", ["eyJ" * MANY, "eyJaaaaa" * MANY + ".", "a." * MANY, "-" * MANY + "."], ids=[*"1234"])
 def test_what_only_resembles_tokens_is_looked_through_in_one_go(text):
-    # Searched anew from every eyJ it takes an hour. Without a handler the alarm would end pytest as a whole.
-    handler = signal.signal(signal.SIGALRM, lambda *_: pytest.fail(f"not done after {GUARD_S} s"))
-    signal.alarm(GUARD_S)
-    try:
+    with done_within(GUARD_S):  # searched anew from every eyJ it takes an hour
         assert not looks_like_token(text)
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, handler)
 
 
 # -- Targets ------------------------------------------------------------------------------------------------------

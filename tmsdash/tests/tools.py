@@ -3,6 +3,7 @@
 import html
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 import psycopg
+import pytest
 from django.conf import settings
 from django.db import connections
 
@@ -41,6 +43,22 @@ def until(condition, timeout_s=60):
     while not condition():
         assert time.monotonic() < give_up, "it did not come about"
         time.sleep(0.05)  # another process: there is no event to wait for
+
+
+@contextmanager
+def done_within(seconds):
+    """Fail what takes so long that it would not end at all, inside a regular expression, too."""
+
+    def give_up(*_):
+        pytest.fail(f"not done after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def in_thread(function, *args):
