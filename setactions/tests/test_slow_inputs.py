@@ -69,13 +69,13 @@ def test_a_header_that_repeats_a_column_is_refused_before_every_row_is_read_as_o
     assert "names a column twice" in text_of(answer)
 
 
-@pytest.mark.parametrize("is_user", [True, False])
-def test_a_user_name_of_accents_is_refused_at_once(olivia, is_user):
-    # Putting accents into their order takes as many steps as their number squared.
-    accents = "a" + "\u0300\u0316" * (400_000 if is_user else 5_000)
-    client = signed_in(olivia) if is_user else Client()
-    with done_within(GUARD_S):
-        assert client.post("/login/", {"username": accents, "password": "x"}).status_code in (200, 302)
+def test_user_names_of_accents_cost_strangers_as_little_as_others(databases):
+    # Putting accents into their order takes as many steps as their number squared: most of a second for one form.
+    accents = "a" + "\u0300\u0316" * 16_000
+    with done_within(GUARD_S // 2):
+        for _ in range(60):
+            answer = Client().post("/login/", {"username": accents, "password": "x"})
+            assert answer.status_code in (200, 429)
 
 
 @pytest.mark.parametrize(
