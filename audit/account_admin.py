@@ -14,10 +14,11 @@ from audit.account_changes import facts_of, record_change
 from audit.account_forms import NewAccountForm
 from audit.services import actor_of
 from tmsdash.accounts import KNOWN_GROUPS, is_auditor
+from tmsdash.admin import StrictListAdmin
 from tmsdash.initial_passwords import note_given, note_own
 
 
-class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class AuditedAdmin(StrictListAdmin):
     """Writes every change to the audit before it is committed: without the entry there is no change.
 
     The other way round is not promised: the audit is another database, and may name a change whose

@@ -23,8 +23,8 @@ from audit.exporting import CONTENT_TYPES, FORMS, export
 from audit.models import Attempt, AttemptCustomer, AuditEntry, group_of
 from audit.selectors import entries_of, ids_page, outcome_body
 from audit.services import actor_of
-from tmsdash.admin import ExactSearchAdmin, link_to_list, shown_json
-from tmsdash.admin_filters import TimeFilter, UserFilter
+from tmsdash.admin import NOTHING_LIKE_IT, AddressError, ExactSearchAdmin, link_to_list, shown_json
+from tmsdash.admin_filters import ActionFilter, TimeFilter, UserFilter
 from tmsdash.errors import error_response
 
 
@@ -33,6 +33,7 @@ class AttemptAdmin(ExactSearchAdmin):
     """One row for each attempt, whatever became of it; behind it its events, TMS's answer and the ids."""
 
     id_field = "attempt_id"
+    linked_by = ("attempt_id",)
     list_display = (
         *("time", "shown_outcome", "user_id", "action_name", "cluster_url", "customer_count", "origin"),
         *("attempt_id", "job"),
@@ -68,7 +69,9 @@ class AttemptAdmin(ExactSearchAdmin):
             changelist = self.get_changelist_instance(request)
             lines = export(changelist.queryset, form, _filters_of(changelist), actor_of(request))
         except IncorrectLookupParameters:
-            return error_response(request, 400, "This address asks for what there is not. Go back to the list.")
+            return self.wrong_address(request, NOTHING_LIKE_IT)
+        except AddressError as error:
+            return self.wrong_address(request, str(error))
         except DatabaseError:
             connections[DATABASE].close()
             return error_response(request, 503, "The audit cannot be written, so nothing was exported. Try again.")
@@ -145,9 +148,10 @@ class AuditEntryAdmin(ExactSearchAdmin):
     """The raw events, with what chains them."""
 
     id_field = "attempt_id"
+    linked_by = ("attempt_id",)
     list_display = ("time", "sequence", "kind", "attempt_id", "user_id", "action_type", "ip_address")
     list_display_links = ("time", "sequence", "kind")
-    list_filter = (TimeFilter, "kind", "action_type", EntryUserFilter)
+    list_filter = (TimeFilter, "kind", ActionFilter, EntryUserFilter)
     fields = (
         *("sequence", "time", "kind", "attempt_id", "user_id", "ip_address", "action_type", "attempt", "job", "facts"),
         *("previous_mac", "mac", "key_id"),

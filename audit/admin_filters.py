@@ -6,10 +6,11 @@ from django.conf import settings
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.http import urlencode
 
 from audit.models import LEGACY_SOURCES, Attempt, Source
 from audit.summary import Summary, summarize
-from tmsdash.accounts import UNKNOWN_NAME
+from tmsdash.accounts import LAST_UNKNOWN_NAME, UNKNOWN_NAME
 from tmsdash.admin_filters import PINPOINTS, SimpleListFilter, TimeFilter, UserFilter
 
 # The filters that jobs and attempts share, by the names that they have in addresses.
@@ -49,8 +50,14 @@ class ConfiguredClusterFilter(SimpleListFilter):
 class EntryUserFilter(UserFilter):
     """Leaves out the hashes of names that nobody has, of which strangers can make any number."""
 
-    def is_offered(self, value: str) -> bool:
-        return super().is_offered(value) and not value.startswith(UNKNOWN_NAME)
+    passed_over = (UNKNOWN_NAME, LAST_UNKNOWN_NAME)
+
+
+def query_of_attempts(changelist: ChangeList) -> str:
+    """Return the query of an address that lists the attempts of the time and the filters of a list of jobs."""
+    return "?" + urlencode(
+        {name: changelist.params[name] for name in (*SHARED, *TimeFilter.parameters) if changelist.params.get(name)}
+    )
 
 
 def summary_for(changelist: ChangeList) -> Summary | None:

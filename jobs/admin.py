@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from audit.admin_filters import SourceFilter, summary_for
+from audit.admin_filters import SourceFilter, query_of_attempts, summary_for
 from jobs.models import Batch, BatchChunk, Job, JobCustomer
 from tmsdash.admin import ExactSearchAdmin, ReadOnlyAdmin, link_to_list, shown_json
 from tmsdash.admin_filters import ClusterFilter, TimeFilter, UserFilter
@@ -18,6 +18,7 @@ from tmsdash.admin_filters import ClusterFilter, TimeFilter, UserFilter
 @admin.register(Job)
 class JobAdmin(ExactSearchAdmin):
     id_field = "job_id"
+    linked_by = ("job_id", "batch_id")
     list_display = (
         "time",
         "job_id",
@@ -46,7 +47,7 @@ class JobAdmin(ExactSearchAdmin):
         if changelist and request.user.has_perm("audit.view_attempt"):
             answer.context_data |= {  # type: ignore[attr-defined]
                 "summary": summary_for(changelist),
-                "attempts_query": changelist.get_query_string(remove=["evidence__exact", "status__exact", "p"]),
+                "attempts_query": query_of_attempts(changelist),
             }
         return answer
 
@@ -86,7 +87,7 @@ class BatchAdmin(ExactSearchAdmin):
         "condition",
     )
     list_display_links = ("time", "batch_id")
-    list_filter = ("action_code", "state", "created_at", ("user_id", admin.AllValuesFieldListFilter))
+    list_filter = (TimeFilter, "action_code", "state", UserFilter)
     search_help_text = "A whole batch id, user name or customer id"
     fields = (
         *("batch_id", "time", "user_id", "action_code", "cluster_url", "file_name", "customer_count", "repeated"),
@@ -124,6 +125,7 @@ class BatchAdmin(ExactSearchAdmin):
 class JobCustomerAdmin(ReadOnlyAdmin):
     """The customers of one job, paged; reached from the job, because the whole table is of no use to anybody."""
 
+    linked_by = ("job__id__exact",)
     list_display = ("position", "cid")
     list_display_links = None
     list_per_page = 500

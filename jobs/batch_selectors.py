@@ -10,7 +10,7 @@ from django.db.models import Count, Q, QuerySet, Sum
 from django.utils import timezone
 
 from jobs.models import Batch, BatchChunk, ClusterPace
-from jobs.selectors import may_view_all
+from jobs.selectors import CLUSTERS_SHOWN, may_view_all
 
 State = BatchChunk.State
 RECENTLY = timedelta(days=1)
@@ -43,9 +43,9 @@ def chunks_of(batch: Batch) -> QuerySet[BatchChunk]:
 
 
 def known_batch_clusters() -> list[str]:
-    """Return the origin of every cluster that has a batch of its own, in alphabetical order."""
+    """Return the origins of clusters that have batches of their own, in alphabetical order, a hundred at most."""
     clusters = Batch.objects.exclude(cluster_url="").order_by("cluster_url").values_list("cluster_url", flat=True)
-    return list(clusters.distinct())
+    return list(clusters.distinct()[:CLUSTERS_SHOWN])
 
 
 def count_clusters(batch: Batch) -> int:

@@ -8,6 +8,8 @@ from django.utils.crypto import salted_hmac
 
 OPERATORS, AUDITORS = KNOWN_GROUPS = ("Operators", "Auditors")
 UNKNOWN_NAME = "unknown:"  # before a hash; a user name cannot hold the colon
+HASH_DIGITS = 32
+LAST_UNKNOWN_NAME = UNKNOWN_NAME + "f" * HASH_DIGITS  # in the order of any database
 
 
 def is_auditor(user: Any) -> bool:
@@ -22,7 +24,9 @@ def recorded_name(typed: str) -> str:
     """
     if get_user_model().objects.filter(username=typed).exists():
         return typed
-    return f"{UNKNOWN_NAME}{salted_hmac('tmsdash.accounts.unknown', typed, algorithm='sha256').hexdigest()[:32]}"
+    return (
+        f"{UNKNOWN_NAME}{salted_hmac('tmsdash.accounts.unknown', typed, algorithm='sha256').hexdigest()[:HASH_DIGITS]}"
+    )
 
 
 def throttled_name(request: HttpRequest, credentials: dict[str, Any] | None) -> str:

@@ -1,11 +1,17 @@
 """What the admin pages of jobs and audit share: they show everything and change nothing."""
 
 import json
+import re
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import get_fields_from_path
+from django.contrib.admin.views.main import ALL_VAR, ERROR_FLAG, ORDER_VAR, PAGE_VAR, SEARCH_VAR, ChangeList
+from django.core.exceptions import SuspiciousOperation
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -14,9 +20,15 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from tmsdash.text import printable
+from tmsdash.errors import error_response
+from tmsdash.text import one_line, printable
 
 SHOWN_CHARACTERS = 20_000  # of a JSON value: a fleet's ids would make a page of megabytes
+LIST_PARAMETERS = (SEARCH_VAR, ORDER_VAR, PAGE_VAR, ALL_VAR, ERROR_FLAG)
+MAX_VALUE = 300  # characters: no name, id or origin is longer
+MAX_WORDS = 10  # looked for at once
+NOTHING_LIKE_IT = "This address asks for what there is not. Go back to the list."
+_ORDER = re.compile(r"(-?[0-9]{1,2}(\.-?[0-9]{1,2}){0,19})?")  # numbers of columns
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Model]
@@ -24,11 +36,82 @@ else:
     ModelAdmin = admin.ModelAdmin
 
 
-class ReadOnlyAdmin(ModelAdmin):
+class AddressError(SuspiciousOperation):
+    """An address asks a list for what it does not offer; the text says so to whoever asked."""
+
+
+class StrictListAdmin(ModelAdmin):
+    """An admin whose list takes the parameters of its own filters and links, each once, and nothing else.
+
+    Django's takes every lookup of every field. `__regex` is one: SQLite asks Python for it, and nothing else runs
+    until it is done. `password__startswith` is another: it tells a hash letter by letter.
+    """
+
+    linked_by: tuple[str, ...] = ()
+    """The parameters of links to this list, besides those of its filters."""
+    show_facets = admin.ShowFacets.NEVER  # a count for every choice of every filter
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """Return the list that an address asks for; raises AddressError, and Django's error for odd values."""
+        self._check_address(request)
+        try:
+            return super().get_changelist_instance(request)
+        except IncorrectLookupParameters:
+            if ERROR_FLAG in request.GET:  # Django would say that there is something wrong with the database
+                raise AddressError(NOTHING_LIKE_IT) from None
+            raise
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list, or what is wrong with the address."""
+        try:
+            return super().changelist_view(request, extra_context)
+        except AddressError as error:
+            return self.wrong_address(request, str(error))
+
+    def wrong_address(self, request: HttpRequest, message: str) -> HttpResponse:
+        """Return a page that says so, with the way back to the list."""
+        return error_response(
+            request, 400, message, reverse(f"admin:{self.opts.label_lower.replace('.', '_')}_changelist")
+        )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Model], search_term: str
+    ) -> tuple[QuerySet[Model], bool]:
+        """Search as Django does, for a few words: each of them is looked for in every field."""
+        if len(search_term) > MAX_VALUE or len(search_term.split()) > MAX_WORDS:
+            raise AddressError(f"Search for at most {MAX_WORDS} words of together {MAX_VALUE} characters.")
+        return super().get_search_results(request, queryset, search_term)
+
+    def _check_address(self, request: HttpRequest) -> None:
+        known = {*LIST_PARAMETERS, *self.linked_by, *self._filter_parameters(request)}
+        for name, values in request.GET.lists():
+            if name not in known:
+                raise AddressError(f"This list has no filter called {one_line(name, 40)}. Choose one from the list.")
+            if len(values) > 1 or len(values[0]) > MAX_VALUE:
+                raise AddressError(f"The address gives {name} more than once, or at great length. Choose one value.")
+        if not _ORDER.fullmatch(request.GET.get(ORDER_VAR, "")):
+            raise AddressError("This list has no such order. Choose one by the names above its columns.")
+
+    def _filter_parameters(self, request: HttpRequest) -> Iterator[str]:
+        """Yield the parameters in the links of this list's filters."""
+        filters: list[Any] = list(self.get_list_filter(request))
+        for item in filters:
+            if isinstance(item, str):
+                field: Any = get_fields_from_path(self.model, item)[-1]
+                if field.is_relation:
+                    yield f"{item}__isnull"
+                    item = f"{item}__{field.target_field.name}"
+                yield f"{item}__exact"
+            elif issubclass(item, admin.SimpleListFilter):
+                yield str(item.parameter_name)
+            else:
+                yield from item.parameters
+
+
+class ReadOnlyAdmin(StrictListAdmin):
     """An admin without any way to add, change or delete; Django hides the buttons and answers 403 itself."""
 
     show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER  # a count for every choice of every filter
     list_per_page = 50
     actions = None
 

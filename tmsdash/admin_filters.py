@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import Min, Model, QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
 from tmsdash.days import NoDayError, day_of, first_moment, last_moment
+from tmsdash.known_values import known_values
 
 VALUES_SHOWN = 100
 DEFAULT_DAYS = "30"
@@ -33,6 +34,12 @@ else:
     AnyList = Any
 
 
+def others_of(changelist: AnyList, own: set[str | None]) -> list[tuple[str, str]]:
+    """Return what a list is narrowed to besides a filter's `own` parameters, for a form that carries it on."""
+    given = changelist.filter_params.items()
+    return [(name, value) for name, values in given if name not in own for value in values]
+
+
 class TimeFilter(admin.ListFilter):
     """Narrows a list to a period, the last 30 days unless the address says otherwise or names one thing.
 
@@ -41,6 +48,7 @@ class TimeFilter(admin.ListFilter):
 
     title = "time (UTC)"
     template = "admin/time_filter.html"
+    parameters = ("time", "since", "until")
 
     def __init__(self, request: HttpRequest, params: dict[str, Any], model: type[Model], model_admin: Any) -> None:
         super().__init__(request, params, model, model_admin)
@@ -68,7 +76,7 @@ class TimeFilter(admin.ListFilter):
         return True
 
     def expected_parameters(self) -> list[str | None]:
-        return ["time", "since", "until"]
+        return list(self.parameters)
 
     def bounds(self) -> tuple[datetime | None, datetime | None]:
         """Return from when on, and until when; None where there is no bound."""
@@ -90,9 +98,7 @@ class TimeFilter(admin.ListFilter):
 
     def choices(self, changelist: AnyList) -> Iterator[dict[str, Any]]:
         """Yield the periods; the template's form for two days carries the other filters on."""
-        ours = {*self.expected_parameters(), "p"}
-        given = changelist.filter_params.items()
-        self.hidden = [(name, value) for name, values in given if name not in ours for value in values]
+        self.hidden = others_of(changelist, set(self.parameters))
         for period, words in PERIODS.items():
             yield {
                 "selected": period == self.period,
@@ -102,28 +108,32 @@ class TimeFilter(admin.ListFilter):
 
 
 class KnownValuesFilter(SimpleListFilter):
-    """Offers the values that a column holds, each found by a look into an index that begins with the column."""
+    """Offers the values that a column holds, the first ones by themselves, and a field for any other.
+
+    An index must begin with the column.
+    """
+
+    template = "admin/known_values_filter.html"
+    passed_over: tuple[str, str] | None = None
+    """Values that are not offered, see `known_values`."""
+    hidden: list[tuple[str, str]] = []
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        field, rows = str(self.parameter_name), model_admin.model._default_manager.all()
-        found: list[tuple[str, str]] = []
-        value = self._first(rows)
-        while value is not None and len(found) < VALUES_SHOWN:
-            if self.is_offered(value):
-                found.append((value, value))
-            value = self._first(rows.filter(**{f"{field}__gt": value}))
-        return found
-
-    def is_offered(self, value: str) -> bool:
-        """Tell whether a value is one to choose."""
-        return bool(value)
-
-    def _first(self, rows: QuerySet[Any]) -> str | None:
-        first: str | None = rows.order_by().aggregate(first=Min(str(self.parameter_name)))["first"]
-        return first
+        name, chosen = str(self.parameter_name), self.value()
+        values = known_values(model_admin.model, name, VALUES_SHOWN + 1, passed_over=self.passed_over)
+        self.has_more = len(values) > VALUES_SHOWN
+        shown = values[:VALUES_SHOWN]
+        if chosen and chosen not in shown:
+            shown.append(chosen)
+        return [(value, value) for value in shown]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(**{str(self.parameter_name): self.value()}) if self.value() else queryset
+
+    def choices(self, changelist: AnyList) -> Any:
+        """Yield the values; the template's form for another one carries the other filters on."""
+        self.hidden = others_of(changelist, {self.parameter_name})
+        yield from super().choices(changelist)
 
 
 class UserFilter(KnownValuesFilter):
@@ -134,3 +144,10 @@ class UserFilter(KnownValuesFilter):
 class ClusterFilter(KnownValuesFilter):
     title = "cluster"
     parameter_name = "cluster_url"
+
+
+class ActionFilter(KnownValuesFilter):
+    """For what was asked for, which may be no action of TMS's at all."""
+
+    title = "action"
+    parameter_name = "action_type"

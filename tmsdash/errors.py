@@ -38,11 +38,14 @@ def error_json(status: int, message: str, field: str = "request") -> JsonRespons
     return JsonResponse(body, status=status)
 
 
-def error_response(request: HttpRequest, status: int, message: str) -> HttpResponse:
-    """Return `message` with `status`, as JSON or as a page, whichever `request` is for."""
+def error_response(request: HttpRequest, status: int, message: str, list_url: str = "") -> HttpResponse:
+    """Return `message` with `status`, as JSON or as a page, whichever `request` is for.
+
+    `list_url` is the address of the list to go back to, if there is one.
+    """
     if wants_json(request):
         return error_json(status, message)
-    return render(request, "error.html", _context(status, message), status=status)
+    return render(request, "error.html", _context(status, message) | {"list_url": list_url}, status=status)
 
 
 def _context(status: int, message: str) -> dict[str, Any]:

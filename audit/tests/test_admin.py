@@ -70,8 +70,8 @@ def test_the_lists_show_everything_to_auditors_and_administrators(viewer, two, p
         ({"is_open__exact": "0"}, True, True),
         ({"user_id": "olivia"}, True, False),
         ({"user_id": "oscar"}, False, True),
-        ({"created_at__gte": "2020-01-01 00:00:00+00:00"}, True, True),
-        ({"created_at__lt": "2020-01-01 00:00:00+00:00"}, False, False),
+        ({"since": "2020-01-01"}, True, True),
+        ({"until": "2019-12-31"}, False, False),
     ],
 )
 def test_attempts_can_be_filtered(viewer, two, query, accepted, rejected):
@@ -87,7 +87,7 @@ def test_attempts_can_be_filtered(viewer, two, query, accepted, rejected):
         ({"kind__exact": "REJECTED"}, False, True),
         ({"action_type": "T-Enable"}, False, True),
         ({"user_id": "olivia"}, True, False),
-        ({"created_at__lt": "2020-01-01 00:00:00+00:00"}, False, False),
+        ({"until": "2019-12-31"}, False, False),
     ],
 )
 def test_entries_can_be_filtered(viewer, two, query, accepted, rejected):

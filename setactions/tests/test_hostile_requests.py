@@ -227,7 +227,7 @@ QUERIES = (
     *("/jobs/?before=", "/jobs/?whose=", "/jobs/?", f"/jobs/{UUID}/?page=", "/api/jobs/mine?limit=", "/login/?next="),
     *("/api/audit/customer/a?limit=", "/health?", "/?", f"/attempts/{UUID}/?", f"/api/jobs/{UUID}?"),
     *("/admin/?", "/admin/jobs/job/?q=", "/admin/jobs/job/?p=", "/admin/jobs/job/?o=", "/admin/jobs/job/?user_id="),
-    *("/admin/jobs/job/?created_at__gte=", "/admin/jobs/job/?action_code__exact=", "/admin/jobs/job/?status__exact="),
+    *("/admin/jobs/job/?since=", "/admin/jobs/job/?action_code__exact=", "/admin/jobs/job/?status__exact="),
     *(
         "/admin/jobs/job/?_to_field=",
         "/admin/jobs/jobcustomer/?job__id__exact=",
