@@ -1,6 +1,6 @@
 """No id, name or file that a request can hold keeps the server busy: neither the request nor any page after it."""
 
-import uuid
+import itertools
 
 import pytest
 from django.contrib.auth.models import User
@@ -78,12 +78,8 @@ def test_user_names_of_accents_cost_strangers_as_little_as_others(databases):
             assert answer.status_code in (200, 429)
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["may" + "1" * 5000, "(a+)+$" * 800, "\u0300\u0316" * 2500, "9" * 5000, "[" * 5000, f"{uuid.uuid4()}" * 100],
-)
-@pytest.mark.parametrize("path", ["/jobs/", "/batches/", "/customers/", f"/jobs/{uuid.uuid4()}/"])
-def test_our_own_filters_take_any_text(auditor, olivia, path, text):
+def test_our_own_filters_take_any_text(auditor, olivia):
+    texts = ("may" + "1" * 5000, "(a+)+$" * 800, "\u0300\u0316" * 2500, "9" * 5000, "[" * 5000)
     names = (
         "customer",
         "cid",
@@ -98,7 +94,9 @@ def test_our_own_filters_take_any_text(auditor, olivia, path, text):
         "whose",
         "state",
     )
-    with done_within(GUARD_S):
-        for client in (auditor, signed_in(olivia)):
-            for name in names:
-                assert client.get(path, {name: text}).status_code in (200, 400, 404)
+    lookups = ("user_id__regex", "customers__cid__regex", "o", "_to_field")
+    with done_within(3 * GUARD_S):
+        for path, text in itertools.product(("/jobs/", "/batches/", "/customers/"), texts):
+            for name in (*names, *lookups):
+                assert auditor.get(path, {name: text}).status_code in (200, 400), (path, name)
+        assert signed_in(olivia).get("/jobs/", {"user_id__regex": "(a+)+$"}).status_code == 200

@@ -1,6 +1,7 @@
 """Which parameters the admin's lists take: those of their own filters and links, and none of Django's others."""
 
 import html
+import itertools
 import re
 import uuid
 from urllib.parse import parse_qs, urlsplit
@@ -79,43 +80,40 @@ def test_no_list_takes_a_lookup_that_none_of_its_links_has(adam, something):
                 model_admin.get_changelist_instance(request)
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        *(f"{name}={ENDLESS}" for name in ("list_digest__regex", "user_id__iregex", "cid__regex", "username__regex")),
-        *("customers__cid__regex=a", "jobcustomer__cid__icontains=a", "user__password__startswith=pbkdf2"),
-        *("password__startswith=pbkdf2", "password=x", "password__exact=x", "id__in=" + "1," * 10_000, "pk=1"),
-        *("created_at__year=2026", "created_at__gte=2026-01-01", "_to_field=password", "_to_field=id", "_popup=1"),
-        *("_facets=True", "list_max_show_all=1000000", "list_per_page=1000000", "time__regex=1", "x=1", "q__regex=x"),
-        *("q=" + "x" * 5000, "q=a&q=b", "o=" + "1." * 5000, "o=1&o=2", "o=x", "o=password", "p=1&p=2", "%00=1", "=1"),
-    ],
+NOT_TAKEN = (
+    *(f"{name}={ENDLESS}" for name in ("list_digest__regex", "user_id__iregex", "cid__regex", "username__regex")),
+    *("customers__cid__regex=a", "jobcustomer__cid__icontains=a", "user__password__startswith=pbkdf2"),
+    *("password__startswith=pbkdf2", "password=x", "password__exact=x", "id__in=" + "1," * 10_000, "pk=1"),
+    *("created_at__year=2026", "created_at__gte=2026-01-01", "_to_field=password", "_to_field=id", "_popup=1"),
+    *("_facets=True", "list_max_show_all=1000000", "list_per_page=1000000", "time__regex=1", "x=1", "q__regex=x"),
+    *("q=" + "x" * 5000, "q=a&q=b", "o=" + "1." * 5000, "o=1&o=2", "o=x", "o=password", "p=1&p=2", "%00=1", "=1"),
 )
-def test_every_list_says_calmly_what_it_does_not_take(adam, something, query):
-    client = signed_in(adam)
-    with done_within(GUARD_S):
-        for address in (*(address for _, address in lists()), *EXPORTS):
+
+
+def test_every_list_says_calmly_what_it_does_not_take(adam, something):
+    client, addresses = signed_in(adam), [*(address for _, address in lists()), *EXPORTS]
+    with done_within(2 * GUARD_S):
+        for query, address in itertools.product(NOT_TAKEN, addresses):
             answer = client.get(f"{address}?{query}")
-            assert answer.status_code == 400, address
+            assert answer.status_code == 400, (address, query)
             way_back = address.rpartition("export")[0] or address
             assert f'href="{way_back}"' in answer.content.decode()
             assert "pbkdf2_" not in answer.content.decode()
 
 
-@pytest.mark.parametrize(
-    "query", ["p=99999999", "p=-1", "p=" + "9" * 200, "p=x", "all=", "e=1", "o=99.-98", "o=", "q="]
-)
-def test_every_list_takes_odd_places_and_orders_without_harm(adam, something, query):
+def test_every_list_takes_odd_places_and_orders_without_harm(adam, something):
     client = signed_in(adam)
-    for _, address in lists():
-        assert client.get(f"{address}?{query}", follow=True).status_code == 200
+    for query in ("p=99999999", "p=-1", "p=" + "9" * 200, "p=x", "all=", "e=1", "o=99.-98", "o=", "q="):
+        for _, address in lists():
+            assert client.get(f"{address}?{query}", follow=True).status_code == 200, (address, query)
 
 
-@pytest.mark.parametrize("words", ["a " * 140, "' " * 140, '"' * 290, 'a" ' * 90])
-def test_a_search_for_many_words_is_refused_before_each_of_them_is_looked_for(adam, something, words):
+def test_a_search_for_many_words_is_refused_before_each_of_them_is_looked_for(adam, something):
     client = signed_in(adam)
-    for model, address in lists():
-        answer = client.get(address, {"q": words})
-        assert answer.status_code in ((400,) if model in (User, Group) and len(words.split()) > 10 else (200, 400))
+    for words in ("a " * 140, "' " * 140, '"' * 290, 'a" ' * 90):
+        for model, address in lists():
+            answer = client.get(address, {"q": words})
+            assert answer.status_code in ((400,) if model in (User, Group) and len(words.split()) > 10 else (200, 400))
 
 
 def test_values_that_no_row_can_have_lead_back_to_the_list(adam, something):
