@@ -12,6 +12,7 @@ from audit.models import LEGACY_SOURCES, Attempt, Source
 from audit.summary import Summary, summarize
 from tmsdash.accounts import LAST_UNKNOWN_NAME, UNKNOWN_NAME
 from tmsdash.admin_filters import PINPOINTS, SimpleListFilter, TimeFilter, UserFilter
+from tmsdash.text import one_line
 
 # The filters that jobs and attempts share, by the names that they have in addresses.
 SHARED = ("action_code__exact", "cluster_url", "source", "user_id")
@@ -41,7 +42,7 @@ class ConfiguredClusterFilter(SimpleListFilter):
         configured = [(origin, f"{name} ({origin})") for name, origin in settings.TMS_CLUSTERS.items()]
         given = self.value()
         known = given is None or given in settings.TMS_CLUSTERS.values()
-        return configured if known else [*configured, (str(given), str(given))]
+        return configured if known else [*configured, (str(given), one_line(str(given)))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(cluster_url=self.value()) if self.value() else queryset

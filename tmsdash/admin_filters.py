@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from tmsdash.days import NoDayError, day_of, first_moment, last_moment
 from tmsdash.known_values import known_values
+from tmsdash.text import one_line
 
 VALUES_SHOWN = 100
 DEFAULT_DAYS = "30"
@@ -125,7 +126,7 @@ class KnownValuesFilter(SimpleListFilter):
         shown = values[:VALUES_SHOWN]
         if chosen and chosen not in shown:
             shown.append(chosen)
-        return [(value, value) for value in shown]
+        return [(value, one_line(value)) for value in shown]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(**{str(self.parameter_name): self.value()}) if self.value() else queryset

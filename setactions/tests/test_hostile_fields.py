@@ -94,6 +94,7 @@ SEARCHES = (
     "/admin/audit/auditentry/?user_id={}",
     "/admin/audit/auditentry/?action_type={}",
     "/admin/jobs/job/?user_id={}",
+    "/admin/audit/attempt/?cluster_url={}",
     "/admin/auth/user/?q={}",
 )
 
@@ -104,6 +105,14 @@ def test_searches_and_filters_are_inert(client):
         for search in SEARCHES[number % 4 :: 4]:
             page = taken_apart(client.get(search.format(quote(text, safe=""))))
             assert page.elements == harmless[search].elements, (search, text)
+
+
+def test_names_of_parameters_are_inert(client):
+    address = "/admin/jobs/job/?{}=x"
+    harmless = taken_apart(client.get(address.format("harmless")), 400)
+    for text in HOSTILE_TEXTS[::4]:
+        page = taken_apart(client.get(address.format(quote(text, safe=""))), 400)
+        assert page.elements == harmless.elements, text
 
 
 def test_paths_are_inert(client, log):
