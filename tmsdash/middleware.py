@@ -1,8 +1,6 @@
 """Middleware in front of every view."""
 
-import ipaddress
 import logging
-import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +13,7 @@ from django.shortcuts import render
 from django_htmx.http import HttpResponseClientRefresh
 
 from tmsdash import request_id
+from tmsdash.addresses import Address, parsed
 from tmsdash.errors import error_response, wants_json
 from tmsdash.sessions import is_polling
 from tmsdash.text import one_line
@@ -72,42 +71,28 @@ class TrustedProxyMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         forwarded_for = request.META.pop("HTTP_X_FORWARDED_FOR", "")
         forwarded_proto = request.META.pop("HTTP_X_FORWARDED_PROTO", "")
-        request.META["REMOTE_ADDR"] = _plain_address(request.META.get("REMOTE_ADDR", ""))
-        if _is_trusted(request.META.get("REMOTE_ADDR", "")):
-            for address in reversed([_plain_address(part.strip()) for part in forwarded_for.split(",")]):
-                if not _is_address(address):
+        peer = parsed(request.META.get("REMOTE_ADDR", ""))  # a Unix socket has none
+        if peer:
+            request.META["REMOTE_ADDR"] = str(peer)
+        if peer and _is_trusted(peer):
+            for part in reversed(forwarded_for.split(",")):
+                address = parsed(part.strip())
+                if not address:
                     break
-                request.META["REMOTE_ADDR"] = address
+                request.META["REMOTE_ADDR"] = str(address)
                 if not _is_trusted(address):
                     break
             if forwarded_proto in ("http", "https"):
                 request.META["wsgi.url_scheme"] = forwarded_proto  # what request.scheme reads
         elif forwarded_proto == "https" and settings.SECURE_SSL_REDIRECT:
             # It will be sent to https and come back the same way, for ever; only the log can say why.
-            peer = one_line(request.META.get("REMOTE_ADDR", ""), 45)
-            logger.error("X-Forwarded-Proto: https from %s, which is not in TRUSTED_PROXIES, is not believed", peer)
+            shown = one_line(request.META.get("REMOTE_ADDR", ""), 45)
+            logger.error("X-Forwarded-Proto: https from %s, which is not in TRUSTED_PROXIES, is not believed", shown)
         return self.get_response(request)
 
 
-def _plain_address(text: str) -> str:
-    """Return an address without its port, and an IPv4 one not as an IPv6 socket shows it; other text as it is."""
-    with_port = re.fullmatch(r"([0-9.]+):[0-9]+|\[([0-9A-Fa-f:.]+)\](?::[0-9]+)?", text)
-    address = (with_port[1] or with_port[2]) if with_port else text
-    return address.removeprefix("::ffff:") if "." in address else address
-
-
-def _is_address(text: str) -> bool:
-    if "%" in text:  # an IPv6 zone may hold anything
-        return False
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_trusted(text: str) -> bool:
-    return _is_address(text) and any(ipaddress.ip_address(text) in network for network in settings.TRUSTED_PROXIES)
+def _is_trusted(address: Address) -> bool:
+    return any(address in network for network in settings.TRUSTED_PROXIES)
 
 
 class RequestBodyMiddleware:

@@ -172,6 +172,7 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # the wait is as long as the page says
 AXES_RESET_ON_SUCCESS = True
+AXES_CLIENT_IP_CALLABLE = "tmsdash.addresses.throttled_address"
 AXES_USERNAME_CALLABLE = "tmsdash.accounts.throttled_name"
 AXES_LOCKOUT_CALLABLE = "audit.sign_in.locked_out"
 AXES_SENSITIVE_PARAMETERS = ["username", "next", "csrfmiddlewaretoken"]  # it stores what was posted
