@@ -27,6 +27,7 @@ from tmsdash.accounts import recorded_name
 from tmsdash.errors import error_response
 from tmsdash.initial_passwords import note_own
 from tmsdash.text import one_line
+from tmsdash.tokens import looks_like_token
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +61,9 @@ class SignIn(LoginView):
             turn.release()
 
     def get_redirect_url(self) -> str:  # type: ignore[override]
-        """Return where to go from here: never to this page again, and not to where a form is posted only."""
+        """Return where to go from here: never to this page again, to where a form is posted only or a token stands."""
         url: str = super().get_redirect_url()
-        return "" if urlsplit(url).path in (reverse("login"), reverse("logout")) else url
+        return "" if urlsplit(url).path in (reverse("login"), reverse("logout")) or looks_like_token(url) else url
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
         """Begin a session under a new key."""

@@ -29,6 +29,7 @@ from setactions.submission import Submission
 from setactions.views import ends_of, review_page, token_of
 from tmsdash.csv_text import ids_file
 from tmsdash.text import printable
+from tmsdash.tokens import looks_like_token
 
 SENT_IN_VAIN = {Outcome.REJECTED, Outcome.NOT_SENT, *NOT_APPLIED_OUTCOMES}
 
@@ -87,7 +88,8 @@ def decide(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
     try:
         doubt.decide(found, ruling, reason, reading, actor_of(request))
     except Refusal as refusal:
-        return _page(request, found, status=refusal.code, error=refusal.message, failed=reading, reason=reason)
+        shown = "" if looks_like_token(reason) else reason
+        return _page(request, found, status=refusal.code, error=refusal.message, failed=reading, reason=shown)
     return redirect("attempt", attempt_id=attempt_id)
 
 

@@ -11,8 +11,8 @@ from types import MappingProxyType
 from typing import Any
 
 from setactions.refusal import Refusal
-from setactions.token import looks_like_token
 from tmsdash.csv_text import from_cell
+from tmsdash.tokens import looks_like_token
 
 MAX_LENGTH = 128
 MAX_ERRORS = 100  # shown at once

@@ -19,6 +19,7 @@ from setactions.room import call_slot, read_slot, throttle_read
 from setactions.token import Token
 from tmsdash.accounts import is_auditor
 from tmsdash.text import one_line
+from tmsdash.tokens import looks_like_token
 
 REASON_LENGTH = 10  # characters that a reason has at least
 MAX_REASON_LENGTH = 1000
@@ -65,6 +66,8 @@ def decide(attempt: Attempt, ruling: str, reason: str, reading: Reading | None, 
         raise Refusal(400, "ruling", "Choose whether it was applied.")
     # Without NUL above all: PostgreSQL could never record the Job that is made of this.
     reason = one_line(" ".join(reason.split()), MAX_REASON_LENGTH + 1)
+    if looks_like_token(reason):
+        raise Refusal(400, "reason", "The reason holds what looks like a bearer token. Reasons are kept for ever.")
     if not REASON_LENGTH <= len(reason) <= MAX_REASON_LENGTH:
         raise Refusal(
             400,

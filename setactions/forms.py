@@ -13,7 +13,8 @@ from setactions.cids import FIELD, CidList, from_csv, from_text
 from setactions.clusters import Cluster, all_clusters, cluster_named
 from setactions.refusal import Refusal
 from setactions.submission import Submission, make_submission, wire_name
-from setactions.token import REMOVED, Token, looks_like_token
+from setactions.token import Token
+from tmsdash.tokens import REMOVED, looks_like_token
 
 # Django's own sentence quotes what was submitted, control characters and all.
 _NO_SUCH_CHOICE = {"invalid_choice": "Select a valid choice. That one is not one of the available choices."}

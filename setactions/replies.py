@@ -15,8 +15,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from audit.models import Kind
-from setactions.token import REMOVED, Token
+from setactions.token import Token
 from tmsdash import strict_json
+from tmsdash.tokens import REMOVED
 
 MAX_VALUES = 500_000  # in an answer: a fleet's have 100,000, and millions of empty lists fill the memory
 MAX_DEPTH = 32  # of nested lists and objects in an answer; TMS's own have two

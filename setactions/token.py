@@ -5,15 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from setactions.refusal import Refusal
+from tmsdash.tokens import REMOVED
 
 _VISIBLE_ASCII = re.compile(r"[!-~]{1,8192}")
-# eyJ….….… anywhere in a run of its letters. The dots are looked for once, at the start of each run: begun at
-# every eyJ, the search would take hours for megabytes of eyJeyJeyJ, and hold up every other thread.
-_JWT = re.compile(r"(?<![\w-])(?=[\w-]++\.[\w-]+\.)[\w-]*eyJ[\w-]{5}", re.ASCII)
 # Shorter ones are no secrets (tests and demos use them); looked for as a part of ids or field names
 # they would hit ordinary text.
 _SECRET_LENGTH = 16
-REMOVED = "[token removed]"
 
 
 class Token:
@@ -50,8 +47,3 @@ class Token:
     def cut_from_name(self, name: str) -> str:
         """Return the name of a JSON field without this token, which short ones would garble."""
         return self.cut_from(name) if len(self._value) >= _SECRET_LENGTH else name
-
-
-def looks_like_token(text: str) -> bool:
-    """Tell whether `text` holds something in the shape of a JSON Web Token, which is never a customer id."""
-    return _JWT.search(text) is not None

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
@@ -17,6 +18,7 @@ from tmsdash.addresses import Address, parsed
 from tmsdash.errors import error_response, wants_json
 from tmsdash.sessions import is_polling
 from tmsdash.text import one_line
+from tmsdash.tokens import REMOVED, looks_like_token, without_tokens
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +95,28 @@ class TrustedProxyMiddleware:
 
 def _is_trusted(address: Address) -> bool:
     return any(address in network for network in settings.TRUSTED_PROXIES)
+
+
+class NoTokenInAddressMiddleware:
+    """Refuse addresses that hold what looks like a bearer token, pasted into a search box or a link.
+
+    Pages would show it again, redirects pass it on, and the log keeps the addresses of what failed.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not looks_like_token(f"{request.path_info}?{unquote(request.META.get('QUERY_STRING', ''))}"):
+            return self.get_response(request)
+        answer = error_response(
+            request,
+            400,
+            "The address holds what looks like a bearer token, so nothing was looked up. Browsers and proxies keep "
+            "addresses: if it is a token, revoke it. Then search for something else.",
+        )
+        request.path = request.path_info = f"/{REMOVED}"  # which Django writes to the log
+        return answer
 
 
 class RequestBodyMiddleware:
@@ -192,5 +216,6 @@ class SignInRequiredMiddleware(LoginRequiredMiddleware):
             return HttpResponseClientRefresh()
         kept = request.POST.get("cids", "")
         if kept.strip():  # a list typed for longer than a session lasts must not be lost
-            return render(request, "signed_out.html", {"kept": kept}, status=401)
+            shown = without_tokens(kept, request.POST.get("token", "").strip())
+            return render(request, "signed_out.html", {"kept": shown, "is_cut": shown != kept}, status=401)
         return super().handle_no_permission(request, view_func)

@@ -86,6 +86,7 @@ MIDDLEWARE = [
     "tmsdash.access_log.AccessLogMiddleware",
     "tmsdash.plain_text.NoNulMiddleware",
     "tmsdash.plain_http.PlainHttpMiddleware",
+    "tmsdash.middleware.NoTokenInAddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

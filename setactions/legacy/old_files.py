@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from audit.models import CID_LENGTH
-from setactions.token import looks_like_token
+from tmsdash.tokens import looks_like_token
 
 JOBS = {
     "jobs": {

@@ -19,9 +19,10 @@ from setactions.clusters import READ_PARAMETERS, Call, parse_target
 from setactions.refusal import Refusal
 from setactions.repair import find_repair
 from setactions.replies import Answer, Failure, classify, classify_read
-from setactions.token import Token, looks_like_token
+from setactions.token import Token
 from tmsdash.csv_text import to_csv
 from tmsdash.tests.tools import done_within
+from tmsdash.tokens import looks_like_token
 
 MANY = 1_000_000
 GUARD_S = 20  # what takes so long does not end at all

@@ -6,7 +6,8 @@ from audit.models import Kind
 from audit.services import canonical
 from setactions import replies
 from setactions.replies import Answer, classify, classify_read
-from setactions.token import REMOVED, Token
+from setactions.token import Token
+from tmsdash.tokens import REMOVED
 
 TOKEN = Token("secret-token-0123456789")
 

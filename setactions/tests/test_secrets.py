@@ -5,10 +5,8 @@ import logging
 import socket
 import sys
 import threading
-from pathlib import Path
 
 import pytest
-from django.db import connections
 from django.views.debug import ExceptionReporter
 
 from setactions import service, tms_client
@@ -16,6 +14,7 @@ from setactions.clusters import Cluster
 from setactions.token import Token
 from tmsdash.logs import OneLineFormatter
 from tmsdash.tests.fixtures import signed_in
+from tmsdash.tests.tools import stored_bytes
 
 PLANTED = "planted-secret-token-9876543210"
 FAULTS = ["", "fault:echo-token:", "fault:echo-token-accepted:", "fault:reset-after:", "fault:http:500:"]
@@ -36,21 +35,6 @@ def log():
     for logger, level in zip(loggers, levels, strict=True):
         logger.removeHandler(handler)
         logger.setLevel(level)
-
-
-def stored_bytes():
-    """All bytes of the three databases: their files and WAL files, or a dump of a server's tables."""
-    content = b""
-    for connection in connections.all():
-        if connection.vendor == "sqlite":
-            name = Path(connection.settings_dict["NAME"])
-            content += b"".join(path.read_bytes() for path in name.parent.glob(f"{name.name}*"))
-        else:
-            with connection.cursor() as cursor:
-                for table in connection.introspection.table_names(cursor):
-                    cursor.execute(f'SELECT * FROM "{table}"')
-                    content += repr(cursor.fetchall()).encode()
-    return content
 
 
 def test_a_planted_token_is_in_no_database_log_or_answer(fetch, tms, log):

@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import psycopg
 from django.conf import settings
@@ -149,6 +150,21 @@ def traced(alias):
         yield statements
     finally:
         connection.connection.set_trace_callback(None)
+
+
+def stored_bytes():
+    """All bytes of the three databases: their files and WAL files, or a dump of a server's tables."""
+    content = b""
+    for connection in connections.all():
+        if connection.vendor == "sqlite":
+            name = Path(connection.settings_dict["NAME"])
+            content += b"".join(path.read_bytes() for path in name.parent.glob(f"{name.name}*"))
+        else:
+            with connection.cursor() as cursor:
+                for table in connection.introspection.table_names(cursor):
+                    cursor.execute(f'SELECT * FROM "{table}"')
+                    content += repr(cursor.fetchall()).encode()
+    return content
 
 
 def text_of(response):

@@ -1,0 +1,33 @@
+"""What looks like a bearer token, and must be neither kept nor shown where something else was asked for."""
+
+import re
+
+REMOVED = "[token removed]"
+# eyJ….….… anywhere in a run of its letters. The dots are looked for once, at the start of each run: begun at
+# every eyJ, the search would take hours for megabytes of eyJeyJeyJ, and hold up every other thread.
+_JWT = re.compile(r"(?<![\w-])(?=[\w-]++\.[\w-]+\.)[\w-]*eyJ[\w-]{5}", re.ASCII)
+_RUN = re.compile(r"[^\s,;]+")
+# Longer than a UUID, and so than any customer id that is known.
+_OPAQUE_LENGTH = 37
+_SECRET_LENGTH = 16  # shorter tokens are no secrets; looked for as a part they would hit ordinary ids
+
+
+def looks_like_token(text: str) -> bool:
+    """Tell whether `text` holds something in the shape of a JSON Web Token, which is never a customer id."""
+    return _JWT.search(text) is not None
+
+
+def without_tokens(text: str, token: str = "") -> str:
+    """Return what somebody typed, fit to be shown to somebody else: without `token` and all that may be one.
+
+    That is what has the shape of a JSON Web Token, and any long run of letters and digits: tokens need not have a
+    shape. Such a run could also be a customer id of an unusual shape, which is lost here.
+    """
+    return _RUN.sub(lambda run: REMOVED if _may_be_token(run[0], token) else run[0], text)
+
+
+def _may_be_token(run: str, token: str) -> bool:
+    if token and (run == token or (len(token) >= _SECRET_LENGTH and token in run)):
+        return True
+    is_opaque = len(run) >= _OPAQUE_LENGTH and any(map(str.isdigit, run)) and any(map(str.isalpha, run))
+    return is_opaque or looks_like_token(run)
