@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from audit.account_changes import facts_of, record_change
 from audit.account_forms import NewAccountForm
 from audit.services import actor_of
+from audit.session_admin import SessionsAdmin
 from tmsdash.accounts import KNOWN_GROUPS, is_auditor
 from tmsdash.admin import StrictListAdmin
 from tmsdash.initial_passwords import note_given, note_own
@@ -69,7 +70,7 @@ admin.site.unregister([User, Group])
 
 
 @admin.register(User)
-class AuditedUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
+class AuditedUserAdmin(SessionsAdmin, AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
     add_form = NewAccountForm
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:

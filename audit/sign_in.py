@@ -26,13 +26,11 @@ from tmsdash import sessions
 from tmsdash.accounts import recorded_name
 from tmsdash.errors import error_response
 from tmsdash.initial_passwords import note_own
+from tmsdash.models import USER_AGENT_LENGTH
 from tmsdash.text import one_line
 from tmsdash.tokens import looks_like_token
 
 logger = logging.getLogger(__name__)
-
-USER_AGENT_LENGTH = 200
-
 
 # django-axes asks how often a name failed before the password is hashed, and counts after it. One at a time for each
 # name and address, a burst has no more guesses than a row; names share locks, which costs them nothing but order.
@@ -69,7 +67,7 @@ class SignIn(LoginView):
         """Begin a session under a new key."""
         answer = super().form_valid(form)
         sessions.begin(self.request)
-        _record(Kind.SIGNED_IN, self.request, form.get_user().get_username())
+        record(Kind.SIGNED_IN, self.request, form.get_user().get_username())
         return answer
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
@@ -81,7 +79,7 @@ class SignIn(LoginView):
                 logger.warning("[SIGN_IN] throttled: user=%s, address=%s", name, self.request.META.get("REMOTE_ADDR"))
             else:
                 throttled = bool(getattr(self.request, "axes_locked_out", False))
-                _record(Kind.SIGN_IN_FAILED, self.request, name, throttled_from_now_on=throttled)
+                record(Kind.SIGN_IN_FAILED, self.request, name, throttled_from_now_on=throttled)
         return super().form_invalid(form)
 
 
@@ -105,7 +103,7 @@ class SignOut(LogoutView):
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Sign out, and lead to the page to sign in."""
         if request.user.is_authenticated:
-            _record(Kind.SIGNED_OUT, request, request.user.get_username())
+            record(Kind.SIGNED_OUT, request, request.user.get_username())
         return super().post(request, *args, **kwargs)
 
 
@@ -128,7 +126,7 @@ class ChangePassword(PasswordChangeView):
     def form_invalid(self, form: PasswordChangeForm) -> HttpResponse:
         """Note who does not know the password of the account whose session this is."""
         if form.has_error("old_password"):
-            _record(Kind.SIGN_IN_FAILED, self.request, self.request.user.get_username(), at="change of password")
+            record(Kind.SIGN_IN_FAILED, self.request, self.request.user.get_username(), at="change of password")
         return super().form_invalid(form)
 
 
@@ -141,7 +139,7 @@ def admin_login(request: HttpRequest) -> HttpResponse:
     return redirect_to_login(request.GET.get("next", ""))
 
 
-def _record(kind: Kind, request: HttpRequest, name: str, **facts: Any) -> None:
+def record(kind: Kind, request: HttpRequest, name: str, /, **facts: Any) -> None:
     """Write what happened to log and audit. Nothing stops without it: nobody is kept out, or in, by a full disk."""
     actor = actor_of(request, name)
     body = facts | {"user_agent": one_line(request.headers.get("User-Agent", ""), USER_AGENT_LENGTH)}

@@ -1,11 +1,12 @@
 from django.urls import path
 
-from audit import api, sign_in, views
+from audit import api, session_views, sign_in, views
 
 urlpatterns = [
     path("login/", sign_in.SignIn.as_view(), name="login"),
     path("logout/", sign_in.SignOut.as_view(), name="logout"),
     path("password/", sign_in.ChangePassword.as_view(), name="password_change"),
+    path("sessions/", session_views.own_sessions, name="own_sessions"),
     # Before the admin's own pages of these names, which the audit would not hear of.
     path("admin/login/", sign_in.admin_login, name="admin_login"),
     path("admin/logout/", sign_in.SignOut.as_view(), name="admin_logout"),

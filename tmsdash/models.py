@@ -1,8 +1,23 @@
-"""What belongs to accounts, and what the site knows of itself, in the database of users and sessions."""
+"""What belongs to accounts, and what the site knows of itself, in the database of users and sessions.
+
+Sessions are Django's own, as rows with columns that tell their owner and an administrator which is which.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import SESSION_KEY as ACCOUNT_KEY
+from django.contrib.sessions.backends.db import SessionStore as DatabaseSessionStore
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
+
+# In the session, from where each save copies them to the columns: so they stay with it when its key changes.
+BEGUN, SEEN = "begun_at", "seen_at"  # in seconds since 1970
+ADDRESS, USER_AGENT = "address", "user_agent"  # of the last request that was noted
+USER_AGENT_LENGTH = 200
 
 
 class InitialPassword(models.Model):
@@ -32,3 +47,59 @@ class SiteKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} {self.key_id}"
+
+
+class Session(AbstractBaseSession):
+    """One session. Its key is its owner's secret, so that pages, addresses and logs name it by `public_id`."""
+
+    account_id = models.BigIntegerField(null=True, db_index=True)
+    begun_at = models.DateTimeField(null=True)
+    seen_at = models.DateTimeField(null=True)
+    address = models.CharField(max_length=45, blank=True)
+    user_agent = models.CharField(max_length=USER_AGENT_LENGTH, blank=True)
+    wrong_passwords = models.PositiveSmallIntegerField(default=0, help_text="given for its account's old one")
+
+    SAVED_FIELDS = ("session_data", "expire_date", "account_id", "begun_at", "seen_at", "address", "user_agent")
+
+    def __str__(self) -> str:
+        return f"session {self.public_id}"
+
+    @classmethod
+    def get_session_store_class(cls) -> type["SessionStore"]:
+        return SessionStore
+
+    @property
+    def public_id(self) -> str:
+        """What names the session and is no key to it."""
+        return public_id(self.session_key)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save it; where it is there already all but `wrong_passwords`, of which requests in flight know less."""
+        if kwargs.get("force_update"):
+            kwargs["update_fields"] = self.SAVED_FIELDS
+        super().save(*args, **kwargs)
+
+
+class SessionStore(DatabaseSessionStore):
+    """Django's sessions in the database, in our table."""
+
+    @classmethod
+    def get_model_class(cls) -> type[Session]:
+        return Session
+
+    def create_model_instance(self, data: dict[str, Any]) -> Session:
+        """Return the row of a session that holds `data`."""
+        row: Session = super().create_model_instance(data)  # type: ignore[assignment]
+        row.account_id = int(data[ACCOUNT_KEY]) if ACCOUNT_KEY in data else None
+        row.begun_at, row.seen_at = (_moment(data.get(name)) for name in (BEGUN, SEEN))
+        row.address, row.user_agent = (data.get(name, "") for name in (ADDRESS, USER_AGENT))
+        return row
+
+
+def public_id(session_key: str) -> str:
+    """Return what names a session and is no key to it."""
+    return salted_hmac("tmsdash.models.Session", session_key, algorithm="sha256").hexdigest()[:32]
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -1,28 +1,77 @@
-"""How long a session lasts: SESSION_IDLE_S after the last request of a person, and SESSION_MAX_S in all."""
+"""Sessions: which an account has, and how long one lasts.
+
+SESSION_IDLE_S after the last request of a person, SESSION_MAX_S in all, and until somebody ends it.
+"""
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import logout
+from django.contrib.auth import HASH_SESSION_KEY, logout
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.db import DatabaseError, connections
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse
+from django.utils.crypto import constant_time_compare
 
 from tmsdash.databases import write_transaction
+from tmsdash.models import ADDRESS, BEGUN, SEEN, USER_AGENT, USER_AGENT_LENGTH, Session, public_id
+from tmsdash.text import one_line
 
 logger = logging.getLogger(__name__)
 
-BEGUN, SEEN = "begun_at", "seen_at"  # in the session, in seconds since 1970
 NOTED_EVERY_S = 60  # each note is a write, which every request would have to wait for
 WAIT_S = 1.0  # for other writers; the note can wait for the next request
 
 
 def begin(request: HttpRequest) -> None:
     """Count from now on; called when somebody signed in."""
-    request.session[BEGUN] = request.session[SEEN] = time.time()
+    request.session[BEGUN] = time.time()
+    _note_use(request)
+
+
+def _note_use(request: HttpRequest) -> None:
+    request.session[SEEN] = time.time()
+    request.session[ADDRESS] = request.META.get("REMOTE_ADDR", "")
+    request.session[USER_AGENT] = one_line(request.headers.get("User-Agent", ""), USER_AGENT_LENGTH)
+
+
+def live_sessions(user: Any) -> list[Session]:
+    """Return the sessions in which `user` is signed in, the last used one first."""
+    now, auth_hash = time.time(), user.get_session_auth_hash()
+    rows = Session.objects.filter(
+        account_id=user.pk,
+        begun_at__gte=datetime.fromtimestamp(now - settings.SESSION_MAX_S, UTC),
+        seen_at__gte=datetime.fromtimestamp(now - settings.SESSION_IDLE_S, UTC),
+    ).order_by("-seen_at")
+    # A session from before the password was changed is over, too.
+    return [row for row in rows if constant_time_compare(row.get_decoded().get(HASH_SESSION_KEY, ""), auth_hash)]
+
+
+def end_sessions(user: Any, *, only: Iterable[str] | None = None, but: str | None = None) -> int:
+    """End sessions of `user`: all of them, those whose public ids are in `only`, or all `but` the one of this key.
+
+    Returns how many the user was signed in with. What requests in flight save afterwards does not bring them back.
+    """
+    live = {row.session_key for row in live_sessions(user)}
+    rows = Session.objects.filter(account_id=user.pk).exclude(session_key=but)
+    keys = set(rows.values_list("session_key", flat=True))
+    if only is not None:
+        chosen = set(only)
+        keys = {key for key in keys if public_id(key) in chosen}
+    Session.objects.filter(session_key__in=keys).delete()
+    return len(keys & live)
+
+
+def count_wrong_password(session: SessionBase) -> int:
+    """Count one more wrong old password that was given in a session; return how many that makes."""
+    rows = Session.objects.filter(session_key=session.session_key)
+    rows.update(wrong_passwords=F("wrong_passwords") + 1)
+    return sum(rows.values_list("wrong_passwords", flat=True))  # of one row, or none if it was ended meanwhile
 
 
 def is_polling(request: HttpRequest) -> bool:
@@ -45,12 +94,12 @@ class SessionLimitsMiddleware:
             connections["default"].close()
             is_over = False
         if is_over:
-            _end(request)
+            end(request)
         return self.get_response(request)
 
 
-def _end(request: HttpRequest) -> None:
-    """Make the request one of nobody, whether the session's row can be deleted or not."""
+def end(request: HttpRequest) -> None:
+    """End the session of a request, which is one of nobody then, whether the session's row can be deleted or not."""
     request.session_ended = True  # type: ignore[attr-defined]
     try:
         logout(request)
@@ -72,7 +121,7 @@ def _goes_on(request: HttpRequest) -> bool:
         return False
     if is_polling(request) or idle_s < min(NOTED_EVERY_S, settings.SESSION_IDLE_S / 10):
         return True
-    session[SEEN] = now
+    _note_use(request)
     return _save(session)
 
 

@@ -147,6 +147,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 5 << 20
 CSRF_FAILURE_VIEW = "tmsdash.errors.csrf_failure"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "tmsdash.errors.AlwaysHidingFilter"
 
+SESSION_ENGINE = "tmsdash.models"
 SESSION_IDLE_S = env.integer("SESSION_IDLE_S", 900, minimum=1, maximum=7 * 86_400)
 SESSION_MAX_S = env.integer("SESSION_MAX_S", 43_200, minimum=1, maximum=7 * 86_400)
 SESSION_COOKIE_AGE = SESSION_MAX_S  # of the row; sessions.py applies both limits

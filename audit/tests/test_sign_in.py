@@ -8,13 +8,13 @@ from io import StringIO
 import pytest
 from axes.models import AccessAttempt
 from django.contrib.auth.hashers import MD5PasswordHasher
-from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.test import Client
 
 from audit.models import AuditEntry, Kind
 from tmsdash import sessions
 from tmsdash.accounts import recorded_name
+from tmsdash.models import Session
 from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.tools import at_once, table_missing, text_of
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import Error as AnyDatabaseError
 from django.db import connections
@@ -26,6 +25,7 @@ from setactions.backups.manifest import Manifest, product_version
 from tmsdash.commands import os_actor_name
 from tmsdash.databases import BUSY_TIMEOUT_S
 from tmsdash.migrating import migrating_alone
+from tmsdash.models import Session
 
 UNCHANGED = "The databases are what they were before."
 Say = Callable[[str], None]

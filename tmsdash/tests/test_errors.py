@@ -72,7 +72,7 @@ def test_no_path_breaks_the_site(olivia, path):
     assert_page(signed_in(olivia).get(path), 404, "There is no such page")
 
 
-@pytest.mark.parametrize(("alias", "table"), [("jobs", "jobs_job"), ("default", "django_session")])
+@pytest.mark.parametrize(("alias", "table"), [("jobs", "jobs_job"), ("default", "tmsdash_session")])
 def test_a_database_that_fails_is_a_503_and_a_fault_of_ours_a_500(olivia, alias, table):
     """A missing table is a broken file to SQLite and a wrong statement to PostgreSQL."""
     client = quiet(signed_in(olivia))

@@ -1,12 +1,11 @@
 """How long a session lasts, and that noting its use costs nobody anything."""
 
 import pytest
-from django.contrib.sessions.backends.db import SessionStore
-from django.contrib.sessions.models import Session
 from django.db import OperationalError, connections
 from django.test import Client
 
 from tmsdash import sessions
+from tmsdash.models import Session, SessionStore
 from tmsdash.tests.fixtures import PASSWORD, TOKEN, signed_in
 
 IDLE_S, MAX_S = 900, 43_200
@@ -122,7 +121,7 @@ def test_a_session_that_was_ended_elsewhere_meanwhile_is_over(at, monkeypatch):
 @pytest.mark.parametrize("words", ["DELETE", "UPDATE"])
 def test_a_database_that_takes_no_writes_neither_prolongs_nor_ends_a_session(at, fetch, tms, words):
     def refuse(execute, sql, *args):
-        if sql.startswith(words) and "django_session" in sql:
+        if sql.startswith(words) and "tmsdash_session" in sql:
             raise OperationalError("disk is full")
         return execute(sql, *args)
 

@@ -1,0 +1,70 @@
+"""Where administrators see a user's sessions and end them."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import path
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_http_methods
+
+from audit.models import Kind
+from audit.session_views import ended_in_words, shown_sessions
+from audit.sign_in import record
+from tmsdash.sessions import end_sessions, live_sessions
+
+
+class SessionsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """The part of the admin of users that ends their sessions; for those who may change the user."""
+
+    actions = ("end_sessions_of_chosen",)
+
+    def get_urls(self) -> Any:
+        page = self.admin_site.admin_view(self.sessions_view)
+        return [path("<id>/sessions/", page, name="auth_user_sessions"), *super().get_urls()]
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Save it; who is switched off is signed out, also should they be switched on again soon."""
+        super().save_model(request, obj, form, change)
+        if change and not obj.is_active:
+            end_sessions(obj)
+
+    @method_decorator(require_http_methods(["GET", "HEAD", "POST"]))
+    def sessions_view(self, request: HttpRequest, id: str) -> HttpResponse:
+        """Show where a user is signed in, and end one or all of these sessions."""
+        user = self.get_object(request, id)
+        if not self.has_change_permission(request, user):
+            raise PermissionDenied
+        if user is None:
+            raise Http404
+        if request.method != "POST":
+            context = self.admin_site.each_context(request) | shown_sessions(live_sessions(user), request)
+            title = f"Sessions of {user.get_username()}"
+            return TemplateResponse(
+                request,
+                "admin/auth/user/sessions.html",
+                context | {"title": title, "original": user, "opts": self.opts},
+            )
+        chosen = request.POST.get("end", "")
+        count = _end(request, user, None if chosen == "all" else [chosen])
+        self.message_user(request, ended_in_words(count), messages.SUCCESS)
+        return redirect("admin:auth_user_sessions", id)
+
+    @admin.action(description="End all sessions of selected users", permissions=["change"])
+    def end_sessions_of_chosen(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """End every session of the chosen users."""
+        count = sum(_end(request, user, None) for user in queryset)
+        self.message_user(request, ended_in_words(count), messages.SUCCESS)
+
+
+def _end(request: HttpRequest, user: User, only: list[str] | None) -> int:
+    count = end_sessions(user, only=only)
+    if count:
+        facts = {"what": "user", "name": user.get_username(), "change": "sessions ended", "sessions": count}
+        record(Kind.SETTING_CHANGED, request, request.user.get_username(), **facts)
+    return count
