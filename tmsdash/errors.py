@@ -48,6 +48,13 @@ def error_response(request: HttpRequest, status: int, message: str, list_url: st
     return render(request, "error.html", _context(status, message) | {"list_url": list_url}, status=status)
 
 
+def busy_response(request: HttpRequest, message: str, retry_after_s: int) -> HttpResponse:
+    """Return a 503 that says when to come back."""
+    response = error_response(request, 503, message)
+    response["Retry-After"] = str(retry_after_s)
+    return response
+
+
 def _context(status: int, message: str) -> dict[str, Any]:
     title = HTTPStatus(status).phrase
     return {"title": title, "message": message, "status": status, "request_id": request_id.current()}

@@ -15,7 +15,7 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from tmsdash import request_id
 from tmsdash.addresses import Address, parsed
-from tmsdash.errors import error_response, wants_json
+from tmsdash.errors import busy_response, error_response, wants_json
 from tmsdash.sessions import is_polling
 from tmsdash.text import one_line
 from tmsdash.tokens import REMOVED, looks_like_token, without_tokens
@@ -23,6 +23,8 @@ from tmsdash.tokens import REMOVED, looks_like_token, without_tokens
 logger = logging.getLogger(__name__)
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
+
+RETRY_AFTER_S = 5
 
 HEADERS = {
     # Nothing inline, and nothing from another host; the admin works within it.
@@ -177,7 +179,7 @@ class RequestBodyMiddleware:
     def _receive(self, request: HttpRequest, length: int, room: threading.BoundedSemaphore) -> HttpResponse | None:
         if not room.acquire(blocking=False):
             message = "The dashboard is busy: too many requests are still arriving. Nothing was sent. Try again soon."
-            return error_response(request, 503, message)
+            return busy_response(request, message, RETRY_AFTER_S)
         try:
             is_whole = len(request.body) == length  # kept by Django for whoever asks
         except UnreadablePostError:

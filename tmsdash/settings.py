@@ -97,6 +97,7 @@ MIDDLEWARE = [
     "tmsdash.middleware.RequestBodyMiddleware",
     "tmsdash.middleware.SignInRequiredMiddleware",
     "tmsdash.initial_passwords.InitialPasswordMiddleware",
+    "tmsdash.hashing.HashingPlacesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
@@ -134,6 +135,7 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "new_action"
 LOGOUT_REDIRECT_URL = "login"
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+PASSWORD_HASHERS = ["tmsdash.hashing.PBKDF2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "tmsdash.password_rules.MaximumLengthValidator"},

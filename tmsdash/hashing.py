@@ -1,0 +1,78 @@
+"""Places for hashing passwords, which takes a core for as long as a page takes in all.
+
+Hashing is slow on purpose, and anybody can ask for it. Whatever hashes, page or command, does so in one of PLACES.
+WAITING more requests may line up for them; the others are told at once to come back, so that strangers who try to
+sign in never take the threads of those who are signed in.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from django.conf import settings
+from django.contrib.auth import hashers
+from django.http import HttpRequest, HttpResponse
+
+from tmsdash.errors import busy_response
+
+logger = logging.getLogger(__name__)
+
+PLACES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # cores
+WAITING = max(1, settings.WEB_THREADS // 4)
+RETRY_AFTER_S = 5
+
+_places = threading.BoundedSemaphore(PLACES)
+_line = threading.BoundedSemaphore(PLACES + WAITING)
+_thread = threading.local()
+
+
+class HashingBusyError(Exception):
+    """So many passwords are being looked at, or wait for it, that this one is not."""
+
+
+@contextmanager
+def in_line() -> Iterator[None]:
+    """Stand in the line for hashing until the block ends; who stands there may hash as often as they need.
+
+    Raises HashingBusyError at once if the line is full.
+    """
+    if getattr(_thread, "is_in_line", False):
+        yield
+        return
+    if not _line.acquire(blocking=False):
+        raise HashingBusyError
+    _thread.is_in_line = True
+    try:
+        yield
+    finally:
+        _thread.is_in_line = False
+        _line.release()
+
+
+class PBKDF2PasswordHasher(hashers.PBKDF2PasswordHasher):
+    """Django's own, in one of PLACES. Checking a password, hardening and upgrading its hash all come through here."""
+
+    def encode(self, password: str, salt: str, iterations: int | None = None) -> str:
+        """Return the hash as Django stores it; raises HashingBusyError."""
+        with in_line(), _places:
+            return super().encode(password, salt, iterations)
+
+
+class HashingPlacesMiddleware:
+    """Answer 503 to a request whose password found no place; nothing of it was done."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Handle what a view raised, if it is HashingBusyError."""
+        if not isinstance(exception, HashingBusyError):
+            return None
+        logger.warning("[SIGN_IN] busy: no place to hash a password, address=%s", request.META.get("REMOTE_ADDR"))
+        message = "Too many passwords are being checked just now. Nothing was done. Try again in a few seconds."
+        return busy_response(request, message, RETRY_AFTER_S)

@@ -1,0 +1,117 @@
+"""Hashing passwords has places of its own; what finds none is told so at once, on every page that hashes."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.contrib.auth import hashers
+from django.contrib.auth.models import User
+from django.test import Client
+
+from tmsdash import hashing
+from tmsdash import settings as product_settings
+from tmsdash.tests.fixtures import PASSWORD, signed_in
+from tmsdash.tests.tools import text_of, until
+
+NEW_PASSWORD = "another battery staple horse"
+ROOM = hashing.PLACES + hashing.WAITING
+
+
+@pytest.fixture
+def real_hashes(settings, olivia, adam):
+    """The product's hashing, as costly as it is, also for the accounts of the test."""
+    settings.PASSWORD_HASHERS = product_settings.PASSWORD_HASHERS
+    olivia.set_password(PASSWORD)
+    olivia.save()
+
+
+@pytest.fixture
+def full(real_hashes):
+    """As many sign-ins as there is room for are here already; returns what lets them go."""
+    for _ in range(ROOM):
+        assert hashing._line.acquire(blocking=False)
+    taken = [ROOM]
+
+    def release():
+        while taken[0]:
+            hashing._line.release()
+            taken[0] -= 1
+
+    yield release
+    release()
+
+
+def test_the_product_has_no_hasher_without_places():
+    assert product_settings.PASSWORD_HASHERS == ["tmsdash.hashing.PBKDF2PasswordHasher"]
+    hasher, djangos = hashing.PBKDF2PasswordHasher, hashers.PBKDF2PasswordHasher
+    assert (hasher.algorithm, hasher.iterations) == (djangos.algorithm, djangos.iterations)
+
+
+def test_no_more_are_hashed_at_once_than_there_are_places(monkeypatch):
+    begun, go_on = [], threading.Event()
+    monkeypatch.setattr(
+        hashers.PBKDF2PasswordHasher, "encode", lambda *args: begun.append(1) or str(go_on.wait(timeout=60))
+    )
+    hasher = hashing.PBKDF2PasswordHasher()
+    with ThreadPoolExecutor(ROOM) as crowd:
+        waiting = [crowd.submit(hasher.encode, "password", "salt") for _ in range(ROOM)]
+        try:
+            until(lambda: hashing._line._value == 0 and len(begun) == hashing.PLACES)
+            with pytest.raises(hashing.HashingBusyError):
+                hasher.encode("password", "salt")
+            assert len(begun) == hashing.PLACES
+        finally:
+            go_on.set()
+    assert [future.result() for future in waiting] == ["True"] * ROOM
+    assert hashing._line._value == ROOM
+
+
+def test_who_stands_in_the_line_may_hash_as_often_as_they_need(monkeypatch):
+    monkeypatch.setattr(hashers.PBKDF2PasswordHasher, "encode", lambda *args: "hash")
+    monkeypatch.setattr(hashing, "_line", threading.BoundedSemaphore(1))
+    hasher = hashing.PBKDF2PasswordHasher()
+    with hashing.in_line():
+        assert [hasher.encode("password", "salt") for _ in range(3)] == ["hash"] * 3
+    with pytest.raises(ValueError, match="an error"), hashing.in_line():
+        raise ValueError("an error")
+    assert hasher.encode("password", "salt") == "hash"
+
+
+@pytest.mark.parametrize("name", ["olivia", "mallory"])
+def test_a_sign_in_without_a_place_is_told_when_to_come_back(full, name):
+    answer = Client().post("/login/", {"username": name, "password": PASSWORD})
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert "Nothing was done. Try again in a few seconds." in text_of(answer)
+
+
+def test_users_go_on_and_so_do_strangers_when_there_is_a_place_again(full, olivia):
+    client = signed_in(olivia)
+    assert client.get("/jobs/").status_code == 200
+    assert client.post("/logout/").status_code == 302
+    assert Client().get("/login/").status_code == 200
+    full()
+    assert Client().post("/login/", {"username": "olivia", "password": PASSWORD}).status_code == 302
+
+
+def test_every_other_page_that_hashes_says_so_too_and_changes_nothing(full, adam, olivia):
+    passwords = {"usable_password": "true", "password1": NEW_PASSWORD, "password2": NEW_PASSWORD}
+    own = {"old_password": PASSWORD, "new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+    admin, user = signed_in(adam), signed_in(olivia)
+    before = list(User.objects.order_by("pk").values())
+    answers = [
+        user.post("/password/", own),
+        user.post("/admin/password_change/", own),
+        admin.post("/admin/auth/user/add/", passwords | {"username": "nadia"}),
+        admin.post(f"/admin/auth/user/{olivia.pk}/password/", passwords | {"set-password": "1"}),
+    ]
+    assert [(answer.status_code, answer.get("Retry-After")) for answer in answers] == [(503, "5")] * 4
+    assert list(User.objects.order_by("pk").values()) == before
+    assert user.get("/jobs/").status_code == 200
+
+
+def test_a_hash_of_fewer_rounds_is_upgraded_in_the_same_place(real_hashes, olivia, monkeypatch):
+    monkeypatch.setattr(hashing, "_line", threading.BoundedSemaphore(1))
+    User.objects.update(password=hashing.PBKDF2PasswordHasher().encode(PASSWORD, "salt" * 6, 1000))
+    assert Client().post("/login/", {"username": "olivia", "password": PASSWORD}).status_code == 302
+    olivia.refresh_from_db()
+    assert olivia.password.split("$")[1] == str(hashing.PBKDF2PasswordHasher.iterations)
