@@ -1,8 +1,6 @@
 """Signing in and out and changing one's password, each with its entry in the audit."""
 
 import logging
-import threading
-import unicodedata
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,22 +18,20 @@ from django.views.decorators.http import require_safe
 
 from audit.account_changes import WAIT_S, record_change
 from audit.account_forms import OwnPasswordForm
-from audit.models import USER_ID_LENGTH, Kind
+from audit.models import Kind
 from audit.services import actor_of, record_fact
+from audit.throttling import clear_failures, count_failure, is_throttled, sign_in_turn, too_many_wrong_passwords, turn
 from tmsdash import sessions
 from tmsdash.accounts import recorded_name
-from tmsdash.errors import error_response
 from tmsdash.initial_passwords import note_own
 from tmsdash.models import USER_AGENT_LENGTH
+from tmsdash.sessions import count_wrong_password
 from tmsdash.text import one_line
 from tmsdash.tokens import looks_like_token
 
 logger = logging.getLogger(__name__)
 
-# django-axes asks how often a name failed before the password is hashed, and counts after it. One at a time for each
-# name and address, a burst has no more guesses than a row; names share locks, which costs them nothing but order.
-_turns = [threading.Lock() for _ in range(64)]
-TURN_WAIT_S = 10.0
+AT_CHANGE = "change of password"
 
 
 class SignIn(LoginView):
@@ -47,16 +43,8 @@ class SignIn(LoginView):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Look at one password at a time of each user name and address."""
-        # Django takes many spellings for the same name, too. Longer ones are nobody's, and normalizing a text of
-        # thousands of accents takes as many steps as their number squared.
-        name = unicodedata.normalize("NFKC", request.POST.get("username", "")[:USER_ID_LENGTH]).strip()
-        turn = _turns[hash((name, request.META.get("REMOTE_ADDR"))) % len(_turns)]
-        if not turn.acquire(timeout=TURN_WAIT_S):
-            return error_response(request, 503, "The dashboard is busy with other sign-ins. Try again in a minute.")
-        try:
+        with sign_in_turn(request):
             return super().post(request, *args, **kwargs)
-        finally:
-            turn.release()
 
     def get_redirect_url(self) -> str:  # type: ignore[override]
         """Return where to go from here: never to this page again, to where a form is posted only or a token stands."""
@@ -83,19 +71,6 @@ class SignIn(LoginView):
         return super().form_invalid(form)
 
 
-def locked_out(request: HttpRequest, response: HttpResponse, credentials: dict[str, Any] | None) -> HttpResponse:
-    """Return what django-axes shows instead of `response` after too many failures."""
-    minutes = int(settings.AXES_COOLOFF_TIME.total_seconds()) // 60
-    answer = error_response(
-        request,
-        429,
-        f"Too many sign-ins with this user name failed from your address. Wait {minutes} minutes, then try again with "
-        "the right password, or ask an administrator for a new one.",
-    )
-    answer["Retry-After"] = str(minutes * 60)
-    return answer
-
-
 @method_decorator(login_not_required, name="dispatch")  # whose session is over gets what they want
 class SignOut(LogoutView):
     """Ends the session; it does so even if the audit cannot be written."""
@@ -108,11 +83,22 @@ class SignOut(LogoutView):
 
 
 class ChangePassword(PasswordChangeView):
-    """The page on which users change their own password; their other sessions end."""
+    """The page on which users change their own password; their other sessions end.
+
+    Who guesses at the old one waits as at sign-in, and the session ends: it may be in the wrong hands.
+    """
 
     form_class = OwnPasswordForm
     template_name = "password_change.html"
     success_url = reverse_lazy("password_change")
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Look at one password at a time in each session, and at none in those that have to wait or were ended."""
+        key = request.session.session_key or ""
+        with turn(key):
+            if is_throttled(request, request.user) or not request.session.exists(key):
+                return self._end_session()
+            return super().post(request, *args, **kwargs)
 
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         """Change it, and only together with the entry in the audit."""
@@ -120,14 +106,28 @@ class ChangePassword(PasswordChangeView):
             answer = super().form_valid(form)
             note_own(self.request.user)
             record_change(actor_of(self.request), self.request.user, "password")
+            clear_failures(self.request, self.request.user)
         messages.success(self.request, "Your password is changed. You are signed out everywhere else.")
         return answer
 
     def form_invalid(self, form: PasswordChangeForm) -> HttpResponse:
-        """Note who does not know the password of the account whose session this is."""
-        if form.has_error("old_password"):
-            record(Kind.SIGN_IN_FAILED, self.request, self.request.user.get_username(), at="change of password")
+        """Note who does not know the password of the account whose session this is; after a few, end that."""
+        if not form.has_error("old_password", "password_incorrect"):
+            return super().form_invalid(form)
+        throttled = count_failure(self.request, self.request.user)
+        # From many addresses none of which has to wait yet, it is still the same session.
+        failures = count_wrong_password(self.request.session)
+        name = self.request.user.get_username()
+        record(Kind.SIGN_IN_FAILED, self.request, name, at=AT_CHANGE, throttled_from_now_on=throttled)
+        if throttled or failures >= settings.AXES_FAILURE_LIMIT:
+            return self._end_session()
         return super().form_invalid(form)
+
+    def _end_session(self) -> HttpResponse:
+        """Sign out, and say why."""
+        record(Kind.SIGNED_OUT, self.request, self.request.user.get_username(), at=AT_CHANGE, because="wrong passwords")
+        sessions.end(self.request)
+        return too_many_wrong_passwords(self.request)
 
 
 @login_not_required

@@ -178,8 +178,8 @@ AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # the wait is as long as 
 AXES_RESET_ON_SUCCESS = True
 AXES_CLIENT_IP_CALLABLE = "tmsdash.addresses.throttled_address"
 AXES_USERNAME_CALLABLE = "tmsdash.accounts.throttled_name"
-AXES_LOCKOUT_CALLABLE = "audit.sign_in.locked_out"
-AXES_SENSITIVE_PARAMETERS = ["username", "next", "csrfmiddlewaretoken"]  # it stores what was posted
+AXES_LOCKOUT_CALLABLE = "audit.throttling.locked_out"
+AXES_HANDLER = "audit.throttling.ThrottleHandler"
 AXES_DISABLE_ACCESS_LOG = True  # the audit has the sign-ins
 AXES_ENABLE_ADMIN = False
 

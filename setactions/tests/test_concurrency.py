@@ -6,7 +6,9 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -127,6 +129,45 @@ def test_bodies_that_never_end_leave_threads_for_pages(tmp_path):
         for _ in range(5):
             assert requests.get(f"{url}/health", timeout=10).status_code == 200
         assert requests.post(f"{url}/login/", data={"a": "b"}, timeout=10).status_code == 503
+
+
+SIGN_INS = 150
+MAKE_OLIVIA = "from django.contrib.auth.models import User; User.objects.create_user('olivia', password='{}')"
+
+
+@pytest.mark.sqlite
+def test_strangers_who_sign_in_leave_threads_and_cores_for_pages(tmp_path):
+    """With hashes as costly as in production. The bounds are generous: pages took 40 s before hashing had places."""
+    environment = {"PATH": os.environ["PATH"], "VAR_DIR": str(tmp_path), "ENV_FILE": os.devnull}
+    for command in (["migrate_all", "-v0"], ["shell", "-v0", "-c", MAKE_OLIVIA.format(PASSWORD)]):
+        subprocess.run(
+            [sys.executable, "manage.py", *command], env=environment, check=True, cwd=django_settings.BASE_DIR
+        )
+    process, url = _start_server(environment)
+    with ExitStack() as running:
+        running.callback(process.wait, START_S)
+        running.callback(process.terminate)
+        _wait_until_healthy(process, url)
+        olivia = running.enter_context(requests.Session())
+        assert _sign_in(olivia, url, "olivia", PASSWORD).status_code == 302
+        crowd = running.enter_context(ThreadPoolExecutor(SIGN_INS))
+        strangers = [crowd.submit(_sign_in, requests.Session(), url, f"name{n}", "wrong") for n in range(SIGN_INS)]
+        times = []
+        while not times or not all(stranger.done() for stranger in strangers):
+            started = time.monotonic()
+            assert olivia.get(f"{url}/jobs/", timeout=START_S, allow_redirects=False).status_code == 200
+            times.append(time.monotonic() - started)
+        assert max(times) < 10
+        answers = [stranger.result() for stranger in strangers]
+        assert {answer.status_code for answer in answers} == {200, 503}
+        assert {answer.headers.get("Retry-After") for answer in answers} == {None, "5"}
+        assert _sign_in(requests.Session(), url, "olivia", PASSWORD).status_code == 302  # the places are free again
+
+
+def _sign_in(session, url, name, password):
+    session.get(f"{url}/login/", timeout=START_S)
+    form = {"username": name, "password": password, "csrfmiddlewaretoken": session.cookies["csrftoken"]}
+    return session.post(f"{url}/login/", data=form, timeout=START_S, allow_redirects=False)
 
 
 @pytest.mark.sqlite

@@ -1,0 +1,108 @@
+"""The throttle of password checks: django-axes counts failures, and this keeps its books short and its count exact."""
+
+import threading
+import unicodedata
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from axes.handlers.database import AxesDatabaseHandler
+from axes.handlers.proxy import AxesProxyHandler
+from axes.helpers import get_credentials
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, QueryDict
+
+from audit.models import USER_ID_LENGTH
+from tmsdash.addresses import throttled_address
+from tmsdash.errors import error_response
+from tmsdash.hashing import HashingBusyError, in_line
+
+# django-axes asks how often a name failed before the password is hashed, and counts after it. One at a time for each
+# name and address, a burst has no more guesses than a row; names share locks, which costs them nothing but order.
+_turns = [threading.Lock() for _ in range(64)]
+TURN_WAIT_S = 10.0
+
+
+class ThrottleHandler(AxesDatabaseHandler):  # type: ignore[misc]
+    """Counts failures by name and address, and keeps nothing else of a request: people paste tokens into anything."""
+
+    def user_login_failed(
+        self, sender: Any, credentials: dict[str, Any], request: HttpRequest | None = None, **kwargs: Any
+    ) -> None:
+        """Count one more failure; django-axes stores the query, the form and these headers if it sees them."""
+        if request is None:
+            return
+        query, form = request.GET, request.POST
+        request.GET = request.POST = QueryDict()
+        request.axes_user_agent = request.axes_http_accept = request.axes_path_info = ""  # type: ignore[attr-defined]
+        try:
+            super().user_login_failed(sender, credentials, request, **kwargs)
+        finally:
+            request.GET, request.POST = query, form
+
+
+def sign_in_turn(request: HttpRequest) -> AbstractContextManager[None]:
+    """Look at one password at a time of each user name and address."""
+    # Django takes many spellings for the same name, too. Longer ones are nobody's, and normalizing a text of
+    # thousands of accents takes as many steps as their number squared.
+    name = unicodedata.normalize("NFKC", request.POST.get("username", "")[:USER_ID_LENGTH]).strip()
+    return turn(f"{name} {throttled_address(request)}")
+
+
+@contextmanager
+def turn(key: str) -> Iterator[None]:
+    """Look at one password at a time of each `key`; whoever waits for that stands in the line for hashing.
+
+    Raises HashingBusyError: at once if that line is full, and after TURN_WAIT_S.
+    """
+    lock = _turns[hash(key) % len(_turns)]
+    with in_line():
+        if not lock.acquire(timeout=TURN_WAIT_S):
+            raise HashingBusyError
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def is_throttled(request: HttpRequest, user: Any) -> bool:
+    """Tell whether no password of `user` is looked at from this address for now."""
+    return not AxesProxyHandler.is_allowed(request, get_credentials(user.get_username()))
+
+
+def count_failure(request: HttpRequest, user: Any) -> bool:
+    """Count a wrong password of a signed-in user as one at sign-in; tell whether they have to wait now."""
+    AxesProxyHandler.user_login_failed(type(user), get_credentials(user.get_username()), request)
+    return bool(getattr(request, "axes_locked_out", False))
+
+
+def clear_failures(request: HttpRequest, user: Any) -> None:
+    """Forget the failures from this address: the password was right."""
+    AxesProxyHandler.get_implementation().reset_user_attempts(request, get_credentials(user.get_username()))
+
+
+def locked_out(request: HttpRequest, response: HttpResponse, credentials: dict[str, Any] | None) -> HttpResponse:
+    """Return what django-axes shows instead of `response` after too many failures."""
+    if response.status_code == 429:  # it says already what happened
+        return response
+    return _wait(
+        request,
+        "Too many sign-ins with this user name failed from your address. Wait {minutes} minutes, then try again with "
+        "the right password, or ask an administrator for a new one.",
+    )
+
+
+def too_many_wrong_passwords(request: HttpRequest) -> HttpResponse:
+    """Return what is shown to who guessed at the old password, and is signed out by now."""
+    return _wait(
+        request,
+        "Too many wrong passwords were given here, so you are signed out. Wait {minutes} minutes, then sign in with "
+        "the right password, or ask an administrator for a new one.",
+    )
+
+
+def _wait(request: HttpRequest, message: str) -> HttpResponse:
+    seconds = int(settings.AXES_COOLOFF_TIME.total_seconds())
+    answer = error_response(request, 429, message.format(minutes=seconds // 60))
+    answer["Retry-After"] = str(seconds)
+    return answer
