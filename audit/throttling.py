@@ -20,7 +20,7 @@ from tmsdash.hashing import HashingBusyError, in_line
 # django-axes asks how often a name failed before the password is hashed, and counts after it. One at a time for each
 # name and address, a burst has no more guesses than a row; names share locks, which costs them nothing but order.
 _turns = [threading.Lock() for _ in range(64)]
-TURN_WAIT_S = 10.0
+TURN_WAIT_S = 60.0  # the line is short; this is for databases that do not answer
 
 
 class ThrottleHandler(AxesDatabaseHandler):  # type: ignore[misc]
