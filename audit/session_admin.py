@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -20,7 +21,7 @@ from tmsdash.sessions import end_sessions, live_sessions
 
 
 class SessionsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """The part of the admin of users that ends their sessions; for those who may change the user."""
+    """The part of the admin of users that ends sessions, and lets nobody get round the old password in one."""
 
     actions = ("end_sessions_of_chosen",)
 
@@ -33,6 +34,13 @@ class SessionsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         super().save_model(request, obj, form, change)
         if change and not obj.is_active:
             end_sessions(obj)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """Change another user's password; one's own is changed where the old one is asked for."""
+        if self.get_object(request, unquote(id)) == request.user:  # the number has many spellings
+            return redirect("password_change")
+        answer: HttpResponse = super().user_change_password(request, id, form_url)  # type: ignore[misc]
+        return answer
 
     @method_decorator(require_http_methods(["GET", "HEAD", "POST"]))
     def sessions_view(self, request: HttpRequest, id: str) -> HttpResponse:

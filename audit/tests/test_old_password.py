@@ -102,6 +102,15 @@ def test_the_right_one_clears_the_count(olivia):
     assert [guess(client).status_code for _ in range(4)] == [200] * 4
 
 
+def test_an_administrator_does_not_get_round_the_old_one(adam):
+    form = {"usable_password": "true", "password1": NEW_PASSWORD, "password2": NEW_PASSWORD, "set-password": "1"}
+    client = signed_in(adam)
+    for spelling in (f"{adam.pk}", f"0{adam.pk}", f"+{adam.pk}"):
+        assert client.post(f"/admin/auth/user/{spelling}/password/", form).url == "/password/"
+    adam.refresh_from_db()
+    assert adam.check_password(PASSWORD)
+
+
 @pytest.mark.parametrize("form", [{}, {"new_password1": "x"}, {"old_password": ""}])
 def test_an_incomplete_form_is_no_guess(olivia, form):
     client = signed_in(olivia)
