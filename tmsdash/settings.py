@@ -58,6 +58,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # -- Keys ---------------------------------------------------------------------------------------------------------
 DATABASE_FILES = databases.files(DATABASES)
 SECRET_KEY = env.generated("SECRET_KEY", VAR_DIR / "secret_key", minimum_length=50, used_by=DATABASE_FILES)
+SECRET_KEY_FALLBACKS = env.keys("SECRET_KEY_FALLBACKS", minimum_length=50)
 TOKEN_KEY = env.generated("TOKEN_KEY", VAR_DIR / "token_key", minimum_length=32, used_by=DATABASE_FILES)
 AUDIT_KEY = env.generated("AUDIT_KEY", VAR_DIR / "audit_key", minimum_length=32, used_by=DATABASE_FILES)
 AUDIT_KEY_IS_GENERATED = not env.text("AUDIT_KEY")

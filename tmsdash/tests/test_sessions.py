@@ -169,3 +169,14 @@ def test_a_list_that_took_longer_than_the_session_is_not_lost(at, tms):
     assert (page.status_code, "zebra\r\nyak &lt;b&gt;</textarea>" in page.content.decode()) == (401, True)
     assert TOKEN not in page.content.decode()
     assert at.client.post("/review/", form | {"cids": " "}).url == "/login/?next=/review/"
+
+
+def test_a_session_survives_a_new_secret_key_while_the_old_one_is_a_fallback(olivia, settings):
+    client, old = signed_in(olivia), settings.SECRET_KEY
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another-key-" * 5, [old]
+    assert client.get("/api/jobs/mine").status_code == 200
+    settings.SECRET_KEY_FALLBACKS = []
+    assert client.get("/api/jobs/mine").status_code == 200  # that request signed it anew
+    other = signed_in(olivia)
+    settings.SECRET_KEY = "yet-another-key-" * 4
+    assert other.get("/api/jobs/mine").status_code == 401

@@ -65,6 +65,7 @@ WRONG = [
         )
     ),
     ("SECRET_KEY", "k" * 49),
+    ("SECRET_KEY_FALLBACKS", f"{'k' * 50},{'k' * 49}"),
     ("TOKEN_KEY", "k" * 31),
     ("AUDIT_KEY", "k" * 31),
     ("AUDIT_OLD_KEYS", f"{'k' * 32},{'k' * 31}"),
@@ -153,6 +154,7 @@ def test_seals_never_lie_in_the_folder_of_the_databases(settings_of, tmp_path):
     ("name", "value"),
     [
         ("SECRET_KEY", "hunter2-hunter2"),
+        ("SECRET_KEY_FALLBACKS", "hunter2-hunter2"),
         ("TOKEN_KEY", "hunter2-hunter2"),
         ("AUDIT_KEY", "hunter2-hunter2"),
         ("AUDIT_OLD_KEYS", "hunter2-hunter2"),
