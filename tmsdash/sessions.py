@@ -113,19 +113,20 @@ def end(request: HttpRequest) -> None:
 def _goes_on(request: HttpRequest) -> bool:
     """Tell whether the session is within its limits, and note now and then that it is in use."""
     now, session = time.time(), request.session
+    has_new_key = session.modified  # by Django, where only a key of SECRET_KEY_FALLBACKS fits: the cookie must follow
     if BEGUN not in session:  # it began before there were limits
         begin(request)
-        return _save(session)
+        return _save(session, has_new_key)
     idle_s = now - session[SEEN]
     if idle_s > settings.SESSION_IDLE_S or now - session[BEGUN] > settings.SESSION_MAX_S:
         return False
     if is_polling(request) or idle_s < min(NOTED_EVERY_S, settings.SESSION_IDLE_S / 10):
         return True
     _note_use(request)
-    return _save(session)
+    return _save(session, has_new_key)
 
 
-def _save(session: SessionBase) -> bool:
+def _save(session: SessionBase, has_new_key: bool) -> bool:
     """Save the session now: after the view a failure would cost the answer. False if somebody ended it meanwhile."""
     try:
         with write_transaction("default", WAIT_S):
@@ -134,5 +135,5 @@ def _save(session: SessionBase) -> bool:
             session.save()
     except (DatabaseError, UpdateError) as error:  # UpdateError is also what a full disk looks like
         logger.warning("[SESSION] The time of the last request could not be noted: %s", error)
-    session.modified = False
+    session.modified = has_new_key
     return True

@@ -5,6 +5,7 @@ import hashlib
 import json
 import time
 import uuid
+from functools import partial
 
 import pytest
 from cryptography.exceptions import InvalidTag
@@ -60,10 +61,10 @@ def test_a_sealed_token_opens_for_ten_minutes(monkeypatch):
     monkeypatch.setattr("time.time", lambda: sealed_at)
     sealed = seal_token(Token(TOKEN), "olivia", ATTEMPT)
     for later in (600, -60):  # the other host's clock may be behind
-        monkeypatch.setattr("time.time", lambda: sealed_at + later)
+        monkeypatch.setattr("time.time", partial(float, sealed_at + later))
         assert unseal_token(sealed, "olivia", ATTEMPT).reveal() == TOKEN
     for later in (601, -61):
-        monkeypatch.setattr("time.time", lambda: sealed_at + later)
+        monkeypatch.setattr("time.time", partial(float, sealed_at + later))
         with pytest.raises(Refusal):
             unseal_token(sealed, "olivia", ATTEMPT)
 
