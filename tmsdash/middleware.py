@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.db import DatabaseError
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, UnreadablePostError
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed, UnreadablePostError
 from django.shortcuts import render
 from django_htmx.http import HttpResponseClientRefresh
 
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 RETRY_AFTER_S = 5
+METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 
 HEADERS = {
     # Nothing inline, and nothing from another host; the admin works within it.
@@ -60,6 +61,16 @@ class ResponseHeadersMiddleware:
             response.headers.setdefault(name, value)
         response.headers[request_id.HEADER] = own_id
         return response
+
+
+class MethodsMiddleware:
+    """Refuse with 405, before any view, methods that no page uses: views of Django's own take TRACE for a GET."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request) if request.method in METHODS else HttpResponseNotAllowed(METHODS)
 
 
 class TrustedProxyMiddleware:

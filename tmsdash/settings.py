@@ -89,6 +89,7 @@ MIDDLEWARE = [
     "tmsdash.plain_http.PlainHttpMiddleware",
     "tmsdash.middleware.NoTokenInAddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "tmsdash.middleware.MethodsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
