@@ -106,4 +106,4 @@ def _json_lines(found: Iterable[Found]) -> Iterator[str]:
 
 
 FORMS: dict[str, Callable[[Iterable[Found]], Iterator[str]]] = {"csv": _csv_lines, "jsonl": _json_lines}
-CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl"}
+CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; charset=utf-8"}

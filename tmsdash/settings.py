@@ -131,6 +131,7 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "tmsdash.static_files.Storage"},
 }
+WHITENOISE_MIMETYPES = {".svg": "image/svg+xml; charset=utf-8"}  # to text/* it adds the charset itself
 WHITENOISE_USE_FINDERS = True  # what could not be collected is served all the same
 
 LOGIN_URL = "login"

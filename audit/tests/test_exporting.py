@@ -87,7 +87,7 @@ def test_formulas_are_inert_in_every_column(three, audrey):
 def test_json_lines_have_an_object_for_each_attempt_with_what_chains_it(three, audrey):
     _, accepted, refused = three
     answer = signed_in(audrey).get(f"{LIST}export.jsonl")
-    assert answer["Content-Type"] == "application/jsonl"
+    assert answer["Content-Type"] == "application/jsonl; charset=utf-8"
     first, second = as_objects(content(answer))
     assert (first["attempt_id"], first["customers"]) == (str(refused.attempt_id), [])
     assert (second["customers"], second["customer_count"]) == (["0123456", "=1+1", "c3"], 3)

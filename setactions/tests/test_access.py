@@ -12,6 +12,7 @@ from audit.tests.making import make_attempt
 from jobs.models import Job
 from jobs.tests.making import make_batch, make_job
 from tmsdash.tests.fixtures import signed_in
+from tmsdash.tests.test_response_headers import is_text
 
 # olivia is the operator to whom the attempt and the job belong; alice is a superuser and an auditor at once.
 ROLES = ("nobody", "olivia", "oscar", "audrey", "adam", "alice")
@@ -203,6 +204,13 @@ def denied(route):
     codes = {"in", "403"} if is_nonsense else {"in", "403", "404"}
     rows = [zip(ROLES, row.split(), strict=True) for row in ROWS[route]]
     return [role for row in rows for role, code in row if role != "nobody" and code in codes]
+
+
+def test_everything_that_is_text_names_its_charset(people, path_of):
+    for role in ("adam", "nobody"):
+        for route in ROWS:
+            given = client_of(people, role).get(path_of(route)).get("Content-Type", "")
+            assert not is_text(given) or "charset=" in given, (route, given)
 
 
 def state():

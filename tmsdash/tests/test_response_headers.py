@@ -4,6 +4,7 @@ import logging
 import re
 
 import pytest
+from django.contrib.staticfiles.finders import get_finders
 from django.test import Client
 
 from tmsdash.tests.fixtures import signed_in
@@ -28,6 +29,11 @@ def assert_headers(answer):
 def assert_private(answer):
     assert_headers(answer)
     assert "no-store" in answer["Cache-Control"]
+
+
+def is_text(content_type):
+    """Whether bytes of this type are text that is read in some charset; of JSON that is UTF-8 by its standard."""
+    return re.match(r"text/|application/jsonl|\S+[/+]xml\b", content_type) is not None
 
 
 @pytest.mark.parametrize(
@@ -75,6 +81,17 @@ def test_static_files_may_be_kept(databases):
     answer.close()
     assert_headers(answer)
     assert "no-store" not in answer["Cache-Control"]
+
+
+def test_every_static_file_that_is_text_names_its_charset(databases):
+    names = [name for finder in get_finders() for name, _ in finder.list([])]
+    types = set()
+    for name in names:
+        answer = Client().get(f"/static/{name}")
+        types.add(answer["Content-Type"])
+        answer.close()
+    assert {"image/svg+xml; charset=utf-8", 'text/css; charset="utf-8"'} <= types
+    assert [given for given in types if is_text(given) and "charset" not in given] == []
 
 
 @pytest.mark.parametrize(
