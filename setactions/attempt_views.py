@@ -21,13 +21,14 @@ from setactions.cids import CidList
 from setactions.clusters import cluster_at
 from setactions.permissions import may_set_action
 from setactions.readback import Finding, Reading, ReadingFailedError, Verdict
-from setactions.refusal import Refusal
+from setactions.refusal import Refusal, Unverified
 from setactions.repair import Repair, find_repair
 from setactions.results import result_of
 from setactions.sealing import Purpose, Review, load_reading, seal_token, sign_reading, sign_review
 from setactions.submission import Submission
 from setactions.views import ends_of, review_page, token_of
 from tmsdash.csv_text import ids_file
+from tmsdash.errors import log_refused
 from tmsdash.text import printable
 from tmsdash.tokens import looks_like_token
 
@@ -53,7 +54,7 @@ def check(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
     if not doubt.may_check(request.user, found):
         raise PermissionDenied
     user_id = request.user.get_username()
-    first = load_reading(request.POST.get("reading", ""), user_id, attempt_id, Purpose.SECOND)
+    first = _reading_of(request, attempt_id, Purpose.SECOND)
     sealed = request.POST.get("sealed", "")  # keeps its ten minutes
     try:
         token = token_of(request, user_id, attempt_id)
@@ -82,8 +83,7 @@ def decide(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
         return redirect("attempt", attempt_id=attempt_id)
     if not doubt.may_decide(request.user):
         raise PermissionDenied
-    user_id = request.user.get_username()
-    reading = load_reading(request.POST.get("reading", ""), user_id, attempt_id, Purpose.DECISION)
+    reading = _reading_of(request, attempt_id, Purpose.DECISION)
     ruling, reason = request.POST.get("ruling", ""), request.POST.get("reason", "")
     try:
         doubt.decide(found, ruling, reason, reading, actor_of(request))
@@ -133,6 +133,15 @@ def _load(request: HttpRequest, attempt_id: uuid.UUID) -> Attempt:
     if found is None:
         raise Http404
     return found
+
+
+def _reading_of(request: HttpRequest, attempt_id: uuid.UUID, purpose: Purpose) -> Reading | None:
+    """Return the reading that came back with the page; None if there is none of use, and log who forged one."""
+    try:
+        return load_reading(request.POST.get("reading", ""), request.user.get_username(), attempt_id, purpose)
+    except Unverified:
+        log_refused(request, "its reading does not verify")
+        return None
 
 
 def _page(

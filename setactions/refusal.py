@@ -30,6 +30,10 @@ class AuditUnavailable(Refusal):
     """The audit cannot be written, so this refusal cannot be recorded either."""
 
 
+class Unverified(Refusal):
+    """What came back from a page is not what this site gave to this user for this purpose."""
+
+
 class Checks:
     """Runs several checks and collects what each refuses, so that one answer can name it all."""
 

@@ -22,7 +22,7 @@ from django.views.decorators.debug import sensitive_variables
 from setactions.actions import find_action
 from setactions.clusters import cluster_named
 from setactions.readback import Reading
-from setactions.refusal import Refusal
+from setactions.refusal import Refusal, Unverified
 from setactions.submission import Submission
 from setactions.token import Token
 
@@ -75,14 +75,17 @@ def sign_review(review: Review, user_id: str) -> str:
 
 
 def load_review(text: str, user_id: str) -> Review:
-    """Return what `sign_review` made; raises Refusal (400) if it was changed or is another user's."""
+    """Return what `sign_review` made; raises Refusal (400), Unverified if it was changed or is another user's."""
+    over = "This review page is not valid any more. Fill in the form again."
     try:
         state = signing.loads(text, salt=_SALT)
     except signing.BadSignature:
         state = {}
-    cluster, action = cluster_named(state.get("cluster", "")), find_action(state.get("action", ""))
-    if state.get("user") != user_id or cluster is None or action is None:
-        raise Refusal(400, "review", "This review page is not valid any more. Fill in the form again.")
+    if state.get("user") != user_id:
+        raise Unverified(400, "review", over)
+    cluster, action = cluster_named(state["cluster"]), find_action(state["action"])
+    if cluster is None or action is None:  # the settings have changed since
+        raise Refusal(400, "review", over)
     return Review(
         uuid.UUID(state["attempt"]),
         Submission(cluster, action, state["action"], tuple(state["cids"]), state["repeated"], tuple(state["warnings"])),
@@ -96,12 +99,21 @@ def sign_reading(reading: Reading, user_id: str, attempt_id: uuid.UUID, purpose:
 
 
 def load_reading(text: str, user_id: str, attempt_id: uuid.UUID, purpose: Purpose) -> Reading | None:
-    """Return what `sign_reading` made within the last hour; None if there is nothing or it does not fit."""
+    """Return what `sign_reading` made within the last hour; None if there is nothing, or it is older.
+
+    Raises Unverified if it was changed or was made for another user, attempt or purpose.
+    """
+    if not text:
+        return None
     try:
         state = signing.loads(text, salt=_READING_SALT, max_age=READING_KEPT_S)
-    except signing.BadSignature:
+    except signing.SignatureExpired:
         return None
-    return Reading.from_json(state[3]) if state[:3] == [user_id, str(attempt_id), purpose.value] else None
+    except signing.BadSignature:
+        state = []
+    if state[:3] != [user_id, str(attempt_id), purpose.value]:
+        raise Unverified(400, "reading", "This reading is not valid any more. Check the attempt again.")
+    return Reading.from_json(state[3])
 
 
 @sensitive_variables()
@@ -114,22 +126,19 @@ def seal_token(token: Token, user_id: str, attempt_id: uuid.UUID) -> str:
 
 @sensitive_variables()
 def unseal_token(sealed: str, user_id: str, attempt_id: uuid.UUID) -> Token:
-    """Return the token; raises Refusal (400) after SEALED_FOR_S, and for another user or attempt."""
+    """Return the token; raises Refusal (400) after SEALED_FOR_S, Unverified if it was sealed for another use."""
     if not sealed:
         raise Refusal(400, "token", "Enter your bearer token for this cluster.")
+    over = "The token was kept for ten minutes, which are over. Enter it once more."
     try:
         nonce_and_content = _as_bytes(sealed)
         nonce, content = nonce_and_content[:_NONCE_BYTES], nonce_and_content[_NONCE_BYTES:]
         sealed_at, token = json.loads(_cipher().decrypt(nonce, content, _bound_to(user_id, attempt_id)))
     except (ValueError, InvalidTag):  # ValueError: it is no seal at all, or too short for one
-        raise _seal_is_over() from None
+        raise Unverified(400, "token", over) from None
     if not -CLOCK_SKEW_S <= time.time() - sealed_at <= SEALED_FOR_S:
-        raise _seal_is_over()
+        raise Refusal(400, "token", over)
     return Token(token)
-
-
-def _seal_is_over() -> Refusal:
-    return Refusal(400, "token", "The token was kept for ten minutes, which are over. Enter it once more.")
 
 
 def _cipher() -> AESGCM:

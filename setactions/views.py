@@ -24,10 +24,11 @@ from setactions import service
 from setactions.confirmation import check_typed_count, must_type_count
 from setactions.forms import NewActionForm
 from setactions.permissions import may_set_action
-from setactions.refusal import Refusal
+from setactions.refusal import Refusal, Unverified
 from setactions.sealing import Review, load_review, seal_token, sign_review, unseal_token
 from setactions.submission import Submission, check_fits_one_call, find_overlap_warnings, fits_one_call, new_chunk
 from setactions.token import Token
+from tmsdash.errors import log_refused
 
 SOURCE = "form"
 SHOWN = 10  # ids at either end of a long list
@@ -70,7 +71,7 @@ def send(request: HttpRequest) -> HttpResponse:
         return redirect("new_action")
     user_id = request.user.get_username()
     try:
-        reviewed = load_review(request.POST.get("review", ""), user_id)
+        reviewed = review_of(request)
     except Refusal as refusal:
         if not may_set_action(request.user):
             raise PermissionDenied from None
@@ -108,7 +109,7 @@ def edit(request: HttpRequest) -> HttpResponse:
     if not may_set_action(request.user):
         raise PermissionDenied
     try:
-        reviewed = load_review(request.POST.get("review", ""), request.user.get_username())
+        reviewed = review_of(request)
     except Refusal as refusal:
         return form_page(request, NewActionForm(), status=refusal.code, error=refusal.message)
     submission = reviewed.submission
@@ -180,11 +181,27 @@ def _batches_of_same_list(submission: Submission) -> list[Batch]:
         return []  # starting will say that the jobs database is not there
 
 
+def review_of(request: HttpRequest) -> Review:
+    """Return what its user reviewed; raises Refusal (400) if it is not valid (any more), and logs who forged it."""
+    try:
+        return load_review(request.POST.get("review", ""), request.user.get_username())
+    except Unverified:
+        log_refused(request, "its review does not verify")
+        raise
+
+
 @sensitive_variables()
 def token_of(request: HttpRequest, user_id: str, attempt_id: uuid.UUID) -> Token:
-    """Return the token that was sealed on the way to the review page, or typed there once more."""
+    """Return the token that was sealed on the way to the review page, or typed there once more.
+
+    Raises Refusal (400) if there is none that is of use, and logs who forged a sealed one.
+    """
     typed = request.POST.get("token", "").strip()
-    return Token(typed) if typed else unseal_token(request.POST.get("sealed", ""), user_id, attempt_id)
+    try:
+        return Token(typed) if typed else unseal_token(request.POST.get("sealed", ""), user_id, attempt_id)
+    except Unverified:
+        log_refused(request, "its sealed token does not verify")
+        raise
 
 
 @sensitive_variables()

@@ -15,7 +15,7 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from tmsdash import request_id
 from tmsdash.addresses import Address, parsed
-from tmsdash.errors import busy_response, error_response, wants_json
+from tmsdash.errors import busy_response, error_response, log_refused, wants_json
 from tmsdash.sessions import is_polling
 from tmsdash.text import one_line
 from tmsdash.tokens import REMOVED, looks_like_token, without_tokens
@@ -150,7 +150,11 @@ class RequestBodyMiddleware:
         self._for_others = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 8))
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self._refuse(request) or self.get_response(request)
+        refused = self._refuse(request)
+        if refused is None:
+            return self.get_response(request)
+        log_refused(request, f"its body was not taken ({refused.status_code})")
+        return refused
 
     def _refuse(self, request: HttpRequest) -> HttpResponse | None:
         """Return the answer to a request whose body is not taken, or None once it is received."""

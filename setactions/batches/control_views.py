@@ -18,9 +18,8 @@ from setactions.batches.views import batch_page, load
 from setactions.forms import NewActionForm
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
-from setactions.sealing import load_review
 from setactions.token import Token
-from setactions.views import check_confirmed, form_page, kept_seal, review_page, token_of
+from setactions.views import check_confirmed, form_page, kept_seal, review_of, review_page, token_of
 
 
 @never_cache
@@ -35,7 +34,7 @@ def start(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     user_id = request.user.get_username()
     try:
-        reviewed = load_review(request.POST.get("review", ""), user_id)
+        reviewed = review_of(request)
     except Refusal as refusal:
         return form_page(request, NewActionForm(), status=refusal.code, error=refusal.message)
     try:

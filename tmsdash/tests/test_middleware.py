@@ -4,9 +4,9 @@ import ipaddress
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
-from types import SimpleNamespace
 
 import pytest
+from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
@@ -214,7 +214,7 @@ def test_bodies_of_strangers_take_no_room_of_users(settings):
 
     def status(is_user, body):
         request = RequestFactory().generic("POST", "/proxy_fetch", b"", CONTENT_LENGTH="10", **{"wsgi.input": body})
-        request.user = SimpleNamespace(is_authenticated=is_user)
+        request.user = User(username="olivia") if is_user else AnonymousUser()
         return receive(request).status_code
 
     stuck = [NeverEnding() for _ in range(5)]
@@ -284,7 +284,7 @@ def test_an_account_that_was_switched_off_is_signed_out(olivia):
 )
 def test_a_body_that_is_a_little_too_large_is_read_so_that_a_proxy_can_send_it(size, user, is_read, olivia):
     request = RequestFactory().post("/review/", b"x" * size, content_type="text/csv")
-    request.user = olivia if user else SimpleNamespace(is_authenticated=False)
+    request.user = olivia if user else AnonymousUser()
     answer = RequestBodyMiddleware(lambda request: HttpResponse("received"))(request)
     assert answer.status_code == 413
     assert (request.read(1) == b"") is is_read
