@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString
 from audit import account_admin  # noqa: F401 (registers accounts and groups)
 from audit.admin_filters import ConfiguredClusterFilter, EntryUserFilter, SourceFilter
 from audit.chain import DATABASE, anchor
-from audit.exporting import CONTENT_TYPES, FORMS, export
+from audit.exporting import CONTENT_TYPES, FORMS, LISTS_PER_MINUTE, export, lists, too_many_exports
 from audit.models import Attempt, AttemptCustomer, AuditEntry, group_of
 from audit.selectors import entries_of, ids_page, outcome_body
 from audit.services import actor_of
@@ -65,6 +65,9 @@ class AttemptAdmin(ExactSearchAdmin):
             raise PermissionDenied
         if request.method != "GET":
             return HttpResponseNotAllowed(["GET"])
+        refused = too_many_exports(request, lists, LISTS_PER_MINUTE)
+        if refused:
+            return refused
         try:
             changelist = self.get_changelist_instance(request)
             lines = export(changelist.queryset, form, _filters_of(changelist), actor_of(request))

@@ -3,25 +3,48 @@
 import csv
 import io
 import json
+import logging
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
 
 from audit.models import Attempt, AuditEntry, Kind
-from audit.services import Actor, record_fact
+from audit.services import Actor, actor_of, record_fact
 from tmsdash.csv_text import to_cell, to_text_cell
+from tmsdash.errors import error_response
+from tmsdash.user_rates import WINDOW_S, UserRate
 
 ATTEMPTS_AT_ONCE = 200
 WAIT_S = 5.0  # for other writers of the audit
+
+# Each leaves an entry in the audit and reads all that it names; a pack of evidence is of one attempt only.
+LISTS_PER_MINUTE = 10
+PACKS_PER_MINUTE = 60
+lists, packs = UserRate(), UserRate()
 COLUMNS = (
     *("time", "attempt_id", "user", "action", "cluster", "source", "address", "outcome", "outcome_since"),
     *("http_status", "error", "job_id", "customer_count", "customer_id"),
 )
 
 Found = tuple[Attempt, list[AuditEntry]]
+logger = logging.getLogger(__name__)
+
+
+def too_many_exports(request: HttpRequest, rate: UserRate, per_minute: int) -> HttpResponse | None:
+    """Count an export of this user; return the answer (429), which is not audited, if there were too many already."""
+    actor = actor_of(request)
+    if rate.take(actor.user_id, per_minute):
+        return None
+    logger.warning("[AUDIT] export refused, too many: user=%s, address=%s", actor.user_id, actor.ip_address)
+    answer = error_response(
+        request, 429, f"You exported {per_minute} times within a minute. Nothing was exported now. Wait a minute."
+    )
+    answer["Retry-After"] = str(WINDOW_S)
+    return answer
 
 
 def export(attempts: QuerySet[Attempt], form: str, filters: dict[str, Any], actor: Actor) -> Iterator[str]:

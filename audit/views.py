@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_safe
 
 from audit.chain import DATABASE
 from audit.evidence import gather, pack
-from audit.exporting import WAIT_S
+from audit.exporting import PACKS_PER_MINUTE, WAIT_S, packs, too_many_exports
 from audit.models import CID_LENGTH, Attempt, Kind, OutcomeGroup, group_of
 from audit.selectors import attempt_for, attempts_of_customer, entries_of, may_look_up_customers, may_view_in_full
 from audit.services import actor_of, record_fact
@@ -77,6 +77,9 @@ def evidence(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
         return error_response(
             request, 410, "The events of this attempt are in an archive: audit_verify reads it there."
         )
+    refused = too_many_exports(request, packs, PACKS_PER_MINUTE)
+    if refused:
+        return refused
     actor = actor_of(request)
     body = {"what": "evidence", "attempt_id": str(attempt_id)}
     try:

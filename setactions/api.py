@@ -21,6 +21,7 @@ from setactions.token import Token
 from tmsdash import strict_json
 from tmsdash.access_log import tell_tms_verdict
 from tmsdash.errors import error_json
+from tmsdash.user_rates import WINDOW_S
 
 SOURCE = "api"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -160,7 +161,10 @@ _READ_OUTCOMES = {Kind.NOT_SENT: "not_sent", Kind.REJECTED: "rejected", Kind.UNK
 def respond(result: Result, submission: Submission | None = None, overlaps: tuple[str, ...] = ()) -> HttpResponse:
     """Return the answer for a result, in the shape and under the status that scripts rely on."""
     if result.outcome == Outcome.REFUSED:
-        body = _refused_body(result.message, result.errors) | {"attempt_id": str(result.attempt_id)}
+        body = _refused_body(result.message, result.errors)
+        if result.refusal_code == 429:
+            return JsonResponse(body, status=429, headers={"Retry-After": str(WINDOW_S)})
+        body["attempt_id"] = str(result.attempt_id)
         if result.duplicate_of:
             body["duplicate_of"] = str(result.duplicate_of)
         return JsonResponse(body, status=result.refusal_code)

@@ -1,14 +1,17 @@
-"""How many calls may be in flight at once, so that threads are left for pages."""
+"""How many calls may be in flight at once, so that threads are left for pages; and how much users may leave behind."""
 
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.conf import settings
 
+from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
+from tmsdash.user_rates import UserRate
 
 # TMS's gateway answered 429 and 503 to 432 reads a minute; a process stays well below.
 READS_PER_MINUTE = 240
@@ -16,6 +19,12 @@ READS_PER_MINUTE = 240
 # Answers to reads may have 64 MiB; so many at once fit into the memory of a small machine.
 READS_AT_ONCE = 8
 
+# What is refused leaves an entry in the audit for ever. Who may send leaves entries anyway, and scripts of theirs may
+# have a bad day; nobody else has a reason to try more often than a person clicks.
+REFUSALS_PER_MINUTE = 600
+REFUSALS_PER_MINUTE_WITHOUT_PERMISSION = 60
+
+refusals = UserRate()
 _lock = threading.Lock()
 _in_flight = 0
 _reading = threading.BoundedSemaphore(READS_AT_ONCE)
@@ -57,3 +66,15 @@ def throttle_read() -> None:
         if len(_reads) >= READS_PER_MINUTE:
             raise Refusal(503, "request", "Too many reads within a minute. Wait a little, then go on more slowly.")
         _reads.append(now)
+
+
+def check_refusal_rate(user: Any) -> None:
+    """Count a refusal that is about to be recorded; raises Refusal (429) if this user had too many within a minute."""
+    per_minute = REFUSALS_PER_MINUTE if may_set_action(user) else REFUSALS_PER_MINUTE_WITHOUT_PERMISSION
+    if not refusals.take(user.get_username(), per_minute):
+        raise Refusal(
+            429,
+            "request",
+            f"More than {per_minute} of your requests were refused within a minute. Nothing was sent to TMS. "
+            "Wait a minute, then send again what is right.",
+        )

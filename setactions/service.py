@@ -34,7 +34,7 @@ from setactions.permissions import check_may_set_action
 from setactions.recording import Budget, Recorder, log
 from setactions.refusal import AuditUnavailable, Refusal
 from setactions.results import Result, refused, result_of
-from setactions.room import call_slot
+from setactions.room import call_slot, check_refusal_rate
 from setactions.submission import BatchPart, Submission
 from setactions.token import Token
 from tmsdash.databases import transaction_around_call
@@ -45,6 +45,7 @@ logger = logging.getLogger(__name__)
 BEFORE_CALL_WAIT_S = 5.0  # seconds that steps 0 and 1 together may wait for locks
 REFUSAL_WAIT_S = 1.0  # where nothing was sent, nobody shall wait long for the note of it
 CIDS_IN_LOG = 10
+OF_REQUESTS = ("form", "api")  # sources of attempts that each are one request of a user's
 
 
 @sensitive_variables("token")
@@ -93,9 +94,17 @@ def refuse(
     """Record, under a fresh attempt id, that something was stopped before anything was sent.
 
     `submission` is what would have been sent, if it got that far. A refusal stands even if the
-    audit cannot be written: that is logged, and nothing was sent anyway.
+    audit cannot be written: that is logged, and nothing was sent anyway. Who is refused too often
+    is refused for that (429), and only the log has it; what we cannot do just now (503) is not their fault.
     """
     attempt_id = uuid.uuid4()
+    if source in OF_REQUESTS and refusal.code != 503:
+        try:
+            check_refusal_rate(user)
+        except Refusal as too_many:
+            message = "REFUSED: user=%s, address=%s, too often to be audited: %s"
+            log(attempt_id, message, user.get_username(), ip_address, refusal.message, level=logging.WARNING)
+            return refused(attempt_id, too_many)
     word = "WARNING" if "action" in refusal.errors else "REFUSED"
     log(attempt_id, "%s: user=%s, %s", word, user.get_username(), refusal.message, level=logging.WARNING)
     request = audit.Request(

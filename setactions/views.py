@@ -29,6 +29,7 @@ from setactions.sealing import Review, load_review, seal_token, sign_review, uns
 from setactions.submission import Submission, check_fits_one_call, find_overlap_warnings, fits_one_call, new_chunk
 from setactions.token import Token
 from tmsdash.errors import log_refused
+from tmsdash.user_rates import WINDOW_S
 
 SOURCE = "form"
 SHOWN = 10  # ids at either end of a long list
@@ -96,7 +97,10 @@ def send(request: HttpRequest) -> HttpResponse:
         return form_page(request, NewActionForm(), status=400, error=result.message)
     if result.outcome == Outcome.REFUSED:
         sealed = kept_seal(request, user_id, reviewed.attempt_id)
-        return review_page(request, reviewed, sealed, status=result.refusal_code or 400, error=result.message)
+        page = review_page(request, reviewed, sealed, status=result.refusal_code or 400, error=result.message)
+        if result.refusal_code == 429:
+            page["Retry-After"] = str(WINDOW_S)
+        return page
     return redirect("attempt", attempt_id=result.attempt_id)
 
 

@@ -15,8 +15,9 @@ from django.contrib.auth.models import Group, User
 from django.db import connections
 from django.test import Client
 
-from audit import append_only, chain
+from audit import append_only, chain, exporting
 from audit.models import ChainHead
+from setactions import room
 from setactions.recording import Recorder
 from setactions.simulator import Simulator
 from tmsdash.management.commands.migrate_all import make_groups
@@ -82,6 +83,13 @@ def unfinished(monkeypatch: pytest.MonkeyPatch) -> list[Recorder]:
     recorders: list[Recorder] = []
     monkeypatch.setattr(Recorder, "finish_later", lambda recorder: recorders.append(recorder))
     return recorders
+
+
+@pytest.fixture(autouse=True)
+def no_refusals_or_exports_yet() -> None:
+    """Users of the same name as in the test before start anew."""
+    for rate in (room.refusals, exporting.lists, exporting.packs):
+        rate.reset()
 
 
 @pytest.fixture
