@@ -79,7 +79,7 @@ class SignOut(LogoutView):
         """Sign out, and lead to the page to sign in."""
         if request.user.is_authenticated:
             record(Kind.SIGNED_OUT, request, request.user.get_username())
-        return super().post(request, *args, **kwargs)
+        return sessions.forget_at_client(super().post(request, *args, **kwargs))
 
 
 class ChangePassword(PasswordChangeView):

@@ -79,6 +79,12 @@ def is_polling(request: HttpRequest) -> bool:
     return request.method == "GET" and request.headers.get("HX-Request") == "true"
 
 
+def forget_at_client(response: HttpResponse) -> HttpResponse:
+    """Let the browser forget what pages of a session that is over kept there; `no-store` keeps its cache clean."""
+    response["Clear-Site-Data"] = '"storage"'  # not "cache" as well, over which browsers can take seconds
+    return response
+
+
 class SessionLimitsMiddleware:
     """Sign users out whose session is over; whatever comes next treats them as not signed in."""
 
@@ -95,7 +101,8 @@ class SessionLimitsMiddleware:
             is_over = False
         if is_over:
             end(request)
-        return self.get_response(request)
+        response = self.get_response(request)
+        return forget_at_client(response) if request.session_ended else response  # type: ignore[attr-defined]
 
 
 def end(request: HttpRequest) -> None:

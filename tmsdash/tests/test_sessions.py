@@ -1,5 +1,7 @@
 """How long a session lasts, and that noting its use costs nobody anything."""
 
+import re
+
 import pytest
 from django.db import OperationalError, connections
 from django.test import Client
@@ -37,7 +39,7 @@ def at(clock, olivia):
         clock.now = START + seconds
         return client.get(path, **request).status_code == 200
 
-    ask.client = client
+    ask.client, ask.clock = client, clock
     assert ask(0)
     return ask
 
@@ -180,3 +182,34 @@ def test_a_session_survives_a_new_secret_key_while_the_old_one_is_a_fallback(oli
     other = signed_in(olivia)
     settings.SECRET_KEY = "yet-another-key-" * 4
     assert other.get("/api/jobs/mine").status_code == 401
+
+
+FORGOTTEN = '"storage"'
+
+
+def test_the_browser_forgets_what_a_session_left_when_it_ends(at, olivia):
+    assert signed_in(olivia).post("/logout/")["Clear-Site-Data"] == FORGOTTEN
+    assert signed_in(olivia).post("/admin/logout/")["Clear-Site-Data"] == FORGOTTEN
+    assert "Clear-Site-Data" not in at.client.get("/jobs/")
+    at.clock.now += IDLE_S + 1
+    answer = at.client.get("/jobs/")
+    assert (answer.status_code, answer["Clear-Site-Data"]) == (302, FORGOTTEN)
+    assert "Clear-Site-Data" not in at.client.get("/login/")
+
+
+@pytest.mark.parametrize("path", ["/", "/jobs/", "/nonsense/", "/admin/", "/admin/jobs/job/"])
+def test_every_page_of_somebody_knows_when_to_empty_itself(adam, path):
+    page = signed_in(adam).get(path).content.decode()
+    assert re.search(r'<script src="/static/session\S*" data-sign-in="/login/" data-idle-s="900" defer>', page)
+
+
+def test_pages_of_nobody_do_not_empty_themselves(databases):
+    assert b"session.js" not in Client().get("/login/").content
+
+
+def test_the_page_to_sign_in_tells_a_page_whether_its_session_lasts_and_prolongs_nothing(at):
+    def ask(seconds):
+        at.clock.now = START + seconds
+        return at.client.get("/login/", headers={"HX-Request": "true"}).status_code
+
+    assert [ask(seconds) for seconds in (60, IDLE_S - 1, IDLE_S + 1)] == [302, 302, 200]
