@@ -65,6 +65,22 @@ def _refuse_odd_value(value: str, where: str) -> None:
         )
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether a name or an address is this machine's own, which nobody else hears."""
+    if host in LOOPBACK_NAMES:
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def file_named(name: str, base_dir: Path, default: str) -> Path | None:
+    """Return the file that a variable names or the default one, from `base_dir` on; None if there is none."""
+    path = base_dir / text(name, default)
+    return path if path.is_file() else None
+
+
 def text(name: str, default: str = "") -> str:
     """Return the trimmed value; unset and empty both mean the default."""
     read_names.add(name)

@@ -109,3 +109,14 @@ def test_the_servers_processes_do_not_hold_a_token_of_the_environment(tmp_path):
     with serving(tmp_path) as (process, _):
         for pid in (process.pid, *worker_of(process)):
             assert b"planted" not in Path(f"/proc/{pid}/environ").read_bytes()
+
+
+@pytest.mark.parametrize("https_only", ["true", "false"])
+@pytest.mark.parametrize(("host", "is_open"), [("::", True), ("127.0.0.1", False), ("localhost", False)])
+def test_it_says_so_when_it_listens_for_others_in_plain_http(tmp_path, host, is_open, https_only):
+    # No port at all: it says so, and ends.
+    ended = run_python("manage.py", "serve", "--host", host, "--port", "0", var_dir=tmp_path, HTTPS_ONLY=https_only)
+    assert (f"Listening on {host} in plain HTTP: let nobody but the HTTPS proxy" in ended.stderr) is (
+        is_open and https_only == "true"
+    )
+    assert "Cannot listen" in ended.stderr

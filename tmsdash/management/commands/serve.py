@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
 from tmsdash.commands import require_site_keys
+from tmsdash.env import is_loopback
 from tmsdash.processes import end_with_parent
 from tmsdash.text import one_line
 
@@ -36,6 +37,7 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        _warn_of_plain_http(options["host"])
         _assert_free(options["host"], options["port"])
         require_site_keys()
         sys.stdout.flush()
@@ -110,6 +112,15 @@ def _finish_what_was_left_open(*, quietly: bool = False) -> None:
         )
     finally:
         connections.close_all()
+
+
+def _warn_of_plain_http(host: str) -> None:
+    """Say so where the site is meant for HTTPS, and passwords and tokens might cross a network before TLS begins."""
+    if settings.HTTPS_ONLY and not is_loopback(host):
+        sys.stderr.write(
+            f"Listening on {host} in plain HTTP: let nobody but the HTTPS proxy reach this port, and that over this "
+            "machine or an encrypted tunnel. With the proxy on the same machine, use HOST 127.0.0.1.\n"
+        )
 
 
 def _assert_free(host: str, port: int) -> None:
