@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,17 @@ from tmsdash.databases import own_session
 PROGRAMS = ("pg_dump", "pg_restore", "psql")
 DEBIAN = Path("/usr/lib/postgresql")
 _KEPT = frozenset({"HOME", "LANG", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER"})
+TLS_VARIABLES = {
+    "sslcrl": "PGSSLCRL",
+    "sslcrldir": "PGSSLCRLDIR",
+    "sslcertmode": "PGSSLCERTMODE",
+    "sslnegotiation": "PGSSLNEGOTIATION",
+    "ssl_min_protocol_version": "PGSSLMINPROTOCOLVERSION",
+    "ssl_max_protocol_version": "PGSSLMAXPROTOCOLVERSION",
+    "channel_binding": "PGCHANNELBINDING",
+    "gssencmode": "PGGSSENCMODE",
+    "require_auth": "PGREQUIREAUTH",
+}
 POLL_S = 0.1
 SESSION_END_TRIES = 20
 LOCK_WAIT_MS = 20_000  # for reading: only a change of the tables themselves is in its way
@@ -212,9 +224,10 @@ class PostgresqlDatabase(Database):
             raise BackupError(f"{file.name} could not be loaded into the database {self._name}. {_last_line(said)}")
 
     def _where(self) -> tuple[list[str], dict[str, str]]:
-        """Return the options that name the database, and an environment that holds its password."""
-        command, secret = self.connection.client.settings_to_cmd_args_env(self.connection.settings_dict, [])
-        return [*command[1:]], _environment() | (secret or {})
+        """Return the options that name the database, and an environment that holds its password and how to use TLS."""
+        described = self.connection.settings_dict
+        command, secret = self.connection.client.settings_to_cmd_args_env(described, [])
+        return [*command[1:]], _environment() | (secret or {}) | _tls_variables(described["OPTIONS"])
 
 
 def _feed(writer: "subprocess.Popen[bytes]", reader: "subprocess.Popen[bytes]") -> bool:
@@ -247,6 +260,15 @@ def _environment() -> dict[str, str]:
     """Return what PostgreSQL's programs need of this process' environment: none of our keys and addresses."""
     kept = [name for name in os.environ if name in _KEPT or name.startswith(("PG", "LC_", "KRB5"))]
     return {name: os.environ[name] for name in kept}
+
+
+def _tls_variables(options: dict[str, Any]) -> dict[str, str]:
+    """Return the variables that hold PostgreSQL's programs to the same TLS as the site, besides those of Django."""
+    variables = {variable: str(options[name]) for name, variable in TLS_VARIABLES.items() if name in options}
+    roots = ssl.get_default_verify_paths().cafile
+    if options.get("sslrootcert") == "system" and roots:
+        variables["PGSSLROOTCERT"] = roots  # programs before version 16 take the word for a file's name
+    return variables
 
 
 def _run(command: Sequence[str], environment: dict[str, str] | None = None, on_step: Step | None = None) -> str:

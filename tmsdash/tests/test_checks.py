@@ -8,7 +8,7 @@ from unittest.mock import patch
 import pytest
 from django.core.checks import Tags, registry, run_checks
 
-from tmsdash import checks, databases
+from tmsdash import checks, databases, deploy_checks
 from tmsdash.checks import has_wal_race_fix
 from tmsdash.tests.tools import run_python
 
@@ -251,3 +251,60 @@ def test_deploy_warns_of_seals_beside_the_database(settings, tmp_path, folder, e
     with patch.dict(settings.DATABASES, audit=settings.DATABASES["audit"] | described):
         assert [message.id for message in checks.check_seal_dir()] == expected
     assert checks.check_seal_dir in registry.registry.deployment_checks
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(0o600, []), (0o640, ["tmsdash.W040"]), (0o604, ["tmsdash.W040"])])
+def test_deploy_warns_of_a_file_of_settings_that_others_can_read(settings, tmp_path, mode, expected):
+    file = tmp_path / "env"
+    file.touch()
+    file.chmod(mode)
+    settings.ENV_PATH = file
+    assert [message.id for message in deploy_checks.check_env_file()] == expected
+    settings.ENV_PATH = None
+    assert deploy_checks.check_env_file() == []
+    assert deploy_checks.check_env_file in registry.registry.deployment_checks
+
+
+def test_the_file_of_settings_is_the_one_that_was_read(tmp_path):
+    file = tmp_path / "env"
+    file.write_text("TMS_DEADLINE_S=7\n")
+    file.chmod(0o644)
+    ended = run_python("manage.py", "check", "--deploy", var_dir=tmp_path / "var", ENV_FILE=str(file))
+    assert f"(tmsdash.W040) Other users of this machine can read {file}." in ended.stderr
+
+
+LOCAL, REMOTE = ("", "/run/postgresql", "localhost", "127.0.0.1", "127.8.8.8", "::1"), ("db.example", "10.0.0.5", "::2")
+
+
+@pytest.mark.parametrize(
+    ("host", "options", "mode"),
+    [
+        *((host, {}, None) for host in LOCAL),
+        *((host, {}, "prefer") for host in REMOTE),
+        *(("db.example", {"sslmode": mode}, mode) for mode in ("disable", "allow", "prefer", "require", "verify-ca")),
+        ("db.example", {"sslmode": "verify-full"}, None),
+    ],
+)
+def test_deploy_warns_of_each_database_across_a_network_whose_server_is_not_checked(
+    settings, monkeypatch, host, options, mode
+):
+    monkeypatch.delenv("PGSSLMODE", raising=False)
+    described = {"ENGINE": "django.db.backends.postgresql", "HOST": host, "OPTIONS": options}
+    with patch.dict(settings.DATABASES, dict.fromkeys(ALIASES, described)):
+        found = deploy_checks.check_postgresql_tls()
+        monkeypatch.setenv("PGSSLMODE", "verify-full")
+        assert len(deploy_checks.check_postgresql_tls()) == (3 if "sslmode" in options and mode else 0)
+    assert [message.id for message in found] == ["tmsdash.W041"] * (3 if mode else 0)
+    for message, alias in zip(found, ALIASES, strict=False):
+        assert message.msg.startswith(f"Database {alias!r}: ")
+        assert f"(sslmode is {mode})" in message.msg
+        assert "?sslmode=verify-full&sslrootcert=FILE" in message.hint
+    assert deploy_checks.check_postgresql_tls in registry.registry.deployment_checks
+
+
+def test_deploy_warns_of_a_clone(settings, tmp_path):
+    settings.BASE_DIR = tmp_path
+    assert deploy_checks.check_installation() == []
+    (tmp_path / ".git").touch()  # a file in a work tree of its own
+    assert [message.id for message in deploy_checks.check_installation()] == ["tmsdash.W042"]
+    assert deploy_checks.check_installation in registry.registry.deployment_checks
