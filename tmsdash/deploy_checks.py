@@ -55,7 +55,7 @@ def check_installation(**kwargs: Any) -> list[CheckMessage]:
     return [
         Warning(
             f"{settings.BASE_DIR} is a clone: .git lies beside manage.py.",
-            hint="Install from an archive: git archive HEAD | tar x -C FOLDER.",
+            hint="Install from an archive, as the README says under Running it for a real cluster.",
             id="tmsdash.W042",
         )
     ]
