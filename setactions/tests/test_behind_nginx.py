@@ -172,3 +172,51 @@ def test_a_burst_of_sign_ins_is_cut_off_while_pages_go_on(site):
     assert codes.count(429) >= 10
     for path in ("/", "/jobs/", "/api/jobs/mine", "/health") * 5:
         assert session.get(site.url + path).status_code == 200
+
+
+# -- Where one request ends and the next begins ----------------------------------------------------------------------
+
+# Headers on which two servers can disagree; behind each comes the body that one of them sees, and a second request.
+AMBIGUOUS = {
+    "both lengths": b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "both lengths, the other way": b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+    "two lengths": b"Content-Length: 0\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+    "two lengths in one": b"Content-Length: 0, 5\r\n\r\n0\r\n\r\n",
+    "a length with a sign": b"Content-Length: +5\r\n\r\n0\r\n\r\n",
+    "a spaced name": b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+    "an unknown encoding": b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "an encoding twice": b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+    "a folded header": b"Content-Length: 5\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+}
+SMUGGLED = b"GET /smuggled/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+def statuses(connection, headers):
+    """What a server answers to a POST with these headers and what follows them, until it has no more to say."""
+    connection.settimeout(3)  # long after it answered; nothing more will come
+    connection.sendall(b"POST /health HTTP/1.1\r\nHost: localhost\r\n" + headers + SMUGGLED)
+    answered = b""
+    try:
+        while part := connection.recv(1 << 16):
+            answered += part
+    except (TimeoutError, ConnectionResetError):
+        pass
+    return re.findall(rb"HTTP/1\.1 (\d+)", answered)
+
+
+@pytest.mark.parametrize("name", AMBIGUOUS)
+def test_a_request_whose_end_is_in_doubt_is_refused_and_nothing_is_smuggled_behind_it(site, name):
+    port = int(site.direct.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as direct:
+        given = statuses(direct, AMBIGUOUS[name])
+        assert given in ([b"400"], [b"411"]), given
+    context = ssl.create_default_context(cafile=str(site.folder / "cert.pem"))
+    with socket.create_connection(("127.0.0.1", site.https_port)) as plain:
+        with context.wrap_socket(plain, server_hostname="localhost") as behind_nginx:
+            given = statuses(behind_nginx, AMBIGUOUS[name])
+            assert given in ([b"400"], [b"411"], [b"501"]), given
+
+
+def test_a_second_request_behind_one_whose_end_is_clear_is_answered(site):
+    with socket.create_connection(("127.0.0.1", int(site.direct.rpartition(":")[2]))) as direct:
+        assert len(statuses(direct, b"Content-Length: 5\r\n\r\n0\r\n\r\n")) == 2

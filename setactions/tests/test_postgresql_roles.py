@@ -107,6 +107,6 @@ def test_the_server_roles_serve_and_cannot_touch_the_audit(urls, tms, tmp_path):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 server.execute(statement)
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
-        psycopg.connect(urls("server")["AUDIT_DATABASE_URL"].replace("/roles_audit", "/roles_jobs"))
+        psycopg.connect(urls("server")["AUDIT_DATABASE_URL"].rpartition("/")[0] + "/roles_jobs")
     # What changes tables or triggers, or keeps others out, is for the owners.
     assert manage("owner", "backup", str(tmp_path / "backups")).returncode == 0
