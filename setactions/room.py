@@ -19,9 +19,9 @@ READS_PER_MINUTE = 240
 # Answers to reads may have 64 MiB; so many at once fit into the memory of a small machine.
 READS_AT_ONCE = 8
 
-# What is refused leaves an entry in the audit for ever. Who may send leaves entries anyway, and scripts of theirs may
-# have a bad day; nobody else has a reason to try more often than a person clicks.
-REFUSALS_PER_MINUTE = 600
+# What is refused leaves an entry in the audit for ever. Who may send leaves entries anyway, and a script of theirs may
+# run through a whole list of wrong bodies; nobody else has a reason to try more often than a person clicks.
+REFUSALS_PER_MINUTE = 3000
 REFUSALS_PER_MINUTE_WITHOUT_PERMISSION = 60
 
 refusals = UserRate()

@@ -46,6 +46,8 @@ BEFORE_CALL_WAIT_S = 5.0  # seconds that steps 0 and 1 together may wait for loc
 REFUSAL_WAIT_S = 1.0  # where nothing was sent, nobody shall wait long for the note of it
 CIDS_IN_LOG = 10
 OF_REQUESTS = ("form", "api")  # sources of attempts that each are one request of a user's
+# What was asked for was right, and an answer of another kind would hide why it is not done: a repeat, or not just now.
+ALWAYS_RECORDED = (409, 503)
 
 
 @sensitive_variables("token")
@@ -94,11 +96,11 @@ def refuse(
     """Record, under a fresh attempt id, that something was stopped before anything was sent.
 
     `submission` is what would have been sent, if it got that far. A refusal stands even if the
-    audit cannot be written: that is logged, and nothing was sent anyway. Who is refused too often
-    is refused for that (429), and only the log has it; what we cannot do just now (503) is not their fault.
+    audit cannot be written: that is logged, and nothing was sent anyway. Who sends what is wrong
+    too often is refused for that (429), and only the log has it.
     """
     attempt_id = uuid.uuid4()
-    if source in OF_REQUESTS and refusal.code != 503:
+    if source in OF_REQUESTS and refusal.code not in ALWAYS_RECORDED:
         try:
             check_refusal_rate(user)
         except Refusal as too_many:

@@ -93,14 +93,14 @@ def send(request: HttpRequest) -> HttpResponse:
         attempt_id=reviewed.attempt_id,
         send_again="send_again" in request.POST,
     )
-    if result.refusal_code == 400:  # the list holds the token, so it is not shown again
-        return form_page(request, NewActionForm(), status=400, error=result.message)
-    if result.outcome == Outcome.REFUSED:
-        sealed = kept_seal(request, user_id, reviewed.attempt_id)
-        page = review_page(request, reviewed, sealed, status=result.refusal_code or 400, error=result.message)
+    if result.refusal_code in (400, 429):  # the list holds the token, so it is not shown again
+        page = form_page(request, NewActionForm(), status=result.refusal_code, error=result.message)
         if result.refusal_code == 429:
             page["Retry-After"] = str(WINDOW_S)
         return page
+    if result.outcome == Outcome.REFUSED:
+        sealed = kept_seal(request, user_id, reviewed.attempt_id)
+        return review_page(request, reviewed, sealed, status=result.refusal_code or 400, error=result.message)
     return redirect("attempt", attempt_id=result.attempt_id)
 
 
