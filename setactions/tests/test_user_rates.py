@@ -76,9 +76,9 @@ def test_what_is_a_repeat_or_cannot_be_done_just_now_is_said_as_it_is(fetch, oli
 def test_refused_chunks_of_batches_are_always_audited(olivia, monkeypatch):
     monkeypatch.setattr(room, "REFUSALS_PER_MINUTE", 0)
     for source in ("batch", "command"):
-        refusal = Refusal(503, "request", "The dashboard is busy.")
+        refusal = Refusal(403, "user", "Your account may not.")
         result = service.refuse(user=olivia, refusal=refusal, source=source, ip_address="")
-        assert (result.outcome, result.refusal_code) == (Outcome.REFUSED, 503)
+        assert (result.outcome, result.refusal_code) == (Outcome.REFUSED, 403)
     assert refused_entries() == 2
 
 
