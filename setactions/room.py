@@ -11,6 +11,7 @@ from django.conf import settings
 
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
+from tmsdash.heartbeat import note_calls
 from tmsdash.user_rates import UserRate
 
 # TMS's gateway answered 429 and 503 to 432 reads a minute; a process stays well below.
@@ -39,11 +40,13 @@ def call_slot() -> Iterator[None]:
         if _in_flight >= settings.TMS_MAX_IN_FLIGHT:
             raise Refusal(503, "request", "The dashboard is busy: too many calls are in flight. Try again in a minute.")
         _in_flight += 1
+        note_calls(_in_flight)
     try:
         yield
     finally:
         with _lock:
             _in_flight -= 1
+            note_calls(_in_flight)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
+from tmsdash import open_files
 from tmsdash.setting_names import misspelt
 
 DURABLE = ("jobs", "audit")  # databases whose committed rows must survive a power cut
@@ -259,6 +260,22 @@ def check_open_after(**kwargs: Any) -> list[CheckMessage]:
             "TMS_OPEN_AFTER_S is not above TMS_DEADLINE_S: attempts would be judged while their calls run.",
             hint="Leave it out: the default is a minute more than TMS_DEADLINE_S.",
             id="tmsdash.W002",
+        )
+    ]
+
+
+@register(Tags.compatibility)
+def check_open_files(**kwargs: Any) -> list[CheckMessage]:
+    """Each connection is an open file: without enough of them a stranger's idle connections keep everybody out."""
+    connections = open_files.connections_at_once(settings.WEB_THREADS)
+    if connections >= open_files.FEWEST_CONNECTIONS:
+        return []
+    return [
+        Warning(
+            f"The system's limit of open files leaves the server {connections} connections at once.",
+            hint=f"Raise the hard limit to {open_files.wanted(settings.WEB_THREADS)} (`ulimit -Hn`, systemd's "
+            "LimitNOFILE, Docker's --ulimit nofile), or lower WEB_THREADS.",
+            id="tmsdash.W020",
         )
     ]
 

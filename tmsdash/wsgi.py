@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 from django.db import connections
 
-from tmsdash import startup
+from tmsdash import heartbeat, startup
 from tmsdash.logs import log_what_nobody_caught
 from tmsdash.plain_text import with_plain_content_type
 from tmsdash.processes import end_with_parent, notice_end
@@ -28,5 +28,7 @@ try:
     if not site_keys.assert_ours():
         application = site_keys.guarded(application)
     connections.close_all()
+    application = heartbeat.tracked(application)
 except ImproperlyConfigured as error:
     sys.exit(f"TMS Dashboard cannot start. {error}")
+heartbeat.begin()  # last: a worker that is still starting must not be taken for a frozen one

@@ -1,11 +1,14 @@
 """The production server as processes: it comes back when one of them dies, and none of them is left over."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,21 +32,41 @@ def alive(pid):
         return False
 
 
+@cache
+def migrated():
+    """A VAR_DIR whose databases have their tables."""
+    folder = Path(tempfile.mkdtemp(dir=django_settings.VAR_DIR))
+    assert run_python("manage.py", "migrate_all", "-v0", var_dir=folder).returncode == 0
+    return folder
+
+
 @contextmanager
-def serving(tmp_path):
-    """A server of its own; yields its process and a function that tells whether it is healthy."""
-    assert run_python("manage.py", "migrate_all", "-v0", var_dir=tmp_path).returncode == 0
+def serving(tmp_path, *, program="", site="", preexec_fn=None, **environment):
+    """A server of its own; yields its process and a function that tells whether it is healthy.
+
+    `program` is Python that runs before `manage.py` would, in the process above the server; `site` a file of
+    settings with which that one and the server run. The server's address is in the process' `url`.
+    """
+    shutil.copytree(migrated(), tmp_path, dirs_exist_ok=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, "VAR_DIR": str(tmp_path), "TMS_TOKEN": "planted"}
-    command = [sys.executable, "manage.py", "serve", "--port", str(port)]
+    environment |= {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, "VAR_DIR": str(tmp_path)}
+    environment |= {"TMS_TOKEN": "planted"}
+    if site:
+        (tmp_path / "own_site.py").write_text(site)
+        environment |= {"DJANGO_SETTINGS_MODULE": "own_site", "PYTHONPATH": str(tmp_path)}
+    manage = ["-c", f"{program}\nimport manage\nmanage.main()"] if program else ["manage.py"]
+    command = [sys.executable, *manage, "serve", "--port", str(port)]
     log = (tmp_path / "log").open("w")
-    process = subprocess.Popen(command, env=environment, cwd=django_settings.BASE_DIR, stdout=log, stderr=log)
+    process = subprocess.Popen(
+        command, env=environment, cwd=django_settings.BASE_DIR, stdout=log, stderr=log, preexec_fn=preexec_fn
+    )
+    process.url = f"http://127.0.0.1:{port}"
 
     def healthy():
         try:
-            return requests.get(f"http://127.0.0.1:{port}/health", timeout=10).ok
+            return requests.get(f"{process.url}/health", timeout=10).ok
         except requests.RequestException:
             return False
 

@@ -5,6 +5,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -12,10 +14,13 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
+from tmsdash import open_files
 from tmsdash.commands import require_site_keys
 from tmsdash.env import is_loopback
+from tmsdash.heartbeat import DESCRIPTOR, SharedVitals
 from tmsdash.processes import end_with_parent
 from tmsdash.text import one_line
+from tmsdash.watchdog import Watchdog
 
 # Seconds beyond the call's deadline that a stopping server gives its running requests to record the outcome.
 GRACE_AFTER_DEADLINE_S = 20
@@ -23,8 +28,11 @@ GRACE_AFTER_DEADLINE_S = 20
 QUICK_END_S = 2
 QUICK_ENDS = 5
 PAUSE_S = 1  # before the next start
+HEADER_S = 5  # for the head of a request, and between two requests of one connection
+BACKLOG = 4096  # connections that wait for the server to take them
 # How often accepted actions whose worker died before their Job was recorded get it, in seconds.
 RECONCILE_EVERY_S = 30
+END_S = 20  # more than its workers may take, a server has to end
 POLL_S = 0.2  # how soon the end of the server is noticed
 
 
@@ -41,10 +49,10 @@ class Command(BaseCommand):
         _assert_free(options["host"], options["port"])
         require_site_keys()
         sys.stdout.flush()
-        arguments = server_arguments(options["host"], options["port"])
         # With an arena for each thread the C library would keep what long answers took.
         os.environ.setdefault("MALLOC_ARENA_MAX", "2")
-        sys.exit(_keep_running(arguments))
+        open_files.raise_limit(settings.WEB_THREADS)
+        sys.exit(_keep_running(options["host"], options["port"]))
 
 
 class Stopping:
@@ -57,7 +65,7 @@ class Stopping:
         self.requested = True
 
 
-def _keep_running(arguments: list[str]) -> int:
+def _keep_running(host: str, port: int) -> int:
     """Run the server until this process is told to stop, and return its exit code.
 
     granian starts a worker that died again, but gives up when workers die in quick succession. Then it
@@ -70,9 +78,8 @@ def _keep_running(arguments: list[str]) -> int:
     while not stopping.requested and (has_run or starts < QUICK_ENDS):  # once, as a rule
         _finish_what_was_left_open()
         started = time.monotonic()
-        # Should this process be killed, the server must not go on alone, on a port that nobody can have then.
-        server = subprocess.Popen(arguments, cwd=settings.BASE_DIR, preexec_fn=end_with_parent)  # noqa: S603
-        code = _wait_for(server, stopping)
+        with _watched_server(host, port) as server:
+            code = _wait_for(server, stopping)
         starts, has_run = starts + 1, has_run or time.monotonic() - started >= QUICK_END_S
         if not stopping.requested:
             again = has_run or starts < QUICK_ENDS
@@ -81,6 +88,31 @@ def _keep_running(arguments: list[str]) -> int:
             )
             time.sleep(PAUSE_S if again else 0)  # what ends at once must not be started in a rush
     return code if code >= 0 else 128 - code  # as a shell tells of a signal
+
+
+@contextmanager
+def _watched_server(host: str, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+    """Start the server, and look after its workers until the block or the server ends."""
+    vitals = SharedVitals() if sys.platform == "linux" else None
+    environment = os.environ | ({DESCRIPTOR: str(vitals.descriptor)} if vitals else {})
+    # Should this process be killed, the server must not go on alone, on a port that nobody can have then.
+    server = subprocess.Popen(  # noqa: S603
+        server_arguments(host, port),
+        cwd=settings.BASE_DIR,
+        env=environment,
+        pass_fds=[vitals.descriptor] if vitals else [],
+        preexec_fn=end_with_parent,
+    )
+    if vitals is None:
+        yield server
+        return
+    with vitals, Watchdog(host, port, vitals, threads=settings.WEB_THREADS, call_s=_call_s()):
+        yield server
+
+
+def _call_s() -> int:
+    """Return the seconds that a call to TMS may take until its outcome is recorded."""
+    return int(settings.TMS_DEADLINE_S) + GRACE_AFTER_DEADLINE_S
 
 
 def _wait_for(server: "subprocess.Popen[bytes]", stopping: Stopping) -> int:
@@ -95,7 +127,11 @@ def _wait_for(server: "subprocess.Popen[bytes]", stopping: Stopping) -> int:
             _finish_what_was_left_open(quietly=True)
             reconciled = time.monotonic()
     server.terminate()
-    return server.wait()
+    try:
+        return server.wait(END_S + _call_s())
+    except subprocess.TimeoutExpired:  # it is frozen itself, or it would have killed its workers by now
+        server.kill()
+        return server.wait()
 
 
 def _finish_what_was_left_open(*, quietly: bool = False) -> None:
@@ -146,6 +182,9 @@ def server_arguments(host: str, port: int) -> list[str]:
         *(sys.executable, "-m", "granian", "--interface", "wsgi", "tmsdash.wsgi:application"),
         *("--host", host, "--port", str(port), "--workers", "1"),
         *("--blocking-threads", str(settings.WEB_THREADS)),
-        *("--workers-kill-timeout", str(settings.TMS_DEADLINE_S + GRACE_AFTER_DEADLINE_S)),
+        *("--workers-kill-timeout", str(_call_s())),
         *("--blocking-threads-idle-timeout", "600", "--respawn-failed-workers", "--no-ws", "--http", "1"),
+        # Whoever connects and sends nothing, or half a head, has a place until then; there are enough places.
+        *("--http1-header-read-timeout", str(HEADER_S * 1000)),
+        *("--backpressure", str(open_files.connections_at_once(settings.WEB_THREADS)), "--backlog", str(BACKLOG)),
     ]

@@ -1,0 +1,197 @@
+"""The watchdog of `serve`: it ends a worker that will never answer again, so that the server starts a new one.
+
+It asks `/health` over HTTP. Any answer will do: a worker that says that a database is away is alive. Without one
+the worker's own counts decide (`heartbeat.py`), because a queue looks like a frozen worker from outside:
+
+- **Frozen**: no thread of it runs. One of them keeps the interpreter for itself, or the process is stopped. It cannot
+  end politely any more. While calls to TMS are running it has as long as a call may take to come back.
+- **Stuck**: all its threads have requests, and none of these has got on for longer than any call or read may take:
+  they wait for each other. It is asked to end, so that calls of batches are finished, and killed if it does not.
+- **Busy**, starting or ending: anything else. It is left alone, and the log says so.
+"""
+
+import http.client
+import logging
+import os
+import select
+import signal
+import threading
+import time
+
+from tmsdash.heartbeat import DUMP_SIGNAL, SharedVitals, Vitals
+
+logger = logging.getLogger(__name__)
+
+ASK_EVERY_S = 3.0
+ANSWER_S = 3.0  # for an answer of /health
+FROZEN_S = 15.0  # without a beat, of which there are two a second
+DUMP_S = 1.0  # for writing where each thread stands
+TELL_EVERY_S = 60.0  # that a busy worker does not answer
+EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (where to ask a server that listens on all)
+
+
+class Watchdog(threading.Thread):
+    """Watches the workers of a server from the process above it, as long as its `with` block lasts."""
+
+    def __init__(self, host: str, port: int, vitals: SharedVitals, *, threads: int, call_s: float) -> None:
+        """`threads` is how many requests a worker carries out at once, `call_s` what a call with its record takes."""
+        super().__init__(name="watchdog", daemon=True)
+        self._address = (EVERY_ADDRESS.get(host, host), port)
+        self._shared = vitals
+        self._threads = threads
+        self._call_s = call_s
+        self._over = threading.Event()
+        self._worker: _Worker | None = None
+
+    def __enter__(self) -> "Watchdog":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
+
+    def run(self) -> None:
+        """Look again and again; what goes wrong with one look is no reason to stop looking."""
+        began = time.monotonic()
+        while not self._over.wait(ASK_EVERY_S):
+            # After a pause of the whole machine the worker has not had the time that passed.
+            if time.monotonic() - began > 2 * (ASK_EVERY_S + ANSWER_S) and self._worker:
+                self._worker.forgive(self._shared.read())
+            began = time.monotonic()
+            try:
+                self._look()
+            except Exception:
+                logger.exception("[WATCHDOG] The server could not be looked at")
+
+    def _look(self) -> None:
+        vitals = self._shared.read()
+        worker = self._worker
+        if worker is None or worker.pid != vitals.pid:
+            worker = self._worker = _Worker(vitals) if vitals.pid else None
+        if worker is None or not worker.is_alive():
+            return  # the next one is starting
+        if self._answers():
+            worker.forgive(self._shared.read())
+            return
+        vitals = self._shared.read()
+        if vitals.pid != worker.pid or self._over.is_set():
+            return
+        worker.note(vitals)
+        self._judge(worker, vitals)
+
+    def _judge(self, worker: "_Worker", vitals: Vitals) -> None:
+        patience_s = self._call_s if vitals.calls or vitals.ending else FROZEN_S
+        state = f"requests={vitals.requests}, calls={vitals.calls}"
+        if worker.beatless_s() >= max(patience_s, FROZEN_S):
+            worker.kill(f"has been frozen for {worker.beatless_s():.0f} s, {state}")
+        elif worker.asked_to_end_s() >= self._call_s:
+            worker.kill(f"was asked to end {worker.asked_to_end_s():.0f} s ago and has not, {state}")
+        elif vitals.ending or worker.asked_to_end_s():
+            return
+        elif vitals.requests >= self._threads and worker.stepless_s() >= 2 * self._call_s:
+            worker.ask_to_end(f"has not got on with any request for {worker.stepless_s():.0f} s, {state}")
+        else:
+            worker.tell(f"/health has not answered for {worker.silent_s():.0f} s; the worker is busy, {state}")
+
+    def _answers(self) -> bool:
+        connection = http.client.HTTPConnection(*self._address, timeout=ANSWER_S)
+        try:
+            connection.request("GET", "/health", headers={"Connection": "close"})
+            connection.getresponse().read(1)
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+        return True
+
+
+class _Worker:
+    """A process, and since when it has given no sign of each kind. Its descriptor never means another process."""
+
+    def __init__(self, vitals: Vitals) -> None:
+        self.pid = vitals.pid
+        self._descriptor = os.pidfd_open(vitals.pid)
+        self._asked_to_end: float | None = None
+        self.forgive(vitals)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_descriptor"):
+            os.close(self._descriptor)
+
+    def forgive(self, vitals: Vitals) -> None:
+        """Begin to count anew."""
+        self._vitals = vitals
+        self._answered = self._told = self._beaten = self._stepped = time.monotonic()
+
+    def note(self, vitals: Vitals) -> None:
+        """Take down what has moved since the last look."""
+        now = time.monotonic()
+        if vitals.beats != self._vitals.beats:
+            self._beaten = now
+        if vitals.steps != self._vitals.steps:
+            self._stepped = now
+        self._vitals = vitals
+
+    def is_alive(self) -> bool:
+        """Tell whether the process runs."""
+        return not self._has_ended_within(0)
+
+    def silent_s(self) -> float:
+        """Return for how long /health has not answered."""
+        return time.monotonic() - self._answered
+
+    def beatless_s(self) -> float:
+        """Return for how long the interpreter has not run."""
+        return time.monotonic() - self._beaten
+
+    def stepless_s(self) -> float:
+        """Return for how long no request has got on."""
+        return time.monotonic() - self._stepped
+
+    def asked_to_end_s(self) -> float:
+        """Return how long ago the process was asked to end, 0 if it was not."""
+        return time.monotonic() - self._asked_to_end if self._asked_to_end else 0
+
+    def tell(self, message: str) -> None:
+        """Log a warning, once in a while."""
+        if time.monotonic() - self._told >= TELL_EVERY_S:
+            self._told = time.monotonic()
+            logger.warning("[WATCHDOG] %s", message)
+
+    def ask_to_end(self, why: str) -> None:
+        """Let the process finish what it can, with a note of where its threads stand."""
+        self._dump()
+        logger.critical(
+            "[WATCHDOG] The server's worker (process %d) %s. It is asked to end, and a new one is started. "
+            "Above is where its threads stood.",
+            *(self.pid, why),
+        )
+        self._asked_to_end = time.monotonic()
+        self._send(signal.SIGTERM)
+
+    def kill(self, why: str) -> None:
+        """End the process at once; the server starts another one, and `reconcile` finds what was left open."""
+        self._dump()
+        self._send(signal.SIGKILL)
+        logger.critical(
+            "[WATCHDOG] The server's worker (process %d) %s. It was killed, and a new one is started; `reconcile` "
+            "finishes what it left open. Where its threads stood is above, unless the process was stopped.",
+            *(self.pid, why),
+        )
+        self._has_ended_within(DUMP_S)
+
+    def _dump(self) -> None:
+        self._send(DUMP_SIGNAL)
+        self._has_ended_within(DUMP_S)
+
+    def _send(self, number: signal.Signals) -> None:
+        try:
+            signal.pidfd_send_signal(self._descriptor, number)
+        except ProcessLookupError:
+            return  # it has ended meanwhile
+
+    def _has_ended_within(self, seconds: float) -> bool:
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
