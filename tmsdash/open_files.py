@@ -15,16 +15,9 @@ def wanted(threads: int) -> int:
 
 
 def possible(threads: int) -> int:
-    """Return how many of them the system lets this process have, once the limit is raised."""
+    """Return how many of them the system lets the server have, which raises its soft limit to the hard one."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return wanted(threads) if hard == resource.RLIM_INFINITY else min(hard, wanted(threads))
-
-
-def raise_limit(threads: int) -> None:
-    """Let this process, and those that it starts, have as many open files as are wanted and possible."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < possible(threads):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (possible(threads), hard))
 
 
 def connections_at_once(threads: int) -> int:

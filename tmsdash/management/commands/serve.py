@@ -51,7 +51,6 @@ class Command(BaseCommand):
         sys.stdout.flush()
         # With an arena for each thread the C library would keep what long answers took.
         os.environ.setdefault("MALLOC_ARENA_MAX", "2")
-        open_files.raise_limit(settings.WEB_THREADS)
         sys.exit(_keep_running(options["host"], options["port"]))
 
 
