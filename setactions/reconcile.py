@@ -25,9 +25,9 @@ from jobs.models import Job
 from jobs.selectors import job_exists, jobs_present
 from setactions.clusters import Cluster, cluster_at
 from setactions.readback import Finding, Reading, ReadingFailedError, Verdict, examine, read_states
-from setactions.roll_forward import ATTEMPTS_PER_TRANSACTION, UNUSABLE_DATABASE, Report, roll_forward
+from setactions.roll_forward import ATTEMPTS_PER_TRANSACTION, Report, roll_forward
 from setactions.token import Token
-from tmsdash.databases import BUSY_TIMEOUT_S, file_is_there
+from tmsdash.databases import BUSY_TIMEOUT_S, UNUSABLE_DATABASE, file_is_there
 from tmsdash.kill_points import kill_point
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def reconcile(actor: audit.Actor, token: Token | None = None, *, full: bool = Fa
     """Close every open attempt that can be closed; those that are too young to be judged are left alone.
 
     `full` also compares all jobs with all attempts, as is due after a restored backup. Raises
-    OperationalError or InterfaceError if a database cannot be used.
+    one of UNUSABLE_DATABASE if a database cannot be used.
     """
     for alias in ("audit", "jobs"):
         if not file_is_there(connections[alias]):  # reading would make a new, empty one, in the middle of a restore

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError, InterfaceError, OperationalError, connections
+from django.db import IntegrityError, connections
 from django.utils import timezone
 
 from audit import services as audit
@@ -23,7 +23,7 @@ from jobs.selectors import job_exists
 from setactions.replies import Reply
 from setactions.results import Result, make_result
 from setactions.submission import Submission
-from tmsdash.databases import write_transaction
+from tmsdash.databases import UNUSABLE_DATABASE, write_transaction
 from tmsdash.text import one_line
 
 logger = logging.getLogger(__name__)
@@ -201,8 +201,8 @@ class Recorder:
 
     def _drop_answer_after(self, error: Exception) -> None:
         """Do without TMS's JSON once it may be what a database does not take: it must not decide what is recorded."""
-        # The first two are about locks, disks and connections; the third tells that the job is there already.
-        if not isinstance(error, (OperationalError, InterfaceError, IntegrityError)):
+        # The latter tells that the job is there already.
+        if not isinstance(error, (*UNUSABLE_DATABASE, IntegrityError)):
             self._answer["data"] = None
 
     def _add_event(self, kind: Kind, body: dict[str, Any], wait_s: float) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import IntegrityError, InterfaceError, OperationalError, transaction
+from django.db import IntegrityError, transaction
 
 from audit import services as audit
 from audit.models import ACCEPTED_OUTCOMES, Attempt, Kind, Outcome, Ruling
@@ -14,7 +14,7 @@ from audit.selectors import bodies_of
 from jobs.models import Job
 from jobs.selectors import jobs_present
 from setactions.recording import record_job
-from tmsdash.databases import BUSY_TIMEOUT_S, write_transaction
+from tmsdash.databases import BUSY_TIMEOUT_S, UNUSABLE_DATABASE, write_transaction
 from tmsdash.kill_points import kill_point
 from tmsdash.text import one_line
 
@@ -22,7 +22,6 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS_PER_TRANSACTION = 100
 CUSTOMERS_PER_TRANSACTION = 10_000  # so that Set Actions beside it wait for moments only
-UNUSABLE_DATABASE = (OperationalError, InterfaceError)  # a lock, a full disk, a lost connection: nothing else works
 
 EVIDENCE = {
     Outcome.ACCEPTED: Job.Evidence.REPLY,

@@ -1,5 +1,6 @@
 """How the databases are tuned, and the two kinds of transaction that write to them."""
 
+import shutil
 import threading
 import time
 from collections import defaultdict
@@ -8,16 +9,22 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from django.db import OperationalError, connections, transaction
+from django.db import InterfaceError, InternalError, OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
+from tmsdash import postgresql
 from tmsdash.file_locks import share
 from tmsdash.sqlite_files import ExistingFile
 
+# What a lock, a full or read-only disk and a lost connection raise: not this statement fails, but the database.
+# PostgreSQL's drivers call it an internal error that a transaction idled for too long, or may only read.
+UNUSABLE_DATABASE = (OperationalError, InterfaceError, InternalError)
+
 # Seconds that anything but a Set Action waits for another writer of the same SQLite file.
 BUSY_TIMEOUT_S = 20
+MIN_FREE_BYTES = 64 << 20  # of disk space, below which no Set Action is begun
 
 
 def tuned(described: dict[str, Any], web_threads: int, synchronous: str) -> dict[str, Any]:
@@ -47,7 +54,7 @@ def tuned(described: dict[str, Any], web_threads: int, synchronous: str) -> dict
             },
         }
     pool = {"min_size": 1, "max_size": web_threads, "timeout": 5}
-    options = described.get("OPTIONS", {}) | {"connect_timeout": 5, "pool": pool}
+    options = postgresql.parameters(described.get("OPTIONS", {})) | {"pool": pool}
     return described | {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}
 
 
@@ -76,6 +83,7 @@ def read_transaction(using: str) -> Iterator[None]:
         with transaction.atomic(using=using, durable=True):
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            postgresql.limit_for_reading(connection)
             yield
         return
     with _deferred(connection):
@@ -170,6 +178,18 @@ def file_is_there(connection: BaseDatabaseWrapper) -> bool:
     return connection.vendor != "sqlite" or _file_identity(connection) is not None
 
 
+def assert_disk_has_room(using: str) -> None:
+    """Raise OperationalError if a SQLite file can hardly grow, OSError if that cannot be told.
+
+    What is rolled back never reaches the disk, so that a write tells nothing of it. PostgreSQL's disk is its own.
+    """
+    connection = connections[using]
+    if connection.vendor == "sqlite":
+        free = shutil.disk_usage(Path(connection.settings_dict["NAME"]).parent).free
+        if free < MIN_FREE_BYTES:
+            raise OperationalError(f"only {free >> 20} MiB are free on the disk of database {using!r}")
+
+
 def own_session(connection: BaseDatabaseWrapper) -> Any:
     """Return a new psycopg connection to a PostgreSQL database, outside Django's pool, in autocommit mode."""
     with connection.wrap_database_errors:
@@ -214,5 +234,4 @@ def _set_busy_timeout(connection: BaseDatabaseWrapper, seconds: float) -> None:
 def _limit_lock_wait(connection: BaseDatabaseWrapper, wait_s: float) -> None:
     """Bound PostgreSQL's waits for locks to this transaction's budget (SQLite has its busy timeout)."""
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL lock_timeout = {max(1, int(wait_s * 1000))}")
+        postgresql.limit_for_writing(connection, wait_s)

@@ -9,13 +9,14 @@ from http import HTTPStatus
 from typing import Any
 
 from django.contrib.sessions.exceptions import SessionInterrupted
-from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.db import DatabaseError, connections
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.views.debug import SafeExceptionReporterFilter
 
 from tmsdash import request_id
+from tmsdash.databases import UNUSABLE_DATABASE
 from tmsdash.text import one_line
 
 logger = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     message = "Something went wrong on our side. Look at User Jobs before you try again; the log has the details."
     error = sys.exc_info()[1]
     # SQLite tells of a damaged file with the most general class; the particular ones are faults of ours.
-    if isinstance(error, (OperationalError, InterfaceError)) or type(error) is DatabaseError:
+    if isinstance(error, UNUSABLE_DATABASE) or type(error) is DatabaseError:
         status = 503
         message = "A database does not answer. Look at User Jobs before you send anything again, and tell the admin."
     if wants_json(request):

@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 from django.db import connections
 
-from tmsdash import heartbeat, startup
+from tmsdash import heartbeat, postgresql, startup
 from tmsdash.logs import log_what_nobody_caught
 from tmsdash.plain_text import with_plain_content_type
 from tmsdash.processes import end_with_parent, notice_end
@@ -17,6 +17,7 @@ from tmsdash.static_files import collect
 startup.begin_worker()
 end_with_parent()  # a worker whose main process was killed would go on serving, on a port that nobody else can have
 notice_end()
+postgresql.serve_pages()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tmsdash.settings")
 try:
     django.setup()

@@ -23,6 +23,7 @@ from setactions.backups.engine import (
     putting_back,
 )
 from tmsdash.databases import own_session
+from tmsdash.postgresql import IDLE_IN_TRANSACTION_S
 
 PROGRAMS = ("pg_dump", "pg_restore", "psql")
 DEBIAN = Path("/usr/lib/postgresql")
@@ -92,6 +93,7 @@ class PostgresqlSnapshot(PostgresqlSource, Snapshot):
     def begin(self) -> None:
         """Begin the transaction and export its snapshot."""
         self.session.execute(f"SET lock_timeout = {LOCK_WAIT_MS}")
+        self.session.execute("SET idle_in_transaction_session_timeout = 0")  # it idles while pg_dump runs
         self.session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         [self._name] = self.session.execute("SELECT pg_export_snapshot()").fetchone()
 
@@ -130,9 +132,12 @@ class PostgresqlDatabase(Database):
             tables = ", ".join(f'"{table}"' for table in PostgresqlSource(session).tables())
             session.execute("BEGIN")
             session.execute(f"SET LOCAL lock_timeout = {int(wait_s * 1000)}")
+            # Should this process freeze now, everybody's writes must not wait for it.
+            session.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'")
             if tables:
                 session.execute(f"LOCK TABLE {tables} IN SHARE MODE")
             yield
+            session.execute("COMMIT")  # fails if the locks were lost meanwhile
 
     def verify(self, file: Path) -> None:
         """Raise BackupError unless `file` is a dump that can be read to its end."""

@@ -4,10 +4,11 @@ from django.contrib.auth.models import Group, Permission
 from django.core.checks.registry import registry
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError, connections
+from django.db import connections
 
 from tmsdash import site_keys
 from tmsdash.accounts import AUDITORS, OPERATORS
+from tmsdash.databases import UNUSABLE_DATABASE
 from tmsdash.migrating import NEW_INSTALLATION, migrating_alone
 
 VARIABLES = {"default": "DATABASE_URL", "jobs": "JOBS_DATABASE_URL", "audit": "AUDIT_DATABASE_URL"}
@@ -45,7 +46,7 @@ class Command(BaseCommand):
         try:
             with migrating_alone(lambda line: self.stderr.write(line, lambda text: text)):
                 self._migrate(options)
-        except (OSError, OperationalError) as error:
+        except (OSError, *UNUSABLE_DATABASE) as error:
             raise CommandError(f"The databases cannot be locked for migrating; nothing was changed. {error}") from None
 
     def _migrate(self, options: dict[str, Any]) -> None:
@@ -56,7 +57,7 @@ class Command(BaseCommand):
                 call_command(
                     "migrate", database=alias, interactive=False, verbosity=options["verbosity"], stdout=self.stdout
                 )
-            except OperationalError as error:
+            except UNUSABLE_DATABASE as error:
                 raise CommandError(f"{VARIABLES[alias]}: this database cannot be used. {error}") from None
         make_groups()
         site_keys.remember()

@@ -1,0 +1,92 @@
+"""How long PostgreSQL, and those who wait for it, put up with somebody who has frozen.
+
+A server on a machine that is paused keeps its connections, and in a transaction its locks: of the audit's chain, all
+others wait for it. PostgreSQL ends such a transaction, and with it the connection, whose owner finds out with its next
+statement. A limit that the installation has set itself counts: in a DATABASE_URL, for the role, for the database or for
+the server.
+"""
+
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
+
+# Seconds that a transaction may wait for its own client. None of ours has anything to do between two statements that
+# takes as long; that around a call to TMS begins with the first statement after the answer.
+IDLE_IN_TRANSACTION_S = 15
+READING_IDLE_S = 600  # in a transaction that only reads, and hands on what it reads to a file or a download
+LOCK_S = 20  # for a lock, unless a transaction says less
+STATEMENT_S = 30  # for a statement of a page
+# A peer that is gone without a word is noticed within 15 seconds, by client and server.
+KEEPALIVE = {"keepalives": 1, "keepalives_idle": 6, "keepalives_interval": 3, "keepalives_count": 3}
+PEER_GONE_MS = 15_000
+
+_SET_UNLESS_SET = """
+SELECT set_config(name, wanted.value, false) FROM unnest(%s::text[], %s::text[]) AS wanted(name, value)
+JOIN pg_settings USING (name) WHERE source = 'default'
+"""
+_SET_FOR_WRITING = """
+SELECT set_config('lock_timeout', %s, true),
+set_config('idle_in_transaction_session_timeout', coalesce(nullif(limit_before, '0'), %s), true)
+FROM current_setting('idle_in_transaction_session_timeout') AS limit_before
+"""
+_SET_FOR_READING = """
+SELECT set_config('idle_in_transaction_session_timeout', %s, true), set_config('statement_timeout', '0', true)
+"""
+_serves_pages = False
+
+
+def parameters(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of connections: those `given`, and ours for what they leave open."""
+    return {"connect_timeout": 5, "tcp_user_timeout": PEER_GONE_MS} | KEEPALIVE | given
+
+
+def serve_pages() -> None:
+    """Limit every statement of this process: a page that takes longer has nobody waiting for it any more."""
+    global _serves_pages
+    _serves_pages = True
+
+
+def limit_for_writing(connection: BaseDatabaseWrapper, wait_s: float) -> None:
+    """Bound the current transaction's waits for locks, and others' waits for it.
+
+    Set for the transaction, so that it holds behind a PgBouncer that pools transactions, too.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_SET_FOR_WRITING, [_ms(max(0.001, wait_s)), _ms(IDLE_IN_TRANSACTION_S)])
+
+
+def limit_for_reading(connection: BaseDatabaseWrapper) -> None:
+    """Give the current transaction, which only reads and keeps no writer out, the time that long files take."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SET_FOR_READING, [_ms(READING_IDLE_S)])
+
+
+def _ms(seconds: float) -> str:
+    return str(int(seconds * 1000))
+
+
+@receiver(connection_created)
+def _limit_session(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """Set the limits of a new connection; Django tells of one that comes from its pool again, too.
+
+    Not as `options` of the connection: PgBouncer refuses these.
+    """
+    session = connection.connection
+    if connection.vendor != "postgresql" or getattr(session, "tmsdash_is_limited", False):
+        return
+    limits = {
+        "idle_in_transaction_session_timeout": _ms(IDLE_IN_TRANSACTION_S),
+        "lock_timeout": _ms(LOCK_S),
+        # The server's side of the connection; it has none where that is no TCP.
+        "tcp_keepalives_idle": str(KEEPALIVE["keepalives_idle"]),
+        "tcp_keepalives_interval": str(KEEPALIVE["keepalives_interval"]),
+        "tcp_keepalives_count": str(KEEPALIVE["keepalives_count"]),
+        "tcp_user_timeout": str(PEER_GONE_MS),
+    }
+    if _serves_pages:
+        limits["statement_timeout"] = _ms(STATEMENT_S)
+    with connection.cursor() as cursor:
+        cursor.execute(_SET_UNLESS_SET, [list(limits), list(limits.values())])
+    session.tmsdash_is_limited = True
