@@ -16,9 +16,11 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, connections, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from audit.models import GENESIS, AuditEntry, ChainHead, Kind
+from tmsdash.databases import write_transaction
 from tmsdash.text import one_line
 
 ANCHOR_DIGITS = 16  # of a mac: enough that nobody finds another entry with the same
@@ -170,6 +172,15 @@ def new_entry(
         ip_address=ip_address,
         body=body,
     )
+
+
+def assert_writable(wait_s: float) -> None:
+    """Raise DatabaseError unless the chain could go on now, within `wait_s` seconds; it is not moved."""
+    with write_transaction(DATABASE, wait_s):
+        # The lock that everybody needs who writes to the audit.
+        if not ChainHead.objects.update(sequence=F("sequence")):
+            raise ChainBroken("the head of the audit's chain is missing: manage.py audit_verify says more")
+        transaction.set_rollback(True, using=DATABASE)
 
 
 def begin() -> None:

@@ -1,26 +1,23 @@
 """The only writer of jobs."""
 
 import logging
-import shutil
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from django.db import OperationalError, connections, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from audit.models import Action
 from jobs.models import Job, JobCustomer
 from tmsdash.bulk import insert_list
-from tmsdash.databases import write_transaction
+from tmsdash.databases import assert_disk_has_room, write_transaction
 from tmsdash.kill_points import kill_point
 
 logger = logging.getLogger(__name__)
 
 DATABASE = "jobs"
-MIN_FREE_BYTES = 64 << 20  # of disk space, below which no Set Action is begun
 
 
 def create_job(
@@ -78,11 +75,7 @@ def assert_writable(*, wait_s: float) -> None:
 
     The proof is a real insert, rolled back: reads, even BEGIN IMMEDIATE, succeed on a read-only file.
     """
-    connection = connections[DATABASE]
-    if connection.vendor == "sqlite":
-        free = shutil.disk_usage(Path(connection.settings_dict["NAME"]).parent).free
-        if free < MIN_FREE_BYTES:
-            raise OperationalError(f"only {free >> 20} MiB are free on the disk of the jobs database")
+    assert_disk_has_room(DATABASE)
     with write_transaction(DATABASE, wait_s):
         Job(
             job_id=uuid.uuid4(),

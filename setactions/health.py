@@ -1,34 +1,45 @@
 """`/health`: whether the dashboard works, for load balancers, and what it left open, for its staff."""
 
 import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.db import Error, OperationalError, connections
+from django.contrib.sessions.models import Session
+from django.db import Error, OperationalError, connections, transaction
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
+from audit import chain
 from audit.selectors import count_open
-from tmsdash.databases import file_is_there
+from jobs import services as jobs
+from tmsdash.databases import assert_disk_has_room, file_is_there, write_transaction
 from tmsdash.errors import json_get
 
 logger = logging.getLogger(__name__)
+
+WRITABLE_FOR_S = 1.0  # seconds that a proof holds, for everybody who asks this process
+# As long as a Set Action waits: a database is called not writable when an action would be refused for its sake.
+WRITE_WAIT_S = 5.0
 
 
 @never_cache
 @json_get
 @login_not_required
 def health(request: HttpRequest) -> JsonResponse:
-    """Tell whether all three databases answer; 503 names those that do not. Staff also see what is open."""
-    silent = [alias for alias in connections if not _answers(alias)]
-    status = "unhealthy" if silent else "healthy"
-    body: dict[str, Any] = {"status": status, "service": "TMS Dashboard"}
-    if silent:
-        body["databases"] = ", ".join(silent)
+    """Tell whether all three databases answer and take writes; 503 names the others. Staff also see what is open."""
+    reasons = {alias: reason for alias in connections if (reason := _fault_of(alias))}
+    body: dict[str, Any] = {"status": "unhealthy" if reasons else "healthy", "service": "TMS Dashboard"}
+    if reasons:
+        body |= {"databases": ", ".join(reasons), "reasons": reasons}
     elif request.user.is_staff:
         body |= _open_attempts()
-    return JsonResponse(body, status=503 if silent else 200)
+    return JsonResponse(body, status=503 if reasons else 200)
 
 
 def _open_attempts() -> dict[str, int]:
@@ -36,6 +47,14 @@ def _open_attempts() -> dict[str, int]:
     count, oldest = count_open()
     age_s = (timezone.now() - oldest).total_seconds() if oldest else 0
     return {"open_attempts": count, "oldest_open_s": round(age_s)}
+
+
+def _fault_of(alias: str) -> str:
+    """Return what is wrong with a database, in words for anybody, or nothing. The log has the particulars."""
+    if not _answers(alias):
+        return "does not answer"
+    # A stand-by writes nothing, and its databases may be copies that nobody can write to.
+    return "" if settings.TMS_PASSIVE or _proofs[alias].holds() else "cannot be written"
 
 
 def _answers(alias: str) -> bool:
@@ -52,3 +71,48 @@ def _answers(alias: str) -> bool:
         connection.close()
         return False
     return True
+
+
+class _WriteProof:
+    """What came of the last try to write to a database. One thread at a time tries: nobody queues up for a lock."""
+
+    def __init__(self, alias: str, write: Callable[[float], None]) -> None:
+        self._alias = alias
+        self._write = write
+        self._turn = threading.Lock()
+        self._is_writable = True  # until the first try has ended
+        self._ended_at = float("-inf")
+
+    def holds(self) -> bool:
+        """Tell whether the database takes writes, as of now or of at most a try ago."""
+        if time.monotonic() - self._ended_at > WRITABLE_FOR_S and self._turn.acquire(blocking=False):
+            try:
+                self._is_writable = self._try()
+                self._ended_at = time.monotonic()
+            finally:
+                self._turn.release()
+        return self._is_writable
+
+    def _try(self) -> bool:
+        try:
+            assert_disk_has_room(self._alias)
+            self._write(WRITE_WAIT_S)
+        except (Error, OSError) as error:
+            logger.error("[HEALTH] database %s cannot be written: %s", self._alias, error)
+            connections[self._alias].close()
+            return False
+        return True
+
+
+def _write_session(wait_s: float) -> None:
+    """Raise DatabaseError unless a session could begin now; it is rolled back."""
+    with write_transaction("default", wait_s):
+        Session(session_key=uuid.uuid4().hex, expire_date=timezone.now()).save(using="default", force_insert=True)
+        transaction.set_rollback(True, using="default")
+
+
+_proofs = {
+    "default": _WriteProof("default", _write_session),
+    "jobs": _WriteProof("jobs", lambda wait_s: jobs.assert_writable(wait_s=wait_s)),
+    "audit": _WriteProof("audit", chain.assert_writable),
+}
