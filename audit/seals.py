@@ -18,6 +18,8 @@ from audit.chain import anchor, id_of_key, known_keys, sign
 from audit.models import GENESIS, ChainHead
 from tmsdash.processes import alone
 
+WAIT_S = 60.0  # for another process that seals, which takes milliseconds
+
 logger = logging.getLogger(__name__)
 
 
@@ -116,7 +118,7 @@ def write_seal(head: ChainHead) -> Seal:
     key, key_id = settings.AUDIT_KEY, id_of_key(settings.AUDIT_KEY)
     path = path_of(key_id)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with alone("seal", lambda: None):
+    with alone("seal", lambda: None, wait_s=WAIT_S):
         written = _read(path, key).seals
         unsigned = Seal(
             number=len(list(_complete_lines(path))) + 1,

@@ -15,6 +15,7 @@ from tmsdash.processes import alone
 
 logger = logging.getLogger(__name__)
 
+WAIT_S = 60.0  # for another server that collects: one that froze must not keep others from starting
 COLLECTED = "collected"  # holds the fingerprint of what was collected last
 
 
@@ -45,7 +46,7 @@ def collect() -> None:
     root = Path(settings.STATIC_ROOT)
     try:
         root.mkdir(exist_ok=True)  # in VAR_DIR, which a server with a wrong one must not make
-        with alone("static", on_wait=lambda: None):
+        with alone("static", on_wait=lambda: None, wait_s=WAIT_S):
             _collect_unless_done(root)
     except OSError as error:
         logger.warning("[STATIC] The pages' files could not be collected, so they load more slowly: %s", error)

@@ -99,6 +99,15 @@ def test_work_of_another_name_waits_for_nobody(settings, tmp_path):
         pass
 
 
+def test_who_freezes_with_the_lock_keeps_nobody_waiting_for_ever_who_does_not_want_to(settings, tmp_path):
+    settings.VAR_DIR = tmp_path
+    with alone("work", lambda: pytest.fail("waited")), pytest.raises(TimeoutError, match="has held it for 0 s"):
+        with alone("work", lambda: None, wait_s=0.2):
+            pytest.fail("two at once")
+    with alone("work", lambda: pytest.fail("waited")):
+        pass
+
+
 def test_an_error_gives_the_lock_back(settings, tmp_path):
     settings.VAR_DIR = tmp_path
     with pytest.raises(ZeroDivisionError), alone("work", lambda: pytest.fail("waited")):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tmsdash.processes import alone
 from tmsdash.static_files import collect
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.test_serve import serving
@@ -144,3 +145,11 @@ def test_the_production_server_serves_them_from_its_first_answer_on(tmp_path):
             assert answer.ok
             assert answer.headers["Cache-Control"] == FOREVER
             assert answer.headers["Content-Encoding"] == "gzip"
+
+
+def test_a_server_that_froze_while_it_collected_keeps_no_other_from_starting(root, monkeypatch, caplog):
+    monkeypatch.setattr("tmsdash.static_files.WAIT_S", 0.2)
+    with alone("static", lambda: None):
+        collect()
+    assert "another process has held it" in caplog.text
+    assert not (root / "collected").exists()
