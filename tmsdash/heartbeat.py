@@ -79,6 +79,11 @@ def begin() -> None:
     threading.Thread(target=_beat, name="heartbeat", daemon=True).start()
 
 
+def current() -> Vitals:
+    """Return the state of this process."""
+    return Vitals(*_cells)
+
+
 def note_calls(running: int) -> None:
     """Say how many calls to TMS are running in this process."""
     _cells[_CALLS] = running
@@ -106,9 +111,12 @@ class _Body:
         self._is_open = True
 
     def __iter__(self) -> Iterator[bytes]:
-        for part in self._body:
-            yield part
-            _count(0)
+        try:
+            for part in self._body:
+                yield part
+                _count(0)
+        finally:
+            self._end()
 
     def close(self) -> None:
         """End the request."""
@@ -116,9 +124,12 @@ class _Body:
             if hasattr(self._body, "close"):
                 self._body.close()
         finally:
-            if self._is_open:
-                self._is_open = False
-                _count(-1)
+            self._end()
+
+    def _end(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            _count(-1)
 
 
 def _count(requests: int) -> None:
