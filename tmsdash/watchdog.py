@@ -30,6 +30,15 @@ TELL_EVERY_S = 60.0  # that a busy worker does not answer
 EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (where to ask a server that listens on all)
 
 
+def is_possible() -> bool:
+    """Tell whether this system has what the watchdog needs: Linux 5.3 or later."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
 class Watchdog(threading.Thread):
     """Watches the workers of a server from the process above it, as long as its `with` block lasts."""
 

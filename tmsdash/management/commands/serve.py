@@ -14,13 +14,12 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
-from tmsdash import open_files
+from tmsdash import open_files, watchdog
 from tmsdash.commands import require_site_keys
 from tmsdash.env import is_loopback
 from tmsdash.heartbeat import DESCRIPTOR, SharedVitals
 from tmsdash.processes import end_with_parent
 from tmsdash.text import one_line
-from tmsdash.watchdog import Watchdog
 
 # Seconds beyond the call's deadline that a stopping server gives its running requests to record the outcome.
 GRACE_AFTER_DEADLINE_S = 20
@@ -92,7 +91,7 @@ def _keep_running(host: str, port: int) -> int:
 @contextmanager
 def _watched_server(host: str, port: int) -> Iterator["subprocess.Popen[bytes]"]:
     """Start the server, and look after its workers until the block or the server ends."""
-    vitals = SharedVitals() if sys.platform == "linux" else None
+    vitals = SharedVitals() if watchdog.is_possible() else None
     environment = os.environ | ({DESCRIPTOR: str(vitals.descriptor)} if vitals else {})
     # Should this process be killed, the server must not go on alone, on a port that nobody can have then.
     server = subprocess.Popen(  # noqa: S603
@@ -103,9 +102,10 @@ def _watched_server(host: str, port: int) -> Iterator["subprocess.Popen[bytes]"]
         preexec_fn=end_with_parent,
     )
     if vitals is None:
+        sys.stderr.write("A worker that freezes will not be noticed: that takes Linux 5.3 or later.\n")
         yield server
         return
-    with vitals, Watchdog(host, port, vitals, threads=settings.WEB_THREADS, call_s=_call_s()):
+    with vitals, watchdog.Watchdog(host, port, vitals, threads=settings.WEB_THREADS, call_s=_call_s()):
         yield server
 
 
