@@ -26,14 +26,7 @@ _SET_UNLESS_SET = """
 SELECT set_config(name, wanted.value, false) FROM unnest(%s::text[], %s::text[]) AS wanted(name, value)
 JOIN pg_settings USING (name) WHERE source = 'default'
 """
-_SET_FOR_WRITING = """
-SELECT set_config('lock_timeout', %s, true),
-set_config('idle_in_transaction_session_timeout', coalesce(nullif(limit_before, '0'), %s), true)
-FROM current_setting('idle_in_transaction_session_timeout') AS limit_before
-"""
-_SET_FOR_READING = """
-SELECT set_config('idle_in_transaction_session_timeout', %s, true), set_config('statement_timeout', '0', true)
-"""
+IDLE_LIMIT = "tmsdash_idle_limit"  # an attribute of a connection of psycopg: the limit in force, with its unit
 _serves_pages = False
 
 
@@ -51,16 +44,21 @@ def serve_pages() -> None:
 def limit_for_writing(connection: BaseDatabaseWrapper, wait_s: float) -> None:
     """Bound the current transaction's waits for locks, and others' waits for it.
 
-    Set for the transaction, so that it holds behind a PgBouncer that pools transactions, too.
+    Set for the transaction, so that it holds behind a PgBouncer that pools transactions, too. No SELECT: the first
+    statement of a transaction that sees the database has to be its own.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_SET_FOR_WRITING, [_ms(max(0.001, wait_s)), _ms(IDLE_IN_TRANSACTION_S)])
+    idle = getattr(connection.connection, IDLE_LIMIT, _ms(IDLE_IN_TRANSACTION_S))
+    _set_local(connection, lock_timeout=_ms(max(0.001, wait_s)), idle_in_transaction_session_timeout=idle)
 
 
 def limit_for_reading(connection: BaseDatabaseWrapper) -> None:
     """Give the current transaction, which only reads and keeps no writer out, the time that long files take."""
+    _set_local(connection, idle_in_transaction_session_timeout=_ms(READING_IDLE_S), statement_timeout="0")
+
+
+def _set_local(connection: BaseDatabaseWrapper, **limits: str) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(_SET_FOR_READING, [_ms(READING_IDLE_S)])
+        cursor.execute("; ".join(f"SET LOCAL {name} = '{value}'" for name, value in limits.items()))
 
 
 def _ms(seconds: float) -> str:
@@ -74,7 +72,7 @@ def _limit_session(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     Not as `options` of the connection: PgBouncer refuses these.
     """
     session = connection.connection
-    if connection.vendor != "postgresql" or getattr(session, "tmsdash_is_limited", False):
+    if connection.vendor != "postgresql" or hasattr(session, IDLE_LIMIT):
         return
     limits = {
         "idle_in_transaction_session_timeout": _ms(IDLE_IN_TRANSACTION_S),
@@ -87,6 +85,8 @@ def _limit_session(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     }
     if _serves_pages:
         limits["statement_timeout"] = _ms(STATEMENT_S)
-    with connection.cursor() as cursor:
-        cursor.execute(_SET_UNLESS_SET, [list(limits), list(limits.values())])
-    session.tmsdash_is_limited = True
+    # One transaction: outside of it PgBouncer could give the second statement to another connection of its own.
+    with connection.wrap_database_errors, session.transaction():
+        session.execute(_SET_UNLESS_SET, [list(limits), list(limits.values())])
+        shown = session.execute("SELECT current_setting('idle_in_transaction_session_timeout')").fetchone()
+    setattr(session, IDLE_LIMIT, shown[0])
