@@ -1,0 +1,18 @@
+"""Whether the three databases hold what the migrations make, and nothing that acts on its own."""
+
+from django.db import connections
+
+from audit import append_only
+from tmsdash.schema import program_problems, schema_problems
+
+# The audit's own triggers, whose text `audit_verify` compares.
+PROGRAMS = {"audit": frozenset({*append_only.SQLITE, append_only.TRIGGER, append_only.FUNCTION})}
+
+
+def database_problems(*, full: bool) -> list[str]:
+    """Return a sentence on everything that does not belong into a database; `full` compares tables and indexes, too.
+
+    Raises DatabaseError if one cannot be read.
+    """
+    look = schema_problems if full else program_problems
+    return [problem for alias in connections for problem in look(alias, PROGRAMS.get(alias, frozenset()))]

@@ -1,0 +1,211 @@
+"""Whether a database holds the tables that the migrations make, and nothing that acts on its own.
+
+A trigger, a view, a rule or a generated column changes what is written or read without a word to the product, and a
+constraint that is gone lets in what it kept out. What should be there is made from the models, in a database in
+memory (SQLite) or in the session's own temporary schema (PostgreSQL), and compared definition by definition.
+"""
+
+import re
+from collections.abc import Collection, Iterator
+
+from django.apps import apps
+from django.db import connections, router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import Model
+from django.db.utils import load_backend
+
+Definitions = dict[str, str]  # what is defined, such as "index job_by_user", and how
+
+_SQLITE_OWN = re.compile("sqlite_")  # its sequences, statistics and automatic indexes
+
+
+def schema_problems(alias: str, programs: Collection[str] = ()) -> list[str]:
+    """Return a sentence on everything that is missing, is another or does not belong into a database.
+
+    `programs` are the names of triggers and functions that belong there; whether they are as they should be is
+    for their owner to tell. Raises DatabaseError if the database cannot be read.
+    """
+    connection = connections[alias]
+    if connection.vendor == "sqlite":
+        found, expected = _sqlite_definitions(connection), _sqlite_expected(connection)
+    else:
+        found, expected = _postgresql_definitions(connection, "current_schema()"), _postgresql_expected(connection)
+    return [*program_problems(alias, programs), *_differences(alias, found, expected)]
+
+
+def program_problems(alias: str, programs: Collection[str] = ()) -> list[str]:
+    """Return a sentence on each trigger, view, rule, policy and function that does not belong into a database.
+
+    This is the quick part of `schema_problems`.
+    """
+    connection = connections[alias]
+    with connection.cursor() as cursor:
+        cursor.execute(_SQLITE_PROGRAMS if connection.vendor == "sqlite" else _POSTGRESQL_PROGRAMS)
+        found = [(what, name) for what, name in cursor.fetchall() if name not in programs]
+    return [f"Database {alias}: the {what} {name} has no business there." for what, name in found]
+
+
+def _differences(alias: str, found: Definitions, expected: Definitions) -> Iterator[str]:
+    for what in sorted(found.keys() | expected.keys()):
+        if what not in found:
+            yield f"Database {alias}: the {what} is missing."
+        elif what not in expected:
+            yield f"Database {alias}: the {what} has no business there."
+        elif found[what] != expected[what]:
+            yield f"Database {alias}: the {what} was changed: it is {found[what]!r}, not {expected[what]!r}."
+
+
+def _models_of(alias: str) -> list[type[Model]]:
+    """Return the models whose tables a database holds, with those of many-to-many fields and of migrations."""
+    models = apps.get_models(include_auto_created=True)
+    managed = [model for model in models if model._meta.managed and not model._meta.proxy]
+    own = [model for model in managed if router.allow_migrate_model(alias, model)]
+    return [*own, MigrationRecorder.Migration]
+
+
+def _make_tables(connection: BaseDatabaseWrapper) -> None:
+    """Make the tables of a connection's alias where its statements make them."""
+    models = _models_of(connection.alias)
+    auto_created = {field.remote_field.through for model in models for field in model._meta.local_many_to_many}
+    with connection.schema_editor(atomic=False) as editor:
+        for model in models:
+            if model not in auto_created:  # made with the model that has the field
+                editor.create_model(model)
+
+
+# -- SQLite -------------------------------------------------------------------------------------------------------
+
+_SQLITE_PROGRAMS = (
+    "SELECT CASE WHEN type = 'table' THEN 'virtual table' ELSE type END, name FROM sqlite_master "
+    "WHERE type IN ('trigger', 'view') OR (type = 'table' AND sql LIKE 'CREATE VIRTUAL%') ORDER BY type, name"
+)
+
+
+def _sqlite_expected(connection: BaseDatabaseWrapper) -> Definitions:
+    described = connection.settings_dict | {"NAME": ":memory:", "OPTIONS": {}}
+    memory = load_backend(described["ENGINE"]).DatabaseWrapper(described, connection.alias)
+    try:
+        # Without connect(), whose signal is for the product's own files.
+        memory.connection = memory.get_new_connection(memory.get_connection_params())
+        memory.set_autocommit(True)
+        memory.disable_constraint_checking()
+        _make_tables(memory)
+        return _sqlite_definitions(memory)
+    finally:
+        memory.close()
+
+
+def _sqlite_definitions(connection: BaseDatabaseWrapper) -> Definitions:
+    found: Definitions = {}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT type, name, sql FROM sqlite_master WHERE type IN ('table', 'index') AND sql IS NOT NULL")
+        for kind, name, sql in cursor.fetchall():
+            if _SQLITE_OWN.match(name):
+                continue
+            if kind == "index":
+                found[f"index {name}"] = _words(sql)
+            else:
+                found |= _parts_of_table(name, sql)
+    return found
+
+
+def _parts_of_table(name: str, sql: str) -> Definitions:
+    """Return the columns and constraints of a CREATE TABLE, in whatever order they stand."""
+    first, last = sql.find("("), sql.rfind(")")
+    parts = _split(sql[first + 1 : last]) if first >= 0 else []
+    definitions = {f"table {name}": _words(sql[last + 1 :])}  # STRICT, WITHOUT ROWID
+    for part in map(_words, parts):
+        # REFERENCES is written with and without a space before its column by different versions.
+        what = part.split(" ", 1)[0].strip('"`[]')
+        kind = "constraint" if what.upper() in ("CONSTRAINT", "UNIQUE", "CHECK", "PRIMARY", "FOREIGN") else "column"
+        key = (
+            part.split(" ", 2)[1].strip('"') if what.upper() == "CONSTRAINT" else part if kind == "constraint" else what
+        )
+        definitions[f"{kind} {key} of {name}"] = part
+    return definitions
+
+
+def _split(text: str) -> list[str]:
+    """Cut a list at its commas, but not within brackets or quotes."""
+    parts, depth, quote, start = [], 0, "", 0
+    for place, letter in enumerate(text):
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"`":
+            quote = letter
+        elif letter in "()":
+            depth += 1 if letter == "(" else -1
+        elif letter == "," and depth == 0:
+            parts.append(text[start:place])
+            start = place + 1
+    return [*parts, text[start:]]
+
+
+def _words(sql: str) -> str:
+    """Return SQL with one space where it has any, and none beside brackets and commas."""
+    return re.sub(r" ?([(),]) ?", r"\1", " ".join(sql.split()))
+
+
+# -- PostgreSQL ---------------------------------------------------------------------------------------------------
+
+_NO_EXTENSION = "NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = {oid} AND d.deptype = 'e')"
+_POSTGRESQL_PROGRAMS = f"""
+    SELECT 'trigger', tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE NOT tgisinternal
+    UNION ALL
+    SELECT CASE relkind WHEN 'f' THEN 'foreign table' ELSE 'view' END, relname::text FROM pg_class c
+    WHERE relkind IN ('v', 'm', 'f') AND relnamespace = current_schema()::regnamespace
+    AND {_NO_EXTENSION.format(oid="c.oid")}
+    UNION ALL
+    SELECT 'rule', rulename FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class
+    WHERE rulename <> '_RETURN' AND c.relnamespace = current_schema()::regnamespace
+    UNION ALL
+    SELECT 'policy', polname FROM pg_policy
+    UNION ALL
+    SELECT 'event trigger', evtname FROM pg_event_trigger
+    UNION ALL
+    SELECT 'function', proname FROM pg_proc p WHERE pronamespace = current_schema()::regnamespace
+    AND {_NO_EXTENSION.format(oid="p.oid")}
+    ORDER BY 1, 2
+"""  # noqa: S608 (constants)
+_POSTGRESQL_DEFINITIONS = """
+    SELECT 'table ' || relname, concat_ws(' ', CASE WHEN relrowsecurity THEN 'row security' END,
+        CASE WHEN relispartition THEN 'partition' END, CASE WHEN relhassubclass THEN 'inherited' END)
+    FROM pg_class WHERE relnamespace = {schema}::regnamespace AND relkind IN ('r', 'p')
+    UNION ALL
+    SELECT 'column ' || attname || ' of ' || relname, concat_ws(' ',
+        CASE WHEN attidentity = '' THEN format_type(atttypid, atttypmod) END, -- of others an older Django chose it
+        CASE WHEN attnotnull THEN 'NOT NULL' END, CASE attidentity WHEN '' THEN NULL ELSE 'IDENTITY' END,
+        CASE attgenerated WHEN '' THEN NULL ELSE 'GENERATED' END,
+        CASE WHEN attidentity = '' THEN pg_get_expr(adbin, adrelid) END)
+    FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid LEFT JOIN pg_attrdef ON adrelid = c.oid AND adnum = attnum
+    WHERE relnamespace = {schema}::regnamespace AND relkind IN ('r', 'p') AND attnum > 0 AND NOT attisdropped
+    UNION ALL
+    SELECT 'constraint ' || conname || ' of ' || relname, pg_get_constraintdef(k.oid)
+    FROM pg_constraint k JOIN pg_class c ON c.oid = conrelid
+    WHERE relnamespace = {schema}::regnamespace AND contype IN ('c', 'f', 'p', 'u', 'x')
+    UNION ALL
+    SELECT 'index ' || c.relname, regexp_replace(pg_get_indexdef(indexrelid), ' ON \\S+\\.', ' ON ')
+    FROM pg_index JOIN pg_class c ON c.oid = indexrelid
+    WHERE c.relnamespace = {schema}::regnamespace AND indisvalid
+"""
+
+
+def _postgresql_definitions(connection: BaseDatabaseWrapper, schema: str) -> Definitions:
+    with connection.cursor() as cursor:
+        cursor.execute(_POSTGRESQL_DEFINITIONS.format(schema=schema))
+        return dict(cursor.fetchall())
+
+
+def _postgresql_expected(connection: BaseDatabaseWrapper) -> Definitions:
+    """Make the tables in the session's temporary schema, look at them, and let go of them."""
+    with transaction.atomic(using=connection.alias):
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL search_path = pg_temp")
+        _make_tables(connection)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_my_temp_schema()::regnamespace::text")
+            [schema] = cursor.fetchone()
+        expected = _postgresql_definitions(connection, f"'{schema}'")
+        transaction.set_rollback(True, using=connection.alias)
+    return expected
