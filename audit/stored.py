@@ -53,9 +53,9 @@ def stored_entries(condition: str = "", order: str = "sequence") -> Iterator[Sto
         )
 
 
-def rows_of(query: str) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a query on the audit without holding them all, while a transaction is open."""
-    with connections[DATABASE].chunked_cursor() as cursor:
+def rows_of(query: str, using: str = DATABASE) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a query, on the audit unless another is named, without holding them all."""
+    with connections[using].chunked_cursor() as cursor:
         cursor.execute(query)
         while rows := cursor.fetchmany(ROWS_AT_ONCE):
             yield from rows

@@ -70,6 +70,7 @@ class Verification:
     superseded: int = 0  # seals of what a restored backup replaced
     anchors: int = 0
     last: str = ""  # the anchor of the last entry
+    further: dict[str, int] = field(default_factory=dict)  # counts of what was looked at beside the audit
     finding_count: int = 0
     findings: list[Finding] = field(default_factory=list)
     unfit_count: int = 0

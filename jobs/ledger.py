@@ -8,6 +8,7 @@ All raise DatabaseError when the jobs database cannot be written.
 
 import uuid
 from collections.abc import Collection, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -17,6 +18,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from jobs.models import MESSAGE_LENGTH, Batch, BatchChunk, ClusterPace
+from jobs.signatures import chunk_is_signed, sign_chunk
 from tmsdash.databases import one_at_a_time, write_transaction
 from tmsdash.text import one_line
 
@@ -174,6 +176,7 @@ def settle(chunk: BatchChunk, settled: Settled) -> bool:
             fields |= {"cids": known, "customer_count": len(known)}
             fields |= {"set_aside": [*chunk.set_aside, *(cid for cid in chunk.cids if cid in settled.set_aside)]}
             fields["set_aside_count"] = len(fields["set_aside"])
+            fields |= _signature_of(chunk, fields)
         in_question = BatchChunk.objects.filter(
             pk=chunk.pk, tries=chunk.tries, state__in=[State.CALLING, State.UNKNOWN]
         )
@@ -185,6 +188,16 @@ def settle(chunk: BatchChunk, settled: Settled) -> bool:
             ClusterPace.objects.filter(cluster_url=chunk.cluster_url).exclude(failures=0).update(failures=0)
         _follow_in_batch(batch, settled, now)
     return True
+
+
+def _signature_of(chunk: BatchChunk, fields: dict[str, Any]) -> dict[str, str]:
+    """Return the signature of a chunk with fewer ids; none, so that it is never sent, if it is not as it was signed."""
+    if not chunk_is_signed(chunk):
+        return {"mac": "", "key_id": ""}
+    smaller = copy(chunk)
+    smaller.cids, smaller.set_aside = fields["cids"], fields["set_aside"]
+    sign_chunk(smaller)
+    return {"mac": smaller.mac, "key_id": smaller.key_id}
 
 
 def _slow_down(cluster_url: str, until: datetime) -> None:

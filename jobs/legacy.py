@@ -8,7 +8,8 @@ from typing import Any
 
 from audit.models import Source
 from jobs.models import Job, JobCustomer
-from jobs.services import DATABASE
+from jobs.signatures import sign_job
+from jobs.stored import DATABASE, stored_job
 from tmsdash.bulk import insert_list
 from tmsdash.databases import BUSY_TIMEOUT_S, write_transaction
 
@@ -51,6 +52,7 @@ def create_legacy_jobs(rows: Sequence[LegacyJob]) -> int:
                 source=Source.LEGACY,
                 legacy=True,
             )
+            job.mac, job.key_id = sign_job(stored_job(job, row.cids))
             job.save(force_insert=True)
             insert_list(DATABASE, JobCustomer._meta.db_table, "job_id", job.pk, row.cids, with_position=True)
     return len(new)

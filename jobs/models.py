@@ -10,7 +10,17 @@ from audit.models import USER_ID_LENGTH, Action
 MESSAGE_LENGTH = 500
 
 
-class Job(models.Model):
+class Signed(models.Model):
+    """A row with the signature that it got when it was written, see jobs.signatures; older rows have none."""
+
+    mac = models.CharField("signature", max_length=64, blank=True, editable=False)
+    key_id = models.CharField("key", max_length=16, blank=True, editable=False, help_text="of the signature")
+
+    class Meta:
+        abstract = True
+
+
+class Job(Signed):
     """One Set Action that TMS accepted. There is exactly one for each, and none for anything else.
 
     Those of the old dashboard (`legacy`) stand outside of that promise: they are what it wrote down.
@@ -89,7 +99,7 @@ class JobCustomer(models.Model):
         return self.cid
 
 
-class Batch(models.Model):
+class Batch(Signed):
     """A list that is too long for one call, cut into chunks. What becomes of it is in its chunks.
 
     Whoever carries it, a thread of the server or a command, is its `runner`, which has to give a sign of life
@@ -145,7 +155,7 @@ class Batch(models.Model):
         )
 
 
-class BatchChunk(models.Model):
+class BatchChunk(Signed):
     """A part of a batch that goes in one call: an attempt of the ordinary service for each of its tries.
 
     The attempt's id is derived from batch, number and try, so that two runners that take the same chunk for

@@ -10,6 +10,7 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from jobs.models import Batch, BatchChunk
+from jobs.signatures import sign_batch, sign_chunk
 from tmsdash.databases import write_transaction
 from tmsdash.text import one_line
 
@@ -75,6 +76,7 @@ def create_batch(
         with write_transaction("jobs"):
             batch.save(force_insert=True)
             _insert_chunks(batch, chunks)
+            sign_batch(batch)
             batch.save()
     except IntegrityError:
         known = Batch.objects.filter(batch_id=batch_id).first()
@@ -94,17 +96,17 @@ def _insert_chunks(batch: Batch, chunks: Iterable[NewChunk]) -> None:
         for number, chunk in enumerate(group, start=batch.chunk_count):
             asked.add((chunk.cluster_url, chunk.action_code))
             digest.add(chunk)
-            rows.append(
-                BatchChunk(
-                    batch=batch,
-                    number=number,
-                    cluster_url=chunk.cluster_url,
-                    action_code=chunk.action_code,
-                    action_sent=chunk.action_sent,
-                    cids=list(chunk.cids),
-                    customer_count=len(chunk.cids),
-                )
+            row = BatchChunk(
+                batch=batch,
+                number=number,
+                cluster_url=chunk.cluster_url,
+                action_code=chunk.action_code,
+                action_sent=chunk.action_sent,
+                cids=list(chunk.cids),
+                customer_count=len(chunk.cids),
             )
+            sign_chunk(row)
+            rows.append(row)
         BatchChunk.objects.bulk_create(rows)
         batch.chunk_count += len(rows)
         batch.customer_count += sum(row.customer_count for row in rows)

@@ -13,11 +13,6 @@ CLUSTERS_SHOWN = 100
 IDS_PER_QUERY = 500  # databases bound the number of a statement's parameters
 
 
-def job_exists(job_id: uuid.UUID) -> bool:
-    """Tell whether the job is recorded."""
-    return Job.objects.filter(job_id=job_id).exists()
-
-
 def jobs_present(job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Job]:
     """Return those of `job_ids` whose job is recorded, each with its job (whose large JSON is read when asked for)."""
     found: dict[uuid.UUID, Job] = {}

@@ -11,16 +11,17 @@ from django.utils import timezone
 
 from audit.models import Action
 from jobs.models import Job, JobCustomer
+from jobs.signatures import sign_job
+from jobs.stored import DATABASE, stored_job
 from tmsdash.bulk import insert_list
 from tmsdash.databases import assert_disk_has_room, write_transaction
 from tmsdash.kill_points import kill_point
 
 logger = logging.getLogger(__name__)
 
-DATABASE = "jobs"
 
 
-def create_job(
+def new_job(
     *,
     job_id: uuid.UUID,
     user_id: str,
@@ -36,11 +37,9 @@ def create_job(
     evidence: Job.Evidence = Job.Evidence.REPLY,
     created_at: datetime | None = None,
 ) -> Job:
-    """Insert a job with its customers in the caller's transaction and return it.
+    """Return a job, signed and not saved, as `insert_job` takes it with the same `cids`.
 
     `evidence` tells how it is known that TMS accepted, `created_at` when, if it was not just now.
-    Its first statement is the INSERT: a read before it would take a snapshot that the write could
-    not use once another writer was quicker. IntegrityError means that the job is there already.
     """
     job = Job(
         job_id=job_id,
@@ -57,9 +56,27 @@ def create_job(
         customer_count=len(cids),
         source=source,
     )
+    job.mac, job.key_id = sign_job(stored_job(job, cids))
+    return job
+
+
+def create_job(*, cids: Sequence[str], **facts: Any) -> Job:
+    """Make a job of the facts that `new_job` takes, insert it in the caller's transaction, and return it."""
+    job = new_job(cids=cids, **facts)
+    insert_job(job, cids)
+    return job
+
+
+def insert_job(job: Job, cids: Sequence[str]) -> None:
+    """Insert a new job with its customers in the caller's transaction.
+
+    Its first statement is the INSERT: a read before it would take a snapshot that the write could
+    not use once another writer was quicker. IntegrityError means that the job is there already.
+    """
     job.save(using=DATABASE, force_insert=True)
     kill_point("jobs: job without its customers, not committed")
     insert_list(DATABASE, JobCustomer._meta.db_table, "job_id", job.pk, cids, with_position=True)
+    job_id, user_id = job.job_id, job.user_id
     transaction.on_commit(
         lambda: logger.info(
             "[JOBS] create_job: Successfully created job %s for user %s with %d customers", job_id, user_id, len(cids)
@@ -67,7 +84,6 @@ def create_job(
         using=DATABASE,
         robust=True,
     )
-    return job
 
 
 def assert_writable(*, wait_s: float) -> None:

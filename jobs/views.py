@@ -17,7 +17,9 @@ from audit.selectors import may_view_all as may_view_all_attempts
 from audit.selectors import open_attempts, open_attempts_of
 from jobs.filters import JobFilters
 from jobs.models import Job
-from jobs.selectors import all_jobs, customers_of, job_for, jobs_of, jobs_present, may_view_all, older_than
+from jobs.selectors import all_jobs, customers_of, job_for, jobs_of, may_view_all, older_than
+from jobs.signatures import job_is_signed, signed_jobs
+from jobs.stored import read_job
 from tmsdash.csv_text import ids_file
 from tmsdash.text import printable
 
@@ -72,7 +74,7 @@ def _unfinished(user: Any, *, everybody: bool) -> list[Attempt]:
         connections["audit"].close()
         return []
     # One whose Job is there only waits for the audit to hear of it; its Job is in the list below.
-    there = jobs_present([attempt.attempt_id for attempt in shown])
+    there = signed_jobs([attempt.attempt_id for attempt in shown])
     return [attempt for attempt in shown if attempt.attempt_id not in there]
 
 
@@ -89,6 +91,7 @@ def job_detail(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
     answer = printable(json.dumps(job.response_summary, indent=2, ensure_ascii=False))
     context = {
         "job": job,
+        "was_changed": bool(job.mac) and not job_is_signed(read_job(job)),
         "answer": answer,
         "customers": customers,
         "page": page,

@@ -8,7 +8,7 @@ from django.views.decorators.debug import sensitive_variables
 from audit import services as audit
 from audit.models import Attempt, Kind, Ruling
 from audit.selectors import opening_body
-from jobs.selectors import job_exists
+from jobs.signatures import signed_jobs
 from setactions.clusters import cluster_at
 from setactions.permissions import may_set_action
 from setactions.readback import Finding, Reading, examine, read_states
@@ -88,7 +88,7 @@ def decide(attempt: Attempt, ruling: str, reason: str, reading: Reading | None, 
 def _check_in_doubt(attempt: Attempt) -> None:
     if settings.TMS_PASSIVE:
         raise Refusal(503, "request", "This server is in passive mode and decides nothing. Use the active one.")
-    if not attempt.is_open or attempt.job_owed or job_exists(attempt.attempt_id):
+    if not attempt.is_open or attempt.job_owed or signed_jobs([attempt.attempt_id]):
         raise Refusal(409, "attempt", "The outcome of this attempt is known; nothing is left to check.")
     if attempt.is_young:
         raise Refusal(

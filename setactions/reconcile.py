@@ -19,11 +19,14 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from audit import services as audit
-from audit.models import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, NOT_APPLIED_OUTCOMES, Attempt, Kind
-from audit.selectors import count_open, find_attempt, open_attempts, opening_body
-from jobs.models import Job
-from jobs.selectors import job_exists, jobs_present
+from audit.models import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, Attempt, Kind
+from audit.selectors import count_open, open_attempts, opening_body
+from jobs.selectors import jobs_present
+from jobs.signatures import signed_jobs
 from setactions.clusters import Cluster, cluster_at
+from setactions.database_check import database_problems
+from setactions.job_comparison import JobComparison
+from setactions.ledger_comparison import LedgerComparison
 from setactions.readback import Finding, Reading, ReadingFailedError, Verdict, examine, read_states
 from setactions.roll_forward import ATTEMPTS_PER_TRANSACTION, Report, roll_forward
 from setactions.token import Token
@@ -49,11 +52,13 @@ def reconcile(actor: audit.Actor, token: Token | None = None, *, full: bool = Fa
         if not file_is_there(connections[alias]):  # reading would make a new, empty one, in the middle of a restore
             raise OperationalError(f"the file of database {alias!r} is not there")
     report = Report()
+    for problem in database_problems(full=full):
+        report.note_schema(problem)
     roll_forward(open_attempts().filter(job_owed=True), actor, report)
     in_doubt = _in_doubt()
     kill_point("reconcile: owed jobs recorded")
     with_job = jobs_present([attempt.attempt_id for attempt in in_doubt])
-    # The Job is the evidence that TMS accepted: the audit could not be written after its answer.
+    # The Job is the evidence that TMS accepted, if it fits: the audit could not be written after its answer.
     roll_forward((attempt for attempt in in_doubt if attempt.attempt_id in with_job), actor, report)
     _read_back([attempt for attempt in in_doubt if attempt.attempt_id not in with_job], token, actor, report)
     if full:
@@ -148,7 +153,7 @@ def settle(attempt: Attempt, finding: Finding, actor: audit.Actor, report: Repor
 
 def close(attempt: Attempt, event: audit.Event, actor: audit.Actor, report: Report) -> None:
     """Add what a reading or a person says of an attempt in doubt, and the Job that this may make due."""
-    if job_exists(attempt.attempt_id):  # it was recorded since, and is the evidence
+    if signed_jobs([attempt.attempt_id]):  # it was recorded since, and is the evidence
         roll_forward(open_attempts().filter(pk=attempt.pk), actor, report)
         return
     settled, is_new = audit.settle(attempt.attempt_id, event, wait_s=BUSY_TIMEOUT_S, actor=actor)
@@ -159,27 +164,21 @@ def close(attempt: Attempt, event: audit.Event, actor: audit.Actor, report: Repo
 
 
 def _compare(actor: audit.Actor, report: Report) -> None:
-    """Record the jobs that the audit knows as recorded and that are not there; name those that nothing explains."""
+    """Record the jobs that the audit knows as recorded and that are not there; name those that do not fit."""
     for group in _pages(Attempt.objects.filter(outcome__in=ACCEPTED_OUTCOMES, is_open=False)):
         there = jobs_present([attempt.attempt_id for attempt in group])
         missing = [attempt for attempt in group if attempt.attempt_id not in there]
         for attempt in missing:
             report.note(f"The job {attempt.attempt_id} is recorded in the audit, but not there; it is recorded again.")
         roll_forward(missing, actor, report)
-    for jobs in _pages(Job.objects.filter(legacy=False).defer("request_payload", "response_summary")):
-        for job in jobs:  # one query for each: this runs after a restore, not every day
-            attempt_of_job = find_attempt(job.job_id)
-            if attempt_of_job is None or not (attempt_of_job.is_open or attempt_of_job.outcome in ACCEPTED_OUTCOMES):
-                _compare_unexplained(job, attempt_of_job, actor, report)
-
-
-def _compare_unexplained(job: Job, attempt: Attempt | None, actor: audit.Actor, report: Report) -> None:
-    if attempt and attempt.outcome in NOT_APPLIED_OUTCOMES and job.evidence == Job.Evidence.REPLY:
-        roll_forward([attempt], actor, report)  # what TMS answered beats what was read or decided
-        return
-    state = f"says {attempt.outcome}" if attempt else "does not know it"
-    report.note(f"The job {job.job_id} is there, but the audit {state}. Compare the backups; nothing is changed.")
-    report.need_person.append(job.job_id)
+    for batch_id, problem in [*LedgerComparison().problems()]:
+        report.note_altered(batch_id, [problem])
+    comparison = JobComparison()
+    for job_id, problem in [*comparison.problems()]:  # nothing can be written while it reads
+        if job_id not in report.not_recorded:
+            report.note_altered(job_id, [problem])
+    # What TMS answered beats what was read or decided.
+    roll_forward(Attempt.objects.filter(attempt_id__in=comparison.unrecorded), actor, report)
 
 
 def _pages(rows: QuerySet[Row]) -> Iterator[list[Row]]:

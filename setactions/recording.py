@@ -19,7 +19,9 @@ from audit import services as audit
 from audit.models import Attempt, Kind
 from jobs import services as jobs
 from jobs.models import Job
-from jobs.selectors import job_exists
+from jobs.signatures import job_is_signed
+from jobs.stored import jobs_by_id, stored_job
+from setactions.job_evidence import recorded_body
 from setactions.replies import Reply
 from setactions.results import Result, make_result
 from setactions.submission import Submission
@@ -39,6 +41,10 @@ def log(attempt_id: uuid.UUID, message: str, *values: Any, level: int = logging.
     """Write one line that begins with [SET_ACTION] and names the attempt; `values` are made fit for a line."""
     cleaned = (one_line(value) if isinstance(value, str) else value for value in values)
     logger.log(level, "[SET_ACTION] " + message + " attempt_id=%s", *cleaned, attempt_id)  # noqa: G003 (constants)
+
+
+class ForeignJobError(Exception):
+    """Where the Job belongs, there is one that nobody here wrote."""
 
 
 class Budget:
@@ -62,9 +68,9 @@ def record_job(
     summary: Any,
     evidence: Job.Evidence = Job.Evidence.REPLY,
     accepted_at: datetime | None = None,
-) -> None:
-    """Insert the Job of an accepted attempt in the caller's transaction on the jobs database."""
-    jobs.create_job(
+) -> Job:
+    """Insert the Job of an accepted attempt in the caller's transaction on the jobs database, and return it."""
+    return jobs.create_job(
         job_id=attempt.attempt_id,
         user_id=attempt.user_id,
         batch_id=batch_id,
@@ -91,6 +97,7 @@ class Recorder:
         self.budget = Budget(AFTER_REPLY_WAIT_S)
         self.job_recorded = False
         self._is_accepted = False
+        self._recorded: dict[str, Any] = {}  # the body of RECORDED, once the Job is there
         self._answer: dict[str, Any] = {}  # the body of the event that the outcome rests on
         self._unwritten: list[tuple[Kind, dict[str, Any]]] = []  # events that the audit has not taken yet
 
@@ -125,7 +132,7 @@ class Recorder:
         """Step 6, in the caller's transaction."""
         submission = self.submission
         self._log("Creating job: action=%s, cid_count=%d", submission.action.label, len(submission.cids))
-        record_job(
+        job = record_job(
             self.attempt,
             action_sent=submission.action_sent,
             cids=submission.cids,
@@ -133,6 +140,7 @@ class Recorder:
             http_status=self._answer["http_status"],
             summary=self._answer["data"] or {},
         )
+        self._recorded = recorded_body(stored_job(job, submission.cids))
 
     def create_job_again(self, error: Exception) -> None:
         """Step 7's retries, each on a fresh connection, until the Job is there or the budget is spent."""
@@ -155,8 +163,13 @@ class Recorder:
         try:
             with write_transaction("jobs", self.budget.left()):
                 # A commit may have worked although its answer was lost, and `reconcile` may have been quicker.
-                if not job_exists(self.attempt.attempt_id):
+                known = jobs_by_id([self.attempt.attempt_id]).get(self.attempt.attempt_id.hex)
+                if known is None:
                     self.create_job()
+                elif job_is_signed(known):
+                    self._recorded = recorded_body(known)
+                else:
+                    raise ForeignJobError("somebody else wrote a Job with this id, without our signature; remove it")
         except Exception as error:  # noqa: BLE001 (an accepted action must not end as an error)
             return error
         self.job_recorded = True
@@ -165,7 +178,7 @@ class Recorder:
     def write_recorded(self) -> None:
         """Step 8, together with the answer if step 4 could not write it."""
         self._log("SUCCESS: Job created with job_id=%s", str(self.attempt.attempt_id))
-        self._add_event(Kind.RECORDED, {"job_id": str(self.attempt.attempt_id)}, self.budget.left())
+        self._add_event(Kind.RECORDED, self._recorded, self.budget.left())
 
     def is_finished(self) -> bool:
         """Tell whether everything that is known has been written: the answer, and the Job if there is to be one."""

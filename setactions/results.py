@@ -6,7 +6,7 @@ from typing import Any
 
 from audit.models import ACCEPTED_OUTCOMES, Attempt, Outcome, Source
 from audit.selectors import outcome_body
-from jobs.selectors import find_job
+from jobs.signatures import signed_jobs
 from setactions.refusal import Refusal
 
 
@@ -37,10 +37,10 @@ class Result:
 def result_of(attempt: Attempt, *, replayed: bool = False) -> Result:
     """Return what is recorded of `attempt`.
 
-    The Job is the evidence: where it exists the attempt was accepted, even if the audit could not
-    be written after the reply.
+    The Job is the evidence: where it exists, as we wrote it, the attempt was accepted, even if the audit
+    could not be written after the reply.
     """
-    job = find_job(attempt.attempt_id) if attempt.is_open else None
+    job = signed_jobs([attempt.attempt_id]).get(attempt.attempt_id) if attempt.is_open else None
     if job and attempt.outcome not in ACCEPTED_OUTCOMES:
         attempt.outcome = Outcome.ACCEPTED
     body = outcome_body(attempt)

@@ -19,7 +19,8 @@ from audit.services import find_duplicate
 from jobs.batch_selectors import batches_of_list
 from jobs.models import Batch
 from jobs.new_batches import ListDigest
-from jobs.selectors import jobs_present, may_view_all
+from jobs.selectors import may_view_all
+from jobs.signatures import signed_jobs
 from setactions import service
 from setactions.confirmation import check_typed_count, must_type_count
 from setactions.forms import NewActionForm
@@ -140,7 +141,7 @@ def _in_doubt_of(user: Any) -> list[Attempt]:
     try:
         in_doubt = open_attempts_of(user).filter(outcome__in=IN_DOUBT_OUTCOMES)
         waiting = [attempt for attempt in in_doubt if attempt.is_in_doubt][:SHOWN]
-        there = jobs_present([attempt.attempt_id for attempt in waiting])  # then it is no doubt any more
+        there = signed_jobs([attempt.attempt_id for attempt in waiting])  # then it is no doubt any more
         return [attempt for attempt in waiting if attempt.attempt_id not in there]
     except DatabaseError:
         connections["audit"].close()

@@ -7,12 +7,14 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
+from django.conf import settings
 from django.db import DatabaseError, IntegrityError, OperationalError, connections, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from audit.chain import id_of_key
 from jobs.models import Job, JobCustomer
-from jobs.selectors import customers_of, job_exists, job_for, jobs_of
+from jobs.selectors import customers_of, job_for, jobs_of
 from jobs.services import assert_writable, create_job
 from jobs.tests.making import ANSWER, CLUSTER, make_job, values
 from tmsdash.databases import transaction_around_call, write_transaction
@@ -54,6 +56,8 @@ def test_a_job_holds_what_was_sent_and_answered_and_its_customers_in_order():
         "old_status": "",
         "doubles": None,
         "customer_count": 3,
+        "mac": job.mac,
+        "key_id": id_of_key(settings.AUDIT_KEY),
     }
     assert before <= job.created_at <= timezone.now()
     assert customers(job) == [("b2", 0), ("a1", 1), ("c3", 2)]
@@ -254,9 +258,3 @@ def test_a_list_of_jobs_reads_no_payloads(olivia):
         assert len([job.customer_count for job in jobs_of(olivia)]) == 3
     assert len(captured) == 1
     assert "request_payload" not in captured[0]["sql"]
-
-
-def test_whether_a_job_exists():
-    job = make_job()
-    assert job_exists(job.job_id)
-    assert not job_exists(uuid.uuid4())

@@ -6,6 +6,7 @@ from audit import services as audit
 from audit.models import Kind
 from jobs import services as jobs
 from jobs.models import Job
+from jobs.stored import DATABASE
 from setactions import tms_client
 from setactions.replies import Reply
 from setactions.submission import Submission
@@ -56,7 +57,7 @@ def _open(submission: Submission) -> uuid.UUID:
 
 
 def _create_job(attempt_id: uuid.UUID, submission: Submission) -> None:
-    with write_transaction(jobs.DATABASE):
+    with write_transaction(DATABASE):
         jobs.create_job(
             job_id=attempt_id,
             user_id="naive",
@@ -74,5 +75,5 @@ def _create_job(attempt_id: uuid.UUID, submission: Submission) -> None:
 def _take_back(attempt_id: uuid.UUID, reply: Reply) -> None:
     if reply.kind == Kind.UNKNOWN:
         return  # it may have been applied; there is nothing right to be done
-    with write_transaction(jobs.DATABASE):
+    with write_transaction(DATABASE):
         Job.objects.filter(job_id=attempt_id).delete()

@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 
 from audit.models import Attempt, AuditEntry
-from audit.tests.making import tampering
+from audit.tests.making import sign_again, tampering
 from jobs.models import Job, JobCustomer
 from setactions import reconcile as reconcile_module
 from setactions.management.commands.reconcile import Command
@@ -127,6 +127,7 @@ def test_a_job_that_cannot_be_recorded_ends_with_3(fetch, monkeypatch):
     owed = send_and_die(fetch, OWED)
     with tampering() as cursor:
         cursor.execute("UPDATE audit_auditentry SET body = REPLACE(body, '\"b2\"', '\"a1\"') WHERE kind = 'INTENT'")
+    sign_again(owed, "INTENT")
     code, printed = run("--json")
     assert (code, set(json.loads(printed))) == (3, set(NOTHING))
     assert now(owed).job_owed

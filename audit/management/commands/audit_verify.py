@@ -49,12 +49,20 @@ class Command(BaseCommand):
             head = ChainHead.objects.first()
             total = (head.sequence if head else 0) + Attempt.objects.count()
             with tqdm(total=total, unit=" rows", disable=None, leave=False) as bar:
-                found = verify(anchors, bar.update, Path(options["archives"]) if options["archives"] else None)
+                found = verify(anchors, bar.update, self.archive_folder(options))
+                self.verify_further(found, options)
         except (AnyDatabaseError, ArchiveError, OSError) as error:
             raise CommandError(f"The audit or its seals cannot be read, so that nothing is proven. {error}") from None
         self.stdout.write(json.dumps(_as_json(found)) if options["json"] else _in_words(found))
         if not found.is_whole:
             sys.exit(BROKEN)
+
+    def archive_folder(self, options: dict[str, Any]) -> Path | None:
+        """Return where archives are, if not in AUDIT_SEAL_DIR."""
+        return Path(options["archives"]) if options["archives"] else None
+
+    def verify_further(self, found: Verification, options: dict[str, Any]) -> None:
+        """Look at what is beside the audit; setactions' command of the same name does."""
 
 
 def _as_json(found: Verification) -> dict[str, Any]:
@@ -69,6 +77,7 @@ def _as_json(found: Verification) -> dict[str, Any]:
         "superseded": found.superseded,
         "anchors": found.anchors,
         "first_bad": next((finding.where for finding in (*found.findings, *found.unfit_anchors)), None),
+        **found.further,
         "finding_count": found.finding_count,
         "findings": [_finding_as_json(finding) for finding in found.findings],
         "anchors_unfit_count": found.unfit_count,
@@ -88,6 +97,9 @@ def _in_words(found: Verification) -> str:
         f"{found.entries:,} entries, {found.attempts:,} attempts, {found.archives:,} archives, {found.seals:,} seals "
         f"and {found.anchors:,} anchors"
     )
+    if found.further:
+        further = (f"{count:,} {name.replace('_', ' ')}" for name, count in found.further.items())
+        looked_at += f"; {', '.join(further)}"
     if found.superseded:
         looked_at += f" ({found.superseded:,} of the seals are of what a restored backup replaced)"
     if found.is_whole:

@@ -63,7 +63,7 @@ class Command(BaseCommand):
 def _exit_code(report: Report, findings: Findings | None) -> int:
     if report.not_recorded:
         return FAILED
-    if report.need_person or (findings and findings.unexplained):
+    if report.need_person or report.schema or (findings and findings.unexplained):
         return SOME_NEED_A_PERSON
     return SOME_NEED_A_TOKEN if report.need_token or (findings and findings.problems) else 0
 
@@ -74,7 +74,13 @@ def _as_json(report: Report) -> dict[str, Any]:
         "recorded": report.recorded,
         "need_token": [str(attempt_id) for attempt_id in report.need_token],
         "need_person": [str(attempt_id) for attempt_id in report.need_person],
-    }
+    } | _altered_as_json(report)
+
+
+def _altered_as_json(report: Report) -> dict[str, Any]:
+    """Return what is not as it was written, if there is anything."""
+    altered = {"altered": [str(attempt_id) for attempt_id in report.altered], "schema": report.schema}
+    return {name: found for name, found in altered.items() if found}
 
 
 def _in_words(report: Report) -> str:
@@ -89,6 +95,12 @@ def _in_words(report: Report) -> str:
             f"A person is needed, who looks at the attempt's page and the log, for {len(report.need_person):,}:"
         )
         lines += [f"  {attempt_id}" for attempt_id in report.need_person]
+    if report.altered:
+        lines.append(f"Not as they were written, and no evidence; see the log, for {len(report.altered):,}:")
+        lines += [f"  {attempt_id}" for attempt_id in report.altered]
+    if report.schema:
+        lines.append("Databases that are not as the migrations made them:")
+        lines += [f"  {problem}" for problem in report.schema]
     return "\n".join(lines)
 
 

@@ -1,0 +1,151 @@
+"""Jobs as the database stores them: what is proven is what is there, not what a model makes of it."""
+
+import json
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from audit.services import digest
+from audit.stored import hex_of, rows_of, time_of
+from jobs.models import Job
+
+DATABASE = "jobs"
+COLUMNS = (
+    *("job_id", "user_id", "batch_id", "action_code", "action_name", "cluster_url", "created_at"),
+    *("request_payload", "response_summary", "http_status", "evidence", "status", "customer_count", "source"),
+    *("legacy", "old_status", "doubles", "mac", "key_id"),
+)
+
+
+class StoredJob(NamedTuple):
+    """A job as text, numbers and JSON: its ids as 32 hex digits or "", its time as it is signed."""
+
+    job_id: str
+    user_id: str
+    batch_id: str
+    action_code: int
+    action_name: str
+    cluster_url: str
+    created_at: str
+    request_payload: Any
+    response_summary: Any
+    http_status: int | None
+    evidence: str
+    status: str
+    customer_count: int
+    source: str
+    legacy: bool
+    old_status: str
+    doubles: str
+    mac: str
+    key_id: str
+    cids: tuple[str, ...]
+    """In their order."""
+    is_in_order: bool = True
+    """Whether the positions of the ids count from 0 without a gap or a repeat."""
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of everything that the job says, its customers in their order included, as 64 hex digits."""
+        facts = self._asdict()
+        for name in ("mac", "key_id", "is_in_order"):
+            del facts[name]
+        payload = self.request_payload
+        # A fleet's ids are in the payload once more; they are encoded once.
+        repeats_ids = isinstance(payload, dict) and _is_list_of(payload.get("cids"), self.cids)
+        facts["request_payload"] = plain(payload | {"cids": None} if repeats_ids else payload)
+        return digest(facts | {"repeats_ids": repeats_ids, "response_summary": plain(self.response_summary)})
+
+
+def stored_job(job: Job, cids: Sequence[str]) -> StoredJob:
+    """Return a job, which may not be saved yet, with its customers in their order, as the database will store it."""
+    values = [getattr(job, name) for name in COLUMNS]
+    return _from_values(values, cids, is_in_order=True)
+
+
+def read_job(job: Job) -> StoredJob:
+    """Return a job with all its customers as the database holds them."""
+    return next(stored_jobs(f"j.id = {job.pk:d}"))
+
+
+def jobs_by_id(job_ids: Sequence[uuid.UUID]) -> dict[str, StoredJob]:
+    """Return those of some hundred jobs that are there, by their ids as 32 hex digits."""
+    if not job_ids:
+        return {}
+    # Hex digits of a UUID need no quoting, and one literal fits both engines.
+    wanted = ", ".join(f"'{job_id.hex}'" for job_id in job_ids)
+    return {job.job_id: job for job in stored_jobs(f"j.job_id IN ({wanted})")}
+
+
+def stored_jobs(condition: str = "") -> Iterator[StoredJob]:
+    """Yield jobs that meet a condition in SQL (`j` is the job's row), in the order of their ids.
+
+    They come as a stream if a transaction is open. One that is there twice comes twice.
+    """
+    where = f"WHERE {condition}" if condition else ""
+    columns = ", ".join(f"j.{name}" for name in COLUMNS)
+    customers = _grouped(
+        f"SELECT j.id, c.position, c.cid FROM jobs_job j JOIN jobs_jobcustomer c ON c.job_id = j.id {where} "  # noqa: S608 (constants)
+        "ORDER BY j.job_id, j.id, c.position"
+    )
+    of, listed = next(customers, (None, []))
+    for key, *values in rows_of(f"SELECT j.id, {columns} FROM jobs_job j {where} ORDER BY j.job_id, j.id", DATABASE):  # noqa: S608
+        rows: list[tuple[Any, ...]] = []
+        if of == key:
+            rows = listed
+            of, listed = next(customers, (None, []))
+        is_in_order = [position for _, position, _ in rows] == list(range(len(rows)))
+        yield _from_values(values, [cid for _, _, cid in rows], is_in_order=is_in_order)
+
+
+def count_customers() -> int:
+    """Return how many customers' rows there are, whether or not their job is there."""
+    [(count,)] = rows_of("SELECT count(*) FROM jobs_jobcustomer", DATABASE)
+    return int(count)
+
+
+def plain(value: Any) -> Any:
+    """Return JSON as both engines give it back: PostgreSQL keeps no difference between 1e2 and 100."""
+    if isinstance(value, float) and value.is_integer():
+        return int(Decimal(repr(value)))  # not the number's binary neighbour
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _is_list_of(value: Any, cids: tuple[str, ...]) -> bool:
+    return isinstance(value, list | tuple) and tuple(value) == cids
+
+
+def _from_values(values: Sequence[Any], cids: Sequence[str], *, is_in_order: bool) -> StoredJob:
+    told = dict(zip(COLUMNS, values, strict=True))
+    for name in ("job_id", "batch_id", "doubles"):
+        told[name] = hex_of(told[name])
+    for name in ("request_payload", "response_summary"):
+        told[name] = _json_of(told[name])
+    told |= {"created_at": _time_of(told["created_at"]), "legacy": bool(told["legacy"])}
+    told = {name: str(value) if isinstance(value, str | bytes) else value for name, value in told.items()}
+    return StoredJob(**told, cids=tuple(cids), is_in_order=is_in_order)
+
+
+def _time_of(value: Any) -> str:
+    return time_of(value if isinstance(value, datetime) else str(value or ""))
+
+
+def _json_of(value: Any) -> Any:
+    """Return what a column of JSON holds; text that is none stands for itself, which fits nothing."""
+    if not isinstance(value, str | bytes):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return f"no JSON: {value!r}"
+
+
+def _grouped(query: str) -> Iterator[tuple[int, list[tuple[Any, ...]]]]:
+    for key, rows in groupby(rows_of(query, DATABASE), key=itemgetter(0)):
+        yield key, list(rows)

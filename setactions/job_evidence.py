@@ -1,0 +1,252 @@
+"""Whether a Job is evidence: whether it is what the audit says of its attempt, and what was signed when it was written.
+
+A Job is compared column by column with the event that opened its attempt and with the answer that it rests on, and,
+once it is recorded, with the digest that RECORDED carries. Where the audit holds no answer, because it could not
+be written, only the Job's signature makes it one of ours: somebody who can write to the database, but has no key,
+cannot turn an unknown attempt into an accepted one.
+"""
+
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from audit import chain
+from audit.models import Kind, Outcome, Ruling
+from audit.stored import StoredEntry, stored_entries
+from jobs.models import Job
+from jobs.signatures import job_is_signed
+from jobs.stored import StoredJob, plain
+from tmsdash.text import one_line
+
+KIND_OF_EVIDENCE = {
+    Job.Evidence.REPLY: Kind.ACCEPTED,
+    Job.Evidence.READ_BACK: Kind.APPLIED,
+    Job.Evidence.DECIDED: Kind.DECIDED,
+}
+FOUND_BY_JOB = "found by its job"  # the message of an answer that was taken from a Job, as the audit had lost it
+CLOCKS_DIFFER = timedelta(minutes=1)
+SHOWN_CHARACTERS = 60
+
+
+class Told:
+    """What the audit's entries say of one attempt."""
+
+    def __init__(self, entries: Iterable[StoredEntry]) -> None:
+        self.entries = list(entries)
+        self._by_kind = {entry.kind: entry for entry in self.entries}
+
+    def __contains__(self, kind: Kind) -> bool:
+        return kind in self._by_kind
+
+    def entry(self, kind: Kind) -> StoredEntry:
+        """Return the entry of a kind, which is there."""
+        return self._by_kind[kind]
+
+    def body(self, kind: Kind) -> dict[str, Any]:
+        """Return the body of the entry of a kind, empty if there is none."""
+        body: dict[str, Any] = json.loads(self._by_kind[kind].body) if kind in self else {}
+        return body
+
+    def rules_for(self, kind: Kind) -> bool:
+        """Tell whether there is an event of this kind that makes a Job due."""
+        return kind in self and (kind != Kind.DECIDED or self.body(kind).get("ruling") == Ruling.APPLIED)
+
+    def evidence(self) -> Job.Evidence | None:
+        """Return what a Job of this attempt rests on, the most trusted first; None if none is due."""
+        return next((evidence for evidence, kind in KIND_OF_EVIDENCE.items() if self.rules_for(kind)), None)
+
+    def problems(self) -> Iterator[str]:
+        """Yield a sentence on each entry that is not as it was signed. Only with the others it proves its place."""
+        keys = chain.known_keys()
+        for entry in self.entries:
+            key = keys.get(entry.key_id)
+            if key is None:
+                yield (
+                    f"Its entry {entry.sequence} is signed with the key {entry.key_id}, which is neither AUDIT_KEY nor "
+                    "in AUDIT_OLD_KEYS."
+                )
+            elif chain.mac_of_stored(key, entry.place, entry.facts) != entry.mac:
+                yield f"Its entry {entry.sequence} was changed: the mac does not fit what it says."
+
+
+def read_told(attempt_ids: Sequence[uuid.UUID]) -> dict[str, Told]:
+    """Return what the audit says of each of some hundred attempts, by their ids as 32 hex digits."""
+    told: dict[str, Told] = {attempt_id.hex: Told([]) for attempt_id in attempt_ids}
+    if attempt_ids:
+        wanted = ", ".join(f"'{attempt_id.hex}'" for attempt_id in attempt_ids)  # both engines take a UUID so
+        entries: dict[str, list[StoredEntry]] = {}
+        for entry in stored_entries(f"attempt_id IN ({wanted})"):
+            entries.setdefault(entry.attempt_id, []).append(entry)
+        told |= {attempt_id: Told(of_attempt) for attempt_id, of_attempt in entries.items()}
+    return told
+
+
+def recorded_body(job: StoredJob, **further: str) -> dict[str, Any]:
+    """Return the body of the event that says that a Job is committed.
+
+    It holds the digest of the Job and the time that the Job says, so that a change is told later, and a Job that
+    was lost can be made again as it was. A Job without a signature gets none: it is compared field by field.
+    """
+    body: dict[str, Any] = {"job_id": str(uuid.UUID(job.job_id)), **further}
+    return body | ({"job_created_at": job.created_at, "job_digest": job.digest} if job.mac else {})
+
+
+def problems_of(job: StoredJob, told: Told) -> list[str]:
+    """Return a sentence for each way in which a Job is not what the audit says; none if it is evidence."""
+    try:
+        return [*_problems(job, told)]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ["What it says, or what the audit says of its attempt, cannot be understood."]
+
+
+def _problems(job: StoredJob, told: Told) -> Iterator[str]:
+    denial = next((kind for kind in (Kind.REFUSED, Kind.REJECTED, Kind.NOT_SENT) if kind in told), None)
+    if Kind.IMPORTED in told:
+        yield from _differences(job, _imported(told))
+    elif denial is not None:
+        yield f"The audit says of its attempt: {denial.label}. There can be no Job of it."
+        return
+    elif Kind.INTENT not in told:
+        yield (
+            "The audit knows no such attempt: somebody wrote this Job, or the audit was put back to an earlier state. "
+            "Compare the backups."
+        )
+        return
+    else:
+        yield from _differences(job, _asked(told))
+        yield from _answer_problems(job, told)
+    if not job.is_in_order:
+        yield "The positions of its customers do not count from 0 without a gap."
+    yield from _signature_problems(job, told)
+
+
+def _asked(told: Told) -> dict[str, Any]:
+    """Return the columns that are known when the attempt begins."""
+    body, entry = told.body(Kind.INTENT), told.entry(Kind.INTENT)
+    cids = tuple(body["cids"])
+    return {
+        "user_id": entry.user_id,
+        "batch_id": _hex(body["batch_id"]),
+        **{name: body[name] for name in ("action_code", "action_name", "cluster_url", "source")},
+        "cids": cids,
+        "customer_count": len(cids),
+        "request_payload": {"action": body["action_sent"], "cids": list(cids)},
+        "status": Job.Status.SUCCESS.value,
+        "legacy": False,
+        "old_status": "",
+        "doubles": "",
+    }
+
+
+def _imported(told: Told) -> dict[str, Any]:
+    """Return all columns of a Job of the old dashboard."""
+    body, entry = told.body(Kind.IMPORTED), told.entry(Kind.IMPORTED)
+    outcome, cids, old = Outcome(body["outcome"]), tuple(body["cids"]), body["old"]
+    return {
+        "user_id": entry.user_id,
+        "batch_id": _hex(old.get("batch_id")),
+        **{name: body[name] for name in ("action_code", "action_name", "cluster_url", "source", "http_status")},
+        "cids": cids,
+        "customer_count": len(cids),
+        "request_payload": body["payload"],
+        "response_summary": body["answer"],
+        "created_at": body["time"],
+        "status": outcome.removeprefix("legacy_"),
+        "evidence": Job.Evidence.LEGACY.value,
+        "legacy": True,
+        "old_status": one_line(str(old.get("status") or ""), 64),
+        "doubles": _hex(body["doubles"]),
+    }
+
+
+def _hex(value: Any) -> str:
+    try:
+        return uuid.UUID(str(value)).hex
+    except ValueError:
+        return ""
+
+
+def _differences(job: StoredJob, expected: dict[str, Any]) -> Iterator[str]:
+    for name, value in expected.items():
+        found = getattr(job, name)
+        if plain(found) == plain(value) and type(found) is type(value):
+            continue
+        if name in ("cids", "request_payload"):  # too long to be shown
+            what = "customers, or their order, are" if name == "cids" else "request_payload is"
+            yield f"Its {what} not what the audit says."
+        else:
+            yield f"Its {name} is {_shown(found)}; the audit says {_shown(value)}."
+
+
+def _shown(value: Any) -> str:
+    return one_line(repr(value), SHOWN_CHARACTERS)
+
+
+def _answer_problems(job: StoredJob, told: Told) -> Iterator[str]:
+    """Compare a Job with the answer that it rests on."""
+    if job.evidence not in KIND_OF_EVIDENCE:
+        yield f"Its evidence is {_shown(job.evidence)}, which is none."
+        return
+    kind = KIND_OF_EVIDENCE[Job.Evidence(job.evidence)]
+    if told.rules_for(kind):
+        answer = told.body(kind)
+        status = answer.get("http_status") if kind == Kind.ACCEPTED or _is_found(answer) else None
+        yield from _differences(job, {"http_status": status})
+        if plain(job.response_summary) not in _summaries(kind, answer) and not (
+            kind == Kind.ACCEPTED and answer.get("data") is None and job.mac
+        ):
+            yield "Its response_summary is not what the audit says."
+        yield from _time_problems(job, told)
+    elif not job.mac or not job_is_signed(job):
+        yield (
+            f"It rests on {kind.value}, which the audit does not hold, and it has no signature of ours: it is no "
+            "evidence. Find out who wrote it, and remove it."
+        )
+    elif job.evidence != Job.Evidence.REPLY and (Kind.NOT_APPLIED in told or Kind.DECIDED in told):
+        yield "It rests on a reading or a person, and the audit says that nothing was applied."
+
+
+def _is_found(answer: dict[str, Any]) -> bool:
+    return answer.get("message") == FOUND_BY_JOB
+
+
+def _summaries(kind: Kind, answer: dict[str, Any]) -> list[Any]:
+    """Return what a Job may say of its answer: TMS's JSON, which is dropped where a database does not take it."""
+    if kind == Kind.ACCEPTED or _is_found(answer):
+        return [plain(answer.get("data") or {}), {}]
+    return [plain(answer)]
+
+
+def _time_problems(job: StoredJob, told: Told) -> Iterator[str]:
+    """Yield whether the Job's time cannot be: before it was asked for, or after it was recorded."""
+    recorded = told.body(Kind.RECORDED)
+    if "job_created_at" in recorded:
+        yield from _differences(job, {"created_at": recorded["job_created_at"]})
+        return
+    first = _time(told.entry(Kind.INTENT).time)
+    last = _time(told.entry(Kind.RECORDED).time) if Kind.RECORDED in told else timezone.now()
+    if not first - CLOCKS_DIFFER <= _time(job.created_at) <= last + CLOCKS_DIFFER:
+        yield f"Its created_at is {_shown(job.created_at)}, which is not between its attempt's events."
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def _signature_problems(job: StoredJob, told: Told) -> Iterator[str]:
+    digest = told.body(Kind.RECORDED).get("job_digest")
+    if digest is not None and digest != job.digest:
+        yield "It was changed after it was recorded: the digest in its RECORDED entry does not fit."
+    if not job.mac:
+        if job.key_id or digest is not None:
+            yield "Its signature was removed."
+    elif job.key_id not in chain.known_keys():
+        # A key that is lost: RECORDED vouches for the Job, if it is of the time of that key.
+        if digest is None or job.key_id not in {entry.key_id for entry in told.entries}:
+            yield f"It is signed with the key {_shown(job.key_id)}, which is neither AUDIT_KEY nor in AUDIT_OLD_KEYS."
+    elif not job_is_signed(job):
+        yield "It was changed after it was written: its signature does not fit."

@@ -1,0 +1,41 @@
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from audit.archives import ArchiveError
+from audit.management.commands.audit_verify import Command as AuditVerifyCommand
+from audit.verification import Finding, Verification
+from setactions.database_check import database_problems
+from setactions.job_comparison import JobComparison
+from setactions.ledger_comparison import LedgerComparison
+
+
+class Command(AuditVerifyCommand):
+    # The audit knows nothing of jobs, so what looks at both stands here, in the place of the audit's own command.
+    help = (
+        f"{AuditVerifyCommand.help} With --jobs also: each Job and each batch as the audit says, and in all three "
+        "databases the tables, indexes and triggers that belong there, and no others."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--jobs", action="store_true", help="also compare all jobs, batches and tables")
+
+    def verify_further(self, found: Verification, options: dict[str, Any]) -> None:
+        """Compare jobs, batches and tables, if that was asked for."""
+        if not options["jobs"]:
+            return
+        jobs, ledger = JobComparison(archive_folder=self.archive_folder(options)), LedgerComparison()
+        try:
+            found.add(Finding(f"job {job_id}", problem) for job_id, problem in jobs.problems())
+        except ArchiveError as error:
+            found.add([Finding("archive", str(error))])
+        found.add(Finding(f"batch {batch_id}", problem) for batch_id, problem in ledger.problems())
+        found.add(Finding("schema", problem) for problem in database_problems(full=True))
+        found.further |= {
+            "jobs": jobs.jobs,
+            "job_customers": jobs.customers,
+            "unsigned_jobs": jobs.unsigned,
+            "batches": ledger.batches,
+            "chunks": ledger.chunks,
+        }
