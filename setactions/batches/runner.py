@@ -24,6 +24,7 @@ from jobs.batch_selectors import failures_of
 from jobs.ledger import Claimed
 from jobs.models import Batch, BatchChunk
 from setactions import service
+from setactions.batches.chunk_check import check_chunk
 from setactions.batches.following import catch_up
 from setactions.batches.liveness import RunnerMark, is_dead
 from setactions.batches.outcomes import follow, is_failure
@@ -214,14 +215,20 @@ class Runner:
             self._on_settled(chunk, settled)
 
     def _send(self, chunk: BatchChunk, on_accepted: Callable[[], None]) -> Result:
+        # Asked for each time: an account that was switched off sends nothing more.
+        user = get_user_model().objects.filter(username=self._origin.user_id).first() or AnonymousUser()
+        try:
+            check_chunk(chunk)
+        except Refusal as refusal:
+            origin = self._origin
+            return service.refuse(user=user, refusal=refusal, source=origin.source, ip_address=origin.ip_address)
         cluster = cluster_at(chunk.cluster_url)
         if cluster is None:
             sentence = "This cluster is not configured any more. Ask an administrator to check TMS_CLUSTERS."
             return refused(uuid.uuid4(), Refusal(403, "cluster", sentence))
         before = chunk.attempt_id_of(chunk.tries - 1) if chunk.tries > 1 else None
         return service.set_action(
-            # Asked for each time: an account that was switched off sends nothing more.
-            user=get_user_model().objects.filter(username=self._origin.user_id).first() or AnonymousUser(),
+            user=user,
             submission=Submission(cluster, Action(chunk.action_code), chunk.action_sent, tuple(chunk.cids)),
             token=self._token,
             source=self._origin.source,

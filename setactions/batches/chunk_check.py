@@ -1,0 +1,49 @@
+"""Whether a chunk may be sent: it is what its user confirmed, and no earlier try of it may have been applied.
+
+The ledger is in a database, and whoever can write to that must not be able to send, under the name of somebody
+else, a list that nobody confirmed, or once more what TMS accepted.
+"""
+
+from django.db import Error as AnyDatabaseError
+from django.db import connections
+
+from audit.models import Kind, Ruling
+from jobs.models import BatchChunk
+from jobs.signatures import chunk_is_signed
+from setactions.job_evidence import KIND_OF_EVIDENCE, Told, read_told
+from setactions.refusal import AuditUnavailable, Refusal
+
+NOT_APPLIED = (Kind.REFUSED, Kind.REJECTED, Kind.NOT_SENT, Kind.NOT_APPLIED)
+
+
+def check_chunk(chunk: BatchChunk) -> None:
+    """Raise Refusal unless the chunk may be sent: 403, which stops its batch, or 503, after which it is tried again."""
+    if not chunk_is_signed(chunk):
+        raise Refusal(
+            403,
+            "chunk",
+            f"Chunk {chunk.number + 1} is not as it was confirmed: somebody changed it in the database. Nothing is "
+            "sent. Tell the admin: manage.py audit_verify --jobs says more.",
+        )
+    earlier = [chunk.attempt_id_of(number) for number in range(1, chunk.tries)]
+    try:
+        told = read_told(earlier)
+    except AnyDatabaseError as error:
+        connections["audit"].close()
+        raise AuditUnavailable(503, "request", "The audit cannot be read, so nothing was sent.") from error
+    for attempt_id in earlier:
+        _check_try(chunk, str(attempt_id), told[attempt_id.hex])
+
+
+def _check_try(chunk: BatchChunk, attempt_id: str, told: Told) -> None:
+    if Kind.RECORDED in told or any(told.rules_for(kind) for kind in KIND_OF_EVIDENCE.values()):
+        raise Refusal(
+            403,
+            "chunk",
+            f"Chunk {chunk.number + 1} was accepted before, as attempt {attempt_id}: it is not sent again.",
+        )
+    is_over = any(kind in told for kind in NOT_APPLIED) or told.body(Kind.DECIDED).get("ruling") == Ruling.NOT_APPLIED
+    if told.entries and not is_over:
+        raise Refusal(
+            503, "chunk", f"An earlier try of chunk {chunk.number + 1}, attempt {attempt_id}, has no known outcome yet."
+        )
