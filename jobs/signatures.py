@@ -24,7 +24,10 @@ def sign_job(job: StoredJob) -> tuple[str, str]:
 
 def job_is_signed(job: StoredJob) -> bool:
     """Tell whether a job is as it was signed, with a key that is known."""
-    return job.is_in_order and _fits("job", job.digest, job.mac, job.key_id)
+    try:
+        return job.is_in_order and _fits("job", job.digest, job.mac, job.key_id)
+    except (ValueError, TypeError, RecursionError):  # somebody wrote what is no JSON of ours
+        return False
 
 
 def signed_jobs(job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, StoredJob]:

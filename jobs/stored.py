@@ -63,8 +63,8 @@ class StoredJob(NamedTuple):
 
 def stored_job(job: Job, cids: Sequence[str]) -> StoredJob:
     """Return a job, which may not be saved yet, with its customers in their order, as the database will store it."""
-    values = [getattr(job, name) for name in COLUMNS]
-    return _from_values(values, cids, is_in_order=True)
+    told = {name: getattr(job, name) for name in COLUMNS}
+    return _from_columns(told, cids, is_in_order=True)
 
 
 def read_job(job: Job) -> StoredJob:
@@ -99,7 +99,9 @@ def stored_jobs(condition: str = "") -> Iterator[StoredJob]:
             rows = listed
             of, listed = next(customers, (None, []))
         is_in_order = [position for _, position, _ in rows] == list(range(len(rows)))
-        yield _from_values(values, [cid for _, _, cid in rows], is_in_order=is_in_order)
+        told = dict(zip(COLUMNS, values, strict=True))
+        told |= {name: _json_of(told[name]) for name in ("request_payload", "response_summary")}
+        yield _from_columns(told, [cid for _, _, cid in rows], is_in_order=is_in_order)
 
 
 def count_customers() -> int:
@@ -121,12 +123,9 @@ def _is_list_of(value: Any, cids: tuple[str, ...]) -> bool:
     return isinstance(value, list | tuple) and tuple(value) == cids
 
 
-def _from_values(values: Sequence[Any], cids: Sequence[str], *, is_in_order: bool) -> StoredJob:
-    told = dict(zip(COLUMNS, values, strict=True))
+def _from_columns(told: dict[str, Any], cids: Sequence[str], *, is_in_order: bool) -> StoredJob:
     for name in ("job_id", "batch_id", "doubles"):
         told[name] = hex_of(told[name])
-    for name in ("request_payload", "response_summary"):
-        told[name] = _json_of(told[name])
     told |= {"created_at": _time_of(told["created_at"]), "legacy": bool(told["legacy"])}
     told = {name: str(value) if isinstance(value, str | bytes) else value for name, value in told.items()}
     return StoredJob(**told, cids=tuple(cids), is_in_order=is_in_order)
@@ -142,7 +141,7 @@ def _json_of(value: Any) -> Any:
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return f"no JSON: {value!r}"
 
 

@@ -99,7 +99,7 @@ def problems_of(job: StoredJob, told: Told) -> list[str]:
     """Return a sentence for each way in which a Job is not what the audit says; none if it is evidence."""
     try:
         return [*_problems(job, told)]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ["What it says, or what the audit says of its attempt, cannot be understood."]
 
 

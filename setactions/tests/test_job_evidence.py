@@ -189,6 +189,23 @@ def test_a_job_page_warns_of_a_job_that_was_changed(fetch, olivia):
     assert "This record was changed after it was written" in text_of(signed_in(olivia).get(address))
 
 
+SPOILT = ["no JSON", "[" * 100_000, '{"a":' * 900 + "1" + "}" * 900, '{"a": NaN}', '{"a": 1e999}', "1" * 5000, "\x00"]
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("text", SPOILT, ids=range(len(SPOILT)))
+def test_what_is_no_json_of_ours_stops_nobody(fetch, text):
+    attempt, other = send(fetch), send_and_die(fetch, "service: job committed", "c3")
+    with connections["jobs"].cursor() as cursor:
+        cursor.execute("PRAGMA ignore_check_constraints = ON")
+        job_id = attempt.attempt_id.hex
+        cursor.execute("UPDATE jobs_job SET response_summary = %s WHERE job_id = %s", [text, job_id])
+        cursor.execute("PRAGMA ignore_check_constraints = OFF")
+    assert run(None).closed == 1
+    assert not now(other).is_open
+    assert [*problems()] == [attempt.attempt_id]
+
+
 # -- Forged -------------------------------------------------------------------------------------------------------
 
 

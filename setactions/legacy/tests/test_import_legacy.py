@@ -24,6 +24,7 @@ from setactions.legacy import importing
 from setactions.legacy.old_files import HIDDEN
 from setactions.reconcile import reconcile
 from setactions.tests.doubting import OPERATIONS, in_words
+from setactions.tests.forging import problems, set_column, write
 from tmsdash.commands import os_actor_name
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of
@@ -138,6 +139,37 @@ def test_every_job_and_customer_is_imported_and_marked(old):
     assert (body["cids"], body["time"]) == (["b2", "a1"], "2025-06-01 10:00:00.000000")
     assert body["old"]["updated_at"] == "2025-06-01T10:00:09"
     assert verify().findings == []
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *(("user_id", "oscar"), ("status", "failed"), ("old_status", "DONE"), ("legacy", False), ("evidence", "reply")),
+        *(("created_at", "2001-01-01 00:00:00"), ("doubles", "0" * 32), ("http_status", 500), ("batch_id", "0" * 32)),
+        *(("request_payload", "{}"), ("response_summary", "[]"), ("cluster_url", "x"), ("customer_count", 7)),
+        *(("action_code", 3), ("action_name", "T-Enable"), ("source", "form")),
+    ],
+)
+def test_imported_jobs_fit_the_audit_until_somebody_alters_them(old, column, value, signed):
+    old.job("b2", "a1", batch_id=str(uuid.uuid4()), status=" Ok ")
+    old.job("b2", "a1", response_summary="no JSON", http_status=200, status=None)
+    old.log()
+    old.run()
+    assert problems() == {}
+    if not signed:
+        write("jobs", "UPDATE jobs_job SET mac = '', key_id = ''")
+        assert problems() == {}
+    set_column("jobs", "jobs_job", column, value)
+    assert problems()
+
+
+def test_imported_jobs_that_are_gone_are_named(old):
+    old.job("a1")
+    old.run()
+    write("jobs", "DELETE FROM jobs_jobcustomer")
+    write("jobs", "DELETE FROM jobs_job")
+    assert "import_legacy again" in next(iter(problems().values()))[0]
 
 
 def test_every_row_of_the_audit_log_is_imported_in_utc(old):
