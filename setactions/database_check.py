@@ -10,9 +10,12 @@ PROGRAMS = {"audit": frozenset({*append_only.SQLITE, append_only.TRIGGER, append
 
 
 def database_problems(*, full: bool) -> list[str]:
-    """Return a sentence on everything that does not belong into a database; `full` compares tables and indexes, too.
+    """Return a sentence on everything that does not belong into a database.
+
+    `full` looks at all three databases, with tables and indexes. What is not full runs every half a minute, beside
+    live traffic, and looks for triggers and their like in those two that it works with anyway.
 
     Raises DatabaseError if one cannot be read.
     """
-    look = schema_problems if full else program_problems
-    return [problem for alias in connections for problem in look(alias, PROGRAMS.get(alias, frozenset()))]
+    look, aliases = (schema_problems, [*connections]) if full else (program_problems, ["jobs", "audit"])
+    return [problem for alias in aliases for problem in look(alias, PROGRAMS.get(alias, frozenset()))]
