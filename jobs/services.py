@@ -20,7 +20,6 @@ from tmsdash.kill_points import kill_point
 logger = logging.getLogger(__name__)
 
 
-
 def new_job(
     *,
     job_id: uuid.UUID,
