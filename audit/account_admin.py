@@ -1,4 +1,8 @@
-"""Accounts and groups in the admin: every change is in the audit, and auditors make none."""
+"""Accounts and groups in the admin: every change is in the audit, and auditors make none.
+
+What an account may do is for superusers to say. Whoever else may change users keeps accounts, and can neither raise
+their own rights nor get at a superuser's account.
+"""
 
 from typing import Any
 
@@ -66,6 +70,8 @@ class AuditedAdmin(StrictListAdmin):
         return super().has_delete_permission(request, obj) and not is_auditor(request.user)
 
 
+PRIVILEGES = ("is_staff", "is_superuser", "groups", "user_permissions")
+
 admin.site.unregister([User, Group])
 
 
@@ -75,7 +81,15 @@ class AuditedUserAdmin(SessionsAdmin, AuditedAdmin, UserAdmin):  # type: ignore[
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Keep the name: jobs and attempts belong to it as text, and another person would take them over with it."""
-        return ("username",) if obj else ()
+        fixed = ("username",) if obj else ()
+        return fixed if request.user.is_superuser else (*fixed, *PRIVILEGES)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Tell whether the account may be changed, its password set and its sessions ended."""
+        return super().has_change_permission(request, obj) and _may_touch(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and _may_touch(request, obj)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Save it; the password of a new account is one that its user has to change."""
@@ -96,12 +110,27 @@ class AuditedUserAdmin(SessionsAdmin, AuditedAdmin, UserAdmin):  # type: ignore[
             return answer
 
 
+def _may_touch(request: HttpRequest, account: User | None) -> bool:
+    """Tell whether the account is within reach of the request's user: superusers are within superusers' only."""
+    return account is None or not account.is_superuser or request.user.is_superuser
+
+
 @admin.register(Group)
 class AuditedGroupAdmin(AuditedAdmin, GroupAdmin):
-    """Keeps the groups that the product knows by name: renamed or deleted, auditors would not be told any more."""
+    """Lets superusers only change groups, each of which gives its members rights.
+
+    Keeps the groups that the product knows by name: renamed or deleted, auditors would not be told any more.
+    """
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return ("name",) if obj and obj.name in KNOWN_GROUPS else ()
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return super().has_add_permission(request) and request.user.is_superuser
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and request.user.is_superuser
+
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_delete_permission(request, obj) and not (obj and obj.name in KNOWN_GROUPS)
+        is_kept = bool(obj and obj.name in KNOWN_GROUPS)
+        return super().has_delete_permission(request, obj) and request.user.is_superuser and not is_kept

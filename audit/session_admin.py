@@ -65,7 +65,9 @@ class SessionsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.action(description="End all sessions of selected users", permissions=["change"])
     def end_sessions_of_chosen(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        """End every session of the chosen users."""
+        """End every session of the chosen users; of none, if one of them is out of reach."""
+        if not all(self.has_change_permission(request, user) for user in queryset):
+            raise PermissionDenied("Only superusers end the sessions of superusers. No session was ended.")
         count = sum(_end(request, user, None) for user in queryset)
         self.message_user(request, ended_in_words(count), messages.SUCCESS)
 
