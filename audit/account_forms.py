@@ -4,10 +4,13 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import AdminUserCreationForm, PasswordChangeForm
+from django.contrib.auth.models import User
 from django.views.decorators.debug import sensitive_variables
 
 from tmsdash.password_rules import MAXIMUM_LENGTH
 from tmsdash.user_names import check_new_name
+
+INCORRECT = "password_incorrect"  # what Django calls it
 
 
 class NewAccountForm(AdminUserCreationForm):  # type: ignore[type-arg]
@@ -39,3 +42,28 @@ class OwnPasswordForm(PasswordChangeForm):
         if new and new == self.cleaned_data.get("old_password"):
             self.add_error("new_password1", "This is your old password. Choose another one.")
         return cleaned
+
+
+class EndSessionsForm(forms.Form):
+    """Users choose which of their sessions end, and show that they know the password."""
+
+    end = forms.CharField(required=False, strip=False)
+    password = forms.CharField(
+        label="Your password",
+        strip=False,
+        max_length=MAXIMUM_LENGTH,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+        help_text="Asked for again, because whoever ends your sessions keeps you out.",
+    )
+
+    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
+        self.user = user
+        super().__init__(*args, **kwargs)
+
+    @sensitive_variables()
+    def clean_password(self) -> str:
+        """Refuse every password but that of the account."""
+        password: str = self.cleaned_data["password"]
+        if not self.user.check_password(password):
+            raise forms.ValidationError("This is not your password. Enter it again.", code=INCORRECT)
+        return password

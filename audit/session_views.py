@@ -7,11 +7,15 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
+from django.urls import reverse_lazy
+from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods
+from django.views.generic import FormView
 
+from audit.account_forms import EndSessionsForm
 from audit.models import Kind
+from audit.own_password import AsksForPassword
 from audit.sign_in import record
 from tmsdash import sessions
 from tmsdash.browsers import browser_name
@@ -58,18 +62,31 @@ def ended_in_words(count: int) -> str:
     return "The session is ended." if count == 1 else f"{count:,} sessions are ended."
 
 
-@never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
-def own_sessions(request: HttpRequest) -> HttpResponse:
-    """Show where one is signed in, and end what is chosen there."""
-    if request.method != "POST":
-        return render(request, "sessions.html", shown_sessions(sessions.live_sessions(request.user), request))
-    chosen = request.POST.get("end", "")
-    if chosen == OTHERS:
-        count = sessions.end_sessions(request.user, but=request.session.session_key)
-    else:
-        count = sessions.end_sessions(request.user, only=[chosen])
-    if count:
-        record(Kind.SIGNED_OUT, request, request.user.get_username(), at="sessions", sessions=count)
-    messages.success(request, ended_in_words(count))
-    return redirect("own_sessions")
+@method_decorator(never_cache, name="dispatch")
+class OwnSessions(AsksForPassword, FormView):  # type: ignore[type-arg]
+    """The page that shows where one is signed in, and ends what is chosen there by who knows the password."""
+
+    form_class = EndSessionsForm
+    template_name = "sessions.html"
+    success_url = reverse_lazy("own_sessions")
+    asked_field = "password"
+    at = "sessions"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Show the sessions beside the form."""
+        rows = sessions.live_sessions(self.request.user)
+        return super().get_context_data(**kwargs) | shown_sessions(rows, self.request)
+
+    def form_valid(self, form: EndSessionsForm) -> HttpResponse:
+        """End the chosen session, or all others; ending this one is signing out."""
+        user, key, chosen = self.request.user, self.request.session.session_key or "", form.cleaned_data["end"]
+        self.forget_failures()
+        which: dict[str, Any] = {"but": key} if chosen == OTHERS else {"only": [chosen]}
+        count = sessions.end_sessions(user, **which)
+        if count:
+            record(Kind.SIGNED_OUT, self.request, user.get_username(), at=self.at, sessions=count)
+        if chosen == public_id(key):
+            sessions.end(self.request)
+            return redirect("login")
+        messages.success(self.request, ended_in_words(count))
+        return super().form_valid(form)

@@ -1,37 +1,31 @@
-"""Signing in and out and changing one's password, each with its entry in the audit."""
+"""Signing in and out, each with its entry in the audit."""
 
 import logging
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
-from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView, redirect_to_login
+from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.views import LoginView, LogoutView, redirect_to_login
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse, reverse_lazy
+from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_safe
 
-from audit.account_changes import WAIT_S, record_change
-from audit.account_forms import OwnPasswordForm
+from audit.account_changes import WAIT_S
 from audit.models import Kind
 from audit.services import actor_of, record_fact
-from audit.throttling import clear_failures, count_failure, is_throttled, sign_in_turn, too_many_wrong_passwords, turn
+from audit.throttling import sign_in_turn
 from tmsdash import sessions
 from tmsdash.accounts import recorded_name
-from tmsdash.initial_passwords import note_own
 from tmsdash.models import USER_AGENT_LENGTH
-from tmsdash.sessions import count_wrong_password
 from tmsdash.text import one_line
 from tmsdash.tokens import looks_like_token
 
 logger = logging.getLogger(__name__)
-
-AT_CHANGE = "change of password"
 
 
 class SignIn(LoginView):
@@ -80,54 +74,6 @@ class SignOut(LogoutView):
         if request.user.is_authenticated:
             record(Kind.SIGNED_OUT, request, request.user.get_username())
         return sessions.forget_at_client(super().post(request, *args, **kwargs))
-
-
-class ChangePassword(PasswordChangeView):
-    """The page on which users change their own password; their other sessions end.
-
-    Who guesses at the old one waits as at sign-in, and the session ends: it may be in the wrong hands.
-    """
-
-    form_class = OwnPasswordForm
-    template_name = "password_change.html"
-    success_url = reverse_lazy("password_change")
-
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Look at one password at a time in each session, and at none in those that have to wait or were ended."""
-        key = request.session.session_key or ""
-        with turn(key):
-            if is_throttled(request, request.user) or not request.session.exists(key):
-                return self._end_session()
-            return super().post(request, *args, **kwargs)
-
-    def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
-        """Change it, and only together with the entry in the audit."""
-        with transaction.atomic(using="default"):
-            answer = super().form_valid(form)
-            note_own(self.request.user)
-            record_change(actor_of(self.request), self.request.user, "password")
-            clear_failures(self.request, self.request.user)
-        messages.success(self.request, "Your password is changed. You are signed out everywhere else.")
-        return answer
-
-    def form_invalid(self, form: PasswordChangeForm) -> HttpResponse:
-        """Note who does not know the password of the account whose session this is; after a few, end that."""
-        if not form.has_error("old_password", "password_incorrect"):
-            return super().form_invalid(form)
-        throttled = count_failure(self.request, self.request.user)
-        # From many addresses none of which has to wait yet, it is still the same session.
-        failures = count_wrong_password(self.request.session)
-        name = self.request.user.get_username()
-        record(Kind.SIGN_IN_FAILED, self.request, name, at=AT_CHANGE, throttled_from_now_on=throttled)
-        if throttled or failures >= settings.AXES_FAILURE_LIMIT:
-            return self._end_session()
-        return super().form_invalid(form)
-
-    def _end_session(self) -> HttpResponse:
-        """Sign out, and say why."""
-        record(Kind.SIGNED_OUT, self.request, self.request.user.get_username(), at=AT_CHANGE, because="wrong passwords")
-        sessions.end(self.request)
-        return too_many_wrong_passwords(self.request)
 
 
 @login_not_required

@@ -1,16 +1,16 @@
 from django.urls import path
 
-from audit import api, session_views, sign_in, views
+from audit import api, own_password, session_views, sign_in, views
 
 urlpatterns = [
     path("login/", sign_in.SignIn.as_view(), name="login"),
     path("logout/", sign_in.SignOut.as_view(), name="logout"),
-    path("password/", sign_in.ChangePassword.as_view(), name="password_change"),
-    path("sessions/", session_views.own_sessions, name="own_sessions"),
+    path("password/", own_password.ChangePassword.as_view(), name="password_change"),
+    path("sessions/", session_views.OwnSessions.as_view(), name="own_sessions"),
     # Before the admin's own pages of these names, which the audit would not hear of.
     path("admin/login/", sign_in.admin_login, name="admin_login"),
     path("admin/logout/", sign_in.SignOut.as_view(), name="admin_logout"),
-    path("admin/password_change/", sign_in.ChangePassword.as_view(), name="admin_password_change"),
+    path("admin/password_change/", own_password.ChangePassword.as_view(), name="admin_password_change"),
     path("customers/", views.find_customer, name="find_customer"),
     path("customers/<path:cid>/", views.customer, name="customer"),
     path("attempts/<uuid:attempt_id>/evidence.zip", views.evidence, name="evidence"),

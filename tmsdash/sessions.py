@@ -68,10 +68,15 @@ def end_sessions(user: Any, *, only: Iterable[str] | None = None, but: str | Non
 
 
 def count_wrong_password(session: SessionBase) -> int:
-    """Count one more wrong old password that was given in a session; return how many that makes."""
+    """Count one more wrong password of its account that was given in a session; return how many that makes."""
     rows = Session.objects.filter(session_key=session.session_key)
     rows.update(wrong_passwords=F("wrong_passwords") + 1)
     return sum(rows.values_list("wrong_passwords", flat=True))  # of one row, or none if it was ended meanwhile
+
+
+def forget_wrong_passwords(session: SessionBase) -> None:
+    """Count the wrong passwords of a session from nothing again: the right one was given."""
+    Session.objects.filter(session_key=session.session_key).update(wrong_passwords=0)
 
 
 def is_polling(request: HttpRequest) -> bool:

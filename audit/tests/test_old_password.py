@@ -1,4 +1,4 @@
-"""Guessing at the old password in a session that was taken over: a few tries, then it is over."""
+"""Guessing at the password in a session that was taken over: a few tries, then it is over."""
 
 import json
 
@@ -12,11 +12,13 @@ from tmsdash.tests.tools import at_once, table_missing, text_of
 
 ADDRESS = "203.0.113.7"
 NEW_PASSWORD = "another battery staple horse"
-PATHS = ["/password/", "/admin/password_change/"]
+PATHS = ["/password/", "/admin/password_change/", "/sessions/"]
 
 
 def guess(client, old="wrong", path="/password/", address=ADDRESS):
     form = {"old_password": old, "new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+    if path == "/sessions/":
+        form = {"end": "others", "password": old}
     return client.post(path, form, REMOTE_ADDR=address)
 
 
@@ -42,16 +44,17 @@ def test_after_five_wrong_ones_the_session_ends_and_the_right_one_has_to_wait(ol
     assert sign_in(PASSWORD, "203.0.113.8") == 302
 
 
-def test_the_audit_has_each_guess_and_how_the_session_ended(olivia):
+@pytest.mark.parametrize(("path", "at"), [("/password/", "change of password"), ("/sessions/", "sessions")])
+def test_the_audit_has_each_guess_and_how_the_session_ended(olivia, path, at):
     client = signed_in(olivia)
     for _ in range(5):
-        guess(client)
+        guess(client, path=path)
     *failures, end = facts()
     assert {entry[:3] for entry in failures} == {(Kind.SIGN_IN_FAILED, "olivia", ADDRESS)}
-    assert {entry[3]["at"] for entry in failures} == {"change of password"}
+    assert {entry[3]["at"] for entry in failures} == {at}
     assert [entry[3]["throttled_from_now_on"] for entry in failures] == [False] * 4 + [True]
     assert end[:3] == (Kind.SIGNED_OUT, "olivia", ADDRESS)
-    assert (end[3]["at"], end[3]["because"]) == ("change of password", "wrong passwords")
+    assert (end[3]["at"], end[3]["because"]) == (at, "wrong passwords")
 
 
 def test_failures_at_sign_in_count_and_nothing_is_looked_at_any_more(olivia):
@@ -64,9 +67,10 @@ def test_failures_at_sign_in_count_and_nothing_is_looked_at_any_more(olivia):
     assert client.get("/jobs/").status_code == 302
 
 
-def test_from_many_addresses_it_is_the_same_session(olivia):
+@pytest.mark.parametrize("paths", [PATHS[:1] * 6, PATHS[2:] * 6, PATHS * 2])
+def test_from_many_addresses_and_on_several_pages_it_is_the_same_session(olivia, paths):
     client = signed_in(olivia)
-    codes = [guess(client, address=f"203.0.113.{number}").status_code for number in range(6)]
+    codes = [guess(client, path=path, address=f"203.0.113.{at}").status_code for at, path in enumerate(paths)]
     assert codes == [200, 200, 200, 200, 429, 302]
 
 
@@ -94,11 +98,12 @@ def test_noting_the_use_of_a_session_does_not_forget_its_failures(olivia):
     assert Session.objects.get().wrong_passwords == 1
 
 
-def test_the_right_one_clears_the_count(olivia):
+@pytest.mark.parametrize("path", PATHS)
+def test_the_right_one_clears_the_count(olivia, path):
     client = signed_in(olivia)
     for _ in range(4):
         guess(client)
-    assert guess(client, PASSWORD).status_code == 302
+    assert guess(client, PASSWORD, path).status_code == 302
     assert [guess(client).status_code for _ in range(4)] == [200] * 4
 
 

@@ -30,6 +30,10 @@ def is_in(client):
     return client.get("/api/jobs/mine").status_code == 200
 
 
+def end(client, chosen, password=PASSWORD, **kwargs):
+    return client.post("/sessions/", {"end": chosen, "password": password}, **kwargs)
+
+
 def ids_on(page):
     return re.findall(r'name="end"\s+value="([0-9a-f]{32})"', page.content.decode())
 
@@ -57,7 +61,7 @@ def test_the_keys_of_sessions_are_in_no_page_address_or_log(olivia, adam, caplog
     here, there = sign_in(), sign_in()
     admin = sign_in("adam")
     pages = [here.get("/sessions/"), admin.get(f"/admin/auth/user/{olivia.pk}/sessions/")]
-    answers = [here.post("/sessions/", {"end": ids_on(pages[0])[0]})]
+    answers = [end(here, ids_on(pages[0])[0])]
     shown = "".join(page.content.decode() + page.get("Location", "") for page in (*pages, *answers)) + caplog.text
     for client in (here, there, admin):
         assert client.cookies["sessionid"].value not in shown
@@ -67,7 +71,7 @@ def test_the_keys_of_sessions_are_in_no_page_address_or_log(olivia, adam, caplog
 def test_one_is_ended_and_the_others_go_on(olivia):
     here, lost, other = sign_in(), sign_in(address="198.51.100.1"), sign_in()
     lost_id = Session.objects.get(address="198.51.100.1").public_id
-    page = here.post("/sessions/", {"end": lost_id}, follow=True)
+    page = end(here, lost_id, follow=True)
     assert "The session is ended." in text_of(page)
     assert [is_in(client) for client in (here, lost, other)] == [True, False, True]
     kind, user, body = last_entry()
@@ -77,15 +81,35 @@ def test_one_is_ended_and_the_others_go_on(olivia):
 def test_all_others_are_ended(olivia, oscar):
     here, *others = sign_in(), sign_in(), sign_in()
     stranger = sign_in("oscar")
-    assert "2 sessions are ended." in text_of(here.post("/sessions/", {"end": "others"}, follow=True))
+    assert "2 sessions are ended." in text_of(end(here, "others", follow=True))
     assert [is_in(client) for client in (here, stranger, *others)] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("password", ["", "wrong", "x" * 1025, f" {PASSWORD}"])
+def test_who_does_not_know_the_password_ends_nothing(olivia, password):
+    here, other = sign_in(), sign_in()
+    for chosen in ("others", *ids_on(here.get("/sessions/"))):
+        page = end(here, chosen, password)
+        assert (page.status_code, "No session was ended" in text_of(page)) == (200, True)
+        assert len(ids_on(page)) == 1  # they are listed all the same
+    assert is_in(other)
+    assert AuditEntry.objects.filter(kind=Kind.SIGN_IN_FAILED).count() == (
+        2 if password.strip() and len(password) < 1025 else 0
+    )
+
+
+def test_the_password_is_asked_for_where_there_is_something_to_end(olivia):
+    here = sign_in()
+    assert 'type="password"' not in here.get("/sessions/").content.decode()
+    sign_in()
+    assert 'type="password"' in here.get("/sessions/").content.decode()
 
 
 def test_what_a_request_in_flight_saves_does_not_bring_an_ended_session_back(olivia):
     here, lost = sign_in(), sign_in()
     in_flight = lost.session
     assert in_flight[BEGUN]  # it is loaded
-    here.post("/sessions/", {"end": "others"})
+    end(here, "others")
     in_flight["anything"] = 1
     with pytest.raises(UpdateError):
         in_flight.save()
@@ -94,18 +118,16 @@ def test_what_a_request_in_flight_saves_does_not_bring_an_ended_session_back(oli
 
 def test_ending_this_very_session_is_signing_out(olivia):
     here = sign_in()
-    assert (
-        here.post("/sessions/", {"end": Session.objects.get().public_id}, follow=True).request["PATH_INFO"] == "/login/"
-    )
+    assert end(here, Session.objects.get().public_id, follow=True).request["PATH_INFO"] == "/login/"
     assert not Session.objects.exists()
 
 
-@pytest.mark.parametrize("end", ["", "nonsense", "0" * 32, "all"])
-def test_what_is_no_session_of_ones_own_ends_nothing(olivia, oscar, end):
+@pytest.mark.parametrize("nothing", ["", "nonsense", "0" * 32, "all"])
+def test_what_is_no_session_of_ones_own_ends_nothing(olivia, oscar, nothing):
     here, stranger = sign_in(), sign_in("oscar")
     theirs = Session.objects.get(account_id=oscar.pk).public_id
-    for chosen in (end, theirs):
-        assert "was over already" in text_of(here.post("/sessions/", {"end": chosen}, follow=True))
+    for chosen in (nothing, theirs):
+        assert "was over already" in text_of(end(here, chosen, follow=True))
     assert is_in(here)
     assert is_in(stranger)
     assert AuditEntry.objects.filter(kind=Kind.SIGNED_OUT).count() == 0
@@ -142,7 +164,7 @@ def test_those_that_expired_are_cleared_by_the_command_for_that(olivia):
 def test_a_session_is_ended_though_the_audit_fails(olivia, caplog):
     here, other = sign_in(), sign_in()
     with table_missing("audit", "audit_auditentry"):
-        assert here.post("/sessions/", {"end": "others"}).status_code == 302
+        assert end(here, "others").status_code == 302
     assert not is_in(other)
     assert "[SIGN_IN] SIGNED_OUT of olivia could not be written to the audit" in caplog.text
 

@@ -1,0 +1,101 @@
+"""Pages that ask users for the password that they have, and the one on which they change it.
+
+The session may be in the wrong hands, so guesses are counted as at sign-in, and after a few it ends.
+"""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.forms import PasswordChangeForm
+from django.contrib.auth.views import PasswordChangeView
+from django.db import transaction
+from django.forms import BaseForm
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse_lazy
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.generic.edit import FormMixin
+
+from audit.account_changes import record_change
+from audit.account_forms import INCORRECT, OwnPasswordForm
+from audit.models import Kind
+from audit.services import actor_of
+from audit.sign_in import record
+from audit.throttling import clear_failures, count_failure, is_throttled, too_many_wrong_passwords, turn
+from tmsdash import sessions
+from tmsdash.initial_passwords import note_own
+
+
+class AsksForPassword(FormMixin):  # type: ignore[type-arg]
+    """The part of a page that looks at the password of the signed-in user.
+
+    `asked_field` of its form fails with INCORRECT when that is wrong; `at` tells in the audit what the
+    password was asked for.
+    """
+
+    asked_field: str
+    at: str
+    request: HttpRequest
+
+    @method_decorator(sensitive_post_parameters())
+    def dispatch(self, *args: Any, **kwargs: Any) -> HttpResponse:
+        answer: HttpResponse = super().dispatch(*args, **kwargs)  # type: ignore[misc]
+        return answer
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        """Let the form know whose password it is."""
+        return super().get_form_kwargs() | {"user": self.request.user}
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Look at one password at a time in each session, and at none in those that have to wait or were ended."""
+        key = request.session.session_key or ""
+        with turn(key):
+            if is_throttled(request, request.user) or not request.session.exists(key):
+                return self._end_session()
+            answer: HttpResponse = super().post(request, *args, **kwargs)  # type: ignore[misc]
+            return answer
+
+    def form_invalid(self, form: BaseForm) -> HttpResponse:
+        """Note who does not know the password of the account whose session this is; after a few, end that."""
+        if not form.has_error(self.asked_field, INCORRECT):
+            return super().form_invalid(form)
+        throttled = count_failure(self.request, self.request.user)
+        # From many addresses none of which has to wait yet, it is still the same session.
+        failures = sessions.count_wrong_password(self.request.session)
+        name = self.request.user.get_username()
+        record(Kind.SIGN_IN_FAILED, self.request, name, at=self.at, throttled_from_now_on=throttled)
+        if throttled or failures >= settings.AXES_FAILURE_LIMIT:
+            return self._end_session()
+        return super().form_invalid(form)
+
+    def forget_failures(self) -> None:
+        """Forget the wrong ones: the password was right."""
+        clear_failures(self.request, self.request.user)
+        sessions.forget_wrong_passwords(self.request.session)
+
+    def _end_session(self) -> HttpResponse:
+        """Sign out, and say why."""
+        record(Kind.SIGNED_OUT, self.request, self.request.user.get_username(), at=self.at, because="wrong passwords")
+        sessions.end(self.request)
+        return too_many_wrong_passwords(self.request)
+
+
+class ChangePassword(AsksForPassword, PasswordChangeView):
+    """The page on which users change their own password; their other sessions end."""
+
+    form_class = OwnPasswordForm
+    template_name = "password_change.html"
+    success_url = reverse_lazy("password_change")
+    asked_field = "old_password"
+    at = "change of password"
+
+    def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
+        """Change it, and only together with the entry in the audit."""
+        with transaction.atomic(using="default"):
+            answer = super().form_valid(form)
+            note_own(self.request.user)
+            record_change(actor_of(self.request), self.request.user, "password")
+            self.forget_failures()
+        messages.success(self.request, "Your password is changed. You are signed out everywhere else.")
+        return answer
