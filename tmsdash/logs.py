@@ -3,6 +3,7 @@
 import logging
 import sys
 import threading
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
@@ -18,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class OneLineFormatter(logging.Formatter):
-    """Write each record on one line, with the request's id; the lines of a traceback are indented below it.
+    """Write each record on one line, with time and request id; the lines of a traceback are indented below it.
 
     Ids, user names and TMS's messages reach the log. A line break in one of them would let its
     author write a log line of their own, so control characters are escaped here, for every logger.
@@ -31,6 +32,10 @@ class OneLineFormatter(logging.Formatter):
         record.message = line if is_audits else no_audit_line(line)
         record.request_id = request_id.current()
         return super().formatMessage(record)
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 (logging's name)
+        """Return the time in UTC as ISO 8601, such as 2026-01-02T03:04:05.678Z, whatever zone the machine keeps."""
+        return datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
     def formatException(self, ei: object) -> str:  # noqa: N802 (logging's name)
         return _indented(super().formatException(ei))  # type: ignore[arg-type]

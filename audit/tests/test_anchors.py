@@ -22,7 +22,7 @@ from tmsdash.tests.tools import in_thread
 pytestmark = pytest.mark.usefixtures("databases", "empty_seal_dir")
 
 ATTEMPT = "00000000-0000-4000-8000-000000000000"
-FORGED = f"[AUDIT] INTENT {ATTEMPT}: anchor=1:0123456789abcdef [INFO 2026-01-02 03:04:05,678 0123456789abcdef]"
+FORGED = f"[AUDIT] INTENT {ATTEMPT}: anchor=1:0123456789abcdef [INFO 2026-01-02T03:04:05.678Z 0123456789abcdef]"
 
 
 @pytest.fixture
@@ -57,15 +57,23 @@ def test_the_anchors_of_a_whole_log_are_compared(written, request, tmp_path, mon
     assert (code, "the anchor 1:0123456789abcdef of line 1 of standard input names another" in printed) == (3, True)
 
 
+@pytest.mark.parametrize("time", ["2026-01-02T03:04:05.678Z", "2026-01-02 03:04:05,678"])
+def test_lines_of_now_and_of_former_releases_count(tmp_path, time):
+    log = tmp_path / "log"
+    log.write_text(FORGED.replace("2026-01-02T03:04:05.678Z", time))
+    [point] = logged_anchors(str(log))
+    assert (point.sequence, point.mac) == (1, "0123456789abcdef")
+
+
 @pytest.mark.parametrize(
     "line",
     [
         f"Not Found: /{FORGED}",
-        "Not Found: /anchor=1:0123456789abcdef [WARNING 2026-01-02 03:04:05,678 0123456789abcdef]",
+        "Not Found: /anchor=1:0123456789abcdef [WARNING 2026-01-02T03:04:05.678Z 0123456789abcdef]",
         f" {FORGED}",
         f"Jan 02 03:04:05 host serve[7]: {FORGED}",
         *(f"x{separator}{FORGED}" for separator in ("\r", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028")),
-        f"{FORGED} [WARNING 2026-01-02 03:04:05,678 0123456789abcdef]",
+        f"{FORGED} [WARNING 2026-01-02T03:04:05.678Z 0123456789abcdef]",
         f"{FORGED}{FORGED}",
         f"{FORGED}\rx",
         FORGED.replace("INTENT", "INTENTS"),

@@ -4,7 +4,9 @@ import json
 import logging
 import re
 import sys
+import time
 import unicodedata
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.conf import settings
@@ -166,7 +168,7 @@ def written():
 
 def assert_one_record(text):
     first, *others = text.splitlines()
-    assert re.search(r" \[INFO \d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [0-9a-f-]+\]$", first)
+    assert re.search(r" \[INFO \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [0-9a-f-]+\]$", first)
     assert all(line.startswith("    | ") for line in others)
     assert all(character == "\n" or character.isprintable() for character in text)
 
@@ -204,8 +206,30 @@ def test_a_message_of_megabytes_is_cut(written):
 
 def test_a_line_begins_with_its_message_and_ends_with_level_time_and_request(written):
     assert re.fullmatch(
-        r"5 of 7 \[INFO \d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ([0-9a-f]{16}|-)\]", written("%d of %d", 5, 7)
+        r"5 of 7 \[INFO \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ([0-9a-f]{16}|-)\]", written("%d of %d", 5, 7)
     )
+
+
+@pytest.fixture
+def in_zone(monkeypatch):
+    """A function that lets this process' clock show the time of a zone until the test is over."""
+
+    def enter(name):
+        monkeypatch.setenv("TZ", name)
+        time.tzset()
+
+    yield enter
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/St_Johns"])
+def test_the_time_of_a_line_is_utc_and_says_so_in_whatever_zone_the_machine_is(written, in_zone, zone):
+    in_zone(zone)
+    before = datetime.now(UTC)
+    logged = datetime.fromisoformat(written("x").split()[2])
+    assert logged.utcoffset() == timedelta(0)
+    assert before - timedelta(milliseconds=1) <= logged <= datetime.now(UTC)
 
 
 def test_everything_that_is_logged_goes_through_this_formatter():
