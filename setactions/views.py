@@ -29,7 +29,7 @@ from setactions.refusal import Refusal, Unverified
 from setactions.sealing import Review, load_review, seal_token, sign_review, unseal_token
 from setactions.submission import Submission, check_fits_one_call, find_overlap_warnings, fits_one_call, new_chunk
 from setactions.token import Token
-from tmsdash.errors import log_refused
+from tmsdash.access_log import log_refused
 from tmsdash.user_rates import WINDOW_S
 
 SOURCE = "form"

@@ -1,4 +1,4 @@
-"""One line in the log for each request that was denied: who asked, from where, and for what."""
+"""The [ACCESS] lines of the log: who was denied what, or sent what none of our pages sends, and from where."""
 
 import logging
 from collections.abc import Callable
@@ -32,15 +32,25 @@ class AccessLogMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         if _is_denied(request, response):
-            logger.warning(
-                "[ACCESS] denied: user=%s, address=%s, %s %s, %d",
-                one_line(_user_name(request), 150) or "-",
-                one_line(request.META.get("REMOTE_ADDR", ""), 45),
-                one_line(request.method or "", 20),
-                _shown_path(request),
-                response.status_code,
-            )
+            method = one_line(request.method or "", 20)
+            _write(request, "denied", f"{method} {_shown_path(request)}, {response.status_code}")
         return response
+
+
+def log_refused(request: HttpRequest, what: str) -> None:
+    """Log who sent, from where, what none of our pages sends; the first time that a request is found to.
+
+    `what` is said in our words: what was sent may hold a token.
+    """
+    if not hasattr(request, "refused_for"):
+        request.refused_for = what  # type: ignore[attr-defined]
+        _write(request, "refused", what)
+
+
+def _write(request: HttpRequest, verdict: str, what: str) -> None:
+    name = one_line(_user_name(request), 150) or "-"
+    address = one_line(request.META.get("REMOTE_ADDR", ""), 45)
+    logger.warning("[ACCESS] %s: user=%s, address=%s, %s", verdict, name, address, what)
 
 
 def _is_denied(request: HttpRequest, response: HttpResponse) -> bool:

@@ -1,6 +1,5 @@
 """Error answers in our own words: JSON for scripts, a page for people."""
 
-import logging
 import re
 import sys
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.contrib.sessions.exceptions import SessionInterrupted
-from django.db import DatabaseError, connections
+from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -17,9 +16,6 @@ from django.views.debug import SafeExceptionReporterFilter
 
 from tmsdash import request_id
 from tmsdash.databases import UNUSABLE_DATABASE
-from tmsdash.text import one_line
-
-logger = logging.getLogger(__name__)
 
 JSON_PATHS = ("/proxy_fetch", "/api/", "/health")
 
@@ -105,23 +101,6 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
         403,
         "The form's security token is missing or out of date. Nothing was sent to TMS. Reload the page and try again.",
     )
-
-
-def log_refused(request: HttpRequest, what: str) -> None:
-    """Log who sent, from where, what none of our pages sends; the first time that a request is found to.
-
-    `what` is said in our words: what was sent may hold a token.
-    """
-    if hasattr(request, "refused_for"):
-        return
-    request.refused_for = what  # type: ignore[attr-defined]
-    try:
-        name = request.user.get_username() if hasattr(request, "user") else ""
-    except DatabaseError:  # it is not to be known now
-        connections["default"].close()
-        name = ""
-    address = one_line(request.META.get("REMOTE_ADDR", ""), 45)
-    logger.warning("[ACCESS] refused: user=%s, address=%s, %s", one_line(name, 150) or "-", address, what)
 
 
 class AlwaysHidingFilter(SafeExceptionReporterFilter):

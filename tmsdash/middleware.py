@@ -14,8 +14,9 @@ from django.shortcuts import render
 from django_htmx.http import HttpResponseClientRefresh
 
 from tmsdash import request_id
+from tmsdash.access_log import log_refused
 from tmsdash.addresses import Address, parsed
-from tmsdash.errors import busy_response, error_response, log_refused, wants_json
+from tmsdash.errors import busy_response, error_response, wants_json
 from tmsdash.sessions import is_polling
 from tmsdash.text import one_line
 from tmsdash.tokens import REMOVED, looks_like_token, without_tokens
