@@ -3,14 +3,27 @@
 from typing import Any
 
 from django import forms
-from django.contrib.auth.forms import AdminUserCreationForm, PasswordChangeForm
+from django.contrib.auth.forms import AdminUserCreationForm, AuthenticationForm, PasswordChangeForm, UsernameField
 from django.contrib.auth.models import User
 from django.views.decorators.debug import sensitive_variables
 
+from audit.models import USER_ID_LENGTH
 from tmsdash.password_rules import MAXIMUM_LENGTH
 from tmsdash.user_names import check_new_name
 
 INCORRECT = "password_incorrect"  # what Django calls it
+
+
+class SignInForm(AuthenticationForm):
+    """Takes no longer names and passwords than an account can have: what is longer is neither hashed nor counted."""
+
+    username = UsernameField(max_length=USER_ID_LENGTH, widget=forms.TextInput(attrs={"autofocus": True}))
+    password = forms.CharField(
+        label="Password",
+        strip=False,
+        max_length=MAXIMUM_LENGTH,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
 
 
 class NewAccountForm(AdminUserCreationForm):  # type: ignore[type-arg]

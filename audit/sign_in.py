@@ -16,6 +16,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_safe
 
 from audit.account_changes import WAIT_S
+from audit.account_forms import SignInForm
 from audit.models import Kind
 from audit.services import actor_of, record_fact
 from audit.throttling import sign_in_turn
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 class SignIn(LoginView):
     """The page to sign in. What is wrong is not told, and neither that an account exists."""
 
+    form_class = SignInForm
     template_name = "login.html"
     redirect_authenticated_user = True
     extra_context = {"idle_minutes": settings.SESSION_IDLE_S // 60, "max_hours": settings.SESSION_MAX_S // 3600}

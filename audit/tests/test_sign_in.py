@@ -139,6 +139,52 @@ def test_an_unknown_name_costs_as_many_password_hashes_as_a_known_one(olivia, mo
     assert counts == [1, 1]
 
 
+@pytest.fixture
+def hashed(monkeypatch):
+    """The lengths of the passwords that were hashed."""
+    lengths = []
+    encode = MD5PasswordHasher.encode
+    monkeypatch.setattr(MD5PasswordHasher, "encode", lambda *args: lengths.append(len(args[1])) or encode(*args))
+    return lengths
+
+
+@pytest.mark.parametrize(
+    ("name", "password"), [("olivia", "x" * 1025), ("x" * 151, PASSWORD), ("é" * 20_000, "x" * 20_000)]
+)
+def test_what_is_longer_than_any_name_or_password_is_not_looked_at(olivia, hashed, name, password):
+    for _ in range(6):  # and nobody has to wait for it
+        page = sign_in(name, password)
+        assert (page.status_code, "You are not signed in" in text_of(page)) == (200, True)
+    assert (hashed, entries()) == ([], [])
+    assert sign_in().status_code == 302
+
+
+def test_the_form_itself_ends_where_names_and_passwords_end(databases):
+    page = Client().get("/login/").content.decode()
+    assert re.search(r'<input type="text" name="username"[^>]* maxlength="150"', page)
+    assert re.search(r'<input type="password" name="password"[^>]* maxlength="1024"', page)
+
+
+@pytest.mark.parametrize("password", [f" {'two words ' * 100} ", "ö" * 1024])
+def test_a_long_password_is_taken_exactly_as_it_is_typed(olivia, password):
+    olivia.set_password(password)
+    olivia.save()
+    for other in (password.strip()[:-1], password[:-1], password[:100], password.upper()):
+        assert sign_in(password=other, address=ELSEWHERE).status_code == 200
+    assert sign_in(password=password).status_code == 302
+
+
+def test_password_managers_and_pasting_have_what_they_look_for(databases, olivia):
+    for client, path, fields in (
+        (Client(), "/login/", {"password": "current-password"}),
+        (signed_in(olivia), "/password/", {"old_password": "current-password", "new_password1": "new-password"}),
+    ):
+        page = client.get(path).content.decode()
+        for name, meaning in fields.items():
+            assert re.search(f'<input type="password" name="{name}"[^>]* autocomplete="{meaning}"', page)
+        assert "onpaste" not in page
+
+
 # -- Throttling ---------------------------------------------------------------------------------------------------
 
 
