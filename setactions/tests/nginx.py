@@ -45,6 +45,7 @@ def configuration(folder, http_port, https_port, port):
         "dash.example;": "localhost;",
         "/etc/ssl/dash.example.pem": f"{folder}/cert.pem",
         "/etc/ssl/dash.example.key": f"{folder}/key.pem",
+        "/var/log/nginx/": f"{folder}/",
         "https://dash.example$": f"https://localhost:{https_port}$",
         "127.0.0.1:8000": f"127.0.0.1:{port}",
     }.items():

@@ -1,5 +1,6 @@
 """What the documented nginx says itself, before or instead of the dashboard: TLS, headers, refusals and limits."""
 
+import re
 import socket
 import ssl
 import subprocess
@@ -11,13 +12,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import requests
 
-from setactions.tests.nginx import certificate, configuration, free_ports, nginx_in, session_from
+from setactions.tests.nginx import DOCUMENTED, certificate, configuration, free_ports, nginx_in, session_from
 from tmsdash.middleware import HEADERS
 from tmsdash.tests.tools import at_once, until
 
 pytestmark = pytest.mark.nginx
 
 RELAY = "127.0.4.1"
+LONG_ANSWER = 12 << 20  # more than nginx keeps in memory
 UNPROTECTED = "What you sent has crossed the network unprotected"
 SHARED = [*HEADERS, "Strict-Transport-Security"]
 
@@ -34,13 +36,14 @@ class Dashboard(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b"x" * LONG_ANSWER if self.path == "/long" else b"ok"
         self.send_response(429 if self.path == "/busy" else 200)
         headers = HEADERS | {"Strict-Transport-Security": "max-age=1", "X-Request-ID": "0123456789abcdef"}
-        for name, value in (headers | {"Content-Length": "2", "Retry-After": "900"}).items():
+        for name, value in (headers | {"Content-Length": str(len(body)), "Retry-After": "900"}).items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(b"ok")
+            self.wfile.write(body)
 
     def do_POST(self):
         self.do_GET()
@@ -84,9 +87,13 @@ def front(tmp_path_factory):
     port, http_port, https_port = free_ports(3)
     certificate(folder)
     text = configuration(folder, http_port, https_port, port)
-    for documented in ("proxy_read_timeout 90s", "client_header_timeout 10s"):  # what the tests wait for
+    for documented, here in {
+        "proxy_read_timeout 90s": "proxy_read_timeout 1s",  # the tests wait for it
+        "client_header_timeout 10s": "client_header_timeout 1s",
+        "error.log crit": "error.log warn",  # on which nginx names what it writes to its disk
+    }.items():
         assert documented in text
-        text = text.replace(documented, f"{documented.split()[0]} 1s")
+        text = text.replace(documented, here)
     # So that a test can come from other addresses than this machine has.
     text = text.replace("http {", f"http {{ set_real_ip_from {RELAY}; real_ip_header X-Come-From;", 1)
     (folder / "nginx.conf").write_text(text)
@@ -204,6 +211,63 @@ def test_without_the_dashboard_the_outcome_is_unknown(deserted):
     assert_own(answer, 502, "Look at User Jobs before you send anything again")
     assert (answer.json()["outcome"], answer.json()["job_id"]) == ("unknown", None)
     assert_own(deserted.ask("GET", f"{deserted.plain}/health"), 502, "cannot be reached", secure=False)
+
+
+def test_every_page_of_nginx_names_its_charset(front):
+    for answer in (
+        front.ask("GET", f"{front.url}/", headers={"Host": "a b"}),
+        front.ask("GET", f"{front.url}/gone"),
+        front.ask("GET", f"{front.plain}/jobs/"),
+        front.ask("POST", f"{front.plain}/jobs/"),
+    ):
+        assert answer.headers["Content-Type"] == "text/html; charset=utf-8", answer.status_code
+
+
+# -- What stays behind --------------------------------------------------------------------------------------------
+
+
+def test_neither_bodies_nor_answers_are_written_to_the_disk_of_nginx(front):
+    for url in (f"{front.url}/review/", f"{front.plain}/health"):
+        answer = front.ask("POST", url, data=b"x" * (5 << 20) + b"planted-token")
+        assert (answer.status_code, answer.text) == (200, "ok")
+    with session_from("127.0.0.1", front.folder) as session:
+        with session.get(f"{front.url}/long", stream=True, timeout=30) as slowly:
+            parts = slowly.iter_content(1 << 20)
+            read = len(next(parts))
+            # By now nginx has what it takes of the rest: it answers others meanwhile.
+            assert front.ask("GET", f"{front.url}/").ok
+            read += sum(map(len, parts))
+    assert read == LONG_ANSWER
+    logged = (front.folder / "tms-dashboard.error.log").read_text()
+    assert "temporary file" not in logged
+    assert [path for name in ("body", "proxy") for path in (front.folder / name).rglob("*") if path.is_file()] == []
+
+
+JWT = "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
+
+
+def test_the_access_log_has_times_with_their_offset_and_nothing_that_may_be_a_token(front):
+    planted = {"headers": {"Referer": f"https://x/?{JWT}", "User-Agent": JWT, "Cookie": JWT, "Authorization": JWT}}
+    for path in (f"/customers/?cid={JWT}", f"/customers/{JWT}/", f"/{'t' * 60}", "/jobs/%0a%22forged%22%20x/?secret"):
+        for base in (front.url, front.plain):
+            front.ask("GET", f"{base}{path}", "127.0.0.9", **planted)
+
+    def lines():
+        text = (front.folder / "tms-dashboard.access.log").read_text()
+        return [line for line in text.splitlines() if " 127.0.0.9 " in line]
+
+    until(lambda: len(lines()) == 8)
+    time = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d"
+    for line in lines():
+        assert re.fullmatch(rf'{time} 127\.0\.0\.9 "GET (\(cut\)|/[^?"]*)" \d{{3}} \d+ [\d.]+ ([0-9a-f]{{16}}|-)', line)
+    paths = [line.split('"')[1] for line in lines()[::2]]
+    assert paths == ["GET /customers/", "GET (cut)", "GET (cut)", r"GET /jobs/\x0A\x22forged\x22 x/"]
+
+
+def test_the_error_log_repeats_no_address_as_it_is_documented():
+    site = DOCUMENTED.read_text()
+    assert re.findall(r"^ *error_log \S+ (\w+);", site, re.MULTILINE) == ["crit"] * 2
+    assert re.findall(r"^ *access_log \S+ (\w+);", site, re.MULTILINE) == ["tms"] * 2
 
 
 # -- Plain HTTP ---------------------------------------------------------------------------------------------------
