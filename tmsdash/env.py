@@ -99,6 +99,13 @@ def boolean(name: str, default: bool) -> bool:
     raise _wrong(name, "write true or false", value)
 
 
+def debugging(name: str, allowed_hosts: Collection[str]) -> bool:
+    """Return the flag for debugging, which shows code and settings to whoever meets an error: on loopback only."""
+    if boolean(name, False) and not LOOPBACK_NAMES.issuperset(allowed_hosts):
+        raise _wrong(name, "write false, or leave nothing but loopback names in ALLOWED_HOSTS", text(name))
+    return boolean(name, False)
+
+
 def integer(name: str, default: int, *, minimum: int, maximum: int) -> int:
     """Return a whole number between `minimum` and `maximum`, both included."""
     value = text(name)

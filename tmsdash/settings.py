@@ -14,8 +14,8 @@ env.read_file("ENV_FILE", BASE_DIR, ".env")
 VAR_DIR = BASE_DIR / env.text("VAR_DIR", "var")
 
 # -- Who may reach the site ---------------------------------------------------------------------------------------
-DEBUG = env.boolean("DEBUG", False)
 ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+DEBUG = env.debugging("DEBUG", ALLOWED_HOSTS)
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS", [])
 HTTPS_ONLY = env.boolean("HTTPS_ONLY", not env.LOOPBACK_NAMES.issuperset(ALLOWED_HOSTS))
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
@@ -132,6 +132,7 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "tmsdash.static_files.Storage"},
 }
+WHITENOISE_ALLOW_ALL_ORIGINS = False  # no other site has a use for our files
 WHITENOISE_MIMETYPES = {".svg": "image/svg+xml; charset=utf-8"}  # to text/* it adds the charset itself
 WHITENOISE_USE_FINDERS = True  # what could not be collected is served all the same
 

@@ -45,6 +45,8 @@ def test_the_product_has_no_hasher_without_places():
     assert product_settings.PASSWORD_HASHERS == ["tmsdash.hashing.PBKDF2PasswordHasher"]
     hasher, djangos = hashing.PBKDF2PasswordHasher, hashers.PBKDF2PasswordHasher
     assert (hasher.algorithm, hasher.iterations) == (djangos.algorithm, djangos.iterations)
+    assert hasher.algorithm == "pbkdf2_sha256"
+    assert hasher.iterations >= 600_000
 
 
 def test_no_more_are_hashed_at_once_than_there_are_places(monkeypatch):

@@ -23,6 +23,7 @@ EXPECTED = {
 
 def assert_headers(answer):
     assert {name: answer.get(name) for name in EXPECTED} == EXPECTED
+    assert [name for name in answer.headers if name.startswith("Access-Control-")] == []  # no other site may read it
     assert re.fullmatch("[0-9a-f]{16}", answer["X-Request-ID"])
 
 
@@ -46,6 +47,15 @@ def test_answers_to_users_carry_them_and_are_stored_nowhere(olivia, path):
 @pytest.mark.parametrize("path", ["/", "/login/", "/api/jobs/mine", "/admin/", "/nonsense/", "/jobs"])
 def test_answers_to_strangers_too(databases, path):
     assert_private(Client().get(path))
+
+
+@pytest.mark.parametrize("path", ["/", "/login/", "/proxy_fetch", "/api/jobs/mine", "/static/tmsdash.css"])
+def test_no_other_site_is_let_in_by_asking_first(databases, path):
+    asks = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    for method in ("OPTIONS", "GET", "POST"):
+        answer = Client().generic(method, path, headers=asks)
+        assert_headers(answer)
+        answer.close()
 
 
 def test_the_admin_too(audrey):

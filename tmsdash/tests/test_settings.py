@@ -242,6 +242,13 @@ def test_https_is_the_rule_as_soon_as_the_site_has_a_name_of_its_own(settings_of
     assert found["CSRF_COOKIE_NAME"] == f"{prefix}csrftoken"
 
 
+@pytest.mark.parametrize("hosts", ["tms.example", "localhost,tms.example", "*", ".example", "10.0.0.7"])
+def test_a_site_with_a_name_of_its_own_does_not_start_with_debugging(settings_of, hosts):
+    with pytest.raises(ImproperlyConfigured, match=r"^DEBUG: write false, or leave nothing but loopback names"):
+        settings_of(DEBUG="true", ALLOWED_HOSTS=hosts, HTTPS_ONLY="false")
+    assert settings_of(DEBUG="true", ALLOWED_HOSTS="localhost")["DEBUG"] is True
+
+
 def test_lists_are_trimmed_and_hold_no_empty_parts(settings_of):
     found = settings_of(ALLOWED_HOSTS=" a.example , ,b.example,", CSRF_TRUSTED_ORIGINS="https://a.example ,")
     assert found["ALLOWED_HOSTS"] == ["a.example", "b.example"]
