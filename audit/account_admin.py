@@ -105,8 +105,7 @@ class AuditedUserAdmin(SessionsAdmin, AuditedAdmin, UserAdmin):  # type: ignore[
             answer = super().user_change_password(request, id, form_url)
             user = self.get_object(request, unquote(id))
             if user is not None and before is not None and user.password != before.password:
-                is_given = user.has_usable_password() and user.pk != request.user.pk
-                (note_given if is_given else note_own)(user)
+                (note_given if user.has_usable_password() else note_own)(user)
             return answer
 
 

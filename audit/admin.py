@@ -65,11 +65,11 @@ class AttemptAdmin(ExactSearchAdmin):
             raise PermissionDenied
         if request.method != "GET":
             return HttpResponseNotAllowed(["GET"])
-        refused = too_many_exports(request, lists, LISTS_PER_MINUTE)
-        if refused:
-            return refused
         try:
             changelist = self.get_changelist_instance(request)
+            refused = too_many_exports(request, lists, LISTS_PER_MINUTE)
+            if refused:
+                return refused
             lines = export(changelist.queryset, form, _filters_of(changelist), actor_of(request))
         except IncorrectLookupParameters:
             return self.wrong_address(request, NOTHING_LIKE_IT)

@@ -7,21 +7,21 @@ from tmsdash.text import one_line
 LENGTH = 60
 # The first that fits: most browsers also say that they are one of those further down.
 _BROWSERS = {
-    "Edge": r"Edg(?:e|A|iOS)?/(\d+)",
-    "Opera": r"OPR/(\d+)",
-    "Samsung Internet": r"SamsungBrowser/(\d+)",
-    "Firefox": r"(?:Firefox|FxiOS)/(\d+)",
-    "Chrome": r"(?:Chrome|CriOS|HeadlessChrome)/(\d+)",
-    "Safari": r"Version/(\d+)[^ ]* (?:Mobile/[^ ]* )?Safari/",
+    "Edge": re.compile(r"Edg(?:e|A|iOS)?/(\d{1,6})"),
+    "Opera": re.compile(r"OPR/(\d{1,6})"),
+    "Samsung Internet": re.compile(r"SamsungBrowser/(\d{1,6})"),
+    "Firefox": re.compile(r"(?:Firefox|FxiOS)/(\d{1,6})"),
+    "Chrome": re.compile(r"(?:Chrome|CriOS|HeadlessChrome)/(\d{1,6})"),
+    "Safari": re.compile(r"Version/(\d{1,6})[^ ]{0,40} (?:Mobile/[^ ]{0,40} )?Safari/"),
 }
 _SYSTEMS = {
-    "Windows": "Windows",
-    "Android": "Android",
-    "iPhone": "iPhone|iPod",
-    "iPad": "iPad",
-    "macOS": "Macintosh",
-    "ChromeOS": "CrOS",
-    "Linux": "Linux",
+    "Windows": re.compile("Windows"),
+    "Android": re.compile("Android"),
+    "iPhone": re.compile("iPhone|iPod"),
+    "iPad": re.compile("iPad"),
+    "macOS": re.compile("Macintosh"),
+    "ChromeOS": re.compile("CrOS"),
+    "Linux": re.compile("Linux"),
 }
 
 
@@ -31,7 +31,7 @@ def browser_name(user_agent: str) -> str:
     What is no browser is named as it names itself, shortened.
     """
     for name, pattern in _BROWSERS.items():
-        if version := re.search(pattern, user_agent):
-            system = next((name for name, pattern in _SYSTEMS.items() if re.search(pattern, user_agent)), "")
+        if version := pattern.search(user_agent):
+            system = next((name for name, pattern in _SYSTEMS.items() if pattern.search(user_agent)), "")
             return f"{name} {version[1]}" + (f" on {system}" if system else "")
     return one_line(user_agent, LENGTH) or "not named"

@@ -111,11 +111,6 @@ def test_an_account_without_a_password_has_none_to_choose_until_it_gets_one(adam
     assert not InitialPassword.objects.exists()
 
 
-def test_administrators_who_set_their_own_password_have_chosen_it(adam):
-    assert set_by_admin(adam, adam).status_code == 302
-    assert not must_choose(sign_in("adam", GIVEN))
-
-
 def test_a_password_that_the_form_refused_changes_nothing(adam, olivia):
     for password in ("short", "dashboard2026"):
         assert set_by_admin(adam, olivia, password1=password, password2=password).status_code == 200

@@ -58,8 +58,15 @@ def patterns_in(tree, namespace, where, uses):
             pattern, ways = re.compile(_first(node, names)), DJANGO_WAYS
         else:
             continue
-        found.append((f"{where}:{node.lineno}", pattern.pattern, pattern.flags, sorted(ways)))
+        found.append((f"{where}:{node.lineno}", *_as_text(pattern), sorted(ways)))
     return found
+
+
+def _as_text(pattern):
+    """The pattern and its flags; one of bytes as one of characters that takes the same time."""
+    if isinstance(pattern.pattern, bytes):
+        return pattern.pattern.decode("ascii"), pattern.flags | re.ASCII
+    return pattern.pattern, pattern.flags
 
 
 def _compiled(call, function_name, names):

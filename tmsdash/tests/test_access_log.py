@@ -122,6 +122,6 @@ def test_a_path_can_neither_write_lines_of_its_own_nor_hold_a_token(settings, da
 def test_who_it_was_may_be_unknown_when_the_database_does_not_answer(olivia, denied):
     client = signed_in(olivia, REMOTE_ADDR=ADDRESS, enforce_csrf_checks=True)
     client.raise_request_exception = False
-    with table_missing("default", "django_session"):
+    with table_missing("default", "tmsdash_session"):
         assert client.post("/send/").status_code >= 403
     assert all(message.startswith("[ACCESS] denied: user=-, ") for message in denied())

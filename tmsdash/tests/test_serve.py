@@ -15,7 +15,7 @@ import pytest
 import requests
 from django.conf import settings as django_settings
 
-from tmsdash.tests.tools import run_python, until
+from tmsdash.tests.tools import KEYS, run_python, until
 
 pytestmark = [pytest.mark.sqlite, pytest.mark.linux]
 
@@ -138,7 +138,8 @@ def test_the_servers_processes_do_not_hold_a_token_of_the_environment(tmp_path):
 @pytest.mark.parametrize(("host", "is_open"), [("::", True), ("127.0.0.1", False), ("localhost", False)])
 def test_it_says_so_when_it_listens_for_others_in_plain_http(tmp_path, host, is_open, https_only):
     # No port at all: it says so, and ends.
-    ended = run_python("manage.py", "serve", "--host", host, "--port", "0", var_dir=tmp_path, HTTPS_ONLY=https_only)
+    environment = KEYS | {"HTTPS_ONLY": https_only}
+    ended = run_python("manage.py", "serve", "--host", host, "--port", "0", var_dir=tmp_path, **environment)
     assert (f"Listening on {host} in plain HTTP: let nobody but the HTTPS proxy" in ended.stderr) is (
         is_open and https_only == "true"
     )

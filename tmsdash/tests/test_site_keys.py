@@ -15,7 +15,7 @@ from django.db import connections
 from audit.models import AuditEntry
 from tmsdash import site_keys
 from tmsdash.models import SiteKey
-from tmsdash.tests.tools import at_once, run_python, table_missing, until
+from tmsdash.tests.tools import KEYS, at_once, run_python, table_missing, until
 
 OTHER = "another key, of at least fifty characters, as a second host makes one"
 
@@ -66,7 +66,7 @@ def test_another_server_does_not_start_either(site):
 
 @pytest.mark.sqlite
 def test_the_keys_of_a_new_site_are_kept_and_no_database_is_made_to_compare_them(tmp_path):
-    ended = run_python("-c", "import tmsdash.wsgi", var_dir=tmp_path)
+    ended = run_python("-c", "import tmsdash.wsgi", var_dir=tmp_path, **KEYS)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert [path for path in tmp_path.iterdir() if path.suffix == ".db"] == []
 

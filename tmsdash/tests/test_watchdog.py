@@ -46,6 +46,8 @@ def __getattr__(name):
     return [path(view.__name__, login_not_required(view)) for view in views] + urlpatterns
 """
 IMPATIENT = """
+import django
+django.setup()
 from tmsdash import watchdog
 from tmsdash.management.commands import serve
 watchdog.ASK_EVERY_S = watchdog.ANSWER_S = watchdog.TELL_EVERY_S = 0.5
