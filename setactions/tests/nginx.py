@@ -1,9 +1,8 @@
 """A real nginx for tests, set up as documented."""
 
 import os
-import socket
 import subprocess
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import requests
 from django.conf import settings as django_settings
@@ -20,14 +19,6 @@ http {{
     {site}
 }}
 """
-
-
-def free_ports(count):
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 def certificate(folder):

@@ -12,9 +12,9 @@ import pytest
 import requests
 
 from setactions.simulator import Simulator
-from setactions.tests.nginx import certificate, configuration, free_ports, nginx_in, running, session_from
+from setactions.tests.nginx import certificate, configuration, nginx_in, running, session_from
 from tmsdash.tests.fixtures import PASSWORD, TOKEN
-from tmsdash.tests.tools import run_python, until
+from tmsdash.tests.tools import free_ports, run_python, until
 
 pytestmark = pytest.mark.nginx
 

@@ -12,9 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import requests
 
-from setactions.tests.nginx import DOCUMENTED, certificate, configuration, free_ports, nginx_in, session_from
+from setactions.tests.nginx import DOCUMENTED, certificate, configuration, nginx_in, session_from
 from tmsdash.middleware import HEADERS
-from tmsdash.tests.tools import at_once, until
+from tmsdash.tests.tools import at_once, free_ports, until
 
 pytestmark = pytest.mark.nginx
 

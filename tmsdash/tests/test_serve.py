@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,7 @@ import pytest
 import requests
 from django.conf import settings as django_settings
 
-from tmsdash.tests.tools import KEYS, run_python, until
+from tmsdash.tests.tools import KEYS, free_ports, run_python, until
 
 pytestmark = [pytest.mark.sqlite, pytest.mark.linux]
 
@@ -48,9 +47,7 @@ def serving(tmp_path, *, program="", site="", preexec_fn=None, **environment):
     settings with which that one and the server run. The server's address is in the process' `url`.
     """
     shutil.copytree(migrated(), tmp_path, dirs_exist_ok=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    [port] = free_ports(1)
     environment |= {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, "VAR_DIR": str(tmp_path)}
     environment |= {"TMS_TOKEN": "planted"}
     if site:

@@ -1,9 +1,7 @@
 """All hosts of a site need the same keys: a process with another one does not start, and says which it is."""
 
-import socket
 import subprocess
 import sys
-from contextlib import closing
 
 import pytest
 import requests
@@ -15,7 +13,7 @@ from django.db import connections
 from audit.models import AuditEntry
 from tmsdash import site_keys
 from tmsdash.models import SiteKey
-from tmsdash.tests.tools import KEYS, at_once, run_python, table_missing, until
+from tmsdash.tests.tools import KEYS, at_once, free_ports, run_python, table_missing, until
 
 OTHER = "another key, of at least fifty characters, as a second host makes one"
 
@@ -41,16 +39,10 @@ def site(tmp_path_factory):
     return folder
 
 
-def free_port():
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
 @pytest.mark.sqlite
 @pytest.mark.parametrize("name", site_keys.ALL)
 def test_the_server_does_not_start_with_another_key_and_says_which(site, name):
-    ended = run_python("manage.py", "serve", "--port", free_port(), var_dir=site, **{name: OTHER})
+    ended = run_python("manage.py", "serve", "--port", str(free_ports(1)[0]), var_dir=site, **{name: OTHER})
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.startswith(f"CommandError: Nothing was done. {name} is not this site's: ")
     assert f"Copy {name.lower()} from the VAR_DIR of the site's first host, or set {name}" in ended.stderr
@@ -77,7 +69,7 @@ def test_a_server_whose_database_was_away_answers_nothing_once_it_sees_another_k
     database = site / "app.db"
     away = tmp_path / "app.db"
     database.rename(away)
-    port = free_port()
+    port = str(free_ports(1)[0])
     program = (
         "import os, sys; from wsgiref.simple_server import make_server; from tmsdash.wsgi import application; "
         "make_server('127.0.0.1', int(sys.argv[1]), application).serve_forever()"

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pytest
 from django.conf import settings as django_settings
 
 from setactions.simulator import Simulator
-from tmsdash.tests.tools import run_python, until
+from tmsdash.tests.tools import free_ports, run_python, until
 
 PLANTED = "fault:slow:0.5"  # the simulated TMS tells by it which token it got
 BATCH = ("--user", "olivia", "--cluster", "evian3", "--action", "PE-Enable", "--yes")
@@ -161,18 +160,15 @@ def test_a_batch_that_runs_for_hours_shows_no_token_and_has_it_all_the_same(site
         (("-m", "setactions.demo"), "Sign in at"),
     ],
 )
-def test_what_needs_no_token_drops_it_and_so_do_its_children(tmp_path, free_ports, arguments, ready):
-    with running(*arguments, ready=ready, folder=tmp_path / "var", **free_ports) as process:
+def test_what_needs_no_token_drops_it_and_so_do_its_children(tmp_path, ports, arguments, ready):
+    with running(*arguments, ready=ready, folder=tmp_path / "var", **ports) as process:
         shown = environments(process.pid)
     assert all(b"VAR_DIR" in one and PLANTED.encode() not in one for one in shown)
 
 
 @pytest.fixture
-def free_ports():
-    with socket.socket() as one, socket.socket() as two:
-        one.bind(("127.0.0.1", 0))
-        two.bind(("127.0.0.1", 0))
-        return {"PORT": str(one.getsockname()[1]), "TMS_PORT": str(two.getsockname()[1])}
+def ports():
+    return dict(zip(("PORT", "TMS_PORT"), map(str, free_ports(2)), strict=True))
 
 
 CHILD = "import os, subprocess; print(subprocess.run(['env'], capture_output=True, text=True).stdout)"

@@ -4,13 +4,14 @@ import html
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -43,6 +44,15 @@ def until(condition, timeout_s=60):
     while not condition():
         assert time.monotonic() < give_up, "it did not come about"
         time.sleep(0.05)  # another process: there is no event to wait for
+
+
+def free_ports(count):
+    """So many ports of the loopback address on which nobody listens."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 class TooLate(BaseException):

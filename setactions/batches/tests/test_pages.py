@@ -10,9 +10,10 @@ from django.utils import timezone
 from jobs.models import Batch, BatchChunk, Job
 from setactions.batches import engine
 from setactions.batches.tests.pages import CIDS, of, of_ledger, page_of, start, upload
+from setactions.simulator import Simulator
 from setactions.tests.test_pages import fill_in, hidden_fields
 from tmsdash.tests.fixtures import TOKEN, signed_in
-from tmsdash.tests.tools import text_of, until
+from tmsdash.tests.tools import free_ports, text_of, until
 
 State = BatchChunk.State
 pytestmark = pytest.mark.usefixtures("small_chunks")
@@ -159,16 +160,16 @@ def test_what_is_unknown_is_never_sent_again(operator, tms, engine_at_rest):
 
 
 def test_what_never_left_is_sent_with_the_rest(operator, tms, settings, engine_at_rest):
-    url, settings.TMS_CLUSTERS = tms.url, {"evian3": "http://127.0.0.1:2"}
+    [port] = free_ports(1)
+    settings.TMS_CLUSTERS = {"evian3": f"http://127.0.0.1:{port}"}
     batch = of(start(operator, cids=CIDS[:4]))
     engine_at_rest()
     assert "Run the rest: 4 customers" in page_of(operator, batch)
-    settings.TMS_CLUSTERS = {"evian3": url}
-    BatchChunk.objects.update(cluster_url=url)  # as if it were at its old address again
-    assert operator.post(f"/batches/{batch.batch_id}/rest/", {"token": TOKEN}).status_code == 302
-    engine_at_rest()
-    assert "4 of 4 customers accepted" in page_of(operator, batch)
-    assert len(tms.calls()) == 2
+    with Simulator(port=port) as back:
+        assert operator.post(f"/batches/{batch.batch_id}/rest/", {"token": TOKEN}).status_code == 302
+        engine_at_rest()
+        assert "4 of 4 customers accepted" in page_of(operator, batch)
+        assert len(back.calls()) == 2
 
 
 def test_the_report_tells_of_every_customer(operator, tms, engine_at_rest):
