@@ -153,3 +153,8 @@ def test_a_server_that_froze_while_it_collected_keeps_no_other_from_starting(roo
         collect()
     assert "another process has held it" in caplog.text
     assert not (root / "collected").exists()
+
+
+@pytest.mark.parametrize("path", ["/static/", "/static/admin/", "/static/admin/css/", "/static/../", "/var/", "/docs/"])
+def test_no_folder_shows_what_is_in_it(databases, client, path):
+    assert client.get(path).status_code == 404
