@@ -82,10 +82,11 @@ def test_every_file_is_there_and_no_stylesheet_names_another_host(pages, setting
             assert not [found for found in named if re.match(r"([a-z]+:)?//|https?:", found[0] or found[1])], file
 
 
-def test_our_own_script_asks_no_other_host_and_runs_no_text():
-    answer = Client().get("/static/tmsdash.js")
+@pytest.mark.parametrize("name", ["tmsdash.js", "session.js"])
+def test_our_own_scripts_ask_no_other_host_run_no_text_and_keep_nothing(client, name):
+    answer = client.get(f"/static/{name}")
     script = b"".join(answer.streaming_content).decode()
     answer.close()
-    assert not re.search(
-        r"https?:|innerHTML|outerHTML|insertAdjacent|document\.write|eval|Function\(|\.style\b", script
-    )
+    runs_text = r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|Function\(|\.style\b"
+    keeps = r"localStorage|sessionStorage|indexedDB|caches\b|\.cookie\b|onpaste|\"paste\""
+    assert not re.search(rf"https?:|{runs_text}|{keeps}", script)
