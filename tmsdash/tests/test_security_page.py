@@ -97,3 +97,14 @@ def test_every_chapter_that_the_table_names_is_on_the_page():
     named = {name for *_, evidence in rows() for name in re.findall(r"\*([^*]+)\*", evidence)}
     assert len(named) > 5
     assert named <= chapters
+
+
+def test_the_inventory_of_logs_has_every_word_that_lines_begin_with():
+    files = [
+        path for app in ("tmsdash", "audit", "jobs", "setactions") for path in (settings.BASE_DIR / app).rglob("*.py")
+    ]
+    code = "".join(path.read_text(encoding="utf-8") for path in files if "tests" not in path.parts)
+    words = set(re.findall(r'"(\[[A-Z_]+\])', code))
+    assert {"[AUDIT]", "[ACCESS]", "[SET_ACTION]"} < words
+    logs = PAGE.partition("\n## Logs\n")[2].partition("\n## ")[0]
+    assert [word for word in words if f"`{word}`" not in logs] == []
