@@ -111,6 +111,14 @@ def test_an_account_without_a_password_has_none_to_choose_until_it_gets_one(adam
     assert not InitialPassword.objects.exists()
 
 
+def test_administrators_choose_their_own_password_where_everybody_does(adam):
+    assert set_by_admin(adam, adam).url == "/password/"
+    client = sign_in("adam", PASSWORD)
+    change_own(client)
+    assert not must_choose(client)
+    assert not must_choose(sign_in("adam", NEW_PASSWORD))
+
+
 def test_a_password_that_the_form_refused_changes_nothing(adam, olivia):
     for password in ("short", "dashboard2026"):
         assert set_by_admin(adam, olivia, password1=password, password2=password).status_code == 200
