@@ -151,6 +151,8 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # 5 MiB hold 30,000 ids of 128 characters; RequestBodyMiddleware applies it to uploads too.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 << 20
+# Uploads stay in memory: a file may hold what belongs on no disk, such as a token.
+FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE
 CSRF_FAILURE_VIEW = "tmsdash.errors.csrf_failure"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "tmsdash.errors.AlwaysHidingFilter"
 

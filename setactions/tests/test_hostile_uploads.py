@@ -161,6 +161,13 @@ def test_the_path_in_a_name_leads_nowhere(client, tmp_path, settings):
         assert list(tmp_path.rglob("*")) == []
 
 
+@pytest.mark.parametrize("size", [3 << 20, LIMIT - 4000])
+def test_a_large_file_is_never_written_to_the_disk(client, tmp_path, settings, size):
+    """Somebody may have chosen the file with the token."""
+    settings.FILE_UPLOAD_TEMP_DIR = str(tmp_path / "none")  # whatever is written there fails
+    assert upload(client, b"".join(b"%0120d\n" % number for number in range(size // 121))).status_code == 200
+
+
 # -- Bodies that are too much ---------------------------------------------------------------------------------------
 
 
