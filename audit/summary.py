@@ -12,6 +12,7 @@ from django.utils import timezone
 from audit.models import ACCEPTED_OUTCOMES, Attempt, Outcome, OutcomeGroup, group_of
 
 DAYS_SHOWN = 92  # of a longer period, months are shown
+MONTHS_SHOWN = 120  # of a longer period, only from the first to the last month with attempts: it may be all of time
 ERRORS_SHOWN = 5
 # The chart's units; it is scaled to its place.
 WIDTH, HEIGHT, GAP = 900, 120, 0.25
@@ -87,7 +88,7 @@ def summarize(attempts: QuerySet[Attempt], first: datetime | None, last: datetim
     for name, outcome, count in rows:
         counts[name][group_of(outcome)] += count
         outcomes[outcome] += count
-    names = _names(first.date(), last.date(), digits)
+    names = _months(first.date(), last.date(), sorted(counts)) if by_month else _days(first.date(), last.date())
     errors = attempts.exclude(error_message="").values_list("error_message").annotate(count=Count("pk"))
     accepted = attempts.filter(outcome__in=ACCEPTED_OUTCOMES).aggregate(sum=Sum("customer_count"))["sum"]
     most = max((sum(part.values()) for part in counts.values()), default=0)
@@ -102,9 +103,18 @@ def summarize(attempts: QuerySet[Attempt], first: datetime | None, last: datetim
     )
 
 
-def _names(first: date, last: date, digits: int) -> list[str]:
-    days = (first + timedelta(days=number) for number in range((last - first).days + 1))
-    return list(dict.fromkeys(day.isoformat()[:digits] for day in days))
+def _days(first: date, last: date) -> list[str]:
+    return [(first + timedelta(days=number)).isoformat() for number in range((last - first).days + 1)]
+
+
+def _months(first: date, last: date, counted: list[str]) -> list[str]:
+    """Return the months between two days, or between those that were `counted` if these are too many."""
+    begin, end = first.isoformat()[:7], last.isoformat()[:7]
+    if (last - first).days > MONTHS_SHOWN * 31:
+        begin, end = (counted[0], counted[-1]) if counted else (end, end)
+    (year, month), (end_year, end_month) = (map(int, name.split("-")) for name in (begin, end))
+    numbers = range(12 * year + month - 1, 12 * end_year + end_month)
+    return [f"{number // 12:04d}-{number % 12 + 1:02d}" for number in numbers]
 
 
 def _periods(names: list[str], counts: dict[str, Counter[OutcomeGroup]], most: int) -> list[Period]:

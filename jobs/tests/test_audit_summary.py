@@ -87,6 +87,20 @@ def test_a_long_time_is_counted_by_month(week):
     assert sum(period.total for period in summary.periods) == 7
 
 
+def test_all_of_time_is_no_longer_than_what_happened_in_it(week):
+    first, last = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
+    summary = summarize(Attempt.objects.all(), first, last)
+    assert (summary.unit, summary.total) == ("month", 7)
+    assert 13 <= len(summary.periods) <= 15
+    assert [period.name for period in summarize(Attempt.objects.none(), first, last).periods] == ["9999-12"]
+
+
+def test_months_without_attempts_are_shown_within_ten_years():
+    summary = summarize(Attempt.objects.all(), datetime(2024, 11, 30, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
+    names = [period.name for period in summary.periods]
+    assert (len(names), names[:2], names[-2:]) == (15, ["2024-11", "2024-12"], ["2025-12", "2026-01"])
+
+
 def test_midnight_in_utc_parts_the_days():
     for at in (datetime(2026, 3, 1, 23, 59, 59, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)):
         with mock.patch("django.utils.timezone.now", return_value=at):
