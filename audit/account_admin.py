@@ -4,6 +4,7 @@ What an account may do is for superusers to say. Whoever else may change users k
 their own rights nor get at a superuser's account.
 """
 
+from contextlib import nullcontext
 from typing import Any
 
 from django.contrib import admin
@@ -20,6 +21,7 @@ from audit.services import actor_of
 from audit.session_admin import SessionsAdmin
 from tmsdash.accounts import KNOWN_GROUPS, is_auditor
 from tmsdash.admin import StrictListAdmin
+from tmsdash.hashing import in_line
 from tmsdash.initial_passwords import note_given, note_own
 
 
@@ -97,9 +99,16 @@ class AuditedUserAdmin(SessionsAdmin, AuditedAdmin, UserAdmin):  # type: ignore[
         if not change and obj.has_usable_password():
             note_given(obj)
 
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """Add an account. Its password is hashed within a transaction, so that the line for it comes before that."""
+        with in_line() if request.method == "POST" else nullcontext():
+            answer: HttpResponse = super().add_view(request, form_url, extra_context)
+            return answer
+
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         """Change a password, or take it away, only together with its entry in the audit."""
-        with transaction.atomic(using="default"):
+        # SQLite has one writer: who hashes while they write, or wait for it, must be few.
+        with in_line() if request.method == "POST" else nullcontext(), transaction.atomic(using="default"):
             self._keep_facts(request, unquote(id))
             before = self.get_object(request, unquote(id))
             answer = super().user_change_password(request, id, form_url)

@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.contrib.auth import hashers
 from django.contrib.auth.models import User
+from django.db import connections
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from tmsdash import hashing
 from tmsdash import settings as product_settings
@@ -110,6 +112,16 @@ def test_every_other_page_that_hashes_says_so_too_and_changes_nothing(full, adam
     assert [(answer.status_code, answer.get("Retry-After")) for answer in answers] == [(503, "5")] * 5
     assert list(User.objects.order_by("pk").values()) == before
     assert user.get("/jobs/").status_code == 200
+
+
+def test_who_finds_no_place_waits_for_no_database(full, adam, olivia):
+    admin = signed_in(adam)
+    admin.get("/admin/")  # the session is noted
+    passwords = {"usable_password": "true", "password1": NEW_PASSWORD, "password2": NEW_PASSWORD}
+    for path in ("/admin/auth/user/add/", f"/admin/auth/user/{olivia.pk}/password/"):
+        with CaptureQueriesContext(connections["default"]) as queries:
+            assert admin.post(path, passwords | {"username": "nadia", "set-password": "1"}).status_code == 503
+        assert {query["sql"].split()[0] for query in queries} == {"SELECT"}  # no transaction, for which all would queue
 
 
 def test_a_hash_of_fewer_rounds_is_upgraded_in_the_same_place(real_hashes, olivia, monkeypatch):
