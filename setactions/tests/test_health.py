@@ -12,7 +12,7 @@ from jobs.models import Job
 from setactions import health
 from setactions.tests.test_database_faults import FAULTS, file_of
 from tmsdash.models import Session
-from tmsdash.tests.tools import in_thread
+from tmsdash.tests.tools import in_thread, table_missing
 
 ALIASES = ["default", "jobs", "audit"]
 by_alias = pytest.mark.parametrize("alias", ALIASES)
@@ -116,6 +116,12 @@ def test_a_proof_holds_for_a_while_for_everybody(client, monkeypatch):
     with FAULTS["read-only"]("audit"), monkeypatch.context() as patch:
         patch.setattr(health, "WRITABLE_FOR_S", 3600)
         assert_healthy(client)
+
+
+def test_a_site_where_nobody_can_sign_in_is_not_healthy(client):
+    with table_missing("default", "tmsdash_session"):
+        assert_not_writable(client, "default")
+    assert_healthy(client)
 
 
 def test_asking_leaves_nothing_behind(client):
