@@ -7,6 +7,7 @@ their own rights nor get at a superuser's account.
 from contextlib import nullcontext
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
@@ -16,7 +17,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from audit.account_changes import facts_of, record_change
-from audit.account_forms import NewAccountForm
+from audit.account_forms import NewAccountForm, refuse_token
 from audit.services import actor_of
 from audit.session_admin import SessionsAdmin
 from tmsdash.accounts import KNOWN_GROUPS, is_auditor
@@ -31,6 +32,13 @@ class AuditedAdmin(StrictListAdmin):
     The other way round is not promised: the audit is another database, and may name a change whose
     commit failed. Django calls `log_addition` and `log_change` after, `log_deletions` before the change.
     """
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Return the field of a form; none takes what looks like a token, which all lists and the audit would show."""
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if isinstance(field, forms.CharField):
+            field.validators.append(refuse_token)
+        return field
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Keep what the account may do until now, and save it."""

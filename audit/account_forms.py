@@ -9,6 +9,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from audit.models import USER_ID_LENGTH
 from tmsdash.password_rules import MAXIMUM_LENGTH
+from tmsdash.tokens import looks_like_token
 from tmsdash.user_names import check_new_name
 
 INCORRECT = "password_incorrect"  # what Django calls it
@@ -24,6 +25,14 @@ class SignInForm(AuthenticationForm):
         max_length=MAXIMUM_LENGTH,
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
     )
+
+
+def refuse_token(text: str) -> None:
+    """Raise ValidationError for what was pasted where no token belongs."""
+    if looks_like_token(text):
+        raise forms.ValidationError(
+            "This looks like a bearer token. Nothing was kept; revoke it if it is one.", code="token"
+        )
 
 
 class NewAccountForm(AdminUserCreationForm):  # type: ignore[type-arg]

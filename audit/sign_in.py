@@ -22,8 +22,7 @@ from audit.services import actor_of, record_fact
 from audit.throttling import sign_in_turn
 from tmsdash import sessions
 from tmsdash.accounts import recorded_name
-from tmsdash.models import USER_AGENT_LENGTH
-from tmsdash.text import one_line
+from tmsdash.browsers import user_agent_of
 from tmsdash.tokens import looks_like_token
 
 logger = logging.getLogger(__name__)
@@ -90,7 +89,7 @@ def admin_login(request: HttpRequest) -> HttpResponse:
 def record(kind: Kind, request: HttpRequest, name: str, /, **facts: Any) -> None:
     """Write what happened to log and audit. Nothing stops without it: nobody is kept out, or in, by a full disk."""
     actor = actor_of(request, name)
-    body = facts | {"user_agent": one_line(request.headers.get("User-Agent", ""), USER_AGENT_LENGTH)}
+    body = facts | {"user_agent": user_agent_of(request)}
     logger.info("[SIGN_IN] %s: user=%s, address=%s", kind.label, name, actor.ip_address)
     try:
         record_fact(kind, body, actor=actor, wait_s=WAIT_S)

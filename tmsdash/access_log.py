@@ -2,19 +2,16 @@
 
 import logging
 from collections.abc import Callable
-from urllib.parse import quote
 
 from django.conf import settings
 from django.db import DatabaseError, connections
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
+from tmsdash.logs import shown_path
 from tmsdash.text import one_line
 
 logger = logging.getLogger(__name__)
-
-SEGMENT_LENGTH = 40  # of a path; ids of ours have 36 characters, and most tokens more
-PATH_LENGTH = 200
 
 
 def tell_tms_verdict(response: HttpResponse) -> HttpResponse:
@@ -33,7 +30,7 @@ class AccessLogMiddleware:
         response = self.get_response(request)
         if _is_denied(request, response):
             method = one_line(request.method or "", 20)
-            _write(request, "denied", f"{method} {_shown_path(request)}, {response.status_code}")
+            _write(request, "denied", f"{method} {shown_path(request.path)}, {response.status_code}")
         return response
 
 
@@ -75,13 +72,3 @@ def _user_name(request: HttpRequest) -> str:
     except DatabaseError:  # asked for the first time here, and not to be known
         connections["default"].close()
         return ""
-
-
-def _shown_path(request: HttpRequest) -> str:
-    """Return the path as an address has it, so without blanks and brackets, and without what may be a token."""
-    segments = (_cut(segment) for segment in request.path[: 2 * PATH_LENGTH].split("/"))
-    return one_line(quote("/".join(segments), errors="replace"), PATH_LENGTH)
-
-
-def _cut(segment: str) -> str:
-    return f"{segment[:4]}..." if len(segment) > SEGMENT_LENGTH or "eyJ" in segment else segment

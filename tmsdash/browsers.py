@@ -2,7 +2,11 @@
 
 import re
 
+from django.http import HttpRequest
+
+from tmsdash.models import USER_AGENT_LENGTH
 from tmsdash.text import one_line
+from tmsdash.tokens import without_tokens
 
 LENGTH = 60
 # The first that fits: most browsers also say that they are one of those further down.
@@ -35,3 +39,8 @@ def browser_name(user_agent: str) -> str:
             system = next((name for name, pattern in _SYSTEMS.items() if pattern.search(user_agent)), "")
             return f"{name} {version[1]}" + (f" on {system}" if system else "")
     return one_line(user_agent, LENGTH) or "not named"
+
+
+def user_agent_of(request: HttpRequest) -> str:
+    """Return how the sender of a request names itself, fit to be kept: without what may be a token."""
+    return one_line(without_tokens(request.headers.get("User-Agent", "")), USER_AGENT_LENGTH)

@@ -6,14 +6,18 @@ import threading
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 from tmsdash import request_id
 from tmsdash.text import one_line
+from tmsdash.tokens import without_web_tokens
 
 # Longer than the longest line that we mean to write, short enough for every log collector.
 LINE_LIMIT = 8_000
 # `audit_verify --anchors-from` believes lines that begin so, and nobody but the audit's own loggers writes one.
 AUDIT_WORD = "[AUDIT]"
+SEGMENT_LENGTH = 40  # of a path; ids of ours have 36 characters, and most tokens more
+PATH_LENGTH = 200
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +30,7 @@ class OneLineFormatter(logging.Formatter):
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
-        line = one_line(record.message, LINE_LIMIT)
+        line = without_web_tokens(one_line(record.message, LINE_LIMIT))
         # A message may begin with what somebody sent: Django logs some exceptions by their text alone.
         is_audits = record.name.startswith("audit.") and str(record.msg).startswith(AUDIT_WORD)
         record.message = line if is_audits else no_audit_line(line)
@@ -44,6 +48,27 @@ class OneLineFormatter(logging.Formatter):
         return _indented(super().formatStack(stack_info))
 
 
+class ShownPaths(logging.Filter):
+    """Let Django's own lines show the path of a request as ours do."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Cut in the record what may be a token; it is logged in any case."""
+        path = getattr(getattr(record, "request", None), "path", None)
+        if path and isinstance(record.args, tuple):
+            record.args = tuple(shown_path(path) if argument == path else argument for argument in record.args)
+        return True
+
+
+def shown_path(path: str) -> str:
+    """Return a path as an address has it, so without blanks and brackets, and without what may be a token."""
+    segments = (_cut(segment) for segment in path[: 2 * PATH_LENGTH].split("/"))
+    return one_line(quote("/".join(segments), errors="replace"), PATH_LENGTH)
+
+
+def _cut(segment: str) -> str:
+    return f"{segment[:4]}..." if len(segment) > SEGMENT_LENGTH or "eyJ" in segment else segment
+
+
 def no_audit_line(text: str) -> str:
     """Return `text`, of one or more lines, so that none of them can be taken for one of the audit's log."""
     lines = text.splitlines(keepends=True)
@@ -51,7 +76,7 @@ def no_audit_line(text: str) -> str:
 
 
 def _indented(text: str) -> str:
-    return "\n".join(f"    | {one_line(line, LINE_LIMIT)}" for line in text.splitlines())
+    return "\n".join(f"    | {without_web_tokens(one_line(line, LINE_LIMIT))}" for line in text.splitlines())
 
 
 def log_what_nobody_caught() -> None:

@@ -18,9 +18,9 @@ from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
 
+from tmsdash.browsers import user_agent_of
 from tmsdash.databases import write_transaction
-from tmsdash.models import ADDRESS, BEGUN, SEEN, USER_AGENT, USER_AGENT_LENGTH, Session, public_id
-from tmsdash.text import one_line
+from tmsdash.models import ADDRESS, BEGUN, SEEN, USER_AGENT, Session, public_id
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def begin(request: HttpRequest) -> None:
 def _note_use(request: HttpRequest) -> None:
     request.session[SEEN] = time.time()
     request.session[ADDRESS] = request.META.get("REMOTE_ADDR", "")
-    request.session[USER_AGENT] = one_line(request.headers.get("User-Agent", ""), USER_AGENT_LENGTH)
+    request.session[USER_AGENT] = user_agent_of(request)
 
 
 def live_sessions(user: Any) -> list[Session]:

@@ -202,7 +202,8 @@ LOGGING = {
             "style": "{",
         }
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "one_line"}},
+    "filters": {"shown_paths": {"()": "tmsdash.logs.ShownPaths"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "one_line", "filters": ["shown_paths"]}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         # Django's own handlers would write a second, multi-line copy and mail it.

@@ -6,6 +6,7 @@ REMOVED = "[token removed]"
 # eyJ….….… anywhere in a run of its letters. The dots are looked for once, at the start of each run: begun at
 # every eyJ, the search would take hours for megabytes of eyJeyJeyJ, and hold up every other thread.
 _JWT = re.compile(r"(?<![\w-])(?=[\w-]++\.[\w-]+\.)[\w-]*eyJ[\w-]{5}", re.ASCII)
+_DOTTED = re.compile(r"[\w.-]+", re.ASCII)
 _RUN = re.compile(r"[^\s,;]+")
 # Longer than a UUID, and so than any customer id that is known.
 _OPAQUE_LENGTH = 37
@@ -15,6 +16,13 @@ _SECRET_LENGTH = 16  # shorter tokens are no secrets; looked for as a part they 
 def looks_like_token(text: str) -> bool:
     """Tell whether `text` holds something in the shape of a JSON Web Token, which is never a customer id."""
     return _JWT.search(text) is not None
+
+
+def without_web_tokens(text: str) -> str:
+    """Return `text` without what has the shape of a JSON Web Token; all else stays as it is."""
+    if not looks_like_token(text):
+        return text
+    return _DOTTED.sub(lambda run: REMOVED if looks_like_token(run[0]) else run[0], text)
 
 
 def without_tokens(text: str, token: str = "") -> str:

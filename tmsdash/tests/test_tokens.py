@@ -1,5 +1,6 @@
 """Tokens that were pasted where something else was asked for: not shown again, not logged, not kept."""
 
+import io
 import logging
 
 import pytest
@@ -7,7 +8,8 @@ from django.test import Client
 
 from audit.models import AuditEntry, Kind
 from audit.tests.making import make_attempt
-from tmsdash.tests.fixtures import signed_in
+from audit.tests.test_account_changes import NEW_PASSWORD, form_of
+from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.tools import stored_bytes, text_of
 from tmsdash.tokens import REMOVED, without_tokens
 
@@ -96,4 +98,65 @@ def test_the_reason_of_a_decision_holds_no_token(adam, settings):
     assert page.status_code == 400
     assert JWT not in page.content.decode()
     assert not AuditEntry.objects.filter(kind=Kind.DECIDED).exists()
+    assert JWT.encode() not in stored_bytes()
+
+
+@pytest.fixture
+def written():
+    """What the log's own handler has written until now."""
+    stream = io.StringIO()
+    handler = next(handler for handler in logging.getLogger().handlers if handler.name == "stderr")
+    before = handler.setStream(stream)
+    yield stream.getvalue
+    handler.setStream(before)
+
+
+@pytest.mark.parametrize("path", [f"/{OPAQUE}x", f"/attempts/{OPAQUE}x/", f"/api/jobs/{OPAQUE}x", f"/admin/{OPAQUE}x/"])
+def test_no_line_of_the_log_holds_a_path_that_may_be_a_token(adam, written, path):
+    assert signed_in(adam).get(path).status_code == 404
+    assert "Not Found: " in written()
+    assert OPAQUE not in written()
+
+
+def test_no_line_of_the_log_holds_a_token_of_a_header(adam, written):
+    client = signed_in(adam, enforce_csrf_checks=True)
+    client.post("/sessions/", headers={"Origin": f"http://{JWT}"})
+    client.get("/jobs/", headers={"Host": f"{JWT}.example"})
+    with pytest.raises(ValueError, match="Bearer"):
+        raise_and_log(f"Bearer {JWT}")
+    assert written().count(REMOVED) >= 4
+    assert JWT not in written()
+
+
+def raise_and_log(text):
+    try:
+        raise ValueError(text)
+    except ValueError:
+        logging.getLogger("tmsdash.tests").exception("It failed with %s", text)
+        raise
+
+
+def test_a_browser_that_names_itself_with_a_token_is_kept_without_it(olivia):
+    for token in (JWT, OPAQUE):
+        client = Client(headers={"User-Agent": f"script {token}"})
+        client.post("/login/", {"username": "olivia", "password": "wrong"})
+        assert client.post("/login/", {"username": "olivia", "password": PASSWORD}).status_code == 302
+        assert f"script {REMOVED}" in client.get("/sessions/").content.decode()
+        assert token.encode() not in stored_bytes()
+
+
+@pytest.mark.parametrize("path", ["/admin/auth/user/add/", "/admin/auth/group/add/"])
+def test_no_account_and_no_group_is_called_like_a_token(adam, path):
+    passwords = {"usable_password": "true", "password1": NEW_PASSWORD, "password2": NEW_PASSWORD}
+    page = signed_in(adam).post(path, passwords | {"username": JWT, "name": JWT})
+    assert page.status_code == 200
+    assert "This looks like a bearer token." in text_of(page)
+    assert JWT.encode() not in stored_bytes()
+
+
+def test_no_field_of_an_account_takes_a_token(adam, olivia):
+    path = f"/admin/auth/user/{olivia.pk}/change/"
+    for field in ("first_name", "last_name"):
+        page = signed_in(adam).post(path, form_of(signed_in(adam), path, **{field: JWT}))
+        assert "This looks like a bearer token." in text_of(page)
     assert JWT.encode() not in stored_bytes()
