@@ -74,6 +74,19 @@ class MethodsMiddleware:
         return self.get_response(request) if request.method in METHODS else HttpResponseNotAllowed(METHODS)
 
 
+class HealthHostMiddleware:
+    """Answer /health under every name: load balancers and the watchdog ask for it by an address."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path_info == "/health":
+            # The first name that is allowed, without what stands for all names, or for all below one.
+            request.META["HTTP_HOST"] = "".join(settings.ALLOWED_HOSTS[:1]).lstrip("*.") or "localhost"
+        return self.get_response(request)
+
+
 class TrustedProxyMiddleware:
     """Take client address and scheme from X-Forwarded-For and -Proto, but only from TRUSTED_PROXIES.
 

@@ -86,6 +86,7 @@ MIDDLEWARE = [
     "tmsdash.middleware.ResponseHeadersMiddleware",  # first: it sees every answer
     "tmsdash.middleware.TrustedProxyMiddleware",  # everything below sees the real client and scheme
     "tmsdash.access_log.AccessLogMiddleware",
+    "tmsdash.middleware.HealthHostMiddleware",
     "tmsdash.plain_text.NoNulMiddleware",
     "tmsdash.plain_http.PlainHttpMiddleware",
     "tmsdash.middleware.NoTokenInAddressMiddleware",

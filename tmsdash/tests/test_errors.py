@@ -172,6 +172,15 @@ def test_health_is_open_to_all_and_never_cached(databases):
     assert Client().post("/health").status_code == 405
 
 
+@pytest.mark.parametrize("allowed", [["dash.example"], [".dash.example"], ["*"], ["[::1]"]])
+@pytest.mark.parametrize("host", ["10.0.0.7:8000", "evil.example", "[fe80::1]", "not a host", ""])
+def test_health_answers_under_every_name(databases, settings, allowed, host):
+    settings.ALLOWED_HOSTS = allowed
+    answer = Client().get("/health", headers={"Host": host})
+    assert (answer.status_code, answer.json()) == HEALTHY
+    assert Client().get("/login/", headers={"Host": "10.0.0.7"}).status_code == (200 if allowed == ["*"] else 400)
+
+
 @pytest.mark.parametrize("alias", ["default", "jobs", "audit"])
 def test_health_names_a_database_without_tables(health, alias):
     with table_missing(alias, "django_migrations"):
