@@ -17,6 +17,8 @@ SQLITE = {
     for event, condition in (("update", ""), ("delete", ""), ("insert", f"WHEN {_TAKEN} "))
 }
 FUNCTION = TRIGGER = f"{TABLE}_append_only"
+# Where the trigger and the function stand: names are unique on a table, or with the arguments.
+POSTGRESQL = frozenset({f"{TRIGGER} on {TABLE}", f"{FUNCTION}()"})
 _FUNCTION_BODY = f" BEGIN RAISE EXCEPTION '{REFUSAL}' USING ERRCODE = 'restrict_violation'; END "
 _ALWAYS = "A"  # also for sessions that switch the ordinary triggers off
 _BEFORE_UPDATE_DELETE_TRUNCATE = 2 + 8 + 16 + 32  # the bits of pg_trigger.tgtype, for whole statements
@@ -53,20 +55,31 @@ def remove(connection: BaseDatabaseWrapper) -> None:
 
 def problems(connection: BaseDatabaseWrapper) -> list[str]:
     """Return a sentence on each trigger that is missing, is another one or has no business in the database."""
-    expected: dict[str, Any]
-    with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            expected = dict(SQLITE)
-            cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-        else:
-            expected = {TRIGGER: (_ALWAYS, _BEFORE_UPDATE_DELETE_TRUNCATE, _FUNCTION_BODY)}
-            cursor.execute(
-                "SELECT tgname, tgenabled::text, tgtype, prosrc FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid "
-                "WHERE NOT tgisinternal"
-            )
-        found = {row[0]: row[1] if len(row) == 2 else tuple(row[1:]) for row in cursor.fetchall()}
+    expected, found = _triggers(connection)
+    foreign = [f"The trigger {name} has no business there." for name in found if name not in expected]
+    return [*own_problems(connection), *foreign]
+
+
+def own_problems(connection: BaseDatabaseWrapper) -> list[str]:
+    """Return a sentence on each trigger of the audit's own that is missing or is another one."""
+    expected, found = _triggers(connection)
     return [
         *(f"The trigger {name} is missing." for name in expected if name not in found),
         *(f"The trigger {name} was changed." for name in expected if found.get(name, expected[name]) != expected[name]),
-        *(f"The trigger {name} has no business there." for name in found if name not in expected),
     ]
+
+
+def _triggers(connection: BaseDatabaseWrapper) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what defines the audit's own triggers, and all that there are, by their names."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+            return dict(SQLITE), dict(cursor.fetchall())
+        # Names of triggers are unique on their table alone. A condition or a list of columns would let changes through.
+        cursor.execute(
+            f"SELECT CASE WHEN tgrelid = to_regclass('{TABLE}') THEN tgname ELSE tgname || ' on ' || tgrelid::regclass "  # noqa: S608 (constants)
+            "END, tgenabled::text, tgtype, tgqual IS NULL AND tgattr::text = '', prosrc "
+            "FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid WHERE NOT tgisinternal"
+        )
+        found = {name: tuple(facts) for name, *facts in cursor.fetchall()}
+    return {TRIGGER: (_ALWAYS, _BEFORE_UPDATE_DELETE_TRUNCATE, True, _FUNCTION_BODY)}, found

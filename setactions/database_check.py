@@ -6,7 +6,7 @@ from audit import append_only
 from tmsdash.schema import program_problems, schema_problems
 
 # The audit's own triggers, whose text `audit_verify` compares.
-PROGRAMS = {"audit": frozenset({*append_only.SQLITE, append_only.TRIGGER, append_only.FUNCTION})}
+PROGRAMS = {"audit": frozenset({*append_only.SQLITE, *append_only.POSTGRESQL})}
 
 
 def database_problems(*, full: bool) -> list[str]:

@@ -18,6 +18,7 @@ from django.db.models import Model, QuerySet
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
+from audit import append_only
 from audit import services as audit
 from audit.models import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, Attempt, Kind
 from audit.selectors import count_open, open_attempts, opening_body
@@ -52,7 +53,7 @@ def reconcile(actor: audit.Actor, token: Token | None = None, *, full: bool = Fa
         if not file_is_there(connections[alias]):  # reading would make a new, empty one, in the middle of a restore
             raise OperationalError(f"the file of database {alias!r} is not there")
     report = Report()
-    for problem in database_problems(full=full):
+    for problem in [*database_problems(full=full), *append_only.own_problems(connections["audit"])]:
         report.note_schema(problem)
     roll_forward(open_attempts().filter(job_owed=True), actor, report)
     in_doubt = _in_doubt()

@@ -23,8 +23,9 @@ _SQLITE_OWN = re.compile("sqlite_")  # its sequences, statistics and automatic i
 def schema_problems(alias: str, programs: Collection[str] = ()) -> list[str]:
     """Return a sentence on everything that is missing, is another or does not belong into a database.
 
-    `programs` are the names of triggers and functions that belong there; whether they are as they should be is
-    for their owner to tell. Raises DatabaseError if the database cannot be read.
+    `programs` are the names of triggers (`name on table` on PostgreSQL) and functions (`name(arguments)`) that belong
+    there; whether they are as they should be is for their owner to tell. Raises DatabaseError if the database cannot
+    be read.
     """
     connection = connections[alias]
     if connection.vendor == "sqlite":
@@ -119,10 +120,12 @@ def _parts_of_table(name: str, sql: str) -> Definitions:
         # REFERENCES is written with and without a space before its column by different versions.
         what = part.split(" ", 1)[0].strip('"`[]')
         kind = "constraint" if what.upper() in ("CONSTRAINT", "UNIQUE", "CHECK", "PRIMARY", "FOREIGN") else "column"
-        key = (
-            part.split(" ", 2)[1].strip('"') if what.upper() == "CONSTRAINT" else part if kind == "constraint" else what
-        )
-        definitions[f"{kind} {key} of {name}"] = part
+        key = part if kind == "constraint" else what
+        if what.upper() == "CONSTRAINT":
+            key = part.split(" ", 2)[1].strip('"') if " " in part else part
+        key = f"{kind} {key} of {name}"
+        # What stands there twice is in a comment once, and may say anything.
+        definitions[key] = f"{definitions[key]}, {part}" if key in definitions else part
     return definitions
 
 
@@ -151,7 +154,8 @@ def _words(sql: str) -> str:
 
 _NO_EXTENSION = "NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = {oid} AND d.deptype = 'e')"
 _POSTGRESQL_PROGRAMS = f"""
-    SELECT 'trigger', tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE NOT tgisinternal
+    SELECT 'trigger', tgname || ' on ' || relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+    WHERE NOT tgisinternal
     UNION ALL
     SELECT CASE relkind WHEN 'f' THEN 'foreign table' ELSE 'view' END, relname::text FROM pg_class c
     WHERE relkind IN ('v', 'm', 'f') AND relnamespace = current_schema()::regnamespace
@@ -164,8 +168,8 @@ _POSTGRESQL_PROGRAMS = f"""
     UNION ALL
     SELECT 'event trigger', evtname FROM pg_event_trigger
     UNION ALL
-    SELECT 'function', proname FROM pg_proc p WHERE pronamespace = current_schema()::regnamespace
-    AND {_NO_EXTENSION.format(oid="p.oid")}
+    SELECT 'function', proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' FROM pg_proc p
+    WHERE pronamespace = current_schema()::regnamespace AND {_NO_EXTENSION.format(oid="p.oid")}
     ORDER BY 1, 2
 """  # noqa: S608 (constants)
 _POSTGRESQL_DEFINITIONS = """

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connections
 
-from audit import chain
+from audit import append_only, chain
 from audit.archives import archive
 from audit.models import Attempt, AuditEntry, Kind, Outcome
 from audit.services import Actor, refuse_attempt
@@ -297,6 +297,18 @@ def test_a_job_is_made_of_what_was_asked_for_whatever_the_attempts_row_says(fetc
     run(None)
     job = Job.objects.get()
     assert (job.user_id, job.cluster_url, job.action_code) == ("olivia", attempt.cluster_url, 2)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_reconcile_names_a_trigger_of_the_audit_that_does_not_guard_any_more(fetch, full):
+    append_only.remove(connections["audit"])
+    try:
+        report = run(None, full=full)
+    finally:
+        append_only.install(connections["audit"])
+    assert report.schema
+    assert "is missing" in report.schema[0]
+    assert run(None, full=full).schema == []
 
 
 # -- Written before there were signatures -------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import pytest
 from django.db import connections
 
+from audit import append_only
 from setactions.database_check import database_problems
 
 pytestmark = pytest.mark.usefixtures("databases")
@@ -67,6 +68,19 @@ POSTGRESQL = {
         f"{FUNCTION}; CREATE TRIGGER planted BEFORE UPDATE ON auth_user FOR EACH ROW EXECUTE FUNCTION planted()",
         "DROP FUNCTION planted CASCADE",
         "trigger planted",
+    ),
+    "a trigger of the name of the audit's own": (
+        "audit",
+        f"{FUNCTION}; CREATE TRIGGER {append_only.TRIGGER} BEFORE UPDATE ON audit_attempt "
+        "FOR EACH ROW EXECUTE FUNCTION planted()",
+        "DROP FUNCTION planted CASCADE",
+        f"trigger {append_only.TRIGGER} on audit_attempt",
+    ),
+    "a function of the name of the audit's own": (
+        "audit",
+        f"CREATE FUNCTION {append_only.FUNCTION}(x integer) RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        f"DROP FUNCTION {append_only.FUNCTION}(integer)",
+        f"function {append_only.FUNCTION}(x integer)",
     ),
     "a function": ("jobs", FUNCTION, "DROP FUNCTION planted", "function planted"),
     "a view": ("jobs", "CREATE VIEW planted AS SELECT 1", "DROP VIEW planted", "view planted"),
@@ -157,8 +171,10 @@ def test_what_does_not_belong_into_postgresql_is_named(planted):
         ('CONSTRAINT "job_customer_by_cid" UNIQUE ("cid", "job_id")', 'CONSTRAINT "job_customer_by_cid" CHECK (1)'),
         ('"cid" varchar(128) NOT NULL', "\"cid\" varchar(128) NOT NULL DEFAULT 'x'"),
         ('"cid" varchar(128) NOT NULL', '"cid" varchar(128) NULL'),
+        ('"cid" varchar(128) NOT NULL', '"cid" varchar(128) DEFAULT 1 --, "cid" varchar(128) NOT NULL\n'),
+        ('"cid" varchar(128) NOT NULL', '"cid" varchar(128) NOT NULL /*, CONSTRAINT, CONSTRAINT */'),
     ],
-    ids=["check", "unique", "default", "null"],
+    ids=["check", "unique", "default", "null", "good one in a comment", "word in a comment"],
 )
 def test_a_table_that_was_made_anew_in_another_way_is_named(old, new):
     table, other = "jobs_jobcustomer", "jobs_spare"
