@@ -5,16 +5,27 @@ so that a row which somebody else wrote is told from ours. Rows from before ther
 """
 
 import hmac
+import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain as chain_iterators
+from itertools import islice
 from typing import Any
 
 from django.conf import settings
+from django.db import connections
 
 from audit import chain
+from audit.archives import find_archives
+from audit.models import AuditEntry, Kind
 from audit.services import digest
-from jobs.models import Batch, BatchChunk
-from jobs.stored import StoredJob, jobs_by_id
+from audit.stored import StoredEntry, stored_entries
+from jobs.models import Batch, BatchChunk, Job
+from jobs.stored import DATABASE, StoredJob, jobs_by_id
+from tmsdash.databases import file_is_there
+
+DIGEST = "job_digest"  # of a job, in the body of its RECORDED event
+JOBS_AT_ONCE = 100
 
 
 def sign_job(job: StoredJob) -> tuple[str, str]:
@@ -33,6 +44,41 @@ def job_is_signed(job: StoredJob) -> bool:
 def signed_jobs(job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, StoredJob]:
     """Return those of some hundred ids that have a Job which we wrote, as it was written."""
     return {uuid.UUID(job.job_id): job for job in jobs_by_id(job_ids).values() if job_is_signed(job)}
+
+
+def sign_recorded_jobs() -> None:
+    """Sign the jobs that lost their signatures with a migration back, and that are what the audit says was recorded."""
+    if not Job.objects.using(DATABASE).values("pk").exists():
+        return  # a new installation, whose audit may not even be there
+    digests = _recorded_digests()
+    while part := dict(islice(digests, JOBS_AT_ONCE)):
+        for job in jobs_by_id([*part]).values():
+            if not job.mac and job.digest == part[uuid.UUID(job.job_id)]:
+                with connections[DATABASE].cursor() as cursor:
+                    cursor.execute(
+                        f"UPDATE jobs_job SET mac = %s, key_id = %s WHERE job_id = '{job.job_id}'",  # noqa: S608 (hex digits)
+                        sign_job(job),
+                    )
+
+
+def _recorded_digests() -> Iterator[tuple[uuid.UUID, str]]:
+    """Yield the digest of each job that the audit holds, if its entry is signed; none if there is no audit yet."""
+    connection, table = connections[chain.DATABASE], AuditEntry._meta.db_table
+    if not file_is_there(connection) or table not in connection.introspection.table_names():
+        return
+    with connection.cursor() as cursor:
+        columns = {column.name for column in connection.introspection.get_table_description(cursor, table)}
+    if "mac" not in columns:  # older than the chain, and than digests
+        return
+    in_database = stored_entries(f"kind = '{Kind.RECORDED.value}' AND body LIKE '%{DIGEST}%'")
+    for entry in chain_iterators(in_database, *(archive.entries_with(DIGEST) for archive in find_archives())):
+        if entry.kind == Kind.RECORDED and _is_ours(entry) and (said := json.loads(entry.body).get(DIGEST)):
+            yield uuid.UUID(entry.attempt_id), said
+
+
+def _is_ours(entry: StoredEntry) -> bool:
+    key = chain.known_keys().get(entry.key_id)
+    return key is not None and chain.mac_of_stored(key, entry.place, entry.facts) == entry.mac
 
 
 def sign_chunk(chunk: BatchChunk) -> None:

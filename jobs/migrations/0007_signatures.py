@@ -2,14 +2,14 @@
 
 from django.db import migrations, models
 
-from jobs.signatures import sign_batch, sign_chunk
+from jobs.signatures import sign_batch, sign_chunk, sign_recorded_jobs
 
 CHUNKS_AT_ONCE = 100
 
 
 def sign_ledger(apps, schema_editor):
-    """Sign the batches that are there with their chunks, so that they can go on. Jobs that are there get no signature:
-    the audit tells of them."""
+    """Sign the batches that are there with their chunks, so that they can go on. Jobs that are there for the
+    first time get no signature: the audit tells of them."""
     using = schema_editor.connection.alias
     batch_model, chunk_model = apps.get_model("jobs", "Batch"), apps.get_model("jobs", "BatchChunk")
     for batch in batch_model.objects.using(using).order_by("pk").iterator():
@@ -24,6 +24,11 @@ def sign_ledger(apps, schema_editor):
                 sign_chunk(chunk)
             chunk_model.objects.using(using).bulk_update(part, ["mac", "key_id"])
             last = part[-1].number
+
+
+def sign_jobs_again(apps, schema_editor):
+    """Sign the jobs that had a signature before this was migrated back."""
+    sign_recorded_jobs()
 
 
 class Migration(migrations.Migration):
@@ -64,4 +69,5 @@ class Migration(migrations.Migration):
             field=models.CharField(blank=True, editable=False, max_length=64, verbose_name='signature'),
         ),
         migrations.RunPython(sign_ledger, migrations.RunPython.noop),
+        migrations.RunPython(sign_jobs_again, migrations.RunPython.noop),
     ]

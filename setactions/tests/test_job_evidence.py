@@ -5,6 +5,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.core.management import call_command
 from django.db import connections
 
 from audit import append_only, chain
@@ -15,6 +16,7 @@ from audit.tests.making import make_request, record, tampering
 from audit.tests.sealing import run as run_command
 from audit.verification import verify
 from jobs.models import Job, JobCustomer
+from jobs.stored import read_job
 from jobs.tests.making import make_job
 from setactions.recording import ForeignJobError
 from setactions.tests.doubting import (
@@ -346,6 +348,38 @@ def test_an_older_job_is_recorded_if_the_audit_says_that_tms_accepted(fetch):
     assert in_words(run(None)) == {"closed": 1, "recorded": 1}
     assert kinds_of(attempt.attempt_id) == ["INTENT", "ACCEPTED", "RECORDED"]
     assert problems() == {}
+
+
+def migrate_back_and_forth():
+    try:
+        call_command("migrate", "jobs", "0006_legacy", database="jobs", verbosity=0)
+    finally:
+        call_command("migrate", "jobs", database="jobs", verbosity=0)
+
+
+@pytest.mark.parametrize("is_archived", [False, True])
+def test_jobs_get_their_signatures_back_after_a_migration_back(fetch, settings, tmp_path, is_archived):
+    settings.AUDIT_SEAL_DIR = tmp_path / "seals"
+    send(fetch, "z9", "a1")
+    before = Job.objects.values("mac", "key_id").get()
+    if is_archived:
+        archive_all(settings.AUDIT_SEAL_DIR)
+    migrate_back_and_forth()
+    assert Job.objects.values("mac", "key_id").get() == before
+    assert problems() == {}
+
+
+def test_a_migration_signs_no_job_that_was_changed_or_forged(fetch):
+    altered = send(fetch, "z9", "a1")
+    set_column("jobs", "jobs_job", "status", "failed")
+    attempt = send(fetch, token=LOST_BEFORE)
+    forged = read_job(forge_job(attempt))
+    values = AuditEntry.objects.filter(attempt_id=attempt.attempt_id, kind="UNKNOWN").values().get()
+    body = json.dumps({"job_digest": forged.digest})
+    AuditEntry(**values | {"sequence": 99, "kind": "RECORDED", "body": body}).save()
+    migrate_back_and_forth()
+    assert [*Job.objects.values_list("mac", flat=True)] == ["", ""]
+    assert problems().keys() == {altered.attempt_id, attempt.attempt_id}
 
 
 # -- Archives, and keys -------------------------------------------------------------------------------------------
