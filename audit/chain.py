@@ -175,11 +175,15 @@ def new_entry(
 
 
 def assert_writable(wait_s: float) -> None:
-    """Raise DatabaseError unless the chain could go on now, within `wait_s` seconds; it is not moved."""
+    """Raise DatabaseError unless the chain could go on now, within `wait_s` seconds; it is not moved.
+
+    That is also so if nothing proves its end, see `append`.
+    """
     with write_transaction(DATABASE, wait_s):
         # The lock that everybody needs who writes to the audit.
         if not ChainHead.objects.update(sequence=F("sequence")):
             raise ChainBroken("the head of the audit's chain is missing: manage.py audit_verify says more")
+        _assert_ours(ChainHead.objects.get())
         transaction.set_rollback(True, using=DATABASE)
 
 

@@ -6,6 +6,7 @@ from django.core.management import CommandError, call_command
 from audit.models import Attempt, AuditEntry
 from audit.tests.making import tampering
 from jobs.models import Job
+from setactions import health
 
 NOBODYS = "f" * 16
 
@@ -26,6 +27,19 @@ def test_a_script_is_told_that_the_audit_cannot_be_written_and_nothing_is_sent(u
     assert "nothing was sent" in answer.json()["message"]
     assert (tms.calls(), Job.objects.count(), Attempt.objects.count()) == ([], 1, 1)
     assert AuditEntry.objects.count() == entries
+
+
+@pytest.mark.parametrize(
+    "column", [f"key_id = '{NOBODYS}'", "key_id = ''", "signature = 'x'", "sequence = sequence - 1"]
+)
+def test_health_says_that_the_audit_cannot_be_written(fetch, client, column, monkeypatch):
+    monkeypatch.setattr(health, "WRITABLE_FOR_S", 0)
+    assert fetch(cids=["a1"]).json()["outcome"] == "accepted"
+    assert client.get("/health").status_code == 200
+    with tampering() as cursor:
+        cursor.execute(f"UPDATE audit_chainhead SET {column}")
+    answer = client.get("/health")
+    assert (answer.status_code, answer.json()["reasons"]) == (503, {"audit": "cannot be written"})
 
 
 @pytest.mark.parametrize("command", ["reconcile", "set_action_batch none.csv --user olivia", "audit_export"])
