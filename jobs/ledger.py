@@ -25,6 +25,8 @@ from tmsdash.text import one_line
 DATABASE = "jobs"
 State = BatchChunk.State
 
+TELL_ADMIN = "Nothing is sent. Tell the admin: manage.py audit_verify --jobs says more."
+
 # What a new attempt may be made of when its user wants it: it is certain that nothing was applied.
 RUNNABLE_AGAIN = frozenset({State.NOT_SENT, State.NOT_APPLIED})
 
@@ -95,6 +97,11 @@ def claim(
         if current.state == Batch.State.PAUSED:
             return Claimed.WAIT, None
         chunk = _next_chunk(current, now, calls_at_once, answered)
+        if chunk and not chunk.has_sound_try:
+            _change(
+                current, Batch.State.STOPPED, f"Chunk {chunk.number + 1} was changed: its try is none. {TELL_ADMIN}"
+            )
+            return Claimed.OVER, None
         if chunk:
             chunk.batch = current
             chunk.state, chunk.runner, chunk.started_at = State.CALLING, runner, now

@@ -205,6 +205,11 @@ class BatchChunk(Signed):
         return f"{self.number + 1}"
 
     @property
+    def has_sound_try(self) -> bool:
+        """Whether its try counts from 1. One before the first would have a new attempt id, and no try before it."""
+        return isinstance(self.tries, int) and self.tries >= 1  # SQLite holds anything in any column
+
+    @property
     def derived_attempt_id(self) -> uuid.UUID:
         """The attempt id of the present try."""
         return self.attempt_id_of(self.tries)

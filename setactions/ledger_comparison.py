@@ -19,6 +19,8 @@ OUTCOMES = {
 }
 NOT_FOLLOWED_YET = frozenset({State.ACCEPTED, State.CALLING, State.UNKNOWN})
 
+NOBODY = uuid.UUID(int=0)  # in the place of an id that cannot be read
+
 Problem = tuple[uuid.UUID, str]  # the id of a batch, and a sentence
 
 
@@ -30,10 +32,16 @@ class LedgerComparison:
 
     def problems(self) -> Iterator[Problem]:
         """Yield what does not fit. Raises DatabaseError."""
-        for batch in Batch.objects.order_by("pk").iterator():
+        for pk in Batch.objects.order_by("pk").values_list("pk", flat=True).iterator():
             self.batches += 1
-            for problem in self._problems_of(batch):
-                yield batch.batch_id, problem
+            batch_id = NOBODY
+            try:
+                batch = Batch.objects.get(pk=pk)
+                batch_id = batch.batch_id
+                for problem in self._problems_of(batch):
+                    yield batch_id, problem
+            except (ValueError, TypeError, AttributeError, RecursionError):
+                yield batch_id, "What it says, or one of its chunks, cannot be understood."
 
     def _problems_of(self, batch: Batch) -> Iterator[str]:
         if not batch_is_signed(batch):
@@ -51,6 +59,9 @@ class LedgerComparison:
                 self.chunks += 1
                 for problem in _chunk_problems(chunk, outcomes):
                     yield f"Chunk {chunk.number + 1}: {problem}"
+        waiting = batch.chunks.filter(state__in=[State.WAITING, State.CALLING]).count()
+        if batch.state == Batch.State.DONE and waiting:
+            yield f"It is called done, and {waiting:,} of its chunks have not been sent."
         if (numbers, customers) != (batch.chunk_count, batch.customer_count):
             yield (
                 f"It has {numbers:,} chunks for {customers:,} customers; confirmed were {batch.chunk_count:,} for "
@@ -69,6 +80,9 @@ def _outcomes_of(chunks: Sequence[BatchChunk]) -> dict[uuid.UUID, str]:
 
 
 def _chunk_problems(chunk: BatchChunk, outcomes: dict[uuid.UUID, str]) -> Iterator[str]:
+    if not chunk.has_sound_try:
+        yield f"its try is {chunk.tries!r}; the first one is 1."
+        return
     if not chunk_is_signed(chunk):
         yield "it was changed after it was confirmed: its signature does not fit. It is not sent."
     if (chunk.customer_count, chunk.set_aside_count) != (len(chunk.cids), len(chunk.set_aside)):

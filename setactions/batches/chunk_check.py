@@ -18,7 +18,7 @@ NOT_APPLIED = (Kind.REFUSED, Kind.REJECTED, Kind.NOT_SENT, Kind.NOT_APPLIED)
 
 def check_chunk(chunk: BatchChunk) -> None:
     """Raise Refusal unless the chunk may be sent: 403, which stops its batch, or 503, after which it is tried again."""
-    if not chunk_is_signed(chunk):
+    if not chunk_is_signed(chunk) or not chunk.has_sound_try:
         raise Refusal(
             403,
             "chunk",

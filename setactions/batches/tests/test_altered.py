@@ -2,6 +2,7 @@
 
 import pytest
 from django.core.management import call_command
+from django.db import connections
 
 from audit.models import Attempt, AuditEntry, Kind
 from audit.services import record_events
@@ -95,7 +96,7 @@ def test_chunks_that_are_gone_are_named(make_batch):
 def test_an_accepted_chunk_that_is_called_waiting_is_not_sent_again(make_batch, run, tms):
     batch = run(make_batch(count=4))
     set_column("jobs", "jobs_batchchunk", "state", "waiting")
-    assert len(problems()) == 2
+    assert len(problems()) == 3  # each chunk, and the batch that is called done
     assert run(batch).state == Batch.State.DONE
     assert len(sent(tms)) == 2
 
@@ -108,6 +109,20 @@ def test_an_accepted_chunk_with_another_try_is_not_sent_again(make_batch, run, t
     after = run(batch)
     assert (after.state, len(sent(tms))) == (Batch.State.STOPPED, 1)
     assert "accepted before" in after.reason
+
+
+@pytest.mark.sqlite  # PostgreSQL's own check knows no way round it
+@pytest.mark.parametrize("tries", [0, -3, 1.5, "1x", "01"])
+def test_an_accepted_chunk_with_a_try_that_is_none_is_not_sent_again(make_batch, run, tms, settings, tries):
+    settings.TMS_DUPLICATE_WINDOW_S = 0
+    batch = run(make_batch(count=2))
+    with connections["jobs"].cursor() as cursor:
+        cursor.execute("PRAGMA ignore_check_constraints = ON")
+        cursor.execute("UPDATE jobs_batchchunk SET state = 'waiting', tries = %s", [tries])
+        cursor.execute("PRAGMA ignore_check_constraints = OFF")
+    assert problems()
+    after = run(batch)
+    assert (after.state != Batch.State.RUNNING, len(sent(tms))) == (True, 1)
 
 
 def test_an_unknown_chunk_with_another_try_is_not_sent_again(make_batch, run, tms, settings):
@@ -140,6 +155,32 @@ def test_a_chunk_without_the_ids_that_tms_does_not_know_is_signed_again(make_bat
     assert (chunk.state, chunk.cids, chunk.set_aside) == (State.SET_ASIDE, ["c1"], ["c0"])
     assert chunk_is_signed(chunk)
     assert problems() == []
+
+
+def test_a_batch_that_is_called_done_before_it_is_is_named(make_batch):
+    make_batch()
+    set_column("jobs", "jobs_batch", "state", "done")
+    assert "called done" in problems()[0]
+
+
+UNREADABLE = [
+    *(("jobs_batch", column) for column in ("batch_id", "created_at", "chunk_count", "customer_count")),
+    *(("jobs_batchchunk", column) for column in ("number", "cids", "set_aside", "state", "tries", "customer_count")),
+]
+
+
+@pytest.mark.sqlite  # which holds anything in any column
+@pytest.mark.parametrize(("table", "column"), UNREADABLE)
+def test_what_cannot_be_read_in_a_batch_is_named_and_stops_nobody(make_batch, table, column):
+    first, _ = make_batch(count=2), make_batch(count=2)
+    with connections["jobs"].cursor() as cursor:
+        cursor.execute("PRAGMA ignore_check_constraints = ON")
+        own = "batch_id" if table == "jobs_batchchunk" else "id"
+        cursor.execute(f"UPDATE {table} SET {column} = 'x' WHERE {own} = {first.pk}")
+        cursor.execute("PRAGMA ignore_check_constraints = OFF")
+    comparison = LedgerComparison()
+    assert [*comparison.problems()]
+    assert comparison.batches == 2
 
 
 def test_a_forged_job_makes_no_chunk_accepted(make_batch, run, tms):
