@@ -9,9 +9,11 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from audit.chain import DATABASE
 from audit.models import TRUST, Attempt, Kind
 from audit.services import project
 from audit.stored import StoredEntry, hex_of, rows_of, stored_entries, time_of
+from tmsdash.databases import read_transaction
 
 FIXED = ("user_id", "action_code", "action_name", "cluster_url", "source", "ip_address", "customer_count")
 MOVING = ("outcome", "http_status", "error_message", "is_open", "job_owed")
@@ -64,6 +66,20 @@ class ProjectionCheck:
         [(all_indexed,)] = rows_of("SELECT count(*) FROM audit_attemptcustomer")
         if all_indexed != indexed:
             yield "customer index", f"{all_indexed - indexed:,} rows belong to no attempt."
+
+
+def problems_of_attempt(attempt_id: uuid.UUID) -> list[str]:
+    """Return a sentence on each way in which one attempt's row and index are not what its entries say."""
+    condition = f"attempt_id = '{attempt_id.hex}'"
+    index = f"SELECT cid FROM audit_attemptcustomer WHERE attempt_id = (SELECT id FROM audit_attempt WHERE {condition})"  # noqa: S608
+    with read_transaction(DATABASE):
+        entries = list(stored_entries(condition))
+        rows = list(rows_of(f"SELECT {', '.join(FIELDS)} FROM audit_attempt WHERE {condition}"))  # noqa: S608
+        cids = [cid for (cid,) in rows_of(index)]
+    try:
+        return [*compare(Attempt(), entries, rows, cids)]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ["What its entries say cannot be understood."]
 
 
 def _events(entries: Iterable[StoredEntry]) -> Iterator[tuple[str, str, StoredEntry]]:

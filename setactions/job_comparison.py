@@ -51,6 +51,7 @@ class JobComparison:
         self.jobs = self.customers = self.unsigned = 0
         self.unrecorded: list[uuid.UUID] = []
         self._unknown: list[uuid.UUID] = []
+        self._all_at_hand = False  # whether no entry is in an archive that is not there
         self._on_step = on_step
         self._archives = find_archives(archive_folder)
 
@@ -60,8 +61,11 @@ class JobComparison:
         # The audit first: a Job is committed before it is noted as recorded, so that no Job can seem to be missing.
         with read_transaction("audit"):
             [(first,)] = rows_of("SELECT min(sequence) FROM audit_auditentry")
+            following = 1  # the number of the entry that is to come
             for entry in archived_entries(self._archives, first or sys.maxsize):
                 archived.keep(entry)
+                following += 1
+            self._all_at_hand = following == first
             with read_transaction(DATABASE):
                 yield from self._compare(archived)
         for start in range(0, len(self._unknown), IDS_AT_ONCE):
@@ -96,6 +100,8 @@ class JobComparison:
             yield from _missing(told, rows)
         elif len(jobs) > 1:
             yield f"There are {len(jobs):,} Jobs with this id."
+        elif not told.entries and rows and self._all_at_hand:
+            yield "Its attempt has a row in the audit, but no entry tells of it: somebody wrote both."
         elif not told.entries and rows:
             yield from _archived_problems(jobs[0], rows[0])
         elif not told.entries and job_id != NOBODY:  # it may have been begun after the audit was looked at

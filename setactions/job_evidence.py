@@ -14,8 +14,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from audit import chain
+from audit import chain, lost_keys
 from audit.models import Kind, Outcome, Ruling
+from audit.projection_check import problems_of_attempt
 from audit.stored import StoredEntry, stored_entries
 from jobs.models import Job
 from jobs.signatures import job_is_signed
@@ -61,10 +62,13 @@ class Told:
 
     def problems(self) -> Iterator[str]:
         """Yield a sentence on each entry that is not as it was signed. Only with the others it proves its place."""
-        keys = chain.known_keys()
+        keys, excused = chain.known_keys(), None
         for entry in self.entries:
             key = keys.get(entry.key_id)
             if key is None:
+                excused = lost_keys.excused_numbers(lost_keys.acknowledged()) if excused is None else excused
+                if entry.sequence <= excused.get(entry.key_id, 0):
+                    continue
                 yield (
                     f"Its entry {entry.sequence} is signed with the key {entry.key_id}, which is neither AUDIT_KEY nor "
                     "in AUDIT_OLD_KEYS."
@@ -83,6 +87,11 @@ def read_told(attempt_ids: Sequence[uuid.UUID]) -> dict[str, Told]:
             entries.setdefault(entry.attempt_id, []).append(entry)
         told |= {attempt_id: Told(of_attempt) for attempt_id, of_attempt in entries.items()}
     return told
+
+
+def doubt_problems(attempt_id: uuid.UUID) -> list[str]:
+    """Return a sentence on everything that makes what is known of an attempt in doubt no ground for a verdict."""
+    return [*read_told([attempt_id])[attempt_id.hex].problems(), *problems_of_attempt(attempt_id)]
 
 
 def recorded_body(job: StoredJob, **further: str) -> dict[str, Any]:

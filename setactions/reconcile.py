@@ -27,6 +27,7 @@ from jobs.signatures import signed_jobs
 from setactions.clusters import Cluster, cluster_at
 from setactions.database_check import database_problems
 from setactions.job_comparison import JobComparison
+from setactions.job_evidence import doubt_problems
 from setactions.ledger_comparison import LedgerComparison
 from setactions.readback import Finding, Reading, ReadingFailedError, Verdict, examine, read_states
 from setactions.roll_forward import ATTEMPTS_PER_TRANSACTION, Report, roll_forward
@@ -61,7 +62,8 @@ def reconcile(actor: audit.Actor, token: Token | None = None, *, full: bool = Fa
     with_job = jobs_present([attempt.attempt_id for attempt in in_doubt])
     # The Job is the evidence that TMS accepted, if it fits: the audit could not be written after its answer.
     roll_forward((attempt for attempt in in_doubt if attempt.attempt_id in with_job), actor, report)
-    _read_back([attempt for attempt in in_doubt if attempt.attempt_id not in with_job], token, actor, report)
+    without_job = [attempt for attempt in in_doubt if attempt.attempt_id not in with_job]
+    _read_back([attempt for attempt in without_job if _is_as_written(attempt, report)], token, actor, report)
     if full:
         _compare(actor, report)
     _log(report)
@@ -72,6 +74,13 @@ def _in_doubt() -> list[Attempt]:
     """Return the open attempts whose outcome is unknown and whose call is certainly over, oldest first."""
     now = timezone.now()
     return [a for a in open_attempts().filter(outcome__in=IN_DOUBT_OUTCOMES) if a.judged_from < now]
+
+
+def _is_as_written(attempt: Attempt, report: Report) -> bool:
+    """Tell whether an attempt in doubt is what the audit's entries say; one that is not is left to a person."""
+    if problems := doubt_problems(attempt.attempt_id):
+        report.note_altered(attempt.attempt_id, problems)
+    return not problems
 
 
 @sensitive_variables("token")
@@ -156,6 +165,8 @@ def close(attempt: Attempt, event: audit.Event, actor: audit.Actor, report: Repo
     """Add what a reading or a person says of an attempt in doubt, and the Job that this may make due."""
     if signed_jobs([attempt.attempt_id]):  # it was recorded since, and is the evidence
         roll_forward(open_attempts().filter(pk=attempt.pk), actor, report)
+        return
+    if not _is_as_written(attempt, report):
         return
     settled, is_new = audit.settle(attempt.attempt_id, event, wait_s=BUSY_TIMEOUT_S, actor=actor)
     kill_point("reconcile: verdict written")

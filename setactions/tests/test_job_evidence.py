@@ -23,6 +23,7 @@ from setactions.tests.doubting import (
     LOST_AFTER,
     LOST_BEFORE,
     be_impatient,
+    check,
     in_words,
     now,
     run,
@@ -259,6 +260,22 @@ def test_a_job_of_an_attempt_that_nobody_knows_is_never_recorded(fetch):
     assert not Attempt.objects.filter(attempt_id=job.job_id).exists()
 
 
+@pytest.mark.parametrize("is_archived", [False, True])
+def test_a_job_whose_attempt_has_a_row_but_no_entry_is_named(fetch, settings, tmp_path, is_archived):
+    settings.AUDIT_SEAL_DIR = tmp_path / "seals"
+    attempt = send(fetch)
+    if is_archived:
+        archive_all(settings.AUDIT_SEAL_DIR)
+    cids = list(attempt.customers.all())
+    attempt.pk, attempt.attempt_id = None, uuid.uuid4()
+    attempt.save(force_insert=True)
+    for customer in cids:
+        customer.pk, customer.attempt = None, attempt
+        customer.save(force_insert=True)
+    forge_job(attempt)
+    assert run(None, full=True).altered == [attempt.attempt_id]
+
+
 def test_a_job_signed_for_one_attempt_is_no_evidence_for_another(fetch):
     send(fetch)
     attempt = send(fetch, token=LOST_AFTER)
@@ -291,6 +308,47 @@ def test_an_attempts_row_that_somebody_changed_makes_no_job(fetch):
     attempt = send(fetch, token=LOST_BEFORE)
     Attempt.objects.update(outcome="accepted", is_open=True, job_owed=True)
     assert (run(None).altered, Job.objects.count()) == ([attempt.attempt_id], 0)
+
+
+ATTEMPTS_ROW = {"action_code": 1, "cluster_url": "http://127.0.0.1:2", "user_id": "oscar", "source": "form"}
+
+
+@pytest.mark.parametrize("column", ATTEMPTS_ROW)
+def test_an_attempt_in_doubt_whose_row_was_changed_is_not_judged(fetch, column):
+    attempt = send(fetch, token=LOST_AFTER)
+    set_column("audit", "audit_attempt", column, ATTEMPTS_ROW[column])
+    report = run()
+    assert (report.altered, report.closed, kinds_of(attempt.attempt_id)) == (
+        [attempt.attempt_id],
+        0,
+        ["INTENT", "UNKNOWN"],
+    )
+
+
+def test_an_attempt_in_doubt_whose_customers_were_changed_is_not_judged(fetch):
+    send(fetch, "a1")
+    attempt = send(fetch, "c3", action="T-Enable", token=LOST_BEFORE)
+    with tampering() as cursor:
+        for entry in AuditEntry.objects.filter(attempt_id=attempt.attempt_id, kind="INTENT"):
+            cursor.execute("SELECT 1")
+            body = entry.body.replace("c3", "d4")
+            cursor.execute("UPDATE audit_auditentry SET body = %s WHERE sequence = %s", [body, entry.sequence])
+    write("audit", "UPDATE audit_attemptcustomer SET cid = 'd4' WHERE cid = 'c3'")
+    assert run().altered == [attempt.attempt_id]
+    assert kinds_of(attempt.attempt_id) == ["INTENT", "UNKNOWN"]
+
+
+@pytest.mark.parametrize("token", ["fault:not-ready", None])
+def test_an_attempt_that_is_called_unknown_again_gets_no_verdict(fetch, olivia, token):
+    attempt = send(fetch, **({"token": token} if token else {}))
+    if not token:
+        Job.objects.all().delete()
+    before = kinds_of(attempt.attempt_id)
+    Attempt.objects.update(outcome="unknown", is_open=True, decided_at=None, job_owed=False)
+    assert run().altered == [attempt.attempt_id]
+    page = signed_in(olivia)
+    check(page, attempt, page.get(f"/attempts/{attempt.attempt_id}/"), token="t")
+    assert kinds_of(attempt.attempt_id) == before
 
 
 def test_a_job_is_made_of_what_was_asked_for_whatever_the_attempts_row_says(fetch):

@@ -134,7 +134,7 @@ def test_an_attempt_whose_ids_are_lost_does_not_hold_up_the_others(fetch):
         entry = AuditEntry.objects.get(attempt_id=spoiled.attempt_id, kind="INTENT")
         cursor.execute("UPDATE audit_auditentry SET body = %s WHERE sequence = %s", ["cut sho", entry.pk])
     report = run()
-    assert in_words(report) == {"closed": 1, "need_person": [spoiled.attempt_id]}
+    assert in_words(report) == {"closed": 1, "need_person": [spoiled.attempt_id], "altered": [spoiled.attempt_id]}
     assert str(spoiled.attempt_id) in report.problems[0]
     assert now(lost).outcome == Outcome.NOT_APPLIED
 
