@@ -50,6 +50,13 @@ def test_the_server_does_not_start_with_another_key_and_says_which(site, name):
 
 
 @pytest.mark.sqlite
+def test_databases_are_not_migrated_with_another_key_that_signs(site):
+    ended = run_python("manage.py", "migrate_all", "-v0", var_dir=site, AUDIT_KEY=OTHER)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("CommandError: Nothing was done. AUDIT_KEY is not this site's: ")
+
+
+@pytest.mark.sqlite
 def test_another_server_does_not_start_either(site):
     ended = run_python("-c", "import tmsdash.wsgi", var_dir=site, TOKEN_KEY=OTHER)
     assert ended.returncode == 1

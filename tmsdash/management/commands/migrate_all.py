@@ -8,6 +8,7 @@ from django.db import connections
 
 from tmsdash import site_keys
 from tmsdash.accounts import AUDITORS, OPERATORS
+from tmsdash.commands import require_site_keys
 from tmsdash.databases import UNUSABLE_DATABASE
 from tmsdash.migrating import NEW_INSTALLATION, migrating_alone
 
@@ -43,6 +44,7 @@ class Command(BaseCommand):
         if len(places) < len(VARIABLES):
             # The first one's table of applied migrations would stand for all.
             raise CommandError(f"{', '.join(VARIABLES.values())}: name three different databases.")
+        require_site_keys(("AUDIT_KEY",))  # a migration may sign what is there
         try:
             with migrating_alone(lambda line: self.stderr.write(line, lambda text: text)):
                 self._migrate(options)
