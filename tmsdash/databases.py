@@ -1,13 +1,15 @@
 """How the databases are tuned, and the two kinds of transaction that write to them."""
 
 import shutil
+import sqlite3
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from django.db import InterfaceError, InternalError, OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -61,6 +63,19 @@ def tuned(described: dict[str, Any], web_threads: int, synchronous: str) -> dict
 def files(described: dict[str, dict[str, Any]]) -> list[Path]:
     """Return the files of the SQLite databases among the `described` ones, whether they are there or not."""
     return [Path(one["NAME"]) for one in described.values() if one["ENGINE"] == "django.db.backends.sqlite3"]
+
+
+def files_with_audit_key(described: dict[str, dict[str, Any]]) -> Iterator[Path]:
+    """Yield the files of databases that were made with an AUDIT_KEY: none of an audit that has no chain yet."""
+    for audit in files({"audit": described["audit"]}):
+        try:
+            with closing(sqlite3.connect(f"file:{quote(str(audit))}?mode=ro", uri=True)) as session:
+                tables = {name for (name,) in session.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        except sqlite3.Error:
+            continue  # what cannot be read may have been made with the key
+        if "audit_auditentry" in tables and "audit_chainhead" not in tables:
+            return
+    yield from files(described)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import re
 import secrets
 import ssl
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -248,11 +248,11 @@ def _refuse_raw_password(name: str, value: str) -> None:
         )
 
 
-def generated(name: str, path: Path, *, minimum_length: int, used_by: Collection[Path] = ()) -> str:
+def generated(name: str, path: Path, *, minimum_length: int, used_by: Iterable[Path] = ()) -> str:
     """Return a secret: the variable's value, or one that is made once and kept in `path`, mode 0600.
 
     Only what makes an installation makes keys, and never for databases that are there already: `used_by`
-    names their files. A command that looks at no installation gets a key that is forgotten afterwards.
+    names their files, and is asked only if the key is missing. A command that looks at no installation gets a key that is forgotten afterwards.
     Processes that start together agree on one key: each writes its own file and links it to
     `path`, which succeeds for the first one only.
     """
@@ -261,9 +261,9 @@ def generated(name: str, path: Path, *, minimum_length: int, used_by: Collection
         if len(value) < minimum_length:
             raise ImproperlyConfigured(f"{name}: use at least {minimum_length} characters.")
         return value
-    is_used = any(file.exists() and file.stat().st_size for file in used_by)  # first: keys are made before databases
     try:
-        if not path.exists():
+        is_used = not path.exists() and any(file.exists() and file.stat().st_size for file in used_by)
+        if not path.exists():  # looked at again: another process makes its key before its databases
             if startup.needs_no_keys() and not is_used:
                 return secrets.token_urlsafe(64)
             _refuse_to_make(name, path, is_used=is_used)
@@ -300,7 +300,7 @@ def _refuse_to_make(name: str, path: Path, *, is_used: bool) -> None:
         )
     if not startup.makes_installation():
         raise ImproperlyConfigured(
-            f"{name}: there is no key file {path}. Look at VAR_DIR; if this is a new installation, run "
+            f"{name}: there is no key file {path}. Look at VAR_DIR; if this is a new installation or an upgrade, run "
             "manage.py migrate_all."
         )
 

@@ -114,6 +114,22 @@ def test_the_lost_key_of_the_audit_is_asked_for_and_a_new_value_goes_on(run, ins
     assert run("migrate_all", "-v0", folder="var", **SEAL_KEY).returncode == 0
 
 
+@pytest.mark.sqlite
+def test_an_installation_from_before_the_chain_gets_the_key_that_it_never_had(run, installed):
+    """By what may make keys, and by nothing else."""
+    migrated = run("migrate", "audit", "0003_facts_without_attempt", "--database", "audit", folder="var", **SEAL_KEY)
+    assert migrated.returncode == 0
+    for command in ("audit_verify", "serve"):
+        ended = run(command, folder="var")
+        assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+        assert "run manage.py migrate_all" in ended.stderr
+    assert not (installed / "var" / "audit_key").exists()
+    shutil.rmtree(installed / "seals")  # there were none then
+    assert run("migrate_all", "-v0", folder="var").returncode == 0
+    assert (installed / "var" / "audit_key").exists()
+    assert run("audit_verify", folder="var").returncode == 0
+
+
 def emptied(installed):
     shutil.rmtree(installed / "var")
     (installed / "var").mkdir()
