@@ -69,6 +69,15 @@ def _cut(segment: str) -> str:
     return f"{segment[:4]}..." if len(segment) > SEGMENT_LENGTH or "eyJ" in segment else segment
 
 
+class WithoutTraceback(logging.Filter):
+    """Let records through without their traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Drop the traceback, and return True."""
+        record.exc_info = None
+        return True
+
+
 def no_audit_line(text: str) -> str:
     """Return `text`, of one or more lines, so that none of them can be taken for one of the audit's log."""
     lines = text.splitlines(keepends=True)

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 
 from tmsdash.errors import error_response, wants_json
 
-OPEN_PATHS = ("/health",)  # load balancers ask it over plain HTTP
+OPEN_PATHS = ("/health",)  # load balancers ask it over plain HTTP, under any host name
 MESSAGE = (
     "This site takes HTTPS only. What you sent has crossed the network unprotected: replace every token or password "
     "that was in it, and use the address with https:// from now on. Nothing was done, and nothing was sent to TMS."

@@ -205,12 +205,17 @@ LOGGING = {
             "style": "{",
         }
     },
-    "filters": {"shown_paths": {"()": "tmsdash.logs.ShownPaths"}},
+    "filters": {
+        "shown_paths": {"()": "tmsdash.logs.ShownPaths"},
+        "without_traceback": {"()": "tmsdash.logs.WithoutTraceback"},
+    },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "one_line", "filters": ["shown_paths"]}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         # Django's own handlers would write a second, multi-line copy and mail it.
         "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        # Anybody can ask under a foreign host name: a line says so.
+        "django.security.DisallowedHost": {"filters": ["without_traceback"]},
         # The server's own handler would write an exception that Django does not see on lines of its own.
         "_granian": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         # urllib3 warns of broken headers by quoting them, and TMS may have put the token there.

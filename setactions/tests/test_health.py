@@ -129,3 +129,12 @@ def test_asking_leaves_nothing_behind(client):
     assert_healthy(client)
     assert ChainHead.objects.values().get() == before
     assert [model.objects.count() for model in (Session, Job, AuditEntry)] == [0, 0, 0]
+
+
+def test_health_answers_under_any_host_name_and_everything_else_does_not(client, caplog):
+    """Load balancers, and the server's own watchdog, ask an address."""
+    assert client.get("/health", headers={"host": "10.0.0.7:8000"}).status_code == 200
+    assert caplog.records == []
+    assert client.get("/login/", headers={"host": "10.0.0.7:8000"}).status_code == 400
+    [record] = [record for record in caplog.records if record.name == "django.security.DisallowedHost"]
+    assert record.exc_info is None
