@@ -11,7 +11,7 @@ from django.db import connections
 
 from audit.archives import find_archives
 from audit.chain import DATABASE, known_keys
-from audit.models import ChainHead
+from audit.models import AuditEntry, ChainHead
 from audit.seals import read_all
 from tmsdash import site_keys
 from tmsdash.databases import file_is_there
@@ -51,7 +51,9 @@ def _is_empty() -> bool:
         return True
     was_open = connection.connection is not None
     try:
-        return ChainHead._meta.db_table not in connection.introspection.table_names()
+        # An audit from before there was a chain has entries, and no head yet.
+        made = {ChainHead._meta.db_table, AuditEntry._meta.db_table}
+        return made.isdisjoint(connection.introspection.table_names())
     except AnyDatabaseError:
         return False
     finally:

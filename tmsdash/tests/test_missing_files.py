@@ -130,6 +130,14 @@ def test_an_installation_from_before_the_chain_gets_the_key_that_it_never_had(ru
     assert run("audit_verify", folder="var").returncode == 0
 
 
+@pytest.mark.sqlite
+def test_an_audit_without_a_chain_is_not_taken_for_an_empty_one(run, installed):
+    """It was migrated back to before the chain, and its seals are there still."""
+    back = ["migrate", "audit", "0003_facts_without_attempt", "--database", "audit"]
+    for command in (back, ["migrate_all", "-v0"], ["audit_verify"]):
+        assert run(*command, folder="var", **SEAL_KEY).returncode == 0
+
+
 def emptied(installed):
     shutil.rmtree(installed / "var")
     (installed / "var").mkdir()
