@@ -12,14 +12,18 @@ if __name__ == "__main__":  # before Django is loaded: the process may begin ane
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
-from django.db import OperationalError
+from django.db import DatabaseError
+from django.db import Error as AnyDatabaseError
 
-from tmsdash.logs import log_what_nobody_caught
+from tmsdash.databases import UNUSABLE_DATABASE
+from tmsdash.logs import log_what_nobody_caught, no_audit_line
+from tmsdash.migrating import MIGRATE_FIRST, are_migrations_due
+from tmsdash.processes import INTERRUPTED
 from tmsdash.sqlite_files import MissingFileError
 
 
 def main() -> None:
-    """Run a management command; a wrong setting or a missing file ends it with a sentence instead of a traceback."""
+    """Run a management command; what is not the program's fault ends it with a sentence instead of a traceback."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tmsdash.settings")
     try:
         _ = settings.INSTALLED_APPS
@@ -28,10 +32,18 @@ def main() -> None:
     log_what_nobody_caught()
     try:
         execute_from_command_line(sys.argv)
-    except OperationalError as error:
-        if not isinstance(error.__cause__, MissingFileError):
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted.\n")
+        sys.exit(INTERRUPTED)
+    except EOFError:
+        sys.exit("This command asks, and there is nobody to answer. Run it at a terminal, or see its --help.")
+    except AnyDatabaseError as error:
+        if isinstance(error.__cause__, MissingFileError):
+            sys.exit(str(error))
+        is_due = are_migrations_due()
+        if not (is_due or isinstance(error, UNUSABLE_DATABASE) or type(error) is DatabaseError):
             raise
-        sys.exit(str(error))
+        sys.exit(no_audit_line(f"A database cannot be used: {str(error).strip()}.{MIGRATE_FIRST if is_due else ''}"))
 
 
 if __name__ == "__main__":

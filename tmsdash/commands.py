@@ -9,9 +9,11 @@ from typing import Any, NoReturn
 
 from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import Error as AnyDatabaseError
 
 from tmsdash import site_keys
 from tmsdash.logs import no_audit_line
+from tmsdash.migrating import MIGRATE_FIRST, are_migrations_due
 
 
 class SiteCommand(BaseCommand):
@@ -27,8 +29,9 @@ class SiteCommand(BaseCommand):
         try:
             return super().execute(*args, **options)
         except CommandError as error:
+            is_due = isinstance(error.__context__, AnyDatabaseError) and are_migrations_due()
             # It may quote a name, a file or a database, on lines of their own.
-            error.args = (no_audit_line(str(error)),)
+            error.args = (no_audit_line(f"{str(error).rstrip('.')}.{MIGRATE_FIRST}" if is_due else str(error)),)
             raise
 
 

@@ -164,3 +164,40 @@ def test_every_command_of_ours_is_named_in_a_test():
     commands = [path.stem for name in ours for path in (root / name / "management" / "commands").glob("[a-z]*.py")]
     assert {"migrate_all", "serve", "tms_simulator"} <= set(commands)
     assert [command for command in commands if not re.search(rf"\b{command}\b", tests)] == []
+
+
+# -- Ends without a traceback --------------------------------------------------------------------------------------
+
+COUNT_SESSIONS = "from tmsdash.models import Session; Session.objects.count()"
+AWAY = {"DATABASE_URL": "postgres://user:secret-4711@127.0.0.1:9/app"}
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("command", [["axes_reset"], ["changepassword", "adam"]])
+def test_a_database_that_is_away_is_named_in_a_sentence(tmp_path, command):
+    ended = run_python("manage.py", *command, var_dir=tmp_path, **KEYS, **AWAY)
+    assert ended.returncode == 1
+    assert "A database cannot be used: " in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "secret-4711" not in ended.stderr
+
+
+@pytest.mark.sqlite
+def test_what_asks_ends_with_a_sentence_where_nobody_answers(tmp_path):
+    assert run_python("manage.py", "migrate_all", "-v0", var_dir=tmp_path, **KEYS).returncode == 0
+    ended = run_python("manage.py", "flush", var_dir=tmp_path, **KEYS)
+    assert (ended.returncode, "Traceback" in ended.stderr) == (1, False)
+    assert "there is nobody to answer" in ended.stderr
+
+
+@pytest.mark.sqlite
+def test_databases_of_an_earlier_version_are_named_with_what_to_do(tmp_path):
+    """Instead of a server whose every page fails, or the name of a column."""
+    steps = (["migrate_all", "-v0"], ["migrate", "jobs", "0006_legacy", "--database", "jobs", "-v0"])
+    steps = (*steps, ["migrate", "tmsdash", "zero", "--database", "default", "-v0"])
+    for step in steps:
+        assert run_python("manage.py", *step, var_dir=tmp_path, **KEYS).returncode == 0
+    for code, command in ((3, ["reconcile"]), (1, ["serve", "--port", "1"]), (1, ["shell", "-c", COUNT_SESSIONS])):
+        ended = run_python("manage.py", *command, var_dir=tmp_path, **KEYS)
+        assert (ended.returncode, "Traceback" in ended.stderr) == (code, False)
+        assert "Run manage.py migrate_all first." in ended.stderr

@@ -18,6 +18,7 @@ from tmsdash import open_files, watchdog
 from tmsdash.commands import require_site_keys
 from tmsdash.env import is_loopback
 from tmsdash.heartbeat import DESCRIPTOR, SharedVitals
+from tmsdash.migrating import MIGRATE_FIRST, are_migrations_due
 from tmsdash.processes import end_with_parent
 from tmsdash.text import one_line
 
@@ -47,6 +48,8 @@ class Command(BaseCommand):
         _warn_of_plain_http(options["host"])
         _assert_free(options["host"], options["port"])
         require_site_keys()
+        if are_migrations_due():
+            raise CommandError(f"Nothing was started.{MIGRATE_FIRST}")
         sys.stdout.flush()
         # With an arena for each thread the C library would keep what long answers took.
         os.environ.setdefault("MALLOC_ARENA_MAX", "2")
