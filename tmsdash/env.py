@@ -37,11 +37,11 @@ def read_file(name: str, base_dir: Path, default: str) -> None:
     The default file may be missing, a named one may not.
     """
     path = base_dir / text(name, default)
-    if not path.exists() and text(name):
+    if path.is_dir() or (text(name) and not path.exists()):
         raise _wrong(name, "name a file that exists", str(path))
     if not path.is_file():
         return
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_read(path, name).splitlines(), start=1):
         match = re.match(r"#|(?:export )?([A-Za-z_0-9]+)=", line)
         if line and not match:
             # Skipped, it would leave a default in force that nobody meant. It may hold a secret.
@@ -51,6 +51,16 @@ def read_file(name: str, base_dir: Path, default: str) -> None:
             file_lines[match[1]] = f"{path}, line {number}"
     environ.Env.read_env(str(path))
     startup.take_token_out()  # a token in the file is for commands, and for none of the programs that they start
+
+
+def _read(path: Path, name: str) -> str:
+    """Return the text of a file; raises ImproperlyConfigured, without any of it, if that cannot be had."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}: {path} cannot be read ({error.strerror}).") from None
+    except UnicodeDecodeError:
+        raise ImproperlyConfigured(f"{name}: {path} is not a text in UTF-8.") from None
 
 
 def _refuse_odd_value(value: str, where: str) -> None:
@@ -252,9 +262,9 @@ def generated(name: str, path: Path, *, minimum_length: int, used_by: Iterable[P
     """Return a secret: the variable's value, or one that is made once and kept in `path`, mode 0600.
 
     Only what makes an installation makes keys, and never for databases that are there already: `used_by`
-    names their files, and is asked only if the key is missing. A command that looks at no installation gets a key that is forgotten afterwards.
-    Processes that start together agree on one key: each writes its own file and links it to
-    `path`, which succeeds for the first one only.
+    names their files, and is asked only if the key is missing. A command that looks at no installation gets
+    a key that is forgotten afterwards. Processes that start together agree on one key: each writes its own
+    file and links it to `path`, which succeeds for the first one only.
     """
     value = text(name)
     if value:
@@ -270,6 +280,8 @@ def generated(name: str, path: Path, *, minimum_length: int, used_by: Iterable[P
         kept = _read_or_make(path)
     except OSError as error:
         raise ImproperlyConfigured(f"VAR_DIR: {path} cannot be read or made ({error.strerror}).") from None
+    except UnicodeDecodeError:
+        raise ImproperlyConfigured(f"{name}: what {path} holds is no key. Put the right one back.") from None
     if len(kept) < minimum_length:
         raise ImproperlyConfigured(f"{name}: the key kept in {path} is too short. Put the right one back.")
     return kept
@@ -317,7 +329,7 @@ def _read_or_make(path: Path) -> str:
             pass  # another process was first; its key is read below
         finally:
             Path(own_file).unlink()
-    return path.read_text().strip()
+    return path.read_text(encoding="utf-8").strip()
 
 
 def _wrong(name: str, right: str, value: str) -> ImproperlyConfigured:

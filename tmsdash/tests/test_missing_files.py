@@ -106,6 +106,14 @@ def test_no_key_is_made_for_databases_that_are_there(run, installed, name):
 
 
 @pytest.mark.sqlite
+def test_a_key_file_that_holds_something_else_is_named(run, installed):
+    (installed / "var" / "token_key").write_bytes(b"\xff\xfe" * 40)
+    ended = run("audit_verify", folder="var", **SEAL_KEY)
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert f"TOKEN_KEY: what {installed}/var/token_key holds is no key" in ended.stderr
+
+
+@pytest.mark.sqlite
 def test_the_lost_key_of_the_audit_is_asked_for_and_a_new_value_goes_on(run, installed):
     ended = run("migrate_all", folder="var")
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
