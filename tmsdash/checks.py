@@ -169,7 +169,7 @@ def check_var_dir(**kwargs: Any) -> list[CheckMessage]:
     return [
         Warning(
             f"Other users of this machine can look into {folder}.",
-            hint="Let it be its owner's only: chmod 700.",
+            hint="Give nobody but its owner access: chmod 700.",
             id="tmsdash.W003",
         )
     ]
@@ -177,7 +177,7 @@ def check_var_dir(**kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.security)
 def check_file_modes(**kwargs: Any) -> list[CheckMessage]:
-    """Files of an older release, or copied ones: what is made today is its owner's only."""
+    """Files of an older release, or copied ones: what is made today is open to its owner alone."""
     keys = [Path(settings.VAR_DIR) / name for name in ("secret_key", "token_key", "audit_key")]
     names = [f"{file}{end}" for file in settings.DATABASE_FILES for end in ("", "-wal", "-shm")]
     files = [file for file in (*keys, *map(Path, names)) if file.is_file() and file.stat().st_mode & 0o077]
@@ -186,7 +186,7 @@ def check_file_modes(**kwargs: Any) -> list[CheckMessage]:
     return [
         Warning(
             f"Other users of this machine may read {', '.join(file.name for file in files)}.",
-            hint=f"Let them be their owner's only: {shlex.join(['chmod', '600', *map(str, files)])}",
+            hint=f"Give nobody but their owner access: {shlex.join(['chmod', '600', *map(str, files)])}",
             id="tmsdash.W006",
         )
     ]

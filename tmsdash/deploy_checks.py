@@ -18,7 +18,7 @@ def check_env_file(**kwargs: Any) -> list[CheckMessage]:
     return [
         Warning(
             f"Other users of this machine can read {file}.",
-            hint="Let it be its owner's only: chmod 600.",
+            hint="Give nobody but its owner access: chmod 600.",
             id="tmsdash.W040",
         )
     ]

@@ -1,4 +1,4 @@
-"""What a process does before anything else: its files are its owner's only, and its environment holds no token.
+"""What a process does before anything else: its files are for their owner alone, its environment holds no token.
 
 Django is not imported here: a process that has to begin anew should find that out in milliseconds.
 """
@@ -69,6 +69,8 @@ def given_token() -> str:
 
 def makes_installation() -> bool:
     """Tell whether this process may make what an installation consists of: its folder, keys and databases."""
+    if command == "restore":  # of a backup that is there; `manifest.json` stands in each
+        return any(os.path.isfile(os.path.join(word, "manifest.json")) for word in sys.argv[2:])  # noqa: PTH113, PTH118
     return command in MAKERS and {"--plan", "--check"}.isdisjoint(sys.argv[1:])
 
 

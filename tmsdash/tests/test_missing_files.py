@@ -22,6 +22,9 @@ READERS = {
     "changepassword": ["adam"],
     "clearsessions": [],
     "axes_reset": [],
+    "dumpdata": [],
+    "inspectdb": [],
+    "restore": ["no-backup", "--yes"],
 }
 
 

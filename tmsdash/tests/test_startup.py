@@ -1,4 +1,4 @@
-"""What a process does first: its files are its owner's only, and no token stays in what the system shows of it."""
+"""What a process does first: its files are open to their owner alone, and the system shows no token of it."""
 
 import os
 import shutil

@@ -41,8 +41,8 @@ class Command(BaseCommand):
         self.stdout.write(f"The backup is complete and verified: {backup.folder}")
         self.stdout.write(
             f"The keys in {settings.VAR_DIR} (secret_key, token_key, audit_key) and your settings are not in it. Keep "
-            "them elsewhere: without the first two all sign-ins and sealed tokens end; without audit_key nothing that "
-            "it signed can be proven."
+            "them elsewhere. Without the first two nothing starts until new ones are accepted (manage.py site_keys), "
+            "and everybody signs in again; without audit_key nothing that it signed can be proven."
         )
         if backup.manifest.disagreements:
             for sentence in backup.manifest.disagreements:
