@@ -194,11 +194,22 @@ _POSTGRESQL_DEFINITIONS = """
     WHERE c.relnamespace = {schema}::regnamespace AND indisvalid
 """
 
+_TEXT_CAST = re.compile(r"::(?:character varying|text)(?:\[\])?")
+_BRACKETS = re.compile(r"\(('[^']*'|ARRAY\[[^\]]*\])\)")  # around one text, or a list of them
+
 
 def _postgresql_definitions(connection: BaseDatabaseWrapper, schema: str) -> Definitions:
     with connection.cursor() as cursor:
         cursor.execute(_POSTGRESQL_DEFINITIONS.format(schema=schema))
-        return dict(cursor.fetchall())
+        return {what: _without_casts(definition) for what, definition in cursor.fetchall()}
+
+
+def _without_casts(definition: str) -> str:
+    """Return a definition without what PostgreSQL puts elsewhere once it was dumped and restored: casts of texts."""
+    plain, before = _TEXT_CAST.sub("", definition), ""
+    while plain != before:
+        plain, before = _BRACKETS.sub(r"\1", plain), plain
+    return plain
 
 
 def _postgresql_expected(connection: BaseDatabaseWrapper) -> Definitions:

@@ -30,6 +30,7 @@ from setactions.backups import postgresql, restoring, sqlite
 from setactions.backups.engine import BackupError, NotPutBackError
 from setactions.backups.making import back_up, database_of
 from setactions.backups.restoring import UNCHANGED, restore, verified
+from setactions.database_check import database_problems
 from setactions.tests.doubting import environment_of_process, in_words, send
 from setactions.tests.doubting import run as run_reconcile
 from tmsdash import site_keys
@@ -172,6 +173,11 @@ def test_what_was_there_before_is_kept_with_what_its_wal_held(backup):
         with closing(sqlite3.connect(file)) as database:
             [count] = database.execute(f"SELECT count(*) FROM {model._meta.db_table}").fetchone()
         assert count == len(before[model._meta.label])
+
+
+def test_what_was_restored_has_the_tables_and_indexes_that_the_migrations_make(backup):
+    run(backup[0].folder, "--yes")
+    assert database_problems(full=True) == []
 
 
 @pytest.mark.postgresql
