@@ -19,9 +19,9 @@ OTHERS = 1
 class Command(BaseCommand):
     help = (
         "Show whether SECRET_KEY and TOKEN_KEY of this host are the site's, or accept new ones, which the audit notes. "
-        "A new SECRET_KEY ends all sessions; a new TOKEN_KEY makes tokens useless that were typed in the last ten "
-        "minutes; nothing else is lost. All hosts need the same ones. AUDIT_KEY: see audit_keys. Exit code 0: they are "
-        "the site's; 1: they are not."
+        "A new SECRET_KEY ends all sessions; a new TOKEN_KEY makes tokens that were typed in the last ten minutes "
+        "useless; nothing else is lost. All hosts need the same ones. AUDIT_KEY: see audit_keys. Exit code 0: they "
+        "are the site's; 1: they are not."
     )
     needed_keys = ("AUDIT_KEY",)  # the others are what this is about
 

@@ -29,7 +29,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--noinput", action="store_true", help="accepted like in migrate; nothing is asked anyway")
+        parser.add_argument("--noinput", action="store_true", help="accepted as by migrate; nothing is asked anyway")
         parser.add_argument(
             "--new-installation", action="store_true", help="begin a new audit although seals of its key are there"
         )
