@@ -11,7 +11,7 @@ TOKEN_PIPE = "TMSDASH_TOKEN_PIPE"  # noqa: S105 (the number of a descriptor, fro
 MAX_TOKEN_BYTES = 10_000  # more than a token may have, and less than a pipe takes at once
 
 # What makes an installation; only these make keys and database files.
-MAKERS = frozenset({"migrate", "migrate_all", "restore", "demo", "test"})
+MAKERS = frozenset({"migrate", "migrate_all", "restore", "demo"})
 # What runs `reconcile` by itself, which must not go on with the token of whoever started it.
 SERVERS = frozenset({"serve", "demo"})
 # What may run where no installation is. The empty name is a program that only imports the settings.
@@ -19,7 +19,7 @@ WITHOUT_KEYS = frozenset(
     {
         "",
         *("help", "--help", "-h", "version", "--version", "check", "makemigrations", "diffsettings", "findstatic"),
-        *("tms_simulator", "bench", "prove"),
+        *("tms_simulator", "bench", "prove", "test"),
     }
 )
 

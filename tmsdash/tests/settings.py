@@ -36,7 +36,7 @@ if _postgres:
 
 from tmsdash import startup  # noqa: E402
 
-startup.command = "test"
+startup.command = "migrate_all"
 from tmsdash.settings import *  # noqa: E402, F403 (the environment had to be set first)
 from tmsdash.settings import DATABASES, STATIC_ROOT, VAR_DIR  # noqa: E402
 

@@ -62,6 +62,14 @@ def test_a_missing_database_is_named_with_what_to_do(run, tmp_path):
     )
 
 
+@pytest.mark.sqlite
+def test_the_shell_of_a_database_that_is_not_there_makes_no_file(run, installed):
+    (installed / "var" / "jobs.db").unlink()
+    ended = run("dbshell", "--database", "jobs", "--", "SELECT 1", folder="var", **SEAL_KEY)
+    assert (ended.returncode, "jobs.db is not there" in ended.stderr) == (1, True)
+    assert not (installed / "var" / "jobs.db").exists()
+
+
 def test_what_looks_at_no_installation_runs_without_one_and_makes_nothing(run, tmp_path):
     for arguments in (["check"], ["makemigrations", "--check", "--dry-run"], ["audit_verify", "--help"], ["--version"]):
         ended = run(*arguments)

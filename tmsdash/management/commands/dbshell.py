@@ -1,0 +1,18 @@
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.core.management.commands.dbshell import Command as DbshellCommand
+from django.db import connections
+
+from tmsdash.databases import file_is_there
+
+
+class Command(DbshellCommand):
+    """Django's command, but for databases that are there: SQLite's program would make an empty file."""
+
+    def handle(self, **options: Any) -> None:
+        connection = connections[options["database"]]
+        if not file_is_there(connection):
+            name = connection.settings_dict["NAME"]
+            raise CommandError(f"The file {name} is not there. Look at VAR_DIR and the settings of the databases.")
+        super().handle(**options)
