@@ -52,14 +52,3 @@ def test_entries_that_are_there_are_numbered_in_order_and_chained():
     record_events(second.attempt_id, [(Kind.APPLIED, {"http_status": None})], wait_s=5)
     assert verify().is_whole
     assert Attempt.objects.count() == 2
-
-
-def test_an_index_that_early_installations_still_have_goes():
-    try:
-        migrate("0007_imported")
-        with connections["audit"].cursor() as cursor:
-            cursor.execute("CREATE INDEX attempt_by_cluster ON audit_attempt (cluster_url, id DESC)")
-    finally:
-        migrate()
-    with connections["audit"].cursor() as cursor:
-        assert "attempt_by_cluster" not in connections["audit"].introspection.get_constraints(cursor, "audit_attempt")
