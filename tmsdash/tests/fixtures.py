@@ -34,11 +34,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "databases" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.django_db(transaction=True, databases="__all__"))
+    if "TEST_POSTGRES_URL" in os.environ:  # what uses no database is the same there, and runs beside this anyway
+        others = [item for item in items if not _uses_databases(item)]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
     leave_out(config, items, "postgresql", lambda: "TEST_POSTGRES_URL" in os.environ, "which run on PostgreSQL")
     leave_out(config, items, "root", _may_mount, "which want root and the right to mount")
     for program in ("nginx", "chromium"):
         leave_out(config, items, program, partial(shutil.which, program), f"which want {program}")
     leave_out(config, items, "linux", lambda: sys.platform == "linux", "which look into Linux's /proc")
+
+
+def _uses_databases(item: pytest.Item) -> bool:
+    is_marked = any(item.get_closest_marker(name) for name in ("django_db", "postgresql"))
+    return is_marked or not {"db", "transactional_db"}.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def leave_out(
