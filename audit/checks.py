@@ -76,7 +76,8 @@ def _unknown_key() -> list[CheckMessage]:
             f"AUDIT_KEY is not this site's: the audit's chain ends with the key {one_line(head.key_id, 40)}, which is "
             "neither AUDIT_KEY nor in AUDIT_OLD_KEYS.",
             "Copy audit_key from the VAR_DIR of the site's first host, or set AUDIT_KEY as it is set there. If the key "
-            "was changed on purpose, put the one before into AUDIT_OLD_KEYS; if it is lost, manage.py audit_keys says more.",
+            "was changed on purpose, put the one before into AUDIT_OLD_KEYS; if it is lost, manage.py audit_keys says "
+            "more.",
             obj="AUDIT_KEY",
             id="audit.E002",
         )
