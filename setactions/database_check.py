@@ -12,10 +12,10 @@ PROGRAMS = {"audit": frozenset({*append_only.SQLITE, *append_only.POSTGRESQL})}
 def database_problems(*, full: bool) -> list[str]:
     """Return a sentence on everything that does not belong into a database.
 
-    `full` looks at all three databases, with tables and indexes. What is not full runs every half a minute, beside
-    live traffic, and looks for triggers and their like in those two that it works with anyway.
+    `full` looks at tables and indexes as well. What is not full runs every half a minute, beside live traffic, and
+    looks for triggers and their like.
 
     Raises DatabaseError if one cannot be read.
     """
-    look, aliases = (schema_problems, [*connections]) if full else (program_problems, ["jobs", "audit"])
-    return [problem for alias in aliases for problem in look(alias, PROGRAMS.get(alias, frozenset()))]
+    look = schema_problems if full else program_problems
+    return [problem for alias in connections for problem in look(alias, PROGRAMS.get(alias, frozenset()))]

@@ -143,7 +143,7 @@ def check(alias, plant, remove, words):
     finally:
         run(alias, remove)
     assert any(words in problem and f"Database {alias}" in problem for problem in full)
-    assert bool(quick) == (words.startswith(QUICK) and alias != "default")
+    assert bool(quick) == words.startswith(QUICK)
     assert database_problems(full=True) == []
 
 
