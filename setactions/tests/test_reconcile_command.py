@@ -34,7 +34,7 @@ from setactions.tests.doubting import (
     send_and_die,
     tms_does,
 )
-from tmsdash.tests.tools import kinds_of, locked
+from tmsdash.tests.tools import database_bytes, kinds_of, locked
 
 pytestmark = pytest.mark.usefixtures("databases", "tms")
 PLANTED = "planted-secret-token-9876543210"
@@ -80,7 +80,7 @@ def stored():
     """Everything in the databases, as bytes, with what is in SQLite's files besides."""
     rows = [list(model.objects.values()) for model in (Attempt, AuditEntry, Job, JobCustomer)]
     files = [Path(str(connection.settings_dict["NAME"])) for connection in connections.all()]
-    parts = [path.read_bytes() for file in files if file.exists() for path in file.parent.glob(f"{file.name}*")]
+    parts = [database_bytes(file) for file in files if file.exists()]
     return repr(rows).encode() + b"".join(parts)
 
 

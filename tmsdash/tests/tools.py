@@ -55,6 +55,16 @@ def free_ports(count):
         return [probe.getsockname()[1] for probe in probes]
 
 
+def database_bytes(file):
+    """Everything in the files of a SQLite database, which is in use.
+
+    Read by another process: one that closes such a file loses its own locks on it, and SQLite, in another process,
+    may then remove the WAL under its connections.
+    """
+    paths = sorted(file.parent.glob(f"{file.name}*"))
+    return subprocess.run(["/bin/cat", *paths], capture_output=True, check=True).stdout
+
+
 class TooLate(BaseException):
     """Raised wherever the program happens to be; no handler of the product's takes it."""
 
@@ -168,7 +178,7 @@ def stored_bytes():
     for connection in connections.all():
         if connection.vendor == "sqlite":
             name = Path(connection.settings_dict["NAME"])
-            content += b"".join(path.read_bytes() for path in name.parent.glob(f"{name.name}*"))
+            content += database_bytes(name)
         else:
             with connection.cursor() as cursor:
                 for table in connection.introspection.table_names(cursor):
