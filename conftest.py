@@ -1,3 +1,8 @@
-"""The fixtures that all apps' tests share."""
+"""The fixtures that all tests share, wherever they stand."""
 
-pytest_plugins = ["tmsdash.tests.fixtures"]
+pytest_plugins = [
+    "tmsdash.tests.fixtures",
+    "audit.tests.sealing",
+    "setactions.tests.fixtures",
+    "setactions.batches.tests.fixtures",
+]
