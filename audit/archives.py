@@ -26,7 +26,7 @@ from audit import append_only, chain
 from audit.models import Attempt, AuditEntry, Kind
 from audit.services import Actor, canonical
 from audit.stored import StoredEntry, rows_of, stored_entries
-from tmsdash.databases import BUSY_TIMEOUT_S, read_transaction, write_transaction
+from tmsdash.db.transactions import BUSY_TIMEOUT_S, read_transaction, write_transaction
 
 FORMAT = 1
 NAME = "audit-{key_id}-{first:012}-{last:012}.jsonl.gz"

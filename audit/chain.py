@@ -20,7 +20,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from audit.models import GENESIS, AuditEntry, ChainHead, Kind
-from tmsdash.databases import write_transaction
+from tmsdash.db.transactions import write_transaction
 from tmsdash.text import one_line
 
 ANCHOR_DIGITS = 16  # of a mac: enough that nobody finds another entry with the same

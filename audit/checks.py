@@ -14,8 +14,8 @@ from audit.chain import DATABASE, known_keys
 from audit.models import AuditEntry, ChainHead
 from audit.seals import read_all
 from tmsdash import site_keys
-from tmsdash.databases import file_is_there
-from tmsdash.migrating import NEW_INSTALLATION
+from tmsdash.db.migrating import NEW_INSTALLATION
+from tmsdash.db.transactions import file_is_there
 from tmsdash.text import one_line
 
 

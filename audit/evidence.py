@@ -16,7 +16,7 @@ from audit.projection_check import FIELDS, compare
 from audit.selectors import CIDS_PER_QUERY
 from audit.stored import StoredEntry, rows_of, stored_entries
 from tmsdash.csv_text import to_csv
-from tmsdash.databases import read_transaction
+from tmsdash.db.transactions import read_transaction
 from tmsdash.text import one_line
 
 

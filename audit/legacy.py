@@ -10,8 +10,8 @@ from audit import chain
 from audit.chain import DATABASE
 from audit.models import Attempt, AttemptCustomer, AuditEntry, Kind, Outcome, Source
 from audit.services import canonical, project
-from tmsdash.bulk import insert_list
-from tmsdash.databases import BUSY_TIMEOUT_S, write_transaction
+from tmsdash.db.bulk import insert_list
+from tmsdash.db.transactions import BUSY_TIMEOUT_S, write_transaction
 from tmsdash.text import one_line
 
 

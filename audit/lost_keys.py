@@ -23,7 +23,7 @@ from audit.archives import Archive, all_entries, find_archives
 from audit.models import GENESIS, AuditEntry, ChainHead, Kind
 from audit.services import Actor, canonical
 from audit.stored import StoredEntry, stored_entries
-from tmsdash.databases import BUSY_TIMEOUT_S, read_transaction, write_transaction
+from tmsdash.db.transactions import BUSY_TIMEOUT_S, read_transaction, write_transaction
 from tmsdash.text import one_line
 
 CHANGE = "lost key acknowledged"

@@ -13,7 +13,7 @@ from audit.chain import DATABASE
 from audit.models import TRUST, Attempt, Kind
 from audit.services import project
 from audit.stored import StoredEntry, hex_of, rows_of, stored_entries, time_of
-from tmsdash.databases import read_transaction
+from tmsdash.db.transactions import read_transaction
 
 FIXED = ("user_id", "action_code", "action_name", "cluster_url", "source", "ip_address", "customer_count")
 MOVING = ("outcome", "http_status", "error_message", "is_open", "job_owed")

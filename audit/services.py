@@ -32,8 +32,8 @@ from audit.models import (
     Outcome,
     Ruling,
 )
-from tmsdash.bulk import insert_list
-from tmsdash.databases import one_at_a_time, write_transaction
+from tmsdash.db.bulk import insert_list
+from tmsdash.db.transactions import one_at_a_time, write_transaction
 from tmsdash.kill_points import kill_point
 from tmsdash.text import one_line
 

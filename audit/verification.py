@@ -21,7 +21,7 @@ from audit.models import GENESIS, AuditEntry, ChainHead, Kind
 from audit.projection_check import ProjectionCheck
 from audit.seals import Seal, SealFile, read_all, unknown_files
 from audit.stored import StoredEntry, stored_entries
-from tmsdash.databases import read_transaction
+from tmsdash.db.transactions import read_transaction
 from tmsdash.text import one_line
 
 FINDINGS_KEPT = 50

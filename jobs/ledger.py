@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from jobs.models import MESSAGE_LENGTH, Batch, BatchChunk, ClusterPace
 from jobs.signatures import chunk_is_signed, sign_chunk
-from tmsdash.databases import one_at_a_time, write_transaction
+from tmsdash.db.transactions import one_at_a_time, write_transaction
 from tmsdash.text import one_line
 
 DATABASE = "jobs"

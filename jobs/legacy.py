@@ -10,8 +10,8 @@ from audit.models import Source
 from jobs.models import Job, JobCustomer
 from jobs.signatures import sign_job
 from jobs.stored import DATABASE, stored_job
-from tmsdash.bulk import insert_list
-from tmsdash.databases import BUSY_TIMEOUT_S, write_transaction
+from tmsdash.db.bulk import insert_list
+from tmsdash.db.transactions import BUSY_TIMEOUT_S, write_transaction
 
 
 @dataclass(frozen=True, kw_only=True)

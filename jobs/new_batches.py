@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from jobs.models import Batch, BatchChunk
 from jobs.signatures import sign_batch, sign_chunk
-from tmsdash.databases import write_transaction
+from tmsdash.db.transactions import write_transaction
 from tmsdash.text import one_line
 
 CHUNKS_PER_INSERT = 50

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from jobs.models import Job, JobCustomer
-from tmsdash.known_values import known_values
+from tmsdash.db.known_values import known_values
 
 CLUSTERS_SHOWN = 100
 IDS_PER_QUERY = 500  # databases bound the number of a statement's parameters

@@ -13,8 +13,8 @@ from audit.models import Action
 from jobs.models import Job, JobCustomer
 from jobs.signatures import sign_job
 from jobs.stored import DATABASE, stored_job
-from tmsdash.bulk import insert_list
-from tmsdash.databases import assert_disk_has_room, write_transaction
+from tmsdash.db.bulk import insert_list
+from tmsdash.db.transactions import assert_disk_has_room, write_transaction
 from tmsdash.kill_points import kill_point
 
 logger = logging.getLogger(__name__)

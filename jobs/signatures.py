@@ -22,7 +22,7 @@ from audit.services import digest
 from audit.stored import StoredEntry, stored_entries
 from jobs.models import Batch, BatchChunk, Job
 from jobs.stored import DATABASE, StoredJob, jobs_by_id
-from tmsdash.databases import file_is_there
+from tmsdash.db.transactions import file_is_there
 
 DIGEST = "job_digest"  # of a job, in the body of its RECORDED event
 JOBS_AT_ONCE = 100

@@ -21,7 +21,7 @@ def job_insert() -> bool:
     from django.db import connections
 
     from jobs.services import create_job
-    from tmsdash.databases import write_transaction
+    from tmsdash.db.transactions import write_transaction
 
     cids = new_ids(FLEET)
 

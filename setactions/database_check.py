@@ -3,7 +3,7 @@
 from django.db import connections
 
 from audit import append_only
-from tmsdash.schema import program_problems, schema_problems
+from tmsdash.db.schema import program_problems, schema_problems
 
 # The audit's own triggers, whose text `audit_verify` compares.
 PROGRAMS = {"audit": frozenset({*append_only.SQLITE, *append_only.POSTGRESQL})}

@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from audit import chain
 from audit.selectors import count_open
 from jobs import services as jobs
-from tmsdash.databases import assert_disk_has_room, file_is_there, write_transaction
+from tmsdash.db.transactions import assert_disk_has_room, file_is_there, write_transaction
 from tmsdash.errors import json_get
 from tmsdash.models import Session
 

@@ -18,7 +18,7 @@ from audit.stored import StoredEntry, hex_of, rows_of, stored_entries
 from jobs.signatures import job_is_signed
 from jobs.stored import DATABASE, StoredJob, count_customers, jobs_by_id, stored_jobs
 from setactions.job_evidence import Told, problems_of, read_told
-from tmsdash.databases import read_transaction
+from tmsdash.db.transactions import read_transaction
 
 STEP = 1000
 IDS_AT_ONCE = 100

@@ -32,7 +32,7 @@ from setactions.ledger_comparison import LedgerComparison
 from setactions.readback import Finding, Reading, ReadingFailedError, Verdict, examine, read_states
 from setactions.roll_forward import ATTEMPTS_PER_TRANSACTION, Report, roll_forward
 from setactions.token import Token
-from tmsdash.databases import BUSY_TIMEOUT_S, UNUSABLE_DATABASE, file_is_there
+from tmsdash.db.transactions import BUSY_TIMEOUT_S, UNUSABLE_DATABASE, file_is_there
 from tmsdash.kill_points import kill_point
 
 logger = logging.getLogger(__name__)

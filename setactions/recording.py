@@ -25,7 +25,7 @@ from setactions.job_evidence import recorded_body
 from setactions.replies import Reply
 from setactions.results import Result, make_result
 from setactions.submission import Submission
-from tmsdash.databases import UNUSABLE_DATABASE, write_transaction
+from tmsdash.db.transactions import UNUSABLE_DATABASE, write_transaction
 from tmsdash.text import one_line
 
 logger = logging.getLogger(__name__)

@@ -37,7 +37,7 @@ from setactions.results import Result, refused, result_of
 from setactions.room import call_slot, check_refusal_rate
 from setactions.submission import BatchPart, Submission
 from setactions.token import Token
-from tmsdash.databases import transaction_around_call
+from tmsdash.db.transactions import transaction_around_call
 from tmsdash.kill_points import kill_point
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from tmsdash.days import NoDayError, day_of, first_moment, last_moment
-from tmsdash.known_values import known_values
+from tmsdash.db.known_values import known_values
 from tmsdash.text import one_line
 
 VALUES_SHOWN = 100

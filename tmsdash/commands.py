@@ -12,8 +12,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 
 from tmsdash import site_keys
+from tmsdash.db.migrating import MIGRATE_FIRST, are_migrations_due
 from tmsdash.logs import no_audit_line
-from tmsdash.migrating import MIGRATE_FIRST, are_migrations_due
 
 
 class SiteCommand(BaseCommand):

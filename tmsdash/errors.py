@@ -15,7 +15,7 @@ from django.template.loader import render_to_string
 from django.views.debug import SafeExceptionReporterFilter
 
 from tmsdash import request_id
-from tmsdash.databases import UNUSABLE_DATABASE
+from tmsdash.db.transactions import UNUSABLE_DATABASE
 
 JSON_PATHS = ("/proxy_fetch", "/api/", "/health")
 

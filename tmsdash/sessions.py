@@ -19,7 +19,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
 
 from tmsdash.browsers import user_agent_of
-from tmsdash.databases import write_transaction
+from tmsdash.db.transactions import write_transaction
 from tmsdash.models import ADDRESS, BEGUN, SEEN, USER_AGENT, Session, public_id
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,8 @@ Every default is safe: nothing is reachable from outside, no cluster can be call
 from datetime import timedelta
 from pathlib import Path
 
-from tmsdash import databases, env
+from tmsdash import env
+from tmsdash.db import transactions
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 ENV_PATH = env.file_named("ENV_FILE", BASE_DIR, ".env")  # first: the file may hold a line of that name
@@ -49,20 +50,22 @@ TMS_MAX_IN_FLIGHT = env.integer("TMS_MAX_IN_FLIGHT", max(1, WEB_THREADS - 8), mi
 # -- Databases ----------------------------------------------------------------------------------------------------
 # A lost row of users or sessions is a nuisance; a lost row of the others breaks the product's promise.
 DATABASES = {
-    "default": databases.tuned(env.database("DATABASE_URL", VAR_DIR / "app.db", BASE_DIR), WEB_THREADS, "NORMAL"),
-    "jobs": databases.tuned(env.database("JOBS_DATABASE_URL", VAR_DIR / "jobs.db", BASE_DIR), WEB_THREADS, "FULL"),
-    "audit": databases.tuned(env.database("AUDIT_DATABASE_URL", VAR_DIR / "audit.db", BASE_DIR), WEB_THREADS, "FULL"),
+    "default": transactions.tuned(env.database("DATABASE_URL", VAR_DIR / "app.db", BASE_DIR), WEB_THREADS, "NORMAL"),
+    "jobs": transactions.tuned(env.database("JOBS_DATABASE_URL", VAR_DIR / "jobs.db", BASE_DIR), WEB_THREADS, "FULL"),
+    "audit": transactions.tuned(
+        env.database("AUDIT_DATABASE_URL", VAR_DIR / "audit.db", BASE_DIR), WEB_THREADS, "FULL"
+    ),
 }
 DATABASE_ROUTERS = ["tmsdash.router.AppRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # -- Keys ---------------------------------------------------------------------------------------------------------
-DATABASE_FILES = databases.files(DATABASES)
+DATABASE_FILES = transactions.files(DATABASES)
 SECRET_KEY = env.generated("SECRET_KEY", VAR_DIR / "secret_key", minimum_length=50, used_by=DATABASE_FILES)
 SECRET_KEY_FALLBACKS = env.keys("SECRET_KEY_FALLBACKS", minimum_length=50)
 TOKEN_KEY = env.generated("TOKEN_KEY", VAR_DIR / "token_key", minimum_length=32, used_by=DATABASE_FILES)
 AUDIT_KEY = env.generated(
-    "AUDIT_KEY", VAR_DIR / "audit_key", minimum_length=32, used_by=databases.files_with_audit_key(DATABASES)
+    "AUDIT_KEY", VAR_DIR / "audit_key", minimum_length=32, used_by=transactions.files_with_audit_key(DATABASES)
 )
 AUDIT_KEY_IS_GENERATED = not env.text("AUDIT_KEY")
 AUDIT_OLD_KEYS = env.keys("AUDIT_OLD_KEYS", minimum_length=32)

@@ -18,7 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, Error, IntegrityError, connections
 from django.utils import timezone
 
-from tmsdash.databases import file_is_there
+from tmsdash.db.transactions import file_is_there
 from tmsdash.models import SiteKey
 from tmsdash.plain_text import Application
 

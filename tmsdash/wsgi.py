@@ -8,7 +8,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 from django.db import connections
 
-from tmsdash import heartbeat, postgresql, startup
+from tmsdash import heartbeat, startup
+from tmsdash.db import postgresql
 from tmsdash.logs import log_what_nobody_caught
 from tmsdash.plain_text import with_plain_content_type
 from tmsdash.processes import end_with_parent, notice_end

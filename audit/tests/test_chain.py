@@ -14,7 +14,7 @@ from audit.models import GENESIS, Attempt, AuditEntry, ChainHead, Kind
 from audit.services import Actor, record_fact
 from audit.tests.making import make_attempt, open_, refuse, tampering
 from audit.verification import verify
-from tmsdash.databases import write_transaction
+from tmsdash.db.transactions import write_transaction
 from tmsdash.tests.tools import at_once
 
 pytestmark = pytest.mark.usefixtures("databases")

@@ -16,7 +16,7 @@ from audit.services import Actor, canonical, record_fact
 from audit.tests.making import make_attempt, tampering
 from audit.tests.sealing import head, run
 from audit.verification import verify
-from tmsdash.databases import write_transaction
+from tmsdash.db.transactions import write_transaction
 
 pytestmark = pytest.mark.usefixtures("databases", "empty_seal_dir")
 

@@ -5,7 +5,7 @@ import uuid
 from audit.models import Action
 from jobs.new_batches import NewChunk, create_batch
 from jobs.services import create_job
-from tmsdash.databases import write_transaction
+from tmsdash.db.transactions import write_transaction
 
 CLUSTER = "https://evian3.example"
 ANSWER = {"message": "Sending action to migration services", "success": True}

@@ -17,7 +17,7 @@ from jobs.models import Job, JobCustomer
 from jobs.selectors import customers_of, job_for, jobs_of
 from jobs.services import assert_writable, create_job
 from jobs.tests.making import ANSWER, CLUSTER, make_job, values
-from tmsdash.databases import transaction_around_call, write_transaction
+from tmsdash.db.transactions import transaction_around_call, write_transaction
 from tmsdash.tests.tools import at_once, in_thread, locked, table_missing
 
 pytestmark = pytest.mark.usefixtures("databases")

@@ -22,8 +22,8 @@ from setactions.backups.engine import (
     Step,
     putting_back,
 )
-from tmsdash.databases import own_session
-from tmsdash.postgresql import IDLE_IN_TRANSACTION_S
+from tmsdash.db.postgresql import IDLE_IN_TRANSACTION_S
+from tmsdash.db.transactions import own_session
 
 PROGRAMS = ("pg_dump", "pg_restore", "psql")
 DEBIAN = Path("/usr/lib/postgresql")

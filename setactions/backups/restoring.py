@@ -23,8 +23,8 @@ from setactions.backups.engine import BackupError, Database, Entry, Kept, NotPut
 from setactions.backups.making import ALIASES, Backup, database_of
 from setactions.backups.manifest import Manifest, product_version
 from tmsdash.commands import os_actor_name
-from tmsdash.databases import BUSY_TIMEOUT_S
-from tmsdash.migrating import migrating_alone
+from tmsdash.db.migrating import migrating_alone
+from tmsdash.db.transactions import BUSY_TIMEOUT_S
 from tmsdash.models import Session
 
 UNCHANGED = "The databases are what they were before."

@@ -21,7 +21,7 @@ from setactions.backups.engine import (
     putting_back,
     sync,
 )
-from tmsdash.file_locks import held_alone
+from tmsdash.db.locks import held_alone
 
 PAGES_PER_STEP = 2_000  # of 4 KiB
 COMPANIONS = ("", "-wal", "-shm", "-journal")  # the files of one database

@@ -11,7 +11,7 @@ from setactions import tms_client
 from setactions.replies import Reply
 from setactions.submission import Submission
 from setactions.token import Token
-from tmsdash.databases import write_transaction
+from tmsdash.db.transactions import write_transaction
 
 WAIT_S = 5.0
 

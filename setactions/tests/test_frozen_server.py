@@ -19,8 +19,8 @@ from jobs.models import Job
 from setactions.backups.postgresql import PostgresqlSnapshot
 from setactions.tests.doubting import VARIABLES, environment_of_process
 from setactions.tests.test_recording import after_reply
-from tmsdash import postgresql
-from tmsdash.databases import UNUSABLE_DATABASE, read_transaction, transaction_around_call, write_transaction
+from tmsdash.db import postgresql
+from tmsdash.db.transactions import UNUSABLE_DATABASE, read_transaction, transaction_around_call, write_transaction
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import in_thread, until
 

@@ -53,7 +53,7 @@ def test_a_database_that_cannot_be_written_is_named_until_it_can(client, alias, 
 @by_alias
 def test_a_disk_that_is_as_good_as_full_is_named(client, alias, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("tmsdash.databases.MIN_FREE_BYTES", 1 << 62)
+        patch.setattr("tmsdash.db.transactions.MIN_FREE_BYTES", 1 << 62)
         body = client.get("/health").json()
     assert body["read_only"] == body["databases"]
     assert_healthy(client)

@@ -16,7 +16,7 @@ from setactions.proofs.naive import call_then_record, record_then_call
 from setactions.proofs.steps import KilledError, each_step, killed_before
 from setactions.submission import make_submission
 from setactions.token import Token
-from tmsdash.databases import write_transaction
+from tmsdash.db.transactions import write_transaction
 from tmsdash.tests.fixtures import TOKEN
 
 pytestmark = [pytest.mark.sqlite, pytest.mark.usefixtures("databases")]

@@ -14,7 +14,7 @@ from django.db import OperationalError, connections
 
 from setactions.backups import postgresql
 from setactions.backups.engine import BackupError
-from tmsdash.databases import own_session
+from tmsdash.db.transactions import own_session
 from tmsdash.tests.tools import until
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.usefixtures("databases")]

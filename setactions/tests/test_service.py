@@ -49,7 +49,7 @@ def test_nothing_is_sent_while_a_database_cannot_be_written(carry_out, tms, quic
 
 
 def test_nothing_is_sent_when_the_disk_is_nearly_full(carry_out, tms, monkeypatch):
-    monkeypatch.setattr("tmsdash.databases.MIN_FREE_BYTES", 1 << 62)
+    monkeypatch.setattr("tmsdash.db.transactions.MIN_FREE_BYTES", 1 << 62)
     if connections["jobs"].vendor == "sqlite":
         assert carry_out().refusal_code == 503
         assert tms.calls() == []

@@ -8,8 +8,9 @@ from unittest.mock import patch
 import pytest
 from django.core.checks import Tags, registry, run_checks
 
-from tmsdash import checks, databases, deploy_checks
+from tmsdash import checks, deploy_checks
 from tmsdash.checks import has_wal_race_fix
+from tmsdash.db import transactions
 from tmsdash.tests.tools import run_python
 
 OURS = (
@@ -27,7 +28,7 @@ ALIASES = {"default": "NORMAL", "jobs": "FULL", "audit": "FULL"}
 def product(described, web_threads=64):
     """The DATABASES that the product's settings make of three databases of one kind."""
     return {
-        alias: databases.tuned(described | {"NAME": f"/srv/{alias}.db"}, web_threads, level)
+        alias: transactions.tuned(described | {"NAME": f"/srv/{alias}.db"}, web_threads, level)
         for alias, level in ALIASES.items()
     }
 
@@ -53,7 +54,7 @@ def test_the_products_own_settings_have_no_issue(found, described, web_threads):
     assert found(product(described, web_threads)) == []
 
 
-def test_the_settings_that_run_here_have_no_issue(databases):
+def test_the_settings_that_run_here_have_no_issue(transactions):
     assert run_checks(databases=list(ALIASES)) == []
 
 

@@ -10,7 +10,7 @@ from audit.services import Actor, record_fact
 from tmsdash import site_keys
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import os_actor_name
-from tmsdash.databases import BUSY_TIMEOUT_S
+from tmsdash.db.transactions import BUSY_TIMEOUT_S
 from tmsdash.models import SiteKey
 
 OTHERS = 1

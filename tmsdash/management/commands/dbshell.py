@@ -4,7 +4,7 @@ from django.core.management.base import CommandError
 from django.core.management.commands.dbshell import Command as DbshellCommand
 from django.db import connections
 
-from tmsdash.databases import file_is_there
+from tmsdash.db.transactions import file_is_there
 
 
 class Command(DbshellCommand):

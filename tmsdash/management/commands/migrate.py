@@ -3,7 +3,7 @@ from typing import Any
 
 from django.core.management.commands.migrate import Command as MigrateCommand
 
-from tmsdash.sqlite_files import making_files
+from tmsdash.db.sqlite_files import making_files
 
 
 class Command(MigrateCommand):

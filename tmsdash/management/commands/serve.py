@@ -16,9 +16,9 @@ from django.db import connections
 
 from tmsdash import open_files, watchdog
 from tmsdash.commands import require_site_keys
+from tmsdash.db.migrating import MIGRATE_FIRST, are_migrations_due
 from tmsdash.env import is_loopback
 from tmsdash.heartbeat import DESCRIPTOR, SharedVitals
-from tmsdash.migrating import MIGRATE_FIRST, are_migrations_due
 from tmsdash.processes import end_with_parent
 from tmsdash.text import one_line
 

@@ -8,7 +8,7 @@ from django.db import DatabaseError, OperationalError, connections, transaction
 from model_bakery import baker
 
 from jobs.models import Job, JobCustomer
-from tmsdash.databases import transaction_around_call, write_transaction
+from tmsdash.db.transactions import transaction_around_call, write_transaction
 from tmsdash.tests.tools import in_thread, locked, other_process, pragma, traced
 
 

@@ -8,8 +8,8 @@ from model_bakery import baker
 
 from audit.models import Attempt, AttemptCustomer
 from jobs.models import Job, JobCustomer
-from tmsdash.bulk import insert_list
-from tmsdash.databases import write_transaction
+from tmsdash.db.bulk import insert_list
+from tmsdash.db.transactions import write_transaction
 
 pytestmark = pytest.mark.usefixtures("databases")
 

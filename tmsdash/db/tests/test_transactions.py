@@ -9,7 +9,7 @@ from model_bakery import baker
 
 from audit.models import AttemptCustomer
 from jobs.models import Job, JobCustomer
-from tmsdash.databases import BUSY_TIMEOUT_S, write_transaction
+from tmsdash.db.transactions import BUSY_TIMEOUT_S, write_transaction
 from tmsdash.tests.tools import at_once, in_thread, locked, other_process, pragma, traced
 
 ALIASES = ["default", "jobs", "audit"]

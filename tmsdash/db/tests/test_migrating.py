@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from django.conf import settings as django_settings
 
-from tmsdash.migrating import migrating_alone
+from tmsdash.db.migrating import migrating_alone
 from tmsdash.processes import alone
 from tmsdash.tests.tools import in_thread
 

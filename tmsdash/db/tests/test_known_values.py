@@ -13,7 +13,7 @@ from jobs.selectors import known_clusters
 from jobs.tests.making import make_batch, make_job
 from tmsdash.accounts import LAST_UNKNOWN_NAME, UNKNOWN_NAME, recorded_name
 from tmsdash.admin_filters import VALUES_SHOWN
-from tmsdash.known_values import known_values
+from tmsdash.db.known_values import known_values
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of
 

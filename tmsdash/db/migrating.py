@@ -7,7 +7,7 @@ from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 
-from tmsdash.databases import own_session
+from tmsdash.db.transactions import own_session
 from tmsdash.processes import alone
 
 NEW_INSTALLATION = "new_installation"  # the tag of checks that keep a new installation from beginning beside an old one

@@ -16,9 +16,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
-from tmsdash import postgresql
-from tmsdash.file_locks import share
-from tmsdash.sqlite_files import ExistingFile
+from tmsdash.db import postgresql
+from tmsdash.db.locks import share
+from tmsdash.db.sqlite_files import ExistingFile
 
 # What a lock, a full or read-only disk and a lost connection raise: not this statement fails, but the database.
 # PostgreSQL's drivers call it an internal error that a transaction idled for too long, or may only read.
