@@ -21,9 +21,9 @@ from audit.account_forms import NewAccountForm, refuse_token
 from audit.services import actor_of
 from audit.session_admin import SessionsAdmin
 from tmsdash.accounts import KNOWN_GROUPS, is_auditor
-from tmsdash.admin import StrictListAdmin
 from tmsdash.hashing import in_line
 from tmsdash.initial_passwords import note_given, note_own
+from tmsdash.web.admin import StrictListAdmin
 
 
 class AuditedAdmin(StrictListAdmin):

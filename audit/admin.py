@@ -23,9 +23,9 @@ from audit.exporting import CONTENT_TYPES, FORMS, LISTS_PER_MINUTE, export, list
 from audit.models import Attempt, AttemptCustomer, AuditEntry, group_of
 from audit.selectors import entries_of, ids_page, outcome_body
 from audit.services import actor_of
-from tmsdash.admin import NOTHING_LIKE_IT, AddressError, ExactSearchAdmin, link_to_list, shown_json
-from tmsdash.admin_filters import ActionFilter, TimeFilter, UserFilter
-from tmsdash.errors import error_response
+from tmsdash.web.admin import NOTHING_LIKE_IT, AddressError, ExactSearchAdmin, link_to_list, shown_json
+from tmsdash.web.admin_filters import ActionFilter, TimeFilter, UserFilter
+from tmsdash.web.errors import error_response
 
 
 @admin.register(Attempt)

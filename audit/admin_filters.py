@@ -11,8 +11,8 @@ from django.utils.http import urlencode
 from audit.models import LEGACY_SOURCES, Attempt, Source
 from audit.summary import Summary, summarize
 from tmsdash.accounts import LAST_UNKNOWN_NAME, UNKNOWN_NAME
-from tmsdash.admin_filters import PINPOINTS, SimpleListFilter, TimeFilter, UserFilter
 from tmsdash.text import one_line
+from tmsdash.web.admin_filters import PINPOINTS, SimpleListFilter, TimeFilter, UserFilter
 
 # The filters that jobs and attempts share, by the names that they have in addresses.
 SHARED = ("action_code__exact", "cluster_url", "source", "user_id")

@@ -7,7 +7,7 @@ from django.views.decorators.cache import never_cache
 
 from audit.models import Attempt
 from audit.selectors import attempts_of_customer, may_look_up_customers, may_view_in_full
-from tmsdash.errors import BadLimitError, error_json, json_get, limit_of
+from tmsdash.web.errors import BadLimitError, error_json, json_get, limit_of
 
 
 @never_cache

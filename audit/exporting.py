@@ -15,8 +15,8 @@ from django.http import HttpRequest, HttpResponse
 from audit.models import Attempt, AuditEntry, Kind
 from audit.services import Actor, actor_of, record_fact
 from tmsdash.csv_text import to_cell, to_text_cell
-from tmsdash.errors import error_response
-from tmsdash.user_rates import WINDOW_S, UserRate
+from tmsdash.web.errors import error_response
+from tmsdash.web.user_rates import WINDOW_S, UserRate
 
 ATTEMPTS_AT_ONCE = 200
 WAIT_S = 5.0  # for other writers of the audit

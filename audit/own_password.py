@@ -23,8 +23,8 @@ from audit.models import Kind
 from audit.services import actor_of
 from audit.sign_in import record
 from audit.throttling import clear_failures, count_failure, is_throttled, too_many_wrong_passwords, turn
-from tmsdash import sessions
 from tmsdash.initial_passwords import note_own
+from tmsdash.web import sessions
 
 
 class AsksForPassword(FormMixin):  # type: ignore[type-arg]

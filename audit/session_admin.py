@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods
 from audit.models import Kind
 from audit.session_views import ended_in_words, shown_sessions
 from audit.sign_in import record
-from tmsdash.sessions import end_sessions, live_sessions
+from tmsdash.web.sessions import end_sessions, live_sessions
 
 
 class SessionsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]

@@ -17,9 +17,9 @@ from audit.account_forms import EndSessionsForm
 from audit.models import Kind
 from audit.own_password import AsksForPassword
 from audit.sign_in import record
-from tmsdash import sessions
-from tmsdash.browsers import browser_name
 from tmsdash.models import Session, public_id
+from tmsdash.web import sessions
+from tmsdash.web.browsers import browser_name
 
 SHOWN = 100  # scripts sign in as often as they like
 OTHERS = "others"

@@ -20,10 +20,10 @@ from audit.account_forms import SignInForm
 from audit.models import Kind
 from audit.services import actor_of, record_fact
 from audit.throttling import sign_in_turn
-from tmsdash import sessions
 from tmsdash.accounts import recorded_name
-from tmsdash.browsers import user_agent_of
 from tmsdash.tokens import looks_like_token
+from tmsdash.web import sessions
+from tmsdash.web.browsers import user_agent_of
 
 logger = logging.getLogger(__name__)
 

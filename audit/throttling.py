@@ -13,9 +13,9 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, QueryDict
 
 from audit.models import USER_ID_LENGTH
-from tmsdash.addresses import throttled_address
-from tmsdash.errors import error_response
 from tmsdash.hashing import HashingBusyError, in_line
+from tmsdash.web.addresses import throttled_address
+from tmsdash.web.errors import error_response
 
 # django-axes asks how often a name failed before the password is hashed, and counts after it. One at a time for each
 # name and address, a burst has no more guesses than a row; names share locks, which costs them nothing but order.

@@ -18,7 +18,7 @@ from audit.exporting import PACKS_PER_MINUTE, WAIT_S, packs, too_many_exports
 from audit.models import CID_LENGTH, Attempt, Kind, OutcomeGroup, group_of
 from audit.selectors import attempt_for, attempts_of_customer, entries_of, may_look_up_customers, may_view_in_full
 from audit.services import actor_of, record_fact
-from tmsdash.errors import error_response
+from tmsdash.web.errors import error_response
 
 ATTEMPTS_PER_PAGE = 50
 TONES = {

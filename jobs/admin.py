@@ -11,8 +11,8 @@ from django.utils.safestring import SafeString
 
 from audit.admin_filters import SourceFilter, query_of_attempts, summary_for
 from jobs.models import Batch, BatchChunk, Job, JobCustomer
-from tmsdash.admin import ExactSearchAdmin, ReadOnlyAdmin, link_to_list, shown_json
-from tmsdash.admin_filters import ClusterFilter, TimeFilter, UserFilter
+from tmsdash.web.admin import ExactSearchAdmin, ReadOnlyAdmin, link_to_list, shown_json
+from tmsdash.web.admin_filters import ClusterFilter, TimeFilter, UserFilter
 
 
 @admin.register(Job)

@@ -8,7 +8,7 @@ from django.views.decorators.cache import never_cache
 
 from jobs.models import Job
 from jobs.selectors import customers_of, job_for, jobs_of
-from tmsdash.errors import BadLimitError, error_json, json_get, limit_of
+from tmsdash.web.errors import BadLimitError, error_json, json_get, limit_of
 
 
 def job_json(job: Job) -> dict[str, Any]:

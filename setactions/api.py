@@ -19,9 +19,9 @@ from setactions.room import call_slot, read_slot, throttle_read
 from setactions.submission import Submission, check_fits_one_call, find_overlap_warnings, make_submission
 from setactions.token import Token
 from tmsdash import strict_json
-from tmsdash.access_log import tell_tms_verdict
-from tmsdash.errors import error_json
-from tmsdash.user_rates import WINDOW_S
+from tmsdash.web.access_log import tell_tms_verdict
+from tmsdash.web.errors import error_json
+from tmsdash.web.user_rates import WINDOW_S
 
 SOURCE = "api"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)

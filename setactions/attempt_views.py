@@ -27,10 +27,10 @@ from setactions.results import result_of
 from setactions.sealing import Purpose, Review, load_reading, seal_token, sign_reading, sign_review
 from setactions.submission import Submission
 from setactions.views import ends_of, review_page, token_of
-from tmsdash.access_log import log_refused
 from tmsdash.csv_text import ids_file
 from tmsdash.text import printable
 from tmsdash.tokens import looks_like_token
+from tmsdash.web.access_log import log_refused
 
 SENT_IN_VAIN = {Outcome.REJECTED, Outcome.NOT_SENT, *NOT_APPLIED_OUTCOMES}
 

@@ -18,8 +18,8 @@ from audit import chain
 from audit.selectors import count_open
 from jobs import services as jobs
 from tmsdash.db.transactions import assert_disk_has_room, file_is_there, write_transaction
-from tmsdash.errors import json_get
 from tmsdash.models import Session
+from tmsdash.web.errors import json_get
 
 logger = logging.getLogger(__name__)
 

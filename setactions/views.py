@@ -29,8 +29,8 @@ from setactions.refusal import Refusal, Unverified
 from setactions.sealing import Review, load_review, seal_token, sign_review, unseal_token
 from setactions.submission import Submission, check_fits_one_call, find_overlap_warnings, fits_one_call, new_chunk
 from setactions.token import Token
-from tmsdash.access_log import log_refused
-from tmsdash.user_rates import WINDOW_S
+from tmsdash.web.access_log import log_refused
+from tmsdash.web.user_rates import WINDOW_S
 
 SOURCE = "form"
 SHOWN = 10  # ids at either end of a long list

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.contrib.auth import hashers
 from django.http import HttpRequest, HttpResponse
 
-from tmsdash.errors import busy_response
+from tmsdash.web.errors import busy_response
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from dataclasses import astuple, dataclass, fields
 from typing import Any
 
-from tmsdash.plain_text import Application
 from tmsdash.processes import is_ending
+from tmsdash.web.plain_text import Application
 
 DESCRIPTOR = "TMSDASH_HEARTBEAT"  # in the environment of the server: the descriptor of the shared memory
 BEAT_S = 0.5

@@ -13,9 +13,9 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django_htmx.http import HttpResponseClientRefresh
 
-from tmsdash.errors import error_response, wants_json
 from tmsdash.models import InitialPassword
-from tmsdash.sessions import is_polling
+from tmsdash.web.errors import error_response, wants_json
+from tmsdash.web.sessions import is_polling
 
 INITIAL_PASSWORD_DAYS = 7
 OWN_PASSWORD_PAGES = ("password_change", "admin_password_change")

@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
-from tmsdash import request_id
 from tmsdash.text import one_line
 from tmsdash.tokens import without_web_tokens
+from tmsdash.web import request_id
 
 # Longer than the longest line that we mean to write, short enough for every log collector.
 LINE_LIMIT = 8_000

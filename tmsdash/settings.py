@@ -88,23 +88,23 @@ INSTALLED_APPS = [
     "axes",
 ]
 MIDDLEWARE = [
-    "tmsdash.middleware.ResponseHeadersMiddleware",  # first: it sees every answer
-    "tmsdash.middleware.TrustedProxyMiddleware",  # everything below sees the real client and scheme
-    "tmsdash.access_log.AccessLogMiddleware",
-    "tmsdash.middleware.HealthHostMiddleware",
-    "tmsdash.plain_text.NoNulMiddleware",
-    "tmsdash.plain_http.PlainHttpMiddleware",
-    "tmsdash.middleware.NoTokenInAddressMiddleware",
+    "tmsdash.web.middleware.ResponseHeadersMiddleware",  # first: it sees every answer
+    "tmsdash.web.middleware.TrustedProxyMiddleware",  # everything below sees the real client and scheme
+    "tmsdash.web.access_log.AccessLogMiddleware",
+    "tmsdash.web.middleware.HealthHostMiddleware",
+    "tmsdash.web.plain_text.NoNulMiddleware",
+    "tmsdash.web.plain_http.PlainHttpMiddleware",
+    "tmsdash.web.middleware.NoTokenInAddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "tmsdash.middleware.MethodsMiddleware",
+    "tmsdash.web.middleware.MethodsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "tmsdash.sessions.SessionLimitsMiddleware",
-    "tmsdash.middleware.RequestBodyMiddleware",
-    "tmsdash.middleware.SignInRequiredMiddleware",
+    "tmsdash.web.sessions.SessionLimitsMiddleware",
+    "tmsdash.web.middleware.RequestBodyMiddleware",
+    "tmsdash.web.middleware.SignInRequiredMiddleware",
     "tmsdash.initial_passwords.InitialPasswordMiddleware",
     "tmsdash.hashing.HashingPlacesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -132,11 +132,11 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
-STATIC_ROOT = VAR_DIR / "static"  # filled when the application starts, see tmsdash/static_files.py
+STATIC_ROOT = VAR_DIR / "static"  # filled when the application starts, see tmsdash/web/static_files.py
 FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o600, 0o700  # of what is collected; nothing is uploaded
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "tmsdash.static_files.Storage"},
+    "staticfiles": {"BACKEND": "tmsdash.web.static_files.Storage"},
 }
 WHITENOISE_ALLOW_ALL_ORIGINS = False  # no other site has a use for our files
 WHITENOISE_MIMETYPES = {".svg": "image/svg+xml; charset=utf-8"}  # to text/* it adds the charset itself
@@ -159,8 +159,8 @@ AUTH_PASSWORD_VALIDATORS = [
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 << 20
 # Uploads stay in memory: a file may hold what belongs on no disk, such as a token.
 FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE
-CSRF_FAILURE_VIEW = "tmsdash.errors.csrf_failure"
-DEFAULT_EXCEPTION_REPORTER_FILTER = "tmsdash.errors.AlwaysHidingFilter"
+CSRF_FAILURE_VIEW = "tmsdash.web.errors.csrf_failure"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "tmsdash.web.errors.AlwaysHidingFilter"
 
 SESSION_ENGINE = "tmsdash.models"
 SESSION_IDLE_S = env.integer("SESSION_IDLE_S", 900, minimum=1, maximum=7 * 86_400)
@@ -189,7 +189,7 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # the wait is as long as the page says
 AXES_RESET_ON_SUCCESS = True
-AXES_CLIENT_IP_CALLABLE = "tmsdash.addresses.throttled_address"
+AXES_CLIENT_IP_CALLABLE = "tmsdash.web.addresses.throttled_address"
 AXES_USERNAME_CALLABLE = "tmsdash.accounts.throttled_name"
 AXES_LOCKOUT_CALLABLE = "audit.throttling.locked_out"
 AXES_HANDLER = "audit.throttling.ThrottleHandler"

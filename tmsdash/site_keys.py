@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from tmsdash.db.transactions import file_is_there
 from tmsdash.models import SiteKey
-from tmsdash.plain_text import Application
+from tmsdash.web.plain_text import Application
 
 KEPT = ("SECRET_KEY", "TOKEN_KEY")  # whose ids the database keeps
 ALL = (*KEPT, "AUDIT_KEY")

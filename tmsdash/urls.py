@@ -14,7 +14,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
 ]
 
-handler400 = "tmsdash.errors.bad_request"
-handler403 = "tmsdash.errors.permission_denied"
-handler404 = "tmsdash.errors.not_found"
-handler500 = "tmsdash.errors.server_error"
+handler400 = "tmsdash.web.errors.bad_request"
+handler403 = "tmsdash.web.errors.permission_denied"
+handler404 = "tmsdash.web.errors.not_found"
+handler500 = "tmsdash.web.errors.server_error"

@@ -11,9 +11,9 @@ from django.db import connections
 from tmsdash import heartbeat, startup
 from tmsdash.db import postgresql
 from tmsdash.logs import log_what_nobody_caught
-from tmsdash.plain_text import with_plain_content_type
 from tmsdash.processes import end_with_parent, notice_end
-from tmsdash.static_files import collect
+from tmsdash.web.plain_text import with_plain_content_type
+from tmsdash.web.static_files import collect
 
 startup.begin_worker()
 end_with_parent()  # a worker whose main process was killed would go on serving, on a port that nobody else can have

@@ -12,11 +12,11 @@ from django.core.management import call_command
 from django.test import Client
 
 from audit.models import AuditEntry, Kind
-from tmsdash import sessions
 from tmsdash.accounts import recorded_name
 from tmsdash.models import Session
 from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.tools import at_once, table_missing, text_of
+from tmsdash.web import sessions
 
 ADDRESS, ELSEWHERE = "203.0.113.7", "203.0.113.8"
 

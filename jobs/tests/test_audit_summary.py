@@ -12,9 +12,9 @@ from audit.models import Action, Attempt, AuditEntry, Kind
 from audit.summary import HEIGHT, WIDTH, summarize
 from audit.tests.making import make_attempt, record, refuse
 from jobs.tests.making import make_job
-from tmsdash.admin_filters import VALUES_SHOWN
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of
+from tmsdash.web.admin_filters import VALUES_SHOWN
 
 pytestmark = pytest.mark.usefixtures("databases")
 

@@ -12,7 +12,7 @@ from audit.tests.making import make_attempt
 from jobs.models import Job
 from jobs.tests.making import make_batch, make_job
 from tmsdash.tests.fixtures import signed_in
-from tmsdash.tests.test_response_headers import is_text
+from tmsdash.web.tests.test_response_headers import is_text
 
 # olivia is the operator to whom the attempt and the job belong; alice is a superuser and an auditor at once.
 ROLES = ("nobody", "olivia", "oscar", "audrey", "adam", "alice")

@@ -10,8 +10,8 @@ from django.test import Client, RequestFactory
 from audit.models import Attempt
 from jobs.tests.making import make_job
 from setactions.tests.test_hostile_json import UUID, assert_refused, good_body, operator, post  # noqa: F401 (the fixtures)
-from tmsdash.plain_text import NoNulMiddleware, with_plain_content_type
 from tmsdash.tests.fixtures import signed_in
+from tmsdash.web.plain_text import NoNulMiddleware, with_plain_content_type
 
 # -- Headers and cookies ------------------------------------------------------------------------------------------
 

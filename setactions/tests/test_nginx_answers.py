@@ -13,8 +13,8 @@ import pytest
 import requests
 
 from setactions.tests.nginx import DOCUMENTED, certificate, configuration, nginx_in, session_from
-from tmsdash.middleware import HEADERS
 from tmsdash.tests.tools import at_once, free_ports, until
+from tmsdash.web.middleware import HEADERS
 
 pytestmark = pytest.mark.nginx
 

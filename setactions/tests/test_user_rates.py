@@ -12,9 +12,9 @@ from audit.tests.making import make_attempt
 from setactions import room, service
 from setactions.refusal import Refusal
 from setactions.tests.test_forged_pages import review_by
-from tmsdash import user_rates
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import at_once, text_of
+from tmsdash.web import user_rates
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from jobs.models import Job
 from jobs.selectors import known_clusters
 from jobs.tests.making import make_batch, make_job
 from tmsdash.accounts import LAST_UNKNOWN_NAME, UNKNOWN_NAME, recorded_name
-from tmsdash.admin_filters import VALUES_SHOWN
 from tmsdash.db.known_values import known_values
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of
+from tmsdash.web.admin_filters import VALUES_SHOWN
 
 pytestmark = pytest.mark.usefixtures("databases")
 

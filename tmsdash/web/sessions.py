@@ -18,9 +18,9 @@ from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
 
-from tmsdash.browsers import user_agent_of
 from tmsdash.db.transactions import write_transaction
 from tmsdash.models import ADDRESS, BEGUN, SEEN, USER_AGENT, Session, public_id
+from tmsdash.web.browsers import user_agent_of
 
 logger = logging.getLogger(__name__)
 

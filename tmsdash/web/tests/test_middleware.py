@@ -10,9 +10,9 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
-from tmsdash.middleware import RequestBodyMiddleware, TrustedProxyMiddleware
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of
+from tmsdash.web.middleware import RequestBodyMiddleware, TrustedProxyMiddleware
 
 LIMIT = 5 << 20
 

@@ -8,10 +8,10 @@ import pytest
 import requests
 
 from tmsdash.processes import alone
-from tmsdash.static_files import collect
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.test_serve import serving
 from tmsdash.tests.tools import KEYS, at_once, run_python
+from tmsdash.web.static_files import collect
 
 FOREVER = "max-age=315360000, public, immutable"
 
@@ -148,7 +148,7 @@ def test_the_production_server_serves_them_from_its_first_answer_on(tmp_path):
 
 
 def test_a_server_that_froze_while_it_collected_keeps_no_other_from_starting(root, monkeypatch, caplog):
-    monkeypatch.setattr("tmsdash.static_files.WAIT_S", 0.2)
+    monkeypatch.setattr("tmsdash.web.static_files.WAIT_S", 0.2)
     with alone("static", lambda: None):
         collect()
     assert "another process has held it" in caplog.text

@@ -6,9 +6,9 @@ import pytest
 from django.db import OperationalError, connections
 from django.test import Client
 
-from tmsdash import sessions
 from tmsdash.models import Session, SessionStore
 from tmsdash.tests.fixtures import PASSWORD, TOKEN, signed_in
+from tmsdash.web import sessions
 
 IDLE_S, MAX_S = 900, 43_200
 START = 1_000_000.0

@@ -3,7 +3,7 @@
 import pytest
 from django.test import RequestFactory
 
-from tmsdash.addresses import parsed, throttled_address
+from tmsdash.web.addresses import parsed, throttled_address
 
 
 @pytest.mark.parametrize(

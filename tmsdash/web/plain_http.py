@@ -10,7 +10,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from tmsdash.errors import error_response, wants_json
+from tmsdash.web.errors import error_response, wants_json
 
 OPEN_PATHS = ("/health",)  # load balancers ask it over plain HTTP, under any host name
 MESSAGE = (

@@ -13,13 +13,13 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpRespons
 from django.shortcuts import render
 from django_htmx.http import HttpResponseClientRefresh
 
-from tmsdash import request_id
-from tmsdash.access_log import log_refused
-from tmsdash.addresses import Address, parsed
-from tmsdash.errors import busy_response, error_response, wants_json
-from tmsdash.sessions import is_polling
 from tmsdash.text import one_line
 from tmsdash.tokens import REMOVED, looks_like_token, without_tokens
+from tmsdash.web import request_id
+from tmsdash.web.access_log import log_refused
+from tmsdash.web.addresses import Address, parsed
+from tmsdash.web.errors import busy_response, error_response, wants_json
+from tmsdash.web.sessions import is_polling
 
 logger = logging.getLogger(__name__)
 

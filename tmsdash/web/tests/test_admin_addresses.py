@@ -16,9 +16,9 @@ from audit.models import AuditEntry, Kind
 from audit.tests.making import make_attempt, refuse
 from jobs.models import Job
 from jobs.tests.making import make_batch, make_job
-from tmsdash.admin import AddressError
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import done_within, text_of
+from tmsdash.web.admin import AddressError
 
 pytestmark = pytest.mark.usefixtures("databases")
 

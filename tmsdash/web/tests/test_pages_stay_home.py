@@ -7,8 +7,8 @@ import pytest
 from django.test import Client
 
 from setactions.tests.test_pages import fill_in
-from tmsdash.static_files import collect
 from tmsdash.tests.fixtures import signed_in
+from tmsdash.web.static_files import collect
 
 ADDRESSES = {"src", "href", "action", "formaction", "srcset", "data", "poster", "background", "ping", "manifest"}
 HOME = re.compile(r"(/(?!/)|\?|#|$)")  # of this host: a path, a query or a place on the page

@@ -20,8 +20,8 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from tmsdash.errors import error_response
 from tmsdash.text import one_line, printable
+from tmsdash.web.errors import error_response
 
 SHOWN_CHARACTERS = 20_000  # of a JSON value: a fleet's ids would make a page of megabytes
 LIST_PARAMETERS = (SEARCH_VAR, ORDER_VAR, PAGE_VAR, ALL_VAR, ERROR_FLAG)

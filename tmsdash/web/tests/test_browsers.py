@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tmsdash.browsers import browser_name
+from tmsdash.web.browsers import browser_name
 
 WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
 

@@ -14,8 +14,8 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.views.debug import SafeExceptionReporterFilter
 
-from tmsdash import request_id
 from tmsdash.db.transactions import UNUSABLE_DATABASE
+from tmsdash.web import request_id
 
 JSON_PATHS = ("/proxy_fetch", "/api/", "/health")
 

@@ -19,8 +19,8 @@ def denied(caplog):
     """What the log has of denials: lines since the last look."""
 
     def lines():
-        messages = [record.getMessage() for record in caplog.records if record.name == "tmsdash.access_log"]
-        assert {record.levelname for record in caplog.records if record.name == "tmsdash.access_log"} <= {"WARNING"}
+        messages = [record.getMessage() for record in caplog.records if record.name == "tmsdash.web.access_log"]
+        assert {record.levelname for record in caplog.records if record.name == "tmsdash.web.access_log"} <= {"WARNING"}
         caplog.clear()
         return messages
 
