@@ -21,8 +21,8 @@ from audit.account_forms import NewAccountForm, refuse_token
 from audit.services import actor_of
 from audit.session_admin import SessionsAdmin
 from tmsdash.accounts import KNOWN_GROUPS, is_auditor
-from tmsdash.hashing import in_line
-from tmsdash.initial_passwords import note_given, note_own
+from tmsdash.passwords.hashing import in_line
+from tmsdash.passwords.initial import note_given, note_own
 from tmsdash.web.admin import StrictListAdmin
 
 

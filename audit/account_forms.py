@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.views.decorators.debug import sensitive_variables
 
 from audit.models import USER_ID_LENGTH
-from tmsdash.password_rules import MAXIMUM_LENGTH
+from tmsdash.passwords.rules import MAXIMUM_LENGTH
 from tmsdash.tokens import looks_like_token
 from tmsdash.user_names import check_new_name
 

@@ -23,7 +23,7 @@ from audit.models import Kind
 from audit.services import actor_of
 from audit.sign_in import record
 from audit.throttling import clear_failures, count_failure, is_throttled, too_many_wrong_passwords, turn
-from tmsdash.initial_passwords import note_own
+from tmsdash.passwords.initial import note_own
 from tmsdash.web import sessions
 
 

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, QueryDict
 
 from audit.models import USER_ID_LENGTH
-from tmsdash.hashing import HashingBusyError, in_line
+from tmsdash.passwords.hashing import HashingBusyError, in_line
 from tmsdash.web.addresses import throttled_address
 from tmsdash.web.errors import error_response
 

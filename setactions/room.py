@@ -11,7 +11,7 @@ from django.conf import settings
 
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
-from tmsdash.heartbeat import note_calls
+from tmsdash.server.heartbeat import note_calls
 from tmsdash.web.user_rates import UserRate
 
 # TMS's gateway answered 429 and 503 to 432 reads a minute; a process stays well below.

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
-from tmsdash import open_files
+from tmsdash.server import open_files
 from tmsdash.setting_names import misspelt
 
 DURABLE = ("jobs", "audit")  # databases whose committed rows must survive a power cut

@@ -105,8 +105,8 @@ MIDDLEWARE = [
     "tmsdash.web.sessions.SessionLimitsMiddleware",
     "tmsdash.web.middleware.RequestBodyMiddleware",
     "tmsdash.web.middleware.SignInRequiredMiddleware",
-    "tmsdash.initial_passwords.InitialPasswordMiddleware",
-    "tmsdash.hashing.HashingPlacesMiddleware",
+    "tmsdash.passwords.initial.InitialPasswordMiddleware",
+    "tmsdash.passwords.hashing.HashingPlacesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
@@ -146,13 +146,13 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "new_action"
 LOGOUT_REDIRECT_URL = "login"
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
-PASSWORD_HASHERS = ["tmsdash.hashing.PBKDF2PasswordHasher"]
+PASSWORD_HASHERS = ["tmsdash.passwords.hashing.PBKDF2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
-    {"NAME": "tmsdash.password_rules.MaximumLengthValidator"},
+    {"NAME": "tmsdash.passwords.rules.MaximumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "tmsdash.password_rules.GuessableValidator"},
+    {"NAME": "tmsdash.passwords.rules.GuessableValidator"},
 ]
 
 # 5 MiB hold 30,000 ids of 128 characters; RequestBodyMiddleware applies it to uploads too.

@@ -8,10 +8,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 from django.db import connections
 
-from tmsdash import heartbeat, startup
+from tmsdash import startup
 from tmsdash.db import postgresql
 from tmsdash.logs import log_what_nobody_caught
 from tmsdash.processes import end_with_parent, notice_end
+from tmsdash.server import heartbeat
 from tmsdash.web.plain_text import with_plain_content_type
 from tmsdash.web.static_files import collect
 

@@ -12,8 +12,8 @@ from django.test import Client
 from django.utils import timezone
 
 from audit.tests.test_account_changes import NEW_PASSWORD, change_own
-from tmsdash.initial_passwords import INITIAL_PASSWORD_DAYS
 from tmsdash.models import InitialPassword
+from tmsdash.passwords.initial import INITIAL_PASSWORD_DAYS
 from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.tools import table_missing, text_of
 

@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 
 from audit.account_changes import record_by_command
 from tmsdash.commands import SiteCommand
-from tmsdash.initial_passwords import note_given
+from tmsdash.passwords.initial import note_given
 
 
 class Command(SiteCommand, changepassword.Command):

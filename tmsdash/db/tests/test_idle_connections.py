@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tmsdash import open_files
+from tmsdash.server import open_files
 from tmsdash.tests.test_serve import serving, worker_of
 from tmsdash.tests.tools import until
 

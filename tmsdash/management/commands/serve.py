@@ -14,12 +14,12 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
-from tmsdash import open_files, watchdog
 from tmsdash.commands import require_site_keys
 from tmsdash.db.migrating import MIGRATE_FIRST, are_migrations_due
 from tmsdash.env import is_loopback
-from tmsdash.heartbeat import DESCRIPTOR, SharedVitals
 from tmsdash.processes import end_with_parent
+from tmsdash.server import open_files, watchdog
+from tmsdash.server.heartbeat import DESCRIPTOR, SharedVitals
 from tmsdash.text import one_line
 
 # Seconds beyond the call's deadline that a stopping server gives its running requests to record the outcome.

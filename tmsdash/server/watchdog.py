@@ -18,7 +18,7 @@ import signal
 import threading
 import time
 
-from tmsdash.heartbeat import DUMP_SIGNAL, SharedVitals, Vitals
+from tmsdash.server.heartbeat import DUMP_SIGNAL, SharedVitals, Vitals
 
 logger = logging.getLogger(__name__)
 

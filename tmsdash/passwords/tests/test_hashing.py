@@ -10,8 +10,8 @@ from django.db import connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from tmsdash import hashing
 from tmsdash import settings as product_settings
+from tmsdash.passwords import hashing
 from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.tools import text_of, until
 
@@ -44,7 +44,7 @@ def full(real_hashes):
 
 
 def test_the_product_has_no_hasher_without_places():
-    assert product_settings.PASSWORD_HASHERS == ["tmsdash.hashing.PBKDF2PasswordHasher"]
+    assert product_settings.PASSWORD_HASHERS == ["tmsdash.passwords.hashing.PBKDF2PasswordHasher"]
     hasher, djangos = hashing.PBKDF2PasswordHasher, hashers.PBKDF2PasswordHasher
     assert (hasher.algorithm, hasher.iterations) == (djangos.algorithm, djangos.iterations)
     assert hasher.algorithm == "pbkdf2_sha256"

@@ -3,7 +3,7 @@
 import pytest
 
 from setactions.room import call_slot
-from tmsdash.heartbeat import current, tracked
+from tmsdash.server.heartbeat import current, tracked
 
 PARTS = [b"a", b"b", b"c"]
 
