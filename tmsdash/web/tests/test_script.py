@@ -17,7 +17,7 @@ from tmsdash.csv_text import to_csv
 
 pytestmark = pytest.mark.chromium
 
-SCRIPT = Path(__file__).parent.parent / "static" / "tmsdash.js"
+SCRIPT = Path(__file__).parents[2] / "static" / "tmsdash.js"
 MANY = "\n".join(f"{number:032x}" for number in range(30_000))
 
 

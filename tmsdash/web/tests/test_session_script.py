@@ -13,7 +13,7 @@ import pytest
 
 pytestmark = pytest.mark.chromium
 
-SCRIPT = (Path(__file__).parent.parent / "static" / "session.js").read_bytes()
+SCRIPT = (Path(__file__).parents[2] / "static" / "session.js").read_bytes()
 PAGE = b"""<!DOCTYPE html><title>New action</title>
 <script src="/session.js" data-sign-in="/login/" data-idle-s="900" defer></script>
 <script src="/typing.js" defer></script>
