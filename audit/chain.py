@@ -2,7 +2,7 @@
 
 A mac is HMAC-SHA256 under AUDIT_KEY. Without the key nobody can change an entry, take one out or put one in
 without the macs telling. The head of the chain names the last entry, and is signed too, so that the end
-cannot be cut off either. `audit.verification` looks at all of it.
+cannot be cut off either. `audit.proof.verification` looks at all of it.
 """
 
 import hmac
@@ -96,7 +96,7 @@ def append(entries: Iterable[AuditEntry], *, behind: tuple[int, str, str] | None
 
     It keeps other writers out from here to the end of the transaction. Raises ChainBroken if the head is
     missing, was changed, or is signed with a key that is not known. `behind` is the sequence, mac and key id of such
-    a head that the entries acknowledge, see audit.lost_keys. The log names the anchor of each entry once they are
+    a head that the entries acknowledge, see audit.proof.lost_keys. The log names the anchor of each entry once they are
     committed.
     """
     _reserve_entries()

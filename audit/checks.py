@@ -9,10 +9,10 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 
-from audit.archives import find_archives
 from audit.chain import DATABASE, known_keys
 from audit.models import AuditEntry, ChainHead
-from audit.seals import read_all
+from audit.proof.archives import find_archives
+from audit.proof.seals import read_all
 from tmsdash import site_keys
 from tmsdash.db.migrating import NEW_INSTALLATION
 from tmsdash.db.transactions import file_is_there

@@ -16,10 +16,10 @@ from django.conf import settings
 from django.db import connections
 
 from audit import chain
-from audit.archives import find_archives
 from audit.models import AuditEntry, Kind
+from audit.proof.archives import find_archives
+from audit.proof.stored import StoredEntry, stored_entries
 from audit.services import digest
-from audit.stored import StoredEntry, stored_entries
 from jobs.models import Batch, BatchChunk, Job
 from jobs.stored import DATABASE, StoredJob, jobs_by_id
 from tmsdash.db.transactions import file_is_there

@@ -9,8 +9,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from audit.proof.stored import hex_of, rows_of, time_of
 from audit.services import digest
-from audit.stored import hex_of, rows_of, time_of
 from jobs.models import Job
 
 DATABASE = "jobs"

@@ -77,7 +77,7 @@ def audit_verify() -> bool:
     """Compare verifying a million entries with only reading them."""
     from django.db import connections
 
-    from audit.verification import verify
+    from audit.proof.verification import verify
 
     _fill(round(ATTEMPTS * measuring.scale))
     entries = 0

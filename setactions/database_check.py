@@ -2,7 +2,7 @@
 
 from django.db import connections
 
-from audit import append_only
+from audit.proof import append_only
 from tmsdash.db.schema import program_problems, schema_problems
 
 # The audit's own triggers, whose text `audit_verify` compares.

@@ -12,9 +12,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from audit.archives import ByAttempt, archived_entries, find_archives
 from audit.models import ACCEPTED_OUTCOMES, NOT_APPLIED_OUTCOMES, Kind, Source
-from audit.stored import StoredEntry, hex_of, rows_of, stored_entries
+from audit.proof.archives import ByAttempt, archived_entries, find_archives
+from audit.proof.stored import StoredEntry, hex_of, rows_of, stored_entries
 from jobs.signatures import job_is_signed
 from jobs.stored import DATABASE, StoredJob, count_customers, jobs_by_id, stored_jobs
 from setactions.job_evidence import Told, problems_of, read_told

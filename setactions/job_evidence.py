@@ -14,10 +14,11 @@ from typing import Any
 
 from django.utils import timezone
 
-from audit import chain, lost_keys
+from audit import chain
 from audit.models import Kind, Outcome, Ruling
-from audit.projection_check import problems_of_attempt
-from audit.stored import StoredEntry, stored_entries
+from audit.proof import lost_keys
+from audit.proof.projection import problems_of_attempt
+from audit.proof.stored import StoredEntry, stored_entries
 from jobs.models import Job
 from jobs.signatures import job_is_signed
 from jobs.stored import StoredJob, plain

@@ -18,9 +18,9 @@ from django.db.models import Model, QuerySet
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from audit import append_only
 from audit import services as audit
 from audit.models import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, Attempt, Kind
+from audit.proof import append_only
 from audit.selectors import count_open, open_attempts, opening_body
 from jobs.selectors import jobs_present
 from jobs.signatures import signed_jobs

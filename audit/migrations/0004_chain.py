@@ -3,7 +3,8 @@ import uuid
 from django.conf import settings
 from django.db import migrations, models
 
-from audit import append_only, chain
+from audit.proof import append_only
+from audit import chain
 
 FACTS = "sequence, attempt_id, kind, created_at, user_id, action_type, ip_address, body"
 ROWS_AT_ONCE = 1000

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from django.conf import settings
 from django.db import connections
 
-from audit import append_only, chain, services
+from audit import chain, services
 from audit.models import Action, Attempt, AuditEntry, Kind
+from audit.proof import append_only
 
 CLUSTER = "https://evian3.example"
 

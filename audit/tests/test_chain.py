@@ -9,11 +9,12 @@ from unittest import mock
 import pytest
 from django.db import DatabaseError, IntegrityError, connections, transaction
 
-from audit import append_only, chain
+from audit import chain
 from audit.models import GENESIS, Attempt, AuditEntry, ChainHead, Kind
+from audit.proof import append_only
+from audit.proof.verification import verify
 from audit.services import Actor, record_fact
 from audit.tests.making import make_attempt, open_, refuse, tampering
-from audit.verification import verify
 from tmsdash.db.transactions import write_transaction
 from tmsdash.tests.tools import at_once
 

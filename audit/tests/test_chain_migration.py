@@ -8,9 +8,9 @@ from django.core.management import call_command
 from django.db import connections
 
 from audit.models import Attempt, AuditEntry, Kind
+from audit.proof.verification import verify
 from audit.services import Actor, record_events, record_fact
 from audit.tests.making import make_attempt
-from audit.verification import verify
 
 pytestmark = pytest.mark.usefixtures("databases")
 

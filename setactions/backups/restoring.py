@@ -12,11 +12,11 @@ from django.db import Error as AnyDatabaseError
 from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 
-from audit.archives import ArchiveError
 from audit.chain import ChainBroken
-from audit.lost_keys import NotLostError, acknowledge
 from audit.models import Kind
-from audit.seals import last_numbers
+from audit.proof.archives import ArchiveError
+from audit.proof.lost_keys import NotLostError, acknowledge
+from audit.proof.seals import last_numbers
 from audit.services import Actor, record_fact
 from jobs import ledger
 from setactions.backups.engine import BackupError, Database, Entry, Kept, NotPutBackError, sha256_of
@@ -50,7 +50,7 @@ def verified(folder: Path) -> Backup:
 
 @dataclass(frozen=True)
 class LostKeyWord:
-    """That the key with which the backup's audit ends is lost, and why; see audit.lost_keys."""
+    """That the key with which the backup's audit ends is lost, and why; see audit.proof.lost_keys."""
 
     key_id: str
     reason: str

@@ -8,13 +8,14 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
-from audit import append_only, chain
-from audit.archives import archive
+from audit import chain
 from audit.models import Attempt, AuditEntry, Kind, Outcome
+from audit.proof import append_only
+from audit.proof.archives import archive
+from audit.proof.verification import verify
 from audit.services import Actor, refuse_attempt
 from audit.tests.making import make_request, record, tampering
 from audit.tests.sealing import run as run_command
-from audit.verification import verify
 from jobs.models import Job, JobCustomer
 from jobs.stored import read_job
 from jobs.tests.making import make_job

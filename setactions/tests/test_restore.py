@@ -22,7 +22,7 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 
 from audit.models import Attempt, AuditEntry
-from audit.verification import verify
+from audit.proof.verification import verify
 from jobs import ledger
 from jobs.models import Job
 from jobs.tests.making import make_batch

@@ -8,8 +8,8 @@ from django.core.management import CommandError, call_command
 
 from audit import chain
 from audit.models import AuditEntry
+from audit.proof.verification import verify
 from audit.tests.making import make_attempt, tampering
-from audit.verification import verify
 from setactions.backups.making import back_up
 from setactions.backups.restoring import UNCHANGED
 from tmsdash import site_keys

@@ -15,8 +15,9 @@ from django.contrib.auth.models import Group, User
 from django.db import connections
 from django.test import Client
 
-from audit import append_only, chain, exporting
+from audit import chain, exporting
 from audit.models import ChainHead
+from audit.proof import append_only
 from setactions import room
 from setactions.recording import Recorder
 from setactions.simulator import Simulator

@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 
-from audit.seals import last_seal, write_seal
-from audit.verification import verify_since
+from audit.proof.seals import last_seal, write_seal
+from audit.proof.verification import verify_since
 from tmsdash import site_keys
 from tmsdash.commands import Command as BaseCommand
 

@@ -8,10 +8,10 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 from tqdm import tqdm
 
-from audit.anchors import NoAnchorError, kept_anchor, logged_anchors
-from audit.archives import ArchiveError
 from audit.models import Attempt, ChainHead
-from audit.verification import Finding, Verification, verify
+from audit.proof.anchors import NoAnchorError, kept_anchor, logged_anchors
+from audit.proof.archives import ArchiveError
+from audit.proof.verification import Finding, Verification, verify
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.text import one_line
 

@@ -14,8 +14,8 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError
 
 from audit.models import LEGACY_SOURCES, Attempt, AuditEntry
+from audit.proof.verification import verify
 from audit.summary import summarize
-from audit.verification import verify
 from jobs.models import Job
 from jobs.tests.making import make_job
 from setactions.backups.consistency import disagreements

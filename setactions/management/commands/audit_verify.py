@@ -2,9 +2,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from audit.archives import ArchiveError
 from audit.management.commands.audit_verify import Command as AuditVerifyCommand
-from audit.verification import Finding, Verification
+from audit.proof.archives import ArchiveError
+from audit.proof.verification import Finding, Verification
 from setactions.database_check import database_problems
 from setactions.job_comparison import JobComparison
 from setactions.ledger_comparison import LedgerComparison

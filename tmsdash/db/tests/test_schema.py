@@ -3,7 +3,7 @@
 import pytest
 from django.db import connections
 
-from audit import append_only
+from audit.proof import append_only
 from setactions.database_check import database_problems
 
 pytestmark = pytest.mark.usefixtures("databases")

@@ -5,12 +5,13 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
-from audit import chain, seals
+from audit import chain
 from audit.models import Kind
+from audit.proof import seals
+from audit.proof.verification import verify
 from audit.services import Actor, record_fact
 from audit.tests.making import make_attempt, tampering
 from audit.tests.sealing import CHANGED, back_to_yesterday, head, run
-from audit.verification import verify
 
 pytestmark = pytest.mark.usefixtures("databases", "empty_seal_dir")
 

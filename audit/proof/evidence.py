@@ -12,9 +12,9 @@ from django.utils import timezone
 from audit import chain
 from audit.exporting import facts_of
 from audit.models import Attempt, AuditEntry, ChainHead
-from audit.projection_check import FIELDS, compare
+from audit.proof.projection import FIELDS, compare
+from audit.proof.stored import StoredEntry, rows_of, stored_entries
 from audit.selectors import CIDS_PER_QUERY
-from audit.stored import StoredEntry, rows_of, stored_entries
 from tmsdash.csv_text import to_csv
 from tmsdash.db.transactions import read_transaction
 from tmsdash.text import one_line

@@ -11,9 +11,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from audit import chain
-from audit.anchors import logged_anchors
 from audit.models import AuditEntry
-from audit.seals import write_seal
+from audit.proof.anchors import logged_anchors
+from audit.proof.seals import write_seal
 from audit.tests.making import tampering
 from audit.tests.sealing import head, run
 from tmsdash.logs import OneLineFormatter, log_what_nobody_caught

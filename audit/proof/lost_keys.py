@@ -19,10 +19,10 @@ from django.conf import settings
 from django.db import connections
 
 from audit import chain
-from audit.archives import Archive, all_entries, find_archives
 from audit.models import GENESIS, AuditEntry, ChainHead, Kind
+from audit.proof.archives import Archive, all_entries, find_archives
+from audit.proof.stored import StoredEntry, stored_entries
 from audit.services import Actor, canonical
-from audit.stored import StoredEntry, stored_entries
 from tmsdash.db.transactions import BUSY_TIMEOUT_S, read_transaction, write_transaction
 from tmsdash.text import one_line
 

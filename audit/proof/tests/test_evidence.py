@@ -6,8 +6,8 @@ import zipfile
 
 import pytest
 
-from audit.evidence import gather, ticket
 from audit.models import AuditEntry, ChainHead, Kind
+from audit.proof.evidence import gather, ticket
 from audit.tests.making import make_attempt, refuse, tampering
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import table_missing, text_of

@@ -22,10 +22,11 @@ from typing import Any
 from django.conf import settings
 from django.db import connections
 
-from audit import append_only, chain
+from audit import chain
 from audit.models import Attempt, AuditEntry, Kind
+from audit.proof import append_only
+from audit.proof.stored import StoredEntry, rows_of, stored_entries
 from audit.services import Actor, canonical
-from audit.stored import StoredEntry, rows_of, stored_entries
 from tmsdash.db.transactions import BUSY_TIMEOUT_S, read_transaction, write_transaction
 
 FORMAT = 1
@@ -46,7 +47,7 @@ class Archive:
     first: int
     last: int
     is_signature_lost: bool = False
-    """Whether nobody can check its signature any more; see audit.lost_keys for what is checked in its place."""
+    """Whether nobody can check its signature any more; see audit.proof.lost_keys for what is checked in its place."""
 
     def entries(self) -> Iterator[StoredEntry]:
         """Yield the entries; raises ArchiveError, after the last one, unless the file is as it was written."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from audit.chain import ANCHOR_DIGITS
 from audit.models import Kind
-from audit.verification import Point
+from audit.proof.verification import Point
 
 _KEPT = re.compile(rf"([0-9]{{1,18}}):([0-9a-f]{{{ANCHOR_DIGITS},64}})")
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"

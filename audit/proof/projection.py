@@ -11,8 +11,8 @@ from typing import Any
 
 from audit.chain import DATABASE
 from audit.models import TRUST, Attempt, Kind
+from audit.proof.stored import StoredEntry, hex_of, rows_of, stored_entries, time_of
 from audit.services import project
-from audit.stored import StoredEntry, hex_of, rows_of, stored_entries, time_of
 from tmsdash.db.transactions import read_transaction
 
 FIXED = ("user_id", "action_code", "action_name", "cluster_url", "source", "ip_address", "customer_count")

@@ -14,13 +14,14 @@ from pathlib import Path
 
 from django.db import connections
 
-from audit import append_only, chain, lost_keys
-from audit.archives import ArchiveError, ByAttempt, all_entries, find_archives, unknown_archives
-from audit.lost_keys import EntriesDigest, LostKey
+from audit import chain
 from audit.models import GENESIS, AuditEntry, ChainHead, Kind
-from audit.projection_check import ProjectionCheck
-from audit.seals import Seal, SealFile, read_all, unknown_files
-from audit.stored import StoredEntry, stored_entries
+from audit.proof import append_only, lost_keys
+from audit.proof.archives import ArchiveError, ByAttempt, all_entries, find_archives, unknown_archives
+from audit.proof.lost_keys import EntriesDigest, LostKey
+from audit.proof.projection import ProjectionCheck
+from audit.proof.seals import Seal, SealFile, read_all, unknown_files
+from audit.proof.stored import StoredEntry, stored_entries
 from tmsdash.db.transactions import read_transaction
 from tmsdash.text import one_line
 

@@ -3,13 +3,13 @@
 import pytest
 from django.db import connections
 
-from audit import append_only, seals
 from audit.models import GENESIS, Attempt, AttemptCustomer, AuditEntry, Kind
-from audit.seals import write_seal
+from audit.proof import append_only, seals
+from audit.proof.seals import write_seal
+from audit.proof.verification import Point, verify
 from audit.services import Actor, record_fact
 from audit.tests.making import make_attempt, tampering
 from audit.tests.sealing import CHANGED, back_to_yesterday, head, run
-from audit.verification import Point, verify
 
 pytestmark = pytest.mark.usefixtures("databases", "empty_seal_dir")
 

@@ -10,12 +10,13 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from audit import chain, seals
+from audit import chain
 from audit.models import GENESIS, Attempt, AuditEntry, ChainHead, Kind
+from audit.proof import seals
+from audit.proof.verification import verify
 from audit.services import Actor, canonical, record_fact
 from audit.tests.making import make_attempt, tampering
 from audit.tests.sealing import head, run
-from audit.verification import verify
 from tmsdash.db.transactions import write_transaction
 
 pytestmark = pytest.mark.usefixtures("databases", "empty_seal_dir")
