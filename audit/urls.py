@@ -1,12 +1,13 @@
 from django.urls import path
 
-from audit import api, own_password, session_views, sign_in, views
+from audit import api, views
+from audit.accounts import own_password, session_pages, sign_in
 
 urlpatterns = [
     path("login/", sign_in.SignIn.as_view(), name="login"),
     path("logout/", sign_in.SignOut.as_view(), name="logout"),
     path("password/", own_password.ChangePassword.as_view(), name="password_change"),
-    path("sessions/", session_views.OwnSessions.as_view(), name="own_sessions"),
+    path("sessions/", session_pages.OwnSessions.as_view(), name="own_sessions"),
     # Before the admin's own pages of these names, which the audit would not hear of.
     path("admin/login/", sign_in.admin_login, name="admin_login"),
     path("admin/logout/", sign_in.SignOut.as_view(), name="admin_logout"),

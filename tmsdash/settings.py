@@ -191,8 +191,8 @@ AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # the wait is as long as 
 AXES_RESET_ON_SUCCESS = True
 AXES_CLIENT_IP_CALLABLE = "tmsdash.web.addresses.throttled_address"
 AXES_USERNAME_CALLABLE = "tmsdash.accounts.throttled_name"
-AXES_LOCKOUT_CALLABLE = "audit.throttling.locked_out"
-AXES_HANDLER = "audit.throttling.ThrottleHandler"
+AXES_LOCKOUT_CALLABLE = "audit.accounts.throttling.locked_out"
+AXES_HANDLER = "audit.accounts.throttling.ThrottleHandler"
 AXES_DISABLE_ACCESS_LOG = True  # the audit has the sign-ins
 AXES_ENABLE_ADMIN = False
 
@@ -223,6 +223,6 @@ LOGGING = {
         "_granian": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         # urllib3 warns of broken headers by quoting them, and TMS may have put the token there.
         "urllib3": {"level": "CRITICAL"},
-        "axes": {"level": "ERROR"},  # audit.sign_in says it in our words
+        "axes": {"level": "ERROR"},  # audit.accounts.sign_in says it in our words
     },
 }

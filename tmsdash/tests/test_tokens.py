@@ -6,9 +6,9 @@ import logging
 import pytest
 from django.test import Client
 
+from audit.accounts.tests.test_changes import NEW_PASSWORD, form_of
 from audit.models import AuditEntry, Kind
 from audit.tests.making import make_attempt
-from audit.tests.test_account_changes import NEW_PASSWORD, form_of
 from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.tools import stored_bytes, text_of
 from tmsdash.tokens import REMOVED, without_tokens

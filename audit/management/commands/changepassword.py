@@ -4,7 +4,7 @@ from typing import Any
 from django.contrib.auth.management.commands import changepassword
 from django.contrib.auth.models import User
 
-from audit.account_changes import record_by_command
+from audit.accounts.changes import record_by_command
 from tmsdash.commands import SiteCommand
 from tmsdash.passwords.initial import note_given
 

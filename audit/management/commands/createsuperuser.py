@@ -7,7 +7,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.views.decorators.debug import sensitive_variables
 
-from audit.account_changes import record_by_command
+from audit.accounts.changes import record_by_command
 from tmsdash.commands import SiteCommand
 from tmsdash.user_names import check_new_name
 

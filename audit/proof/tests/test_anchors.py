@@ -125,7 +125,7 @@ def test_an_anchor_that_is_none_is_bad_input(anchor):
 
 def test_no_other_logger_and_no_text_from_outside_begins_a_line_as_the_audit_does(written, request):
     logging.getLogger("django.security").error(FORGED)  # Django logs some exceptions by their text
-    logging.getLogger("audit.sign_in").warning("%s", FORGED)
+    logging.getLogger("audit.accounts.sign_in").warning("%s", FORGED)
     logging.getLogger("some.library").warning("x\n%s", FORGED, stack_info=True)
     try:
         raise ValueError(f"x\n{FORGED}")

@@ -8,8 +8,8 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
 
+from audit.accounts.tests.test_changes import NEW_PASSWORD, form_of, page_of
 from audit.models import AuditEntry, Kind
-from audit.tests.test_account_changes import NEW_PASSWORD, form_of, page_of
 from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.tools import text_of
 

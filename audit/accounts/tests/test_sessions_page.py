@@ -11,8 +11,8 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
+from audit.accounts.tests.test_changes import form_of
 from audit.models import AuditEntry, Kind
-from audit.tests.test_account_changes import form_of
 from tmsdash.models import BEGUN, Session
 from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.tools import table_missing, text_of
@@ -170,7 +170,7 @@ def test_a_session_is_ended_though_the_audit_fails(olivia, caplog):
 
 
 def test_of_very_many_the_last_used_are_listed(olivia, monkeypatch):
-    monkeypatch.setattr("audit.session_views.SHOWN", 2)
+    monkeypatch.setattr("audit.accounts.session_pages.SHOWN", 2)
     for _ in range(3):
         sign_in()
     here = sign_in()

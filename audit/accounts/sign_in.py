@@ -15,11 +15,11 @@ from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_safe
 
-from audit.account_changes import WAIT_S
-from audit.account_forms import SignInForm
+from audit.accounts.changes import WAIT_S
+from audit.accounts.forms import SignInForm
+from audit.accounts.throttling import sign_in_turn
 from audit.models import Kind
 from audit.services import actor_of, record_fact
-from audit.throttling import sign_in_turn
 from tmsdash.accounts import recorded_name
 from tmsdash.tokens import looks_like_token
 from tmsdash.web import sessions

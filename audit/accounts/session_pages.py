@@ -13,10 +13,10 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.generic import FormView
 
-from audit.account_forms import EndSessionsForm
+from audit.accounts.forms import EndSessionsForm
+from audit.accounts.own_password import AsksForPassword
+from audit.accounts.sign_in import record
 from audit.models import Kind
-from audit.own_password import AsksForPassword
-from audit.sign_in import record
 from tmsdash.models import Session, public_id
 from tmsdash.web import sessions
 from tmsdash.web.browsers import browser_name

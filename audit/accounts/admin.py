@@ -16,10 +16,10 @@ from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 
-from audit.account_changes import facts_of, record_change
-from audit.account_forms import NewAccountForm, refuse_token
+from audit.accounts.changes import facts_of, record_change
+from audit.accounts.forms import NewAccountForm, refuse_token
+from audit.accounts.session_admin import SessionsAdmin
 from audit.services import actor_of
-from audit.session_admin import SessionsAdmin
 from tmsdash.accounts import KNOWN_GROUPS, is_auditor
 from tmsdash.passwords.hashing import in_line
 from tmsdash.passwords.initial import note_given, note_own

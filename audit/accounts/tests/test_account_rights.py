@@ -6,10 +6,10 @@ import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission, User
 
-from audit.account_admin import PRIVILEGES
+from audit.accounts.admin import PRIVILEGES
+from audit.accounts.tests.test_changes import NEW_PASSWORD, form_of, page_of
+from audit.accounts.tests.test_sessions_page import is_in, sign_in
 from audit.models import AuditEntry
-from audit.tests.test_account_changes import NEW_PASSWORD, form_of, page_of
-from audit.tests.test_sessions_page import is_in, sign_in
 from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.tools import text_of
 

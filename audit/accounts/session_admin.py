@@ -14,9 +14,9 @@ from django.urls import path
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_http_methods
 
+from audit.accounts.session_pages import ended_in_words, shown_sessions
+from audit.accounts.sign_in import record
 from audit.models import Kind
-from audit.session_views import ended_in_words, shown_sessions
-from audit.sign_in import record
 from tmsdash.web.sessions import end_sessions, live_sessions
 
 

@@ -11,7 +11,7 @@ from django.db import connections
 from django.test import Client
 from django.utils import timezone
 
-from audit.tests.test_account_changes import NEW_PASSWORD, change_own
+from audit.accounts.tests.test_changes import NEW_PASSWORD, change_own
 from tmsdash.models import InitialPassword
 from tmsdash.passwords.initial import INITIAL_PASSWORD_DAYS
 from tmsdash.tests.fixtures import PASSWORD, signed_in

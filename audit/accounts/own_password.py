@@ -17,12 +17,12 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic.edit import FormMixin
 
-from audit.account_changes import record_change
-from audit.account_forms import INCORRECT, OwnPasswordForm
+from audit.accounts.changes import record_change
+from audit.accounts.forms import INCORRECT, OwnPasswordForm
+from audit.accounts.sign_in import record
+from audit.accounts.throttling import clear_failures, count_failure, is_throttled, too_many_wrong_passwords, turn
 from audit.models import Kind
 from audit.services import actor_of
-from audit.sign_in import record
-from audit.throttling import clear_failures, count_failure, is_throttled, too_many_wrong_passwords, turn
 from tmsdash.passwords.initial import note_own
 from tmsdash.web import sessions
 
