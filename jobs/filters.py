@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from audit.models import CID_LENGTH, USER_ID_LENGTH, Action
-from jobs.batch_selectors import known_batch_clusters
+from jobs.batches.selectors import known_batch_clusters
 from jobs.models import Batch, Job, JobCustomer
 from jobs.selectors import job_for, known_clusters, may_view_all
 from tmsdash.days import first_moment, last_moment

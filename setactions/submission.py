@@ -12,7 +12,7 @@ from django.db import connections
 from audit.models import Action
 from audit.selectors import undecided_overlaps
 from audit.services import digest, list_digest
-from jobs.new_batches import NewChunk
+from jobs.batches.creation import NewChunk
 from setactions.actions import find_action
 from setactions.cids import FIELD, CidList
 from setactions.clusters import Cluster

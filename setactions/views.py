@@ -16,9 +16,9 @@ from django.views.decorators.http import require_http_methods, require_safe
 from audit.models import IN_DOUBT_OUTCOMES, Attempt, Outcome
 from audit.selectors import open_attempts_of
 from audit.services import find_duplicate
-from jobs.batch_selectors import batches_of_list
+from jobs.batches.creation import ListDigest
+from jobs.batches.selectors import batches_of_list
 from jobs.models import Batch
-from jobs.new_batches import ListDigest
 from jobs.selectors import may_view_all
 from jobs.signatures import signed_jobs
 from setactions import service

@@ -3,7 +3,7 @@
 import uuid
 
 from audit.models import Action
-from jobs.new_batches import NewChunk, create_batch
+from jobs.batches.creation import NewChunk, create_batch
 from jobs.services import create_job
 from tmsdash.db.transactions import write_transaction
 

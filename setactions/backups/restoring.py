@@ -18,7 +18,7 @@ from audit.proof.archives import ArchiveError
 from audit.proof.lost_keys import NotLostError, acknowledge
 from audit.proof.seals import last_numbers
 from audit.services import Actor, record_fact
-from jobs import ledger
+from jobs.batches import ledger
 from setactions.backups.engine import BackupError, Database, Entry, Kept, NotPutBackError, sha256_of
 from setactions.backups.making import ALIASES, Backup, database_of
 from setactions.backups.manifest import Manifest, product_version

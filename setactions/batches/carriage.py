@@ -13,7 +13,7 @@ from django.core.management.base import CommandError
 from django.db import connections
 from tqdm import tqdm
 
-from jobs.ledger import Settled
+from jobs.batches.ledger import Settled
 from jobs.models import Batch, BatchChunk
 from setactions.batches.runner import Runner
 

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import connections
 from django.views.decorators.debug import sensitive_variables
 
-from jobs.batch_selectors import count_clusters
+from jobs.batches.selectors import count_clusters
 from jobs.models import Batch
 from setactions.batches.runner import Origin, Runner
 from setactions.refusal import Refusal

@@ -3,8 +3,8 @@
 import logging
 
 from audit.selectors import find_attempt
-from jobs import ledger
-from jobs.batch_selectors import batches_in_doubt, chunks_in_doubt
+from jobs.batches import ledger
+from jobs.batches.selectors import batches_in_doubt, chunks_in_doubt
 from jobs.models import Batch, BatchChunk
 from setactions.batches.liveness import carries
 from setactions.batches.outcomes import mirror

@@ -4,7 +4,7 @@ import random
 from dataclasses import replace
 
 from audit.models import Outcome
-from jobs.ledger import Settled
+from jobs.batches.ledger import Settled
 from jobs.models import Batch, BatchChunk
 from setactions.repair import find_repair
 from setactions.results import Result

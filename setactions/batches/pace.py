@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from jobs.batch_selectors import Progress, chunks_of
+from jobs.batches.selectors import Progress, chunks_of
 from jobs.models import Batch, BatchChunk
 
 State = BatchChunk.State

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from audit.models import Action
-from jobs.batch_selectors import LeftPart, batches_of_list
+from jobs.batches.selectors import LeftPart, batches_of_list
 from jobs.models import Batch
 from setactions.batches.table import Table
 from setactions.clusters import Cluster

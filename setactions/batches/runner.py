@@ -19,9 +19,9 @@ from django.db import close_old_connections, connections
 from django.views.decorators.debug import sensitive_variables
 
 from audit.models import Action, Outcome
-from jobs import ledger
-from jobs.batch_selectors import failures_of
-from jobs.ledger import Claimed
+from jobs.batches import ledger
+from jobs.batches.ledger import Claimed
+from jobs.batches.selectors import failures_of
 from jobs.models import Batch, BatchChunk
 from setactions import service
 from setactions.batches.chunk_check import check_chunk

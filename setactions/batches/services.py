@@ -10,9 +10,9 @@ from django.conf import settings
 from django.views.decorators.debug import sensitive_variables
 
 from audit.services import Actor
-from jobs import ledger
+from jobs.batches import ledger
+from jobs.batches.creation import NewChunk, create_batch
 from jobs.models import Batch
-from jobs.new_batches import NewChunk, create_batch
 from setactions.batches import engine
 from setactions.batches.following import catch_up
 from setactions.batches.runner import Origin

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from jobs.batch_selectors import Progress, progress_of, set_aside_ids
+from jobs.batches.selectors import Progress, progress_of, set_aside_ids
 from jobs.models import Batch, BatchChunk
 from setactions.batches.plan import calls, customers
 

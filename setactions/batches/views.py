@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from jobs.batch_selectors import (
+from jobs.batches.selectors import (
     all_batches,
     batch_for,
     batches_of,

@@ -23,7 +23,7 @@ from django.db import connections
 
 from audit.models import Attempt, AuditEntry
 from audit.proof.verification import verify
-from jobs import ledger
+from jobs.batches import ledger
 from jobs.models import Job
 from jobs.tests.making import make_batch
 from setactions.backups import postgresql, restoring, sqlite

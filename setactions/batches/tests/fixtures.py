@@ -5,7 +5,7 @@ import threading
 import pytest
 from django.db import connections
 
-from jobs import ledger
+from jobs.batches import ledger
 from jobs.models import Batch
 from jobs.tests import making
 from setactions.batches import outcomes

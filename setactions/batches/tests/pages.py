@@ -5,8 +5,8 @@ import uuid
 
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from jobs.batches.creation import NewChunk, create_batch
 from jobs.models import Batch
-from jobs.new_batches import NewChunk, create_batch
 from setactions.tests.test_pages import hidden_fields
 from tmsdash.tests.fixtures import TOKEN
 from tmsdash.tests.tools import text_of

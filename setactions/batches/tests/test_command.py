@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from audit.models import AuditEntry
-from jobs import ledger
+from jobs.batches import ledger
 from jobs.models import BatchChunk, Job, JobCustomer
 from setactions.batches.summary import Summary
 from setactions.batches.tests.commanding import CIDS, GO, again, command

@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from audit.models import Attempt
-from jobs import ledger
+from jobs.batches import ledger
 from jobs.models import Batch, BatchChunk, Job
 from setactions.batches.following import catch_up
 from setactions.batches.liveness import RunnerMark, carries, is_dead

@@ -4,7 +4,7 @@ import pytest
 
 from audit.models import Action
 from audit.services import Actor
-from jobs import ledger
+from jobs.batches import ledger
 from jobs.models import Batch
 from setactions.batches import engine, services
 from setactions.batches.runner import Origin

@@ -6,7 +6,7 @@ import pytest
 from django.db import connections
 
 from audit.models import Attempt
-from jobs import ledger
+from jobs.batches import ledger
 from jobs.models import Batch, BatchChunk, Job
 from setactions.batches import outcomes
 from tmsdash.tests.tools import until

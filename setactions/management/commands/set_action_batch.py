@@ -14,10 +14,10 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 from django.views.decorators.debug import sensitive_variables
 
-from jobs import ledger
-from jobs.batch_selectors import LeftPart, left_parts
+from jobs.batches import ledger
+from jobs.batches.creation import ListDigest, NewChunk, create_batch
+from jobs.batches.selectors import LeftPart, left_parts
 from jobs.models import Batch
-from jobs.new_batches import ListDigest, NewChunk, create_batch
 from setactions.batches.carriage import Interruption, Meter, carry, quiet_log, take_over
 from setactions.batches.following import catch_up
 from setactions.batches.plan import confirm, plan, plan_of_rest, same_list_lately

@@ -5,8 +5,8 @@ import uuid
 import pytest
 
 from audit.models import Action
+from jobs.batches.creation import ListDigest, NewChunk
 from jobs.models import BatchChunk
-from jobs.new_batches import ListDigest, NewChunk
 from jobs.tests.making import CLUSTER, make_batch
 from tmsdash.tests.tools import at_once
 

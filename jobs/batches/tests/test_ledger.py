@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from jobs import ledger
-from jobs.ledger import Claimed, Settled
+from jobs.batches import ledger
+from jobs.batches.ledger import Claimed, Settled
 from jobs.models import Batch, BatchChunk, ClusterPace
 from jobs.tests.making import CLUSTER, make_batch
 from tmsdash.tests.tools import at_once
