@@ -10,13 +10,14 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 
 from audit.models import ACCEPTED_OUTCOMES, NOT_APPLIED_OUTCOMES, Kind, Outcome
-from setactions import cids, service, tms_client
-from setactions.clusters import Target, parse_target
+from setactions import cids, service
 from setactions.permissions import NotPermitted, check_may_set_action, may_set_action
 from setactions.refusal import Checks, Refusal
 from setactions.results import Result
 from setactions.room import call_slot, read_slot, throttle_read
 from setactions.submission import Submission, check_fits_one_call, find_overlap_warnings, make_submission
+from setactions.tms import client
+from setactions.tms.clusters import Target, parse_target
 from setactions.token import Token
 from tmsdash import strict_json
 from tmsdash.web.access_log import tell_tms_verdict
@@ -142,7 +143,7 @@ def _submission(body: dict[str, Any], target: Target | None) -> Submission | Non
 def _read(fetch: Fetch) -> HttpResponse:
     throttle_read()
     with read_slot(), call_slot():
-        reading = tms_client.read(fetch.target, fetch.token)
+        reading = client.read(fetch.target, fetch.token)
     if reading.ok:
         return JsonResponse({"status": "success", "data": reading.data, "httpStatus": reading.http_status})
     body = {

@@ -16,16 +16,16 @@ from audit.models import NOT_APPLIED_OUTCOMES, Attempt, Outcome, Ruling
 from audit.selectors import anchor_of, attempt_for, opening_body, outcome_body
 from audit.services import actor_of
 from setactions import doubt
-from setactions.actions import find_action
 from setactions.cids import CidList
-from setactions.clusters import cluster_at
 from setactions.permissions import may_set_action
 from setactions.readback import Finding, Reading, ReadingFailedError, Verdict
 from setactions.refusal import Refusal, Unverified
-from setactions.repair import Repair, find_repair
 from setactions.results import result_of
 from setactions.sealing import Purpose, Review, load_reading, seal_token, sign_reading, sign_review
 from setactions.submission import Submission
+from setactions.tms.actions import find_action
+from setactions.tms.clusters import cluster_at
+from setactions.tms.unknown_ids import Repair, find_repair
 from setactions.views import ends_of, review_page, token_of
 from tmsdash.csv_text import ids_file
 from tmsdash.text import printable

@@ -4,8 +4,8 @@ import re
 
 from django.conf import settings
 
-from setactions.clusters import Cluster
 from setactions.refusal import Refusal
+from setactions.tms.clusters import Cluster
 
 FIELD = "confirm"
 

@@ -9,13 +9,13 @@ from audit import services as audit
 from audit.models import Attempt, Kind, Ruling
 from audit.selectors import opening_body
 from jobs.signatures import signed_jobs
-from setactions.clusters import cluster_at
 from setactions.permissions import may_set_action
 from setactions.readback import Finding, Reading, examine, read_states
 from setactions.reconcile import close, settle
 from setactions.refusal import Refusal
 from setactions.roll_forward import Report
 from setactions.room import call_slot, read_slot, throttle_read
+from setactions.tms.clusters import cluster_at
 from setactions.token import Token
 from tmsdash.accounts import is_auditor
 from tmsdash.text import one_line

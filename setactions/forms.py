@@ -8,11 +8,11 @@ from django.http import QueryDict
 from django.views.decorators.debug import sensitive_variables
 
 from audit.models import Action
-from setactions.actions import find_action
 from setactions.cids import FIELD, CidList, from_csv, from_text
-from setactions.clusters import Cluster, all_clusters, cluster_named
 from setactions.refusal import Refusal
 from setactions.submission import Submission, make_submission, wire_name
+from setactions.tms.actions import find_action
+from setactions.tms.clusters import Cluster, all_clusters, cluster_named
 from setactions.token import Token
 from tmsdash.tokens import REMOVED, looks_like_token
 

@@ -17,8 +17,8 @@ from django.views.decorators.debug import sensitive_variables
 
 from audit.models import ACCEPTED_OUTCOMES, Action, Attempt
 from audit.selectors import any_accepted, attempts_touching
-from setactions import tms_client
-from setactions.clusters import Call, Cluster, Target
+from setactions.tms import client
+from setactions.tms.clusters import Call, Cluster, Target
 from setactions.token import Token
 from tmsdash.text import one_line
 
@@ -122,7 +122,7 @@ def read_states(cluster: Cluster, cids: Sequence[str], token: Token) -> States:
 
 @sensitive_variables("token")
 def _read(cluster: Cluster, asked: str, token: Token) -> dict[str, int]:
-    reading = tms_client.read(Target(cluster, Call.GET_ACTION, (("cid", asked),)), token)
+    reading = client.read(Target(cluster, Call.GET_ACTION, (("cid", asked),)), token)
     if not reading.ok:
         bad_token = reading.http_status in (401, 403)
         step = "Use a token that is valid there." if bad_token else "Try again later."

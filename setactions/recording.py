@@ -22,9 +22,9 @@ from jobs.models import Job
 from jobs.signatures import job_is_signed
 from jobs.stored import jobs_by_id, stored_job
 from setactions.job_evidence import recorded_body
-from setactions.replies import Reply
 from setactions.results import Result, make_result
 from setactions.submission import Submission
+from setactions.tms.replies import Reply
 from tmsdash.db.transactions import UNUSABLE_DATABASE, write_transaction
 from tmsdash.text import one_line
 

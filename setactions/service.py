@@ -29,13 +29,13 @@ from audit import services as audit
 from audit.models import ACCEPTED_OUTCOMES, Attempt, Kind
 from audit.selectors import find_attempt
 from jobs import services as jobs
-from setactions import tms_client
 from setactions.permissions import check_may_set_action
 from setactions.recording import Budget, Recorder, log
 from setactions.refusal import AuditUnavailable, Refusal
 from setactions.results import Result, refused, result_of
 from setactions.room import call_slot, check_refusal_rate
 from setactions.submission import BatchPart, Submission
+from setactions.tms import client
 from setactions.token import Token
 from tmsdash.db.transactions import transaction_around_call
 from tmsdash.kill_points import kill_point
@@ -241,7 +241,7 @@ def _carry_out(recorder: Recorder, token: Token, on_accepted: Callable[[], None]
         with transaction_around_call("jobs") as after_answer:  # step 2
             kill_point("service: transaction open, nothing sent")
             called = True
-            reply = tms_client.set_action(submission.cluster, submission.action_sent, submission.cids, token)
+            reply = client.set_action(submission.cluster, submission.action_sent, submission.cids, token)
             kill_point("service: answered, nothing written")
             if reply.kind == Kind.ACCEPTED:
                 on_accepted()

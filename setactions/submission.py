@@ -13,10 +13,10 @@ from audit.models import Action
 from audit.selectors import undecided_overlaps
 from audit.services import digest, list_digest
 from jobs.batches.creation import NewChunk
-from setactions.actions import find_action
 from setactions.cids import FIELD, CidList
-from setactions.clusters import Cluster
 from setactions.refusal import Refusal
+from setactions.tms.actions import find_action
+from setactions.tms.clusters import Cluster
 
 MAX_OVERLAPS = 5  # named at once
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from django.views.decorators.debug import sensitive_variables
 
 from audit.selectors import actions_asked_for
-from setactions.clusters import Cluster, all_clusters
 from setactions.readback import NO_ACTION, UNREADABLE, ReadingFailedError, action_name, read_states
+from setactions.tms.clusters import Cluster, all_clusters
 from setactions.token import Token
 from tmsdash.text import one_line
 

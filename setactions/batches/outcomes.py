@@ -6,8 +6,8 @@ from dataclasses import replace
 from audit.models import Outcome
 from jobs.batches.ledger import Settled
 from jobs.models import Batch, BatchChunk
-from setactions.repair import find_repair
 from setactions.results import Result
+from setactions.tms.unknown_ids import find_repair
 
 State, Paused, Stopped = BatchChunk.State, Batch.State.PAUSED, Batch.State.STOPPED
 

@@ -12,9 +12,9 @@ from audit.models import Action
 from jobs.batches.selectors import LeftPart, batches_of_list
 from jobs.models import Batch
 from setactions.batches.table import Table
-from setactions.clusters import Cluster
 from setactions.confirmation import check_typed_count, must_type_count
 from setactions.refusal import Refusal
+from setactions.tms.clusters import Cluster
 
 
 def plan(table: Table, *, chunk_size: int) -> Iterator[str]:

@@ -28,10 +28,10 @@ from setactions.batches.chunk_check import check_chunk
 from setactions.batches.following import catch_up
 from setactions.batches.liveness import RunnerMark, is_dead
 from setactions.batches.outcomes import follow, is_failure
-from setactions.clusters import cluster_at
 from setactions.refusal import Refusal
 from setactions.results import Result, refused
 from setactions.submission import BatchPart, Submission
+from setactions.tms.clusters import cluster_at
 from setactions.token import Token
 from tmsdash.kill_points import kill_point
 from tmsdash.processes import is_ending

@@ -7,12 +7,12 @@ from itertools import islice
 from types import TracebackType
 
 from audit.models import Action
-from setactions.actions import find_action
 from setactions.batches.columns import Asked, asked_by
 from setactions.batches.lines import NotText, rows_of
 from setactions.batches.spool import Sentences, Spool
 from setactions.cids import is_allowed, problem_of, shape_of
-from setactions.clusters import Cluster, all_clusters, cluster_named
+from setactions.tms.actions import find_action
+from setactions.tms.clusters import Cluster, all_clusters, cluster_named
 from tmsdash.csv_text import from_cell
 
 SAID_OF_A_SORT = 20  # warnings of one sort that are said one by one

@@ -25,8 +25,8 @@ from jobs.selectors import may_view_all
 from setactions.batches.following import catch_up
 from setactions.batches.pace import pace_of
 from setactions.batches.report import report_lines
-from setactions.clusters import cluster_at
 from setactions.permissions import may_set_action
+from setactions.tms.clusters import cluster_at
 from tmsdash.csv_text import ids_file
 
 State = BatchChunk.State

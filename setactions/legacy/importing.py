@@ -14,7 +14,6 @@ from audit.models import USER_ID_LENGTH, Action, Outcome, Source
 from audit.services import digest
 from jobs.legacy import LegacyJob, create_legacy_jobs, other_jobs
 from jobs.models import Job
-from setactions.actions import find_action
 from setactions.legacy.old_files import (
     AUDIT,
     JOBS,
@@ -35,6 +34,7 @@ from setactions.legacy.old_files import (
     uuid_or_none,
     without_secrets,
 )
+from setactions.tms.actions import find_action
 from tmsdash.text import one_line
 
 ROWS_AT_ONCE = 200

@@ -7,9 +7,9 @@ from audit.models import Kind
 from jobs import services as jobs
 from jobs.models import Job
 from jobs.stored import DATABASE
-from setactions import tms_client
-from setactions.replies import Reply
 from setactions.submission import Submission
+from setactions.tms import client
+from setactions.tms.replies import Reply
 from setactions.token import Token
 from tmsdash.db.transactions import write_transaction
 
@@ -18,7 +18,7 @@ WAIT_S = 5.0
 
 def call_then_record(submission: Submission, token: Token) -> None:
     """Call TMS, and write down what became of it. Killed in between, nobody ever knows that there was a call."""
-    reply = tms_client.set_action(submission.cluster, submission.action_sent, submission.cids, token)
+    reply = client.set_action(submission.cluster, submission.action_sent, submission.cids, token)
     attempt_id = _open(submission)
     audit.record_events(attempt_id, [(reply.kind, {"http_status": reply.http_status})], wait_s=WAIT_S)
     if reply.kind == Kind.ACCEPTED:
@@ -30,7 +30,7 @@ def record_then_call(submission: Submission, token: Token) -> None:
     """Write the Job down as if accepted, call TMS, and take the Job back if it was not. Killed, the Job stays."""
     attempt_id = _open(submission)
     _create_job(attempt_id, submission)
-    reply = tms_client.set_action(submission.cluster, submission.action_sent, submission.cids, token)
+    reply = client.set_action(submission.cluster, submission.action_sent, submission.cids, token)
     events = [(reply.kind, {"http_status": reply.http_status})]
     if reply.kind == Kind.ACCEPTED:
         events.append((Kind.RECORDED, {}))

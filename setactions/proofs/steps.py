@@ -12,7 +12,7 @@ from unittest import mock
 
 from django.db import connections
 
-from setactions import tms_client
+from setactions.tms import client
 
 
 class KilledError(BaseException):
@@ -38,14 +38,14 @@ def killed_before(step: int) -> Iterator[None]:
     TMS, each of which counts twice: before it is made, and when its answer has come.
     """
     steps = _Steps(step)
-    call = tms_client.set_action
+    call = client.set_action
 
     def call_and_answer(*args: Any) -> Any:
         answer = steps.take(call, *args)
         return steps.take(lambda: answer)
 
     with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(tms_client, "set_action", call_and_answer))
+        stack.enter_context(mock.patch.object(client, "set_action", call_and_answer))
         for alias in ("jobs", "audit"):
             stack.enter_context(connections[alias].execute_wrapper(steps.take))
             stack.enter_context(mock.patch.object(connections[alias], "_commit", partial(_commit, alias, steps)))

@@ -6,8 +6,8 @@ import pytest
 
 from setactions import recording, service
 from setactions.cids import from_json
-from setactions.clusters import cluster_named
 from setactions.submission import make_submission
+from setactions.tms.clusters import cluster_named
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN
 

@@ -11,9 +11,10 @@ from django.db import DatabaseError, connections
 from audit.models import Attempt, Outcome
 from jobs import services as jobs
 from jobs.models import Job
-from setactions import recording, tms_client
+from setactions import recording
 from setactions.recording import Recorder
 from setactions.tests.doubting import be_impatient, hidden_fields, run
+from setactions.tms import client as tms_client
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import in_thread, kinds_of, text_of
 

@@ -19,10 +19,10 @@ from django.db import connections
 from jobs.models import Job
 from setactions import service
 from setactions.cids import from_json
-from setactions.clusters import cluster_named
 from setactions.proofs.evidence import Shown, read_evidence
 from setactions.proofs.judge import KINDS, judge
 from setactions.submission import make_submission
+from setactions.tms.clusters import cluster_named
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN
 

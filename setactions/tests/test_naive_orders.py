@@ -9,12 +9,12 @@ from django.core.management import call_command
 from django.db import connections
 
 from setactions.cids import from_json
-from setactions.clusters import cluster_named
 from setactions.proofs.evidence import read_evidence
 from setactions.proofs.judge import judge
 from setactions.proofs.naive import call_then_record, record_then_call
 from setactions.proofs.steps import KilledError, each_step, killed_before
 from setactions.submission import make_submission
+from setactions.tms.clusters import cluster_named
 from setactions.token import Token
 from tmsdash.db.transactions import write_transaction
 from tmsdash.tests.fixtures import TOKEN

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from audit.models import Kind
 from setactions.cids import CidList, from_csv, from_json, from_text
-from setactions.clusters import READ_PARAMETERS, Call, parse_target
 from setactions.refusal import Refusal
-from setactions.repair import find_repair
-from setactions.replies import Answer, Failure, classify, classify_read
+from setactions.tms.clusters import READ_PARAMETERS, Call, parse_target
+from setactions.tms.replies import Answer, Failure, classify, classify_read
+from setactions.tms.unknown_ids import find_repair
 from setactions.token import Token
 from tmsdash.csv_text import to_csv
 from tmsdash.tests.tools import done_within

@@ -11,7 +11,8 @@ from django.db import DatabaseError, connections
 from audit.models import Attempt, Outcome
 from jobs import services as jobs
 from jobs.models import Job
-from setactions import service, tms_client
+from setactions import service
+from setactions.tms import client
 from tmsdash.tests.tools import kinds_of
 
 WAIT_S = 10
@@ -19,14 +20,14 @@ WAIT_S = 10
 
 def after_reply(monkeypatch, action):
     """Run `action` when TMS has answered and nothing has been written yet."""
-    original = tms_client.set_action
+    original = client.set_action
 
     def call_then_act(*args):
         reply = original(*args)
         action()
         return reply
 
-    monkeypatch.setattr(tms_client, "set_action", call_then_act)
+    monkeypatch.setattr(client, "set_action", call_then_act)
 
 
 @contextmanager
@@ -117,7 +118,7 @@ def test_a_failure_of_ours_after_sending_is_unknown_and_never_not_sent(carry_out
     def fail(*args):
         raise MemoryError
 
-    monkeypatch.setattr(tms_client, "classify", fail)
+    monkeypatch.setattr(client, "classify", fail)
     result = carry_out()
     assert tms.calls()[0].applied
     assert (result.outcome, result.job_id) == (Outcome.UNKNOWN, None)
@@ -156,14 +157,14 @@ def test_a_job_whose_first_insert_fails_is_inserted_again(carry_out, tms, monkey
 
 def test_no_content_of_an_answer_decides_whether_it_is_recorded(carry_out, tms, monkeypatch):
     """Should TMS's JSON ever be what a database does not take, it is done without."""
-    original = tms_client.set_action
+    original = client.set_action
 
     def with_unstorable_data(*args):
         reply = original(*args)
         reply.data["x"] = float("inf")
         return reply
 
-    monkeypatch.setattr(tms_client, "set_action", with_unstorable_data)
+    monkeypatch.setattr(client, "set_action", with_unstorable_data)
     result = carry_out()
     assert (result.outcome, result.job_recorded) == (Outcome.ACCEPTED, True)
     assert kinds_of(result.attempt_id) == ["INTENT", "ACCEPTED", "RECORDED"]

@@ -9,8 +9,9 @@ import threading
 import pytest
 from django.views.debug import ExceptionReporter
 
-from setactions import service, tms_client
-from setactions.clusters import Cluster
+from setactions import service
+from setactions.tms import client as tms_client
+from setactions.tms.clusters import Cluster
 from setactions.token import Token
 from tmsdash.logs import OneLineFormatter
 from tmsdash.tests.fixtures import signed_in

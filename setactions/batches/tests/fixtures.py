@@ -11,7 +11,7 @@ from jobs.tests import making
 from setactions.batches import outcomes
 from setactions.batches.runner import Origin, Runner
 from setactions.batches.tests.commanding import CIDS
-from setactions.clusters import cluster_named
+from setactions.tms.clusters import cluster_named
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN, signed_in
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from setactions.clusters import Call, parse_target
 from setactions.refusal import Refusal
+from setactions.tms.clusters import Call, parse_target
 
 GOOD = "https://evian3.example"
 

@@ -26,8 +26,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
 
-from setactions.clusters import Call, Cluster, Target
-from setactions.replies import Answer, Failure, Reading, Reply, classify, classify_read
+from setactions.tms.clusters import Call, Cluster, Target
+from setactions.tms.replies import Answer, Failure, Reading, Reply, classify, classify_read
 from setactions.token import Token
 
 logger = logging.getLogger(__name__)

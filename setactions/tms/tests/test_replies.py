@@ -4,8 +4,8 @@ import pytest
 
 from audit.models import Kind
 from audit.services import canonical
-from setactions import replies
-from setactions.replies import Answer, classify, classify_read
+from setactions.tms import replies
+from setactions.tms.replies import Answer, classify, classify_read
 from setactions.token import Token
 from tmsdash.tokens import REMOVED
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from audit.models import Kind
-from setactions import replies, tms_client
-from setactions.clusters import Call, Cluster, Target
+from setactions.tms import client, replies
+from setactions.tms.clusters import Call, Cluster, Target
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN
 
@@ -22,7 +22,7 @@ HANG_S = 10  # far beyond every deadline here: tells a kept deadline from a hang
 
 def call(cluster_or_url, token=TOKEN, cids=("a1",)):
     cluster = Cluster("c", cluster_or_url) if isinstance(cluster_or_url, str) else cluster_or_url
-    return tms_client.set_action(cluster, "PE-Enable", cids, Token(token))
+    return client.set_action(cluster, "PE-Enable", cids, Token(token))
 
 
 @pytest.mark.parametrize("fault", ["timeout", "timeout-applied", "body-drip:0.05", "header-drip:0.05", "slow:3600"])
@@ -210,7 +210,7 @@ def test_characters_that_no_database_takes_are_replaced(tms):
 @pytest.mark.parametrize("query", [(("cid", "ALL"),), (("cid", "a1"), ("cid", "b2"))])
 def test_a_read_returns_what_tms_says(tms, query):
     call(tms.url, cids=("a1", "b2"))
-    reading = tms_client.read(Target(Cluster("c", tms.url), Call.GET_ACTION, query), Token(TOKEN))
+    reading = client.read(Target(Cluster("c", tms.url), Call.GET_ACTION, query), Token(TOKEN))
     assert reading.ok
     assert reading.data["a1"]["action_code"] == reading.data["b2"]["action_code"] == 2
 
@@ -218,15 +218,15 @@ def test_a_read_returns_what_tms_says(tms, query):
 def test_a_reading_of_everything_may_take_twice_the_deadline(tms, settings):
     settings.TMS_DEADLINE_S = 1
     all_customers = Target(Cluster("c", tms.url), Call.GET_ACTION, (("cid", "ALL"),))
-    reading = tms_client.read(all_customers, Token("fault:slow:1.2"))
+    reading = client.read(all_customers, Token("fault:slow:1.2"))
     assert reading.ok
-    reading = tms_client.read(Target(Cluster("c", tms.url), Call.GET_ACTION, (("cid", "a"),)), Token("fault:slow:60"))
+    reading = client.read(Target(Cluster("c", tms.url), Call.GET_ACTION, (("cid", "a"),)), Token("fault:slow:60"))
     assert (reading.ok, reading.timed_out, reading.kind) == (False, True, Kind.UNKNOWN)
 
 
 @pytest.mark.parametrize("fault", ["http:500", "unauthorized", "html", "reset-before", "half-body", "http:404"])
 def test_a_failed_read_is_a_value_too(tms, fault):
-    reading = tms_client.read(Target(Cluster("c", tms.url), Call.GET_ACTION, (("cid", "a"),)), Token(f"fault:{fault}"))
+    reading = client.read(Target(Cluster("c", tms.url), Call.GET_ACTION, (("cid", "a"),)), Token(f"fault:{fault}"))
     assert not reading.ok
     assert reading.message
 
@@ -243,7 +243,7 @@ def test_an_answer_that_cannot_be_read_here_is_a_value_too(tms, monkeypatch):
     reply = call(tms.url)
     assert (reply.kind, tms.calls()[0].applied) == (Kind.UNKNOWN, True)
     assert "could not be read here" in reply.message
-    reading = tms_client.read(Target(Cluster("c", tms.url), Call.GET_ACTION, (("cid", "a"),)), Token(TOKEN))
+    reading = client.read(Target(Cluster("c", tms.url), Call.GET_ACTION, (("cid", "a"),)), Token(TOKEN))
     assert (reading.ok, "could not be read here" in reading.message) == (False, True)
 
 

@@ -9,9 +9,9 @@ from audit.models import Attempt, Kind, Outcome
 from audit.tests.making import make_attempt
 from jobs.models import Job
 from setactions.cids import from_csv
-from setactions.repair import Repair, find_repair
 from setactions.simulator.fleet import Fleet
 from setactions.tests.doubting import hidden_fields, send
+from setactions.tms.unknown_ids import Repair, find_repair
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import done_within, text_of
 
