@@ -10,7 +10,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 
 from audit.models import ACCEPTED_OUTCOMES, NOT_APPLIED_OUTCOMES, Kind, Outcome
-from setactions import cids, service
+from setactions import service
+from setactions.inputs import ids
 from setactions.permissions import NotPermitted, check_may_set_action, may_set_action
 from setactions.refusal import Checks, Refusal
 from setactions.results import Result
@@ -131,7 +132,7 @@ def _submission(body: dict[str, Any], target: Target | None) -> Submission | Non
     post_data = body.get("postData")
     if not isinstance(post_data, dict) or not isinstance(post_data.get("action"), str):
         raise Refusal(400, "postData", 'postData must be {"action": "...", "cids": [...]}, the action as text.')
-    cid_list = cids.from_json(post_data.get("cids"))
+    cid_list = ids.from_json(post_data.get("cids"))
     if target is None:
         return None
     submission = make_submission(target.cluster, post_data["action"], cid_list)

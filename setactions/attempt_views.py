@@ -16,7 +16,7 @@ from audit.models import NOT_APPLIED_OUTCOMES, Attempt, Outcome, Ruling
 from audit.selectors import anchor_of, attempt_for, opening_body, outcome_body
 from audit.services import actor_of
 from setactions import doubt
-from setactions.cids import CidList
+from setactions.inputs.ids import CidList
 from setactions.permissions import may_set_action
 from setactions.readback import Finding, Reading, ReadingFailedError, Verdict
 from setactions.refusal import Refusal, Unverified

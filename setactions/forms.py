@@ -8,7 +8,7 @@ from django.http import QueryDict
 from django.views.decorators.debug import sensitive_variables
 
 from audit.models import Action
-from setactions.cids import FIELD, CidList, from_csv, from_text
+from setactions.inputs.ids import FIELD, CidList, from_csv, from_text
 from setactions.refusal import Refusal
 from setactions.submission import Submission, make_submission, wire_name
 from setactions.tms.actions import find_action

@@ -13,7 +13,7 @@ from audit.models import Action
 from audit.selectors import undecided_overlaps
 from audit.services import digest, list_digest
 from jobs.batches.creation import NewChunk
-from setactions.cids import FIELD, CidList
+from setactions.inputs.ids import FIELD, CidList
 from setactions.refusal import Refusal
 from setactions.tms.actions import find_action
 from setactions.tms.clusters import Cluster

@@ -69,7 +69,7 @@ def batch_check() -> bool:
     """Compare checking a file of a million lines with only reading and sorting it on disk, and look at the memory."""
     from django.conf import settings
 
-    from setactions.batches.table import read_table
+    from setactions.inputs.csv_table import read_table
 
     settings.TMS_CLUSTERS = {"bench": "http://127.0.0.1:9"}  # nobody asks it anything
     path = Path(settings.VAR_DIR) / "million.csv"

@@ -11,8 +11,8 @@ from django.core.management.base import CommandError
 from audit.models import Action
 from jobs.batches.selectors import LeftPart, batches_of_list
 from jobs.models import Batch
-from setactions.batches.table import Table
 from setactions.confirmation import check_typed_count, must_type_count
+from setactions.inputs.csv_table import Table
 from setactions.refusal import Refusal
 from setactions.tms.clusters import Cluster
 

@@ -5,7 +5,7 @@ import gc
 import pytest
 
 from setactions import recording, service
-from setactions.cids import from_json
+from setactions.inputs.ids import from_json
 from setactions.submission import make_submission
 from setactions.tms.clusters import cluster_named
 from setactions.token import Token

@@ -8,7 +8,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from audit.models import AuditEntry
-from setactions import cids as cids_module
+from setactions.inputs import ids as cids_module
 from setactions.tests.doubting import hidden_fields
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import text_of

@@ -18,7 +18,7 @@ from django.db import connections
 
 from jobs.models import Job
 from setactions import service
-from setactions.cids import from_json
+from setactions.inputs.ids import from_json
 from setactions.proofs.evidence import Shown, read_evidence
 from setactions.proofs.judge import KINDS, judge
 from setactions.submission import make_submission

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
-from setactions.cids import from_json
+from setactions.inputs.ids import from_json
 from setactions.proofs.evidence import read_evidence
 from setactions.proofs.judge import judge
 from setactions.proofs.naive import call_then_record, record_then_call

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from audit.models import Kind
-from setactions.cids import CidList, from_csv, from_json, from_text
+from setactions.inputs.ids import CidList, from_csv, from_json, from_text
 from setactions.refusal import Refusal
 from setactions.tms.clusters import READ_PARAMETERS, Call, parse_target
 from setactions.tms.replies import Answer, Failure, classify, classify_read

@@ -8,7 +8,7 @@ from audit import services as audit
 from audit.models import Kind
 from jobs.models import Job
 from setactions import service
-from setactions.cids import from_json
+from setactions.inputs.ids import from_json
 from setactions.submission import make_submission
 from setactions.tms.clusters import cluster_named
 from tmsdash.tests.fixtures import TOKEN, signed_in

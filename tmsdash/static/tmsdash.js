@@ -7,7 +7,7 @@ const FORBIDDEN = /[\p{C}\p{Z}]|eyJ[\w-]{5,}\.[\w-]+\./u; // in an id, and what 
 const MAX_ID_LENGTH = 128;
 const UNITS = [["hour", 3600], ["minute", 60], ["second", 1]];
 
-/* Ids: split, trimmed and judged as setactions/cids.py does it ---------------- */
+/* Ids: split, trimmed and judged as setactions/inputs/ids.py does it ---------------- */
 
 function trimmed(cell) {
   let start = 0, end = cell.length;

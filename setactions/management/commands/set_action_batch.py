@@ -24,7 +24,7 @@ from setactions.batches.plan import confirm, plan, plan_of_rest, same_list_latel
 from setactions.batches.report import report_lines
 from setactions.batches.runner import Origin, Runner
 from setactions.batches.summary import SOME_UNKNOWN, Summary
-from setactions.batches.table import Table, TableError, read_table
+from setactions.inputs.csv_table import Table, TableError, read_table
 from setactions.permissions import check_may_set_action
 from setactions.refusal import Refusal
 from setactions.submission import wire_name

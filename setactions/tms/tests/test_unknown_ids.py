@@ -8,7 +8,7 @@ from django.contrib.auth.models import Group
 from audit.models import Attempt, Kind, Outcome
 from audit.tests.making import make_attempt
 from jobs.models import Job
-from setactions.cids import from_csv
+from setactions.inputs.ids import from_csv
 from setactions.simulator.fleet import Fleet
 from setactions.tests.doubting import hidden_fields, send
 from setactions.tms.unknown_ids import Repair, find_repair

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from django.contrib.humanize.templatetags import humanize
 
-from setactions.cids import from_text
+from setactions.inputs.ids import from_text
 from setactions.refusal import Refusal
 from tmsdash.csv_text import to_csv
 

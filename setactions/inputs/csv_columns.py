@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import NamedTuple
 
-from setactions.batches.lines import Row
-from setactions.batches.spool import Sentences
-from setactions.cids import HEADERS
+from setactions.inputs.csv_rows import Row
+from setactions.inputs.ids import HEADERS
+from setactions.inputs.spool import Sentences
 from tmsdash.text import one_line
 
 OTHERS = ("cluster", "action")  # columns that are read besides the ids

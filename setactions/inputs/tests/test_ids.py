@@ -2,7 +2,7 @@
 
 import pytest
 
-from setactions.cids import MAX_ERRORS, from_csv, from_json, from_text
+from setactions.inputs.ids import MAX_ERRORS, from_csv, from_json, from_text
 from setactions.refusal import Refusal
 
 HEX = "0123456789abcdef0123456789abcdef"

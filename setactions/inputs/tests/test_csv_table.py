@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from setactions.batches.table import TableError, read_table
+from setactions.inputs.csv_table import TableError, read_table
 
 A, B, C = "0" * 32, "1" * 32, "ab" * 16
 TWO_CLUSTERS = {"evian3": "http://127.0.0.1:1", "brooke": "http://127.0.0.1:2"}
@@ -139,7 +139,7 @@ os.environ["TMS_CLUSTERS"] = "evian3=http://127.0.0.1:1"
 os.environ["DJANGO_SETTINGS_MODULE"] = "tmsdash.settings"
 import django
 django.setup()
-from setactions.batches.table import TableError, read_table
+from setactions.inputs.csv_table import TableError, read_table
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     table = read_table(sys.stdin.buffer, cluster="evian3", action="PE-Enable")

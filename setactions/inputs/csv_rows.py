@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Iterator
 
-from setactions.batches.spool import Sentences
+from setactions.inputs.spool import Sentences
 
 MAX_LINE = 1_048_576  # characters: one line may hold a list of ids, but no file is one endless line
 _PEEKED = 8

@@ -7,10 +7,10 @@ from itertools import islice
 from types import TracebackType
 
 from audit.models import Action
-from setactions.batches.columns import Asked, asked_by
-from setactions.batches.lines import NotText, rows_of
-from setactions.batches.spool import Sentences, Spool
-from setactions.cids import is_allowed, problem_of, shape_of
+from setactions.inputs.csv_columns import Asked, asked_by
+from setactions.inputs.csv_rows import NotText, rows_of
+from setactions.inputs.ids import is_allowed, problem_of, shape_of
+from setactions.inputs.spool import Sentences, Spool
 from setactions.tms.actions import find_action
 from setactions.tms.clusters import Cluster, all_clusters, cluster_named
 from tmsdash.csv_text import from_cell
