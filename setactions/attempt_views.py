@@ -15,11 +15,11 @@ from django.views.decorators.http import require_http_methods, require_safe
 from audit.models import NOT_APPLIED_OUTCOMES, Attempt, Outcome, Ruling
 from audit.selectors import anchor_of, attempt_for, opening_body, outcome_body
 from audit.services import actor_of
-from setactions import doubt
 from setactions.inputs.ids import CidList
 from setactions.permissions import may_set_action
-from setactions.readback import Finding, Reading, ReadingFailedError, Verdict
 from setactions.refusal import Refusal, Unverified
+from setactions.resolving import decisions
+from setactions.resolving.readback import Finding, Reading, ReadingFailedError, Verdict
 from setactions.results import result_of
 from setactions.sealing import Purpose, Review, load_reading, seal_token, sign_reading, sign_review
 from setactions.submission import Submission
@@ -51,7 +51,7 @@ def check(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
     found = _load(request, attempt_id)
     if request.method == "GET" or not found.is_open:
         return redirect("attempt", attempt_id=attempt_id)
-    if not doubt.may_check(request.user, found):
+    if not decisions.may_check(request.user, found):
         raise PermissionDenied
     user_id = request.user.get_username()
     first = _reading_of(request, attempt_id, Purpose.SECOND)
@@ -60,7 +60,7 @@ def check(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
         token = token_of(request, user_id, attempt_id)
         if request.POST.get("token"):
             sealed = seal_token(token, user_id, attempt_id)
-        finding = doubt.check(found, token, first, actor_of(request))
+        finding = decisions.check(found, token, first, actor_of(request))
     except Refusal as refusal:
         sealed = "" if refusal.code == 400 else sealed
         return _page(request, found, status=refusal.code, error=refusal.message, reading=first, sealed=sealed)
@@ -81,12 +81,12 @@ def decide(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
     found = _load(request, attempt_id)
     if request.method == "GET" or not found.is_open:
         return redirect("attempt", attempt_id=attempt_id)
-    if not doubt.may_decide(request.user):
+    if not decisions.may_decide(request.user):
         raise PermissionDenied
     reading = _reading_of(request, attempt_id, Purpose.DECISION)
     ruling, reason = request.POST.get("ruling", ""), request.POST.get("reason", "")
     try:
-        doubt.decide(found, ruling, reason, reading, actor_of(request))
+        decisions.decide(found, ruling, reason, reading, actor_of(request))
     except Refusal as refusal:
         shown = "" if looks_like_token(reason) else reason
         return _page(request, found, status=refusal.code, error=refusal.message, failed=reading, reason=shown)
@@ -180,8 +180,8 @@ def _page(
         "sealed": sealed,
         "interval_s": settings.TMS_READBACK_INTERVAL_S,
         "readable": readable,
-        "may_check": in_doubt and readable and doubt.may_check(request.user, found),
-        "may_decide": in_doubt and (failed or not readable) and doubt.may_decide(request.user),
+        "may_check": in_doubt and readable and decisions.may_check(request.user, found),
+        "may_decide": in_doubt and (failed or not readable) and decisions.may_decide(request.user),
         "rulings": Ruling.choices,
         "reason": reason,
         "is_unclear": finding and finding.verdict == Verdict.UNCLEAR,

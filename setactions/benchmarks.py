@@ -134,7 +134,7 @@ def reconcile() -> bool:
 
     from audit.models import Kind
     from audit.services import Actor
-    from setactions import reconcile as module
+    from setactions.resolving import reconcile as module
     from setactions.simulator import Simulator
     from setactions.token import Token
 

@@ -19,8 +19,8 @@ from django.conf import settings
 from django.core import signing
 from django.views.decorators.debug import sensitive_variables
 
-from setactions.readback import Reading
 from setactions.refusal import Refusal, Unverified
+from setactions.resolving.readback import Reading
 from setactions.submission import Submission
 from setactions.tms.actions import find_action
 from setactions.tms.clusters import cluster_named

@@ -24,7 +24,7 @@ from setactions.backups.consistency import lacking
 from setactions.backups.engine import BackupError
 from setactions.backups.making import back_up
 from setactions.management.commands.backup import Command
-from setactions.tests.doubting import send, send_and_die
+from setactions.resolving.tests.doubting import send, send_and_die
 from tmsdash.tests.tools import KEYS, in_thread, locked, run_python
 
 pytestmark = pytest.mark.usefixtures("databases", "tms")

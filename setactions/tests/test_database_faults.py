@@ -19,7 +19,7 @@ from audit.services import Actor
 from jobs.models import Job
 from setactions.proofs.evidence import read_evidence
 from setactions.proofs.judge import judge
-from setactions.reconcile import reconcile
+from setactions.resolving.reconcile import reconcile
 from setactions.tests.test_recording import after_reply
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN
@@ -164,7 +164,7 @@ def test_both_databases_at_once_leave_an_answer_to_be_found_out(carry_out, tms, 
 def test_reconcile_fails_as_a_whole_while_a_database_cannot_be_written_and_finishes_later(
     carry_out, tms, monkeypatch, fault, alias
 ):
-    monkeypatch.setattr("setactions.roll_forward.BUSY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("setactions.resolving.roll_forward.BUSY_TIMEOUT_S", 0.2)
     with pytest.MonkeyPatch.context() as patch:
         lock = _locked("jobs")
         after_reply(patch, lock.__enter__)

@@ -8,7 +8,7 @@ from audit.models import Attempt, AuditEntry, Kind, Outcome
 from audit.tests.making import make_attempt
 from jobs.models import Job
 from setactions import sealing
-from setactions.tests.doubting import (
+from setactions.resolving.tests.doubting import (
     LOST_BEFORE,
     be_impatient,
     check,

@@ -9,7 +9,7 @@ from audit.selectors import outcome_body
 from audit.tests.making import make_attempt, record
 from jobs.models import Job
 from setactions import room, sealing
-from setactions.tests.doubting import (
+from setactions.resolving.tests.doubting import (
     LOST_AFTER,
     LOST_BEFORE,
     be_impatient,

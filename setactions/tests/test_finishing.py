@@ -13,7 +13,7 @@ from jobs import services as jobs
 from jobs.models import Job
 from setactions import recording
 from setactions.recording import Recorder
-from setactions.tests.doubting import be_impatient, hidden_fields, run
+from setactions.resolving.tests.doubting import be_impatient, hidden_fields, run
 from setactions.tms import client as tms_client
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import in_thread, kinds_of, text_of

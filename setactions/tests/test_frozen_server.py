@@ -17,7 +17,7 @@ from audit.models import Attempt, Kind, Outcome
 from audit.services import Actor, record_fact
 from jobs.models import Job
 from setactions.backups.postgresql import PostgresqlSnapshot
-from setactions.tests.doubting import VARIABLES, environment_of_process
+from setactions.resolving.tests.doubting import VARIABLES, environment_of_process
 from setactions.tests.test_recording import after_reply
 from tmsdash.db import postgresql
 from tmsdash.db.transactions import UNUSABLE_DATABASE, read_transaction, transaction_around_call, write_transaction

@@ -15,7 +15,7 @@ from audit.tests.making import make_attempt
 from jobs.models import Job
 from jobs.tests.making import make_job
 from setactions.inputs.ids import from_csv
-from setactions.tests.doubting import hidden_fields
+from setactions.resolving.tests.doubting import hidden_fields
 from setactions.tests.hostile import (  # noqa: F401 (the fixtures)
     as_id,
     assert_same_elements,

@@ -20,7 +20,7 @@ from jobs.models import Job, JobCustomer
 from jobs.stored import read_job
 from jobs.tests.making import make_job
 from setactions.recording import ForeignJobError
-from setactions.tests.doubting import (
+from setactions.resolving.tests.doubting import (
     LOST_AFTER,
     LOST_BEFORE,
     be_impatient,

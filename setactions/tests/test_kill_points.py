@@ -15,7 +15,7 @@ from audit.services import Actor
 from jobs.models import Job
 from setactions.proofs.evidence import read_evidence
 from setactions.proofs.judge import judge
-from setactions.reconcile import reconcile
+from setactions.resolving.reconcile import reconcile
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN
 from tmsdash.tests.killing import dying_at, reached

@@ -7,7 +7,7 @@ from django.test.utils import CaptureQueriesContext
 from audit.models import Action, Kind
 from audit.tests.making import make_attempt
 from jobs.models import Job
-from setactions.tests.doubting import LOST_BEFORE, hidden_fields, send, send_and_die
+from setactions.resolving.tests.doubting import LOST_BEFORE, hidden_fields, send, send_and_die
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import table_missing, text_of
 

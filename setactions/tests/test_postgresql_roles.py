@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 
 from setactions.backups.postgresql import _program
-from setactions.tests.doubting import VARIABLES
+from setactions.resolving.tests.doubting import VARIABLES
 from tmsdash.tests.fixtures import TOKEN
 from tmsdash.tests.tools import run_python
 

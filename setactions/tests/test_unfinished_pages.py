@@ -9,7 +9,7 @@ from django.contrib.auth.models import Permission
 from audit.models import Attempt, Kind
 from audit.tests.making import make_attempt
 from jobs.tests.making import make_job
-from setactions.tests.doubting import LOST_BEFORE, be_impatient, run, send, send_and_die
+from setactions.resolving.tests.doubting import LOST_BEFORE, be_impatient, run, send, send_and_die
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import table_missing, text_of
 

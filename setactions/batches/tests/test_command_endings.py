@@ -22,7 +22,7 @@ from django.conf import settings as django_settings
 from audit.models import AuditEntry
 from jobs.models import Batch, BatchChunk, Job, JobCustomer
 from setactions.batches.tests.commanding import CIDS, GO, again, command, sent
-from setactions.tests.doubting import environment_of_process
+from setactions.resolving.tests.doubting import environment_of_process
 from tmsdash.tests.fixtures import TOKEN
 from tmsdash.tests.killing import dying_at
 

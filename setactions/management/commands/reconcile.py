@@ -9,10 +9,10 @@ from django.views.decorators.debug import sensitive_variables
 
 from audit.services import Actor
 from setactions.batches.following import catch_up_all
-from setactions.reconcile import reconcile
-from setactions.roll_forward import Report
+from setactions.resolving.reconcile import reconcile
+from setactions.resolving.roll_forward import Report
+from setactions.resolving.unexplained import Findings, find_unexplained, in_words
 from setactions.token_options import add_token_arguments, given_token
-from setactions.unexplained import Findings, find_unexplained, in_words
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import os_actor_name
 from tmsdash.text import one_line

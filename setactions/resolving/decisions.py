@@ -10,10 +10,10 @@ from audit.models import Attempt, Kind, Ruling
 from audit.selectors import opening_body
 from jobs.signatures import signed_jobs
 from setactions.permissions import may_set_action
-from setactions.readback import Finding, Reading, examine, read_states
-from setactions.reconcile import close, settle
 from setactions.refusal import Refusal
-from setactions.roll_forward import Report
+from setactions.resolving.readback import Finding, Reading, examine, read_states
+from setactions.resolving.reconcile import close, settle
+from setactions.resolving.roll_forward import Report
 from setactions.room import call_slot, read_slot, throttle_read
 from setactions.tms.clusters import cluster_at
 from setactions.token import Token

@@ -13,10 +13,10 @@ from django.db import connections
 
 from audit.models import Attempt
 from audit.services import Actor
-from setactions import reconcile as reconcile_module
-from setactions import roll_forward as roll_forward_module
 from setactions import room
-from setactions.reconcile import reconcile
+from setactions.resolving import reconcile as reconcile_module
+from setactions.resolving import roll_forward as roll_forward_module
+from setactions.resolving.reconcile import reconcile
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN
 from tmsdash.tests.killing import dying_at

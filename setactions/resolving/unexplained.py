@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from django.views.decorators.debug import sensitive_variables
 
 from audit.selectors import actions_asked_for
-from setactions.readback import NO_ACTION, UNREADABLE, ReadingFailedError, action_name, read_states
+from setactions.resolving.readback import NO_ACTION, UNREADABLE, ReadingFailedError, action_name, read_states
 from setactions.tms.clusters import Cluster, all_clusters
 from setactions.token import Token
 from tmsdash.text import one_line

@@ -15,10 +15,10 @@ from audit.tests.making import make_attempt
 from jobs.models import Job
 from setactions.backups.making import back_up
 from setactions.backups.restoring import restore, verified
+from setactions.resolving.tests.doubting import LOST_AFTER, be_impatient, reads, send, tms_does
+from setactions.resolving.unexplained import find_unexplained
 from setactions.simulator import Simulator
-from setactions.tests.doubting import LOST_AFTER, be_impatient, reads, send, tms_does
 from setactions.token import Token
-from setactions.unexplained import find_unexplained
 from tmsdash.tests.fixtures import TOKEN
 
 pytestmark = pytest.mark.usefixtures("databases", "tms", "nobody_connected")
@@ -171,7 +171,7 @@ def test_without_full_no_cluster_is_read_for_it(tms):
 
 
 def test_entries_that_cannot_be_read_are_noted(fetch, monkeypatch):
-    monkeypatch.setattr("setactions.readback._codes", lambda data, cluster: {"a": -1, "b": 0, "c": 9})
+    monkeypatch.setattr("setactions.resolving.readback._codes", lambda data, cluster: {"a": -1, "b": 0, "c": 9})
     code, printed = run("--full")
     assert code == 2
     assert "TMS shows action code 9 for 1 customer on evian3" in printed

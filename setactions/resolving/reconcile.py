@@ -28,8 +28,8 @@ from setactions.database_check import database_problems
 from setactions.job_comparison import JobComparison
 from setactions.job_evidence import doubt_problems
 from setactions.ledger_comparison import LedgerComparison
-from setactions.readback import Finding, Reading, ReadingFailedError, Verdict, examine, read_states
-from setactions.roll_forward import ATTEMPTS_PER_TRANSACTION, Report, roll_forward
+from setactions.resolving.readback import Finding, Reading, ReadingFailedError, Verdict, examine, read_states
+from setactions.resolving.roll_forward import ATTEMPTS_PER_TRANSACTION, Report, roll_forward
 from setactions.tms.clusters import Cluster, cluster_at
 from setactions.token import Token
 from tmsdash.db.transactions import BUSY_TIMEOUT_S, UNUSABLE_DATABASE, file_is_there

@@ -14,8 +14,7 @@ from audit.services import canonical
 from audit.tests.making import make_attempt, record, sign_again, tampering
 from jobs.models import Job, JobCustomer
 from jobs.tests.making import make_job
-from setactions.submission import BatchPart
-from setactions.tests.doubting import (
+from setactions.resolving.tests.doubting import (
     LOST_AFTER,
     LOST_BEFORE,
     be_impatient,
@@ -26,6 +25,7 @@ from setactions.tests.doubting import (
     send,
     send_and_die,
 )
+from setactions.submission import BatchPart
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import kinds_of, text_of
 

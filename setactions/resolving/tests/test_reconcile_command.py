@@ -19,9 +19,9 @@ from django.db import connections
 from audit.models import Attempt, AuditEntry
 from audit.tests.making import sign_again, tampering
 from jobs.models import Job, JobCustomer
-from setactions import reconcile as reconcile_module
 from setactions.management.commands.reconcile import Command
-from setactions.tests.doubting import (
+from setactions.resolving import reconcile as reconcile_module
+from setactions.resolving.tests.doubting import (
     LOST_AFTER,
     LOST_BEFORE,
     VARIABLES,

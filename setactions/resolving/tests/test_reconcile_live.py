@@ -11,7 +11,7 @@ from audit.models import ACCEPTED_OUTCOMES, Attempt, AuditEntry, Kind, Outcome
 from audit.tests.making import record
 from jobs.models import Job
 from setactions.recording import Recorder
-from setactions.tests.doubting import (
+from setactions.resolving.tests.doubting import (
     LOST_AFTER,
     LOST_BEFORE,
     be_impatient,

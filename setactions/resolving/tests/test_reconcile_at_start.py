@@ -16,7 +16,7 @@ from django.db import connections
 from audit.models import Attempt
 from audit.tests.making import tampering
 from jobs.models import Job
-from setactions.tests.doubting import (
+from setactions.resolving.tests.doubting import (
     LOST_AFTER,
     VARIABLES,
     environment_of_process,
