@@ -21,7 +21,7 @@ from jobs import services as jobs
 from jobs.models import Job
 from jobs.signatures import job_is_signed
 from jobs.stored import jobs_by_id, stored_job
-from setactions.job_evidence import recorded_body
+from setactions.proof.job_evidence import recorded_body
 from setactions.results import Result, make_result
 from setactions.submission import Submission
 from setactions.tms.replies import Reply

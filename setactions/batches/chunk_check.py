@@ -10,7 +10,7 @@ from django.db import connections
 from audit.models import Kind, Ruling
 from jobs.models import BatchChunk
 from jobs.signatures import chunk_is_signed
-from setactions.job_evidence import KIND_OF_EVIDENCE, Told, read_told
+from setactions.proof.job_evidence import KIND_OF_EVIDENCE, Told, read_told
 from setactions.refusal import AuditUnavailable, Refusal
 
 NOT_APPLIED = (Kind.REFUSED, Kind.REJECTED, Kind.NOT_SENT, Kind.NOT_APPLIED)

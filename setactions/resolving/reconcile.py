@@ -24,10 +24,10 @@ from audit.proof import append_only
 from audit.selectors import count_open, open_attempts, opening_body
 from jobs.selectors import jobs_present
 from jobs.signatures import signed_jobs
-from setactions.database_check import database_problems
-from setactions.job_comparison import JobComparison
-from setactions.job_evidence import doubt_problems
-from setactions.ledger_comparison import LedgerComparison
+from setactions.proof.database_check import database_problems
+from setactions.proof.job_comparison import JobComparison
+from setactions.proof.job_evidence import doubt_problems
+from setactions.proof.ledger_comparison import LedgerComparison
 from setactions.resolving.readback import Finding, Reading, ReadingFailedError, Verdict, examine, read_states
 from setactions.resolving.roll_forward import ATTEMPTS_PER_TRANSACTION, Report, roll_forward
 from setactions.tms.clusters import Cluster, cluster_at

@@ -13,7 +13,7 @@ from audit.models import Attempt, Kind, Ruling
 from jobs.models import Job
 from jobs.services import insert_job, new_job
 from jobs.stored import StoredJob, jobs_by_id, stored_job
-from setactions.job_evidence import FOUND_BY_JOB, KIND_OF_EVIDENCE, Told, problems_of, read_told, recorded_body
+from setactions.proof.job_evidence import FOUND_BY_JOB, KIND_OF_EVIDENCE, Told, problems_of, read_told, recorded_body
 from tmsdash.db.transactions import BUSY_TIMEOUT_S, UNUSABLE_DATABASE, write_transaction
 from tmsdash.kill_points import kill_point
 from tmsdash.text import one_line

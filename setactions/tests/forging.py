@@ -3,7 +3,7 @@
 from django.db import connections
 
 from jobs.models import Job, JobCustomer
-from setactions.job_comparison import JobComparison
+from setactions.proof.job_comparison import JobComparison
 
 
 def write(alias, statement, *parameters):

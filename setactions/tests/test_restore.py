@@ -30,7 +30,7 @@ from setactions.backups import postgresql, restoring, sqlite
 from setactions.backups.engine import BackupError, NotPutBackError
 from setactions.backups.making import back_up, database_of
 from setactions.backups.restoring import UNCHANGED, restore, verified
-from setactions.database_check import database_problems
+from setactions.proof.database_check import database_problems
 from setactions.resolving.tests.doubting import environment_of_process, in_words, send
 from setactions.resolving.tests.doubting import run as run_reconcile
 from tmsdash import site_keys

@@ -10,7 +10,7 @@ from jobs.models import Batch, BatchChunk
 from jobs.signatures import batch_is_signed, chunk_is_signed
 from setactions.batches.chunk_check import check_chunk
 from setactions.batches.following import catch_up
-from setactions.ledger_comparison import LedgerComparison
+from setactions.proof.ledger_comparison import LedgerComparison
 from setactions.refusal import Refusal
 from setactions.tests.forging import forge_job, set_column, write
 

@@ -4,7 +4,7 @@ import pytest
 from django.db import connections
 
 from audit.proof import append_only
-from setactions.database_check import database_problems
+from setactions.proof.database_check import database_problems
 
 pytestmark = pytest.mark.usefixtures("databases")
 

@@ -17,7 +17,7 @@ from audit.proof.archives import ByAttempt, archived_entries, find_archives
 from audit.proof.stored import StoredEntry, hex_of, rows_of, stored_entries
 from jobs.signatures import job_is_signed
 from jobs.stored import DATABASE, StoredJob, count_customers, jobs_by_id, stored_jobs
-from setactions.job_evidence import Told, problems_of, read_told
+from setactions.proof.job_evidence import Told, problems_of, read_told
 from tmsdash.db.transactions import read_transaction
 
 STEP = 1000
