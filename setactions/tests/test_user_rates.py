@@ -10,8 +10,8 @@ from audit import exporting
 from audit.models import Attempt, AuditEntry, Kind, Outcome
 from audit.tests.making import make_attempt
 from setactions import room, service
+from setactions.pages.tests.test_forged_pages import review_by
 from setactions.refusal import Refusal
-from setactions.tests.test_forged_pages import review_by
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import at_once, text_of
 from tmsdash.web import user_rates

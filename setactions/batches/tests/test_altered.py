@@ -10,9 +10,9 @@ from jobs.models import Batch, BatchChunk
 from jobs.signatures import batch_is_signed, chunk_is_signed
 from setactions.batches.chunk_check import check_chunk
 from setactions.batches.following import catch_up
+from setactions.pages.tests.forging import forge_job, set_column, write
 from setactions.proof.ledger_comparison import LedgerComparison
 from setactions.refusal import Refusal
-from setactions.tests.forging import forge_job, set_column, write
 
 State = BatchChunk.State
 pytestmark = pytest.mark.usefixtures("databases")

@@ -22,9 +22,9 @@ from setactions.backups.consistency import disagreements
 from setactions.backups.making import database_of
 from setactions.legacy import importing
 from setactions.legacy.old_files import HIDDEN
+from setactions.pages.tests.forging import problems, set_column, write
 from setactions.resolving.reconcile import reconcile
 from setactions.resolving.tests.doubting import OPERATIONS, in_words
-from setactions.tests.forging import problems, set_column, write
 from tmsdash.commands import os_actor_name
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of

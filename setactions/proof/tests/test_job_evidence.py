@@ -19,6 +19,7 @@ from audit.tests.sealing import run as run_command
 from jobs.models import Job, JobCustomer
 from jobs.stored import read_job
 from jobs.tests.making import make_job
+from setactions.pages.tests.forging import forge_job, problems, set_column, write
 from setactions.recording import ForeignJobError
 from setactions.resolving.tests.doubting import (
     LOST_AFTER,
@@ -31,7 +32,6 @@ from setactions.resolving.tests.doubting import (
     send,
     send_and_die,
 )
-from setactions.tests.forging import forge_job, problems, set_column, write
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import kinds_of, text_of
 

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 from django.test import Client
 
-from setactions.tests.test_pages import fill_in
+from setactions.pages.tests.test_new_action import fill_in
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.web.static_files import collect
 

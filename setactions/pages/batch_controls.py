@@ -14,12 +14,12 @@ from django.views.decorators.http import require_http_methods
 from audit.services import actor_of
 from jobs.models import Batch
 from setactions.batches import services
-from setactions.batches.views import batch_page, load
-from setactions.forms import NewActionForm
+from setactions.pages.batches import batch_page, load
+from setactions.pages.forms import NewActionForm
+from setactions.pages.new_action import check_confirmed, form_page, kept_seal, review_of, review_page, token_of
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from setactions.token import Token
-from setactions.views import check_confirmed, form_page, kept_seal, review_of, review_page, token_of
 
 
 @never_cache

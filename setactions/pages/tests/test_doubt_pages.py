@@ -8,7 +8,8 @@ from audit.models import Attempt, AuditEntry, Kind, Outcome
 from audit.selectors import outcome_body
 from audit.tests.making import make_attempt, record
 from jobs.models import Job
-from setactions import room, sealing
+from setactions import room
+from setactions.pages import sealing
 from setactions.resolving.tests.doubting import (
     LOST_AFTER,
     LOST_BEFORE,

@@ -23,10 +23,10 @@ from jobs.selectors import may_view_all
 from jobs.signatures import signed_jobs
 from setactions import service
 from setactions.confirmation import check_typed_count, must_type_count
-from setactions.forms import NewActionForm
+from setactions.pages.forms import NewActionForm
+from setactions.pages.sealing import Review, load_review, seal_token, sign_review, unseal_token
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal, Unverified
-from setactions.sealing import Review, load_review, seal_token, sign_review, unseal_token
 from setactions.submission import Submission, check_fits_one_call, find_overlap_warnings, fits_one_call, new_chunk
 from setactions.token import Token
 from tmsdash.web.access_log import log_refused

@@ -8,10 +8,10 @@ from jobs.batches import ledger
 from jobs.models import Batch
 from setactions.batches import engine, services
 from setactions.batches.runner import Origin
-from setactions.batches.tests.pages import CIDS, of, of_ledger, page_of, start, upload
+from setactions.pages.tests.batch_pages import CIDS, of, of_ledger, page_of, start, upload
+from setactions.pages.tests.test_new_action import hidden_fields
 from setactions.refusal import Refusal
 from setactions.submission import Submission
-from setactions.tests.test_pages import hidden_fields
 from setactions.tms.clusters import cluster_named
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN, signed_in

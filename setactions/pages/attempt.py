@@ -16,17 +16,17 @@ from audit.models import NOT_APPLIED_OUTCOMES, Attempt, Outcome, Ruling
 from audit.selectors import anchor_of, attempt_for, opening_body, outcome_body
 from audit.services import actor_of
 from setactions.inputs.ids import CidList
+from setactions.pages.new_action import ends_of, review_page, token_of
+from setactions.pages.sealing import Purpose, Review, load_reading, seal_token, sign_reading, sign_review
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal, Unverified
 from setactions.resolving import decisions
 from setactions.resolving.readback import Finding, Reading, ReadingFailedError, Verdict
 from setactions.results import result_of
-from setactions.sealing import Purpose, Review, load_reading, seal_token, sign_reading, sign_review
 from setactions.submission import Submission
 from setactions.tms.actions import find_action
 from setactions.tms.clusters import cluster_at
 from setactions.tms.unknown_ids import Repair, find_repair
-from setactions.views import ends_of, review_page, token_of
 from tmsdash.csv_text import ids_file
 from tmsdash.text import printable
 from tmsdash.tokens import looks_like_token

@@ -2,7 +2,7 @@
 
 import pytest
 
-from setactions.batches.tests.pages import CIDS, form_with_file, of, start, upload
+from setactions.pages.tests.batch_pages import CIDS, form_with_file, of, start, upload
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of
 

@@ -9,7 +9,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from audit.models import Attempt, AuditEntry
 from jobs.models import Job
-from setactions import sealing
+from setactions.pages import sealing
 from tmsdash.tests.fixtures import PASSWORD, TOKEN, signed_in
 from tmsdash.tests.tools import table_missing, text_of
 

@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from jobs.models import Batch, BatchChunk, Job
 from setactions.batches import engine
-from setactions.batches.tests.pages import CIDS, of, of_ledger, page_of, start, upload
+from setactions.pages.tests.batch_pages import CIDS, of, of_ledger, page_of, start, upload
+from setactions.pages.tests.test_new_action import fill_in, hidden_fields
 from setactions.simulator import Simulator
-from setactions.tests.test_pages import fill_in, hidden_fields
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import free_ports, text_of, until
 

@@ -7,7 +7,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from jobs.batches.creation import NewChunk, create_batch
 from jobs.models import Batch
-from setactions.tests.test_pages import hidden_fields
+from setactions.pages.tests.test_new_action import hidden_fields
 from tmsdash.tests.fixtures import TOKEN
 from tmsdash.tests.tools import text_of
 

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings as site
 
 from audit.models import Action
+from setactions.pages.sealing import Review, load_review, seal_token, sign_review, unseal_token
 from setactions.refusal import Refusal
-from setactions.sealing import Review, load_review, seal_token, sign_review, unseal_token
 from setactions.submission import Submission
 from setactions.tms.clusters import Cluster
 from setactions.token import Token

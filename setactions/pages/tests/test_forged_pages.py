@@ -7,8 +7,8 @@ import pytest
 from django.test import Client
 
 from audit.models import Action
+from setactions.pages.sealing import Purpose, Review, load_reading, seal_token, sign_reading, sign_review
 from setactions.resolving.tests.doubting import LOST_BEFORE, be_impatient, hidden_fields, send
-from setactions.sealing import Purpose, Review, load_reading, seal_token, sign_reading, sign_review
 from setactions.submission import Submission
 from setactions.tms.clusters import cluster_named
 from setactions.token import Token

@@ -7,7 +7,7 @@ import pytest
 from audit.models import Attempt, AuditEntry, Kind, Outcome
 from audit.tests.making import make_attempt
 from jobs.models import Job
-from setactions import sealing
+from setactions.pages import sealing
 from setactions.resolving.tests.doubting import (
     LOST_BEFORE,
     be_impatient,
