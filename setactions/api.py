@@ -12,10 +12,10 @@ from django.views.decorators.debug import sensitive_variables
 from audit.models import ACCEPTED_OUTCOMES, NOT_APPLIED_OUTCOMES, Kind, Outcome
 from setactions import service
 from setactions.inputs import ids
+from setactions.limits import call_slot, read_slot, throttle_read
 from setactions.permissions import NotPermitted, check_may_set_action, may_set_action
 from setactions.refusal import Checks, Refusal
 from setactions.results import Result
-from setactions.room import call_slot, read_slot, throttle_read
 from setactions.submission import Submission, check_fits_one_call, find_overlap_warnings, make_submission
 from setactions.tms import client
 from setactions.tms.clusters import Target, parse_target

@@ -29,11 +29,11 @@ from audit import services as audit
 from audit.models import ACCEPTED_OUTCOMES, Attempt, Kind
 from audit.selectors import find_attempt
 from jobs import services as jobs
+from setactions.limits import call_slot, check_refusal_rate
 from setactions.permissions import check_may_set_action
 from setactions.recording import Budget, Recorder, log
 from setactions.refusal import AuditUnavailable, Refusal
 from setactions.results import Result, refused, result_of
-from setactions.room import call_slot, check_refusal_rate
 from setactions.submission import BatchPart, Submission
 from setactions.tms import client
 from setactions.token import Token

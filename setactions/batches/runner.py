@@ -25,9 +25,9 @@ from jobs.batches.selectors import failures_of
 from jobs.models import Batch, BatchChunk
 from setactions import service
 from setactions.batches.chunk_check import check_chunk
-from setactions.batches.following import catch_up
 from setactions.batches.liveness import RunnerMark, is_dead
-from setactions.batches.outcomes import follow, is_failure
+from setactions.batches.policy import follow, is_failure
+from setactions.batches.recovery import catch_up
 from setactions.refusal import Refusal
 from setactions.results import Result, refused
 from setactions.submission import BatchPart, Submission

@@ -13,8 +13,8 @@ from audit.services import Actor
 from jobs.batches import ledger
 from jobs.batches.creation import NewChunk, create_batch
 from jobs.models import Batch
-from setactions.batches import engine
-from setactions.batches.following import catch_up
+from setactions.batches import background
+from setactions.batches.recovery import catch_up
 from setactions.batches.runner import Origin
 from setactions.permissions import check_may_set_action
 from setactions.refusal import Refusal
@@ -54,7 +54,7 @@ def start_batch(
     if is_new:
         logger.info("[BATCH] %s: started by %s, %d customers", batch_id, batch.user_id, batch.customer_count)
         try:
-            engine.start(batch, _origin(actor), token)
+            background.start(batch, _origin(actor), token)
         except Refusal as refusal:  # its page tells, and lets it go on later
             ledger.explain(batch, refusal.message)
     return batch
@@ -110,7 +110,7 @@ def _check_own(user: Any, batch: Batch) -> None:
 def _start_again(actor: Actor, batch: Batch, token: Token | None) -> None:
     if token is None:
         raise _token_missing()
-    engine.start(batch, _origin(actor), token)
+    background.start(batch, _origin(actor), token)
 
 
 def _token_missing() -> Refusal:

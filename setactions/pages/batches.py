@@ -22,8 +22,8 @@ from jobs.batches.selectors import (
 from jobs.filters import BatchFilters
 from jobs.models import Batch, BatchChunk
 from jobs.selectors import may_view_all
-from setactions.batches.following import catch_up
-from setactions.batches.pace import pace_of
+from setactions.batches.progress import pace_of
+from setactions.batches.recovery import catch_up
 from setactions.batches.report import report_lines
 from setactions.permissions import may_set_action
 from setactions.tms.clusters import cluster_at

@@ -9,12 +9,12 @@ from audit import services as audit
 from audit.models import Attempt, Kind, Ruling
 from audit.selectors import opening_body
 from jobs.signatures import signed_jobs
+from setactions.limits import call_slot, read_slot, throttle_read
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from setactions.resolving.readback import Finding, Reading, examine, read_states
 from setactions.resolving.reconcile import close, settle
 from setactions.resolving.roll_forward import Report
-from setactions.room import call_slot, read_slot, throttle_read
 from setactions.tms.clusters import cluster_at
 from setactions.token import Token
 from tmsdash.accounts import is_auditor

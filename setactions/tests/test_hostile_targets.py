@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from audit.models import Attempt
-from setactions import room
+from setactions import limits
 from tmsdash.tests.fixtures import signed_in
 
 SET_ACTION = "/tms/v1/set/action"
@@ -250,7 +250,7 @@ def test_reads_take_no_other_query(fetch, tms):
 
 
 def test_a_query_is_encoded_anew_so_that_it_adds_nothing(fetch, tms, monkeypatch):
-    monkeypatch.setattr(room, "READS_PER_MINUTE", 1000)
+    monkeypatch.setattr(limits, "READS_PER_MINUTE", 1000)
     for given, cids in (
         ("a%26app=b", ("a&app=b",)),
         ("a%23b", ("a#b",)),

@@ -13,7 +13,7 @@ from django.db import connections
 
 from audit.models import Attempt, AuditEntry, Outcome
 from jobs.models import Job
-from setactions.room import call_slot
+from setactions.limits import call_slot
 from tmsdash.tests.fixtures import TOKEN
 from tmsdash.tests.tools import locked
 

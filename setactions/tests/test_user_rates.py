@@ -9,7 +9,7 @@ import pytest
 from audit import exporting
 from audit.models import Attempt, AuditEntry, Kind, Outcome
 from audit.tests.making import make_attempt
-from setactions import room, service
+from setactions import limits, service
 from setactions.pages.tests.test_forged_pages import review_by
 from setactions.refusal import Refusal
 from tmsdash.tests.fixtures import TOKEN, signed_in
@@ -54,7 +54,7 @@ def test_who_may_send_may_be_wrong_more_often(fetch, olivia):
 def test_scripts_and_pages_that_are_refused_too_often_are_told_and_go_on_with_what_is_right(
     fetch, tms, olivia, monkeypatch
 ):
-    monkeypatch.setattr(room, "REFUSALS_PER_MINUTE", 2)
+    monkeypatch.setattr(limits, "REFUSALS_PER_MINUTE", 2)
     assert [fetch(token="").status_code for _ in range(3)] == [400, 400, 429]
     client = signed_in(olivia)
     assert client.post("/send/", {"review": review_by("olivia"), "token": TOKEN}).status_code == 302  # is sent
@@ -66,7 +66,7 @@ def test_scripts_and_pages_that_are_refused_too_often_are_told_and_go_on_with_wh
 
 
 def test_what_is_a_repeat_or_cannot_be_done_just_now_is_said_as_it_is(fetch, olivia, monkeypatch, settings):
-    monkeypatch.setattr(room, "REFUSALS_PER_MINUTE", 0)
+    monkeypatch.setattr(limits, "REFUSALS_PER_MINUTE", 0)
     assert [fetch().status_code for _ in range(3)] == [200, 409, 409]
     settings.TMS_MAX_IN_FLIGHT = 0
     assert {fetch(cids=["c3"]).status_code for _ in range(3)} == {503}
@@ -74,7 +74,7 @@ def test_what_is_a_repeat_or_cannot_be_done_just_now_is_said_as_it_is(fetch, oli
 
 
 def test_refused_chunks_of_batches_are_always_audited(olivia, monkeypatch):
-    monkeypatch.setattr(room, "REFUSALS_PER_MINUTE", 0)
+    monkeypatch.setattr(limits, "REFUSALS_PER_MINUTE", 0)
     for source in ("batch", "command"):
         refusal = Refusal(403, "user", "Your account may not.")
         result = service.refuse(user=olivia, refusal=refusal, source=source, ip_address="")

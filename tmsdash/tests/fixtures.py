@@ -18,7 +18,7 @@ from django.test import Client
 from audit import chain, exporting
 from audit.models import ChainHead
 from audit.proof import append_only
-from setactions import room
+from setactions import limits
 from setactions.recording import Recorder
 from setactions.simulator import Simulator
 from tmsdash.management.commands.migrate_all import make_groups
@@ -98,7 +98,7 @@ def unfinished(monkeypatch: pytest.MonkeyPatch) -> list[Recorder]:
 @pytest.fixture(autouse=True)
 def no_refusals_or_exports_yet() -> None:
     """Users of the same name as in the test before start anew."""
-    for rate in (room.refusals, exporting.lists, exporting.packs):
+    for rate in (limits.refusals, exporting.lists, exporting.packs):
         rate.reset()
 
 

@@ -8,7 +8,7 @@ from django.db import connections
 from jobs.batches import ledger
 from jobs.models import Batch
 from jobs.tests import making
-from setactions.batches import outcomes
+from setactions.batches import policy
 from setactions.batches.runner import Origin, Runner
 from setactions.batches.tests.commanding import CIDS
 from setactions.tms.clusters import cluster_named
@@ -62,7 +62,7 @@ def engine_at_rest(databases):
 def ready(tms, olivia, settings, monkeypatch):
     """A token for the command, two customers in a call, and one call at once."""
     monkeypatch.setenv("TMS_TOKEN", TOKEN)
-    monkeypatch.setattr(outcomes, "RECHECKS_S", (0, 0, 0))
+    monkeypatch.setattr(policy, "RECHECKS_S", (0, 0, 0))
     settings.TMS_BATCH_CHUNK = 2
     settings.TMS_BATCH_CALLS = 1
 

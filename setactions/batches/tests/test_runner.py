@@ -8,7 +8,7 @@ from django.db import connections
 from audit.models import Attempt
 from jobs.batches import ledger
 from jobs.models import Batch, BatchChunk, Job
-from setactions.batches import outcomes
+from setactions.batches import policy
 from tmsdash.tests.tools import until
 
 State = BatchChunk.State
@@ -56,14 +56,14 @@ def test_a_token_that_tms_does_not_take_pauses_the_batch(make_batch, run, tms):
 
 
 def test_a_tms_that_is_not_ready_is_asked_again(make_batch, run, tms, monkeypatch):
-    monkeypatch.setattr(outcomes, "RECHECKS_S", (0.01, 0.01))
+    monkeypatch.setattr(policy, "RECHECKS_S", (0.01, 0.01))
     tms.script("fault:not-ready", "fault:not-ready")
     assert run(make_batch(count=4)).state == Batch.State.DONE
     assert sent(tms) == [["c0", "c1"]] * 3 + [["c2", "c3"]]
 
 
 def test_a_tms_that_never_gets_ready_stops_the_batch(make_batch, run, tms, monkeypatch):
-    monkeypatch.setattr(outcomes, "RECHECKS_S", (0.01, 0.01))
+    monkeypatch.setattr(policy, "RECHECKS_S", (0.01, 0.01))
     tms.script(*["fault:not-ready"] * 3)
     batch = run(make_batch(count=4))
     assert (batch.state, states(batch)) == (Batch.State.STOPPED, [State.WAITING] * 2)

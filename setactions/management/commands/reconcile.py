@@ -8,7 +8,7 @@ from django.db import Error as AnyDatabaseError
 from django.views.decorators.debug import sensitive_variables
 
 from audit.services import Actor
-from setactions.batches.following import catch_up_all
+from setactions.batches.recovery import catch_up_all
 from setactions.resolving.reconcile import reconcile
 from setactions.resolving.roll_forward import Report
 from setactions.resolving.unexplained import Findings, find_unexplained, in_words

@@ -18,9 +18,9 @@ from jobs.batches import ledger
 from jobs.batches.creation import ListDigest, NewChunk, create_batch
 from jobs.batches.selectors import LeftPart, left_parts
 from jobs.models import Batch
-from setactions.batches.carriage import Interruption, Meter, carry, quiet_log, take_over
-from setactions.batches.following import catch_up
+from setactions.batches.foreground import Interruption, Meter, carry, quiet_log, take_over
 from setactions.batches.plan import confirm, plan, plan_of_rest, same_list_lately
+from setactions.batches.recovery import catch_up
 from setactions.batches.report import report_lines
 from setactions.batches.runner import Origin, Runner
 from setactions.batches.summary import SOME_UNKNOWN, Summary

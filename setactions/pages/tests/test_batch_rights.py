@@ -6,7 +6,7 @@ from audit.models import Action
 from audit.services import Actor
 from jobs.batches import ledger
 from jobs.models import Batch
-from setactions.batches import engine, services
+from setactions.batches import background, services
 from setactions.batches.runner import Origin
 from setactions.pages.tests.batch_pages import CIDS, of, of_ledger, page_of, start, upload
 from setactions.pages.tests.test_new_action import hidden_fields
@@ -119,6 +119,6 @@ def test_the_id_of_another_users_batch_starts_nothing(olivia, oscar, tms):
 def test_a_batch_that_another_process_carries_takes_no_place_here(olivia, tms):
     batch = of_ledger()
     assert ledger.take(batch, "elsewhere:1.2:0123", 3600)
-    for _ in range(engine.MAX_BATCHES + 1):
+    for _ in range(background.MAX_BATCHES + 1):
         with pytest.raises(Refusal, match="still being run"):
-            engine.start(batch, Origin(user_id="olivia", source="batch"), Token(TOKEN))
+            background.start(batch, Origin(user_id="olivia", source="batch"), Token(TOKEN))

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from jobs.models import Batch, BatchChunk, Job
-from setactions.batches import engine
+from setactions.batches import background
 from setactions.pages.tests.batch_pages import CIDS, of, of_ledger, page_of, start, upload
 from setactions.pages.tests.test_new_action import fill_in, hidden_fields
 from setactions.simulator import Simulator
@@ -208,7 +208,7 @@ def test_the_token_is_nowhere_but_in_memory(operator, tms, engine_at_rest):
 
 
 def test_more_batches_than_a_process_carries_wait_for_their_operator(operator, tms, monkeypatch):
-    monkeypatch.setattr(engine._places, "acquire", lambda blocking: False)
+    monkeypatch.setattr(background._places, "acquire", lambda blocking: False)
     batch = of(start(operator))
     page = page_of(operator, batch)
     assert "batches are running here already" in page

@@ -8,7 +8,7 @@ from audit.models import Attempt, AuditEntry, Kind, Outcome
 from audit.selectors import outcome_body
 from audit.tests.making import make_attempt, record
 from jobs.models import Job
-from setactions import room
+from setactions import limits
 from setactions.pages import sealing
 from setactions.resolving.tests.doubting import (
     LOST_AFTER,
@@ -294,7 +294,7 @@ def test_an_attempt_on_a_cluster_that_is_gone_is_not_read(operator, tms):
 def test_a_busy_dashboard_says_so(fetch, tms, operator, settings, monkeypatch, limit):
     attempt = send(fetch, token=LOST_AFTER)
     if limit == "reads":
-        monkeypatch.setattr(room, "READS_PER_MINUTE", 0)
+        monkeypatch.setattr(limits, "READS_PER_MINUTE", 0)
     else:
         settings.TMS_MAX_IN_FLIGHT = 0
     answer = check(operator, attempt, token=TOKEN)

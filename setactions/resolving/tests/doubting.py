@@ -13,7 +13,7 @@ from django.db import connections
 
 from audit.models import Attempt
 from audit.services import Actor
-from setactions import room
+from setactions import limits
 from setactions.resolving import reconcile as reconcile_module
 from setactions.resolving import roll_forward as roll_forward_module
 from setactions.resolving.reconcile import reconcile
@@ -71,7 +71,7 @@ def be_impatient(settings, monkeypatch):
     """Judge attempts at once, with no time between two readings, which may be many."""
     settings.TMS_OPEN_AFTER_S = settings.TMS_READBACK_INTERVAL_S = 0
     monkeypatch.setattr(reconcile_module, "INTERVAL_MARGIN_S", 0)
-    monkeypatch.setattr(room, "READS_PER_MINUTE", 10_000)
+    monkeypatch.setattr(limits, "READS_PER_MINUTE", 10_000)
 
 
 def lose_patience(monkeypatch):

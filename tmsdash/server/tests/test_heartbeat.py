@@ -2,7 +2,7 @@
 
 import pytest
 
-from setactions.room import call_slot
+from setactions.limits import call_slot
 from tmsdash.server.heartbeat import current, tracked
 
 PARTS = [b"a", b"b", b"c"]

@@ -7,8 +7,8 @@ import pytest
 
 from audit.models import Outcome
 from jobs.models import Batch, BatchChunk
-from setactions.batches import outcomes
-from setactions.batches.outcomes import follow, is_failure, mirror
+from setactions.batches import policy
+from setactions.batches.policy import follow, is_failure, mirror
 
 State, Paused, Stopped = BatchChunk.State, Batch.State.PAUSED, Batch.State.STOPPED
 
@@ -50,7 +50,7 @@ def test_a_cluster_that_asks_for_fewer_calls_is_spared_for_as_long_as_it_says(st
     settled = after(Outcome.REJECTED, status, retry_after_s=7)
     assert (settled.state, settled.again, settled.slow_s, settled.batch_state) == (State.WAITING, True, 7, None)
     longest = after(Outcome.REJECTED, status, retry_after_s=10**9)
-    assert longest.slow_s == outcomes.MAX_RETRY_AFTER_S
+    assert longest.slow_s == policy.MAX_RETRY_AFTER_S
 
 
 @pytest.mark.parametrize(("failures", "longest"), [(0, 2), (1, 4), (3, 16), (6, 60)])
@@ -60,10 +60,10 @@ def test_without_such_a_word_it_is_spared_longer_each_time_within_bounds(failure
 
 
 def test_a_cluster_that_never_stops_asking_gets_no_more_calls():
-    settled = after(Outcome.REJECTED, 429, failures=outcomes.MAX_BACK_OFFS)
+    settled = after(Outcome.REJECTED, 429, failures=policy.MAX_BACK_OFFS)
     assert (settled.batch_state, settled.state, settled.again) == (Stopped, State.WAITING, True)
     assert "Go on later" in settled.reason
-    assert after(Outcome.REJECTED, 429, tries=outcomes.MAX_TRIES).state == State.REJECTED
+    assert after(Outcome.REJECTED, 429, tries=policy.MAX_TRIES).state == State.REJECTED
 
 
 def test_503_of_unknown_effect_spares_the_cluster_and_is_not_tried_again():
@@ -82,7 +82,7 @@ def test_a_token_that_is_not_taken_pauses(status):
 def test_a_tms_that_is_not_ready_is_asked_again_until_it_was_asked_often_enough():
     first = after(Outcome.REJECTED, 200, "PE is not Ready")
     assert (first.batch_state, first.resume_s, first.slow_s) == (Paused, 5, 5)
-    last = after(Outcome.REJECTED, 200, "PE is not Ready", failures=len(outcomes.RECHECKS_S))
+    last = after(Outcome.REJECTED, 200, "PE is not Ready", failures=len(policy.RECHECKS_S))
     assert (last.batch_state, last.resume_s) == (Stopped, None)
 
 

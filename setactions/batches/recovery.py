@@ -7,7 +7,7 @@ from jobs.batches import ledger
 from jobs.batches.selectors import batches_in_doubt, chunks_in_doubt
 from jobs.models import Batch, BatchChunk
 from setactions.batches.liveness import carries
-from setactions.batches.outcomes import mirror
+from setactions.batches.policy import mirror
 from setactions.results import result_of
 
 logger = logging.getLogger(__name__)

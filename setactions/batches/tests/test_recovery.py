@@ -11,8 +11,8 @@ from django.utils import timezone
 from audit.models import Attempt
 from jobs.batches import ledger
 from jobs.models import Batch, BatchChunk, Job
-from setactions.batches.following import catch_up
 from setactions.batches.liveness import RunnerMark, carries, is_dead
+from setactions.batches.recovery import catch_up
 from setactions.batches.runner import Origin, Runner
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN, signed_in
