@@ -1,6 +1,7 @@
 from django.urls import include, path
 
-from setactions import api, health
+from setactions import api
+from setactions.operations import health
 from setactions.pages import attempt, new_action
 
 urlpatterns = [

@@ -6,7 +6,7 @@ from django.core.management import CommandError, call_command
 from audit.models import Attempt, AuditEntry
 from audit.tests.making import tampering
 from jobs.models import Job
-from setactions import health
+from setactions.operations import health
 
 NOBODYS = "f" * 16
 

@@ -14,8 +14,8 @@ from django.conf import settings as django_settings
 from django.contrib.auth.models import Group, Permission
 from django.core.management import CommandError, call_command
 
-from tmsdash.management.commands.serve import Command as Serve
-from tmsdash.management.commands.serve import server_arguments
+from setactions.management.commands.serve import Command as Serve
+from setactions.management.commands.serve import server_arguments
 from tmsdash.tests.tools import KEYS, run_python
 
 GROUPS = {

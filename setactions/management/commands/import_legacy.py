@@ -7,8 +7,8 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 
-from setactions.legacy.importing import Counts, Importer
-from setactions.legacy.old_files import AUDIT, JOBS, BadFileError, opened
+from setactions.operations.legacy.importing import Counts, Importer
+from setactions.operations.legacy.old_files import AUDIT, JOBS, BadFileError, opened
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import os_actor_name
 from tmsdash.processes import alone

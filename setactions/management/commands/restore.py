@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from setactions.backups.engine import BackupError
-from setactions.backups.making import Backup
-from setactions.backups.restoring import UNCHANGED, LostKeyWord, restore, verified
+from setactions.operations.backups.engine import BackupError
+from setactions.operations.backups.making import Backup
+from setactions.operations.backups.restoring import UNCHANGED, LostKeyWord, restore, verified
 from tmsdash import site_keys
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.processes import INTERRUPTED, ended_by_signals

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from setactions.operations.tests.test_serve import serving, worker_of
 from tmsdash.server import open_files
-from tmsdash.tests.test_serve import serving, worker_of
 from tmsdash.tests.tools import until
 
 pytestmark = [pytest.mark.sqlite, pytest.mark.linux]

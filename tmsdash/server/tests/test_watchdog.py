@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import pytest
 import requests
 
+from setactions.operations.tests.test_serve import alive, serving, worker_of
 from tmsdash.tests.fixtures import PASSWORD
-from tmsdash.tests.test_serve import alive, serving, worker_of
 from tmsdash.tests.tools import run_python, until
 
 pytestmark = [pytest.mark.sqlite, pytest.mark.linux]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from setactions.operations.tests.test_serve import serving
 from tmsdash.processes import alone
 from tmsdash.tests.fixtures import signed_in
-from tmsdash.tests.test_serve import serving
 from tmsdash.tests.tools import KEYS, at_once, run_python
 from tmsdash.web.static_files import collect
 

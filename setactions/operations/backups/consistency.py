@@ -8,7 +8,7 @@ from django.db.models import Model
 from audit import chain
 from audit.models import ACCEPTED_OUTCOMES, GENESIS, Attempt, AuditEntry, ChainHead
 from jobs.models import Job
-from setactions.backups.engine import Source
+from setactions.operations.backups.engine import Source
 from tmsdash.text import one_line
 
 NAMED = 3  # of the ids that do not fit

@@ -16,7 +16,7 @@ from django.db import DatabaseError, connections, transaction
 from audit.models import Attempt, Kind, Outcome
 from audit.services import Actor, record_fact
 from jobs.models import Job
-from setactions.backups.postgresql import PostgresqlSnapshot
+from setactions.operations.backups.postgresql import PostgresqlSnapshot
 from setactions.resolving.tests.doubting import VARIABLES, environment_of_process
 from setactions.tests.test_recording import after_reply
 from tmsdash.db import postgresql

@@ -19,9 +19,9 @@ from audit.proof.lost_keys import NotLostError, acknowledge
 from audit.proof.seals import last_numbers
 from audit.services import Actor, record_fact
 from jobs.batches import ledger
-from setactions.backups.engine import BackupError, Database, Entry, Kept, NotPutBackError, sha256_of
-from setactions.backups.making import ALIASES, Backup, database_of
-from setactions.backups.manifest import Manifest, product_version
+from setactions.operations.backups.engine import BackupError, Database, Entry, Kept, NotPutBackError, sha256_of
+from setactions.operations.backups.making import ALIASES, Backup, database_of
+from setactions.operations.backups.manifest import Manifest, product_version
 from tmsdash.commands import os_actor_name
 from tmsdash.db.migrating import migrating_alone
 from tmsdash.db.transactions import BUSY_TIMEOUT_S

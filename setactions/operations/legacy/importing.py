@@ -14,7 +14,7 @@ from audit.models import USER_ID_LENGTH, Action, Outcome, Source
 from audit.services import digest
 from jobs.legacy import LegacyJob, create_legacy_jobs, other_jobs
 from jobs.models import Job
-from setactions.legacy.old_files import (
+from setactions.operations.legacy.old_files import (
     AUDIT,
     JOBS,
     BadRowError,

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from setactions.backups.engine import (
+from setactions.operations.backups.engine import (
     VARIABLES,
     BackupError,
     Contents,

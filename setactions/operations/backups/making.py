@@ -13,11 +13,11 @@ from pathlib import Path
 from django.db import Error as AnyDatabaseError
 from django.db import OperationalError, connections
 
-from setactions.backups.consistency import disagreements
-from setactions.backups.engine import VARIABLES, BackupError, Database, Entry, Snapshot, Step, sync
-from setactions.backups.manifest import Manifest, product_version
-from setactions.backups.postgresql import PostgresqlDatabase
-from setactions.backups.sqlite import SqliteDatabase
+from setactions.operations.backups.consistency import disagreements
+from setactions.operations.backups.engine import VARIABLES, BackupError, Database, Entry, Snapshot, Step, sync
+from setactions.operations.backups.manifest import Manifest, product_version
+from setactions.operations.backups.postgresql import PostgresqlDatabase
+from setactions.operations.backups.sqlite import SqliteDatabase
 
 ALIASES = ("default", "jobs", "audit")  # in the order in which their locks are taken
 # While the lock of one database is waited for, those before it are held, and a Set Action waits 4 s at most.

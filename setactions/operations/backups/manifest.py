@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 
-from setactions.backups.engine import BackupError, Contents, Entry
+from setactions.operations.backups.engine import BackupError, Contents, Entry
 
 NAME = "manifest.json"
 FORMAT = 1

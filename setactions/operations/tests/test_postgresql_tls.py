@@ -12,8 +12,8 @@ import pytest
 from django.conf import settings
 from django.db import OperationalError, connections
 
-from setactions.backups import postgresql
-from setactions.backups.engine import BackupError
+from setactions.operations.backups import postgresql
+from setactions.operations.backups.engine import BackupError
 from tmsdash.db.transactions import own_session
 from tmsdash.tests.tools import until
 

@@ -18,10 +18,10 @@ from audit.proof.verification import verify
 from audit.summary import summarize
 from jobs.models import Job
 from jobs.tests.making import make_job
-from setactions.backups.consistency import disagreements
-from setactions.backups.making import database_of
-from setactions.legacy import importing
-from setactions.legacy.old_files import HIDDEN
+from setactions.operations.backups.consistency import disagreements
+from setactions.operations.backups.making import database_of
+from setactions.operations.legacy import importing
+from setactions.operations.legacy.old_files import HIDDEN
 from setactions.pages.tests.forging import problems, set_column, write
 from setactions.resolving.reconcile import reconcile
 from setactions.resolving.tests.doubting import OPERATIONS, in_words

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from django.conf import settings
 
-from setactions.backups.postgresql import _program
+from setactions.operations.backups.postgresql import _program
 from setactions.resolving.tests.doubting import VARIABLES
 from tmsdash.tests.fixtures import TOKEN
 from tmsdash.tests.tools import run_python

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from setactions.backups.engine import (
+from setactions.operations.backups.engine import (
     VARIABLES,
     BackupError,
     Contents,

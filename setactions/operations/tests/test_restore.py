@@ -26,16 +26,16 @@ from audit.proof.verification import verify
 from jobs.batches import ledger
 from jobs.models import Job
 from jobs.tests.making import make_batch
-from setactions.backups import postgresql, restoring, sqlite
-from setactions.backups.engine import BackupError, NotPutBackError
-from setactions.backups.making import back_up, database_of
-from setactions.backups.restoring import UNCHANGED, restore, verified
+from setactions.management.commands import migrate_all
+from setactions.operations.backups import postgresql, restoring, sqlite
+from setactions.operations.backups.engine import BackupError, NotPutBackError
+from setactions.operations.backups.making import back_up, database_of
+from setactions.operations.backups.restoring import UNCHANGED, restore, verified
 from setactions.proof.database_check import database_problems
 from setactions.resolving.tests.doubting import environment_of_process, in_words, send
 from setactions.resolving.tests.doubting import run as run_reconcile
 from tmsdash import site_keys
 from tmsdash.commands import os_actor_name
-from tmsdash.management.commands import migrate_all
 from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.tools import at_once, other_process, run_python, until
 

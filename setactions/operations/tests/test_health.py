@@ -9,7 +9,7 @@ from django.db import connections
 
 from audit.models import AuditEntry, ChainHead
 from jobs.models import Job
-from setactions import health
+from setactions.operations import health
 from setactions.tests.test_database_faults import FAULTS, file_of
 from tmsdash.models import Session
 from tmsdash.tests.tools import in_thread, table_missing

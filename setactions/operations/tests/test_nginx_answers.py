@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import requests
 
-from setactions.tests.nginx import DOCUMENTED, certificate, configuration, nginx_in, session_from
+from setactions.operations.tests.nginx import DOCUMENTED, certificate, configuration, nginx_in, session_from
 from tmsdash.tests.tools import at_once, free_ports, until
 from tmsdash.web.middleware import HEADERS
 
