@@ -12,7 +12,7 @@ export PORT TMS_PORT DEMO_ONCE
 .PHONY: demo test serve prove lock sbom
 
 demo: .venv/installed
-	@$(PY) -m setactions.demo
+	@$(PY) -m setactions.devtools.demo
 
 serve: .venv/installed
 	@$(PY) manage.py migrate_all -v0

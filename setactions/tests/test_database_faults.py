@@ -17,8 +17,8 @@ from django.db.backends.signals import connection_created
 from audit.models import Attempt, Outcome
 from audit.services import Actor
 from jobs.models import Job
-from setactions.proofs.evidence import read_evidence
-from setactions.proofs.judge import judge
+from setactions.devtools.proofs.evidence import read_evidence
+from setactions.devtools.proofs.judge import judge
 from setactions.resolving.reconcile import reconcile
 from setactions.tests.test_recording import after_reply
 from setactions.token import Token

@@ -13,8 +13,8 @@ from django.db import connections
 from audit.models import ACCEPTED_OUTCOMES, Attempt
 from audit.services import Actor
 from jobs.models import Job
-from setactions.proofs.evidence import read_evidence
-from setactions.proofs.judge import judge
+from setactions.devtools.proofs.evidence import read_evidence
+from setactions.devtools.proofs.judge import judge
 from setactions.resolving.reconcile import reconcile
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN

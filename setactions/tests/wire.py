@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from setactions.simulator import Simulator
+from setactions.devtools.simulator import Simulator
 
 SET_ACTION = "/tms/v1/set/action"
 ACCEPTED = {"message": "Sending action to migration services", "success": True}

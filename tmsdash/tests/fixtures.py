@@ -19,9 +19,9 @@ from audit import chain, exporting
 from audit.models import ChainHead
 from audit.proof import append_only
 from setactions import limits
+from setactions.devtools.simulator import Simulator
 from setactions.management.commands.migrate_all import make_groups
 from setactions.recording import Recorder
-from setactions.simulator import Simulator
 
 TOKEN = "a-token-that-works-0123456789"
 PASSWORD = "correct horse battery staple"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings as django_settings
 
-from setactions.simulator import Simulator
+from setactions.devtools.simulator import Simulator
 from tmsdash.tests.tools import free_ports, run_python, until
 
 PLANTED = "fault:slow:0.5"  # the simulated TMS tells by it which token it got
@@ -157,7 +157,7 @@ def test_a_batch_that_runs_for_hours_shows_no_token_and_has_it_all_the_same(site
     ("arguments", "ready"),
     [
         (("manage.py", "tms_simulator", "--port", "0"), "http://127.0.0.1:"),
-        (("-m", "setactions.demo"), "Sign in at"),
+        (("-m", "setactions.devtools.demo"), "Sign in at"),
     ],
 )
 def test_what_needs_no_token_drops_it_and_so_do_its_children(tmp_path, ports, arguments, ready):

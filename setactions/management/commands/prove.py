@@ -8,10 +8,10 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from setactions.proofs.batch_kills import run_batch_kills
-from setactions.proofs.campaign import run_campaign
-from setactions.proofs.report import Result, judge_remains
-from setactions.proofs.site import ProofError
+from setactions.devtools.proofs.batch_kills import run_batch_kills
+from setactions.devtools.proofs.campaign import run_campaign
+from setactions.devtools.proofs.report import Result, judge_remains
+from setactions.devtools.proofs.site import ProofError
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.processes import INTERRUPTED, ended_by_signals
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
 
-from setactions.simulator import Simulator, describe_faults
+from setactions.devtools.simulator import Simulator, describe_faults
 
 _END_SIGNALS: Final = {signal.SIGINT, signal.SIGTERM}
 

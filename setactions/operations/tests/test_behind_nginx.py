@@ -11,8 +11,8 @@ from contextlib import ExitStack, closing
 import pytest
 import requests
 
+from setactions.devtools.simulator import Simulator
 from setactions.operations.tests.nginx import certificate, configuration, nginx_in, running, session_from
-from setactions.simulator import Simulator
 from tmsdash.tests.fixtures import PASSWORD, TOKEN
 from tmsdash.tests.tools import free_ports, run_python, until
 

@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from jobs.models import Batch, BatchChunk, Job
 from setactions.batches import background
+from setactions.devtools.simulator import Simulator
 from setactions.pages.tests.batch_pages import CIDS, of, of_ledger, page_of, start, upload
 from setactions.pages.tests.test_new_action import fill_in, hidden_fields
-from setactions.simulator import Simulator
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import free_ports, text_of, until
 

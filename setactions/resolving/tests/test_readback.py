@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from audit.models import Action, Attempt
+from setactions.devtools.simulator.fleet import Fleet
 from setactions.resolving.readback import UNREADABLE, Finding, Reading, ReadingFailedError, Verdict, judge, read_states
 from setactions.resolving.tests.doubting import reads, tms_does
-from setactions.simulator.fleet import Fleet
 from setactions.tms.clusters import cluster_named
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN

@@ -6,6 +6,7 @@ from audit.models import Kind, Outcome
 from audit.selectors import outcome_body
 from audit.tests.making import make_attempt, refuse
 from jobs.models import Job
+from setactions.devtools.simulator.fleet import Fleet
 from setactions.resolving.tests.doubting import (
     LOST_AFTER,
     LOST_BEFORE,
@@ -19,7 +20,6 @@ from setactions.resolving.tests.doubting import (
     send_and_die,
     tms_does,
 )
-from setactions.simulator.fleet import Fleet
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import kinds_of, text_of
 

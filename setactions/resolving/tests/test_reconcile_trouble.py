@@ -5,6 +5,7 @@ import pytest
 from audit.models import AuditEntry, Kind, Outcome
 from audit.selectors import outcome_body
 from audit.tests.making import make_attempt, tampering
+from setactions.devtools.simulator.fleet import Fleet
 from setactions.resolving.tests.doubting import (
     LOST_AFTER,
     LOST_BEFORE,
@@ -18,7 +19,6 @@ from setactions.resolving.tests.doubting import (
     send_and_die,
     tms_does,
 )
-from setactions.simulator.fleet import Fleet
 from tmsdash.tests.tools import kinds_of
 
 pytestmark = pytest.mark.usefixtures("databases", "tms")

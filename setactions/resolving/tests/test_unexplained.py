@@ -13,11 +13,11 @@ from django.test.utils import CaptureQueriesContext
 from audit.models import Attempt, AuditEntry, Kind
 from audit.tests.making import make_attempt
 from jobs.models import Job
+from setactions.devtools.simulator import Simulator
 from setactions.operations.backups.making import back_up
 from setactions.operations.backups.restoring import restore, verified
 from setactions.resolving.tests.doubting import LOST_AFTER, be_impatient, reads, send, tms_does
 from setactions.resolving.unexplained import find_unexplained
-from setactions.simulator import Simulator
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN
 

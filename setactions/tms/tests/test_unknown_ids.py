@@ -8,9 +8,9 @@ from django.contrib.auth.models import Group
 from audit.models import Attempt, Kind, Outcome
 from audit.tests.making import make_attempt
 from jobs.models import Job
+from setactions.devtools.simulator.fleet import Fleet
 from setactions.inputs.ids import from_csv
 from setactions.resolving.tests.doubting import hidden_fields, send
-from setactions.simulator.fleet import Fleet
 from setactions.tms.unknown_ids import Repair, find_repair
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import done_within, text_of

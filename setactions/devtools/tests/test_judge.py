@@ -18,9 +18,9 @@ from django.db import connections
 
 from jobs.models import Job
 from setactions import service
+from setactions.devtools.proofs.evidence import Shown, read_evidence
+from setactions.devtools.proofs.judge import KINDS, judge
 from setactions.inputs.ids import from_json
-from setactions.proofs.evidence import Shown, read_evidence
-from setactions.proofs.judge import KINDS, judge
 from setactions.submission import make_submission
 from setactions.tms.clusters import cluster_named
 from setactions.token import Token

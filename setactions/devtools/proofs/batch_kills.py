@@ -14,11 +14,21 @@ from subprocess import Popen
 
 import requests
 
-from setactions.proofs.campaign import Remains
-from setactions.proofs.clients import MAIN, TIMEOUT_S
-from setactions.proofs.site import OPEN_AFTER_S, PASSWORD, USER, ProofError, Server, Site, kill, new_session, wait_for
-from setactions.proofs.tidying import TOKEN, read_report, start_reconcile
-from setactions.simulator import Simulator
+from setactions.devtools.proofs.campaign import Remains
+from setactions.devtools.proofs.clients import MAIN, TIMEOUT_S
+from setactions.devtools.proofs.site import (
+    OPEN_AFTER_S,
+    PASSWORD,
+    USER,
+    ProofError,
+    Server,
+    Site,
+    kill,
+    new_session,
+    wait_for,
+)
+from setactions.devtools.proofs.tidying import TOKEN, read_report, start_reconcile
+from setactions.devtools.simulator import Simulator
 
 CUSTOMERS, CHUNK = 40, 4
 CHUNKS = CUSTOMERS // CHUNK

@@ -1,4 +1,4 @@
-"""`python -m setactions.demo`: the whole product on loopback, with a simulated TMS, for looking around.
+"""`python -m setactions.devtools.demo`: the whole product on loopback, with a simulated TMS, for looking around.
 
 Everything lives in VAR_DIR/demo; the settings of a `.env` are left alone. It migrates, makes an
 account, starts the simulator and the production server, performs one Set Action through the real
@@ -34,7 +34,7 @@ def main() -> None:
     _use_own_settings(port, tms_port)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the server goes down with the demo
     password = _prepare()
-    from setactions.simulator import Simulator, fleet_ids
+    from setactions.devtools.simulator import Simulator, fleet_ids
 
     with Simulator(port=tms_port, fleet=FLEET, latency_s=0.3) as tms, _Server(port) as site:
         job_id = _perform_set_action(site.url, tms.url, password, fleet_ids(FLEET)[:3])

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from contextlib import closing
 from pathlib import Path
 
-from setactions.simulator import Call
+from setactions.devtools.simulator import Call
 
 FLEET_KINDS = {
     "twice": "a customer to whom TMS applied the action more than once",

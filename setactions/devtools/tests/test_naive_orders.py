@@ -8,11 +8,11 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
+from setactions.devtools.proofs.evidence import read_evidence
+from setactions.devtools.proofs.judge import judge
+from setactions.devtools.proofs.naive import call_then_record, record_then_call
+from setactions.devtools.proofs.steps import KilledError, each_step, killed_before
 from setactions.inputs.ids import from_json
-from setactions.proofs.evidence import read_evidence
-from setactions.proofs.judge import judge
-from setactions.proofs.naive import call_then_record, record_then_call
-from setactions.proofs.steps import KilledError, each_step, killed_before
 from setactions.submission import make_submission
 from setactions.tms.clusters import cluster_named
 from setactions.token import Token

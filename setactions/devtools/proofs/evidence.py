@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from setactions.simulator import Call
+from setactions.devtools.simulator import Call
 
 # The kinds of events that tell an outcome, the most trusted first.
 TRUST = ("REFUSED", "ACCEPTED", "REJECTED", "NOT_SENT", "APPLIED", "NOT_APPLIED", "DECIDED", "UNKNOWN", "INTENT")

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
-from setactions.simulator import FAULTS, fleet_ids
+from setactions.devtools.simulator import FAULTS, fleet_ids
 
 HANG_S = 30.0  # long enough to tell that something hangs; a test that passes never waits so long
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from setactions import measuring
-from setactions.measuring import compare, median_ms, new_ids, report
+from setactions.devtools.benchmarks import measuring
+from setactions.devtools.benchmarks.measuring import compare, median_ms, new_ids, report
 
 WRITERS = 32
 ENTRIES_EACH = 20

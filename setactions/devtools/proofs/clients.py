@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import requests
 
-from setactions.proofs.evidence import NO, YES, Shown
-from setactions.proofs.site import PASSWORD, USER, new_session
+from setactions.devtools.proofs.evidence import NO, YES, Shown
+from setactions.devtools.proofs.site import PASSWORD, USER, new_session
 
 TIMEOUT_S = 30.0  # a server that lives answers long before
 PAUSE_S = 0.1  # after a broken connection or "still running"; there is no event to wait for

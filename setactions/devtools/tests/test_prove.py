@@ -17,9 +17,9 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 
+from setactions.devtools.proofs.judge import KINDS
+from setactions.devtools.proofs.site import ProofError, Server, Site
 from setactions.management.commands import prove
-from setactions.proofs.judge import KINDS
-from setactions.proofs.site import ProofError, Server, Site
 
 pytestmark = pytest.mark.sqlite
 END_S = 20

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
-from setactions.measuring import FLEET, compare, report
+from setactions.devtools.benchmarks.measuring import FLEET, compare, report
 
 CALL_S = 0.3  # the quickest that TMS was ever seen
 LIMIT = 1.15
@@ -28,7 +28,7 @@ def batch() -> bool:
     from django.conf import settings
     from django.contrib.auth.models import User
 
-    from setactions.simulator import Simulator
+    from setactions.devtools.simulator import Simulator
 
     User.objects.create_superuser(USER)
     size, workers = settings.TMS_BATCH_CHUNK, settings.TMS_BATCH_CALLS

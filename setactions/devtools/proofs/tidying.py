@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from setactions.proofs.site import ProofError, Site, kill
+from setactions.devtools.proofs.site import ProofError, Site, kill
 
 TOKEN = "a-token-for-reading"  # noqa: S105 (the simulator takes any)
 LOG = "reconcile"

@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from setactions.benchmarks import BENCHMARKS
+from setactions.devtools.benchmarks.set_actions import BENCHMARKS
 
 LINE = r"{name}: .+: [0-9.]+ ms; .+: [0-9.]+ ms; ratio [0-9.]+ \(limit [0-9.]+\); \d+ cores, Python .+, SQLite .+"
 

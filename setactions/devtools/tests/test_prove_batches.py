@@ -10,12 +10,12 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from setactions.proofs.batch_kills import CHUNK, CUSTOMERS, Operator, run_batch_kills
-from setactions.proofs.clients import MAIN
-from setactions.proofs.fleets import judge_fleets
-from setactions.proofs.report import judge_remains
-from setactions.proofs.site import Site
-from setactions.simulator import Call, Simulator
+from setactions.devtools.proofs.batch_kills import CHUNK, CUSTOMERS, Operator, run_batch_kills
+from setactions.devtools.proofs.clients import MAIN
+from setactions.devtools.proofs.fleets import judge_fleets
+from setactions.devtools.proofs.report import judge_remains
+from setactions.devtools.proofs.site import Site
+from setactions.devtools.simulator import Call, Simulator
 
 pytestmark = pytest.mark.sqlite
 CIDS = ["a1", "b2", "c3", "d4"]

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from setactions import measuring
-from setactions.audit_benchmarks import audit_chain, audit_customer, audit_verify
-from setactions.batches.benchmark import batch, batch_check
-from setactions.measuring import FLEET, compare, median_ms, new_ids, report
+from setactions.devtools.benchmarks import measuring
+from setactions.devtools.benchmarks.audit import audit_chain, audit_customer, audit_verify
+from setactions.devtools.benchmarks.batches import batch, batch_check
+from setactions.devtools.benchmarks.measuring import FLEET, compare, median_ms, new_ids, report
 
 
 def job_insert() -> bool:
@@ -69,7 +69,7 @@ def set_action() -> bool:
     from django.contrib.auth.models import User
     from django.test import Client
 
-    from setactions.simulator import Simulator
+    from setactions.devtools.simulator import Simulator
 
     settings.ALLOWED_HOSTS = ["testserver"]
     logging.disable(logging.INFO)
@@ -134,8 +134,8 @@ def reconcile() -> bool:
 
     from audit.models import Kind
     from audit.services import Actor
+    from setactions.devtools.simulator import Simulator
     from setactions.resolving import reconcile as module
-    from setactions.simulator import Simulator
     from setactions.token import Token
 
     logging.disable(logging.INFO)

@@ -8,8 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
-from setactions.proofs.evidence import NO, YES, Ask, Attempt, Evidence, Job, Shown, code_of
-from setactions.simulator import Call
+from setactions.devtools.proofs.evidence import NO, YES, Ask, Attempt, Evidence, Job, Shown, code_of
+from setactions.devtools.simulator import Call
 
 KINDS = {
     "lost": "TMS applied it, but there is no Job, and no open attempt that could still get one",

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from setactions.simulator import FAULTS, Simulator, describe_faults
+from setactions.devtools.simulator import FAULTS, Simulator, describe_faults
 from setactions.tests.wire import (
     ACCEPTED,
     ACCEPTED_BYTES,

@@ -9,11 +9,11 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from setactions.proofs.clients import MAIN, UNREACHABLE, Client
-from setactions.proofs.evidence import Shown
-from setactions.proofs.site import HOST, OPEN_AFTER_S, START_S, ClosedPort, ProofError, Server, Site
-from setactions.proofs.tidying import Report, Tidier, read_report, start_reconcile
-from setactions.simulator import Call, Simulator
+from setactions.devtools.proofs.clients import MAIN, UNREACHABLE, Client
+from setactions.devtools.proofs.evidence import Shown
+from setactions.devtools.proofs.site import HOST, OPEN_AFTER_S, START_S, ClosedPort, ProofError, Server, Site
+from setactions.devtools.proofs.tidying import Report, Tidier, read_report, start_reconcile
+from setactions.devtools.simulator import Call, Simulator
 
 SERVERS = 2
 LATENCY_S = 0.01

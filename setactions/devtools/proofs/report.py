@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from setactions.proofs.campaign import Remains
-from setactions.proofs.evidence import read_evidence
-from setactions.proofs.fleets import FLEET_KINDS, judge_fleets
-from setactions.proofs.judge import KINDS, Verdict, judge
+from setactions.devtools.proofs.campaign import Remains
+from setactions.devtools.proofs.evidence import read_evidence
+from setactions.devtools.proofs.fleets import FLEET_KINDS, judge_fleets
+from setactions.devtools.proofs.judge import KINDS, Verdict, judge
 
 EXAMPLES = 3
 SURPRISES = "surprises"

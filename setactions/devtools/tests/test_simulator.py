@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from setactions.simulator import Simulator, fleet_ids
+from setactions.devtools.simulator import Simulator, fleet_ids
 from setactions.tests.wire import (
     ACCEPTED,
     ACCEPTED_BYTES,
