@@ -1,11 +1,10 @@
-from django.urls import include, path
+from django.urls import path
 
 from setactions import api
 from setactions.operations import health
-from setactions.pages import attempt, new_action
+from setactions.pages import attempt, batch_controls, batches, new_action
 
 urlpatterns = [
-    path("", include("setactions.batches.urls")),
     path("", new_action.new_action, name="new_action"),
     path("review/", new_action.review, name="review"),
     path("send/", new_action.send, name="send"),
@@ -17,6 +16,16 @@ urlpatterns = [
     path("attempts/<uuid:attempt_id>/unknown.csv", attempt.ids_csv, {"which": "unknown"}, name="unknown_csv"),
     path("attempts/<uuid:attempt_id>/known.csv", attempt.ids_csv, {"which": "known"}, name="known_csv"),
     path("attempts/<uuid:attempt_id>/all.csv", attempt.ids_csv, {"which": "all"}, name="all_csv"),
+    path("batches/", batches.batch_list, name="batch_list"),
+    path("batches/start/", batch_controls.start, name="batch_start"),
+    path("batches/<uuid:batch_id>/", batches.batch, name="batch"),
+    path("batches/<uuid:batch_id>/progress/", batches.progress, name="batch_progress"),
+    path("batches/<uuid:batch_id>/pause/", batch_controls.pause, name="batch_pause"),
+    path("batches/<uuid:batch_id>/stop/", batch_controls.stop, name="batch_stop"),
+    path("batches/<uuid:batch_id>/resume/", batch_controls.resume, name="batch_resume"),
+    path("batches/<uuid:batch_id>/rest/", batch_controls.rest, name="batch_rest"),
+    path("batches/<uuid:batch_id>/report.csv", batches.report_csv, name="batch_report"),
+    path("batches/<uuid:batch_id>/unknown.csv", batches.unknown_csv, name="batch_unknown_csv"),
     path("proxy_fetch", api.proxy_fetch, name="proxy_fetch"),
     path("health", health.health, name="health"),
 ]

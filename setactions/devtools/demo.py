@@ -19,7 +19,7 @@ import requests
 
 from tmsdash import startup
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+BASE_DIR = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 USER = "demo"
 CLUSTER = "demo"

@@ -14,7 +14,7 @@ from typing import Self
 
 import requests
 
-BASE_DIR = Path(__file__).resolve().parent.parent.parent
+BASE_DIR = Path(__file__).resolve().parents[3]
 HOST = "127.0.0.1"
 USER = "prove"
 PASSWORD = "of no use to anybody else"  # noqa: S105 (the account is gone with the proof)
