@@ -17,12 +17,13 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit.accounts import admin as account_admin  # noqa: F401 (registers accounts and groups)
+from audit.actors import actor_of
 from audit.admin_filters import ConfiguredClusterFilter, EntryUserFilter, SourceFilter
 from audit.chain import DATABASE, anchor
+from audit.choices import group_of
 from audit.exporting import CONTENT_TYPES, FORMS, LISTS_PER_MINUTE, export, lists, too_many_exports
-from audit.models import Attempt, AttemptCustomer, AuditEntry, group_of
+from audit.models import Attempt, AttemptCustomer, AuditEntry
 from audit.selectors import entries_of, ids_page, outcome_body
-from audit.services import actor_of
 from tmsdash.web.admin import NOTHING_LIKE_IT, AddressError, ExactSearchAdmin, link_to_list, shown_json
 from tmsdash.web.admin_filters import ActionFilter, TimeFilter, UserFilter
 from tmsdash.web.errors import error_response

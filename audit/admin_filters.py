@@ -8,7 +8,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.http import urlencode
 
-from audit.models import LEGACY_SOURCES, Attempt, Source
+from audit.choices import LEGACY_SOURCES, Source
+from audit.models import Attempt
 from audit.summary import Summary, summarize
 from tmsdash.accounts import LAST_UNKNOWN_NAME, UNKNOWN_NAME
 from tmsdash.text import one_line

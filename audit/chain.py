@@ -19,7 +19,8 @@ from django.db import DatabaseError, connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from audit.models import GENESIS, AuditEntry, ChainHead, Kind
+from audit.choices import Kind
+from audit.models import GENESIS, AuditEntry, ChainHead
 from tmsdash.db.transactions import write_transaction
 from tmsdash.text import one_line
 

@@ -12,8 +12,10 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
-from audit.models import Attempt, AuditEntry, Kind
-from audit.services import Actor, actor_of, record_fact
+from audit.actors import Actor, actor_of
+from audit.choices import Kind
+from audit.models import Attempt, AuditEntry
+from audit.services import record_fact
 from tmsdash.csv_text import to_cell, to_text_cell
 from tmsdash.web.errors import error_response
 from tmsdash.web.user_rates import WINDOW_S, UserRate

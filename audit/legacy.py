@@ -8,8 +8,10 @@ from typing import Any
 
 from audit import chain
 from audit.chain import DATABASE
-from audit.models import Attempt, AttemptCustomer, AuditEntry, Kind, Outcome, Source
-from audit.services import canonical, project
+from audit.choices import Kind, Outcome, Source
+from audit.digests import canonical
+from audit.models import Attempt, AttemptCustomer, AuditEntry
+from audit.services import project
 from tmsdash.db.bulk import insert_list
 from tmsdash.db.transactions import BUSY_TIMEOUT_S, write_transaction
 from tmsdash.text import one_line

@@ -10,17 +10,8 @@ from typing import Any, NamedTuple
 from django.db.models import Count, Min, QuerySet
 
 from audit.chain import anchor
-from audit.models import (
-    ACCEPTED_OUTCOMES,
-    HARMLESS_OUTCOMES,
-    IN_DOUBT_OUTCOMES,
-    TRUST,
-    Attempt,
-    AttemptCustomer,
-    AuditEntry,
-    Kind,
-    Outcome,
-)
+from audit.choices import ACCEPTED_OUTCOMES, HARMLESS_OUTCOMES, IN_DOUBT_OUTCOMES, TRUST, Kind, Outcome
+from audit.models import Attempt, AttemptCustomer, AuditEntry
 
 CIDS_PER_PAGE = 500
 CIDS_PER_QUERY = 500  # databases bound the number of a statement's parameters

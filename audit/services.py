@@ -4,8 +4,6 @@ Each writes its events, the attempt's row and its customers in one transaction. 
 audit cannot be written within `wait_s` seconds; nothing is half written.
 """
 
-import hashlib
-import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,23 +13,14 @@ from typing import Any, cast
 
 from django.db import IntegrityError
 from django.db.models import Q
-from django.http import HttpRequest
 from django.utils import timezone
 
 from audit import chain
+from audit.actors import Actor
 from audit.chain import DATABASE
-from audit.models import (
-    ACCEPTED_OUTCOMES,
-    IN_DOUBT_OUTCOMES,
-    LEGACY_OUTCOMES,
-    TRUST,
-    Attempt,
-    AttemptCustomer,
-    AuditEntry,
-    Kind,
-    Outcome,
-    Ruling,
-)
+from audit.choices import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, LEGACY_OUTCOMES, TRUST, Kind, Outcome, Ruling
+from audit.digests import canonical
+from audit.models import Attempt, AttemptCustomer, AuditEntry
 from tmsdash.db.bulk import insert_list
 from tmsdash.db.transactions import one_at_a_time, write_transaction
 from tmsdash.kill_points import kill_point
@@ -58,19 +47,6 @@ class Request:
     payload_digest: str = ""
     list_digest: str = ""
     body: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Actor:
-    """Who does something, and from where; of an attempt's events only if that is not as the attempt says."""
-
-    user_id: str
-    ip_address: str = ""
-
-
-def actor_of(request: HttpRequest, user_id: str | None = None) -> Actor:
-    """Return who sent the request, under another name where nobody is signed in yet."""
-    return Actor(user_id=user_id or request.user.get_username(), ip_address=request.META.get("REMOTE_ADDR", ""))
 
 
 class Opened(Enum):
@@ -232,21 +208,6 @@ def _duplicates(list_digest: str, window_s: int) -> Q:
     since = timezone.now() - timedelta(seconds=window_s)
     accepted_lately = Q(outcome__in=ACCEPTED_OUTCOMES, decided_at__gt=since)
     return Q(list_digest=list_digest) & (Q(is_open=True) | accepted_lately)
-
-
-def list_digest(cluster_url: str, action_code: int, cids: Sequence[str]) -> str:
-    """Return what two attempts share if they ask the same of the same set of customers, in whatever order."""
-    return digest({"cluster": cluster_url, "action": action_code, "cids": sorted(cids)})
-
-
-def digest(value: Any) -> str:
-    """Return the SHA-256 of the canonical JSON of `value`, as 64 hex digits."""
-    return hashlib.sha256(canonical(value).encode("ascii")).hexdigest()
-
-
-def canonical(value: Any) -> str:
-    """Return JSON with sorted keys, without spaces, in ASCII: one text for one value."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def _add_attempt(

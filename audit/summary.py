@@ -9,7 +9,8 @@ from typing import Any
 from django.db.models import CharField, Count, F, Func, Max, Min, QuerySet, Sum
 from django.utils import timezone
 
-from audit.models import ACCEPTED_OUTCOMES, Attempt, Outcome, OutcomeGroup, group_of
+from audit.choices import ACCEPTED_OUTCOMES, Outcome, OutcomeGroup, group_of
+from audit.models import Attempt
 
 DAYS_SHOWN = 92  # of a longer period, months are shown
 MONTHS_SHOWN = 120  # of a longer period, only from the first to the last month with attempts: it may be all of time

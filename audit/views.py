@@ -12,12 +12,14 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_safe
 
+from audit.actors import actor_of
 from audit.chain import DATABASE
+from audit.choices import Kind, OutcomeGroup, group_of
 from audit.exporting import PACKS_PER_MINUTE, WAIT_S, packs, too_many_exports
-from audit.models import CID_LENGTH, Attempt, Kind, OutcomeGroup, group_of
+from audit.models import CID_LENGTH, Attempt
 from audit.proof.evidence import gather, pack
 from audit.selectors import attempt_for, attempts_of_customer, entries_of, may_look_up_customers, may_view_in_full
-from audit.services import actor_of, record_fact
+from audit.services import record_fact
 from tmsdash.web.errors import error_response
 
 ATTEMPTS_PER_PAGE = 50

@@ -10,7 +10,8 @@ from django.http import QueryDict
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from audit.models import CID_LENGTH, USER_ID_LENGTH, Action
+from audit.choices import Action
+from audit.models import CID_LENGTH, USER_ID_LENGTH
 from jobs.batches.selectors import known_batch_clusters
 from jobs.models import Batch, Job, JobCustomer
 from jobs.selectors import job_for, known_clusters, may_view_all

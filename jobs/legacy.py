@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from audit.models import Source
+from audit.choices import Source
 from jobs.models import Job, JobCustomer
 from jobs.signatures import sign_job
 from jobs.stored import DATABASE, stored_job

@@ -5,7 +5,8 @@ import uuid
 from django.db import models
 from django.utils import timezone
 
-from audit.models import USER_ID_LENGTH, Action
+from audit.choices import Action
+from audit.models import USER_ID_LENGTH
 
 MESSAGE_LENGTH = 500
 

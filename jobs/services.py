@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from audit.models import Action
+from audit.choices import Action
 from jobs.models import Job, JobCustomer
 from jobs.signatures import sign_job
 from jobs.stored import DATABASE, stored_job

@@ -16,10 +16,11 @@ from django.conf import settings
 from django.db import connections
 
 from audit import chain
-from audit.models import AuditEntry, Kind
+from audit.choices import Kind
+from audit.digests import digest
+from audit.models import AuditEntry
 from audit.proof.archives import find_archives
 from audit.proof.stored import StoredEntry, stored_entries
-from audit.services import digest
 from jobs.models import Batch, BatchChunk, Job
 from jobs.stored import DATABASE, StoredJob, jobs_by_id
 from tmsdash.db.transactions import file_is_there

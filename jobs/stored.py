@@ -9,8 +9,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from audit.digests import digest
 from audit.proof.stored import hex_of, rows_of, time_of
-from audit.services import digest
 from jobs.models import Job
 
 DATABASE = "jobs"

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 
-from audit.models import ACCEPTED_OUTCOMES, NOT_APPLIED_OUTCOMES, Kind, Outcome
+from audit.choices import ACCEPTED_OUTCOMES, NOT_APPLIED_OUTCOMES, Kind, Outcome
 from setactions import service
 from setactions.inputs import ids
 from setactions.limits import call_slot, read_slot, throttle_read

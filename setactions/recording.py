@@ -16,7 +16,8 @@ from django.db import IntegrityError, connections
 from django.utils import timezone
 
 from audit import services as audit
-from audit.models import Attempt, Kind
+from audit.choices import Kind
+from audit.models import Attempt
 from jobs import services as jobs
 from jobs.models import Job
 from jobs.signatures import job_is_signed

@@ -4,7 +4,8 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from audit.models import ACCEPTED_OUTCOMES, Attempt, Outcome, Source
+from audit.choices import ACCEPTED_OUTCOMES, Outcome, Source
+from audit.models import Attempt
 from audit.selectors import outcome_body
 from jobs.signatures import signed_jobs
 from setactions.refusal import Refusal

@@ -26,7 +26,8 @@ from django.db import connections
 from django.views.decorators.debug import sensitive_variables
 
 from audit import services as audit
-from audit.models import ACCEPTED_OUTCOMES, Attempt, Kind
+from audit.choices import ACCEPTED_OUTCOMES, Kind
+from audit.models import Attempt
 from audit.selectors import find_attempt
 from jobs import services as jobs
 from setactions.limits import call_slot, check_refusal_rate

@@ -9,9 +9,9 @@ from django.conf import settings
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 
-from audit.models import Action
+from audit.choices import Action
+from audit.digests import digest, list_digest
 from audit.selectors import undecided_overlaps
-from audit.services import digest, list_digest
 from jobs.batches.creation import NewChunk
 from setactions.inputs.ids import FIELD, CidList
 from setactions.refusal import Refusal

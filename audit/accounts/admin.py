@@ -19,7 +19,7 @@ from django.http import HttpRequest, HttpResponse
 from audit.accounts.changes import facts_of, record_change
 from audit.accounts.forms import NewAccountForm, refuse_token
 from audit.accounts.session_admin import SessionsAdmin
-from audit.services import actor_of
+from audit.actors import actor_of
 from tmsdash.accounts import KNOWN_GROUPS, is_auditor
 from tmsdash.passwords.hashing import in_line
 from tmsdash.passwords.initial import note_given, note_own

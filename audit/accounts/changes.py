@@ -6,8 +6,9 @@ from django.contrib.auth.models import Group
 from django.core.management.base import CommandError
 from django.db import DatabaseError
 
-from audit.models import Kind
-from audit.services import Actor, record_fact
+from audit.actors import Actor
+from audit.choices import Kind
+from audit.services import record_fact
 from tmsdash.commands import os_actor_name
 
 WAIT_S = 2.0  # for other writers of the audit

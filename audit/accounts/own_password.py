@@ -21,8 +21,8 @@ from audit.accounts.changes import record_change
 from audit.accounts.forms import INCORRECT, OwnPasswordForm
 from audit.accounts.sign_in import record
 from audit.accounts.throttling import clear_failures, count_failure, is_throttled, too_many_wrong_passwords, turn
-from audit.models import Kind
-from audit.services import actor_of
+from audit.actors import actor_of
+from audit.choices import Kind
 from tmsdash.passwords.initial import note_own
 from tmsdash.web import sessions
 

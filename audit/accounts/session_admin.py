@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods
 
 from audit.accounts.session_pages import ended_in_words, shown_sessions
 from audit.accounts.sign_in import record
-from audit.models import Kind
+from audit.choices import Kind
 from tmsdash.web.sessions import end_sessions, live_sessions
 
 

@@ -16,7 +16,7 @@ from django.views.generic import FormView
 from audit.accounts.forms import EndSessionsForm
 from audit.accounts.own_password import AsksForPassword
 from audit.accounts.sign_in import record
-from audit.models import Kind
+from audit.choices import Kind
 from tmsdash.models import Session, public_id
 from tmsdash.web import sessions
 from tmsdash.web.browsers import browser_name

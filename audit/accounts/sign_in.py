@@ -18,8 +18,9 @@ from django.views.decorators.http import require_safe
 from audit.accounts.changes import WAIT_S
 from audit.accounts.forms import SignInForm
 from audit.accounts.throttling import sign_in_turn
-from audit.models import Kind
-from audit.services import actor_of, record_fact
+from audit.actors import actor_of
+from audit.choices import Kind
+from audit.services import record_fact
 from tmsdash.accounts import recorded_name
 from tmsdash.tokens import looks_like_token
 from tmsdash.web import sessions

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from audit.chain import ANCHOR_DIGITS
-from audit.models import Kind
+from audit.choices import Kind
 from audit.proof.verification import Point
 
 _KEPT = re.compile(rf"([0-9]{{1,18}}):([0-9a-f]{{{ANCHOR_DIGITS},64}})")

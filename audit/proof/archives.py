@@ -23,10 +23,12 @@ from django.conf import settings
 from django.db import connections
 
 from audit import chain
-from audit.models import Attempt, AuditEntry, Kind
+from audit.actors import Actor
+from audit.choices import Kind
+from audit.digests import canonical
+from audit.models import Attempt, AuditEntry
 from audit.proof import append_only
 from audit.proof.stored import StoredEntry, rows_of, stored_entries
-from audit.services import Actor, canonical
 from tmsdash.db.transactions import BUSY_TIMEOUT_S, read_transaction, write_transaction
 
 FORMAT = 1

@@ -19,10 +19,12 @@ from django.conf import settings
 from django.db import connections
 
 from audit import chain
-from audit.models import GENESIS, AuditEntry, ChainHead, Kind
+from audit.actors import Actor
+from audit.choices import Kind
+from audit.digests import canonical
+from audit.models import GENESIS, AuditEntry, ChainHead
 from audit.proof.archives import Archive, all_entries, find_archives
 from audit.proof.stored import StoredEntry, stored_entries
-from audit.services import Actor, canonical
 from tmsdash.db.transactions import BUSY_TIMEOUT_S, read_transaction, write_transaction
 from tmsdash.text import one_line
 

@@ -10,7 +10,8 @@ from operator import itemgetter
 from typing import Any
 
 from audit.chain import DATABASE
-from audit.models import TRUST, Attempt, Kind
+from audit.choices import TRUST, Kind
+from audit.models import Attempt
 from audit.proof.stored import StoredEntry, hex_of, rows_of, stored_entries, time_of
 from audit.services import project
 from tmsdash.db.transactions import read_transaction

@@ -15,7 +15,8 @@ from pathlib import Path
 from django.db import connections
 
 from audit import chain
-from audit.models import GENESIS, AuditEntry, ChainHead, Kind
+from audit.choices import Kind
+from audit.models import GENESIS, AuditEntry, ChainHead
 from audit.proof import append_only, lost_keys
 from audit.proof.archives import ArchiveError, ByAttempt, all_entries, find_archives, unknown_archives
 from audit.proof.lost_keys import EntriesDigest, LostKey

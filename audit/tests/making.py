@@ -7,7 +7,9 @@ from django.conf import settings
 from django.db import connections
 
 from audit import chain, services
-from audit.models import Action, Attempt, AuditEntry, Kind
+from audit.choices import Action, Kind
+from audit.digests import digest, list_digest
+from audit.models import Attempt, AuditEntry
 from audit.proof import append_only
 
 CLUSTER = "https://evian3.example"
@@ -24,8 +26,8 @@ def make_request(*, cids=("a1", "b2"), action=Action.PE_ENABLE, cluster_url=CLUS
         "source": "form",
         "ip_address": "203.0.113.7",
         "cids": tuple(cids),
-        "payload_digest": services.digest([cluster_url, action.label, list(cids)]),
-        "list_digest": services.list_digest(cluster_url, action.value, cids),
+        "payload_digest": digest([cluster_url, action.label, list(cids)]),
+        "list_digest": list_digest(cluster_url, action.value, cids),
     }
     return services.Request(**(defaults | values))
 

@@ -6,8 +6,10 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 
-from audit.models import Attempt, AttemptCustomer, AuditEntry, ChainHead, Kind
-from audit.services import Actor, record_fact
+from audit.actors import Actor
+from audit.choices import Kind
+from audit.models import Attempt, AttemptCustomer, AuditEntry, ChainHead
+from audit.services import record_fact
 from audit.tests.making import make_attempt, refuse, tampering
 
 CHANGED = "It was changed: its mac does not fit what it says."

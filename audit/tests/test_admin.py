@@ -5,7 +5,8 @@ import uuid
 import pytest
 from django.test import Client
 
-from audit.models import Action, Attempt, AuditEntry, Kind
+from audit.choices import Action, Kind
+from audit.models import Attempt, AuditEntry
 from audit.tests.making import kinds_of, make_attempt, refuse
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from audit.models import Kind
+from audit.choices import Kind
 from audit.tests.making import make_attempt, record, refuse
 from tmsdash.tests.fixtures import signed_in
 

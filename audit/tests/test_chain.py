@@ -10,10 +10,12 @@ import pytest
 from django.db import DatabaseError, IntegrityError, connections, transaction
 
 from audit import chain
-from audit.models import GENESIS, Attempt, AuditEntry, ChainHead, Kind
+from audit.actors import Actor
+from audit.choices import Kind
+from audit.models import GENESIS, Attempt, AuditEntry, ChainHead
 from audit.proof import append_only
 from audit.proof.verification import verify
-from audit.services import Actor, record_fact
+from audit.services import record_fact
 from audit.tests.making import make_attempt, open_, refuse, tampering
 from tmsdash.db.transactions import write_transaction
 from tmsdash.tests.tools import at_once

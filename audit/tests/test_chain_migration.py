@@ -7,9 +7,11 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
-from audit.models import Attempt, AuditEntry, Kind
+from audit.actors import Actor
+from audit.choices import Kind
+from audit.models import Attempt, AuditEntry
 from audit.proof.verification import verify
-from audit.services import Actor, record_events, record_fact
+from audit.services import record_events, record_fact
 from audit.tests.making import make_attempt
 
 pytestmark = pytest.mark.usefixtures("databases")

@@ -6,7 +6,8 @@ import pytest
 from django.contrib.auth.models import Group
 from django.urls import reverse
 
-from audit.models import Action, Attempt, Kind
+from audit.choices import Action, Kind
+from audit.models import Attempt
 from audit.tests.making import make_attempt, refuse
 from audit.views import ATTEMPTS_PER_PAGE
 from tmsdash.tests.fixtures import signed_in

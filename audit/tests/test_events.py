@@ -8,7 +8,9 @@ import pytest
 from django.db import DatabaseError, IntegrityError
 
 from audit import services
-from audit.models import TRUST, WITHOUT_ATTEMPT, Attempt, AuditEntry, Kind
+from audit.actors import Actor
+from audit.choices import TRUST, WITHOUT_ATTEMPT, Kind
+from audit.models import Attempt, AuditEntry
 from audit.selectors import outcome_body
 from audit.tests.making import kinds_of, make_attempt, record, refuse, row
 from tmsdash.tests.tools import at_once, locked, table_missing
@@ -87,7 +89,7 @@ def test_the_outcome_rests_on_the_event_that_is_trusted_most_whatever_came_last(
 
 # -- What is settled by a reading or a person -----------------------------------------------------------------------
 
-SHIFT_LEAD = services.Actor(user_id="adam", ip_address="10.0.0.9")
+SHIFT_LEAD = Actor(user_id="adam", ip_address="10.0.0.9")
 
 
 def test_an_attempt_in_doubt_is_settled_in_the_name_of_who_did_it():

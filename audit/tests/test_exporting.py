@@ -11,8 +11,9 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from audit import exporting
-from audit.models import Action, Attempt, AuditEntry, Kind
-from audit.services import Actor
+from audit.actors import Actor
+from audit.choices import Action, Kind
+from audit.models import Attempt, AuditEntry
 from audit.tests.making import make_attempt, refuse
 from tmsdash.commands import os_actor_name
 from tmsdash.tests.fixtures import signed_in

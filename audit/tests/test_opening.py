@@ -9,7 +9,8 @@ from django.db import DatabaseError, connections
 from django.utils import timezone
 
 from audit import services
-from audit.models import Action, Attempt, AttemptCustomer, AuditEntry, Kind, Outcome
+from audit.choices import Action, Kind, Outcome
+from audit.models import Attempt, AttemptCustomer, AuditEntry
 from audit.services import Opened
 from audit.tests.making import CLUSTER, customers_of, kinds_of, make_attempt, make_request, open_, refuse, row
 from tmsdash.tests.tools import at_once, in_thread, locked, table_missing

@@ -8,8 +8,9 @@ import pytest
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
-from audit import services
-from audit.models import Attempt, AuditEntry, Kind, Outcome
+from audit import digests, services
+from audit.choices import Kind, Outcome
+from audit.models import Attempt, AuditEntry
 from audit.selectors import attempt_for, attempts_of_customer, opening_body, outcome_body
 from audit.tests.making import make_attempt, record, refuse
 
@@ -29,17 +30,17 @@ pytestmark = pytest.mark.usefixtures("databases")
     ],
 )
 def test_canonical_json_is_one_ascii_text_for_one_value(value, text):
-    assert services.canonical(value) == text
-    assert services.canonical(json.loads(text)) == text
+    assert digests.canonical(value) == text
+    assert digests.canonical(json.loads(text)) == text
 
 
 def test_what_is_equal_has_one_digest_and_what_differs_has_two():
-    assert services.digest({"a": 1, "b": 2}) == services.digest({"b": 2, "a": 1})
-    assert len({services.digest(value) for value in (["ab"], ["a", "b"], "ab", ["b", "a"], [], None, 1, "1")}) == 8
-    assert services.digest([]) == "4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"
+    assert digests.digest({"a": 1, "b": 2}) == digests.digest({"b": 2, "a": 1})
+    assert len({digests.digest(value) for value in (["ab"], ["a", "b"], "ab", ["b", "a"], [], None, 1, "1")}) == 8
+    assert digests.digest([]) == "4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"
     for value in (math.nan, math.inf, object()):
         with pytest.raises((ValueError, TypeError)):
-            services.canonical(value)
+            digests.canonical(value)
 
 
 # -- Reads --------------------------------------------------------------------------------------------------------

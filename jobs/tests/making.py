@@ -2,7 +2,7 @@
 
 import uuid
 
-from audit.models import Action
+from audit.choices import Action
 from jobs.batches.creation import NewChunk, create_batch
 from jobs.services import create_job
 from tmsdash.db.transactions import write_transaction

@@ -6,7 +6,7 @@ import uuid
 import pytest
 from django.test import Client
 
-from audit.models import Action, Kind
+from audit.choices import Action, Kind
 from audit.tests.making import make_attempt
 from jobs.models import Job, JobCustomer
 from jobs.tests.making import make_job

@@ -8,7 +8,8 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.utils import timezone
 
-from audit.models import Action, Attempt, AuditEntry, Kind
+from audit.choices import Action, Kind
+from audit.models import Attempt, AuditEntry
 from audit.summary import HEIGHT, WIDTH, summarize
 from audit.tests.making import make_attempt, record, refuse
 from jobs.tests.making import make_job

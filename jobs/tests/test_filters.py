@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from audit.models import Action
+from audit.choices import Action
 from jobs.models import Job
 from jobs.tests.making import CLUSTER, make_job
 from jobs.tests.test_pages import link, listed

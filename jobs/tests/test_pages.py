@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.utils import timezone
 
-from audit.models import Action
+from audit.choices import Action
 from jobs.models import Job
 from jobs.tests.making import CLUSTER, make_job
 from tmsdash.tests.fixtures import signed_in

@@ -7,7 +7,7 @@ else, a list that nobody confirmed, or once more what TMS accepted.
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 
-from audit.models import Kind, Ruling
+from audit.choices import Kind, Ruling
 from jobs.models import BatchChunk
 from jobs.signatures import chunk_is_signed
 from setactions.proof.job_evidence import KIND_OF_EVIDENCE, Told, read_told

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from audit.models import Action
+from audit.choices import Action
 from jobs.batches.selectors import LeftPart, batches_of_list
 from jobs.models import Batch
 from setactions.confirmation import check_typed_count, must_type_count

@@ -3,7 +3,7 @@
 import random
 from dataclasses import replace
 
-from audit.models import Outcome
+from audit.choices import Outcome
 from jobs.batches.ledger import Settled
 from jobs.models import Batch, BatchChunk
 from setactions.results import Result

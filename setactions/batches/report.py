@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterator
 
-from audit.models import Action
+from audit.choices import Action
 from jobs.models import Batch, BatchChunk
 from tmsdash.csv_text import to_cell
 

@@ -18,7 +18,7 @@ from django.db import Error as AnyDatabaseError
 from django.db import close_old_connections, connections
 from django.views.decorators.debug import sensitive_variables
 
-from audit.models import Action, Outcome
+from audit.choices import Action, Outcome
 from jobs.batches import ledger
 from jobs.batches.ledger import Claimed
 from jobs.batches.selectors import failures_of

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.views.decorators.debug import sensitive_variables
 
-from audit.services import Actor
+from audit.actors import Actor
 from jobs.batches import ledger
 from jobs.batches.creation import NewChunk, create_batch
 from jobs.models import Batch

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from types import TracebackType
 
-from audit.models import Action
+from audit.choices import Action
 from setactions.inputs.csv_columns import Asked, asked_by
 from setactions.inputs.csv_rows import NotText, rows_of
 from setactions.inputs.ids import is_allowed, problem_of, shape_of

@@ -12,9 +12,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods, require_safe
 
-from audit.models import NOT_APPLIED_OUTCOMES, Attempt, Outcome, Ruling
+from audit.actors import actor_of
+from audit.choices import NOT_APPLIED_OUTCOMES, Outcome, Ruling
+from audit.models import Attempt
 from audit.selectors import anchor_of, attempt_for, opening_body, outcome_body
-from audit.services import actor_of
 from setactions.inputs.ids import CidList
 from setactions.pages.new_action import ends_of, review_page, token_of
 from setactions.pages.sealing import Purpose, Review, load_reading, seal_token, sign_reading, sign_review

@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods
 
-from audit.services import actor_of
+from audit.actors import actor_of
 from jobs.models import Batch
 from setactions.batches import services
 from setactions.pages.batches import batch_page, load

@@ -7,7 +7,7 @@ from django import forms
 from django.http import QueryDict
 from django.views.decorators.debug import sensitive_variables
 
-from audit.models import Action
+from audit.choices import Action
 from setactions.inputs.ids import FIELD, CidList, from_csv, from_text
 from setactions.refusal import Refusal
 from setactions.submission import Submission, make_submission, wire_name

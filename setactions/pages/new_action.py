@@ -13,7 +13,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods, require_safe
 
-from audit.models import IN_DOUBT_OUTCOMES, Attempt, Outcome
+from audit.choices import IN_DOUBT_OUTCOMES, Outcome
+from audit.models import Attempt
 from audit.selectors import open_attempts_of
 from audit.services import find_duplicate
 from jobs.batches.creation import ListDigest

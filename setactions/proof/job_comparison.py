@@ -12,7 +12,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from audit.models import ACCEPTED_OUTCOMES, NOT_APPLIED_OUTCOMES, Kind, Source
+from audit.choices import ACCEPTED_OUTCOMES, NOT_APPLIED_OUTCOMES, Kind, Source
 from audit.proof.archives import ByAttempt, archived_entries, find_archives
 from audit.proof.stored import StoredEntry, hex_of, rows_of, stored_entries
 from jobs.signatures import job_is_signed

@@ -15,7 +15,7 @@ from typing import Any
 from django.utils import timezone
 
 from audit import chain
-from audit.models import Kind, Outcome, Ruling
+from audit.choices import Kind, Outcome, Ruling
 from audit.proof import lost_keys
 from audit.proof.projection import problems_of_attempt
 from audit.proof.stored import StoredEntry, stored_entries

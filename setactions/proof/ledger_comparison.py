@@ -3,7 +3,8 @@
 import uuid
 from collections.abc import Iterator, Sequence
 
-from audit.models import ACCEPTED_OUTCOMES, NOT_APPLIED_OUTCOMES, Attempt, Outcome
+from audit.choices import ACCEPTED_OUTCOMES, NOT_APPLIED_OUTCOMES, Outcome
+from audit.models import Attempt
 from jobs.models import Batch, BatchChunk
 from jobs.signatures import batch_is_signed, chunk_is_signed
 

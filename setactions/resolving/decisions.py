@@ -5,8 +5,9 @@ from typing import Any
 from django.conf import settings
 from django.views.decorators.debug import sensitive_variables
 
-from audit import services as audit
-from audit.models import Attempt, Kind, Ruling
+from audit.actors import Actor
+from audit.choices import Kind, Ruling
+from audit.models import Attempt
 from audit.selectors import opening_body
 from jobs.signatures import signed_jobs
 from setactions.limits import call_slot, read_slot, throttle_read
@@ -37,7 +38,7 @@ def may_decide(user: Any) -> bool:
 
 
 @sensitive_variables("token")
-def check(attempt: Attempt, token: Token, first: Reading | None, actor: audit.Actor) -> Finding:
+def check(attempt: Attempt, token: Token, first: Reading | None, actor: Actor) -> Finding:
     """Read back what the cluster shows of an attempt in doubt, and close the attempt if that proves its outcome.
 
     `first` is an earlier reading that found nothing applied. Raises Refusal (409 nothing is in
@@ -56,7 +57,7 @@ def check(attempt: Attempt, token: Token, first: Reading | None, actor: audit.Ac
     return finding
 
 
-def decide(attempt: Attempt, ruling: str, reason: str, reading: Reading | None, actor: audit.Actor) -> None:
+def decide(attempt: Attempt, ruling: str, reason: str, reading: Reading | None, actor: Actor) -> None:
     """Close an attempt in doubt as a person rules, for a reason, on a reading that proved nothing or failed.
 
     It may be missing only where there can be none. Raises Refusal (400 no ruling or reason; 409; 503).

@@ -15,7 +15,8 @@ from django.conf import settings
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from audit.models import ACCEPTED_OUTCOMES, Action, Attempt
+from audit.choices import ACCEPTED_OUTCOMES, Action
+from audit.models import Attempt
 from audit.selectors import any_accepted, attempts_touching
 from setactions.tms import client
 from setactions.tms.clusters import Call, Cluster, Target

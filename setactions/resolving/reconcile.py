@@ -19,7 +19,9 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from audit import services as audit
-from audit.models import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, Attempt, Kind
+from audit.actors import Actor
+from audit.choices import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, Kind
+from audit.models import Attempt
 from audit.proof import append_only
 from audit.selectors import count_open, open_attempts, opening_body
 from jobs.selectors import jobs_present
@@ -44,7 +46,7 @@ INTERVAL_MARGIN_S = 0.5
 
 
 @sensitive_variables("token")
-def reconcile(actor: audit.Actor, token: Token | None = None, *, full: bool = False) -> Report:
+def reconcile(actor: Actor, token: Token | None = None, *, full: bool = False) -> Report:
     """Close every open attempt that can be closed; those that are too young to be judged are left alone.
 
     `full` also compares all jobs with all attempts, as is due after a restored backup. Raises
@@ -84,7 +86,7 @@ def _is_as_written(attempt: Attempt, report: Report) -> bool:
 
 
 @sensitive_variables("token")
-def _read_back(attempts: Sequence[Attempt], token: Token | None, actor: audit.Actor, report: Report) -> None:
+def _read_back(attempts: Sequence[Attempt], token: Token | None, actor: Actor, report: Report) -> None:
     """Judge attempts by what their clusters show, in two readings an interval apart where that is needed."""
     by_cluster: defaultdict[Cluster, list[Attempt]] = defaultdict(list)
     for attempt in attempts:
@@ -141,7 +143,7 @@ def _read_cluster(
 
 
 def _settle_all(
-    found: Sequence[tuple[Attempt, Finding]], actor: audit.Actor, report: Report
+    found: Sequence[tuple[Attempt, Finding]], actor: Actor, report: Report
 ) -> list[tuple[Attempt, Finding]]:
     """Write the verdicts down; return what has to be read again."""
     for attempt, finding in found:
@@ -152,7 +154,7 @@ def _settle_all(
     return [(attempt, finding) for attempt, finding in found if finding.verdict == Verdict.READ_AGAIN]
 
 
-def settle(attempt: Attempt, finding: Finding, actor: audit.Actor, report: Report) -> None:
+def settle(attempt: Attempt, finding: Finding, actor: Actor, report: Report) -> None:
     """Write down a verdict of APPLIED or NOT_APPLIED, and the Job that the former makes due; others change nothing."""
     if finding.verdict not in (Verdict.APPLIED, Verdict.NOT_APPLIED):
         return
@@ -161,7 +163,7 @@ def settle(attempt: Attempt, finding: Finding, actor: audit.Actor, report: Repor
     close(attempt, (kind, body), actor, report)
 
 
-def close(attempt: Attempt, event: audit.Event, actor: audit.Actor, report: Report) -> None:
+def close(attempt: Attempt, event: audit.Event, actor: Actor, report: Report) -> None:
     """Add what a reading or a person says of an attempt in doubt, and the Job that this may make due."""
     if signed_jobs([attempt.attempt_id]):  # it was recorded since, and is the evidence
         roll_forward(open_attempts().filter(pk=attempt.pk), actor, report)
@@ -175,7 +177,7 @@ def close(attempt: Attempt, event: audit.Event, actor: audit.Actor, report: Repo
         roll_forward([settled], actor, report)
 
 
-def _compare(actor: audit.Actor, report: Report) -> None:
+def _compare(actor: Actor, report: Report) -> None:
     """Record the jobs that the audit knows as recorded and that are not there; name those that do not fit."""
     for group in _pages(Attempt.objects.filter(outcome__in=ACCEPTED_OUTCOMES, is_open=False)):
         there = jobs_present([attempt.attempt_id for attempt in group])

@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from django.db import IntegrityError, transaction
 
 from audit import services as audit
-from audit.models import Attempt, Kind, Ruling
+from audit.actors import Actor
+from audit.choices import Kind, Ruling
+from audit.models import Attempt
 from jobs.models import Job
 from jobs.services import insert_job, new_job
 from jobs.stored import StoredJob, jobs_by_id, stored_job
@@ -59,7 +61,7 @@ class Report:
         logger.log(level, "[RECONCILE] %s: %s", logging.getLevelName(level), one_line(problem))
 
 
-def roll_forward(attempts: Iterable[Attempt], actor: audit.Actor, report: Report) -> None:
+def roll_forward(attempts: Iterable[Attempt], actor: Actor, report: Report) -> None:
     """Give each of these accepted attempts the Job that is missing, and close it."""
     for group in groups_of(attempts):
         try:
@@ -71,7 +73,7 @@ def roll_forward(attempts: Iterable[Attempt], actor: audit.Actor, report: Report
                 _roll_forward_alone(attempt, actor, report)
 
 
-def _roll_forward_alone(attempt: Attempt, actor: audit.Actor, report: Report) -> None:
+def _roll_forward_alone(attempt: Attempt, actor: Actor, report: Report) -> None:
     try:
         _roll_forward_group([attempt], actor, report)
     except UNUSABLE_DATABASE:
@@ -82,7 +84,7 @@ def _roll_forward_alone(attempt: Attempt, actor: audit.Actor, report: Report) ->
         report.note(f"The job of attempt {attempt.attempt_id} could not be recorded: {reason}", logging.ERROR)
 
 
-def _roll_forward_group(group: Sequence[Attempt], actor: audit.Actor, report: Report) -> None:
+def _roll_forward_group(group: Sequence[Attempt], actor: Actor, report: Report) -> None:
     ids = [attempt.attempt_id for attempt in group]
     told = read_told(ids)
     jobs: dict[uuid.UUID, StoredJob] = {}

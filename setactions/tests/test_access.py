@@ -7,7 +7,8 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import URLPattern, get_resolver
 
-from audit.models import Attempt, AuditEntry, Kind
+from audit.choices import Kind
+from audit.models import Attempt, AuditEntry
 from audit.tests.making import make_attempt
 from jobs.models import Job
 from jobs.tests.making import make_batch, make_job

@@ -14,8 +14,9 @@ import pytest
 from django.db import DatabaseError, connections
 from django.db.backends.signals import connection_created
 
-from audit.models import Attempt, Outcome
-from audit.services import Actor
+from audit.actors import Actor
+from audit.choices import Outcome
+from audit.models import Attempt
 from jobs.models import Job
 from setactions.devtools.proofs.evidence import read_evidence
 from setactions.devtools.proofs.judge import judge

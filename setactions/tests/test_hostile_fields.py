@@ -8,7 +8,8 @@ from urllib.parse import quote
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from audit.models import Attempt, AuditEntry, Kind
+from audit.choices import Kind
+from audit.models import Attempt, AuditEntry
 from audit.tests.making import make_attempt
 from setactions.tests.hostile import (  # noqa: F401 (the fixtures)
     assert_same_elements,

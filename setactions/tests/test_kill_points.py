@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from django.db import connections
 
-from audit.models import ACCEPTED_OUTCOMES, Attempt
-from audit.services import Actor
+from audit.actors import Actor
+from audit.choices import ACCEPTED_OUTCOMES
+from audit.models import Attempt
 from jobs.models import Job
 from setactions.devtools.proofs.evidence import read_evidence
 from setactions.devtools.proofs.judge import judge

@@ -4,7 +4,7 @@ import pytest
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
-from audit.models import Action, Kind
+from audit.choices import Action, Kind
 from audit.tests.making import make_attempt
 from jobs.models import Job
 from setactions.resolving.tests.doubting import LOST_BEFORE, hidden_fields, send, send_and_die

@@ -13,7 +13,7 @@ from django.test import override_settings
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from audit.models import Kind
+from audit.choices import Kind
 from setactions.inputs.ids import CidList, from_csv, from_json, from_text
 from setactions.refusal import Refusal
 from setactions.tms.clusters import READ_PARAMETERS, Call, parse_target

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import pytest
 from django.db import DatabaseError, connections
 
-from audit.models import Attempt, Outcome
+from audit.choices import Outcome
+from audit.models import Attempt
 from jobs import services as jobs
 from jobs.models import Job
 from setactions import service

@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from audit import services as audit
-from audit.models import Kind
+from audit.choices import Kind
 from jobs.models import Job
 from setactions import service
 from setactions.inputs.ids import from_json

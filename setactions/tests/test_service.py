@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from django.db import connections
 
-from audit.models import Attempt, AuditEntry, Outcome
+from audit.choices import Outcome
+from audit.models import Attempt, AuditEntry
 from jobs.models import Job
 from setactions.limits import call_slot
 from tmsdash.tests.fixtures import TOKEN

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from audit import exporting
-from audit.models import Attempt, AuditEntry, Kind, Outcome
+from audit.choices import Kind, Outcome
+from audit.models import Attempt, AuditEntry
 from audit.tests.making import make_attempt
 from setactions import limits, service
 from setactions.pages.tests.test_forged_pages import review_by

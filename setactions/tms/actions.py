@@ -1,6 +1,6 @@
 """The registry of Set Actions: which spelling means which action."""
 
-from audit.models import Action
+from audit.choices import Action
 
 # Spellings seen in production beside the canonical names, all compared without case.
 _ALIASES = {"tran-begin": Action.TRANS_BEGIN}

@@ -14,7 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from audit.models import Kind
+from audit.choices import Kind
 from setactions.token import Token
 from tmsdash import strict_json
 from tmsdash.tokens import REMOVED

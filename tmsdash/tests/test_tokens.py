@@ -7,7 +7,8 @@ import pytest
 from django.test import Client
 
 from audit.accounts.tests.test_changes import NEW_PASSWORD, form_of
-from audit.models import AuditEntry, Kind
+from audit.choices import Kind
+from audit.models import AuditEntry
 from audit.tests.making import make_attempt
 from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.tools import stored_bytes, text_of

@@ -9,7 +9,8 @@ import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.core.management import CommandError, call_command
 
-from audit.models import AuditEntry, Kind
+from audit.choices import Kind
+from audit.models import AuditEntry
 from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.tools import table_missing, text_of
 

@@ -5,7 +5,8 @@ import json
 import pytest
 from django.test import Client
 
-from audit.models import AuditEntry, Kind
+from audit.choices import Kind
+from audit.models import AuditEntry
 from tmsdash.models import Session
 from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.tools import at_once, table_missing, text_of

@@ -12,7 +12,8 @@ from django.test import Client
 from django.utils import timezone
 
 from audit.accounts.tests.test_changes import form_of
-from audit.models import AuditEntry, Kind
+from audit.choices import Kind
+from audit.models import AuditEntry
 from tmsdash.models import BEGUN, Session
 from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.tools import table_missing, text_of

@@ -11,7 +11,8 @@ from django.contrib.auth.hashers import MD5PasswordHasher
 from django.core.management import call_command
 from django.test import Client
 
-from audit.models import AuditEntry, Kind
+from audit.choices import Kind
+from audit.models import AuditEntry
 from tmsdash.accounts import recorded_name
 from tmsdash.models import Session
 from tmsdash.tests.fixtures import PASSWORD, signed_in

@@ -9,7 +9,8 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from audit.accounts.tests.test_changes import NEW_PASSWORD, form_of, page_of
-from audit.models import AuditEntry, Kind
+from audit.choices import Kind
+from audit.models import AuditEntry
 from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.tools import text_of
 

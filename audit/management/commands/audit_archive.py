@@ -8,11 +8,11 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 from tqdm import tqdm
 
+from audit.actors import Actor
 from audit.models import AuditEntry, ChainHead
 from audit.proof.archives import ArchiveError, archive, last_closed
 from audit.proof.seals import write_seal
 from audit.proof.verification import verify
-from audit.services import Actor
 from tmsdash import site_keys
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import os_actor_name

@@ -9,9 +9,10 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 from django.db.models import QuerySet
 
+from audit.actors import Actor
+from audit.choices import Action, Outcome, Source
 from audit.exporting import FORMS, export
-from audit.models import Action, Attempt, AttemptCustomer, Outcome, Source
-from audit.services import Actor
+from audit.models import Attempt, AttemptCustomer
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import os_actor_name
 from tmsdash.days import NoDayError, day_of, first_moment, last_moment

@@ -8,11 +8,11 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 
 from audit import chain
+from audit.actors import Actor
 from audit.models import ChainHead
 from audit.proof import lost_keys
 from audit.proof.archives import ArchiveError
 from audit.proof.lost_keys import NotLostError
-from audit.services import Actor
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import confirmed, os_actor_name
 from tmsdash.text import one_line

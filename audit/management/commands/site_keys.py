@@ -5,8 +5,9 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 from django.utils import timezone
 
-from audit.models import Kind
-from audit.services import Actor, record_fact
+from audit.actors import Actor
+from audit.choices import Kind
+from audit.services import record_fact
 from tmsdash import site_keys
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import os_actor_name

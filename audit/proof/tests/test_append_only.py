@@ -4,7 +4,8 @@ import pytest
 from django.db import DatabaseError, IntegrityError
 from django.db.models import QuerySet
 
-from audit.models import AppendOnlyError, AuditEntry, Kind
+from audit.choices import Kind
+from audit.models import AppendOnlyError, AuditEntry
 from audit.selectors import find_attempt
 from audit.tests.making import make_attempt
 

@@ -11,11 +11,13 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connections
 from django.utils import timezone
 
-from audit.models import Attempt, AttemptCustomer, AuditEntry, ChainHead, Kind
+from audit.actors import Actor
+from audit.choices import Kind
+from audit.models import Attempt, AttemptCustomer, AuditEntry, ChainHead
 from audit.proof import append_only, archives
 from audit.proof.archives import ArchiveError, find_archives
 from audit.proof.verification import verify
-from audit.services import Actor, record_events
+from audit.services import record_events
 from audit.tests.making import make_attempt, record, refuse, tampering
 from audit.tests.sealing import run
 from tmsdash.commands import os_actor_name

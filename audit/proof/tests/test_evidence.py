@@ -6,7 +6,8 @@ import zipfile
 
 import pytest
 
-from audit.models import AuditEntry, ChainHead, Kind
+from audit.choices import Kind
+from audit.models import AuditEntry, ChainHead
 from audit.proof.evidence import gather, ticket
 from audit.tests.making import make_attempt, refuse, tampering
 from tmsdash.tests.fixtures import signed_in

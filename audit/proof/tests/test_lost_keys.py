@@ -11,10 +11,13 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from audit import chain
-from audit.models import GENESIS, Attempt, AuditEntry, ChainHead, Kind
+from audit.actors import Actor
+from audit.choices import Kind
+from audit.digests import canonical
+from audit.models import GENESIS, Attempt, AuditEntry, ChainHead
 from audit.proof import seals
 from audit.proof.verification import verify
-from audit.services import Actor, canonical, record_fact
+from audit.services import record_fact
 from audit.tests.making import make_attempt, tampering
 from audit.tests.sealing import head, run
 from tmsdash.db.transactions import write_transaction

@@ -3,11 +3,13 @@
 import pytest
 from django.db import connections
 
-from audit.models import GENESIS, Attempt, AttemptCustomer, AuditEntry, Kind
+from audit.actors import Actor
+from audit.choices import Kind
+from audit.models import GENESIS, Attempt, AttemptCustomer, AuditEntry
 from audit.proof import append_only, seals
 from audit.proof.seals import write_seal
 from audit.proof.verification import Point, verify
-from audit.services import Actor, record_fact
+from audit.services import record_fact
 from audit.tests.making import make_attempt, tampering
 from audit.tests.sealing import CHANGED, back_to_yesterday, head, run
 

@@ -6,10 +6,11 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from audit import chain
-from audit.models import Kind
+from audit.actors import Actor
+from audit.choices import Kind
 from audit.proof import seals
 from audit.proof.verification import verify
-from audit.services import Actor, record_fact
+from audit.services import record_fact
 from audit.tests.making import make_attempt, tampering
 from audit.tests.sealing import CHANGED, back_to_yesterday, head, run
 

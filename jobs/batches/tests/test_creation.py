@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from audit.models import Action
+from audit.choices import Action
 from jobs.batches.creation import ListDigest, NewChunk
 from jobs.models import BatchChunk
 from jobs.tests.making import CLUSTER, make_batch

@@ -4,7 +4,8 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
-from audit.models import Attempt, AuditEntry, Kind
+from audit.choices import Kind
+from audit.models import Attempt, AuditEntry
 from audit.services import record_events
 from jobs.models import Batch, BatchChunk
 from jobs.signatures import batch_is_signed, chunk_is_signed

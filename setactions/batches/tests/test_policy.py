@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from audit.models import Outcome
+from audit.choices import Outcome
 from jobs.models import Batch, BatchChunk
 from setactions.batches import policy
 from setactions.batches.policy import follow, is_failure, mirror

@@ -36,8 +36,9 @@ def audit_chain() -> bool:
     from django.conf import settings
     from django.db import connections
 
-    from audit.models import Kind
-    from audit.services import Actor, record_fact
+    from audit.actors import Actor
+    from audit.choices import Kind
+    from audit.services import record_fact
 
     logging.disable(logging.INFO)
     actor, body = Actor(user_id="bench"), {"customers": new_ids(3)}
@@ -136,8 +137,8 @@ def _fill_part(count: int) -> list[str]:
     from django.utils import timezone
 
     from audit import chain
+    from audit.digests import canonical
     from audit.models import Attempt, ChainHead
-    from audit.services import canonical
 
     head, key = ChainHead.objects.get(), settings.AUDIT_KEY
     first = Attempt.objects.count() + 1

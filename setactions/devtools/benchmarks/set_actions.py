@@ -132,8 +132,8 @@ def reconcile() -> bool:
     import requests
     from django.conf import settings
 
-    from audit.models import Kind
-    from audit.services import Actor
+    from audit.actors import Actor
+    from audit.choices import Kind
     from setactions.devtools.simulator import Simulator
     from setactions.resolving import reconcile as module
     from setactions.token import Token

@@ -3,7 +3,7 @@
 import uuid
 
 from audit import services as audit
-from audit.models import Kind
+from audit.choices import Kind
 from jobs import services as jobs
 from jobs.models import Job
 from jobs.stored import DATABASE

@@ -7,7 +7,8 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from audit.models import Attempt, Kind
+from audit.choices import Kind
+from audit.models import Attempt
 from audit.tests.making import make_attempt
 from jobs.tests.making import make_batch, make_job
 from tmsdash.tests.fixtures import TOKEN, signed_in

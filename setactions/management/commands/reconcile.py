@@ -7,7 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 from django.views.decorators.debug import sensitive_variables
 
-from audit.services import Actor
+from audit.actors import Actor
 from setactions.batches.recovery import catch_up_all
 from setactions.resolving.reconcile import reconcile
 from setactions.resolving.roll_forward import Report

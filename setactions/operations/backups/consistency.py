@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from django.db.models import Model
 
 from audit import chain
-from audit.models import ACCEPTED_OUTCOMES, GENESIS, Attempt, AuditEntry, ChainHead
+from audit.choices import ACCEPTED_OUTCOMES
+from audit.models import GENESIS, Attempt, AuditEntry, ChainHead
 from jobs.models import Job
 from setactions.operations.backups.engine import Source
 from tmsdash.text import one_line

@@ -12,12 +12,13 @@ from django.db import Error as AnyDatabaseError
 from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 
+from audit.actors import Actor
 from audit.chain import ChainBroken
-from audit.models import Kind
+from audit.choices import Kind
 from audit.proof.archives import ArchiveError
 from audit.proof.lost_keys import NotLostError, acknowledge
 from audit.proof.seals import last_numbers
-from audit.services import Actor, record_fact
+from audit.services import record_fact
 from jobs.batches import ledger
 from setactions.operations.backups.engine import BackupError, Database, Entry, Kept, NotPutBackError, sha256_of
 from setactions.operations.backups.making import ALIASES, Backup, database_of

@@ -9,9 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from audit.choices import Action, Outcome, Source
+from audit.digests import digest
 from audit.legacy import Imported, record_imported
-from audit.models import USER_ID_LENGTH, Action, Outcome, Source
-from audit.services import digest
+from audit.models import USER_ID_LENGTH
 from jobs.legacy import LegacyJob, create_legacy_jobs, other_jobs
 from jobs.models import Job
 from setactions.operations.legacy.old_files import (

@@ -13,8 +13,10 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import DatabaseError, connections, transaction
 
-from audit.models import Attempt, Kind, Outcome
-from audit.services import Actor, record_fact
+from audit.actors import Actor
+from audit.choices import Kind, Outcome
+from audit.models import Attempt
+from audit.services import record_fact
 from jobs.models import Job
 from setactions.operations.backups.postgresql import PostgresqlSnapshot
 from setactions.resolving.tests.doubting import VARIABLES, environment_of_process

@@ -2,8 +2,8 @@
 
 import pytest
 
-from audit.models import Action
-from audit.services import Actor
+from audit.actors import Actor
+from audit.choices import Action
 from jobs.batches import ledger
 from jobs.models import Batch
 from setactions.batches import background, services

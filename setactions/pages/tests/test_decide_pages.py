@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from audit.models import Attempt, AuditEntry, Kind, Outcome
+from audit.choices import Kind, Outcome
+from audit.models import Attempt, AuditEntry
 from audit.tests.making import make_attempt
 from jobs.models import Job
 from setactions.pages import sealing

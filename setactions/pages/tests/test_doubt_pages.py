@@ -4,7 +4,8 @@ from datetime import datetime
 
 import pytest
 
-from audit.models import Attempt, AuditEntry, Kind, Outcome
+from audit.choices import Kind, Outcome
+from audit.models import Attempt, AuditEntry
 from audit.selectors import outcome_body
 from audit.tests.making import make_attempt, record
 from jobs.models import Job

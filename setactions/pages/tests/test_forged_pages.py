@@ -6,7 +6,7 @@ import uuid
 import pytest
 from django.test import Client
 
-from audit.models import Action
+from audit.choices import Action
 from setactions.pages.sealing import Purpose, Review, load_reading, seal_token, sign_reading, sign_review
 from setactions.resolving.tests.doubting import LOST_BEFORE, be_impatient, hidden_fields, send
 from setactions.submission import Submission

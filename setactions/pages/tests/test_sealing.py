@@ -12,7 +12,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings as site
 
-from audit.models import Action
+from audit.choices import Action
 from setactions.pages.sealing import Review, load_review, seal_token, sign_review, unseal_token
 from setactions.refusal import Refusal
 from setactions.submission import Submission

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import Permission
 
-from audit.models import Attempt, Kind
+from audit.choices import Kind
+from audit.models import Attempt
 from audit.tests.making import make_attempt
 from jobs.tests.making import make_job
 from setactions.resolving.tests.doubting import LOST_BEFORE, be_impatient, run, send, send_and_die

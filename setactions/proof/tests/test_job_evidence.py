@@ -9,11 +9,13 @@ from django.core.management import call_command
 from django.db import connections
 
 from audit import chain
-from audit.models import Attempt, AuditEntry, Kind, Outcome
+from audit.actors import Actor
+from audit.choices import Kind, Outcome
+from audit.models import Attempt, AuditEntry
 from audit.proof import append_only
 from audit.proof.archives import archive
 from audit.proof.verification import verify
-from audit.services import Actor, refuse_attempt
+from audit.services import refuse_attempt
 from audit.tests.making import make_request, record, tampering
 from audit.tests.sealing import run as run_command
 from jobs.models import Job, JobCustomer

@@ -11,8 +11,8 @@ from django.conf import settings
 from django.contrib.auth.models import Group, Permission
 from django.db import connections
 
+from audit.actors import Actor
 from audit.models import Attempt
-from audit.services import Actor
 from setactions import limits
 from setactions.resolving import reconcile as reconcile_module
 from setactions.resolving import roll_forward as roll_forward_module

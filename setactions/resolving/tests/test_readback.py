@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from audit.models import Action, Attempt
+from audit.choices import Action
+from audit.models import Attempt
 from setactions.devtools.simulator.fleet import Fleet
 from setactions.resolving.readback import UNREADABLE, Finding, Reading, ReadingFailedError, Verdict, judge, read_states
 from setactions.resolving.tests.doubting import reads, tms_does

@@ -9,8 +9,9 @@ from django.apps import apps
 from django.db import OperationalError
 
 from audit import services
-from audit.models import Attempt, AuditEntry, Kind, Outcome
-from audit.services import canonical
+from audit.choices import Kind, Outcome
+from audit.digests import canonical
+from audit.models import Attempt, AuditEntry
 from audit.tests.making import make_attempt, record, sign_again, tampering
 from jobs.models import Job, JobCustomer
 from jobs.tests.making import make_job

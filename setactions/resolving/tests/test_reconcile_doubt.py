@@ -2,7 +2,7 @@
 
 import pytest
 
-from audit.models import Kind, Outcome
+from audit.choices import Kind, Outcome
 from audit.selectors import outcome_body
 from audit.tests.making import make_attempt, refuse
 from jobs.models import Job

@@ -7,7 +7,8 @@ import pytest
 from django.db import OperationalError, connections
 
 from audit import services
-from audit.models import ACCEPTED_OUTCOMES, Attempt, AuditEntry, Kind, Outcome
+from audit.choices import ACCEPTED_OUTCOMES, Kind, Outcome
+from audit.models import Attempt, AuditEntry
 from audit.tests.making import record
 from jobs.models import Job
 from setactions.recording import Recorder

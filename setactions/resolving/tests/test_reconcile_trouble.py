@@ -2,7 +2,8 @@
 
 import pytest
 
-from audit.models import AuditEntry, Kind, Outcome
+from audit.choices import Kind, Outcome
+from audit.models import AuditEntry
 from audit.selectors import outcome_body
 from audit.tests.making import make_attempt, tampering
 from setactions.devtools.simulator.fleet import Fleet

@@ -10,7 +10,8 @@ from django.core.management import call_command
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
-from audit.models import Attempt, AuditEntry, Kind
+from audit.choices import Kind
+from audit.models import Attempt, AuditEntry
 from audit.tests.making import make_attempt
 from jobs.models import Job
 from setactions.devtools.simulator import Simulator

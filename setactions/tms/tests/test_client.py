@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from audit.models import Kind
+from audit.choices import Kind
 from setactions.tms import client, replies
 from setactions.tms.clusters import Call, Cluster, Target
 from setactions.token import Token

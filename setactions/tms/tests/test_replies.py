@@ -2,8 +2,8 @@
 
 import pytest
 
-from audit.models import Kind
-from audit.services import canonical
+from audit.choices import Kind
+from audit.digests import canonical
 from setactions.tms import replies
 from setactions.tms.replies import Answer, classify, classify_read
 from setactions.token import Token

@@ -5,7 +5,8 @@ import re
 import pytest
 from django.contrib.auth.models import Group
 
-from audit.models import Attempt, Kind, Outcome
+from audit.choices import Kind, Outcome
+from audit.models import Attempt
 from audit.tests.making import make_attempt
 from jobs.models import Job
 from setactions.devtools.simulator.fleet import Fleet

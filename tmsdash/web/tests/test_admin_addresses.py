@@ -12,7 +12,8 @@ from django.contrib.auth.models import Group, Permission, User
 from django.test import RequestFactory
 from django.urls import reverse
 
-from audit.models import AuditEntry, Kind
+from audit.choices import Kind
+from audit.models import AuditEntry
 from audit.tests.making import make_attempt, refuse
 from jobs.models import Job
 from jobs.tests.making import make_batch, make_job

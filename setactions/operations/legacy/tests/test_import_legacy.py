@@ -13,7 +13,8 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError
 
-from audit.models import LEGACY_SOURCES, Attempt, AuditEntry
+from audit.choices import LEGACY_SOURCES
+from audit.models import Attempt, AuditEntry
 from audit.proof.verification import verify
 from audit.summary import summarize
 from jobs.models import Job
