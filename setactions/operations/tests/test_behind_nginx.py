@@ -1,15 +1,18 @@
 """The site as people reach it: the production server behind a real nginx that ends TLS, set up as documented."""
 
+import json
 import os
 import re
 import socket
 import sqlite3
 import ssl
+import subprocess
 import sys
 from contextlib import ExitStack, closing
 
 import pytest
 import requests
+from django.conf import settings as django_settings
 
 from setactions.devtools.simulator import Simulator
 from setactions.operations.tests.nginx import certificate, configuration, nginx_in, running, session_from
@@ -220,3 +223,63 @@ def test_a_request_whose_end_is_in_doubt_is_refused_and_nothing_is_smuggled_behi
 def test_a_second_request_behind_one_whose_end_is_clear_is_answered(site):
     with socket.create_connection(("127.0.0.1", int(site.direct.rpartition(":")[2]))) as direct:
         assert len(statuses(direct, b"Content-Length: 5\r\n\r\n0\r\n\r\n")) == 2
+
+
+# -- The examples of docs/api.md, as they stand -----------------------------------------------------------------------
+
+API_PAGE = (django_settings.BASE_DIR / "docs" / "api.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    """The fenced blocks of the page that are in `language`, in their order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", API_PAGE, re.MULTILINE | re.DOTALL)
+
+
+def run_example(site, *command):
+    """Run an example with nothing but the variables that the page names; return what it printed."""
+    variables = {
+        "DASHBOARD_URL": site.url,
+        "DASHBOARD_USER": "root",
+        "DASHBOARD_PASSWORD": PASSWORD,
+        "DASHBOARD_CA": str(site.folder / "cert.pem"),
+        "CLUSTER_URL": site.tms.url,
+        "TMS_TOKEN": TOKEN,
+    }
+    assert all(f"`{name}`" in API_PAGE for name in variables)
+    done = subprocess.run(
+        command, env=variables | {"PATH": os.environ["PATH"]}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def with_gaps(answer, shown):
+    """The answer, with what the page shows as "…" in the places where it does."""
+    if shown == "…":
+        return shown
+    if isinstance(answer, dict) and isinstance(shown, dict):
+        return {name: with_gaps(value, shown.get(name)) for name, value in answer.items()}
+    if isinstance(answer, list) and isinstance(shown, list) and len(answer) == len(shown):
+        return [with_gaps(value, gap) for value, gap in zip(answer, shown, strict=True)]
+    return answer
+
+
+@pytest.mark.curl
+def test_the_curl_examples_of_the_page_run_and_get_the_answers_that_it_shows(site):
+    before = len(site.tms.calls())
+    printed = run_example(site, "bash", "-c", "\n".join(blocks("bash")))
+    decoder, answers = json.JSONDecoder(), []
+    while printed:  # one answer right behind the other
+        answer, end = decoder.raw_decode(printed)
+        answers, printed = [*answers, answer], printed[end:].lstrip()
+    shown = [json.loads(block) for block in blocks("json")]
+    assert [with_gaps(answer, gaps) for answer, gaps in zip(answers, shown, strict=True)] == shown
+    assert answers[0]["attempt_id"] == answers[0]["job_id"] == answers[1]["job_id"] == answers[2]["job_id"]
+    assert len(site.tms.calls()) == before + 1
+
+
+def test_the_python_example_of_the_page_runs_and_sends_its_action_once(site):
+    before = len(site.tms.calls())
+    printed = run_example(site, sys.executable, "-c", "\n".join(blocks("python")))
+    assert printed.startswith("T-Enable success ['1000003', '1000053'] ['accepted'")
+    assert len(site.tms.calls()) == before + 1
