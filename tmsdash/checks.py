@@ -195,7 +195,7 @@ def check_file_modes(**kwargs: Any) -> list[CheckMessage]:
 @register(Tags.compatibility)
 def check_names_of_settings(**kwargs: Any) -> list[CheckMessage]:
     """A misspelt setting leaves a default in force that nobody meant."""
-    hint = "Correct it, or take it out of the environment or file. The README has the table of settings."
+    hint = "Correct it, or take it out of the environment or file. docs/settings.md has all of them."
     return [Warning(sentence, hint=hint, id="tmsdash.W007") for sentence in misspelt()]
 
 

@@ -55,7 +55,7 @@ def check_installation(**kwargs: Any) -> list[CheckMessage]:
     return [
         Warning(
             f"{settings.BASE_DIR} is a clone: .git lies beside manage.py.",
-            hint="Install from an archive, as the README says under Running it for a real cluster.",
+            hint="Install from an archive, as docs/operating.md shows under Install.",
             id="tmsdash.W042",
         )
     ]

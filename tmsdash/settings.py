@@ -1,4 +1,4 @@
-"""All settings of TMS Dashboard, read from the environment and `.env`; the README has their table.
+"""All settings of TMS Dashboard, read from the environment and `.env`; docs/settings.md has their table.
 
 Every default is safe: nothing is reachable from outside, no cluster can be called, debugging is off.
 """
