@@ -1,4 +1,4 @@
-"""The only writers of the audit, but for the import from the old dashboard in legacy.py.
+"""Events of attempts, accounts and exports: the one way in which the product adds them to the audit.
 
 Each writes its events, the attempt's row and its customers in one transaction. All raise DatabaseError when the
 audit cannot be written within `wait_s` seconds; nothing is half written.

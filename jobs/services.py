@@ -1,4 +1,4 @@
-"""The only writer of jobs."""
+"""The one way in which the Job of an accepted action is written."""
 
 import logging
 import uuid

@@ -22,9 +22,9 @@ def add_token_arguments(parser: CommandParser) -> None:
         "--token-file",
         dest="from_file",
         metavar="FILE",
-        help="read the token from FILE, or from standard input for -",
+        help="read the token from FILE, or from standard input (-)",
     )
-    token.add_argument("--ask-token", action="store_true", help="ask for the token (else TMS_TOKEN is used if set)")
+    token.add_argument("--ask-token", action="store_true", help="ask for the token (otherwise it comes from TMS_TOKEN)")
 
 
 @sensitive_variables()

@@ -24,18 +24,18 @@ BROKEN = 3
 
 class Command(BaseCommand):
     help = (
-        "Move the audit's entries from before a day into a sealed file, and delete them from the database, which "
-        "nothing else does. The whole audit is verified and sealed first; an attempt that is open or has a later event "
-        "is not torn apart. audit_verify reads the files. Run it in a quiet hour: Set Actions wait while entries are "
-        "deleted. Exit code 0: done, or nothing to do; 3: the audit is broken, and nothing was moved."
+        "Move the audit's entries from before a day into a sealed file, and delete them from the database; nothing "
+        "else ever deletes one. The whole audit is verified and sealed first, and an attempt that is open or has a "
+        "later event is not torn apart. audit_verify reads the files. Run it in a quiet hour: Set Actions wait while "
+        "entries are deleted. Exit code 0: done, or nothing to do; 3: the audit is broken, and nothing was moved."
     )
 
     needed_keys = site_keys.KEPT  # whether AUDIT_KEY fits is part of what is verified
     wrong_key_exit_code = BROKEN
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--before", required=True, metavar="DAY", help="entries before this day (UTC)")
-        parser.add_argument("--folder", metavar="FOLDER", help="where the file is made (default: AUDIT_SEAL_DIR)")
+        parser.add_argument("--before", required=True, metavar="DAY", help="move what is from before this day (UTC)")
+        parser.add_argument("--folder", metavar="FOLDER", help="where to put the file (default: AUDIT_SEAL_DIR)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         before = _midnight(options["before"])

@@ -22,21 +22,21 @@ ACTIONS = {action.label: action.value for action in Action}
 
 class Command(BaseCommand):
     help = (
-        "Write the attempts of a time with their customers, the newest first: as CSV, a row for each customer, or as "
-        "JSON lines, an object for each attempt. The export itself is noted in the audit."
+        "Write the attempts of a period with their customers, newest first: as CSV with a row for each customer, or as "
+        "JSON lines with an object for each attempt. The export itself is noted in the audit."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--since", type=_day, metavar="DAY", help="from this day on (UTC, year-month-day)")
-        parser.add_argument("--until", type=_day, metavar="DAY", help="until the end of this day (UTC)")
+        parser.add_argument("--until", type=_day, metavar="DAY", help="up to and including this day (UTC)")
         parser.add_argument("--format", choices=sorted(FORMS), default="csv", help="default: %(default)s")
-        parser.add_argument("--output", metavar="FILE", help="a new file, instead of standard output")
-        parser.add_argument("--user", metavar="NAME", help="of this user")
-        parser.add_argument("--action", choices=sorted(ACTIONS), help="with this action")
-        parser.add_argument("--cluster", metavar="ORIGIN", help="on this cluster, such as https://tms.example")
-        parser.add_argument("--outcome", choices=sorted(Outcome.values), help="with this outcome")
-        parser.add_argument("--source", choices=sorted(Source.values), help="from there")
-        parser.add_argument("--customer", metavar="ID", help="on exactly this customer")
+        parser.add_argument("--output", metavar="FILE", help="write to this new file instead of standard output")
+        parser.add_argument("--user", metavar="NAME", help="only this user's attempts")
+        parser.add_argument("--action", choices=sorted(ACTIONS), help="only this action")
+        parser.add_argument("--cluster", metavar="ORIGIN", help="only on this cluster, such as https://tms.example")
+        parser.add_argument("--outcome", choices=sorted(Outcome.values), help="only with this outcome")
+        parser.add_argument("--source", choices=sorted(Source.values), help="only from this source")
+        parser.add_argument("--customer", metavar="ID", help="only for exactly this customer")
 
     def handle(self, *args: Any, **options: Any) -> None:
         names = ("since", "until", "user", "action", "cluster", "outcome", "source", "customer")

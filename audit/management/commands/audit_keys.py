@@ -22,17 +22,17 @@ BROKEN = 3
 
 class Command(BaseCommand):
     help = (
-        "Show the keys of the audit's chain by their ids, and what each signed. A key that is lost stops the site: "
-        "nothing proves the end of what it signed. Acknowledge the loss, with a reason, and the site goes on; "
-        "audit_verify names it for ever. Exit code 0: all are known or acknowledged; 3: one is not."
+        "Show the keys of the audit's chain by their ids, and what each of them signed. A lost key stops the site, "
+        "because nothing proves the end of what it signed. Acknowledge the loss, with a reason, and the site goes on; "
+        "audit_verify names it for ever. Exit code 0: all keys are known or acknowledged; 3: one is not."
     )
     needed_keys = ()  # it is for when they are not the site's
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--acknowledge-lost", metavar="KEY_ID", help="note in the chain that this key is lost")
-        parser.add_argument("--reason", default="", help="how it was lost, in at least 10 characters")
+        parser.add_argument("--reason", default="", help="how it was lost, in 10 characters or more")
         parser.add_argument("--yes", action="store_true", help="do not ask")
-        parser.add_argument("--archives", metavar="FOLDER", help="where archives are (default: AUDIT_SEAL_DIR)")
+        parser.add_argument("--archives", metavar="FOLDER", help="where the archives are (default: AUDIT_SEAL_DIR)")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -16,9 +16,9 @@ BROKEN = 3
 
 class Command(BaseCommand):
     help = (
-        "Seal the audit as it is now: a signed line in AUDIT_SEAL_DIR and in the log, also if there was nothing new. "
-        "Looks at the entries since the last seal before, and seals nothing that is broken. Run it by a timer, and let "
-        "the lines be copied to another machine. Exit code 0: sealed; 3: the audit is broken."
+        "Seal the audit as it is now: a signed line in AUDIT_SEAL_DIR and in the log, even if nothing is new. It looks "
+        "at the entries since the last seal, and seals nothing that is broken. Run it from a timer, and have the lines "
+        "copied to another machine. Exit code 0: sealed; 3: the audit is broken."
     )
 
     needed_keys = site_keys.KEPT  # whether AUDIT_KEY fits is part of what is verified

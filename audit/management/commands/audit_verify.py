@@ -21,21 +21,21 @@ BROKEN = 3
 class Command(BaseCommand):
     help = (
         "Prove that the audit is what was written: no entry changed, missing or added, the chain as long as it was, "
-        "the attempts and the customer index as the entries say. Compares it with the seals in AUDIT_SEAL_DIR and "
-        "with anchors, which are in the log and on every attempt's page. Exit code 0: whole; 3: broken, and the first "
-        "bad entry is named, or an anchor does not fit."
+        "and the attempts and the index of customers as the entries say. It is compared with the seals in "
+        "AUDIT_SEAL_DIR and with anchors, which are in the log and on every attempt's page. Exit code 0: whole; 3: "
+        "broken (the first bad entry is named), or an anchor does not fit."
     )
 
     needed_keys = ()  # it reads, and says itself which keys it lacks
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--anchor", action="append", default=[], metavar="SEQ:MAC", help="an anchor that was kept; repeatable"
+            "--anchor", action="append", default=[], metavar="SEQ:MAC", help="an anchor that was kept; may be repeated"
         )
         parser.add_argument(
-            "--anchors-from", metavar="FILE", help="a log (- for standard input); lines that begin with [AUDIT] count"
+            "--anchors-from", metavar="FILE", help="a log (- for standard input): its lines that begin with [AUDIT]"
         )
-        parser.add_argument("--archives", metavar="FOLDER", help="where archives are (default: AUDIT_SEAL_DIR)")
+        parser.add_argument("--archives", metavar="FOLDER", help="where the archives are (default: AUDIT_SEAL_DIR)")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -19,16 +19,16 @@ OTHERS = 1
 
 class Command(BaseCommand):
     help = (
-        "Show whether SECRET_KEY and TOKEN_KEY of this host are the site's, or accept new ones, which the audit notes. "
-        "A new SECRET_KEY ends all sessions; a new TOKEN_KEY makes tokens that were typed in the last ten minutes "
-        "useless; nothing else is lost. All hosts need the same ones. AUDIT_KEY: see audit_keys. Exit code 0: they "
-        "are the site's; 1: they are not."
+        "Show whether this host's SECRET_KEY and TOKEN_KEY are the site's, or accept new ones, which the audit notes. "
+        "All hosts of a site need the same keys. A new SECRET_KEY ends all sessions, unless the old one is in "
+        "SECRET_KEY_FALLBACKS; with a new TOKEN_KEY, tokens that were typed in the last ten minutes have to be typed "
+        "again. For the third key, AUDIT_KEY, see audit_keys. Exit code 0: they are the site's; 1: they are not."
     )
     needed_keys = ("AUDIT_KEY",)  # the others are what this is about
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--accept", action="append", default=[], choices=site_keys.KEPT, help="let this host's key be the site's"
+            "--accept", action="append", default=[], choices=site_keys.KEPT, help="make this host's key the site's"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -13,8 +13,8 @@ from setactions.proof.ledger_comparison import LedgerComparison
 class Command(AuditVerifyCommand):
     # The audit knows nothing of jobs, so what looks at both stands here, in the place of the audit's own command.
     help = (
-        f"{AuditVerifyCommand.help} With --jobs also: each Job and each batch as the audit says, and in all three "
-        "databases the tables, indexes and triggers that belong there, and no others."
+        f"{AuditVerifyCommand.help} With --jobs it also compares each Job and each batch with the audit, and names "
+        "tables, indexes and triggers of the three databases that are missing or do not belong there."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

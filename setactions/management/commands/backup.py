@@ -15,17 +15,18 @@ DO_NOT_FIT = 2
 
 class Command(BaseCommand):
     help = (
-        "Copy the three databases, as they are at one moment, into a new folder below FOLDER. The site may serve "
-        "meanwhile. The keys in VAR_DIR are not copied: keep them elsewhere, for without them sign-ins and sealed "
-        "tokens end, and the audit goes on only once its key is acknowledged as lost. Older backups are left alone. "
-        "Exit code 0: complete and verified; 1: nothing was kept; 2: the backup is complete, but jobs and audit do not "
-        "fit together, or the audit does not end as it should."
+        "Copy the three databases, as they are at one moment, into a new folder below FOLDER, and verify the copy. "
+        "The site may serve meanwhile, and older backups are left alone. The three keys in VAR_DIR are not copied: "
+        "keep them elsewhere. Without secret_key or token_key nothing starts until new ones are accepted (site_keys), "
+        "and everybody signs in again; without audit_key nothing that it signed can be proven, and nothing is sent "
+        "until its loss is acknowledged (audit_keys). Exit code 0: complete and verified; 1: nothing was kept; 2: "
+        "complete, but jobs and audit do not fit together, or the audit does not end as it should."
     )
 
     needed_keys = ()  # a copy does no harm; what does not fit is named
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("folder", metavar="FOLDER", type=Path, help="where backups are kept")
+        parser.add_argument("folder", metavar="FOLDER", type=Path, help="the folder in which backups are kept")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

@@ -13,14 +13,14 @@ from setactions.devtools.benchmarks.set_actions import BENCHMARKS
 
 class Command(BaseCommand):
     help = (
-        "Measure the product against a floor that is measured in the same run, on throwaway SQLite databases. "
+        "Measure the product against a floor measured in the same run, on throwaway SQLite databases. "
         "Exit code 1 if a ratio is above its limit."
     )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", choices=sorted(BENCHMARKS), help="what to measure")
-        parser.add_argument("--scale", type=float, default=1.0, help="make so much of a million rows (default: all)")
+        parser.add_argument("--scale", type=float, default=1.0, help="share of a million rows (default: %(default)s)")
         parser.add_argument("--rounds", type=int, default=measuring.rounds, help="how often (default: %(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -18,14 +18,14 @@ from tmsdash.user_names import check_spelling
 
 class Command(BaseCommand):
     help = (
-        "Import the old dashboard's jobs and its audit log, marked as such. Running it again adds what is new only. "
-        "Times of its audit log are local to --time-zone; those of its jobs are UTC unless they say otherwise. Rows "
-        "that make no sense are named with their number and skipped."
+        "Import the jobs and the audit log of the old dashboard, marked as coming from there. Running it again adds "
+        "only what is new. Times of its audit log are local to --time-zone; those of its jobs are UTC unless they say "
+        "otherwise. Rows that make no sense are named with their number and skipped."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--jobs-db", required=True, metavar="FILE", help="its jobs.db")
-        parser.add_argument("--audit-db", required=True, metavar="FILE", help="its audit.db")
+        parser.add_argument("--jobs-db", required=True, metavar="FILE", help="the old jobs.db")
+        parser.add_argument("--audit-db", required=True, metavar="FILE", help="the old audit.db")
         parser.add_argument("--time-zone", required=True, metavar="NAME", help="of its server, such as Europe/Paris")
         parser.add_argument(
             "--user-map", action="append", default=[], metavar="OLD=NEW", help="a user who has another name here"

@@ -24,16 +24,16 @@ GROUPS = {
 
 class Command(BaseCommand):
     help = (
-        "Migrate the three databases and make the groups Operators and Auditors. Running it again changes nothing. "
-        "Of several that are started at once, one migrates and the others wait for it."
+        "Migrate the three databases, and create the groups Operators and Auditors. Running it again changes nothing. "
+        "If several are started at once, one migrates and the others wait for it."
     )
 
     stealth_options = ("any_key",)  # for `restore`, which may bring databases of a key that is lost
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--noinput", action="store_true", help="accepted as by migrate; nothing is asked anyway")
+        parser.add_argument("--noinput", action="store_true", help="accepted, as by migrate; nothing is asked anyway")
         parser.add_argument(
-            "--new-installation", action="store_true", help="begin a new audit although seals of its key are there"
+            "--new-installation", action="store_true", help="begin a new audit although there are seals of its key"
         )
 
     def get_check_kwargs(self, options: Any) -> dict[Any, Any]:

@@ -19,18 +19,18 @@ from tmsdash.processes import INTERRUPTED, ended_by_signals
 class Command(BaseCommand):
     help = (
         "Prove, on throwaway SQLite databases and with a simulated TMS, that every action that TMS accepted has "
-        "exactly one Job and nothing else has one, while servers are killed at random moments under load. Exit code 1 "
-        "if it does not hold; the databases are kept then."
+        "exactly one Job and that nothing else has one, while servers are killed at random moments under load. Exit "
+        "code 1 if that does not hold; the databases are then kept."
     )
     requires_system_checks = ()  # it uses nothing of this site but its code
 
     needed_keys = ()  # the site that is proven has its own
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--kills", type=int, default=20, help="how often a server is killed (default: %(default)s)")
-        parser.add_argument("--batch-kills", type=int, metavar="N", help="instead, kill what carries fleets so often")
-        parser.add_argument("--clients", type=int, default=16, help="how many submit at once (default: %(default)s)")
-        parser.add_argument("--seed", type=int, help="repeats the choices, though not the timing (default: any)")
+        parser.add_argument("--kills", type=int, default=20, help="how often to kill a server (default: %(default)s)")
+        parser.add_argument("--batch-kills", type=int, metavar="N", help="instead, kill N times whatever runs a batch")
+        parser.add_argument("--clients", type=int, default=16, help="clients submitting at once (default: %(default)s)")
+        parser.add_argument("--seed", type=int, help="repeat the choices of a run, though not its timing")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -24,16 +24,16 @@ SOME_NEED_A_TOKEN, SOME_NEED_A_PERSON, FAILED = 1, 2, 3
 
 class Command(BaseCommand):
     help = (
-        "Finish what was left open: record the jobs that are owed, and, with a token, read back what TMS shows of "
-        "attempts whose outcome is unknown. After a restored backup, --full with a token also names the customers for "
-        "which TMS shows an action that nothing here asked for. Exit code 0: all closed; 1: some need a token; 2: some "
-        "need a person; 3: a database could not be used."
+        "Finish what was left open: record the jobs that are owed and, with a token, read back what TMS shows for "
+        "attempts whose outcome is unknown. After a backup was restored, --full with a token also names the customers "
+        "for which TMS shows an action that nothing here asked for. Exit code 0: all closed; 1: some need a token, or "
+        "a cluster could not be read; 2: some need a person; 3: a database could not be used."
     )
 
     wrong_key_exit_code = FAILED
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--full", action="store_true", help="also compare all jobs with the audit, after a restore")
+        parser.add_argument("--full", action="store_true", help="also compare all jobs with the audit: after a restore")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
         add_token_arguments(parser)
 

@@ -22,16 +22,16 @@ NEXT = (
 class Command(BaseCommand):
     help = (
         "Put a backup in the place of the three databases, which nobody may be using. Everything is verified before "
-        "anything is touched, and what was there is kept. Exit code 0: restored; 1: the databases are what they were."
+        "anything is touched, and what was there is kept. Exit code 0: restored; 1: the databases are as they were."
     )
     requires_system_checks = ()  # a check must not need the databases that are to be restored
     needed_keys = ()  # those of the backup count
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("backup", metavar="FOLDER/TIME", type=Path, help="the folder that backup made")
+        parser.add_argument("backup", metavar="FOLDER/TIME", type=Path, help="a folder that backup made")
         parser.add_argument("--yes", action="store_true", help="do not ask")
         parser.add_argument("--acknowledge-lost", metavar="KEY_ID", help="the key of the backup's audit, if it is lost")
-        parser.add_argument("--reason", default="", help="how it was lost; audit_verify names it for ever")
+        parser.add_argument("--reason", default="", help="how it was lost; audit_verify names the loss for ever")
 
     def handle(self, *args: Any, **options: Any) -> None:
         key_id = options["acknowledge_lost"]

@@ -37,7 +37,7 @@ POLL_S = 0.2  # how soon the end of the server is noticed
 
 
 class Command(BaseCommand):
-    help = "Serve the site with the production server, granian, until it gets SIGTERM or SIGINT."
+    help = "Serve the site with the production server, granian, until SIGTERM or SIGINT."
     requires_system_checks = "__all__"
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -20,7 +20,7 @@ class _HelpFormatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
 class Command(BaseCommand):
     """Serve a simulated TMS on loopback until SIGINT or SIGTERM; never in a production installation."""
 
-    help = "Serve a simulated TMS on loopback. It takes every bearer token; these choose a fault (see the end)."
+    help = "Serve a simulated TMS on loopback. It accepts every bearer token; those at the end choose a fault."
     requires_system_checks = ()  # it uses nothing of the site, which may not be set up yet
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -33,14 +33,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--port", type=int, default=9000, help="port to listen on; 0 picks a free one (default: %(default)s)"
         )
-        parser.add_argument(
-            "--host", default="127.0.0.1", help="address of loopback to listen on (default: %(default)s)"
-        )
+        parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on (default: %(default)s)")
         parser.add_argument(
             "--latency-ms", type=int, default=0, help="milliseconds that every TMS call takes (default: %(default)s)"
         )
         parser.add_argument(
-            "--fleet", type=int, default=0, help="so many customers exist; 0: every id (default: %(default)s)"
+            "--fleet", type=int, default=0, help="how many customers exist; 0 for every id (default: %(default)s)"
         )
 
     def handle(self, *, port: int, host: str, latency_ms: int, fleet: int, **_options: Any) -> None:
