@@ -135,3 +135,10 @@ def test_every_setting_of_the_example_exists():
     names = set(re.findall(r"^(?:# )?([A-Z_]+)=", example, re.MULTILINE))
     assert len(names) > 5
     assert names <= env.read_names
+
+
+@every_page
+def test_every_file_that_is_named_exists(name):
+    for code in code_of(PAGES[name]):
+        if re.fullmatch(r"(setactions|jobs|audit|tmsdash|templates|docs|\.ci)/[\w./*-]*", code.partition("::")[0]):
+            assert list(ROOT.glob(code.partition("::")[0].rstrip("/"))), code
