@@ -13,7 +13,7 @@ from tmsdash.user_names import check_new_name
 
 
 class Command(SiteCommand, createsuperuser.Command):
-    """Django's command, with an entry in the audit, for a name that can be told from every other one."""
+    """Django's command, with an entry in the audit, and only for a name that cannot be mistaken for another one."""
 
     def handle(self, *args: Any, **options: Any) -> None:
         before = set(User.objects.values_list("pk", flat=True))

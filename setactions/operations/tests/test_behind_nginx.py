@@ -161,7 +161,10 @@ def test_bodies_that_never_end_reach_no_thread(site):
     head = f"POST /login/ HTTP/1.1\r\nHost: localhost:{site.https_port}\r\nContent-Length: 1000\r\n\r\na"
     with ExitStack() as half_sent:
         for _ in range(20):
-            plain = half_sent.enter_context(socket.create_connection(("127.0.0.1", site.https_port)))
+            address = ("127.0.0.7", 0)  # so that its sign-ins are nobody else's
+            plain = half_sent.enter_context(
+                socket.create_connection(("127.0.0.1", site.https_port), source_address=address)
+            )
             half_sent.enter_context(trust.wrap_socket(plain, server_hostname="localhost")).sendall(head.encode())
         site.signed_in()
 
