@@ -1,5 +1,6 @@
 """README, docs/, CONTRIBUTING and SECURITY: what they name exists, and what exists and has to be named is."""
 
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -9,6 +10,7 @@ from django.conf import settings
 from django.core.management import get_commands, load_command_class
 
 from tmsdash import env
+from tmsdash.tests.tools import run_python
 
 ROOT = Path(settings.BASE_DIR)
 TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
@@ -120,6 +122,19 @@ def test_the_page_of_settings_has_each_setting_once_and_no_others():
     listed = [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
     assert len(set(listed)) == len(listed)
     assert set(listed) == env.read_names
+
+
+def test_the_defaults_on_the_page_of_settings_are_those_of_an_empty_environment(tmp_path):
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|", PAGES["docs/settings.md"], re.MULTILINE)
+    code = "import json; from tmsdash import settings; print(json.dumps(vars(settings), default=str))"
+    actual = json.loads(run_python("-c", code, var_dir=tmp_path).stdout)
+    compared = []
+    for names, defaults in rows:
+        for name, default in zip(re.findall(r"`(\w+)`", names), re.findall(r"`(\w+)`", defaults), strict=False):
+            if default in ("true", "false") or default.isdecimal():
+                compared.append(name)
+                assert str(actual[name]).lower() == default, name
+    assert len(compared) > 12
 
 
 @every_page
