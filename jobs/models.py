@@ -220,12 +220,18 @@ class BatchChunk(Signed):
         return uuid.uuid5(self.batch.batch_id, f"chunk {self.number}, try {try_number}")
 
 
-class ClusterPace(models.Model):
-    """How a cluster that asked for fewer calls is spared by all batches: one call at a time, after a pause."""
+class ClusterBackoff(models.Model):
+    """A cluster that asked for fewer calls. All batches leave it alone for a while, then send it one call at a time.
+
+    `failures` is back at 0 as soon as the cluster accepts a call.
+    """
 
     cluster_url = models.CharField("cluster", max_length=300, unique=True)
     not_before = models.DateTimeField(null=True)
     failures = models.PositiveIntegerField(default=0, help_text="how often in a row it asked")
+
+    class Meta:
+        db_table = "jobs_clusterpace"  # the model's first name; what is installed keeps its tables
 
     def __str__(self) -> str:
         return self.cluster_url

@@ -17,7 +17,7 @@ from typing import Any
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from jobs.models import MESSAGE_LENGTH, Batch, BatchChunk, ClusterPace
+from jobs.models import MESSAGE_LENGTH, Batch, BatchChunk, ClusterBackoff
 from jobs.signatures import chunk_is_signed, sign_chunk
 from tmsdash.db.transactions import one_at_a_time, write_transaction
 from tmsdash.text import one_line
@@ -132,7 +132,7 @@ def _clusters_of(chunks: QuerySet[BatchChunk]) -> list[str]:
 def _has_place(cluster_url: str, now: datetime, calls_at_once: int, answered: Collection[int]) -> bool:
     """Tell whether one more call may go to a cluster; the caller's transaction holds the answer until it ends."""
     one_at_a_time(DATABASE, cluster_url)
-    pace = ClusterPace.objects.filter(cluster_url=cluster_url).first()
+    pace = ClusterBackoff.objects.filter(cluster_url=cluster_url).first()
     if pace and pace.not_before and pace.not_before > now:
         return False
     calling = BatchChunk.objects.filter(cluster_url=cluster_url, state=State.CALLING, batch__runner_until__gt=now)
@@ -192,7 +192,7 @@ def settle(chunk: BatchChunk, settled: Settled) -> bool:
         if settled.slow_s is not None:
             _slow_down(chunk.cluster_url, now + timedelta(seconds=settled.slow_s))
         elif settled.state == State.ACCEPTED:
-            ClusterPace.objects.filter(cluster_url=chunk.cluster_url).exclude(failures=0).update(failures=0)
+            ClusterBackoff.objects.filter(cluster_url=chunk.cluster_url).exclude(failures=0).update(failures=0)
         _follow_in_batch(batch, settled, now)
     return True
 
@@ -208,12 +208,12 @@ def _signature_of(chunk: BatchChunk, fields: dict[str, Any]) -> dict[str, str]:
 
 
 def _slow_down(cluster_url: str, until: datetime) -> None:
-    pace, is_new = ClusterPace.objects.get_or_create(
+    pace, is_new = ClusterBackoff.objects.get_or_create(
         cluster_url=cluster_url, defaults={"not_before": until, "failures": 1}
     )
     if not is_new:
         longest = max(until, pace.not_before or until)
-        ClusterPace.objects.filter(pk=pace.pk).update(not_before=longest, failures=F("failures") + 1)
+        ClusterBackoff.objects.filter(pk=pace.pk).update(not_before=longest, failures=F("failures") + 1)
 
 
 def _follow_in_batch(batch: Batch, settled: Settled, now: datetime) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet, Sum
 from django.utils import timezone
 
-from jobs.models import Batch, BatchChunk, ClusterPace
+from jobs.models import Batch, BatchChunk, ClusterBackoff
 from jobs.selectors import CLUSTERS_SHOWN, may_view_all
 
 State = BatchChunk.State
@@ -66,7 +66,7 @@ def chunks_in_doubt(batch: Batch) -> QuerySet[BatchChunk]:
 
 def failures_of(cluster_url: str) -> int:
     """Return how often in a row a cluster asked to be spared."""
-    return ClusterPace.objects.filter(cluster_url=cluster_url).values_list("failures", flat=True).first() or 0
+    return ClusterBackoff.objects.filter(cluster_url=cluster_url).values_list("failures", flat=True).first() or 0
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from jobs.batches import ledger
 from jobs.batches.ledger import Claimed, Settled
-from jobs.models import Batch, BatchChunk, ClusterPace
+from jobs.models import Batch, BatchChunk, ClusterBackoff
 from jobs.tests.making import CLUSTER, make_batch
 from tmsdash.tests.tools import at_once
 
@@ -206,11 +206,11 @@ def test_a_cluster_that_asks_for_fewer_calls_is_spared_by_all(batch):
     settle(claimed(batch), State.WAITING, again=True, slow_s=3600)
     other = carried(make_batch(cids=["x", "y"], size=1))
     assert claim(other) == (Claimed.WAIT, None)
-    ClusterPace.objects.update(not_before=timezone.now())
+    ClusterBackoff.objects.update(not_before=timezone.now())
     first = claimed(other)
     assert claim(other) == (Claimed.WAIT, None)  # one at a time, until it takes one
     settle(first, State.ACCEPTED)
-    assert ClusterPace.objects.get().failures == 0
+    assert ClusterBackoff.objects.get().failures == 0
     claimed(other)
     claimed(batch)
 
@@ -219,7 +219,7 @@ def test_a_cluster_is_spared_for_the_longest_that_it_asked_for(batch):
     first, second = claimed(batch), claimed(batch)
     settle(first, State.WAITING, again=True, slow_s=3600)
     settle(second, State.WAITING, again=True, slow_s=1)
-    pace = ClusterPace.objects.get()
+    pace = ClusterBackoff.objects.get()
     assert (pace.failures, pace.not_before > timezone.now() + timedelta(minutes=50)) == (2, True)
 
 
