@@ -85,7 +85,7 @@ class ChangePassword(AsksForPassword, PasswordChangeView):
     """The page on which users change their own password; their other sessions end."""
 
     form_class = OwnPasswordForm
-    template_name = "password_change.html"
+    template_name = "accounts/password_change.html"
     success_url = reverse_lazy("password_change")
     asked_field = "old_password"
     at = "change of password"

@@ -67,7 +67,7 @@ class OwnSessions(AsksForPassword, FormView):  # type: ignore[type-arg]
     """The page that shows where one is signed in, and ends what is chosen there by who knows the password."""
 
     form_class = EndSessionsForm
-    template_name = "sessions.html"
+    template_name = "accounts/sessions.html"
     success_url = reverse_lazy("own_sessions")
     asked_field = "password"
     at = "sessions"

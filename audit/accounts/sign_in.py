@@ -33,7 +33,7 @@ class SignIn(LoginView):
     """The page to sign in. What is wrong is not told, and neither that an account exists."""
 
     form_class = SignInForm
-    template_name = "login.html"
+    template_name = "accounts/login.html"
     redirect_authenticated_user = True
     extra_context = {"idle_minutes": settings.SESSION_IDLE_S // 60, "max_hours": settings.SESSION_MAX_S // 3600}
 

@@ -248,5 +248,5 @@ class SignInRequiredMiddleware(LoginRequiredMiddleware):
         kept = request.POST.get("cids", "")
         if kept.strip():  # a list typed for longer than a session lasts must not be lost
             shown = without_tokens(kept, request.POST.get("token", "").strip())
-            return render(request, "signed_out.html", {"kept": shown, "is_cut": shown != kept}, status=401)
+            return render(request, "accounts/signed_out.html", {"kept": shown, "is_cut": shown != kept}, status=401)
         return super().handle_no_permission(request, view_func)
