@@ -23,10 +23,13 @@ from audit.chain import DATABASE, anchor
 from audit.choices import group_of
 from audit.exporting import CONTENT_TYPES, FORMS, LISTS_PER_MINUTE, export, lists, too_many_exports
 from audit.models import Attempt, AttemptCustomer, AuditEntry
-from audit.selectors import entries_of, ids_page, outcome_body
+from audit.selectors import entries_of, opening_body, outcome_body
 from tmsdash.web.admin import NOTHING_LIKE_IT, AddressError, ExactSearchAdmin, link_to_list, shown_json
 from tmsdash.web.admin_filters import ActionFilter, TimeFilter, UserFilter
 from tmsdash.web.errors import error_response
+from tmsdash.web.paging import numbered_page
+
+CIDS_PER_PAGE = 500
 
 
 @admin.register(Attempt)
@@ -99,7 +102,9 @@ class AttemptAdmin(ExactSearchAdmin):
             context = {
                 "events": [(entry, anchor(entry.sequence, entry.mac)) for entry in entries_of(attempt)],
                 "answer": shown_json(outcome_body(attempt)),
-                "ids": ids_page(attempt, request.GET.get("ids", "")),
+                "ids": numbered_page(
+                    opening_body(attempt)["cids"], request.GET.get("ids"), CIDS_PER_PAGE, "?ids={}#ids-title".format
+                ),
             }
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 

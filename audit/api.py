@@ -25,8 +25,8 @@ def customer(request: HttpRequest, cid: str) -> JsonResponse:
     if not may_look_up_customers(request.user):
         return error_json(403, "Your account may not see this. Ask an administrator for the permission.", "user")
     records = [
-        _record(attempt, in_full=may_view_in_full(request.user, attempt))
-        for attempt in attempts_of_customer(cid, limit)
+        _record(row.attempt, in_full=may_view_in_full(request.user, row.attempt))
+        for row in attempts_of_customer(cid)[:limit]
     ]
     return JsonResponse({"success": True, "customer_id": cid, "count": len(records), "records": records})
 

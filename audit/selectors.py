@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db.models import Count, Min, QuerySet
+from django.db.models import Count, Min, Q, QuerySet
 
 from audit.chain import anchor
 from audit.choices import ACCEPTED_OUTCOMES, HARMLESS_OUTCOMES, IN_DOUBT_OUTCOMES, TRUST, Kind, Outcome
 from audit.models import Attempt, AttemptCustomer, AuditEntry
 
-CIDS_PER_PAGE = 500
 CIDS_PER_QUERY = 500  # databases bound the number of a statement's parameters
 
 
@@ -137,24 +136,6 @@ def entries_of(attempt: Attempt) -> QuerySet[AuditEntry]:
     return AuditEntry.objects.filter(attempt_id=attempt.attempt_id).order_by("sequence")
 
 
-class IdsPage(NamedTuple):
-    """A page of an attempt's ids, in the order given; `start` is the number of the first one, from 1."""
-
-    cids: Sequence[str]
-    start: int
-    page: int
-    page_count: int
-
-
-def ids_page(attempt: Attempt, page: str) -> IdsPage:
-    """Return the page of ids that an address asks for by its number, or the nearest that there is."""
-    cids = opening_body(attempt)["cids"]
-    page_count = max(1, -(-len(cids) // CIDS_PER_PAGE))
-    wanted = min(int(page), page_count) if page.isdecimal() and 0 < len(page) < 10 and int(page) else 1
-    start = (wanted - 1) * CIDS_PER_PAGE
-    return IdsPage(cids[start : start + CIDS_PER_PAGE], start + 1, wanted, page_count)
-
-
 def opening_body(attempt: Attempt) -> dict[str, Any]:
     """Return the body of the event that opened the attempt (INTENT or REFUSED), with its ids."""
     return bodies_of([attempt])[0].opening
@@ -165,14 +146,14 @@ def outcome_body(attempt: Attempt) -> dict[str, Any]:
     return bodies_of([attempt])[0].outcome
 
 
-def attempts_of_customer(cid: str, limit: int, before: int | None = None) -> Iterator[Attempt]:
-    """Yield the newest `limit` attempts that asked for exactly this customer id, newest first.
-
-    `before` is the key of an attempt behind which to begin.
-    """
+def attempts_of_customer(cid: str) -> QuerySet[AttemptCustomer]:
+    """Return the rows of exactly this customer id, each with its attempt, newest first."""
     if "\0" in cid:  # no id holds it, and PostgreSQL takes no such text
-        return
+        return AttemptCustomer.objects.none()
     # Ordered by what the index holds behind the id: a customer of a thousand attempts is as quick as one of ten.
-    rows = AttemptCustomer.objects.filter(cid=cid).select_related("attempt").order_by("-attempt_id")
-    for row in (rows.filter(attempt_id__lt=before) if before is not None else rows)[:limit]:
-        yield row.attempt
+    return AttemptCustomer.objects.filter(cid=cid).select_related("attempt").order_by("-attempt_id")
+
+
+def older_than(row: AttemptCustomer) -> Q:
+    """Return the condition for the rows that stand behind `row` among those of a customer, newest first."""
+    return Q(attempt_id__lt=row.attempt_id)

@@ -1,6 +1,5 @@
 """What was ever asked for one customer, and the evidence of one attempt."""
 
-import re
 import uuid
 from typing import Any
 
@@ -9,6 +8,7 @@ from django.db import DatabaseError, connections
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_safe
 
@@ -18,9 +18,17 @@ from audit.choices import Kind, OutcomeGroup, group_of
 from audit.exporting import PACKS_PER_MINUTE, WAIT_S, packs, too_many_exports
 from audit.models import CID_LENGTH, Attempt
 from audit.proof.evidence import gather, pack
-from audit.selectors import attempt_for, attempts_of_customer, entries_of, may_look_up_customers, may_view_in_full
+from audit.selectors import (
+    attempt_for,
+    attempts_of_customer,
+    entries_of,
+    may_look_up_customers,
+    may_view_in_full,
+    older_than,
+)
 from audit.services import record_fact
 from tmsdash.web.errors import error_response
+from tmsdash.web.paging import page_behind
 
 ATTEMPTS_PER_PAGE = 50
 TONES = {
@@ -52,18 +60,19 @@ def customer(request: HttpRequest, cid: str) -> HttpResponse:
     Everybody who may send sees that much of all attempts; the rest is shown of one's own, and to auditors.
     """
     _check(request)
-    before = request.GET.get("before", "")
-    last_seen = int(before) if re.fullmatch("[0-9]{1,18}", before) else None
-    found = list(attempts_of_customer(cid, ATTEMPTS_PER_PAGE + 1, last_seen))
-    shown = found[:ATTEMPTS_PER_PAGE]
     own_page = reverse("customer", args=[cid])
+    page = page_behind(
+        attempts_of_customer(cid),
+        request.GET.get("before", ""),
+        ATTEMPTS_PER_PAGE,
+        older_than,
+        lambda **place: own_page + (f"?{urlencode(place)}" if place else ""),
+    )
     context = {
         "cid": cid,
         "given": cid,
-        "rows": [_row(request.user, attempt) for attempt in shown],
-        "is_first_page": last_seen is None,
-        "newest": own_page,
-        "older": f"{own_page}?before={shown[-1].pk}" if len(found) > ATTEMPTS_PER_PAGE else "",
+        "page": page,
+        "rows": [_row(request.user, row.attempt) for row in page.rows],
     }
     return render(request, "audit/customer.html", context)
 

@@ -37,11 +37,10 @@ def all_jobs() -> QuerySet[Job]:
     return Job.objects.defer("request_payload", "response_summary").order_by("-created_at", "-id")
 
 
-def older_than(job: Job, jobs: QuerySet[Job]) -> QuerySet[Job]:
-    """Return those of `jobs` that stand behind `job` in a list, newest first."""
-    # The first condition lets an index find the place, the second leaves out what is as old but stands before it.
-    behind = Q(created_at__lt=job.created_at) | Q(id__lt=job.pk)
-    return jobs.filter(behind, created_at__lte=job.created_at)
+def older_than(job: Job) -> Q:
+    """Return the condition for the jobs that stand behind `job` in a list, newest first."""
+    # The first half lets an index find the place, the second leaves out what is as old but stands before it.
+    return Q(created_at__lte=job.created_at) & (Q(created_at__lt=job.created_at) | Q(id__lt=job.pk))
 
 
 def known_clusters() -> list[str]:

@@ -1,12 +1,11 @@
 """User Jobs and the page of one job."""
 
 import json
-import re
 import uuid
+from functools import partial
 from typing import Any
 
 from django.db import DatabaseError, connections
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -22,6 +21,7 @@ from jobs.signatures import job_is_signed, signed_jobs
 from jobs.stored import read_job
 from tmsdash.csv_text import ids_file
 from tmsdash.text import printable
+from tmsdash.web.paging import numbered_page, page_behind
 
 JOBS_PER_PAGE = 50
 UNFINISHED_SHOWN = 50
@@ -31,10 +31,7 @@ CUSTOMERS_PER_PAGE = 500
 @never_cache
 @require_safe
 def job_list(request: HttpRequest) -> HttpResponse:
-    """List jobs, newest first: the user's own, or everybody's for those who may see them, and those that match.
-
-    Pages begin behind the last job of the page before, so that page 1,000 is as fast as page 1.
-    """
+    """List jobs, newest first: the user's own, or everybody's for those who may see them, and those that match."""
     filters = JobFilters(request.GET, viewer=request.user)
     is_valid = filters.is_valid()
     if is_valid and filters.cleaned_data["job"]:
@@ -42,27 +39,23 @@ def job_list(request: HttpRequest) -> HttpResponse:
     may_all = may_view_all(request.user)
     everybody = may_all and (request.GET.get("whose") == "all" or "user" in filters.active)
     visible = all_jobs() if everybody else jobs_of(request.user)
-    last_seen = _find_place(visible, request.GET.get("before", ""))
-    jobs = filters.narrow(visible) if is_valid else visible.none()
-    page = list((older_than(last_seen, jobs) if last_seen else jobs)[: JOBS_PER_PAGE + 1])
+    page = page_behind(
+        filters.narrow(visible) if is_valid else visible.none(),
+        request.GET.get("before", ""),
+        JOBS_PER_PAGE,
+        older_than,
+        partial(filters.address, everybody=everybody),
+    )
     context = {
         "filters": filters,
-        "unfinished": [] if last_seen else _unfinished(request.user, everybody=everybody),
-        "jobs": page[:JOBS_PER_PAGE],
-        "is_first_page": last_seen is None,
+        "unfinished": [] if page.back else _unfinished(request.user, everybody=everybody),
+        "page": page,
         "may_view_all": may_all,
         "everybody": everybody,
         "mine": filters.address(everybody=False),
         "all": filters.address(everybody=True),
-        "newest": filters.address(everybody=everybody),
-        "older": filters.address(everybody=everybody, before=page[-2].pk) if len(page) > JOBS_PER_PAGE else "",
     }
     return render(request, "jobs/job_list.html", context, status=200 if is_valid else 400)
-
-
-def _find_place(jobs: QuerySet[Job], before: str) -> Job | None:
-    """Return the job behind which a page begins; None, for the newest, if `before` is the id of none of `jobs`."""
-    return jobs.filter(pk=int(before)).first() if re.fullmatch("[0-9]{1,19}", before) else None
 
 
 def _unfinished(user: Any, *, everybody: bool) -> list[Attempt]:
@@ -83,20 +76,14 @@ def _unfinished(user: Any, *, everybody: bool) -> list[Attempt]:
 def job_detail(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
     """Show one job with a page of its customers."""
     job = _load(request, job_id)
-    page_count = max(1, -(-job.customer_count // CUSTOMERS_PER_PAGE))
-    text = request.GET.get("page", "1")
-    page = min(int(text), page_count) if text.isdecimal() and 0 < len(text) < 10 and int(text) > 0 else 1
-    start = (page - 1) * CUSTOMERS_PER_PAGE
-    customers = customers_of(job).filter(position__gte=start, position__lt=start + CUSTOMERS_PER_PAGE)
     answer = printable(json.dumps(job.response_summary, indent=2, ensure_ascii=False))
     context = {
         "job": job,
         "was_changed": bool(job.mac) and not job_is_signed(read_job(job)),
         "answer": answer,
-        "customers": customers,
-        "page": page,
-        "page_count": page_count,
-        "start": start + 1,
+        "page": numbered_page(
+            customers_of(job), request.GET.get("page"), CUSTOMERS_PER_PAGE, "?page={}#customers-title".format
+        ),
     }
     return render(request, "jobs/job_detail.html", context)
 

@@ -153,11 +153,11 @@ def test_pages_keep_the_filters(audrey):
         last, path = path, link(client, path, "next")
     assert seen == [job.job_id for job in reversed(wanted)]
     page = client.get(last).content.decode()
-    assert 'href="/jobs/?since=2026-03-05&amp;user=a%26b%3Dc&amp;customer=x+y&amp;whose=all">« Newest jobs' in page
+    assert 'href="/jobs/?since=2026-03-05&amp;user=a%26b%3Dc&amp;customer=x+y&amp;whose=all">‹ Newest jobs' in page
 
 
 def test_behind_the_last_match_the_page_says_so(olivia, jobs):
-    page = signed_in(olivia).get("/jobs/", {"customer": "x1", "before": jobs["day before"].pk})
+    page = signed_in(olivia).get("/jobs/", {"customer": "x1", "before": jobs["customer"].pk})
     assert "There are no older jobs that match." in text_of(page)
 
 

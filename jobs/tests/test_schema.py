@@ -75,9 +75,12 @@ def in_admin(**conditions):
     ("query", "index"),
     [
         (lambda: all_jobs()[:51], "SCAN jobs_job USING INDEX job_by_time"),
-        (lambda: older_than(SEEN, all_jobs())[:51], "INDEX job_by_time (created_at<?)"),
+        (lambda: all_jobs().filter(older_than(SEEN))[:51], "INDEX job_by_time (created_at<?)"),
         (lambda: jobs_of(Somebody())[:51], "INDEX job_by_user_time (user_id=?)"),
-        (lambda: older_than(SEEN, jobs_of(Somebody()))[:51], "INDEX job_by_user_time (user_id=? AND created_at<?)"),
+        (
+            lambda: jobs_of(Somebody()).filter(older_than(SEEN))[:51],
+            "INDEX job_by_user_time (user_id=? AND created_at<?)",
+        ),
         (lambda: all_jobs().filter(action_code=2)[:51], "INDEX job_by_action_time (action_code=?)"),
         (lambda: all_jobs().filter(cluster_url="x")[:51], "INDEX job_by_cluster_time (cluster_url=?)"),
         (lambda: all_jobs().filter(created_at__range=DAY)[:51], "INDEX job_by_time (created_at>? AND created_at<?)"),
@@ -88,10 +91,6 @@ def in_admin(**conditions):
         # SQLite names the indexes of unique constraints itself: these are job_customer_by_cid and ..._in_order.
         (lambda: JobCustomer.objects.filter(cid="a").order_by().values("job_id"), "jobs_jobcustomer_2 (cid=?)"),
         (lambda: customers_of(Job(pk=1)), "jobs_jobcustomer_1 (job_id=?)"),
-        (
-            lambda: customers_of(Job(pk=1)).filter(position__gte=500, position__lt=1000),
-            "jobs_jobcustomer_1 (job_id=? AND position>? AND position<?)",
-        ),
     ],
 )
 def test_reads_use_their_index_and_sort_nothing(query, index):

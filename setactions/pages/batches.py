@@ -3,10 +3,10 @@
 import uuid
 from typing import Any
 
-from django.core.paginator import Paginator
 from django.db import DatabaseError, connections
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -28,6 +28,7 @@ from setactions.batches.report import report_lines
 from setactions.permissions import may_set_action
 from setactions.tms.clusters import cluster_at
 from tmsdash.csv_text import ids_file
+from tmsdash.web.paging import Page, numbered_page
 
 State = BatchChunk.State
 CHUNKS_PER_PAGE = 100
@@ -47,16 +48,18 @@ def batch_list(request: HttpRequest) -> HttpResponse:
     everybody = may_all and (wants_all or not may_set_action(request.user))  # auditors have none of their own
     visible = all_batches() if everybody else batches_of(request.user)
     matching = filters.narrow(visible) if is_valid else visible.none()
-    page = Paginator(matching, BATCHES_PER_PAGE).get_page(request.GET.get("page"))
-    batches = list(page.object_list)
-    for batch in batches:
+    page: Page[Batch] = numbered_page(
+        matching,
+        request.GET.get("page"),
+        BATCHES_PER_PAGE,
+        lambda number: filters.address(everybody=everybody, page=number),
+    )
+    for batch in page.rows:
         _catch_up(batch)
     context = {
         "filters": filters,
         "page": page,
-        "rows": list(zip(batches, progress_of_many(batches), strict=True)),
-        "newer": filters.address(everybody=everybody, page=page.number - 1) if page.has_previous() else "",
-        "older": filters.address(everybody=everybody, page=page.number + 1) if page.has_next() else "",
+        "rows": list(zip(page.rows, progress_of_many(page.rows), strict=True)),
         "may_view_all": may_all,
         "everybody": everybody,
         "mine": filters.address(everybody=False),
@@ -125,8 +128,11 @@ def _catch_up(found: Batch) -> None:
 def _context(request: HttpRequest, found: Batch) -> dict[str, Any]:
     reached, cluster = progress_of(found), cluster_at(found.cluster_url)
     chunks = chunks_of(found)
-    page = Paginator(chunks, CHUNKS_PER_PAGE).get_page(request.GET.get("page"))
-    for chunk in page.object_list:
+    address = reverse("batch", args=[found.batch_id])
+    page: Page[BatchChunk] = numbered_page(
+        chunks, request.GET.get("page"), CHUNKS_PER_PAGE, lambda number: f"{address}?page={number}"
+    )
+    for chunk in page.rows:
         chunk.batch = found  # its attempt ids are derived from it
     may_control, is_owner = may_set_action(request.user), found.user_id == request.user.get_username()
     state = found.shown_state
