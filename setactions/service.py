@@ -18,6 +18,7 @@ An accepted action so always leaves a Job or an audit entry that owes one, and n
 import logging
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -38,7 +39,7 @@ from setactions.results import Result, refused, result_of
 from setactions.submission import BatchPart, Submission
 from setactions.tms import client
 from setactions.token import Token
-from tmsdash.db.transactions import transaction_around_call
+from tmsdash.db.transactions import drop_if_broken, transaction_around_call
 from tmsdash.kill_points import kill_point
 
 logger = logging.getLogger(__name__)
@@ -142,22 +143,16 @@ def _check_no_token_among_ids(submission: Submission, token: Token) -> None:
 
 
 def _find_known(attempt_id: uuid.UUID) -> Attempt | None:
-    try:
+    with drop_if_broken("audit", raising=partial(_unavailable, "audit")):
         return find_attempt(attempt_id)
-    except AnyDatabaseError as error:
-        connections["audit"].close()
-        raise _unavailable("audit", error) from error
 
 
 def _check_ready(budget: Budget) -> None:
     """Refuse unless this server may send at all, and a job could be written now."""
     if settings.TMS_PASSIVE:
         raise Refusal(503, "request", "This server is in passive mode and sends nothing. Use the active one.")
-    try:
+    with drop_if_broken("jobs", raising=partial(_unavailable, "jobs")):
         jobs.assert_writable(wait_s=budget.left())
-    except (AnyDatabaseError, OSError) as error:
-        connections["jobs"].close()
-        raise _unavailable("jobs", error) from error
 
 
 def _unavailable(database: str, error: Exception) -> Refusal:
@@ -216,16 +211,13 @@ def _open(
     _check_ready(budget)
     kill_point("service: checked, nothing written")
     log(request.attempt_id, "Logging audit: INTENT")
-    try:
+    with drop_if_broken("audit", raising=partial(_unavailable, "audit")):
         found, attempt = audit.open_attempt(
             request,
             duplicate_window_s=settings.TMS_DUPLICATE_WINDOW_S,
             duplicate_allowed=send_again,
             wait_s=budget.left(),
         )
-    except AnyDatabaseError as error:
-        connections["audit"].close()
-        raise _unavailable("audit", error) from error
     if found is audit.Opened.KNOWN:
         return _replay(attempt, request)
     if found is audit.Opened.DUPLICATE:

@@ -2,21 +2,23 @@
 
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
 from django.db import Error as AnyDatabaseError
-from django.db import connections
 
 from audit.choices import Action
 from audit.digests import digest, list_digest
+from audit.models import Attempt
 from audit.selectors import undecided_overlaps
 from jobs.batches.creation import NewChunk
 from setactions.inputs.ids import FIELD, CidList
 from setactions.refusal import Refusal
 from setactions.tms.actions import find_action
 from setactions.tms.clusters import Cluster
+from tmsdash.db.transactions import drop_if_broken
 
 MAX_OVERLAPS = 5  # named at once
 
@@ -74,11 +76,9 @@ def find_overlap_warnings(submission: Submission) -> tuple[str, ...]:
     While it is open, another action for the same customers spoils what a reading could prove of it.
     Attempts with the very same list are not among them: these are guarded on their own.
     """
-    try:
+    found: list[Attempt] = []  # sending will say so if the audit is not there
+    with suppress(AnyDatabaseError), drop_if_broken("audit"):
         found = undecided_overlaps(submission.cluster.origin, submission.cids)
-    except AnyDatabaseError:
-        connections["audit"].close()
-        return ()  # sending will say that the audit is not there
     others = [other for other in found if other.list_digest != submission.list_digest]
     sentences = [
         f"{other.action_name} of {other.user_id} for some of these customers has no outcome yet (attempt "

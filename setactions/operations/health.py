@@ -9,7 +9,8 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.db import Error, OperationalError, connections, transaction
+from django.db import Error as AnyDatabaseError
+from django.db import OperationalError, connections, transaction
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -17,7 +18,7 @@ from django.views.decorators.cache import never_cache
 from audit import chain
 from audit.selectors import count_open
 from jobs import services as jobs
-from tmsdash.db.transactions import assert_disk_has_room, file_is_there, write_transaction
+from tmsdash.db.transactions import assert_disk_has_room, drop_if_broken, file_is_there, write_transaction
 from tmsdash.models import Session
 from tmsdash.web.errors import json_get
 
@@ -58,15 +59,15 @@ def _open_attempts() -> dict[str, int]:
 def _answers(alias: str) -> bool:
     connection = connections[alias]
     try:
-        connection.close()  # an open one would go on reading a file that was moved away
-        if not file_is_there(connection):
-            raise OperationalError("its file is gone")
-        with connection.cursor() as cursor:
-            # A table, because SQLite answers "SELECT 1" from a file that it has just made.
-            cursor.execute("SELECT 1 FROM django_migrations LIMIT 1")
-    except Error as error:
+        with drop_if_broken(alias):
+            connection.close()  # an open one would go on reading a file that was moved away
+            if not file_is_there(connection):
+                raise OperationalError("its file is gone")
+            with connection.cursor() as cursor:
+                # A table, because SQLite answers "SELECT 1" from a file that it has just made.
+                cursor.execute("SELECT 1 FROM django_migrations LIMIT 1")
+    except AnyDatabaseError as error:
         logger.error("[HEALTH] database %s does not answer: %s", alias, error)
-        connection.close()
         return False
     return True
 
@@ -93,11 +94,11 @@ class _WriteProof:
 
     def _try(self) -> bool:
         try:
-            assert_disk_has_room(self._alias)
-            self._write(WRITE_WAIT_S)
-        except (Error, OSError) as error:
+            with drop_if_broken(self._alias):
+                assert_disk_has_room(self._alias)
+                self._write(WRITE_WAIT_S)
+        except AnyDatabaseError as error:
             logger.error("[HEALTH] database %s cannot be written: %s", self._alias, error)
-            connections[self._alias].close()
             return False
         return True
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from django.db import Error as AnyDatabaseError
 from django.db import InterfaceError, InternalError, OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
@@ -76,6 +77,24 @@ def files_with_audit_key(described: dict[str, dict[str, Any]]) -> Iterator[Path]
         if "audit_auditentry" in tables and "audit_chainhead" not in tables:
             return
     yield from files(described)
+
+
+@contextmanager
+def drop_if_broken(*aliases: str, raising: Callable[[AnyDatabaseError], Exception] | None = None) -> Iterator[None]:
+    """Close the connections `aliases` if the block raises an error of a database; the next statement connects anew.
+
+    Such an error is django.db.Error: DatabaseError alone would miss InterfaceError, which a PostgreSQL connection
+    that is gone raises. It goes on to the caller, as what `raising` makes of it if that is given. Whoever can do
+    without the database wraps this in `contextlib.suppress(AnyDatabaseError)`.
+    """
+    try:
+        yield
+    except AnyDatabaseError as error:
+        for alias in aliases:
+            connections[alias].close()
+        if raising is None:
+            raise
+        raise raising(error) from error
 
 
 @contextmanager
@@ -194,13 +213,16 @@ def file_is_there(connection: BaseDatabaseWrapper) -> bool:
 
 
 def assert_disk_has_room(using: str) -> None:
-    """Raise OperationalError if a SQLite file can hardly grow, OSError if that cannot be told.
+    """Raise OperationalError if a SQLite file can hardly grow, or if that cannot be told.
 
     What is rolled back never reaches the disk, so that a write tells nothing of it. PostgreSQL's disk is its own.
     """
     connection = connections[using]
     if connection.vendor == "sqlite":
-        free = shutil.disk_usage(Path(connection.settings_dict["NAME"]).parent).free
+        try:
+            free = shutil.disk_usage(Path(connection.settings_dict["NAME"]).parent).free
+        except OSError as error:
+            raise OperationalError(f"the folder of database {using!r} is out of reach: {error.strerror}") from error
         if free < MIN_FREE_BYTES:
             raise OperationalError(f"only {free >> 20} MiB are free on the disk of database {using!r}")
 

@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 from django.conf import settings
-from django.db import DatabaseError, connections
+from django.db import Error as AnyDatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
+from tmsdash.db.transactions import drop_if_broken
 from tmsdash.logs import shown_path
 from tmsdash.text import one_line
 
@@ -67,8 +69,6 @@ def _is_denied(request: HttpRequest, response: HttpResponse) -> bool:
 def _user_name(request: HttpRequest) -> str:
     """Return who is signed in, or the empty string."""
     user = getattr(request, "user", None)
-    try:
+    with suppress(AnyDatabaseError), drop_if_broken("default"):  # asked for the first time here, it may fail
         return user.get_username() if user is not None else ""
-    except DatabaseError:  # asked for the first time here, and not to be known
-        connections["default"].close()
-        return ""
+    return ""

@@ -3,16 +3,18 @@
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
 
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.db import DatabaseError
+from django.db import Error as AnyDatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed, UnreadablePostError
 from django.shortcuts import render
 from django_htmx.http import HttpResponseClientRefresh
 
+from tmsdash.db.transactions import drop_if_broken
 from tmsdash.text import one_line
 from tmsdash.tokens import REMOVED, looks_like_token, without_tokens
 from tmsdash.web import request_id
@@ -221,10 +223,9 @@ class RequestBodyMiddleware:
 
 
 def _is_signed_in(request: HttpRequest) -> bool:
-    try:
+    with suppress(AnyDatabaseError), drop_if_broken("default"):  # whoever needs to know meets the error again
         return request.user.is_authenticated
-    except DatabaseError:
-        return False  # whoever needs to know meets the error again
+    return False
 
 
 class SignInRequiredMiddleware(LoginRequiredMiddleware):

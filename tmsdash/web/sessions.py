@@ -6,6 +6,7 @@ SESSION_IDLE_S after the last request of a person, SESSION_MAX_S in all, and unt
 import logging
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,12 +14,12 @@ from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY, logout
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
-from django.db import DatabaseError, connections
+from django.db import Error as AnyDatabaseError
 from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
 
-from tmsdash.db.transactions import write_transaction
+from tmsdash.db.transactions import drop_if_broken, write_transaction
 from tmsdash.models import ADDRESS, BEGUN, SEEN, USER_AGENT, Session, public_id
 from tmsdash.web.browsers import user_agent_of
 
@@ -98,12 +99,10 @@ class SessionLimitsMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request.session_ended = False  # type: ignore[attr-defined]
-        try:
+        is_over = False
+        # Whoever asks who the user is meets an error again; pages that need nobody, such as /health, do not.
+        with suppress(AnyDatabaseError), drop_if_broken("default"):
             is_over = request.user.is_authenticated and not _goes_on(request)
-        except DatabaseError:
-            # Whoever asks who the user is meets it again; pages that need nobody, such as /health, do not.
-            connections["default"].close()
-            is_over = False
         if is_over:
             end(request)
         response = self.get_response(request)
@@ -114,10 +113,10 @@ def end(request: HttpRequest) -> None:
     """End the session of a request, which is one of nobody then, whether the session's row can be deleted or not."""
     request.session_ended = True  # type: ignore[attr-defined]
     try:
-        logout(request)
-    except DatabaseError as error:
+        with drop_if_broken("default"):
+            logout(request)
+    except AnyDatabaseError as error:
         logger.warning("[SESSION] A session that is over could not be deleted: %s", error)
-        connections["default"].close()
         request.user = AnonymousUser()
         request.session = type(request.session)()  # a new, empty one; the old row is over all the same
 
@@ -145,7 +144,7 @@ def _save(session: SessionBase, has_new_key: bool) -> bool:
             if not session.exists(session.session_key or ""):
                 return False
             session.save()
-    except (DatabaseError, UpdateError) as error:  # UpdateError is also what a full disk looks like
+    except (AnyDatabaseError, UpdateError) as error:  # UpdateError is also what a full disk looks like
         logger.warning("[SESSION] The time of the last request could not be noted: %s", error)
     session.modified = has_new_key
     return True

@@ -5,15 +5,17 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
-from django.db import Error as AnyDatabaseError
 
 from setactions.operations.legacy.importing import Counts, Importer
 from setactions.operations.legacy.old_files import AUDIT, JOBS, BadFileError, opened
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import os_actor_name
+from tmsdash.db.transactions import drop_if_broken
 from tmsdash.processes import alone
 from tmsdash.text import one_line
 from tmsdash.user_names import check_spelling
+
+UNUSABLE = "A database cannot be used. Run the import again later; it continues where it stopped."
 
 
 class Command(BaseCommand):
@@ -40,13 +42,14 @@ class Command(BaseCommand):
                 imported_by=os_actor_name(),
                 say=lambda problem: self.stderr.write(one_line(problem)),
             )
-            with alone("import_legacy", lambda: self.stderr.write("Another import runs; waiting.")):
+            with (
+                drop_if_broken(raising=lambda error: CommandError(f"{UNUSABLE} {error}")),
+                alone("import_legacy", lambda: self.stderr.write("Another import is running; waiting for its end.")),
+            ):
                 importer.import_jobs(jobs)
                 importer.import_log(log)
         except BadFileError as error:
             raise CommandError(str(error)) from None
-        except AnyDatabaseError as error:
-            raise CommandError(f"A database cannot be used; run it again, it goes on. {error}") from None
         self.stdout.write(f"Jobs: {_in_words(importer.jobs)}. Doubled: {importer.jobs.doubled:,}.")
         self.stdout.write(f"Audit log: {_in_words(importer.log)}.")
 

@@ -4,12 +4,12 @@ import sqlite3
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import IntegrityError, OperationalError, connections, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connections, transaction
 from model_bakery import baker
 
 from audit.models import AttemptCustomer
 from jobs.models import Job, JobCustomer
-from tmsdash.db.transactions import BUSY_TIMEOUT_S, write_transaction
+from tmsdash.db.transactions import BUSY_TIMEOUT_S, drop_if_broken, write_transaction
 from tmsdash.tests.tools import at_once, in_thread, locked, other_process, pragma, traced
 
 ALIASES = ["default", "jobs", "audit"]
@@ -154,3 +154,39 @@ def test_many_writers_all_get_their_turn():
 
     at_once(8, write)
     assert Job.objects.count() == 40
+
+
+# -- drop_if_broken -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_a_connection_that_is_gone_is_replaced_after_the_block(alias):
+    connections[alias].ensure_connection()
+    connections[alias].connection.close()  # as a server that restarts, or a firewall, ends it
+    with pytest.raises(DatabaseError), drop_if_broken(alias), connections[alias].cursor() as cursor:
+        cursor.execute("SELECT 1")
+    with connections[alias].cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+@pytest.mark.parametrize("error", [InterfaceError("gone"), OperationalError("locked"), DatabaseError("malformed")])
+def test_every_error_of_a_database_drops_the_named_connections_only(error):
+    for alias in ALIASES:
+        connections[alias].ensure_connection()
+    with pytest.raises(type(error), match=str(error)), drop_if_broken("jobs", "audit"):
+        raise error
+    assert [alias for alias in ALIASES if connections[alias].connection] == ["default"]
+
+
+def test_the_error_goes_on_as_what_the_caller_names_and_keeps_its_cause():
+    with pytest.raises(ValueError, match="no database: gone") as raised:
+        with drop_if_broken("jobs", raising=lambda error: ValueError(f"no database: {error}")):
+            raise InterfaceError("gone")
+    assert isinstance(raised.value.__cause__, InterfaceError)
+
+
+def test_other_errors_pass_and_leave_the_connection_open():
+    connections["jobs"].ensure_connection()
+    with pytest.raises(ZeroDivisionError), drop_if_broken("jobs", raising=lambda error: ValueError("no")):
+        raise ZeroDivisionError
+    assert connections["jobs"].connection is not None

@@ -213,7 +213,7 @@ def test_a_second_run_adds_nothing_and_a_later_one_what_is_new(old):
 def test_an_import_that_broke_off_between_the_databases_goes_on(old):
     old.job("a1")
     with mock.patch.object(importing, "create_legacy_jobs", side_effect=DatabaseError("full")):
-        with pytest.raises(CommandError, match="run it again, it goes on"):
+        with pytest.raises(CommandError, match="Run the import again later"):
             old.run()
     assert (Job.objects.count(), Attempt.objects.count()) == (0, 1)
     old.run()
