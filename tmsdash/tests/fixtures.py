@@ -7,6 +7,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.db import connections
 from django.test import Client
+from django.test.utils import setup_databases, teardown_databases
+from pytest_django.plugin import DjangoDbBlocker
 
 from audit import chain, exporting
 from audit.models import ChainHead
@@ -22,19 +25,14 @@ from setactions import limits
 from setactions.devtools.simulator import Simulator
 from setactions.management.commands.migrate_all import make_groups
 from setactions.recording import Recorder
+from tmsdash.tests.snapshots import Snapshot, snapshot_of
 
 TOKEN = "a-token-that-works-0123456789"
 PASSWORD = "correct horse battery staple"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give every test that uses the databases all three of them, with transactions that really commit.
-
-    Tests that want more than this machine can give are left out.
-    """
-    for item in items:
-        if "databases" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.django_db(transaction=True, databases="__all__"))
+    """Leave out tests that need more than this machine can give."""
     if "TEST_POSTGRES_URL" in os.environ:  # what uses no database is the same there, and runs beside this anyway
         others = [item for item in items if not _uses_databases(item)]
         config.hook.pytest_deselected(items=others)
@@ -47,8 +45,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _uses_databases(item: pytest.Item) -> bool:
-    is_marked = any(item.get_closest_marker(name) for name in ("django_db", "postgresql"))
-    return is_marked or not {"db", "transactional_db"}.isdisjoint(getattr(item, "fixturenames", ()))
+    return "databases" in getattr(item, "fixturenames", ()) or item.get_closest_marker("postgresql") is not None
 
 
 def leave_out(
@@ -102,18 +99,32 @@ def no_refusals_or_exports_yet() -> None:
         rate.reset()
 
 
-@pytest.fixture
-def databases(transactional_db: None) -> Iterator[None]:
-    """All three databases, empty but for the groups and the head of the audit's chain, with real transactions.
+@pytest.fixture(scope="session")
+def snapshots(django_test_environment: None, django_db_blocker: DjangoDbBlocker) -> Iterator[list[Snapshot]]:
+    """The three databases, migrated, as every test finds them: with the groups and the head of the audit's chain."""
+    with django_db_blocker.unblock(), ExitStack() as stack:
+        created = setup_databases(verbosity=0, interactive=False, aliases=set(connections))
+        stack.callback(teardown_databases, created, verbosity=0)
+        make_groups()
+        if not ChainHead.objects.exists():
+            chain.begin()
+        append_only.install(connections["audit"])
+        yield [stack.enter_context(closing(snapshot_of(connection))) for connection in connections.all()]
 
-    They are emptied after each test, which the audit's triggers refuse: these are there during tests only.
-    """
-    make_groups()
-    if not ChainHead.objects.exists():
-        chain.begin()
-    append_only.install(connections["audit"])
-    yield
-    append_only.remove(connections["audit"])
+
+@pytest.fixture
+def databases(snapshots: list[Snapshot], django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """All three databases, with real transactions; what a test writes is gone after it."""
+    with django_db_blocker.unblock():
+        yield
+        connections.close_all()
+        for snapshot in snapshots:
+            snapshot.restore()
+
+
+@pytest.fixture
+def db(databases: None) -> None:
+    """What pytest-django's own fixtures ask for."""
 
 
 def _user(name: str, group: str | None = None, **kwargs: Any) -> User:
