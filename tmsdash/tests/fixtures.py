@@ -103,7 +103,7 @@ def no_refusals_or_exports_yet() -> None:
 def snapshots(django_test_environment: None, django_db_blocker: DjangoDbBlocker) -> Iterator[list[Snapshot]]:
     """The three databases, migrated, as every test finds them: with the groups and the head of the audit's chain."""
     with django_db_blocker.unblock(), ExitStack() as stack:
-        created = setup_databases(verbosity=0, interactive=False, aliases=set(connections))
+        created = setup_databases(verbosity=0, interactive=False, aliases=dict.fromkeys(connections))
         stack.callback(teardown_databases, created, verbosity=0)
         make_groups()
         if not ChainHead.objects.exists():
