@@ -1,18 +1,35 @@
-"""Who does something, and from where."""
+"""Who acts, from where, and by which way: what every entry of the audit names."""
 
 from dataclasses import dataclass
 
 from django.http import HttpRequest
 
+from audit.choices import Source
+from tmsdash.commands import os_actor_name
+
 
 @dataclass(frozen=True, kw_only=True)
 class Actor:
-    """Who does something, and from where; of an attempt's events only if that is not as the attempt says."""
+    """Who acts, from where, and by which way.
+
+    `user_id` is a user's name, or the operating system's user and host where no user of the dashboard is involved.
+    `source` is how an attempt arrives; other events have none. `run_by` is the operating system's user and host
+    where a command acts for a user of the dashboard.
+    """
 
     user_id: str
     ip_address: str = ""
+    source: Source | None = None
+    run_by: str = ""
 
 
-def actor_of(request: HttpRequest, user_id: str | None = None) -> Actor:
-    """Return who sent the request, under another name where nobody is signed in yet."""
-    return Actor(user_id=user_id or request.user.get_username(), ip_address=request.META.get("REMOTE_ADDR", ""))
+def actor_of(request: HttpRequest, source: Source | None = None, *, user_id: str | None = None) -> Actor:
+    """Return who sent the request; `user_id` names them where nobody is signed in yet."""
+    return Actor(
+        user_id=user_id or request.user.get_username(), ip_address=request.META.get("REMOTE_ADDR", ""), source=source
+    )
+
+
+def command_actor() -> Actor:
+    """Return who runs a command that acts for no user of the dashboard."""
+    return Actor(user_id=os_actor_name())

@@ -37,12 +37,10 @@ class Request:
     """Who asks for what: everything that opens an attempt. `body` holds further facts for the event."""
 
     attempt_id: uuid.UUID
-    user_id: str
+    actor: Actor
     action_code: int | None
     action_name: str
     cluster_url: str
-    source: str
-    ip_address: str
     cids: tuple[str, ...]
     payload_digest: str = ""
     list_digest: str = ""
@@ -216,12 +214,12 @@ def _add_attempt(
     cids = request.cids[:keep]
     attempt = Attempt(
         attempt_id=request.attempt_id,
-        user_id=request.user_id,
+        user_id=request.actor.user_id,
         action_code=request.action_code,
         action_name=one_line(request.action_name, 128),
         cluster_url=one_line(request.cluster_url, 300),
-        source=request.source,
-        ip_address=request.ip_address,
+        source=request.actor.source or "",
+        ip_address=request.actor.ip_address,
         customer_count=customer_count,
         payload_digest=request.payload_digest,
         list_digest=request.list_digest,

@@ -9,7 +9,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 
-from audit.choices import ACCEPTED_OUTCOMES, NOT_APPLIED_OUTCOMES, Kind, Outcome
+from audit.actors import actor_of
+from audit.choices import ACCEPTED_OUTCOMES, NOT_APPLIED_OUTCOMES, Kind, Outcome, Source
 from setactions import service
 from setactions.inputs import ids
 from setactions.limits import call_slot, read_slot, throttle_read
@@ -25,7 +26,6 @@ from tmsdash.web.access_log import tell_tms_verdict
 from tmsdash.web.errors import error_json
 from tmsdash.web.user_rates import WINDOW_S
 
-SOURCE = "api"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -47,7 +47,7 @@ def proxy_fetch(request: HttpRequest) -> HttpResponse:
         response: HttpResponse = error_json(405, "Use POST.")
         response["Allow"] = "POST"
         return response
-    caller = {"user": request.user, "source": SOURCE, "ip_address": request.META.get("REMOTE_ADDR", "")}
+    actor = actor_of(request, Source.API)
     is_read = False
     try:
         body = _load(request)
@@ -61,14 +61,15 @@ def proxy_fetch(request: HttpRequest) -> HttpResponse:
         refusal = error if may_set_action(request.user) else NotPermitted()
         if is_read:
             return JsonResponse(_refused_body(refusal.message, refusal.errors), status=refusal.code)
-        return respond(service.refuse(refusal=refusal, **caller))
+        return respond(service.refuse(user=request.user, actor=actor, refusal=refusal))
     overlaps = find_overlap_warnings(fetch.submission)  # before the call, which opens an attempt of its own
     result = service.set_action(
+        user=request.user,
+        actor=actor,
         submission=fetch.submission,
         token=fetch.token,
         attempt_id=attempt_id,
         send_again=fetch.send_again,
-        **caller,
     )
     return respond(result, fetch.submission, overlaps)
 

@@ -27,7 +27,8 @@ from django.db import connections
 from django.views.decorators.debug import sensitive_variables
 
 from audit import services as audit
-from audit.choices import ACCEPTED_OUTCOMES, Kind
+from audit.actors import Actor
+from audit.choices import ACCEPTED_OUTCOMES, Kind, Source
 from audit.models import Attempt
 from audit.selectors import find_attempt
 from jobs import services as jobs
@@ -47,7 +48,7 @@ logger = logging.getLogger(__name__)
 BEFORE_CALL_WAIT_S = 5.0  # seconds that steps 0 and 1 together may wait for locks
 REFUSAL_WAIT_S = 1.0  # where nothing was sent, nobody shall wait long for the note of it
 CIDS_IN_LOG = 10
-OF_REQUESTS = ("form", "api")  # sources of attempts that each are one request of a user's
+OF_REQUESTS = (Source.FORM, Source.API)  # sources of attempts that each are one request of a user's
 # What was asked for was right, and an answer of another kind would hide why it is not done: a repeat, or not just now.
 ALWAYS_RECORDED = (409, 503)
 
@@ -56,10 +57,9 @@ ALWAYS_RECORDED = (409, 503)
 def set_action(
     *,
     user: Any,
+    actor: Actor,
     submission: Submission,
     token: Token,
-    source: str,
-    ip_address: str,
     attempt_id: uuid.UUID | None = None,
     send_again: bool = False,
     batch: BatchPart | None = None,
@@ -74,7 +74,7 @@ def set_action(
     that is recorded.
     """
     is_new, attempt_id = attempt_id is None, attempt_id or uuid.uuid4()
-    request = opening_request(user, submission, attempt_id, source, ip_address, send_again=send_again, batch=batch)
+    request = opening_request(actor, submission, attempt_id, send_again=send_again, batch=batch)
     try:
         _check_no_token_among_ids(submission, token)  # first: what is refused below is kept with its ids
         check_may_set_action(user)
@@ -89,12 +89,10 @@ def set_action(
         return refused(uuid.uuid4(), refusal)
     except Refusal as refusal:
         safe = submission if refusal.code != 400 else None
-        return refuse(user=user, refusal=refusal, source=source, ip_address=ip_address, submission=safe)
+        return refuse(user=user, actor=actor, refusal=refusal, submission=safe)
 
 
-def refuse(
-    *, user: Any, refusal: Refusal, source: str, ip_address: str, submission: Submission | None = None
-) -> Result:
+def refuse(*, user: Any, actor: Actor, refusal: Refusal, submission: Submission | None = None) -> Result:
     """Record, under a fresh attempt id, that something was stopped before anything was sent.
 
     `submission` is what would have been sent, if it got that far. A refusal stands even if the
@@ -102,23 +100,21 @@ def refuse(
     too often is refused for that (429), and only the log has it.
     """
     attempt_id = uuid.uuid4()
-    if source in OF_REQUESTS and refusal.code not in ALWAYS_RECORDED:
+    if actor.source in OF_REQUESTS and refusal.code not in ALWAYS_RECORDED:
         try:
             check_refusal_rate(user)
         except Refusal as too_many:
             message = "REFUSED: user=%s, address=%s, too often to be audited: %s"
-            log(attempt_id, message, user.get_username(), ip_address, refusal.message, level=logging.WARNING)
+            log(attempt_id, message, actor.user_id, actor.ip_address, refusal.message, level=logging.WARNING)
             return refused(attempt_id, too_many)
     word = "WARNING" if "action" in refusal.errors else "REFUSED"
-    log(attempt_id, "%s: user=%s, %s", word, user.get_username(), refusal.message, level=logging.WARNING)
+    log(attempt_id, "%s: user=%s, %s", word, actor.user_id, refusal.message, level=logging.WARNING)
     request = audit.Request(
         attempt_id=attempt_id,
-        user_id=user.get_username(),
+        actor=actor,
         action_code=submission.action.value if submission else None,
         action_name=submission.action.label if submission else "",
         cluster_url=submission.cluster.origin if submission else "",
-        source=source,
-        ip_address=ip_address,
         cids=submission.cids if submission else (),
         body={"code": refusal.code, "errors": refusal.errors},
     )
@@ -133,8 +129,8 @@ def refuse(
 def _log_start(request: audit.Request, submission: Submission) -> None:
     some = " ".join(submission.cids[:CIDS_IN_LOG])
     message = "Starting: user=%s, action=%s, cid_count=%d, cluster=%s, cids=%s"
-    count = len(submission.cids)
-    log(request.attempt_id, message, request.user_id, submission.action_sent, count, submission.cluster.name, some)
+    user_id, count = request.actor.user_id, len(submission.cids)
+    log(request.attempt_id, message, user_id, submission.action_sent, count, submission.cluster.name, some)
 
 
 def _check_no_token_among_ids(submission: Submission, token: Token) -> None:
@@ -162,24 +158,15 @@ def _unavailable(database: str, error: Exception) -> Refusal:
 
 
 def opening_request(
-    user: Any,
-    submission: Submission,
-    attempt_id: uuid.UUID,
-    source: str,
-    ip_address: str,
-    *,
-    send_again: bool,
-    batch: BatchPart | None,
+    actor: Actor, submission: Submission, attempt_id: uuid.UUID, *, send_again: bool, batch: BatchPart | None
 ) -> audit.Request:
     """Return what opens the attempt in the audit: all that a Job could be made from later."""
     return audit.Request(
         attempt_id=attempt_id,
-        user_id=user.get_username(),
+        actor=actor,
         action_code=submission.action.value,
         action_name=submission.action.label,
         cluster_url=submission.cluster.origin,
-        source=source,
-        ip_address=ip_address,
         cids=submission.cids,
         payload_digest=submission.payload_digest,
         list_digest=submission.list_digest,
@@ -189,13 +176,14 @@ def opening_request(
             "repeated": submission.repeated,
             "send_again": send_again,
         }
-        | (batch.facts if batch else {}),
+        | (batch.facts if batch else {})
+        | ({"run_by": actor.run_by} if actor.run_by else {}),
     )
 
 
 def _replay(known: Attempt, request: audit.Request) -> Result:
     """Return the recorded result of an attempt id that comes again; raises Refusal (409) if it is another's."""
-    if known.user_id != request.user_id:
+    if known.user_id != request.actor.user_id:
         raise Refusal(409, "Idempotency-Key", "This key cannot be used. Choose a new one.")
     if known.payload_digest != request.payload_digest:
         raise Refusal(409, "Idempotency-Key", "This key was used for another payload. Choose a new one.")

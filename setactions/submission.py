@@ -27,21 +27,19 @@ MAX_OVERLAPS = 5  # named at once
 class BatchPart:
     """Where a submission belongs that is a chunk of a batch, for the audit.
 
-    `chunk` and `try_number` count from 1, `retry_of` is the attempt of the try before, `run_by` the operating
-    system's user and host where a command runs the batch.
+    `chunk` and `try_number` count from 1, `retry_of` is the attempt of the try before.
     """
 
     batch_id: uuid.UUID
     chunk: int
     try_number: int = 1
     retry_of: uuid.UUID | None = None
-    run_by: str = ""
 
     @property
     def facts(self) -> dict[str, Any]:
         """The same as JSON, without what there is not."""
         retry_of = str(self.retry_of) if self.retry_of else ""
-        facts = {"chunk": self.chunk, "try": self.try_number, "retry_of": retry_of, "run_by": self.run_by}
+        facts = {"chunk": self.chunk, "try": self.try_number, "retry_of": retry_of}
         return {name: fact for name, fact in facts.items() if fact}
 
 

@@ -6,10 +6,9 @@ from django.contrib.auth.models import Group
 from django.core.management.base import CommandError
 from django.db import DatabaseError
 
-from audit.actors import Actor
+from audit.actors import Actor, command_actor
 from audit.choices import Kind
 from audit.services import record_fact
-from tmsdash.commands import os_actor_name
 
 WAIT_S = 2.0  # for other writers of the audit
 
@@ -43,6 +42,6 @@ def record_change(actor: Actor, account: Any, change: str, **facts: Any) -> None
 def record_by_command(account: Any, change: str) -> None:
     """Write to the audit what a command has done; raises CommandError if that fails."""
     try:
-        record_change(Actor(user_id=os_actor_name()), account, change, after=facts_of(account))
+        record_change(command_actor(), account, change, after=facts_of(account))
     except DatabaseError as error:
         raise CommandError(f"It is done, but the audit could not be written: {error}") from None

@@ -89,7 +89,7 @@ def admin_login(request: HttpRequest) -> HttpResponse:
 
 def record(kind: Kind, request: HttpRequest, name: str, /, **facts: Any) -> None:
     """Write what happened to log and audit. Nothing stops without it: nobody is kept out, or in, by a full disk."""
-    actor = actor_of(request, name)
+    actor = actor_of(request, user_id=name)
     body = facts | {"user_agent": user_agent_of(request)}
     logger.info("[SIGN_IN] %s: user=%s, address=%s", kind.label, name, actor.ip_address)
     try:

@@ -7,7 +7,8 @@ from django.conf import settings
 from django.db import connections
 
 from audit import chain, services
-from audit.choices import Action, Kind
+from audit.actors import Actor
+from audit.choices import Action, Kind, Source
 from audit.digests import digest, list_digest
 from audit.models import Attempt, AuditEntry
 from audit.proof import append_only
@@ -15,16 +16,23 @@ from audit.proof import append_only
 CLUSTER = "https://evian3.example"
 
 
-def make_request(*, cids=("a1", "b2"), action=Action.PE_ENABLE, cluster_url=CLUSTER, **values):
+def make_request(
+    *,
+    cids=("a1", "b2"),
+    action=Action.PE_ENABLE,
+    cluster_url=CLUSTER,
+    user_id="olivia",
+    source=Source.FORM,
+    ip_address="203.0.113.7",
+    **values,
+):
     """olivia's request of PE-Enable for two customers, or what `values` say."""
     defaults = {
         "attempt_id": uuid.uuid4(),
-        "user_id": "olivia",
+        "actor": Actor(user_id=user_id, ip_address=ip_address, source=source),
         "action_code": action.value,
         "action_name": action.label,
         "cluster_url": cluster_url,
-        "source": "form",
-        "ip_address": "203.0.113.7",
         "cids": tuple(cids),
         "payload_digest": digest([cluster_url, action.label, list(cids)]),
         "list_digest": list_digest(cluster_url, action.value, cids),

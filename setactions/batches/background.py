@@ -11,9 +11,10 @@ from django.conf import settings
 from django.db import connections
 from django.views.decorators.debug import sensitive_variables
 
+from audit.actors import Actor
 from jobs.batches.selectors import count_clusters
 from jobs.models import Batch
-from setactions.batches.runner import Origin, Runner
+from setactions.batches.runner import Runner
 from setactions.refusal import Refusal
 from setactions.token import Token
 
@@ -26,7 +27,7 @@ _places = threading.BoundedSemaphore(MAX_BATCHES)
 
 
 @sensitive_variables("token")
-def start(batch: Batch, origin: Origin, token: Token) -> None:
+def start(batch: Batch, actor: Actor, token: Token) -> None:
     """Carry `batch` from now on in this process. Raises Refusal: 503 too many, or passive; 409 somebody else does."""
     if settings.TMS_PASSIVE:
         raise Refusal(503, "request", "This server is in passive mode and sends nothing. Use the active one.")
@@ -37,7 +38,7 @@ def start(batch: Batch, origin: Origin, token: Token) -> None:
     is_started = False
     try:
         workers = min(MAX_WORKERS, settings.TMS_BATCH_CALLS * count_clusters(batch))
-        runner = Runner(batch, origin, token, workers=workers)
+        runner = Runner(batch, actor, token, workers=workers)
         if not runner.take():
             sentence = "This batch is still being run: its last calls are being finished. Try again in a minute."
             raise Refusal(409, "request", sentence)

@@ -9,7 +9,6 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -18,6 +17,7 @@ from django.db import Error as AnyDatabaseError
 from django.db import close_old_connections, connections
 from django.views.decorators.debug import sensitive_variables
 
+from audit.actors import Actor
 from audit.choices import Action, Outcome
 from jobs.batches import ledger
 from jobs.batches.ledger import Claimed
@@ -45,16 +45,6 @@ RETRY_S = 2  # after the ledger could not be used
 LEDGER_TRIES = 10
 
 
-@dataclass(frozen=True, kw_only=True)
-class Origin:
-    """Who runs a batch, and from where, for the audit."""
-
-    user_id: str
-    source: str
-    ip_address: str = ""
-    run_by: str = ""
-
-
 class Runner:
     """One process' turn at carrying a batch. `run` blocks until there is nothing left for it to do."""
 
@@ -62,7 +52,7 @@ class Runner:
     def __init__(
         self,
         batch: Batch,
-        origin: Origin,
+        actor: Actor,
         token: Token,
         *,
         workers: int,
@@ -71,7 +61,7 @@ class Runner:
         """Prepare to make at most `workers` calls at once; `on_settled` is told of each that is over."""
         self.batch = batch
         self.token_refused = False
-        self._origin, self._token, self._workers = origin, token, workers
+        self._actor, self._token, self._workers = actor, token, workers
         self._places = threading.Semaphore(workers)
         self._answered: set[int] = set()  # chunks that TMS accepted, while that is being recorded
         self._on_settled = on_settled
@@ -100,7 +90,7 @@ class Runner:
 
     def run(self) -> None:
         """Carry the batch, which `take` got, until it is done, stopped or handed over."""
-        logger.info("[BATCH] %s: running for %s", self.batch.batch_id, self._origin.user_id)
+        logger.info("[BATCH] %s: running for %s", self.batch.batch_id, self._actor.user_id)
         heart = threading.Thread(target=self._closing, args=(self._beat,), name="batch-heart")
         workers = [
             threading.Thread(target=self._closing, args=(self._work,), name="batch-worker")
@@ -216,12 +206,11 @@ class Runner:
 
     def _send(self, chunk: BatchChunk, on_accepted: Callable[[], None]) -> Result:
         # Asked for each time: an account that was switched off sends nothing more.
-        user = get_user_model().objects.filter(username=self._origin.user_id).first() or AnonymousUser()
+        user = get_user_model().objects.filter(username=self._actor.user_id).first() or AnonymousUser()
         try:
             check_chunk(chunk)
         except Refusal as refusal:
-            origin = self._origin
-            return service.refuse(user=user, refusal=refusal, source=origin.source, ip_address=origin.ip_address)
+            return service.refuse(user=user, actor=self._actor, refusal=refusal)
         cluster = cluster_at(chunk.cluster_url)
         if cluster is None:
             sentence = "This cluster is not configured any more. Ask an administrator to check TMS_CLUSTERS."
@@ -229,17 +218,15 @@ class Runner:
         before = chunk.attempt_id_of(chunk.tries - 1) if chunk.tries > 1 else None
         return service.set_action(
             user=user,
+            actor=self._actor,
             submission=Submission(cluster, Action(chunk.action_code), chunk.action_sent, tuple(chunk.cids)),
             token=self._token,
-            source=self._origin.source,
-            ip_address=self._origin.ip_address,
             attempt_id=chunk.derived_attempt_id,
             batch=BatchPart(
                 batch_id=self.batch.batch_id,
                 chunk=chunk.number + 1,
                 try_number=chunk.tries,
                 retry_of=before,
-                run_by=self._origin.run_by,
             ),
             on_accepted=on_accepted,
         )

@@ -15,15 +15,12 @@ from jobs.batches.creation import NewChunk, create_batch
 from jobs.models import Batch
 from setactions.batches import background
 from setactions.batches.recovery import catch_up
-from setactions.batches.runner import Origin
 from setactions.permissions import check_may_set_action
 from setactions.refusal import Refusal
 from setactions.submission import Submission, new_chunk
 from setactions.token import Token
 
 logger = logging.getLogger(__name__)
-
-SOURCE = "batch"  # of the attempts of a batch that runs in the server
 
 
 @sensitive_variables("token")
@@ -54,7 +51,7 @@ def start_batch(
     if is_new:
         logger.info("[BATCH] %s: started by %s, %d customers", batch_id, batch.user_id, batch.customer_count)
         try:
-            background.start(batch, _origin(actor), token)
+            background.start(batch, actor, token)
         except Refusal as refusal:  # its page tells, and lets it go on later
             ledger.explain(batch, refusal.message)
     return batch
@@ -110,15 +107,11 @@ def _check_own(user: Any, batch: Batch) -> None:
 def _start_again(actor: Actor, batch: Batch, token: Token | None) -> None:
     if token is None:
         raise _token_missing()
-    background.start(batch, _origin(actor), token)
+    background.start(batch, actor, token)
 
 
 def _token_missing() -> Refusal:
     return Refusal(400, "token", "Enter your bearer token for this cluster: no process holds one for this batch.")
-
-
-def _origin(actor: Actor) -> Origin:
-    return Origin(user_id=actor.user_id, source=SOURCE, ip_address=actor.ip_address)
 
 
 def _chunks_of(submission: Submission, *, first_only: bool) -> Iterator[NewChunk]:

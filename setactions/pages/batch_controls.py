@@ -12,6 +12,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_http_methods
 
 from audit.actors import actor_of
+from audit.choices import Source
 from jobs.models import Batch
 from setactions.batches import services
 from setactions.pages.batches import batch_page, load
@@ -42,7 +43,7 @@ def start(request: HttpRequest) -> HttpResponse:
         token = token_of(request, user_id, reviewed.attempt_id)
         batch = services.start_batch(
             user=request.user,
-            actor=actor_of(request),
+            actor=actor_of(request, Source.BATCH),
             batch_id=reviewed.attempt_id,
             submission=reviewed.submission,
             token=token,
@@ -78,7 +79,8 @@ def resume(request: HttpRequest, batch_id: uuid.UUID) -> HttpResponse:
 
     @sensitive_variables()
     def work(batch: Batch) -> None:
-        services.resume_batch(user=request.user, actor=actor_of(request), batch=batch, token=_typed_token(request))
+        actor = actor_of(request, Source.BATCH)
+        services.resume_batch(user=request.user, actor=actor, batch=batch, token=_typed_token(request))
 
     return _do(request, batch_id, work)
 
@@ -94,7 +96,7 @@ def rest(request: HttpRequest, batch_id: uuid.UUID) -> HttpResponse:
     def work(batch: Batch) -> None:
         services.run_rest(
             user=request.user,
-            actor=actor_of(request),
+            actor=actor_of(request, Source.BATCH),
             batch=batch,
             token=_typed_token(request),
             without_unknown="without_unknown" in request.POST,

@@ -13,7 +13,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods, require_safe
 
-from audit.choices import IN_DOUBT_OUTCOMES, Outcome
+from audit.actors import actor_of
+from audit.choices import IN_DOUBT_OUTCOMES, Outcome, Source
 from audit.models import Attempt
 from audit.selectors import open_attempts_of
 from audit.services import find_duplicate
@@ -33,7 +34,6 @@ from setactions.token import Token
 from tmsdash.web.access_log import log_refused
 from tmsdash.web.user_rates import WINDOW_S
 
-SOURCE = "form"
 SHOWN = 10  # ids at either end of a long list
 
 
@@ -88,10 +88,9 @@ def send(request: HttpRequest) -> HttpResponse:
         return review_page(request, reviewed, sealed, status=refusal.code, error=refusal.message)
     result = service.set_action(
         user=request.user,
+        actor=actor_of(request, Source.FORM),
         submission=reviewed.submission,
         token=token,
-        source=SOURCE,
-        ip_address=request.META.get("REMOTE_ADDR", ""),
         attempt_id=reviewed.attempt_id,
         send_again="send_again" in request.POST,
     )

@@ -4,6 +4,8 @@ import gc
 
 import pytest
 
+from audit.actors import Actor
+from audit.choices import Source
 from setactions import recording, service
 from setactions.inputs.ids import from_json
 from setactions.submission import make_submission
@@ -20,10 +22,9 @@ def carry_out(tms, olivia):
         submission = make_submission(cluster_named("evian3"), "PE-Enable", from_json(list(cids)))
         return service.set_action(
             user=user,
+            actor=Actor(user_id=user.get_username(), source=Source.COMMAND),
             submission=submission,
             token=Token(token),
-            source="command",
-            ip_address="",
             attempt_id=attempt_id,
             **kwargs,
         )

@@ -5,13 +5,16 @@ import uuid
 import pytest
 
 from audit import services as audit
-from audit.choices import Kind
+from audit.actors import Actor
+from audit.choices import Kind, Source
 from jobs.models import Job
 from setactions import service
 from setactions.inputs.ids import from_json
 from setactions.submission import make_submission
 from setactions.tms.clusters import cluster_named
 from tmsdash.tests.fixtures import TOKEN, signed_in
+
+API = Actor(user_id="olivia", ip_address="127.0.0.1", source=Source.API)
 
 
 def test_the_same_key_and_payload_gets_the_recorded_outcome(fetch, tms):
@@ -67,7 +70,7 @@ def interrupted(tms, olivia):
     """The key of an attempt whose server died during the call: an INTENT and nothing else."""
     key = uuid.uuid4()
     submission = make_submission(cluster_named("evian3"), "PE-Enable", from_json(["a1", "b2"]))
-    request = service.opening_request(olivia, submission, key, "api", "127.0.0.1", send_again=False, batch=None)
+    request = service.opening_request(API, submission, key, send_again=False, batch=None)
     audit.open_attempt(request, duplicate_window_s=0, duplicate_allowed=True, wait_s=1)
     return key
 

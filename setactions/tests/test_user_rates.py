@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from audit import exporting
-from audit.choices import Kind, Outcome
+from audit.actors import Actor
+from audit.choices import Kind, Outcome, Source
 from audit.models import Attempt, AuditEntry
 from audit.tests.making import make_attempt
 from setactions import limits, service
@@ -76,9 +77,9 @@ def test_what_is_a_repeat_or_cannot_be_done_just_now_is_said_as_it_is(fetch, oli
 
 def test_refused_chunks_of_batches_are_always_audited(olivia, monkeypatch):
     monkeypatch.setattr(limits, "REFUSALS_PER_MINUTE", 0)
-    for source in ("batch", "command"):
+    for source in (Source.BATCH, Source.COMMAND):
         refusal = Refusal(403, "user", "Your account may not.")
-        result = service.refuse(user=olivia, refusal=refusal, source=source, ip_address="")
+        result = service.refuse(user=olivia, actor=Actor(user_id="olivia", source=source), refusal=refusal)
         assert (result.outcome, result.refusal_code) == (Outcome.REFUSED, 403)
     assert refused_entries() == 2
 

@@ -8,14 +8,13 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 from tqdm import tqdm
 
-from audit.actors import Actor
+from audit.actors import command_actor
 from audit.models import AuditEntry, ChainHead
 from audit.proof.archives import ArchiveError, archive, last_closed
 from audit.proof.seals import write_seal
 from audit.proof.verification import verify
 from tmsdash import site_keys
 from tmsdash.commands import Command as BaseCommand
-from tmsdash.commands import os_actor_name
 from tmsdash.days import NoDayError, day_of, first_moment
 from tmsdash.processes import alone
 
@@ -67,7 +66,7 @@ class Command(BaseCommand):
             return
         write_seal(ChainHead.objects.get())
         with tqdm(total=2 * count, unit=" entries", disable=None, leave=False) as bar:
-            made = archive(last, folder, Actor(user_id=os_actor_name()), bar.update)
+            made = archive(last, folder, command_actor(), bar.update)
         self.stdout.write(f"Archived: entries {made.first:,} to {made.last:,}, in {made.path}. Keep this file.")
 
 

@@ -9,12 +9,11 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 from django.db.models import QuerySet
 
-from audit.actors import Actor
+from audit.actors import command_actor
 from audit.choices import Action, Outcome, Source
 from audit.exporting import FORMS, export
 from audit.models import Attempt, AttemptCustomer
 from tmsdash.commands import Command as BaseCommand
-from tmsdash.commands import os_actor_name
 from tmsdash.days import NoDayError, day_of, first_moment, last_moment
 
 ACTIONS = {action.label: action.value for action in Action}
@@ -41,7 +40,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         names = ("since", "until", "user", "action", "cluster", "outcome", "source", "customer")
         filters = {name: str(options[name]) for name in names if options[name]}
-        actor = Actor(user_id=os_actor_name())
+        actor = command_actor()
         try:
             # Made before the audit is told: what cannot be written is no export.
             with open_new(options["output"]) if options["output"] else nullcontext(self.stdout._out) as file:

@@ -5,12 +5,11 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 from django.utils import timezone
 
-from audit.actors import Actor
+from audit.actors import command_actor
 from audit.choices import Kind
 from audit.services import record_fact
 from tmsdash import site_keys
 from tmsdash.commands import Command as BaseCommand
-from tmsdash.commands import os_actor_name
 from tmsdash.db.transactions import BUSY_TIMEOUT_S
 from tmsdash.models import SiteKey
 
@@ -57,5 +56,5 @@ def _accept(name: str) -> None:
     if key and key.key_id == own:
         return
     body = {"change": "accepted", "what": name, "from": key.key_id if key else "", "to": own}
-    record_fact(Kind.SETTING_CHANGED, body, actor=Actor(user_id=os_actor_name()), wait_s=BUSY_TIMEOUT_S)
+    record_fact(Kind.SETTING_CHANGED, body, actor=command_actor(), wait_s=BUSY_TIMEOUT_S)
     SiteKey.objects.update_or_create(name=name, defaults={"key_id": own, "since": timezone.now()})

@@ -5,11 +5,13 @@ import threading
 import pytest
 from django.db import connections
 
+from audit.actors import Actor
+from audit.choices import Source
 from jobs.batches import ledger
 from jobs.models import Batch
 from jobs.tests import making
 from setactions.batches import policy
-from setactions.batches.runner import Origin, Runner
+from setactions.batches.runner import Runner
 from setactions.batches.tests.commanding import CIDS
 from setactions.tms.clusters import cluster_named
 from setactions.token import Token
@@ -32,7 +34,7 @@ def run():
     """Carry a batch until its runner has nothing left to do, and return it as it is then."""
 
     def carry(batch, *, workers=1, token=TOKEN):
-        runner = Runner(batch, Origin(user_id="olivia", source="batch"), Token(token), workers=workers)
+        runner = Runner(batch, Actor(user_id="olivia", source=Source.BATCH), Token(token), workers=workers)
         assert runner.take()
         runner.run()
         found = Batch.objects.get(pk=batch.pk)

@@ -8,12 +8,14 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
+from audit.actors import Actor
+from audit.choices import Source
 from audit.models import Attempt
 from jobs.batches import ledger
 from jobs.models import Batch, BatchChunk, Job
 from setactions.batches.liveness import RunnerMark, carries, is_dead
 from setactions.batches.recovery import catch_up
-from setactions.batches.runner import Origin, Runner
+from setactions.batches.runner import Runner
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import until
@@ -54,7 +56,7 @@ def test_the_lease_of_another_host_is_waited_for(make_batch, run, tms):
     batch.refresh_from_db()
     assert carries(batch)
     assert catch_up(batch) == 0
-    assert not Runner(batch, Origin(user_id="olivia", source="batch"), Token(TOKEN), workers=1).take()
+    assert not Runner(batch, Actor(user_id="olivia", source=Source.BATCH), Token(TOKEN), workers=1).take()
     assert batch.chunks.get(number=0).state == State.CALLING
     batch = over(batch)
     assert not carries(batch)

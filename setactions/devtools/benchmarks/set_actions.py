@@ -181,6 +181,8 @@ OWED, IN_DOUBT = 300, 100
 def _leave_open(cluster_url: str, count: int, size: int, kind: Any) -> None:
     """Make open attempts of so many customers each: with the answer that `kind` tells of, and no more."""
     from audit import services as audit
+    from audit.actors import Actor
+    from audit.choices import Source
     from audit.selectors import open_attempts
 
     if open_attempts().exists():
@@ -189,12 +191,10 @@ def _leave_open(cluster_url: str, count: int, size: int, kind: Any) -> None:
         attempt_id = uuid.uuid4()
         request = audit.Request(
             attempt_id=attempt_id,
-            user_id="bench",
+            actor=Actor(user_id="bench", source=Source.API),
             action_code=2,
             action_name="PE-Enable",
             cluster_url=cluster_url,
-            source="api",
-            ip_address="",
             cids=tuple(f"{attempt_id.hex[:20]}{number:012x}" for number in range(size)),
             list_digest=attempt_id.hex,
             body={"action_sent": "PE-Enable", "batch_id": None, "repeated": 0, "send_again": False},

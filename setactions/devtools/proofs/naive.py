@@ -3,6 +3,7 @@
 import uuid
 
 from audit import services as audit
+from audit.actors import Actor
 from audit.choices import Kind
 from jobs import services as jobs
 from jobs.models import Job
@@ -42,12 +43,10 @@ def record_then_call(submission: Submission, token: Token) -> None:
 def _open(submission: Submission) -> uuid.UUID:
     request = audit.Request(
         attempt_id=uuid.uuid4(),
-        user_id="naive",
+        actor=Actor(user_id="naive"),
         action_code=submission.action.value,
         action_name=submission.action.label,
         cluster_url=submission.cluster.origin,
-        source="naive",
-        ip_address="",
         cids=submission.cids,
         list_digest=submission.list_digest,
         body={"action_sent": submission.action_sent},

@@ -16,6 +16,8 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
+from audit.actors import Actor
+from audit.choices import Source
 from jobs.models import Job
 from setactions import service
 from setactions.devtools.proofs.evidence import Shown, read_evidence
@@ -82,8 +84,7 @@ def world(tms, carry_out, olivia, settings, tmp_path):
             user=olivia,
             submission=make_submission(cluster_named("brooke"), "T-Enable", from_json(["x1"])),
             token=Token(TOKEN),
-            source="command",
-            ip_address="",
+            actor=Actor(user_id="olivia", source=Source.COMMAND),
         ),
     }
     settings.TMS_OPEN_AFTER_S = settings.TMS_READBACK_INTERVAL_S = 0

@@ -7,14 +7,13 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 from django.views.decorators.debug import sensitive_variables
 
-from audit.actors import Actor
+from audit.actors import command_actor
 from setactions.batches.recovery import catch_up_all
 from setactions.resolving.reconcile import reconcile
 from setactions.resolving.roll_forward import Report
 from setactions.resolving.unexplained import Findings, find_unexplained, in_words
 from setactions.token_options import add_token_arguments, given_token
 from tmsdash.commands import Command as BaseCommand
-from tmsdash.commands import os_actor_name
 from tmsdash.text import one_line
 
 logger = logging.getLogger(__name__)
@@ -39,7 +38,7 @@ class Command(BaseCommand):
 
     @sensitive_variables()
     def handle(self, *args: Any, **options: Any) -> None:
-        actor = Actor(user_id=os_actor_name())
+        actor = command_actor()
         token = given_token(options)
         try:
             report = reconcile(actor, token, full=options["full"])

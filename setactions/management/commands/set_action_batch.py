@@ -14,6 +14,8 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 from django.views.decorators.debug import sensitive_variables
 
+from audit.actors import Actor
+from audit.choices import Source
 from jobs.batches import ledger
 from jobs.batches.creation import ListDigest, NewChunk, create_batch
 from jobs.batches.selectors import LeftPart, left_parts
@@ -22,7 +24,7 @@ from setactions.batches.foreground import Interruption, Meter, carry, quiet_log,
 from setactions.batches.plan import confirm, plan, plan_of_rest, same_list_lately
 from setactions.batches.recovery import catch_up
 from setactions.batches.report import report_lines
-from setactions.batches.runner import Origin, Runner
+from setactions.batches.runner import Runner
 from setactions.batches.summary import SOME_UNKNOWN, Summary
 from setactions.inputs.csv_table import Table, TableError, read_table
 from setactions.permissions import check_may_set_action
@@ -35,7 +37,6 @@ from tmsdash.commands import os_actor_name
 from tmsdash.text import one_line
 
 MAX_WORKERS = 64
-SOURCE = "command"
 _REPEATED_OPTIONS = ("user", "cluster", "action", "chunk", "workers")  # in the command line to go on with
 
 
@@ -134,10 +135,10 @@ class Command(BaseCommand):
     @sensitive_variables()
     def _carry(self, batch: Batch, token: Token, workers: int, options: dict[str, Any], *, can_ask: bool) -> None:
         """Run the batch until there is nothing left to do; where TMS does not take the token, ask for another one."""
-        origin = Origin(user_id=batch.user_id, source=SOURCE, run_by=os_actor_name())
+        actor = Actor(user_id=batch.user_id, source=Source.COMMAND, run_by=os_actor_name())
         meter, interruption = Meter(Summary(batch).left), Interruption()
         while True:
-            runner = Runner(batch, origin, token, workers=workers, on_settled=meter.settled)
+            runner = Runner(batch, actor, token, workers=workers, on_settled=meter.settled)
             with interruption.awaited(), quiet_log(is_wanted=options["verbosity"] < 2):
                 take_over(runner, interruption)
                 carry(runner, meter, interruption)

@@ -12,7 +12,7 @@ from django.db import Error as AnyDatabaseError
 from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 
-from audit.actors import Actor
+from audit.actors import command_actor
 from audit.chain import ChainBroken
 from audit.choices import Kind
 from audit.proof.archives import ArchiveError
@@ -23,7 +23,6 @@ from jobs.batches import ledger
 from setactions.operations.backups.engine import BackupError, Database, Entry, Kept, NotPutBackError, sha256_of
 from setactions.operations.backups.making import ALIASES, Backup, database_of
 from setactions.operations.backups.manifest import Manifest, product_version
-from tmsdash.commands import os_actor_name
 from tmsdash.db.migrating import migrating_alone
 from tmsdash.db.transactions import BUSY_TIMEOUT_S
 from tmsdash.models import Session
@@ -123,7 +122,7 @@ def _stop_all_batches(backup: Backup) -> None:
 
 def _acknowledge(lost_key: LostKeyWord) -> None:
     try:
-        acknowledge(lost_key.key_id, lost_key.reason, Actor(user_id=os_actor_name()))
+        acknowledge(lost_key.key_id, lost_key.reason, command_actor())
     except (NotLostError, ArchiveError) as error:
         raise BackupError(f"The lost key cannot be acknowledged. {error}") from None
 
@@ -139,7 +138,7 @@ def _note(backup: Backup) -> None:
         "what": "databases",
     }
     try:
-        record_fact(Kind.SETTING_CHANGED, body, actor=Actor(user_id=os_actor_name()), wait_s=BUSY_TIMEOUT_S)
+        record_fact(Kind.SETTING_CHANGED, body, actor=command_actor(), wait_s=BUSY_TIMEOUT_S)
     except ChainBroken as error:
         raise BackupError(
             f"The restore cannot be noted in the backup's audit: {error}. If the key is lost: restore again with "

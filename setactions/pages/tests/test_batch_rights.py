@@ -3,11 +3,10 @@
 import pytest
 
 from audit.actors import Actor
-from audit.choices import Action
+from audit.choices import Action, Source
 from jobs.batches import ledger
 from jobs.models import Batch
 from setactions.batches import background, services
-from setactions.batches.runner import Origin
 from setactions.pages.tests.batch_pages import CIDS, of, of_ledger, page_of, start, upload
 from setactions.pages.tests.test_new_action import hidden_fields
 from setactions.refusal import Refusal
@@ -121,4 +120,4 @@ def test_a_batch_that_another_process_carries_takes_no_place_here(olivia, tms):
     assert ledger.take(batch, "elsewhere:1.2:0123", 3600)
     for _ in range(background.MAX_BATCHES + 1):
         with pytest.raises(Refusal, match="still being run"):
-            background.start(batch, Origin(user_id="olivia", source="batch"), Token(TOKEN))
+            background.start(batch, Actor(user_id="olivia", source=Source.BATCH), Token(TOKEN))
