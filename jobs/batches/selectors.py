@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet, Sum
 from django.utils import timezone
 
+from jobs.batches.scopes import Scope
 from jobs.models import Batch, BatchChunk, ClusterBackoff
 from jobs.selectors import CLUSTERS_SHOWN, may_view_all
 
@@ -65,7 +66,7 @@ def chunks_in_doubt(batch: Batch) -> QuerySet[BatchChunk]:
 
 
 def failures_of(cluster_url: str) -> int:
-    """Return how often in a row a cluster asked to be spared."""
+    """Return how often in a row a cluster asked for fewer calls."""
     return ClusterBackoff.objects.filter(cluster_url=cluster_url).values_list("failures", flat=True).first() or 0
 
 
@@ -80,7 +81,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a batch is: its states that occur, in the order of BatchChunk.State, and the ids set aside."""
+    """How far a batch is: the states that occur, in the order of BatchChunk.State, and how many ids were set aside."""
 
     tallies: tuple[Tally, ...]
     set_aside: int
@@ -117,10 +118,10 @@ def progress_of_many(batches: Sequence[Batch]) -> list[Progress]:
         .values("batch_id", "state")
         .annotate(chunks=Count("pk"), customers=Sum("customer_count"), aside=Sum("set_aside_count"))
     )
-    found: dict[int, dict[str, Any]] = {batch.pk: {} for batch in batches}
+    rows_of: dict[int, dict[str, Any]] = {batch.pk: {} for batch in batches}
     for row in rows:
-        found[row["batch_id"]][row["state"]] = row
-    return [_progress(found[batch.pk]) for batch in batches]
+        rows_of[row["batch_id"]][row["state"]] = row
+    return [_progress(rows_of[batch.pk]) for batch in batches]
 
 
 def _progress(row_of: dict[str, Any]) -> Progress:
@@ -130,7 +131,7 @@ def _progress(row_of: dict[str, Any]) -> Progress:
 
 @dataclass(frozen=True)
 class LeftPart:
-    """What is left of a batch for one cluster and action."""
+    """What is left to send of a batch for one cluster and action."""
 
     cluster_url: str
     action_code: int
@@ -138,11 +139,10 @@ class LeftPart:
     customers: int
 
 
-def left_parts(batch: Batch, *, without_unknown: bool) -> list[LeftPart]:
-    """Return what a further run would send, by cluster and action; `without_unknown` as in `ledger.requeue`."""
-    states = {State.WAITING, State.NOT_SENT, State.NOT_APPLIED} | ({State.SET_ASIDE} if without_unknown else set())
+def left_parts(batch: Batch, scope: Scope) -> list[LeftPart]:
+    """Return what a further run with this scope sends, by cluster and action."""
     rows = (
-        BatchChunk.objects.filter(batch=batch, state__in=states, customer_count__gt=0)
+        BatchChunk.objects.filter(batch=batch, state__in=scope.states, customer_count__gt=0)
         .order_by("cluster_url", "action_code")
         .values("cluster_url", "action_code")
         .annotate(chunks=Count("pk"), customers=Sum("customer_count"))
@@ -151,11 +151,11 @@ def left_parts(batch: Batch, *, without_unknown: bool) -> list[LeftPart]:
 
 
 def set_aside_ids(batch: Batch, at_most: int | None = None) -> list[str]:
-    """Return the ids of a batch that TMS does not know, in order; only the first ones if `at_most` says how many."""
-    found: list[str] = []
+    """Return the ids of a batch that TMS does not know, in order, `at_most` so many if that is given."""
+    cids: list[str] = []
     chunks = BatchChunk.objects.filter(batch=batch, set_aside_count__gt=0).order_by("number")
-    for ids in chunks.values_list("set_aside", flat=True).iterator():
-        found += ids
-        if at_most is not None and len(found) >= at_most:
+    for part in chunks.values_list("set_aside", flat=True).iterator():
+        cids += part
+        if at_most is not None and len(cids) >= at_most:
             break
-    return found[:at_most]
+    return cids[:at_most]

@@ -39,7 +39,7 @@ def start(batch: Batch, actor: Actor, token: Token) -> None:
     try:
         workers = min(MAX_WORKERS, settings.TMS_BATCH_CALLS * count_clusters(batch))
         runner = Runner(batch, actor, token, workers=workers)
-        if not runner.take():
+        if not runner.lease():
             sentence = "This batch is still being run: its last calls are being finished. Try again in a minute."
             raise Refusal(409, "request", sentence)
         # No daemon: what is being sent must be recorded before the process ends.

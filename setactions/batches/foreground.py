@@ -13,7 +13,7 @@ from django.core.management.base import CommandError
 from django.db import connections
 from tqdm import tqdm
 
-from jobs.batches.ledger import Settled
+from jobs.batches.decision import ChunkDecision
 from jobs.models import Batch, BatchChunk
 from setactions.batches.runner import Runner
 
@@ -50,9 +50,9 @@ class Meter:
         self.done, self.total = 0, total
         self._lock = threading.Lock()
 
-    def settled(self, chunk: BatchChunk, settled: Settled) -> None:
+    def settled(self, chunk: BatchChunk, decision: ChunkDecision) -> None:
         """Count a chunk that will not be tried again by itself."""
-        if settled.state != BatchChunk.State.WAITING:
+        if decision.state != BatchChunk.State.WAITING:
             with self._lock:
                 self.done += chunk.customer_count
 
@@ -63,7 +63,7 @@ def take_over(runner: Runner, interruption: Interruption) -> None:
     Raises CommandError if that one lives, or if an interruption comes first.
     """
     seen = runner.batch.runner_until
-    while not runner.take():
+    while not runner.lease():
         current = Batch.objects.get(pk=runner.batch.pk)
         seen = seen or current.runner_until
         if interruption.count or current.runner_until != seen:

@@ -1,4 +1,4 @@
-"""Whether a runner lives. Other hosts learn it from the ledger's lease; this one sees at once who is dead."""
+"""Whether a runner is alive. Other hosts can only wait for the end of its lease; its own host sees it at once."""
 
 import fcntl
 import os
@@ -14,7 +14,7 @@ from tmsdash.processes import open_lock
 
 
 class RunnerMark:
-    """The name of a runner, and a locked file that shows that it lives: the lock ends with its process."""
+    """The name of a runner, and a locked file that shows that it is alive: the lock ends with its process."""
 
     def __init__(self) -> None:
         self._id = uuid.uuid4().hex
@@ -22,14 +22,14 @@ class RunnerMark:
         self._descriptor: int | None = None
 
     def put_up(self) -> None:
-        """Show from now on that the runner lives. Raises OSError if the file cannot be made."""
+        """Show from now on that the runner is alive. Raises OSError if the file cannot be made."""
         path = _path(self._id)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._descriptor = open_lock(path)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 
     def take_down(self) -> None:
-        """Show it no longer."""
+        """Stop showing it."""
         if self._descriptor is not None:
             _path(self._id).unlink(missing_ok=True)
             os.close(self._descriptor)
@@ -37,7 +37,7 @@ class RunnerMark:
 
 
 def is_dead(name: str) -> bool:
-    """Tell whether a runner is known to be dead. One of another host never is: only its lease tells."""
+    """Tell whether a runner is known to be dead. Nothing is known here of runners on other hosts."""
     host, _, runner_id = name.rpartition(":")
     if not runner_id or host != _host():
         return False
@@ -57,7 +57,7 @@ def is_dead(name: str) -> bool:
     return True
 
 
-def carries(batch: Batch) -> bool:
+def has_living_runner(batch: Batch) -> bool:
     """Tell whether somebody carries `batch`, as far as can be seen from here."""
     return batch.has_runner and not is_dead(batch.runner)
 

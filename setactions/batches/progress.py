@@ -1,4 +1,4 @@
-"""How fast a batch goes, and how long it will take."""
+"""How fast a batch goes, and how long the rest of it will take."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -7,12 +7,12 @@ from jobs.batches.selectors import Progress, chunks_of
 from jobs.models import Batch, BatchChunk
 
 State = BatchChunk.State
-LOOKED_AT = 20  # chunks that ended last
+CHUNKS_MEASURED = 20  # those that were accepted last
 
 
 @dataclass(frozen=True)
-class Pace:
-    """Customers in a minute, and the time that is left at this rate, rounded up to a whole minute above one."""
+class Rate:
+    """Customers accepted per minute, and the time that the rest takes at this rate."""
 
     customers_per_minute: int
     time_left: timedelta
@@ -27,15 +27,16 @@ class Pace:
         return f"about {minutes} minutes" if minutes < 90 else f"about {round(minutes / 60)} hours"
 
 
-def pace_of(batch: Batch, progress: Progress) -> Pace | None:
-    """Return the pace of a batch that runs, from the chunks that ended last; None if that says nothing yet."""
-    ended = list(chunks_of(batch).filter(state=State.ACCEPTED).exclude(ended_at=None).order_by("-ended_at")[:LOOKED_AT])
-    left = progress.customers(State.WAITING, State.CALLING)
-    if batch.shown_state != Batch.State.RUNNING or len(ended) < 2 or not left:
+def rate_of(batch: Batch, progress: Progress) -> Rate | None:
+    """Return the rate of a running batch, measured on its last chunks; None while there is too little to measure."""
+    accepted = chunks_of(batch).filter(state=State.ACCEPTED).exclude(ended_at=None).order_by("-ended_at")
+    last = list(accepted[:CHUNKS_MEASURED])
+    customers_left = progress.customers(State.WAITING, State.CALLING)
+    if batch.shown_state != Batch.State.RUNNING or len(last) < 2 or not customers_left:
         return None
-    begun = min(chunk.started_at for chunk in ended if chunk.started_at)
-    seconds = (ended[0].ended_at - begun).total_seconds()  # type: ignore[operator]
+    started_at = min(chunk.started_at for chunk in last if chunk.started_at)
+    seconds = (last[0].ended_at - started_at).total_seconds()  # type: ignore[operator]
     if seconds <= 0:
         return None
-    rate = sum(chunk.customer_count for chunk in ended) / seconds
-    return Pace(round(rate * 60), timedelta(seconds=left / rate))
+    per_second = sum(chunk.customer_count for chunk in last) / seconds
+    return Rate(round(per_second * 60), timedelta(seconds=customers_left / per_second))

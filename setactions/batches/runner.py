@@ -1,6 +1,16 @@
 """Carries one batch: workers that claim chunk after chunk and send each through the ordinary service.
 
-The token is in this process' memory only. Whatever dies, the ledger tells what was done.
+What a runner does stands in this order, so that it may die at any point:
+
+1. It puts up its mark, then gets the lease: whoever finds the lease without the mark may take it for dead.
+2. With the lease, it catches up with what a runner before it left, and only then makes new tries: a chunk in doubt may
+   turn out to be one of them.
+3. A chunk is claimed in the ledger before it is sent, so that nobody else sends it. It is settled in the ledger after
+   its attempt is over, which the audit has by then: should settling fail, whoever looks at the chunk later learns
+   from the audit what became of it.
+4. It releases the lease when no worker sends anything any more, and takes down its mark last.
+
+The token is in the memory of this process only.
 """
 
 import logging
@@ -20,13 +30,15 @@ from django.views.decorators.debug import sensitive_variables
 from audit.actors import Actor
 from audit.choices import Action, Outcome
 from jobs.batches import ledger
-from jobs.batches.ledger import Claimed
+from jobs.batches.decision import ChunkDecision
+from jobs.batches.ledger import Idle
+from jobs.batches.scopes import Scope
 from jobs.batches.selectors import failures_of
 from jobs.models import Batch, BatchChunk
 from setactions import service
 from setactions.batches.chunk_check import check_chunk
 from setactions.batches.liveness import RunnerMark, is_dead
-from setactions.batches.policy import follow, is_failure
+from setactions.batches.policy import decide
 from setactions.batches.recovery import catch_up
 from setactions.refusal import Refusal
 from setactions.results import Result, refused
@@ -38,15 +50,15 @@ from tmsdash.processes import is_ending
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.5  # what other processes do to the ledger is looked for so often
-BEATS_PER_LEASE = 4
+POLL_S = 0.5  # how soon a worker without work sees what other processes did to the ledger
+HEARTBEATS_PER_LEASE = 4
 APART_S = 0.04  # calls that begin together end together, and then wait for one another to be recorded
 RETRY_S = 2  # after the ledger could not be used
 LEDGER_TRIES = 10
 
 
 class Runner:
-    """One process' turn at carrying a batch. `run` blocks until there is nothing left for it to do."""
+    """One turn of this process at carrying a batch. `run` blocks until there is nothing left for it to do."""
 
     @sensitive_variables("token")
     def __init__(
@@ -56,28 +68,32 @@ class Runner:
         token: Token,
         *,
         workers: int,
-        on_settled: Callable[[BatchChunk, ledger.Settled], None] | None = None,
+        scope: Scope = Scope.WAITING,
+        on_settled: Callable[[BatchChunk, ChunkDecision], None] | None = None,
     ) -> None:
-        """Prepare to make at most `workers` calls at once; `on_settled` is told of each that is over."""
+        """Prepare to send what `scope` says in at most `workers` calls at once.
+
+        `on_settled` is told of each chunk that was sent, by the thread that sent it.
+        """
         self.batch = batch
         self.token_refused = False
-        self._actor, self._token, self._workers = actor, token, workers
-        self._places = threading.Semaphore(workers)
+        self._actor, self._token, self._workers, self._scope = actor, token, workers, scope
+        self._calls = threading.Semaphore(workers)
         self._answered: set[int] = set()  # chunks that TMS accepted, while that is being recorded
         self._on_settled = on_settled
         self._ending = threading.Event()
         self._changed = threading.Event()
         self._lock = threading.Lock()
-        self._failed_in_a_row = 0
+        self._failures_in_a_row = 0
         self._mark = RunnerMark()
         self._reason = ""
 
-    def take(self) -> bool:
+    def lease(self) -> bool:
         """Become the batch's runner; False if another process that may be alive is."""
         current = Batch.objects.get(pk=self.batch.pk)
         dead_runner = current.runner if is_dead(current.runner) else ""
         self._mark.put_up()
-        if ledger.take(current, self._mark.name, settings.TMS_BATCH_LEASE_S, dead_runner=dead_runner):
+        if ledger.lease(current, self._mark.name, settings.TMS_BATCH_LEASE_S, dead_runner=dead_runner):
             return True
         self._mark.take_down()
         return False
@@ -89,7 +105,7 @@ class Runner:
         self._changed.set()
 
     def run(self) -> None:
-        """Carry the batch, which `take` got, until it is done, stopped or handed over."""
+        """Carry the batch, which `lease` got, until it is done, stopped or handed over."""
         logger.info("[BATCH] %s: running for %s", self.batch.batch_id, self._actor.user_id)
         heart = threading.Thread(target=self._closing, args=(self._beat,), name="batch-heart")
         workers = [
@@ -97,8 +113,7 @@ class Runner:
             for _ in range(2 * self._workers)  # one calls while the other records what it was answered
         ]
         try:
-            self.batch = Batch.objects.get(pk=self.batch.pk)
-            catch_up(self.batch)
+            self._closing(self._prepare)
             heart.start()
             for number, worker in enumerate(workers):
                 worker.start()
@@ -114,6 +129,12 @@ class Runner:
             self._mark.take_down()
             logger.info("[BATCH] %s: no longer running here. %s", self.batch.batch_id, self._reason)
 
+    def _prepare(self) -> None:
+        self.batch = Batch.objects.get(pk=self.batch.pk)
+        catch_up(self.batch)
+        if retried := ledger.retry(self.batch, self._scope):
+            logger.info("[BATCH] %s: %d chunks are tried again", self.batch.batch_id, retried)
+
     def _closing(self, work: Callable[[], None]) -> None:
         failure = "The dashboard failed; see its log."
         try:
@@ -123,19 +144,19 @@ class Runner:
             logger.exception("[BATCH] EXCEPTION: %s", self.batch.batch_id)
             failure = f"The dashboard failed ({type(error).__name__}); see its log."
         finally:
-            if failure:  # the others would wait for what this one has claimed
+            if failure:  # the others would wait for what this thread has claimed
                 self.end(failure)
             connections.close_all()
 
     def _beat(self) -> None:
         lease_s = settings.TMS_BATCH_LEASE_S
-        while not self._ending.wait(lease_s / BEATS_PER_LEASE):
+        while not self._ending.wait(lease_s / HEARTBEATS_PER_LEASE):
             try:
-                if not ledger.beat(self.batch, self._mark.name, lease_s):
-                    return  # another process has taken it over, as the workers will find
+                if not ledger.heartbeat(self.batch, self._mark.name, lease_s):
+                    return  # another process has the lease, as the workers will see when they claim
             except AnyDatabaseError as error:
                 connections["jobs"].close()
-                logger.warning("[BATCH] WARNING: %s: no sign of life could be given: %s", self.batch.batch_id, error)
+                logger.warning("[BATCH] WARNING: %s: the lease could not be extended: %s", self.batch.batch_id, error)
             close_old_connections()
 
     def _work(self) -> None:
@@ -147,25 +168,26 @@ class Runner:
 
     def _work_once(self) -> bool:
         """Carry out one chunk at most; False if there was nothing to do, but may be later."""
-        with ExitStack() as place:
-            self._places.acquire()
-            place.callback(self._places.release)
+        with ExitStack() as call:
+            self._calls.acquire()
+            call.callback(self._calls.release)
             if is_ending():
                 self.end("The server that ran it was stopped. Go on with your token.")
             if self._ending.is_set():
                 return True
-            self._changed.clear()
-            found, chunk = self._claim()
-            if chunk is not None:
-                self._carry_out(chunk, place)
-            elif found is Claimed.OVER:
+            self._changed.clear()  # before the claim, so that no change after it is missed
+            chunk = self._claim()
+            if chunk is Idle.FOR_NOW:
+                return False
+            if chunk is Idle.FOR_GOOD:
                 self._ending.set()
-        if found is not Claimed.WAIT:
-            self._changed.set()  # a place for other workers, or the end
-        return found is not Claimed.WAIT
+            else:
+                self._carry_out(chunk, call)
+        self._changed.set()  # one more call for the other workers, or the end
+        return True
 
-    def _claim(self) -> tuple[Claimed, BatchChunk | None]:
-        claimed: tuple[Claimed, BatchChunk | None] = (Claimed.OVER, None)
+    def _claim(self) -> BatchChunk | Idle:
+        claimed: BatchChunk | Idle = Idle.FOR_GOOD
 
         def claim() -> None:
             nonlocal claimed
@@ -175,37 +197,38 @@ class Runner:
             self.end("The jobs database could not be used.")
         return claimed
 
-    def _carry_out(self, chunk: BatchChunk, place: ExitStack) -> None:
-        """Send one chunk, and write down what became of it. Its place is free again as soon as TMS accepted."""
+    def _carry_out(self, chunk: BatchChunk, call: ExitStack) -> None:
+        """Send one chunk, and write down what became of it."""
         kill_point("batch: chunk claimed, nothing sent")
 
         def on_accepted() -> None:
+            # What is left to do is recording, which must not keep the next call waiting. In this order: the worker
+            # that goes on claims at once, and the ledger must not count this call then.
             self._answered.add(chunk.pk)
-            place.close()
+            call.close()
             self._changed.set()
 
         result = self._send(chunk, on_accepted)
         kill_point("batch: attempt over, not in the ledger")
-        with self._lock:
-            failures = 0 if result.outcome == Outcome.ACCEPTED else failures_of(chunk.cluster_url)
-            settled = follow(result, chunk, failures=failures, in_a_row=self._failed_in_a_row)
-            self._failed_in_a_row = self._failed_in_a_row + 1 if is_failure(settled) else 0
+        with self._lock:  # chunks that end at once are counted one after the other
+            backoffs = 0 if result.outcome == Outcome.ACCEPTED else failures_of(chunk.cluster_url)
+            decision = decide(result, chunk, backoffs=backoffs, failures=self._failures_in_a_row)
+            self._failures_in_a_row = self._failures_in_a_row + 1 if decision.is_failure else 0
         if result.outcome == Outcome.REJECTED and result.http_status in (401, 403):
             self.token_refused = True
-        # Should this fail, too, whoever looks at the chunk later learns from the audit what became of it.
-        self._persist(lambda: ledger.settle(chunk, settled))
+        self._persist(lambda: ledger.settle(chunk, decision))
         self._answered.discard(chunk.pk)
-        if self.token_refused:
+        if self.token_refused:  # only now: the batch is paused with the reason first
             self._ending.set()
         logger.info(
             "[BATCH] %s: chunk %d of %d, try %d: %s",
-            *(self.batch.batch_id, chunk.number + 1, self.batch.chunk_count, chunk.tries, settled.state.label),
+            *(self.batch.batch_id, chunk.number + 1, self.batch.chunk_count, chunk.tries, decision.state.label),
         )
         if self._on_settled:
-            self._on_settled(chunk, settled)
+            self._on_settled(chunk, decision)
 
     def _send(self, chunk: BatchChunk, on_accepted: Callable[[], None]) -> Result:
-        # Asked for each time: an account that was switched off sends nothing more.
+        # Loaded for each chunk: an account that was switched off sends nothing more.
         user = get_user_model().objects.filter(username=self._actor.user_id).first() or AnonymousUser()
         try:
             check_chunk(chunk)
@@ -215,7 +238,6 @@ class Runner:
         if cluster is None:
             sentence = "This cluster is not configured any more. Ask an administrator to check TMS_CLUSTERS."
             return refused(uuid.uuid4(), Refusal(403, "cluster", sentence))
-        before = chunk.attempt_id_of(chunk.tries - 1) if chunk.tries > 1 else None
         return service.set_action(
             user=user,
             actor=self._actor,
@@ -226,20 +248,20 @@ class Runner:
                 batch_id=self.batch.batch_id,
                 chunk=chunk.number + 1,
                 try_number=chunk.tries,
-                retry_of=before,
+                retry_of=chunk.attempt_id_of(chunk.tries - 1) if chunk.tries > 1 else None,
             ),
             on_accepted=on_accepted,
         )
 
     def _persist(self, write: Callable[[], object]) -> bool:
-        """Do `write`, again after a while if the ledger cannot be used; False if it never could."""
+        """Do `write`, and do it again after a while if the ledger cannot be used; False if it never could."""
         for _ in range(LEDGER_TRIES):
             try:
                 write()
             except AnyDatabaseError as error:
                 connections["jobs"].close()
                 logger.warning("[BATCH] WARNING: %s: the ledger cannot be used: %s", self.batch.batch_id, error)
-                time.sleep(RETRY_S)  # nobody tells when a lock of another process ends
+                time.sleep(RETRY_S)  # there is no event to wait for when another process holds a lock
             else:
                 return True
         return False

@@ -12,6 +12,7 @@ from django.views.decorators.debug import sensitive_variables
 from audit.actors import Actor
 from jobs.batches import ledger
 from jobs.batches.creation import NewChunk, create_batch
+from jobs.batches.scopes import Scope
 from jobs.models import Batch
 from setactions.batches import background
 from setactions.batches.recovery import catch_up
@@ -93,7 +94,7 @@ def run_rest(*, user: Any, actor: Actor, batch: Batch, token: Token | None, with
         raise Refusal(409, "request", "It is still being run. Stop it, or wait until it is done.")
     if token is None:
         raise _token_missing()
-    count = ledger.requeue(batch, without_unknown=without_unknown)
+    count = ledger.retry(batch, Scope.REST_WITHOUT_UNKNOWN_IDS if without_unknown else Scope.REST)
     logger.info("[BATCH] %s: %d chunks again for %s", batch.batch_id, count, user.get_username())
     _start_again(actor, batch, token)
 

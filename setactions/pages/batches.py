@@ -22,7 +22,7 @@ from jobs.batches.selectors import (
 from jobs.filters import BatchFilters
 from jobs.models import Batch, BatchChunk
 from jobs.selectors import may_view_all
-from setactions.batches.progress import pace_of
+from setactions.batches.progress import rate_of
 from setactions.batches.recovery import catch_up
 from setactions.batches.report import report_lines
 from setactions.permissions import may_set_action
@@ -147,7 +147,7 @@ def _context(request: HttpRequest, found: Batch) -> dict[str, Any]:
         "progress": reached,
         "accepted": reached.customers(State.ACCEPTED),
         "open": reached.customers(State.WAITING, State.CALLING),
-        "pace": pace_of(found, reached),
+        "pace": rate_of(found, reached),
         "page": page,
         "answered": answered,
         "unknown": reached.chunks(State.UNKNOWN),

@@ -35,7 +35,7 @@ def run():
 
     def carry(batch, *, workers=1, token=TOKEN):
         runner = Runner(batch, Actor(user_id="olivia", source=Source.BATCH), Token(token), workers=workers)
-        assert runner.take()
+        assert runner.lease()
         runner.run()
         found = Batch.objects.get(pk=batch.pk)
         connections.close_all()  # it may run in a thread of its own

@@ -135,7 +135,7 @@ def test_the_report_says_what_became_of_each_customer(fleet, tms, tmp_path):
 
 def test_a_chunk_that_seems_to_be_sent_counts_as_unknown(make_batch, olivia):
     batch = make_batch(count=2)
-    assert ledger.take(batch, "gone", 60)
+    assert ledger.lease(batch, "gone", 60)
     ledger.claim(batch, "gone", 2)
     summary = Summary(batch)
     assert (summary.exit_code, summary.counts()["unknown"]) == (3, 2)

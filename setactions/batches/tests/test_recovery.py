@@ -13,7 +13,7 @@ from audit.choices import Source
 from audit.models import Attempt
 from jobs.batches import ledger
 from jobs.models import Batch, BatchChunk, Job
-from setactions.batches.liveness import RunnerMark, carries, is_dead
+from setactions.batches.liveness import RunnerMark, has_living_runner, is_dead
 from setactions.batches.recovery import catch_up
 from setactions.batches.runner import Runner
 from setactions.token import Token
@@ -40,9 +40,8 @@ def test_of_others_nobody_here_knows_that_they_are_dead(name):
 
 def carried_elsewhere(batch, lease_s):
     """Let a runner on another host hold the batch, with its first chunk claimed."""
-    assert ledger.take(batch, ELSEWHERE, lease_s)
-    _, chunk = ledger.claim(batch, ELSEWHERE, 2)
-    return chunk
+    assert ledger.lease(batch, ELSEWHERE, lease_s)
+    return ledger.claim(batch, ELSEWHERE, 2)
 
 
 def over(batch):
@@ -54,12 +53,12 @@ def test_the_lease_of_another_host_is_waited_for(make_batch, run, tms):
     batch = make_batch(count=4)
     carried_elsewhere(batch, 60)
     batch.refresh_from_db()
-    assert carries(batch)
+    assert has_living_runner(batch)
     assert catch_up(batch) == 0
-    assert not Runner(batch, Actor(user_id="olivia", source=Source.BATCH), Token(TOKEN), workers=1).take()
+    assert not Runner(batch, Actor(user_id="olivia", source=Source.BATCH), Token(TOKEN), workers=1).lease()
     assert batch.chunks.get(number=0).state == State.CALLING
     batch = over(batch)
-    assert not carries(batch)
+    assert not has_living_runner(batch)
     assert catch_up(batch) == 1  # nothing had been sent
     assert run(batch).state == Batch.State.DONE
     assert [list(call.cids) for call in tms.calls()] == [["c0", "c1"], ["c2", "c3"]]
@@ -68,9 +67,9 @@ def test_the_lease_of_another_host_is_waited_for(make_batch, run, tms):
 def test_a_runner_that_lost_its_batch_claims_and_beats_no_more(make_batch):
     batch = make_batch(count=4)
     carried_elsewhere(batch, 60)
-    assert ledger.take(over(batch), "me", 60)
-    assert not ledger.beat(batch, ELSEWHERE, 60)
-    assert ledger.claim(batch, ELSEWHERE, 2) == (ledger.Claimed.OVER, None)
+    assert ledger.lease(over(batch), "me", 60)
+    assert not ledger.heartbeat(batch, ELSEWHERE, 60)
+    assert ledger.claim(batch, ELSEWHERE, 2) is ledger.Idle.FOR_GOOD
     ledger.release(batch, ELSEWHERE, "late")
     assert Batch.objects.get(pk=batch.pk).runner == "me"
 
@@ -78,7 +77,7 @@ def test_a_runner_that_lost_its_batch_claims_and_beats_no_more(make_batch):
 def test_the_batch_of_a_runner_that_is_known_to_be_dead_is_taken_at_once(make_batch, run, tms):
     batch, mark = make_batch(count=4), RunnerMark()
     mark.put_up()
-    assert ledger.take(batch, mark.name, 3600)
+    assert ledger.lease(batch, mark.name, 3600)
     ledger.claim(batch, mark.name, 2)
     mark.take_down()
     assert run(batch).state == Batch.State.DONE

@@ -7,6 +7,7 @@ from django.db import connections
 
 from audit.models import Attempt
 from jobs.batches import ledger
+from jobs.batches.scopes import Scope
 from jobs.models import Batch, BatchChunk, Job
 from setactions.batches import policy
 from tmsdash.tests.tools import until
@@ -80,8 +81,8 @@ def test_unknown_ids_are_set_aside(make_batch, run, tms):
     tms.script("fault:unknown-ids:1")
     batch = run(make_batch(count=4))
     assert states(batch) == [State.SET_ASIDE, State.ACCEPTED]
-    assert ledger.requeue(batch, without_unknown=False) == 0
-    assert ledger.requeue(batch, without_unknown=True) == 1
+    assert ledger.retry(batch, Scope.REST) == 0
+    assert ledger.retry(batch, Scope.REST_WITHOUT_UNKNOWN_IDS) == 1
     assert states(run(batch)) == [State.ACCEPTED] * 2
     assert sent(tms) == [["c0", "c1"], ["c2", "c3"], ["c1"]]
     assert batch.chunks.get(number=0).set_aside == ["c0"]
@@ -101,10 +102,10 @@ def test_first_one_then_the_rest(make_batch, run, tms):
 def test_the_next_call_does_not_wait_until_the_one_before_is_recorded(make_batch, run, tms, monkeypatch):
     settle = ledger.settle
 
-    def settle_late(chunk, settled):
+    def settle_late(chunk, decision):
         if chunk.number == 0:
             tms.wait_for(lambda calls: len(calls) == 2)
-        return settle(chunk, settled)
+        return settle(chunk, decision)
 
     monkeypatch.setattr(ledger, "settle", settle_late)
     assert states(run(make_batch(count=4))) == [State.ACCEPTED] * 2
@@ -113,9 +114,9 @@ def test_the_next_call_does_not_wait_until_the_one_before_is_recorded(make_batch
 def test_after_a_refusal_the_next_call_waits_until_it_is_recorded(make_batch, run, tms, monkeypatch):
     settle, calls_then = ledger.settle, []
 
-    def settle_late(chunk, settled):
+    def settle_late(chunk, decision):
         calls_then.append(len(tms.calls()))
-        return settle(chunk, settled)
+        return settle(chunk, decision)
 
     monkeypatch.setattr(ledger, "settle", settle_late)
     tms.script(*["fault:http:400"] * 4)

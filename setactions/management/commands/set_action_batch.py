@@ -18,6 +18,7 @@ from audit.actors import Actor
 from audit.choices import Source
 from jobs.batches import ledger
 from jobs.batches.creation import ListDigest, NewChunk, create_batch
+from jobs.batches.scopes import Scope
 from jobs.batches.selectors import LeftPart, left_parts
 from jobs.models import Batch
 from setactions.batches.foreground import Interruption, Meter, carry, quiet_log, take_over
@@ -125,7 +126,7 @@ class Command(BaseCommand):
             confirm(table, left if batch else None, options, can_ask=can_ask)
             token = _needed_token(table, options, can_ask=can_ask)
             if batch:
-                ledger.requeue(batch, without_unknown=options["without_unknown"])
+                ledger.retry(batch, Scope.REST_WITHOUT_UNKNOWN_IDS if options["without_unknown"] else Scope.REST)
             else:
                 batch = _new_batch(options, user, table, size)
             self._say(options, f"Batch {batch.batch_id}. Should this process die: {_resume_line(batch, options)}")
@@ -257,7 +258,7 @@ def _what_is_left(batch: Batch | None, options: dict[str, Any]) -> list[LeftPart
         return []
     if not options["dry_run"] and not settings.TMS_PASSIVE:
         catch_up(batch)
-    return left_parts(batch, without_unknown=options["without_unknown"])
+    return left_parts(batch, Scope.REST_WITHOUT_UNKNOWN_IDS if options["without_unknown"] else Scope.REST)
 
 
 @sensitive_variables()

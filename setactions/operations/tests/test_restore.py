@@ -125,7 +125,7 @@ def test_sessions_that_were_ended_since_stay_ended(olivia, tmp_path):
 
 def test_no_batch_goes_on_unawares(tmp_path):
     batch = make_batch()
-    assert ledger.take(batch, "somebody", 3600)
+    assert ledger.lease(batch, "somebody", 3600)
     made = back_up(tmp_path / "backups")
     run(made.folder, "--yes")
     batch.refresh_from_db()

@@ -117,7 +117,7 @@ def test_the_id_of_another_users_batch_starts_nothing(olivia, oscar, tms):
 
 def test_a_batch_that_another_process_carries_takes_no_place_here(olivia, tms):
     batch = of_ledger()
-    assert ledger.take(batch, "elsewhere:1.2:0123", 3600)
+    assert ledger.lease(batch, "elsewhere:1.2:0123", 3600)
     for _ in range(background.MAX_BATCHES + 1):
         with pytest.raises(Refusal, match="still being run"):
             background.start(batch, Actor(user_id="olivia", source=Source.BATCH), Token(TOKEN))
