@@ -20,7 +20,6 @@ from audit.accounts import admin as account_admin  # noqa: F401 (registers accou
 from audit.actors import actor_of
 from audit.admin_filters import ConfiguredClusterFilter, EntryUserFilter, SourceFilter
 from audit.chain import DATABASE, anchor
-from audit.choices import group_of
 from audit.exporting import CONTENT_TYPES, FORMS, LISTS_PER_MINUTE, export, lists, too_many_exports
 from audit.models import Attempt, AttemptCustomer, AuditEntry
 from audit.selectors import entries_of, opening_body, outcome_body
@@ -114,8 +113,9 @@ class AttemptAdmin(ExactSearchAdmin):
 
     @admin.display(description="outcome", ordering="outcome")
     def shown_outcome(self, attempt: Attempt) -> SafeString:
-        group = group_of(attempt.outcome)
-        return format_html('<span class="outcome {}">{}</span>', group.value, attempt.get_outcome_display())
+        return format_html(
+            '<span class="outcome {}">{}</span>', attempt.outcome_group.value, attempt.get_outcome_display()
+        )
 
     @admin.display(description="left to do")
     def left_to_do(self, attempt: Attempt) -> str:

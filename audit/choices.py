@@ -1,6 +1,13 @@
-"""The vocabulary of the audit: what there is of kinds of events, outcomes, sources and actions.
+"""The vocabulary of the audit: actions, kinds of events, outcomes, evidence and sources.
 
-No other module lists them: what outcomes have in common is asked of them here.
+One question, was it applied?, has an answer on four levels, and each level has one word for it:
+
+- a `Kind` is an event, something that happened to an attempt at one time;
+- an `Outcome` is what all events of an attempt amount to, the most trusted one deciding;
+- `Evidence` is why there is a Job;
+- a `Ruling` is what a person may decide, and becomes the outcome of a DECIDED event.
+
+What members have in common is a property of theirs. The sets at the end are for queries, which need lists.
 """
 
 from django.db import models
@@ -17,7 +24,7 @@ class Action(models.IntegerChoices):
 
 
 class Kind(models.TextChoices):
-    """What an event says of its attempt, which has each kind at most once; see WITHOUT_ATTEMPT for the others."""
+    """What an event tells: of its attempt, which has each kind at most once, or of the site (`needs_attempt`)."""
 
     REFUSED = "REFUSED", "refused by the dashboard, nothing sent"
     INTENT = "INTENT", "about to be sent"
@@ -36,6 +43,28 @@ class Kind(models.TextChoices):
     EXPORTED = "EXPORTED", "audit exported"
     SETTING_CHANGED = "SETTING_CHANGED", "account, group or setting changed"
     ARCHIVED = "ARCHIVED", "closed period moved to an archive"
+
+    @property
+    def needs_attempt(self) -> bool:
+        """Whether the event belongs to an attempt. Sign-ins, exports and the like belong to none."""
+        return self == Kind.RECORDED or self in _LEAST_TRUSTED_FIRST
+
+    @property
+    def opens_attempt(self) -> bool:
+        """Whether it is the first event of its attempt, and so holds the ids."""
+        return self in (Kind.INTENT, Kind.REFUSED, Kind.IMPORTED)
+
+    @property
+    def trust(self) -> int:
+        """How much its word counts where events of an attempt disagree; 0 if it tells no outcome."""
+        return _LEAST_TRUSTED_FIRST.index(self) + 1 if self in _LEAST_TRUSTED_FIRST else 0
+
+    @property
+    def outcome(self) -> "Outcome | None":
+        """The outcome that it tells; None where its body tells it (DECIDED, IMPORTED), or if it tells none."""
+        if self == Kind.INTENT:
+            return Outcome.PENDING
+        return None if self in _TOLD_BY_BODY or not self.trust else Outcome[self.name]
 
 
 class Outcome(models.TextChoices):
@@ -56,6 +85,61 @@ class Outcome(models.TextChoices):
     LEGACY_FAILED = "legacy_failed", "Failed, says the old dashboard"
     LEGACY_UNKNOWN = "legacy_unknown", "Unknown to the old dashboard"
 
+    @property
+    def kind(self) -> Kind:
+        """The kind of the event that it rests on."""
+        if self.is_legacy:
+            return Kind.IMPORTED
+        if self in (Outcome.DECIDED_APPLIED, Outcome.DECIDED_NOT_APPLIED):
+            return Kind.DECIDED
+        return Kind.INTENT if self == Outcome.PENDING else Kind[self.name]
+
+    @property
+    def evidence(self) -> "Evidence | None":
+        """How it is known whether it was applied; None if that is unknown, or if TMS never took it."""
+        if self in (Outcome.APPLIED, Outcome.NOT_APPLIED):
+            return Evidence.READ_BACK
+        return next((evidence for evidence in Evidence if evidence.kind == self.kind), None)
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether it is taken as known that TMS accepted, so that there must be a Job."""
+        return self in (Outcome.ACCEPTED, Outcome.APPLIED, Outcome.DECIDED_APPLIED)
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether TMS may have applied it, and nobody knows yet."""
+        return self in (Outcome.PENDING, Outcome.UNKNOWN)
+
+    @property
+    def is_not_applied(self) -> bool:
+        """Whether it was in doubt, and turned out not to have been applied."""
+        return self in (Outcome.NOT_APPLIED, Outcome.DECIDED_NOT_APPLIED)
+
+    @property
+    def is_harmless(self) -> bool:
+        """Whether it cannot have changed a customer: it never left, or TMS refused the whole list."""
+        return self in (Outcome.REFUSED, Outcome.NOT_SENT, Outcome.REJECTED)
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether it was carried out and applied nothing, so that the same list may be sent again."""
+        return self in (Outcome.REJECTED, Outcome.NOT_SENT) or self.is_not_applied
+
+    @property
+    def is_legacy(self) -> bool:
+        """Whether the old dashboard said so; nobody here vouches for it."""
+        return self in (Outcome.LEGACY_SUCCESS, Outcome.LEGACY_FAILED, Outcome.LEGACY_UNKNOWN)
+
+    @property
+    def group(self) -> "OutcomeGroup":
+        """What it has in common with others, for lists and charts."""
+        if self.is_accepted or self == Outcome.LEGACY_SUCCESS:
+            return OutcomeGroup.ACCEPTED
+        if self.is_in_doubt or self == Outcome.LEGACY_UNKNOWN:
+            return OutcomeGroup.UNKNOWN
+        return OutcomeGroup.REFUSED if self == Outcome.REFUSED else OutcomeGroup.FAILED
+
 
 class Ruling(models.TextChoices):
     """What a person decides on an attempt in doubt."""
@@ -63,29 +147,29 @@ class Ruling(models.TextChoices):
     APPLIED = "applied", "It was applied: record the job"
     NOT_APPLIED = "not_applied", "It was not applied"
 
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome of an attempt on which somebody ruled so."""
+        return Outcome.DECIDED_APPLIED if self == Ruling.APPLIED else Outcome.DECIDED_NOT_APPLIED
 
-# The kinds whose event tells an outcome (RECORDED tells of the Job only), the most trusted first: what TMS
-# answered beats what was read back, that beats what a person decided.
-TRUST = (
-    *(Kind.REFUSED, Kind.IMPORTED, Kind.ACCEPTED, Kind.REJECTED, Kind.NOT_SENT),
-    *(Kind.APPLIED, Kind.NOT_APPLIED),
-    Kind.DECIDED,
-    Kind.UNKNOWN,
-    Kind.INTENT,
-)
-WITHOUT_ATTEMPT = frozenset(
-    {Kind.SIGNED_IN, Kind.SIGN_IN_FAILED, Kind.SIGNED_OUT, Kind.EXPORTED, Kind.SETTING_CHANGED, Kind.ARCHIVED}
-)
-IN_DOUBT_OUTCOMES = frozenset({Outcome.PENDING, Outcome.UNKNOWN})
-ACCEPTED_OUTCOMES = frozenset({Outcome.ACCEPTED, Outcome.APPLIED, Outcome.DECIDED_APPLIED})
-LEGACY_OUTCOMES = frozenset({Outcome.LEGACY_SUCCESS, Outcome.LEGACY_FAILED, Outcome.LEGACY_UNKNOWN})
-NOT_APPLIED_OUTCOMES = frozenset({Outcome.NOT_APPLIED, Outcome.DECIDED_NOT_APPLIED})
-# Nothing of these can have changed a customer: they never left, or TMS refused the whole list.
-HARMLESS_OUTCOMES = frozenset({Outcome.REFUSED, Outcome.NOT_SENT, Outcome.REJECTED})
+
+class Evidence(models.TextChoices):
+    """How it is known that TMS accepted what a Job stands for, the most trusted first."""
+
+    REPLY = "reply", "TMS said so"
+    READ_BACK = "read_back", "confirmed by reading back"
+    DECIDED = "decided", "decided by a person"
+    LEGACY = "legacy", "the old dashboard said so"
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of the event that holds it."""
+        kinds = (Kind.ACCEPTED, Kind.APPLIED, Kind.DECIDED, Kind.IMPORTED)
+        return dict(zip(Evidence, kinds, strict=True))[self]
 
 
 class Source(models.TextChoices):
-    """From where an attempt came."""
+    """How an attempt arrived."""
 
     FORM = "form", "Form"
     API = "api", "Script"
@@ -94,12 +178,14 @@ class Source(models.TextChoices):
     LEGACY = "legacy", "Old dashboard, a job"
     LEGACY_LOG = "legacy_log", "Old dashboard, its audit log"
 
-
-LEGACY_SOURCES = frozenset({Source.LEGACY, Source.LEGACY_LOG})
+    @property
+    def is_request(self) -> bool:
+        """Whether each of its attempts is one request of a user's, who may send any number of wrong ones."""
+        return self in (Source.FORM, Source.API)
 
 
 class OutcomeGroup(models.TextChoices):
-    """What outcomes have in common for whoever looks over many; the values are the classes of their colours."""
+    """What outcomes have in common for somebody who looks over many; the values are the classes of their colours."""
 
     ACCEPTED = "accepted", "Accepted"
     UNKNOWN = "unknown", "Unknown or being sent"
@@ -107,10 +193,18 @@ class OutcomeGroup(models.TextChoices):
     REFUSED = "refused", "Refused here"
 
 
-def group_of(outcome: str) -> OutcomeGroup:
-    """Return the group of an outcome."""
-    if outcome in ACCEPTED_OUTCOMES or outcome == Outcome.LEGACY_SUCCESS:
-        return OutcomeGroup.ACCEPTED
-    if outcome in IN_DOUBT_OUTCOMES or outcome == Outcome.LEGACY_UNKNOWN:
-        return OutcomeGroup.UNKNOWN
-    return OutcomeGroup.REFUSED if outcome == Outcome.REFUSED else OutcomeGroup.FAILED
+# What TMS answered beats what was read back, and that beats what a person decided. RECORDED tells only of the Job.
+_LEAST_TRUSTED_FIRST = (
+    *(Kind.INTENT, Kind.UNKNOWN, Kind.DECIDED),
+    *(Kind.NOT_APPLIED, Kind.APPLIED),
+    *(Kind.NOT_SENT, Kind.REJECTED, Kind.ACCEPTED, Kind.IMPORTED, Kind.REFUSED),
+)
+_TOLD_BY_BODY = (Kind.DECIDED, Kind.IMPORTED)
+
+ACCEPTED_OUTCOMES = frozenset(outcome for outcome in Outcome if outcome.is_accepted)
+IN_DOUBT_OUTCOMES = frozenset(outcome for outcome in Outcome if outcome.is_in_doubt)
+HARMLESS_OUTCOMES = frozenset(outcome for outcome in Outcome if outcome.is_harmless)
+POSSIBLY_APPLIED_OUTCOMES = frozenset(
+    outcome for outcome in Outcome if outcome.group in (OutcomeGroup.ACCEPTED, OutcomeGroup.UNKNOWN)
+)
+LEGACY_SOURCES = frozenset({Source.LEGACY, Source.LEGACY_LOG})

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-from audit.choices import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, Action, Kind, Outcome, Source
+from audit.choices import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, Action, Kind, Outcome, OutcomeGroup, Source
 
 USER_ID_LENGTH = 150  # Django's user names
 CID_LENGTH = 128
@@ -130,9 +130,19 @@ class Attempt(models.Model):
         return str(self.attempt_id)
 
     @property
+    def is_accepted(self) -> bool:
+        """Whether it is taken as known that TMS accepted it."""
+        return self.outcome in ACCEPTED_OUTCOMES
+
+    @property
+    def outcome_group(self) -> OutcomeGroup:
+        """What its outcome has in common with others; one that only somebody else can have written counts as failed."""
+        return Outcome(self.outcome).group if self.outcome in Outcome else OutcomeGroup.FAILED
+
+    @property
     def has_job(self) -> bool:
         """Whether the Job of this attempt is known to be recorded."""
-        return (self.outcome in ACCEPTED_OUTCOMES and not self.job_owed) or self.source == Source.LEGACY
+        return (self.is_accepted and not self.job_owed) or self.source == Source.LEGACY
 
     @property
     def judged_from(self) -> datetime:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from django.db.models import Count, Min, Q, QuerySet
 
 from audit.chain import anchor
-from audit.choices import ACCEPTED_OUTCOMES, HARMLESS_OUTCOMES, IN_DOUBT_OUTCOMES, TRUST, Kind, Outcome
+from audit.choices import ACCEPTED_OUTCOMES, HARMLESS_OUTCOMES, IN_DOUBT_OUTCOMES, POSSIBLY_APPLIED_OUTCOMES, Kind
 from audit.models import Attempt, AttemptCustomer, AuditEntry
 
 CIDS_PER_QUERY = 500  # databases bound the number of a statement's parameters
@@ -78,8 +78,7 @@ def any_accepted(cluster_url: str) -> bool:
 def actions_asked_for(cluster_url: str, cids: Sequence[str]) -> set[tuple[str, int]]:
     """Return (id, action code) of what attempts on a cluster asked for any of `cids` and was, or may be, accepted."""
     telling = AttemptCustomer.objects.filter(
-        attempt__cluster_url=cluster_url,
-        attempt__outcome__in=ACCEPTED_OUTCOMES | IN_DOUBT_OUTCOMES | {Outcome.LEGACY_SUCCESS, Outcome.LEGACY_UNKNOWN},
+        attempt__cluster_url=cluster_url, attempt__outcome__in=POSSIBLY_APPLIED_OUTCOMES
     )
     found: set[tuple[str, int]] = set()
     for part in _parts(cids):
@@ -121,7 +120,7 @@ def _bodies(attempt: Attempt, entries: list[AuditEntry]) -> Bodies:
         told = {"http_status": attempt.http_status, "message": attempt.error_message}
         return Bodies({"archived": True, "action_sent": "", "batch_id": None, "cids": []}, told)
     telling = [entry for entry in entries if entry.kind not in (Kind.INTENT, Kind.RECORDED)]
-    deciding = min(telling, key=lambda entry: TRUST.index(Kind(entry.kind)), default=None)
+    deciding = max(telling, key=lambda entry: Kind(entry.kind).trust, default=None)
     return Bodies(json.loads(entries[0].body), json.loads(deciding.body) if deciding else {})
 
 

@@ -18,7 +18,7 @@ from django.utils import timezone
 from audit import chain
 from audit.actors import Actor
 from audit.chain import DATABASE
-from audit.choices import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, LEGACY_OUTCOMES, TRUST, Kind, Outcome, Ruling
+from audit.choices import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, Kind, Outcome, Ruling
 from audit.digests import canonical
 from audit.models import Attempt, AttemptCustomer, AuditEntry
 from tmsdash.db.bulk import insert_list
@@ -136,12 +136,12 @@ def settle(attempt_id: uuid.UUID, event: Event, *, wait_s: float, actor: Actor) 
 def project(attempt: Attempt, kind: Kind, body: dict[str, Any], at: datetime) -> None:
     """Bring the attempt's row, unsaved, to where one more event, of the time `at`, takes it.
 
-    An event that is trusted less than what the outcome rests on changes nothing; see TRUST.
+    An event that is trusted less than what the outcome rests on changes nothing; see Kind.trust.
     """
     had_job = attempt.has_job
     if kind == Kind.RECORDED:
         had_job = True
-    elif not attempt.outcome or _trust(outcome_of(kind, body)) < _trust(Outcome(attempt.outcome)):
+    elif not attempt.outcome or kind.trust > Outcome(attempt.outcome).kind.trust:
         attempt.outcome = outcome_of(kind, body)
         attempt.decided_at = None if kind == Kind.INTENT else at
         attempt.http_status = body.get("http_status")
@@ -152,21 +152,10 @@ def project(attempt: Attempt, kind: Kind, body: dict[str, Any], at: datetime) ->
 
 
 def outcome_of(kind: Kind, body: dict[str, Any]) -> Outcome:
-    """Return the outcome that an event of this kind, one of TRUST, tells of."""
+    """Return the outcome that an event tells, whose kind is one that tells one."""
     if kind == Kind.DECIDED:
-        return Outcome.DECIDED_APPLIED if body["ruling"] == Ruling.APPLIED else Outcome.DECIDED_NOT_APPLIED
-    if kind == Kind.IMPORTED:
-        return Outcome(body["outcome"])
-    return Outcome.PENDING if kind == Kind.INTENT else Outcome[kind.name]
-
-
-def _trust(outcome: Outcome) -> int:
-    """Return the place of an outcome among TRUST, 0 for the most trusted one."""
-    if outcome in (Outcome.DECIDED_APPLIED, Outcome.DECIDED_NOT_APPLIED):
-        return TRUST.index(Kind.DECIDED)
-    if outcome in LEGACY_OUTCOMES:
-        return TRUST.index(Kind.IMPORTED)
-    return TRUST.index(Kind.INTENT if outcome == Outcome.PENDING else Kind[outcome.name])
+        return Ruling(body["ruling"]).outcome
+    return kind.outcome or Outcome(body["outcome"])
 
 
 def _locked(attempt_ids: Sequence[uuid.UUID]) -> tuple[dict[uuid.UUID, Attempt], dict[uuid.UUID, set[str]]]:

@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import CharField, Count, F, Func, Max, Min, QuerySet, Sum
 from django.utils import timezone
 
-from audit.choices import ACCEPTED_OUTCOMES, Outcome, OutcomeGroup, group_of
+from audit.choices import ACCEPTED_OUTCOMES, Outcome, OutcomeGroup
 from audit.models import Attempt
 
 DAYS_SHOWN = 92  # of a longer period, months are shown
@@ -85,9 +85,10 @@ def summarize(attempts: QuerySet[Attempt], first: datetime | None, last: datetim
     digits = 7 if by_month else 10
     rows = attempts.values_list(Day(F("created_at"), digits=digits), "outcome").annotate(Count("pk"))
     counts: defaultdict[str, Counter[OutcomeGroup]] = defaultdict(Counter)
-    outcomes: Counter[str] = Counter()
-    for name, outcome, count in rows:
-        counts[name][group_of(outcome)] += count
+    outcomes: Counter[Outcome] = Counter()
+    for name, value, count in rows:
+        outcome = Outcome(value)
+        counts[name][outcome.group] += count
         outcomes[outcome] += count
     names = _months(first.date(), last.date(), sorted(counts)) if by_month else _days(first.date(), last.date())
     errors = attempts.exclude(error_message="").values_list("error_message").annotate(count=Count("pk"))
@@ -98,7 +99,7 @@ def summarize(attempts: QuerySet[Attempt], first: datetime | None, last: datetim
         periods=_periods(names, counts, most),
         total=sum(outcomes.values()),
         customers=accepted or 0,
-        outcomes=[(str(Outcome(name).label), group_of(name).value, count) for name, count in outcomes.most_common()],
+        outcomes=[(str(outcome.label), outcome.group.value, count) for outcome, count in outcomes.most_common()],
         errors=list(errors.order_by("-count", "error_message")[:ERRORS_SHOWN]),
         most=most,
     )

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_safe
 
 from audit.actors import actor_of
 from audit.chain import DATABASE
-from audit.choices import Kind, OutcomeGroup, group_of
+from audit.choices import Kind, OutcomeGroup
 from audit.exporting import PACKS_PER_MINUTE, WAIT_S, packs, too_many_exports
 from audit.models import CID_LENGTH, Attempt
 from audit.proof.evidence import gather, pack
@@ -109,4 +109,4 @@ def _check(request: HttpRequest) -> None:
 
 
 def _row(user: Any, attempt: Attempt) -> dict[str, Any]:
-    return {"attempt": attempt, "in_full": may_view_in_full(user, attempt), "tone": TONES[group_of(attempt.outcome)]}
+    return {"attempt": attempt, "in_full": may_view_in_full(user, attempt), "tone": TONES[attempt.outcome_group]}

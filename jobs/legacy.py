@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from audit.choices import Source
+from audit.choices import Evidence, Source
 from jobs.models import Job, JobCustomer
 from jobs.signatures import sign_job
 from jobs.stored import DATABASE, stored_job
@@ -47,7 +47,7 @@ def create_legacy_jobs(rows: Sequence[LegacyJob]) -> int:
             facts = {name: value for name, value in vars(row).items() if name != "cids"}
             job = Job(
                 **facts,
-                evidence=Job.Evidence.LEGACY,
+                evidence=Evidence.LEGACY,
                 customer_count=len(row.cids),
                 source=Source.LEGACY,
                 legacy=True,

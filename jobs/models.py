@@ -5,7 +5,7 @@ import uuid
 from django.db import models
 from django.utils import timezone
 
-from audit.choices import Action
+from audit.choices import Action, Evidence
 from audit.models import USER_ID_LENGTH
 
 MESSAGE_LENGTH = 500
@@ -35,14 +35,6 @@ class Job(Signed):
         # Of jobs of the old dashboard only.
         FAILED = "failed", "Failed"
         UNKNOWN = "unknown", "Unknown"
-
-    class Evidence(models.TextChoices):
-        """How it is known that TMS accepted."""
-
-        REPLY = "reply", "TMS said so"
-        READ_BACK = "read_back", "confirmed by reading back"
-        DECIDED = "decided", "decided by a person"
-        LEGACY = "legacy", "the old dashboard said so"
 
     job_id = models.UUIDField(unique=True, editable=False)
     user_id = models.CharField("user", max_length=150)

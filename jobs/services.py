@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from audit.choices import Action
+from audit.choices import Action, Evidence
 from jobs.models import Job, JobCustomer
 from jobs.signatures import sign_job
 from jobs.stored import DATABASE, stored_job
@@ -33,7 +33,7 @@ def new_job(
     http_status: int | None,
     cids: Sequence[str],
     source: str = "",
-    evidence: Job.Evidence = Job.Evidence.REPLY,
+    evidence: Evidence = Evidence.REPLY,
     created_at: datetime | None = None,
 ) -> Job:
     """Return a job, signed and not saved, as `insert_job` takes it with the same `cids`.

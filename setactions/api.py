@@ -10,7 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 
 from audit.actors import actor_of
-from audit.choices import ACCEPTED_OUTCOMES, NOT_APPLIED_OUTCOMES, Kind, Outcome, Source
+from audit.choices import Evidence, Outcome, Source
 from setactions import service
 from setactions.inputs import ids
 from setactions.limits import call_slot, read_slot, throttle_read
@@ -150,15 +150,12 @@ def _read(fetch: Fetch) -> HttpResponse:
         return JsonResponse({"status": "success", "data": reading.data, "httpStatus": reading.http_status})
     body = {
         "status": "error",
-        "outcome": _READ_OUTCOMES[reading.kind],
+        "outcome": reading.kind.outcome,
         "message": reading.message,
         "data": reading.data,
         "httpStatus": reading.http_status,
     }
     return JsonResponse(body, status=504 if reading.timed_out else 502)
-
-
-_READ_OUTCOMES = {Kind.NOT_SENT: "not_sent", Kind.REJECTED: "rejected", Kind.UNKNOWN: "unknown"}
 
 
 def respond(result: Result, submission: Submission | None = None, overlaps: tuple[str, ...] = ()) -> HttpResponse:
@@ -171,8 +168,8 @@ def respond(result: Result, submission: Submission | None = None, overlaps: tupl
         if result.duplicate_of:
             body["duplicate_of"] = str(result.duplicate_of)
         return JsonResponse(body, status=result.refusal_code)
-    accepted = result.outcome in ACCEPTED_OUTCOMES
-    outcome = Outcome.NOT_APPLIED if result.outcome in NOT_APPLIED_OUTCOMES else result.outcome
+    accepted = result.outcome.is_accepted
+    outcome = Outcome.NOT_APPLIED if result.outcome.is_not_applied else result.outcome
     body = {
         "status": "success" if accepted else "error",
         "outcome": Outcome.ACCEPTED.value if accepted else outcome.value,
@@ -186,25 +183,16 @@ def respond(result: Result, submission: Submission | None = None, overlaps: tupl
     warnings = (*(submission.warnings if submission else ()), *overlaps)
     if warnings:
         body["warnings"] = warnings
-    if result.outcome in _EVIDENCE:
-        body["evidence"] = _EVIDENCE[result.outcome]
+    if result.outcome.evidence in (Evidence.READ_BACK, Evidence.DECIDED):
+        body["evidence"] = result.outcome.evidence
     if result.replayed:
         body["replayed"] = True
     return tell_tms_verdict(JsonResponse(body, status=http_code(result)))
 
 
-# What an outcome rests on, where that is not TMS's answer.
-_EVIDENCE = {
-    Outcome.APPLIED: "read_back",
-    Outcome.NOT_APPLIED: "read_back",
-    Outcome.DECIDED_APPLIED: "decided",
-    Outcome.DECIDED_NOT_APPLIED: "decided",
-}
-
-
 def http_code(result: Result) -> int:
     """Return the HTTP status under which a result is told."""
-    if result.outcome in ACCEPTED_OUTCOMES:
+    if result.outcome.is_accepted:
         return 200 if result.job_recorded else 202
     if result.outcome == Outcome.REJECTED and result.http_status not in (None, 200, 201):
         return 502 if result.http_status == 401 or result.http_status >= 500 else result.http_status

@@ -16,7 +16,7 @@ from django.db import IntegrityError, connections
 from django.utils import timezone
 
 from audit import services as audit
-from audit.choices import Kind
+from audit.choices import Evidence, Kind
 from audit.models import Attempt
 from jobs import services as jobs
 from jobs.models import Job
@@ -67,7 +67,7 @@ def record_job(
     batch_id: uuid.UUID | None,
     http_status: int | None,
     summary: Any,
-    evidence: Job.Evidence = Job.Evidence.REPLY,
+    evidence: Evidence = Evidence.REPLY,
     accepted_at: datetime | None = None,
 ) -> Job:
     """Insert the Job of an accepted attempt in the caller's transaction on the jobs database, and return it."""

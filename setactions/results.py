@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from audit.choices import ACCEPTED_OUTCOMES, Outcome, Source
+from audit.choices import Outcome, Source
 from audit.models import Attempt
 from audit.selectors import outcome_body
 from jobs.signatures import signed_jobs
@@ -42,7 +42,7 @@ def result_of(attempt: Attempt, *, replayed: bool = False) -> Result:
     could not be written after the reply.
     """
     job = signed_jobs([attempt.attempt_id]).get(attempt.attempt_id) if attempt.is_open else None
-    if job and attempt.outcome not in ACCEPTED_OUTCOMES:
+    if job and not attempt.is_accepted:
         attempt.outcome = Outcome.ACCEPTED
     body = outcome_body(attempt)
     if job and not body:
@@ -53,7 +53,7 @@ def result_of(attempt: Attempt, *, replayed: bool = False) -> Result:
 def make_result(attempt: Attempt, body: dict[str, Any], *, job_recorded: bool, replayed: bool = False) -> Result:
     """Return the result that `attempt` and the body of the event behind its outcome amount to."""
     outcome = Outcome(attempt.outcome)
-    accepted = outcome in ACCEPTED_OUTCOMES or attempt.source == Source.LEGACY
+    accepted = outcome.is_accepted or attempt.source == Source.LEGACY
     if outcome == Outcome.PENDING and not attempt.is_running:
         outcome = Outcome.UNKNOWN  # its server died in the call
     message = body.get("message") or outcome.label

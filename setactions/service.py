@@ -28,7 +28,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from audit import services as audit
 from audit.actors import Actor
-from audit.choices import ACCEPTED_OUTCOMES, Kind, Source
+from audit.choices import Kind
 from audit.models import Attempt
 from audit.selectors import find_attempt
 from jobs import services as jobs
@@ -48,7 +48,6 @@ logger = logging.getLogger(__name__)
 BEFORE_CALL_WAIT_S = 5.0  # seconds that steps 0 and 1 together may wait for locks
 REFUSAL_WAIT_S = 1.0  # where nothing was sent, nobody shall wait long for the note of it
 CIDS_IN_LOG = 10
-OF_REQUESTS = (Source.FORM, Source.API)  # sources of attempts that each are one request of a user's
 # What was asked for was right, and an answer of another kind would hide why it is not done: a repeat, or not just now.
 ALWAYS_RECORDED = (409, 503)
 
@@ -100,7 +99,7 @@ def refuse(*, user: Any, actor: Actor, refusal: Refusal, submission: Submission 
     too often is refused for that (429), and only the log has it.
     """
     attempt_id = uuid.uuid4()
-    if actor.source in OF_REQUESTS and refusal.code not in ALWAYS_RECORDED:
+    if actor.source and actor.source.is_request and refusal.code not in ALWAYS_RECORDED:
         try:
             check_refusal_rate(user)
         except Refusal as too_many:
@@ -252,7 +251,7 @@ def _carry_out(recorder: Recorder, token: Token, on_accepted: Callable[[], None]
 
 
 def _duplicate(other: Attempt) -> Refusal:
-    if other.outcome in ACCEPTED_OUTCOMES:
+    if other.is_accepted:
         state = "was accepted a moment ago"
     else:
         state = "is being sent" if other.is_running else "has no known outcome"

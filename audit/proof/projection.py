@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any
 
 from audit.chain import DATABASE
-from audit.choices import TRUST, Kind
+from audit.choices import Kind
 from audit.models import Attempt
 from audit.proof.stored import StoredEntry, hex_of, rows_of, stored_entries, time_of
 from audit.services import project
@@ -22,8 +22,8 @@ TIMES = ("created_at", "decided_at")
 DIGESTS = ("payload_digest", "list_digest")  # in the bodies of newer entries only
 FIELDS = (*FIXED, *MOVING, *TIMES, *DIGESTS)
 FLAGS = frozenset({"is_open", "job_owed"})
-OPENING = frozenset({Kind.INTENT, Kind.REFUSED, Kind.IMPORTED})
-_RANK = {kind.value: rank for rank, kind in enumerate(TRUST)}
+OPENING = frozenset(kind for kind in Kind if kind.opens_attempt)
+_TRUST = {kind.value: kind.trust for kind in Kind if kind.trust}
 STEP = 1000
 _SOME_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -146,7 +146,7 @@ def _expected(
 ) -> dict[str, Any]:
     """Return what the row has to hold, by the names of its fields; `attempt` is one to work with."""
     attempt.outcome, attempt.job_owed = "", False
-    deciding = min((entry for entry in entries if entry.kind in _RANK), key=lambda entry: _RANK[entry.kind])
+    deciding = max((entry for entry in entries if entry.kind in _TRUST), key=lambda entry: _TRUST[entry.kind])
     told = body if deciding is opening else json.loads(deciding.body)
     # Only whether there is a time matters to `project`; the time itself is compared as text.
     project(attempt, Kind(deciding.kind), told, _SOME_TIME)

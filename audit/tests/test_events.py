@@ -9,7 +9,7 @@ from django.db import DatabaseError, IntegrityError
 
 from audit import services
 from audit.actors import Actor
-from audit.choices import TRUST, WITHOUT_ATTEMPT, Kind
+from audit.choices import Kind
 from audit.models import Attempt, AuditEntry
 from audit.selectors import outcome_body
 from audit.tests.making import kinds_of, make_attempt, record, refuse, row
@@ -27,35 +27,35 @@ def state(attempt):
 # -- Where each kind of event takes the attempt -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("kinds", "expected"),
-    [
-        ((), ("pending", True, False)),
-        ((Kind.ACCEPTED,), ("accepted", True, True)),
-        ((Kind.ACCEPTED, Kind.RECORDED), ("accepted", False, False)),
-        ((Kind.REJECTED,), ("rejected", False, False)),
-        ((Kind.NOT_SENT,), ("not_sent", False, False)),
-        ((Kind.UNKNOWN,), ("unknown", True, False)),
-        ((Kind.UNKNOWN, Kind.APPLIED), ("applied", True, True)),
-        ((Kind.UNKNOWN, Kind.APPLIED, Kind.RECORDED), ("applied", False, False)),
-        ((Kind.UNKNOWN, Kind.NOT_APPLIED), ("not_applied", False, False)),
-        ((Kind.UNKNOWN, Kind.ACCEPTED), ("accepted", True, True)),
-        ((Kind.UNKNOWN, Kind.DECIDED), ("decided_applied", True, True)),
-        ((Kind.DECIDED, Kind.RECORDED), ("decided_applied", False, False)),
-        # Where events disagree: TMS's own reply beats a reading, a reading beats a person, all beat "unknown".
-        ((Kind.NOT_APPLIED, Kind.ACCEPTED), ("accepted", True, True)),
-        ((Kind.NOT_APPLIED, Kind.ACCEPTED, Kind.RECORDED), ("accepted", False, False)),
-        ((Kind.ACCEPTED, Kind.NOT_APPLIED), ("accepted", True, True)),
-        ((Kind.ACCEPTED, Kind.RECORDED, Kind.NOT_APPLIED), ("accepted", False, False)),
-        ((Kind.APPLIED, Kind.RECORDED, Kind.ACCEPTED), ("accepted", False, False)),
-        ((Kind.APPLIED, Kind.REJECTED), ("rejected", False, False)),
-        ((Kind.REJECTED, Kind.APPLIED), ("rejected", False, False)),
-        ((Kind.DECIDED, Kind.NOT_APPLIED), ("not_applied", False, False)),
-        ((Kind.NOT_APPLIED, Kind.DECIDED), ("not_applied", False, False)),
-        ((Kind.NOT_APPLIED, Kind.UNKNOWN), ("not_applied", False, False)),
-        ((Kind.DECIDED, Kind.UNKNOWN), ("decided_applied", True, True)),
-    ],
-)
+STEPS = [
+    ((), ("pending", True, False)),
+    ((Kind.ACCEPTED,), ("accepted", True, True)),
+    ((Kind.ACCEPTED, Kind.RECORDED), ("accepted", False, False)),
+    ((Kind.REJECTED,), ("rejected", False, False)),
+    ((Kind.NOT_SENT,), ("not_sent", False, False)),
+    ((Kind.UNKNOWN,), ("unknown", True, False)),
+    ((Kind.UNKNOWN, Kind.APPLIED), ("applied", True, True)),
+    ((Kind.UNKNOWN, Kind.APPLIED, Kind.RECORDED), ("applied", False, False)),
+    ((Kind.UNKNOWN, Kind.NOT_APPLIED), ("not_applied", False, False)),
+    ((Kind.UNKNOWN, Kind.ACCEPTED), ("accepted", True, True)),
+    ((Kind.UNKNOWN, Kind.DECIDED), ("decided_applied", True, True)),
+    ((Kind.DECIDED, Kind.RECORDED), ("decided_applied", False, False)),
+    # Where events disagree: TMS's own reply beats a reading, a reading beats a person, all beat "unknown".
+    ((Kind.NOT_APPLIED, Kind.ACCEPTED), ("accepted", True, True)),
+    ((Kind.NOT_APPLIED, Kind.ACCEPTED, Kind.RECORDED), ("accepted", False, False)),
+    ((Kind.ACCEPTED, Kind.NOT_APPLIED), ("accepted", True, True)),
+    ((Kind.ACCEPTED, Kind.RECORDED, Kind.NOT_APPLIED), ("accepted", False, False)),
+    ((Kind.APPLIED, Kind.RECORDED, Kind.ACCEPTED), ("accepted", False, False)),
+    ((Kind.APPLIED, Kind.REJECTED), ("rejected", False, False)),
+    ((Kind.REJECTED, Kind.APPLIED), ("rejected", False, False)),
+    ((Kind.DECIDED, Kind.NOT_APPLIED), ("not_applied", False, False)),
+    ((Kind.NOT_APPLIED, Kind.DECIDED), ("not_applied", False, False)),
+    ((Kind.NOT_APPLIED, Kind.UNKNOWN), ("not_applied", False, False)),
+    ((Kind.DECIDED, Kind.UNKNOWN), ("decided_applied", True, True)),
+]
+
+
+@pytest.mark.parametrize(("kinds", "expected"), STEPS)
 @pytest.mark.parametrize("one_by_one", [True, False])
 def test_each_kind_moves_the_attempt_to_its_place(kinds, expected, one_by_one):
     attempt = make_attempt()
@@ -69,7 +69,8 @@ def test_each_kind_moves_the_attempt_to_its_place(kinds, expected, one_by_one):
 
 
 def test_there_is_a_row_above_for_every_kind():
-    assert set(Kind) - WITHOUT_ATTEMPT == {*TRUST, Kind.RECORDED}
+    following = {kind for kind in Kind if kind.needs_attempt and not kind.opens_attempt}
+    assert following == {kind for kinds, _ in STEPS for kind in kinds}
     assert state(refuse()) == ("refused", False, False)
 
 
@@ -146,7 +147,7 @@ def test_an_event_may_have_neither_status_nor_message(body):
 # -- Each kind once -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [*(kind for kind in TRUST[1:-1] if kind != Kind.IMPORTED), Kind.RECORDED])
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind.needs_attempt and not kind.opens_attempt])
 def test_an_event_that_comes_again_changes_nothing(kind):
     attempt = record(make_attempt(), kind, http_status=200, message="first")
     before, entries = row(attempt), list(AuditEntry.objects.values())

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.chain import id_of_key
+from audit.choices import Evidence
 from jobs.models import Job, JobCustomer
 from jobs.selectors import customers_of, job_for, jobs_of
 from jobs.services import assert_writable, create_job
@@ -65,7 +66,7 @@ def test_a_job_holds_what_was_sent_and_answered_and_its_customers_in_order():
 
 def test_a_job_that_rests_on_something_else_than_a_reply_says_so():
     at = timezone.now() - timedelta(hours=1)
-    job = make_job(evidence=Job.Evidence.READ_BACK, http_status=None, created_at=at)
+    job = make_job(evidence=Evidence.READ_BACK, http_status=None, created_at=at)
     assert (job.get_evidence_display(), job.http_status, job.created_at) == ("confirmed by reading back", None, at)
 
 

@@ -10,7 +10,7 @@ from django.db import connections
 from audit.choices import Kind, Ruling
 from jobs.models import BatchChunk
 from jobs.signatures import chunk_is_signed
-from setactions.proof.job_evidence import KIND_OF_EVIDENCE, Told, read_told
+from setactions.proof.job_evidence import Told, read_told
 from setactions.refusal import AuditUnavailable, Refusal
 
 NOT_APPLIED = (Kind.REFUSED, Kind.REJECTED, Kind.NOT_SENT, Kind.NOT_APPLIED)
@@ -36,7 +36,7 @@ def check_chunk(chunk: BatchChunk) -> None:
 
 
 def _check_try(chunk: BatchChunk, attempt_id: str, told: Told) -> None:
-    if Kind.RECORDED in told or any(told.rules_for(kind) for kind in KIND_OF_EVIDENCE.values()):
+    if Kind.RECORDED in told or told.evidence():
         raise Refusal(
             403,
             "chunk",

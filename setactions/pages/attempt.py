@@ -13,7 +13,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_http_methods, require_safe
 
 from audit.actors import actor_of
-from audit.choices import NOT_APPLIED_OUTCOMES, Outcome, Ruling
+from audit.choices import Outcome, Ruling
 from audit.models import Attempt
 from audit.selectors import anchor_of, attempt_for, opening_body, outcome_body
 from setactions.inputs.ids import CidList
@@ -32,8 +32,6 @@ from tmsdash.csv_text import ids_file
 from tmsdash.text import printable
 from tmsdash.tokens import looks_like_token
 from tmsdash.web.access_log import log_refused
-
-SENT_IN_VAIN = {Outcome.REJECTED, Outcome.NOT_SENT, *NOT_APPLIED_OUTCOMES}
 
 
 @never_cache
@@ -199,7 +197,7 @@ def _repair_of(found: Attempt, opening: dict[str, Any]) -> Repair | None:
 
 def _may_send_again(request: HttpRequest, found: Attempt) -> bool:
     is_own = found.user_id == request.user.get_username()
-    return is_own and found.outcome in SENT_IN_VAIN and may_set_action(request.user)
+    return is_own and Outcome(found.outcome).is_repeatable and may_set_action(request.user)
 
 
 def _submission_of(found: Attempt, cids: tuple[str, ...]) -> Submission | None:

@@ -12,7 +12,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from audit.choices import ACCEPTED_OUTCOMES, NOT_APPLIED_OUTCOMES, Kind, Source
+from audit.choices import ACCEPTED_OUTCOMES, Kind, Outcome, Source
 from audit.proof.archives import ByAttempt, archived_entries, find_archives
 from audit.proof.stored import StoredEntry, hex_of, rows_of, stored_entries
 from jobs.signatures import job_is_signed
@@ -108,7 +108,7 @@ class JobComparison:
             self._unknown.append(job_id)
         elif problems := problems_of(jobs[0], told):
             yield from problems
-        elif rows and rows[0].outcome in NOT_APPLIED_OUTCOMES:
+        elif rows and rows[0].outcome in (Outcome.NOT_APPLIED, Outcome.DECIDED_NOT_APPLIED):
             self.unrecorded.append(job_id)
 
     def _count(self, job: StoredJob) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from django.utils import timezone
 
 from audit import chain
-from audit.choices import Kind, Outcome, Ruling
+from audit.choices import Evidence, Kind, Outcome, Ruling
 from audit.proof import lost_keys
 from audit.proof.projection import problems_of_attempt
 from audit.proof.stored import StoredEntry, stored_entries
@@ -24,11 +24,7 @@ from jobs.signatures import job_is_signed
 from jobs.stored import StoredJob, plain
 from tmsdash.text import one_line
 
-KIND_OF_EVIDENCE = {
-    Job.Evidence.REPLY: Kind.ACCEPTED,
-    Job.Evidence.READ_BACK: Kind.APPLIED,
-    Job.Evidence.DECIDED: Kind.DECIDED,
-}
+OUR_EVIDENCE = (Evidence.REPLY, Evidence.READ_BACK, Evidence.DECIDED)
 FOUND_BY_JOB = "found by its job"  # the message of an answer that was taken from a Job, as the audit had lost it
 CLOCKS_DIFFER = timedelta(minutes=1)
 SHOWN_CHARACTERS = 60
@@ -57,9 +53,9 @@ class Told:
         """Tell whether there is an event of this kind that makes a Job due."""
         return kind in self and (kind != Kind.DECIDED or self.body(kind).get("ruling") == Ruling.APPLIED)
 
-    def evidence(self) -> Job.Evidence | None:
+    def evidence(self) -> Evidence | None:
         """Return what a Job of this attempt rests on, the most trusted first; None if none is due."""
-        return next((evidence for evidence, kind in KIND_OF_EVIDENCE.items() if self.rules_for(kind)), None)
+        return next((evidence for evidence in OUR_EVIDENCE if self.rules_for(evidence.kind)), None)
 
     def problems(self) -> Iterator[str]:
         """Yield a sentence on each entry that is not as it was signed. Only with the others it proves its place."""
@@ -166,7 +162,7 @@ def _imported(told: Told) -> dict[str, Any]:
         "response_summary": body["answer"],
         "created_at": body["time"],
         "status": outcome.removeprefix("legacy_"),
-        "evidence": Job.Evidence.LEGACY.value,
+        "evidence": Evidence.LEGACY.value,
         "legacy": True,
         "old_status": one_line(str(old.get("status") or ""), 64),
         "doubles": _hex(body["doubles"]),
@@ -198,10 +194,10 @@ def _shown(value: Any) -> str:
 
 def _answer_problems(job: StoredJob, told: Told) -> Iterator[str]:
     """Compare a Job with the answer that it rests on."""
-    if job.evidence not in KIND_OF_EVIDENCE:
+    if job.evidence not in OUR_EVIDENCE:
         yield f"Its evidence is {_shown(job.evidence)}, which is none."
         return
-    kind = KIND_OF_EVIDENCE[Job.Evidence(job.evidence)]
+    kind = Evidence(job.evidence).kind
     if told.rules_for(kind):
         answer = told.body(kind)
         status = answer.get("http_status") if kind == Kind.ACCEPTED or _is_found(answer) else None
@@ -216,7 +212,7 @@ def _answer_problems(job: StoredJob, told: Told) -> Iterator[str]:
             f"It rests on {kind.value}, which the audit does not hold, and it has no signature of ours: it is no "
             "evidence. Find out who wrote it, and remove it."
         )
-    elif job.evidence != Job.Evidence.REPLY and (Kind.NOT_APPLIED in told or Kind.DECIDED in told):
+    elif job.evidence != Evidence.REPLY and (Kind.NOT_APPLIED in told or Kind.DECIDED in told):
         yield "It rests on a reading or a person, and the audit says that nothing was applied."
 
 

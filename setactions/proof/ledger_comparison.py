@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterator, Sequence
 
-from audit.choices import ACCEPTED_OUTCOMES, NOT_APPLIED_OUTCOMES, Outcome
+from audit.choices import ACCEPTED_OUTCOMES, Outcome
 from audit.models import Attempt
 from jobs.models import Batch, BatchChunk
 from jobs.signatures import batch_is_signed, chunk_is_signed
@@ -16,7 +16,7 @@ OUTCOMES = {
     State.REJECTED: {Outcome.REJECTED},
     State.SET_ASIDE: {Outcome.REJECTED},
     State.NOT_SENT: {Outcome.NOT_SENT},
-    State.NOT_APPLIED: NOT_APPLIED_OUTCOMES,
+    State.NOT_APPLIED: {Outcome.NOT_APPLIED, Outcome.DECIDED_NOT_APPLIED},
 }
 NOT_FOLLOWED_YET = frozenset({State.ACCEPTED, State.CALLING, State.UNKNOWN})
 

@@ -10,12 +10,12 @@ from django.db import IntegrityError, transaction
 
 from audit import services as audit
 from audit.actors import Actor
-from audit.choices import Kind, Ruling
+from audit.choices import Evidence, Kind, Ruling
 from audit.models import Attempt
 from jobs.models import Job
 from jobs.services import insert_job, new_job
 from jobs.stored import StoredJob, jobs_by_id, stored_job
-from setactions.proof.job_evidence import FOUND_BY_JOB, KIND_OF_EVIDENCE, Told, problems_of, read_told, recorded_body
+from setactions.proof.job_evidence import FOUND_BY_JOB, Told, problems_of, read_told, recorded_body
 from tmsdash.db.transactions import BUSY_TIMEOUT_S, UNUSABLE_DATABASE, write_transaction
 from tmsdash.kill_points import kill_point
 from tmsdash.text import one_line
@@ -127,7 +127,7 @@ def _create_job(attempt_id: uuid.UUID, told: Told) -> StoredJob:
     """Insert the Job of an accepted attempt from what the audit holds; one that is there by now is left alone."""
     job = _planned(attempt_id, told)
     stored = stored_job(job, cids := told.body(Kind.INTENT)["cids"])
-    if Kind.RECORDED in told and problems_of(stored, told) and job.evidence == Job.Evidence.REPLY:
+    if Kind.RECORDED in told and problems_of(stored, told) and job.evidence == Evidence.REPLY:
         # It was recorded without TMS's JSON, which a database did not take.
         job = _planned(attempt_id, told, without_answer=True)
         stored = stored_job(job, cids)
@@ -147,10 +147,10 @@ def _create_job(attempt_id: uuid.UUID, told: Told) -> StoredJob:
 
 def _planned(attempt_id: uuid.UUID, told: Told, *, without_answer: bool = False) -> Job:
     """Return the Job that an attempt is due, made from the audit's entries alone: its row may have been changed."""
-    evidence = told.evidence() or Job.Evidence.REPLY
-    kind = KIND_OF_EVIDENCE[evidence]
+    evidence = told.evidence() or Evidence.REPLY
+    kind = evidence.kind
     opening, answer, recorded = told.body(Kind.INTENT), told.body(kind), told.body(Kind.RECORDED)
-    is_reply = evidence == Job.Evidence.REPLY
+    is_reply = evidence == Evidence.REPLY
     accepted_at = recorded.get("job_created_at") or told.entry(kind).time
     return new_job(
         job_id=attempt_id,
@@ -171,7 +171,7 @@ def _events_with_job(job: StoredJob, told: Told) -> list[audit.Event]:
     if told.evidence() is not None:
         return [recorded]
     found = {"data": job.response_summary, "http_status": job.http_status, "message": FOUND_BY_JOB}
-    kind = KIND_OF_EVIDENCE[Job.Evidence(job.evidence)]
+    kind = Evidence(job.evidence).kind
     return [(kind, found | {"ruling": Ruling.APPLIED.value} if kind == Kind.DECIDED else found), recorded]
 
 
