@@ -20,7 +20,7 @@ from audit.accounts import admin as account_admin  # noqa: F401 (registers accou
 from audit.actors import actor_of
 from audit.admin_filters import ConfiguredClusterFilter, EntryUserFilter, SourceFilter
 from audit.chain import DATABASE, anchor
-from audit.exporting import CONTENT_TYPES, FORMS, LISTS_PER_MINUTE, export, lists, too_many_exports
+from audit.exports import CONTENT_TYPES, FORMS, LISTS_PER_MINUTE, export, lists, too_many_exports
 from audit.models import Attempt, AttemptCustomer, AuditEntry
 from audit.selectors import entries_of, opening_body, outcome_body
 from tmsdash.web.admin import NOTHING_LIKE_IT, AddressError, ExactSearchAdmin, link_to_list, shown_json

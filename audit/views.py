@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_safe
 from audit.actors import actor_of
 from audit.chain import DATABASE
 from audit.choices import Kind, OutcomeGroup
-from audit.exporting import PACKS_PER_MINUTE, WAIT_S, packs, too_many_exports
+from audit.exports import PACKS_PER_MINUTE, WAIT_S, packs, too_many_exports
 from audit.models import CID_LENGTH, Attempt
 from audit.proof.evidence import gather, pack
 from audit.selectors import (

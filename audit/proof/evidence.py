@@ -10,7 +10,7 @@ from typing import Any
 from django.utils import timezone
 
 from audit import chain
-from audit.exporting import facts_of
+from audit.exports import facts_of
 from audit.models import Attempt, AuditEntry, ChainHead
 from audit.proof.projection import FIELDS, compare
 from audit.proof.stored import StoredEntry, rows_of, stored_entries

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from audit import exporting
+from audit import exports
 from audit.actors import Actor
 from audit.choices import Kind, Outcome, Source
 from audit.models import Attempt, AuditEntry
@@ -103,7 +103,7 @@ def test_the_eleventh_export_within_a_minute_is_refused(audrey, adam, path, cloc
     caplog.set_level(logging.WARNING)
     make_attempt(Kind.REJECTED)
     client = signed_in(audrey)
-    for _ in range(exporting.LISTS_PER_MINUTE):
+    for _ in range(exports.LISTS_PER_MINUTE):
         assert b"".join(client.get(path).streaming_content)
     refused = client.get(path)
     assert (refused.status_code, refused["Retry-After"]) == (429, "60")

@@ -18,7 +18,7 @@ from django.test import Client
 from django.test.utils import setup_databases, teardown_databases
 from pytest_django.plugin import DjangoDbBlocker
 
-from audit import chain, exporting
+from audit import chain, exports
 from audit.models import ChainHead
 from audit.proof import append_only
 from setactions import limits
@@ -95,7 +95,7 @@ def unfinished(monkeypatch: pytest.MonkeyPatch) -> list[Recorder]:
 @pytest.fixture(autouse=True)
 def no_refusals_or_exports_yet() -> None:
     """Users of the same name as in the test before start anew."""
-    for rate in (limits.refusals, exporting.lists, exporting.packs):
+    for rate in (limits.refusals, exports.lists, exports.packs):
         rate.reset()
 
 

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 
 from audit.actors import command_actor
 from audit.choices import Action, Outcome, Source
-from audit.exporting import FORMS, export
+from audit.exports import FORMS, export
 from audit.models import Attempt, AttemptCustomer
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.days import NoDayError, day_of, first_moment, last_moment

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from audit import exporting
+from audit import exports
 from audit.actors import Actor
 from audit.choices import Action, Kind
 from audit.models import Attempt, AuditEntry
@@ -57,7 +57,7 @@ def test_csv_has_a_row_for_each_customer_of_what_the_list_shows(three, audrey):
     assert answer["Content-Disposition"].startswith('attachment; filename="attempts-')
     assert answer["Cache-Control"].startswith("no-") or "no-store" in answer["Cache-Control"]
     rows = as_rows(content(answer))
-    assert tuple(rows[0]) == exporting.COLUMNS
+    assert tuple(rows[0]) == exports.COLUMNS
     assert [(row["attempt_id"], row["customer_id"]) for row in rows] == [
         (str(refused.attempt_id), ""),
         *((str(accepted.attempt_id), cid) for cid in ("'0123456", "'=1+1", "c3")),
@@ -137,7 +137,7 @@ def test_the_list_leads_to_the_exports_of_what_it_shows(three, audrey):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 6, 7])
 def test_a_long_export_is_read_in_parts(audrey, monkeypatch, count):
-    monkeypatch.setattr(exporting, "ATTEMPTS_AT_ONCE", 3)
+    monkeypatch.setattr(exports, "ATTEMPTS_AT_ONCE", 3)
     ids = [str(refuse(cids=(f"c{number}",)).attempt_id) for number in range(count)]
     assert [one["attempt_id"] for one in as_objects(exported(signed_in(audrey), "jsonl"))] == ids[::-1]
 
@@ -158,7 +158,7 @@ def test_who_exported_what_is_in_the_audit_before_the_first_line(three, audrey):
 
 
 def test_without_the_audit_nothing_is_exported(three, audrey, monkeypatch):
-    monkeypatch.setattr(exporting, "WAIT_S", 0.1)
+    monkeypatch.setattr(exports, "WAIT_S", 0.1)
     client = signed_in(audrey)
     with locked("audit", "audit_chainhead"):
         answer = client.get(f"{LIST}export.csv")
@@ -243,7 +243,7 @@ def test_an_audit_that_cannot_be_written_is_told(three):
 
 
 def test_an_export_in_parts_holds_no_transaction_open(three):
-    lines = exporting.export(Attempt.objects.all(), "jsonl", {}, Actor(user_id="x"))
+    lines = exports.export(Attempt.objects.all(), "jsonl", {}, Actor(user_id="x"))
     next(lines)
     make_attempt(cids=("later",))  # somebody else writes
     assert len(list(lines)) == 2
