@@ -20,7 +20,7 @@ from audit.choices import Kind
 from audit.digests import digest
 from audit.models import AuditEntry
 from audit.proof.archives import find_archives
-from audit.proof.stored import StoredEntry, stored_entries
+from audit.proof.stored import stored_entries
 from jobs.models import Batch, BatchChunk, Job
 from jobs.stored import DATABASE, StoredJob, jobs_by_id
 from tmsdash.db.transactions import file_is_there
@@ -73,13 +73,9 @@ def _recorded_digests() -> Iterator[tuple[uuid.UUID, str]]:
         return
     in_database = stored_entries(f"kind = '{Kind.RECORDED.value}' AND body LIKE '%{DIGEST}%'")
     for entry in chain_iterators(in_database, *(archive.entries_with(DIGEST) for archive in find_archives())):
-        if entry.kind == Kind.RECORDED and _is_ours(entry) and (said := json.loads(entry.body).get(DIGEST)):
-            yield uuid.UUID(entry.attempt_id), said
-
-
-def _is_ours(entry: StoredEntry) -> bool:
-    key = chain.known_keys().get(entry.key_id)
-    return key is not None and chain.mac_of_stored(key, entry.place, entry.facts) == entry.mac
+        is_ours = entry.kind == Kind.RECORDED and entry.is_signed(chain.known_keys())
+        if is_ours and (recorded := json.loads(entry.body).get(DIGEST)):
+            yield uuid.UUID(entry.attempt_id), recorded
 
 
 def sign_chunk(chunk: BatchChunk) -> None:

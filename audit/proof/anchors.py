@@ -1,8 +1,11 @@
-"""Anchors: what the log says of each entry, and what a person kept, for `audit_verify` to compare the audit with.
+"""Anchors, for `audit_verify` to compare the audit with: those that a person kept, and those in the log.
 
-An anchor that fits proves something; one that does not accuses somebody. So only lines count that the audit's own
-logger wrote: they begin with [AUDIT], which no text from outside can do (see tmsdash.logs), and are whole. What others
-can make appear further on in a line, such as the address of a page that was not found, is no anchor.
+An anchor that matches proves something, and one that does not accuses somebody. So of a log only those lines count
+that the audit's own logger wrote:
+
+1. They begin with [AUDIT], which no text from outside can do (see tmsdash.logs).
+2. They are whole, from the first byte to the last. What somebody gets into the middle of a line, such as the address of
+   a page that was not found, is no anchor.
 """
 
 import re
@@ -14,23 +17,23 @@ from typing import Any
 
 from audit.chain import ANCHOR_DIGITS
 from audit.choices import Kind
-from audit.proof.verification import Point
+from audit.proof.walk import Point
 
 _KEPT = re.compile(rf"([0-9]{{1,18}}):([0-9a-f]{{{ANCHOR_DIGITS},64}})")
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _ANCHOR = rf"anchor=([0-9]{{1,18}}):([0-9a-f]{{{ANCHOR_DIGITS}}})"
 _ADDED = rf"(?:{'|'.join(Kind.values)})(?: {_UUID})?: {_ANCHOR}"
 _SEALED = rf"SEALED: number=[0-9]{{1,18}}, {_ANCHOR}, signature=[0-9a-f]{{64}}"
-# In bytes, and ended by \n alone: what else some take for the end of a line may come from outside.
+# In bytes, and ended by \n alone: other characters that end a line for some programs may come from outside.
 _LINE = re.compile(rf"\[AUDIT\] (?:{_ADDED}|{_SEALED}) \[INFO [^\[\]\r\n]{{1,80}}\]\r?\n?".encode("ascii"))
 
 
 class NoAnchorError(Exception):
-    """What was given holds no anchor, or cannot be read. The text says so, as a sentence."""
+    """A text is no anchor, or a log holds none or cannot be read. The text says so, as a sentence."""
 
 
 def kept_anchor(text: str) -> Point:
-    """Return the anchor that somebody kept, `SEQUENCE:MAC`; raises NoAnchorError if it is none."""
+    """Return the anchor that a person kept, `SEQUENCE:MAC`; raises NoAnchorError if the text is none."""
     match = _KEPT.fullmatch(text.strip().lower())
     if not match:
         raise NoAnchorError(f"--anchor {text}: write SEQUENCE:MAC, such as 17:0123456789abcdef.")
@@ -38,7 +41,7 @@ def kept_anchor(text: str) -> Point:
 
 
 def logged_anchors(name: str) -> list[Point]:
-    """Return the anchors of a log, - for standard input, each once; raises NoAnchorError if there is none."""
+    """Return each anchor of a log once; `-` is standard input. Raises NoAnchorError if there is none."""
     try:
         with nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as file:
             points = _points_of(file, "standard input" if name == "-" else name)
@@ -46,8 +49,8 @@ def logged_anchors(name: str) -> list[Point]:
         raise NoAnchorError(f"{name} cannot be read: {error.strerror}.") from None
     if not points:
         raise NoAnchorError(
-            f"{name} holds no anchor. Only lines count that begin with [AUDIT]: let what collects the log put nothing "
-            "before them (journalctl -o cat)."
+            f"{name} holds no anchor. Only lines that begin with [AUDIT] count, so whatever collects the log must put "
+            "nothing before them (journalctl -o cat)."
         )
     return points
 

@@ -1,4 +1,11 @@
-"""The triggers that let the database itself refuse every change of an audit entry."""
+"""The triggers with which the database itself refuses to change or delete an audit entry.
+
+1. Only `closed_periods` removes them, within the transaction that puts them back.
+2. Nothing else has a trigger in the audit's database.
+
+They keep mistakes and stolen passwords of the site from the entries. Whoever owns the database can drop them, which is
+what the chain is for.
+"""
 
 from typing import Any
 
@@ -6,7 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 TABLE = "audit_auditentry"
 REFUSAL = "audit entries are never changed or deleted"
-# REPLACE deletes what is in its way without a word to the triggers of DELETE, so nothing may be in its way.
+# REPLACE deletes what is in its way without asking the triggers of DELETE, so nothing may be in its way.
 _TAKEN = (
     f"EXISTS (SELECT 1 FROM {TABLE} WHERE sequence = NEW.sequence) OR "  # noqa: S608 (constants)
     f"EXISTS (SELECT 1 FROM {TABLE} WHERE attempt_id = NEW.attempt_id AND kind = NEW.kind)"
@@ -17,15 +24,15 @@ SQLITE = {
     for event, condition in (("update", ""), ("delete", ""), ("insert", f"WHEN {_TAKEN} "))
 }
 FUNCTION = TRIGGER = f"{TABLE}_append_only"
-# Where the trigger and the function stand: names are unique on a table, or with the arguments.
+# A trigger's name is unique on its table, a function's together with its arguments.
 POSTGRESQL = frozenset({f"{TRIGGER} on {TABLE}", f"{FUNCTION}()"})
 _FUNCTION_BODY = f" BEGIN RAISE EXCEPTION '{REFUSAL}' USING ERRCODE = 'restrict_violation'; END "
-_ALWAYS = "A"  # also for sessions that switch the ordinary triggers off
+_ALWAYS = "A"  # also in sessions that switch ordinary triggers off
 _BEFORE_UPDATE_DELETE_TRUNCATE = 2 + 8 + 16 + 32  # the bits of pg_trigger.tgtype, for whole statements
 
 
 def install(connection: BaseDatabaseWrapper) -> None:
-    """Make the triggers, in the place of those that are there."""
+    """Make the triggers, in place of any that are there."""
     remove(connection)
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
@@ -43,7 +50,7 @@ def install(connection: BaseDatabaseWrapper) -> None:
 
 
 def remove(connection: BaseDatabaseWrapper) -> None:
-    """Drop the triggers, if they are there; whoever does so restores them in the same transaction."""
+    """Drop the triggers, if they are there; whoever does so puts them back in the same transaction."""
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             for name in SQLITE:
@@ -54,32 +61,33 @@ def remove(connection: BaseDatabaseWrapper) -> None:
 
 
 def problems(connection: BaseDatabaseWrapper) -> list[str]:
-    """Return a sentence on each trigger that is missing, is another one or has no business in the database."""
-    expected, found = _triggers(connection)
-    foreign = [f"The trigger {name} has no business there." for name in found if name not in expected]
+    """Return a sentence about each trigger that is missing, was changed or does not belong in the database."""
+    expected, actual = _triggers(connection)
+    foreign = [f"The trigger {name} does not belong there." for name in actual if name not in expected]
     return [*own_problems(connection), *foreign]
 
 
 def own_problems(connection: BaseDatabaseWrapper) -> list[str]:
-    """Return a sentence on each trigger of the audit's own that is missing or is another one."""
-    expected, found = _triggers(connection)
+    """Return a sentence about each trigger of the audit's own that is missing or was changed."""
+    expected, actual = _triggers(connection)
     return [
-        *(f"The trigger {name} is missing." for name in expected if name not in found),
-        *(f"The trigger {name} was changed." for name in expected if found.get(name, expected[name]) != expected[name]),
+        f"The trigger {name} {'was changed' if name in actual else 'is missing'}."
+        for name, definition in expected.items()
+        if actual.get(name) != definition
     ]
 
 
 def _triggers(connection: BaseDatabaseWrapper) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what defines the audit's own triggers, and all that there are, by their names."""
+    """Return the definitions of the audit's own triggers as they should be, and of all that there are, by name."""
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
             return dict(SQLITE), dict(cursor.fetchall())
-        # Names of triggers are unique on their table alone. A condition or a list of columns would let changes through.
+        # Another table may have a trigger of this name. A condition or a list of columns would let changes through.
         cursor.execute(
             f"SELECT CASE WHEN tgrelid = to_regclass('{TABLE}') THEN tgname ELSE tgname || ' on ' || tgrelid::regclass "  # noqa: S608 (constants)
             "END, tgenabled::text, tgtype, tgqual IS NULL AND tgattr::text = '', prosrc "
             "FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid WHERE NOT tgisinternal"
         )
-        found = {name: tuple(facts) for name, *facts in cursor.fetchall()}
-    return {TRIGGER: (_ALWAYS, _BEFORE_UPDATE_DELETE_TRUNCATE, True, _FUNCTION_BODY)}, found
+        actual = {name: tuple(facts) for name, *facts in cursor.fetchall()}
+    return {TRIGGER: (_ALWAYS, _BEFORE_UPDATE_DELETE_TRUNCATE, True, _FUNCTION_BODY)}, actual

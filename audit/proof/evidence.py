@@ -1,4 +1,9 @@
-"""The evidence pack of one attempt: its events with their macs, its ids, what was checked, and a text for a ticket."""
+"""The evidence pack of one attempt: its events with their macs, its ids, what was checked, and a text for a ticket.
+
+What is checked is what can be told without reading the whole chain: the entries themselves, that each follows from the
+one before it and is followed by the one behind it, the signed head, the attempt's row, and its ids in the customer
+index. `audit_verify` with the anchor of the pack checks the rest.
+"""
 
 import io
 import json
@@ -22,7 +27,7 @@ from tmsdash.text import one_line
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the audit holds of an attempt, and sentences on what is not as it was written."""
+    """What the audit holds about an attempt, and sentences about what is not as it was written."""
 
     attempt: Attempt
     entries: list[StoredEntry]
@@ -46,11 +51,12 @@ def gather(attempt: Attempt) -> Evidence:
     """Read an attempt's events, and check them, their neighbours in the chain, its row and its ids in the index."""
     with read_transaction(chain.DATABASE):
         attempt.refresh_from_db()
-        own = list(AuditEntry.objects.filter(attempt_id=attempt.attempt_id).values_list("sequence", flat=True))
-        wanted = sorted({near for sequence in own for near in (sequence - 1, sequence, sequence + 1)})
-        near = {entry.sequence: entry for entry in stored_entries(f"sequence IN ({', '.join(map(str, wanted))})")}
+        own = AuditEntry.objects.filter(attempt_id=attempt.attempt_id).order_by("sequence")
+        sequences = list(own.values_list("sequence", flat=True))
+        numbers = sorted({number for sequence in sequences for number in range(sequence - 1, sequence + 2)})
+        near = {entry.sequence: entry for entry in stored_entries(f"sequence IN ({', '.join(map(str, numbers))})")}
         head = ChainHead.objects.get()
-        entries = [near[sequence] for sequence in sorted(own)]
+        entries = [near[sequence] for sequence in sequences]
         row = next(rows_of(f"SELECT {', '.join(FIELDS)} FROM audit_attempt WHERE id = {attempt.pk:d}"))  # noqa: S608
         cids = _indexed(attempt, json.loads(entries[0].body)["cids"])
         problems = [*_chain_problems(entries, near, head), *compare(Attempt(), entries, [row], cids)]
@@ -61,21 +67,21 @@ def gather(attempt: Attempt) -> Evidence:
 
 def _indexed(attempt: Attempt, cids: list[str]) -> list[str]:
     """Return those of `cids` that the customer index holds for the attempt."""
-    found: list[str] = []
+    indexed: list[str] = []
     for start in range(0, len(cids), CIDS_PER_QUERY):
         part = attempt.customers.filter(cid__in=cids[start : start + CIDS_PER_QUERY])
-        found += part.values_list("cid", flat=True)
-    return found
+        indexed += part.values_list("cid", flat=True)
+    return indexed
 
 
 def _chain_problems(entries: list[StoredEntry], near: dict[int, StoredEntry], head: ChainHead) -> Iterator[str]:
     keys = chain.known_keys()
     for entry in entries:
-        key = keys.get(entry.key_id)
-        if key is None:
+        is_signed = entry.is_signed(keys)
+        if is_signed is None:
             yield f"Entry {entry.sequence} is signed with the key {entry.key_id}, which is not known."
-        elif chain.mac_of_stored(key, entry.place, entry.facts) != entry.mac:
-            yield f"Entry {entry.sequence} was changed: its mac does not fit what it says."
+        elif not is_signed:
+            yield f"Entry {entry.sequence} was changed: its mac does not match what it says."
         before, after = near.get(entry.sequence - 1), near.get(entry.sequence + 1)
         if entry.sequence > 1 and (before is None or before.mac != entry.previous_mac):
             yield f"Entry {entry.sequence} does not follow the entry before it."
@@ -84,7 +90,7 @@ def _chain_problems(entries: list[StoredEntry], near: dict[int, StoredEntry], he
 
 
 def ticket(evidence: Evidence) -> str:
-    """Return a short text on the attempt, to be pasted into a ticket."""
+    """Return a short text about the attempt, to be pasted into a ticket."""
     facts, attempt = facts_of(evidence.attempt), evidence.attempt
     checked = (
         "Its events, their places in the audit's chain, its row and its customers were checked: all is as written."

@@ -1,7 +1,11 @@
 """Seals: signed lines outside the database that say how far the chain went at a moment.
 
-Somebody who puts yesterday's database file back has a chain that is whole; the seals of today tell. Each key has a
-file of its own in AUDIT_SEAL_DIR, so that other installations may use the same folder.
+Somebody who puts yesterday's database file back has a chain that is whole; the seals of today give that away.
+
+1. Each key has a file of its own in AUDIT_SEAL_DIR, so that other installations may use the same folder.
+2. The seals of a key are numbered from 1, and each signs the signature of the one before, so that none can be taken
+   out of the middle. Only the copies of the lines elsewhere, and the log, tell when the last ones are cut off.
+3. A line without an end was cut off by a crash. It was never reported as a seal, and the next one takes its place.
 """
 
 import json
@@ -18,17 +22,14 @@ from audit.chain import anchor, id_of_key, known_keys, sign
 from audit.models import GENESIS, ChainHead
 from tmsdash.processes import alone
 
-WAIT_S = 60.0  # for another process that seals, which takes milliseconds
+WAIT_S = 60.0  # for another process that seals; that takes milliseconds
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Seal:
-    """That the chain ended with this entry at this time (UTC, ISO 8601).
-
-    The seals of a key are numbered from 1, and each signs the signature of the one before.
-    """
+    """That the chain ended with this entry at this time (UTC, ISO 8601)."""
 
     number: int
     at: str
@@ -45,13 +46,13 @@ class Seal:
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """What a person calls the seal."""
         return f"seal {self.number} of {self.at}"
 
 
 @dataclass(frozen=True)
 class SealFile:
-    """The seals of one key that are as they were written, and a sentence on each thing that is not."""
+    """The seals of one key that are as they were written, and a sentence about everything that is not."""
 
     path: Path
     seals: list[Seal]
@@ -64,7 +65,7 @@ def path_of(key_id: str) -> Path:
 
 
 def read_all() -> list[SealFile]:
-    """Return the seals of each known key; raises OSError if a file is there and cannot be read."""
+    """Return the seals of each known key; raises OSError if there is a file that cannot be read."""
     return [_read(path_of(key_id), key) for key_id, key in known_keys().items()]
 
 
@@ -75,27 +76,27 @@ def unknown_files() -> list[Path]:
 
 
 def _read(path: Path, key: str) -> SealFile:
-    found = SealFile(path, [], [])
-    previous = GENESIS
+    seals, problems, previous = [], [], GENESIS
     for number, line in enumerate(_complete_lines(path), start=1):
+        where = f"{path.name}, line {number}"
         try:
             seal = Seal(**json.loads(line))
             is_signed = seal.signed_with(key) == seal.signature
         except (ValueError, TypeError):
-            found.problems.append(f"{path.name}, line {number}: this is no seal.")
+            problems.append(f"{where}: this is no seal.")
             continue
         if not is_signed:
-            found.problems.append(f"{path.name}, line {number}: the seal was changed, its signature does not fit.")
+            problems.append(f"{where}: the seal was changed, its signature does not match.")
         elif (seal.number, seal.previous) != (number, previous):
-            found.problems.append(f"{path.name}, line {number}: this is {seal.name}; seals before it are missing.")
+            problems.append(f"{where}: this is {seal.name}; seals before it are missing.")
         if is_signed:
-            found.seals.append(seal)
-        previous = seal.signature
-    return found
+            seals.append(seal)
+        previous = seal.signature  # also of one that was changed: the one behind it is no worse for that
+    return SealFile(path, seals, problems)
 
 
 def _complete_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a file that has none if it is not there; the last one may have been cut off by a crash."""
+    """Yield the lines of a file that have an end; none if there is no file."""
     if not path.exists():
         return
     for line in path.read_text(encoding="ascii", errors="replace").splitlines(keepends=True):
@@ -114,7 +115,7 @@ def last_seal() -> Seal | None:
 
 
 def write_seal(head: ChainHead) -> Seal:
-    """Seal that the chain ends with `head`, in file and log; returns the seal. Raises OSError if that fails."""
+    """Seal that the chain ends with `head`, in the file and in the log; return the seal. Raises OSError if it fails."""
     key, key_id = settings.AUDIT_KEY, id_of_key(settings.AUDIT_KEY)
     path = path_of(key_id)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -130,16 +131,13 @@ def write_seal(head: ChainHead) -> Seal:
         )
         seal = Seal(**asdict(unsigned) | {"signature": unsigned.signed_with(key)})
         _append(path, json.dumps(asdict(seal)))
-    logger.info("[AUDIT] SEALED: number=%d, anchor=%s, signature=%s", seal.number, *_in_log(seal))
+    end = anchor(seal.sequence, seal.mac)
+    logger.info("[AUDIT] SEALED: number=%d, anchor=%s, signature=%s", seal.number, end, seal.signature)
     return seal
 
 
-def _in_log(seal: Seal) -> tuple[str, str]:
-    return anchor(seal.sequence, seal.mac), seal.signature
-
-
 def _append(path: Path, line: str) -> None:
-    """Add a line that survives a power cut, in the place of one that a crash cut off."""
+    """Add a line that survives a power cut, in the place of one without an end."""
     with path.open("ab") as file:
         file.truncate(sum(len(complete) for complete in _complete_lines(path)))
         file.write(f"{line}\n".encode("ascii"))

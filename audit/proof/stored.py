@@ -1,13 +1,17 @@
-"""Audit entries as the database stores them: what is proven is what is there, not what a model makes of it."""
+"""Audit entries as the database stores them: what is proven is what is there, not what a model makes of it.
 
+SQLite and PostgreSQL hold UUIDs and times in their own ways. Both come out of here as the text that was signed.
+"""
+
+import hmac
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import connections
 
-from audit.chain import DATABASE, stored_text, stored_time
+from audit.chain import DATABASE, mac_of_stored, stored_text, stored_time
 
 ROWS_AT_ONCE = 1000
 COLUMNS = (
@@ -17,7 +21,7 @@ COLUMNS = (
 
 
 class StoredEntry(NamedTuple):
-    """An entry as text and numbers: the attempt id as 32 hex digits or "", the time as it is signed."""
+    """An entry as text and numbers: the attempt id as 32 hex digits or "", the time as it was signed."""
 
     sequence: int
     previous_mac: str
@@ -31,19 +35,18 @@ class StoredEntry(NamedTuple):
     ip_address: str
     body: str
 
-    @property
-    def place(self) -> tuple[str, int, str, str, str]:
-        """What `chain.mac_of_stored` wants first."""
-        return self.previous_mac, self.sequence, self.time, self.attempt_id, self.kind
-
-    @property
-    def facts(self) -> tuple[str, str, str, str]:
-        """What `chain.mac_of_stored` wants second."""
-        return self.user_id, self.action_type, self.ip_address, self.body
+    def is_signed(self, keys: Mapping[str, str]) -> bool | None:
+        """Tell whether the mac matches what the entry says; None if its key is not among `keys`, which have ids."""
+        key = keys.get(self.key_id)
+        if key is None:
+            return None
+        place = self.previous_mac, self.sequence, self.time, self.attempt_id, self.kind
+        mac = mac_of_stored(key, place, (self.user_id, self.action_type, self.ip_address, self.body))
+        return hmac.compare_digest(mac.encode(), self.mac.encode())
 
 
 def stored_entries(condition: str = "", order: str = "sequence") -> Iterator[StoredEntry]:
-    """Yield the entries that meet a condition in SQL, in order, while a transaction is open."""
+    """Yield the entries that meet a condition in SQL, in order; they come as a stream while a transaction is open."""
     where = f"WHERE {condition}" if condition else ""
     query = f"SELECT {', '.join(COLUMNS)} FROM audit_auditentry {where} ORDER BY {order}"  # noqa: S608 (constants)
     for row in rows_of(query):
@@ -54,7 +57,7 @@ def stored_entries(condition: str = "", order: str = "sequence") -> Iterator[Sto
 
 
 def rows_of(query: str, using: str = DATABASE) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a query, on the audit unless another is named, without holding them all."""
+    """Yield the rows of a query, on the audit's database unless another is named, without holding all of them."""
     with connections[using].chunked_cursor() as cursor:
         cursor.execute(query)
         while rows := cursor.fetchmany(ROWS_AT_ONCE):
@@ -62,12 +65,12 @@ def rows_of(query: str, using: str = DATABASE) -> Iterator[tuple[Any, ...]]:
 
 
 def hex_of(value: Any) -> str:
-    """Return a UUID as 32 hex digits: SQLite holds it so."""
+    """Return a UUID as 32 hex digits, which is how SQLite holds it; "" if there is none."""
     return value.hex if isinstance(value, uuid.UUID) else str(value or "")
 
 
 def time_of(value: Any) -> str:
-    """Return a time as it is signed; "" if there is none."""
+    """Return a time as it was signed; "" if there is none."""
     if isinstance(value, datetime):
         return stored_time(value)
     return stored_text(str(value)) if value else ""

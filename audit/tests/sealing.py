@@ -12,7 +12,7 @@ from audit.models import Attempt, AttemptCustomer, AuditEntry, ChainHead
 from audit.services import record_fact
 from audit.tests.making import make_attempt, refuse, tampering
 
-CHANGED = "It was changed: its mac does not fit what it says."
+CHANGED = "It was changed: its mac does not match what it says."
 
 
 @pytest.fixture

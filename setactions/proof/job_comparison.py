@@ -149,7 +149,7 @@ def _archived_problems(job: StoredJob, row: AttemptRow) -> Iterator[str]:
     if job.legacy != is_legacy or (row.outcome not in ACCEPTED_OUTCOMES and not is_legacy):
         yield f"Its attempt's row says {str(row.outcome)!r}, from {str(row.source)!r}."
     if job.mac and not job_is_signed(job):
-        yield "It was changed after it was written: its signature does not fit."
+        yield "It was changed after it was written: its signature does not match."
 
 
 def _indexed(attempt_id: str) -> list[str]:

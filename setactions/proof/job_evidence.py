@@ -58,11 +58,11 @@ class Told:
         return next((evidence for evidence in OUR_EVIDENCE if self.rules_for(evidence.kind)), None)
 
     def problems(self) -> Iterator[str]:
-        """Yield a sentence on each entry that is not as it was signed. Only with the others it proves its place."""
+        """Yield a sentence about each entry that is not as it was signed; only the whole chain proves its place."""
         keys, excused = chain.known_keys(), None
         for entry in self.entries:
-            key = keys.get(entry.key_id)
-            if key is None:
+            is_signed = entry.is_signed(keys)
+            if is_signed is None:
                 excused = lost_keys.excused_numbers(lost_keys.acknowledged()) if excused is None else excused
                 if entry.sequence <= excused.get(entry.key_id, 0):
                     continue
@@ -70,8 +70,8 @@ class Told:
                     f"Its entry {entry.sequence} is signed with the key {entry.key_id}, which is neither AUDIT_KEY nor "
                     "in AUDIT_OLD_KEYS."
                 )
-            elif chain.mac_of_stored(key, entry.place, entry.facts) != entry.mac:
-                yield f"Its entry {entry.sequence} was changed: the mac does not fit what it says."
+            elif not is_signed:
+                yield f"Its entry {entry.sequence} was changed: its mac does not match what it says."
 
 
 def read_told(attempt_ids: Sequence[uuid.UUID]) -> dict[str, Told]:
@@ -246,7 +246,7 @@ def _time(text: str) -> datetime:
 def _signature_problems(job: StoredJob, told: Told) -> Iterator[str]:
     digest = told.body(Kind.RECORDED).get("job_digest")
     if digest is not None and digest != job.digest:
-        yield "It was changed after it was recorded: the digest in its RECORDED entry does not fit."
+        yield "It was changed after it was recorded: the digest in its RECORDED entry does not match."
     if not job.mac:
         if job.key_id or digest is not None:
             yield "Its signature was removed."
@@ -255,4 +255,4 @@ def _signature_problems(job: StoredJob, told: Told) -> Iterator[str]:
         if digest is None or job.key_id not in {entry.key_id for entry in told.entries}:
             yield f"It is signed with the key {_shown(job.key_id)}, which is neither AUDIT_KEY nor in AUDIT_OLD_KEYS."
     elif not job_is_signed(job):
-        yield "It was changed after it was written: its signature does not fit."
+        yield "It was changed after it was written: its signature does not match."

@@ -46,7 +46,7 @@ class LedgerComparison:
 
     def _problems_of(self, batch: Batch) -> Iterator[str]:
         if not batch_is_signed(batch):
-            yield "It was changed after it was written: its signature does not fit."
+            yield "It was changed after it was written: its signature does not match."
         numbers = customers = 0
         while part := list(batch.chunks.filter(number__gte=numbers).order_by("number")[:CHUNKS_AT_ONCE]):
             for chunk in part:
@@ -85,7 +85,7 @@ def _chunk_problems(chunk: BatchChunk, outcomes: dict[uuid.UUID, str]) -> Iterat
         yield f"its try is {chunk.tries!r}; the first one is 1."
         return
     if not chunk_is_signed(chunk):
-        yield "it was changed after it was confirmed: its signature does not fit. It is not sent."
+        yield "it was changed after it was confirmed: its signature does not match. It is not sent."
     if (chunk.customer_count, chunk.set_aside_count) != (len(chunk.cids), len(chunk.set_aside)):
         yield "it counts other customers than it holds."
     if _state_problem(chunk, outcomes):  # it may have moved between the two readings

@@ -10,7 +10,8 @@ from tqdm import tqdm
 
 from audit.actors import command_actor
 from audit.models import AuditEntry, ChainHead
-from audit.proof.archives import ArchiveError, archive, last_closed
+from audit.proof.archives import ArchiveError
+from audit.proof.closed_periods import archive, last_closed
 from audit.proof.seals import write_seal
 from audit.proof.verification import verify
 from tmsdash import site_keys

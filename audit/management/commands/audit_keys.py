@@ -11,8 +11,8 @@ from audit import chain
 from audit.actors import command_actor
 from audit.models import ChainHead
 from audit.proof import lost_keys
+from audit.proof.acknowledgements import NotLostError, acknowledge
 from audit.proof.archives import ArchiveError
-from audit.proof.lost_keys import NotLostError
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import confirmed
 from tmsdash.text import one_line
@@ -63,7 +63,7 @@ class Command(BaseCommand):
                 f"Was the key {one_line(key_id, 40)} looked for everywhere, in backups and stores of secrets? What "
                 "it signed can never be checked again, and its end may have been cut off."
             )
-        lost = lost_keys.acknowledge(key_id, options["reason"], command_actor(), folder)
+        lost = acknowledge(key_id, options["reason"], command_actor(), folder)
         self.stderr.write(f"Noted in the audit. {lost.sentence}")
 
 

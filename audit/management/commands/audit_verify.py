@@ -11,7 +11,8 @@ from tqdm import tqdm
 from audit.models import Attempt, ChainHead
 from audit.proof.anchors import NoAnchorError, kept_anchor, logged_anchors
 from audit.proof.archives import ArchiveError
-from audit.proof.verification import Finding, Verification, verify
+from audit.proof.findings import Finding, Verification
+from audit.proof.verification import verify
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.text import one_line
 

@@ -90,7 +90,7 @@ def test_lines_of_now_and_of_former_releases_count(tmp_path, time):
 def test_a_line_that_is_not_wholly_the_audits_own_is_no_anchor(audited, tmp_path, line):
     log = tmp_path / "log"
     log.write_bytes(f"{line}\n".encode())
-    with pytest.raises(CommandError, match=r"holds no anchor. Only lines count that begin with \[AUDIT\]"):
+    with pytest.raises(CommandError, match=r"holds no anchor. Only lines that begin with \[AUDIT\]"):
         call_command("audit_verify", "--anchors-from", str(log))
 
 
@@ -171,7 +171,7 @@ def test_what_nobody_caught_is_logged_like_everything_else(written, monkeypatch)
 # -- One that does not fit ------------------------------------------------------------------------------------------
 
 
-def test_an_anchor_that_does_not_fit_does_not_outrank_a_chain_that_is_whole(audited):
+def test_an_anchor_that_does_not_match_does_not_outrank_a_chain_that_is_whole(audited):
     code, printed = run("audit_verify", "--anchor", "4:0123456789abcdef", "--anchor", "12:0123456789abcdef")
     first, second, *rest = printed.splitlines()
     assert (code, "BROKEN" in printed) == (3, False)
@@ -179,7 +179,7 @@ def test_an_anchor_that_does_not_fit_does_not_outrank_a_chain_that_is_whole(audi
     assert second.startswith("ANCHORS DO NOT FIT: 2, first entry 4. ")
     assert rest == [
         "  entry 4: the anchor 4:0123456789abcdef names another entry with this number.",
-        "  entry 12: the anchor 12:0123456789abcdef names it, and it is not there: the chain ends with entry 9.",
+        "  entry 12: the anchor 12:0123456789abcdef names it, but it is not there: the chain ends with entry 9.",
     ]
     code, printed = run("audit_verify", "--json", "--anchor", "4:0123456789abcdef")
     found = json.loads(printed)

@@ -14,7 +14,7 @@ from django.utils import timezone
 from audit.actors import Actor
 from audit.choices import Kind
 from audit.models import Attempt, AttemptCustomer, AuditEntry, ChainHead
-from audit.proof import append_only, archives
+from audit.proof import append_only, archives, closed_periods
 from audit.proof.archives import ArchiveError, find_archives
 from audit.proof.verification import verify
 from audit.services import record_events
@@ -145,7 +145,7 @@ def test_an_archive_that_is_gone_is_found(old, empty_seal_dir, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     file.rename(elsewhere / file.name)
-    expected = "entry 6: It follows entry 0: the entries 1 to 5 are missing, and no archive that was given holds them."
+    expected = "entry 6: It follows entry 0: the entries 1 to 5 are missing, and not in the archives either."
     assert problems()[0] == expected
     assert problems(archive_folder=elsewhere) == []
     assert run("audit_verify", "--archives", str(elsewhere))[0] == 0
@@ -162,10 +162,10 @@ def rewritten(file, change):
     [
         (lambda lines: [line.replace("olivia", "eve") for line in lines], "entry 1: It was changed"),
         (lambda lines: [*lines[:2], *lines[3:]], "entry 3: It follows entry 1: entry 2 is missing."),
-        (lambda lines: lines[:-1], "was changed: its signature does not fit."),
+        (lambda lines: lines[:-1], "was changed: its signature does not match."),
         (lambda lines: lines[:3], "is damaged at entry 3."),
-        (lambda lines: [lines[0].replace('"format": 1', '"format": 2'), *lines[1:]], "its signature does not fit."),
-        (lambda lines: ["{}\n", *lines[1:]], "its signature does not fit."),
+        (lambda lines: [lines[0].replace('"format": 1', '"format": 2'), *lines[1:]], "its signature does not match."),
+        (lambda lines: ["{}\n", *lines[1:]], "its signature does not match."),
         (lambda lines: [lines[0], "x\n", *lines[2:]], "is damaged at entry 1."),
     ],
 )
@@ -191,7 +191,7 @@ def test_rows_of_archived_attempts_are_still_compared(old):
         cursor.execute("DELETE FROM audit_attemptcustomer WHERE cid = 'b2'")
     found = "\n".join(problems())
     assert f"attempt {old[1].attempt_id}: Its row says that user_id is 'eve'; the entries say 'olivia'." in found
-    assert f"attempt {old[0].attempt_id}: The customer index does not hold the ids of entry 1: without b2." in found
+    assert f"attempt {old[0].attempt_id}: The customer index does not hold the ids of entry 1: it lacks b2." in found
 
 
 # -- What goes wrong ----------------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ def test_a_broken_audit_is_not_archived(old, empty_seal_dir):
 
 
 def test_a_failure_leaves_all_in_the_database_and_the_next_run_tidies_up(old, empty_seal_dir, monkeypatch):
-    monkeypatch.setattr(archives.chain, "append", mock.Mock(side_effect=DatabaseError("no room")))
+    monkeypatch.setattr(closed_periods.chain, "append", mock.Mock(side_effect=DatabaseError("no room")))
     with pytest.raises(CommandError, match="Nothing was moved. no room"):
         call_command("audit_archive", "--before", day(50))
     monkeypatch.undo()
@@ -244,46 +244,46 @@ def test_the_site_may_write_while_an_archive_is_made(old):
 
 def test_of_two_runs_that_ended_too_early_nothing_is_left_over(old, empty_seal_dir, monkeypatch):
     with monkeypatch.context() as broken:
-        broken.setattr(archives.chain, "append", mock.Mock(side_effect=DatabaseError("no room")))
+        broken.setattr(closed_periods.chain, "append", mock.Mock(side_effect=DatabaseError("no room")))
         with pytest.raises(CommandError):
             call_command("audit_archive", "--before", day(50))
-    archives.archive(3, empty_seal_dir, Actor(user_id="x"))
+    closed_periods.archive(3, empty_seal_dir, Actor(user_id="x"))
     assert [(archive.first, archive.last) for archive in find_archives()] == [(1, 3)]
     assert verify().findings == []
 
 
 def test_archives_that_overlap_are_read_once(old, empty_seal_dir, monkeypatch):
-    monkeypatch.setattr(archives, "_remove_leftovers", lambda folder, first: None)
+    monkeypatch.setattr(closed_periods, "_remove_leftovers", lambda folder, first: None)
     with monkeypatch.context() as broken:
-        broken.setattr(archives.chain, "append", mock.Mock(side_effect=DatabaseError("no room")))
+        broken.setattr(closed_periods.chain, "append", mock.Mock(side_effect=DatabaseError("no room")))
         with pytest.raises(CommandError):
             call_command("audit_archive", "--before", day(50))
-    archives.archive(3, empty_seal_dir, Actor(user_id="x"))
+    closed_periods.archive(3, empty_seal_dir, Actor(user_id="x"))
     assert [(archive.first, archive.last) for archive in find_archives()] == [(1, 3), (1, 5)]
     assert verify().findings == []
 
 
 def test_an_archive_of_what_a_restored_backup_replaced_is_kept_aside(old, empty_seal_dir, monkeypatch):
-    monkeypatch.setattr(archives.chain, "append", mock.Mock(side_effect=DatabaseError("no room")))
+    monkeypatch.setattr(closed_periods.chain, "append", mock.Mock(side_effect=DatabaseError("no room")))
     with pytest.raises(CommandError):
         call_command("audit_archive", "--before", day(50))
     [file] = empty_seal_dir.glob("audit-*")
     with tampering() as cursor:
         cursor.execute("UPDATE audit_auditentry SET mac = 'another' WHERE sequence = 5")
-    archives._remove_leftovers(empty_seal_dir, 1)
+    closed_periods._remove_leftovers(empty_seal_dir, 1)
     assert [path.name for path in empty_seal_dir.glob("audit-*")] == [f"{file.name}.superseded"]
     assert find_archives() == []
 
 
 def test_a_file_that_is_not_what_was_written_is_noticed_before_anything_is_deleted(old, monkeypatch):
-    written = archives._write
+    written = closed_periods._write
 
     def write_badly(made, on_step):
         digest = written(made, on_step)
         rewritten(made.path, lambda lines: lines[:-2])
         return digest
 
-    monkeypatch.setattr(archives, "_write", write_badly)
+    monkeypatch.setattr(closed_periods, "_write", write_badly)
     with pytest.raises(CommandError, match="Nothing was moved"):
         call_command("audit_archive", "--before", day(50))
     assert sequences() == [1, 2, 3, 4, 5, 6, 7]
@@ -310,10 +310,10 @@ def test_a_folder_that_cannot_be_used_is_named(old, settings, tmp_path):
 def test_an_archive_of_the_wrong_size_deletes_nothing(old, empty_seal_dir, monkeypatch):
     with tampering() as cursor:
         cursor.execute("DELETE FROM audit_auditentry WHERE sequence = 3")
-    monkeypatch.setattr(archives, "_write", lambda made, on_step: "")
+    monkeypatch.setattr(closed_periods, "_write", lambda made, on_step: "")
     monkeypatch.setattr(archives.Archive, "entries", lambda archive: [])
     with pytest.raises(ArchiveError, match="4 entries would be deleted, and 5 are in the file"):
-        archives.archive(5, empty_seal_dir, Actor(user_id="x"))
+        closed_periods.archive(5, empty_seal_dir, Actor(user_id="x"))
     assert sequences() == [1, 2, 4, 5, 6, 7]
     assert append_only.problems(connection()) == []
 

@@ -138,7 +138,7 @@ def test_an_acknowledged_cut_says_that_the_end_may_be_missing(audited):
     assert acknowledge(NOBODYS)[0] == 0
     make_attempt()
     code, printed = run("audit_verify")
-    assert (code, "nothing proves that the chain had not gone on behind entry 7" in printed.lower()) == (0, True)
+    assert (code, "nothing proves that the chain ended with entry 7" in printed.lower()) == (0, True)
 
 
 def test_nothing_can_be_excused_by_a_lost_key_that_signed_nothing(audited):
@@ -190,7 +190,7 @@ def test_entries_of_a_known_key_cannot_be_excused_by_giving_them_to_a_lost_one(a
     assert verify().is_whole
     with tampering() as cursor:
         cursor.execute("UPDATE audit_auditentry SET key_id = %s, user_id = 'eve' WHERE sequence = 4", [lost])
-    assert any("was changed since entry 12 acknowledged the loss" in text for text in findings())
+    assert any("was changed after entry 12 acknowledged the loss" in text for text in findings())
 
 
 def test_the_same_key_named_again_has_to_be_acknowledged_again(audited):
@@ -221,7 +221,7 @@ def test_two_keys_can_be_lost_one_after_the_other(audited, settings):
 @pytest.mark.parametrize(
     ("key_id", "arguments", "message"),
     [
-        (NOBODYS, [], "Nothing in the chain waits for the key"),
+        (NOBODYS, [], "The chain does not need the key"),
         ("present", [], "is AUDIT_KEY itself"),
         (NOBODYS, ["--reason", "too short"], "at least 10 characters"),
         (NOBODYS, ["--reason", " " * 20], "at least 10 characters"),
@@ -237,7 +237,7 @@ def test_what_is_no_loss_is_not_acknowledged(audited, settings, key_id, argument
 def test_a_head_that_no_lost_key_explains_is_not_acknowledged(audited):
     with tampering() as cursor:
         cursor.execute("UPDATE audit_chainhead SET sequence = 12, key_id = %s", [NOBODYS])
-    with pytest.raises(CommandError, match="the chain ends with entry 12, and it ends with 9"):
+    with pytest.raises(CommandError, match="the chain ends with entry 12, but it ends with 9"):
         acknowledge(NOBODYS)
     with tampering() as cursor:
         cursor.execute("UPDATE audit_chainhead SET sequence = 9")
@@ -290,8 +290,8 @@ def test_a_cut_that_was_passed_over_is_reported_though_no_entry_has_that_key(aud
     pass_over(settings)
     settings.AUDIT_OLD_KEYS = [known]
     assert findings() == [
-        f"entry 8: It went on behind the key {NOBODYS}, which was not known then, so that the end of what that key "
-        "signed may have been cut off. If the key is lost, acknowledge that: manage.py audit_keys says how."
+        f"entry 8: It follows entries under the key {NOBODYS}, which was not known then, so the end of what "
+        "that key signed may have been cut off. If the key is lost, acknowledge that: manage.py audit_keys says how."
     ]
     assert run("audit_seal")[0] == 3
     assert acknowledge(NOBODYS)[0] == 0

@@ -8,7 +8,8 @@ from audit.choices import Kind
 from audit.models import GENESIS, Attempt, AttemptCustomer, AuditEntry
 from audit.proof import append_only, seals
 from audit.proof.seals import write_seal
-from audit.proof.verification import Point, verify
+from audit.proof.verification import verify
+from audit.proof.walk import Point
 from audit.services import record_fact
 from audit.tests.making import make_attempt, tampering
 from audit.tests.sealing import CHANGED, back_to_yesterday, head, run
@@ -88,29 +89,28 @@ SWAPPED = (
         ),
         (
             ["DELETE FROM audit_auditentry WHERE sequence = 1"],
-            "entry 2: It follows entry 0: entry 1 is missing, and no archive that was given holds it.",
+            "entry 2: It follows entry 0: entry 1 is missing, and not in the archives either.",
         ),
-        (SWAPPED, "entry 3: It does not follow the entry before it: that one is another than it was."),
-        ([FAKE.format(10)], "entry 10: It does not follow the entry before it: that one is another than it was."),
+        (SWAPPED, "entry 3: The entry before it is not the one that was there when it was written."),
+        ([FAKE.format(10)], "entry 10: The entry before it is not the one that was there when it was written."),
         ([FAKE.format(-1)], "entry -1: It follows entry 0: two entries changed places, or one is there twice."),
         (
             ["DELETE FROM audit_auditentry WHERE sequence > 7"],
-            "entry 8: It is missing, with all after it: the head says that the chain ends with entry 9.",
+            "entry 8: It is missing, and so is everything after it: the head says that the chain ends with entry 9.",
         ),
         (
             ["DELETE FROM audit_auditentry"],
-            "entry 1: It is missing, with all after it: the head says that the chain ends with entry 9.",
+            "entry 1: It is missing, and so is everything after it: the head says that the chain ends with entry 9.",
         ),
-        (["UPDATE audit_chainhead SET sequence = 8"], "head: It was changed: its signature does not fit."),
+        (["UPDATE audit_chainhead SET sequence = 8"], "head: It was changed: its signature does not match."),
         (["UPDATE audit_chainhead SET key_id = 'x'"], "head: It is signed with the key x, which is not known."),
         (
             ["DELETE FROM audit_chainhead"],
-            "head: The head of the chain is missing, so that nobody can tell where the chain ends.",
+            "head: The head of the chain is missing, so nobody can tell where the chain ends.",
         ),
         (
             ["UPDATE audit_auditentry SET sequence = sequence + 100"],
-            "entry 101: It follows entry 0: the entries 1 to 100 are missing, "
-            "and no archive that was given holds them.",
+            "entry 101: It follows entry 0: the entries 1 to 100 are missing, and not in the archives either.",
         ),
         (
             ["UPDATE audit_auditentry SET sequence = 20 WHERE sequence = 9"],
@@ -138,7 +138,7 @@ def test_a_tail_that_was_cut_off_is_found_though_the_head_was_taken_back_with_it
         "DELETE FROM audit_auditentry WHERE sequence > 7",
         f"UPDATE audit_chainhead SET sequence = 7, mac = '{mac}'",
     )
-    assert found[0] == "head: It was changed: its signature does not fit."
+    assert found[0] == "head: It was changed: its signature does not match."
 
 
 @pytest.mark.sqlite
@@ -153,7 +153,7 @@ def test_a_trigger_that_is_gone_or_another_is_found(audited, event):
         cursor.execute("CREATE TRIGGER mine AFTER INSERT ON audit_attempt BEGIN SELECT 1; END")
     assert [finding.problem for finding in verify().findings] == [
         f"The trigger {name} was changed.",
-        "The trigger mine has no business there.",
+        "The trigger mine does not belong there.",
     ]
     with connections["audit"].cursor() as cursor:
         cursor.execute("DROP TRIGGER mine")
@@ -220,15 +220,15 @@ ROW = "UPDATE audit_attempt SET {} WHERE id = (SELECT min(id) FROM audit_attempt
         (ROW.format("http_status = NULL"), "Its row says that http_status is None; the entries say 200."),
         (
             "DELETE FROM audit_attemptcustomer WHERE cid = 'b2'",
-            "The customer index does not hold the ids of entry 1: without b2.",
+            "The customer index does not hold the ids of entry 1: it lacks b2.",
         ),
         (
             "UPDATE audit_attemptcustomer SET cid = 'x' WHERE cid = 'a1'",
-            "The customer index does not hold the ids of entry 1: without a1.",
+            "The customer index does not hold the ids of entry 1: it lacks a1.",
         ),
         (
             "INSERT INTO audit_attemptcustomer (attempt_id, cid) SELECT min(id), 'x' FROM audit_attempt",
-            "The customer index does not hold the ids of entry 1: besides x.",
+            "The customer index does not hold the ids of entry 1: it also holds x.",
         ),
     ],
 )
@@ -250,7 +250,7 @@ def test_index_rows_of_an_attempt_that_is_gone_are_found(audited):
         cursor.execute("DELETE FROM audit_attempt WHERE id = (SELECT min(id) FROM audit_attempt)")
         cursor.execute("PRAGMA foreign_keys = ON")
     assert [finding.problem for finding in verify().findings] == [
-        "Entry 1 tells of it, but it has no row.",
+        "Entry 1 opens it, but it has no row.",
         "2 rows belong to no attempt.",
     ]
 
@@ -260,7 +260,7 @@ def test_rows_without_entries_and_entries_without_rows_are_found(audited):
     attempt.customers.all().delete()
     Attempt.objects.filter(pk=attempt.pk).delete()
     assert found_after(ROW.format("source = source")) == [
-        f"attempt {attempt.attempt_id}: Entry 4 tells of it, but it has no row."
+        f"attempt {attempt.attempt_id}: Entry 4 opens it, but it has no row."
     ]
     attempt.pk = None
     attempt.save()
@@ -269,7 +269,7 @@ def test_rows_without_entries_and_entries_without_rows_are_found(audited):
     alone = Attempt.objects.get(pk=attempt.pk)
     alone.pk, alone.attempt_id = None, "00000000-0000-4000-8000-000000000001"
     alone.save()
-    assert [finding.problem for finding in verify().findings] == ["It has a row, but no entry tells of it."]
+    assert [finding.problem for finding in verify().findings] == ["It has a row, but no entry says so."]
 
 
 # -- Yesterday's database, and what was kept outside --------------------------------------------------------------
@@ -284,12 +284,12 @@ def test_yesterdays_database_is_whole_but_for_a_seal_or_an_anchor(audited):
     found = verify([Point(anchor.sequence, anchor.mac[:16], "the anchor 11")])
     assert (found.is_whole, found.is_chain_whole, found.findings) == (False, True, [])
     assert [(finding.where, finding.problem) for finding in found.unfit_anchors] == [
-        ("entry 11", "the anchor 11 names it, and it is not there: the chain ends with entry 9.")
+        ("entry 11", "the anchor 11 names it, but it is not there: the chain ends with entry 9.")
     ]
     with back_to_yesterday():
         make_attempt(Kind.ACCEPTED)
         seal = write_seal(head())
-    expected = f"{seal.name} names it, and it is not there: the chain ends with entry 9."
+    expected = f"{seal.name} names it, but it is not there: the chain ends with entry 9."
     assert [finding.problem for finding in verify().findings] == [expected]
     make_attempt(Kind.ACCEPTED)  # the chain grows over it
     assert [finding.problem for finding in verify().findings] == [f"{seal.name} names another entry with this number."]
@@ -319,7 +319,7 @@ def test_after_a_restored_backup_seals_of_what_it_replaced_are_no_surprise(audit
     assert (verify().findings, verify().superseded) == ([], 2)
     # An anchor was given for a reason, and later seals are of what came after.
     [unfit] = verify([Point(anchor.sequence, anchor.mac[:16], "the anchor")]).unfit_anchors
-    assert unfit.problem.endswith("Entry 10 notes a restored backup; what is of the time before cannot fit.")
+    assert unfit.problem.endswith("Entry 10 notes a restored backup: anchors from before that cannot match.")
     with back_to_yesterday():
         make_attempt()
         write_seal(head())

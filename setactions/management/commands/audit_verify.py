@@ -4,7 +4,7 @@ from django.core.management.base import CommandParser
 
 from audit.management.commands.audit_verify import Command as AuditVerifyCommand
 from audit.proof.archives import ArchiveError
-from audit.proof.verification import Finding, Verification
+from audit.proof.findings import Finding, Verification
 from setactions.proof.database_check import database_problems
 from setactions.proof.job_comparison import JobComparison
 from setactions.proof.ledger_comparison import LedgerComparison

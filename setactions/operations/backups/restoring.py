@@ -15,8 +15,8 @@ from django.db.migrations.loader import MigrationLoader
 from audit.actors import command_actor
 from audit.chain import ChainBroken
 from audit.choices import Kind
+from audit.proof.acknowledgements import NotLostError, acknowledge
 from audit.proof.archives import ArchiveError
-from audit.proof.lost_keys import NotLostError, acknowledge
 from audit.proof.seals import last_numbers
 from audit.services import record_fact
 from jobs.batches import ledger

@@ -13,7 +13,7 @@ from audit.actors import Actor
 from audit.choices import Kind, Outcome
 from audit.models import Attempt, AuditEntry
 from audit.proof import append_only
-from audit.proof.archives import archive
+from audit.proof.closed_periods import archive
 from audit.proof.verification import verify
 from audit.services import refuse_attempt
 from audit.tests.making import make_request, record, tampering
