@@ -24,10 +24,10 @@ def find_attempt(attempt_id: uuid.UUID) -> Attempt | None:
 def attempt_for(user: Any, attempt_id: uuid.UUID) -> Attempt | None:
     """Return the attempt if `user` may see it: its owner, and who may view or decide all. Else None."""
     attempt = find_attempt(attempt_id)
-    return attempt if attempt and (attempt.user_id == user.get_username() or may_view_all(user)) else None
+    return attempt if attempt and (attempt.user_id == user.get_username() or may_view_all_attempts(user)) else None
 
 
-def may_view_all(user: Any) -> bool:
+def may_view_all_attempts(user: Any) -> bool:
     """Tell whether `user` sees other users' attempts."""
     return bool(user.has_perm("audit.view_attempt") or user.has_perm("audit.decide_attempt"))
 

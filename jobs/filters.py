@@ -14,7 +14,7 @@ from audit.choices import Action
 from audit.models import CID_LENGTH, USER_ID_LENGTH
 from jobs.batches.selectors import known_batch_clusters
 from jobs.models import Batch, Job, JobCustomer
-from jobs.selectors import job_for, known_clusters, may_view_all
+from jobs.selectors import job_for, known_clusters, may_view_all_jobs
 from tmsdash.days import first_moment, last_moment
 from tmsdash.text import one_line
 
@@ -100,7 +100,7 @@ class ListFilters(forms.Form):
 
     def clean_user(self) -> str:
         user: str = self.cleaned_data["user"]
-        if user and user != self._viewer.get_username() and not may_view_all(self._viewer):
+        if user and user != self._viewer.get_username() and not may_view_all_jobs(self._viewer):
             raise forms.ValidationError("You see your own only. Leave this empty.")
         return user
 

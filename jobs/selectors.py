@@ -48,7 +48,7 @@ def known_clusters() -> list[str]:
     return known_values(Job, "cluster_url", CLUSTERS_SHOWN)
 
 
-def may_view_all(user: Any) -> bool:
+def may_view_all_jobs(user: Any) -> bool:
     """Tell whether `user` sees other users' jobs."""
     return bool(user.has_perm("jobs.view_job"))
 
@@ -56,7 +56,7 @@ def may_view_all(user: Any) -> bool:
 def job_for(user: Any, job_id: uuid.UUID) -> Job | None:
     """Return the job if `user` may see it: its owner, and holders of `jobs.view_job`. Else None."""
     job = find_job(job_id)
-    if job and (job.user_id == user.get_username() or may_view_all(user)):
+    if job and (job.user_id == user.get_username() or may_view_all_jobs(user)):
         return job
     return None
 

@@ -12,11 +12,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from audit.models import Attempt
-from audit.selectors import may_view_all as may_view_all_attempts
-from audit.selectors import open_attempts, open_attempts_of
+from audit.selectors import may_view_all_attempts, open_attempts, open_attempts_of
 from jobs.filters import JobFilters
 from jobs.models import Job
-from jobs.selectors import all_jobs, customers_of, job_for, jobs_of, may_view_all, older_than
+from jobs.selectors import all_jobs, customers_of, job_for, jobs_of, may_view_all_jobs, older_than
 from jobs.signatures import job_is_signed, signed_jobs
 from jobs.stored import read_job
 from tmsdash.csv_text import ids_file
@@ -36,7 +35,7 @@ def job_list(request: HttpRequest) -> HttpResponse:
     is_valid = filters.is_valid()
     if is_valid and filters.cleaned_data["job"]:
         return redirect("job_detail", job_id=filters.cleaned_data["job"].job_id)
-    may_all = may_view_all(request.user)
+    may_all = may_view_all_jobs(request.user)
     everybody = may_all and (request.GET.get("whose") == "all" or "user" in filters.active)
     visible = all_jobs() if everybody else jobs_of(request.user)
     page = page_behind(

@@ -21,7 +21,7 @@ from jobs.batches.selectors import (
 )
 from jobs.filters import BatchFilters
 from jobs.models import Batch, BatchChunk
-from jobs.selectors import may_view_all
+from jobs.selectors import may_view_all_jobs
 from setactions.batches.progress import rate_of
 from setactions.batches.recovery import catch_up
 from setactions.batches.report import report_lines
@@ -43,7 +43,7 @@ def batch_list(request: HttpRequest) -> HttpResponse:
     """List batches, newest first: the user's own, or everybody's for those who may see them."""
     filters = BatchFilters(request.GET, viewer=request.user)
     is_valid = filters.is_valid()
-    may_all = may_view_all(request.user)
+    may_all = may_view_all_jobs(request.user)
     wants_all = request.GET.get("whose") == "all" or "user" in filters.active
     everybody = may_all and (wants_all or not may_set_action(request.user))  # auditors have none of their own
     visible = all_batches() if everybody else batches_of(request.user)

@@ -21,7 +21,7 @@ from audit.services import find_duplicate
 from jobs.batches.creation import ListDigest
 from jobs.batches.selectors import batches_of_list
 from jobs.models import Batch
-from jobs.selectors import may_view_all
+from jobs.selectors import may_view_all_jobs
 from jobs.signatures import signed_jobs
 from setactions import service
 from setactions.confirmation import check_typed_count, must_type_count
@@ -167,7 +167,7 @@ def review_page(
         "overlaps": find_overlap_warnings(submission),
         "chunks": ceil(len(submission.cids) / settings.TMS_BATCH_CHUNK) if is_batch else 0,
         "same_list": _batches_of_same_list(submission) if is_batch else [],
-        "may_view_all": may_view_all(request.user),
+        "may_view_all": may_view_all_jobs(request.user),
         "chunk_size": settings.TMS_BATCH_CHUNK,
         "calls_at_once": settings.TMS_BATCH_CALLS,
         "must_type_count": must_type_count(submission.cluster, len(submission.cids)),
