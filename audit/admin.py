@@ -1,4 +1,4 @@
-"""Attempts and audit entries, for admins and auditors to look at."""
+"""Attempts and audit entries, for admins and auditors to look at. Nobody changes either."""
 
 import json
 from typing import Any
@@ -7,7 +7,6 @@ from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError, connections
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -17,15 +16,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit.accounts import admin as account_admin  # noqa: F401 (registers accounts and groups)
-from audit.actors import actor_of
+from audit.actors import Actor
 from audit.admin_filters import ConfiguredClusterFilter, EntryUserFilter, SourceFilter
-from audit.chain import DATABASE, anchor
-from audit.exports import CONTENT_TYPES, FORMS, LISTS_PER_MINUTE, export, lists, too_many_exports
+from audit.chain import anchor
+from audit.exports import CONTENT_TYPES, FORMS, LISTS_PER_MINUTE, answer_export, export, lists
 from audit.models import Attempt, AttemptCustomer, AuditEntry
 from audit.selectors import entries_of, opening_body, outcome_body
 from tmsdash.web.admin import NOTHING_LIKE_IT, AddressError, ExactSearchAdmin, link_to_list, shown_json
 from tmsdash.web.admin_filters import ActionFilter, TimeFilter, UserFilter
-from tmsdash.web.errors import error_response
 from tmsdash.web.paging import numbered_page
 
 CIDS_PER_PAGE = 500
@@ -33,7 +31,7 @@ CIDS_PER_PAGE = 500
 
 @admin.register(Attempt)
 class AttemptAdmin(ExactSearchAdmin):
-    """One row for each attempt, whatever became of it; behind it its events, TMS's answer and the ids."""
+    """One row for each attempt, whatever became of it; its own page has its events, TMS's answer and the ids."""
 
     id_field = "attempt_id"
     linked_by = ("attempt_id",)
@@ -54,36 +52,30 @@ class AttemptAdmin(ExactSearchAdmin):
 
     def get_urls(self) -> list[Any]:
         """Add the exports of what the list shows."""
-        exports = [
-            path(
-                f"export.{form}", self.admin_site.admin_view(self.export), {"form": form}, name=f"audit_attempt_{form}"
-            )
-            for form in FORMS
-        ]
+        view = self.admin_site.admin_view(self.export)
+        exports = [path(f"export.{form}", view, {"form": form}, name=f"audit_attempt_{form}") for form in FORMS]
         return [*exports, *super().get_urls()]
 
     def export(self, request: HttpRequest, form: str) -> HttpResponseBase:
-        """Send what the list shows with the filters of this address, all pages of it, as a file."""
+        """Send everything that the list shows with the filters of this address, on all its pages, as a file."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         if request.method != "GET":
             return HttpResponseNotAllowed(["GET"])
         try:
             changelist = self.get_changelist_instance(request)
-            refused = too_many_exports(request, lists, LISTS_PER_MINUTE)
-            if refused:
-                return refused
-            lines = export(changelist.queryset, form, _filters_of(changelist), actor_of(request))
         except IncorrectLookupParameters:
             return self.wrong_address(request, NOTHING_LIKE_IT)
         except AddressError as error:
             return self.wrong_address(request, str(error))
-        except DatabaseError:
-            connections[DATABASE].close()
-            return error_response(request, 503, "The audit cannot be written, so nothing was exported. Try again.")
-        name = f"attempts-{timezone.now():%Y-%m-%dT%H-%M-%SZ}.{form}"
-        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return StreamingHttpResponse(lines, content_type=CONTENT_TYPES[form], headers=headers)
+
+        def noted_lines(actor: Actor) -> HttpResponseBase:
+            lines = export(changelist.queryset, form, _filters_of(changelist), actor)
+            name = f"attempts-{timezone.now():%Y-%m-%dT%H-%M-%SZ}.{form}"
+            headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+            return StreamingHttpResponse(lines, content_type=CONTENT_TYPES[form], headers=headers)
+
+        return answer_export(request, lists, LISTS_PER_MINUTE, noted_lines)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the list with links to its exports."""
@@ -145,7 +137,7 @@ class AttemptAdmin(ExactSearchAdmin):
 
 
 def _filters_of(changelist: ChangeList) -> dict[str, Any]:
-    """Return what a list is narrowed to, for the audit: the filters of its address, and the time that they mean."""
+    """Return what a list is narrowed to, for the audit: the filters of its address, and the period that they mean."""
     [time] = [spec for spec in changelist.filter_specs if isinstance(spec, TimeFilter)]
     since, until = time.bounds()
     times = {"since": since and since.isoformat(), "until": until and until.isoformat()}

@@ -1,4 +1,4 @@
-"""Attempts with their customers as CSV or JSON lines, of any length, each export noted in the audit first."""
+"""Attempts with their customers as CSV or JSON lines, however many. Each export is noted in the audit first."""
 
 import csv
 import io
@@ -9,21 +9,25 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from django.db import Error as AnyDatabaseError
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 
 from audit.actors import Actor, actor_of
+from audit.chain import DATABASE
 from audit.choices import Kind
 from audit.models import Attempt, AuditEntry
 from audit.services import record_fact
 from tmsdash.csv_text import to_cell, to_text_cell
+from tmsdash.db.transactions import drop_if_broken
 from tmsdash.web.errors import error_response
 from tmsdash.web.user_rates import WINDOW_S, UserRate
 
 ATTEMPTS_AT_ONCE = 200
 WAIT_S = 5.0  # for other writers of the audit
 
-# Each leaves an entry in the audit and reads all that it names; a pack of evidence is of one attempt only.
+# Each export leaves an entry in the audit and reads everything that it names; an evidence pack is of one attempt only.
 LISTS_PER_MINUTE = 10
 PACKS_PER_MINUTE = 60
 lists, packs = UserRate(), UserRate()
@@ -32,36 +36,48 @@ COLUMNS = (
     *("http_status", "error", "job_id", "customer_count", "customer_id"),
 )
 
-Found = tuple[Attempt, list[AuditEntry]]
+AttemptWithEntries = tuple[Attempt, list[AuditEntry]]
 logger = logging.getLogger(__name__)
 
 
-def too_many_exports(request: HttpRequest, rate: UserRate, per_minute: int) -> HttpResponse | None:
-    """Count an export of this user; return the answer (429), which is not audited, if there were too many already."""
+def answer_export(
+    request: HttpRequest, rate: UserRate, per_minute: int, make: Callable[[Actor], HttpResponseBase]
+) -> HttpResponseBase:
+    """Return the download that `make` returns for a user, or why there is none: 429 for too many, 503.
+
+    `make` notes the export in the audit before anything else. That there were too many is not noted.
+    """
     actor = actor_of(request)
-    if rate.take(actor.user_id, per_minute):
-        return None
-    logger.warning("[AUDIT] export refused, too many: user=%s, address=%s", actor.user_id, actor.ip_address)
-    answer = error_response(
-        request, 429, f"You exported {per_minute} times within a minute. Nothing was exported now. Wait a minute."
-    )
-    answer["Retry-After"] = str(WINDOW_S)
-    return answer
+    if not rate.take(actor.user_id, per_minute):
+        logger.warning("[AUDIT] export refused, too many: user=%s, address=%s", actor.user_id, actor.ip_address)
+        answer = error_response(
+            request, 429, f"You exported {per_minute} times within a minute. Nothing was exported now. Wait a minute."
+        )
+        answer["Retry-After"] = str(WINDOW_S)
+        return answer
+    try:
+        with drop_if_broken(DATABASE):
+            return make(actor)
+    except AnyDatabaseError:
+        return error_response(request, 503, "The audit cannot be written, so nothing was exported. Try again.")
 
 
 def export(attempts: QuerySet[Attempt], form: str, filters: dict[str, Any], actor: Actor) -> Iterator[str]:
     """Note in the audit who exports what, and return the lines of the file, the newest attempt first.
 
-    `form` is one of FORMS, `filters` what the attempts were chosen by, in words that JSON holds. Raises
-    DatabaseError, before any line, if the audit cannot be written: then nothing is exported.
+    `form` is one of FORMS, `filters` what the attempts were chosen by, as JSON holds it. Raises DatabaseError, before
+    any line, if the audit cannot be written: nothing is exported then.
     """
     body = {"what": "attempts", "format": form, "filters": filters, "count": attempts.count()}
     record_fact(Kind.EXPORTED, body, actor=actor, wait_s=WAIT_S)
     return FORMS[form](_with_entries(attempts))
 
 
-def _with_entries(attempts: QuerySet[Attempt]) -> Iterator[Found]:
-    """Yield each attempt with its events, a few hundred attempts at a time, without keeping a transaction open."""
+def _with_entries(attempts: QuerySet[Attempt]) -> Iterator[AttemptWithEntries]:
+    """Yield each attempt with its events, a few hundred attempts at a time, without keeping a transaction open.
+
+    A transaction would last as long as the slowest download, and keep the database from tidying up behind it.
+    """
     part = list(attempts.order_by("-pk")[:ATTEMPTS_AT_ONCE])
     while part:
         entries: defaultdict[uuid.UUID | None, list[AuditEntry]] = defaultdict(list)
@@ -74,7 +90,7 @@ def _with_entries(attempts: QuerySet[Attempt]) -> Iterator[Found]:
 
 
 def cids_of(entries: list[AuditEntry]) -> list[str]:
-    """Return the ids of an attempt, in the order given, from its events; none if these are in an archive."""
+    """Return the ids of an attempt in the order given, from its events; none if these are in an archive."""
     cids: list[str] = json.loads(entries[0].body)["cids"] if entries else []
     return cids
 
@@ -98,7 +114,7 @@ def facts_of(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _csv_lines(found: Iterable[Found]) -> Iterator[str]:
+def _csv_lines(found: Iterable[AttemptWithEntries]) -> Iterator[str]:
     """Yield a row for each customer of each attempt, safe for spreadsheets: no formula, and ids stay text."""
     yield _csv_row(COLUMNS)
     for attempt, entries in found:
@@ -113,7 +129,7 @@ def _csv_row(cells: Iterable[str]) -> str:
     return line.getvalue()
 
 
-def _json_lines(found: Iterable[Found]) -> Iterator[str]:
+def _json_lines(found: Iterable[AttemptWithEntries]) -> Iterator[str]:
     """Yield an object for each attempt, with its customers and what chains its events."""
     for attempt, entries in found:
         chained = [
@@ -130,5 +146,5 @@ def _json_lines(found: Iterable[Found]) -> Iterator[str]:
         yield json.dumps(facts_of(attempt) | {"customers": cids_of(entries), "entries": chained}) + "\n"
 
 
-FORMS: dict[str, Callable[[Iterable[Found]], Iterator[str]]] = {"csv": _csv_lines, "jsonl": _json_lines}
+FORMS: dict[str, Callable[[Iterable[AttemptWithEntries]], Iterator[str]]] = {"csv": _csv_lines, "jsonl": _json_lines}
 CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; charset=utf-8"}

@@ -1,21 +1,20 @@
-"""What was ever asked for one customer, and the evidence of one attempt."""
+"""Everything that was ever asked for one customer, and the evidence pack of one attempt."""
 
 import uuid
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError, connections
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_safe
 
-from audit.actors import actor_of
-from audit.chain import DATABASE
+from audit.actors import Actor
 from audit.choices import Kind, OutcomeGroup
-from audit.exports import PACKS_PER_MINUTE, WAIT_S, packs, too_many_exports
+from audit.exports import PACKS_PER_MINUTE, WAIT_S, answer_export, packs
 from audit.models import CID_LENGTH, Attempt
 from audit.proof.evidence import gather, pack
 from audit.selectors import (
@@ -42,8 +41,8 @@ TONES = {
 @never_cache
 @require_safe
 def find_customer(request: HttpRequest) -> HttpResponse:
-    """Ask for a customer id, and lead to its page."""
-    _check(request)
+    """Ask for a customer id, and lead to that customer's page."""
+    _check_may_look_up(request)
     cid = request.GET.get("cid", "").strip()
     if cid and len(cid) <= CID_LENGTH:
         return redirect("customer", cid=cid)
@@ -57,9 +56,9 @@ def find_customer(request: HttpRequest) -> HttpResponse:
 def customer(request: HttpRequest, cid: str) -> HttpResponse:
     """Show what was asked for a customer, newest first, by whom, and what became of it.
 
-    Everybody who may send sees that much of all attempts; the rest is shown of one's own, and to auditors.
+    Everybody who may send sees that much of every attempt. The rest is for auditors, and for who made the attempt.
     """
-    _check(request)
+    _check_may_look_up(request)
     own_page = reverse("customer", args=[cid])
     page = page_behind(
         attempts_of_customer(cid),
@@ -79,31 +78,26 @@ def customer(request: HttpRequest, cid: str) -> HttpResponse:
 
 @never_cache
 @require_GET
-def evidence(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
-    """Download the evidence pack of an attempt; that this was done is noted in the audit first."""
-    found = attempt_for(request.user, attempt_id)
-    if found is None:
+def evidence(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponseBase:
+    """Download the evidence pack of an attempt, which the audit notes first."""
+    attempt = attempt_for(request.user, attempt_id)
+    if attempt is None:
         raise Http404
-    if not entries_of(found).exists():
+    if not entries_of(attempt).exists():
         return error_response(
             request, 410, "The events of this attempt are in an archive: audit_verify reads it there."
         )
-    refused = too_many_exports(request, packs, PACKS_PER_MINUTE)
-    if refused:
-        return refused
-    actor = actor_of(request)
-    body = {"what": "evidence", "attempt_id": str(attempt_id)}
-    try:
+
+    def noted_pack(actor: Actor) -> HttpResponse:
+        body = {"what": "evidence", "attempt_id": str(attempt_id)}
         record_fact(Kind.EXPORTED, body, actor=actor, wait_s=WAIT_S)
-    except DatabaseError:
-        connections[DATABASE].close()
-        return error_response(request, 503, "The audit cannot be written, so nothing was exported. Try again.")
-    content = pack(gather(found), actor.user_id)
-    headers = {"Content-Disposition": f'attachment; filename="evidence-{attempt_id}.zip"'}
-    return HttpResponse(content, content_type="application/zip", headers=headers)
+        headers = {"Content-Disposition": f'attachment; filename="evidence-{attempt_id}.zip"'}
+        return HttpResponse(pack(gather(attempt), actor.user_id), content_type="application/zip", headers=headers)
+
+    return answer_export(request, packs, PACKS_PER_MINUTE, noted_pack)
 
 
-def _check(request: HttpRequest) -> None:
+def _check_may_look_up(request: HttpRequest) -> None:
     if not may_look_up_customers(request.user):
         raise PermissionDenied
 
