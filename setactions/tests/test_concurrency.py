@@ -18,7 +18,7 @@ from django.conf import settings as django_settings
 from audit.models import Attempt, AuditEntry
 from jobs.models import Job
 from tmsdash.tests.fixtures import PASSWORD, TOKEN, signed_in
-from tmsdash.tests.tools import at_once
+from tmsdash.tests.tools import at_once, install, run_python
 
 PARALLEL = 50
 OPERATORS = 32
@@ -76,10 +76,8 @@ def two_servers(running_simulator, tmp_path):
         f"users = User.objects.bulk_create([User(username=f'op{{n}}', password=hashed) for n in range({OPERATORS})])\n"
         "Group.objects.get(name='Operators').user_set.add(*users)\n"
     )
-    for command in (["migrate_all", "-v0"], ["shell", "-v0", "-c", make_accounts]):
-        subprocess.run(
-            [sys.executable, "manage.py", *command], env=environment, check=True, cwd=django_settings.BASE_DIR
-        )
+    install(tmp_path)
+    assert run_python("manage.py", "shell", "-v0", "-c", make_accounts, var_dir=tmp_path).returncode == 0
     servers = [_start_server(environment) for _ in range(2)]
     try:
         for process, url in servers:
@@ -112,9 +110,7 @@ def _wait_until_healthy(process, url):
 @pytest.mark.sqlite
 def test_bodies_that_never_end_leave_threads_for_pages(tmp_path):
     environment = {"PATH": os.environ["PATH"], "VAR_DIR": str(tmp_path), "ENV_FILE": os.devnull, "WEB_THREADS": "4"}
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate_all", "-v0"], env=environment, check=True, cwd=django_settings.BASE_DIR
-    )
+    install(tmp_path)
     process, url = _start_server(environment)
     with ExitStack() as half_sent:
         half_sent.callback(process.wait, START_S)
@@ -139,10 +135,9 @@ MAKE_OLIVIA = "from django.contrib.auth.models import User; User.objects.create_
 def test_strangers_who_sign_in_leave_threads_and_cores_for_pages(tmp_path):
     """With hashes as costly as in production. The bounds are generous: pages took 40 s before hashing had places."""
     environment = {"PATH": os.environ["PATH"], "VAR_DIR": str(tmp_path), "ENV_FILE": os.devnull}
-    for command in (["migrate_all", "-v0"], ["shell", "-v0", "-c", MAKE_OLIVIA.format(PASSWORD)]):
-        subprocess.run(
-            [sys.executable, "manage.py", *command], env=environment, check=True, cwd=django_settings.BASE_DIR
-        )
+    install(tmp_path)
+    make_olivia = MAKE_OLIVIA.format(PASSWORD)
+    assert run_python("manage.py", "shell", "-v0", "-c", make_olivia, var_dir=tmp_path).returncode == 0
     process, url = _start_server(environment)
     with ExitStack() as running:
         running.callback(process.wait, START_S)

@@ -14,7 +14,7 @@ import pytest
 import requests
 from django.conf import settings as django_settings
 
-from tmsdash.tests.tools import run_python, until
+from tmsdash.tests.tools import install, run_python, until
 
 pytestmark = [pytest.mark.sqlite, pytest.mark.linux]
 
@@ -61,7 +61,7 @@ def site(tmp_path):
                 log.write(ended.stdout + ended.stderr)
             return ended
 
-        assert run("migrate_all", "-v0").returncode == 0
+        install(variables["VAR_DIR"])
         assert run("createsuperuser", "--noinput", "--username", "adam", "--email", "").returncode == 0
         with served(port, variables, tmp_path / "log"):
             yield f"http://127.0.0.1:{port}", origin, run

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -109,7 +109,7 @@ def snapshots(django_test_environment: None, django_db_blocker: DjangoDbBlocker)
         if not ChainHead.objects.exists():
             chain.begin()
         append_only.install(connections["audit"])
-        yield [stack.enter_context(closing(snapshot_of(connection))) for connection in connections.all()]
+        yield [snapshot_of(connection) for connection in connections.all()]
 
 
 @pytest.fixture

@@ -1,14 +1,17 @@
 """What the tests' databases hold before each test, and the way back to it.
 
 Going back copies a database, or deletes rows; Django's own `flush` empties all tables and then makes permissions and
-content types anew, which took longer than most tests.
+content types anew, which took longer than most tests. Nothing stays connected in between: some tests are about who is.
 """
 
 import sqlite3
-from types import SimpleNamespace
-from typing import Protocol, cast
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Protocol
 
 import psycopg
+from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from audit.proof import append_only
@@ -18,10 +21,7 @@ PATIENCE_S = 60  # for a connection that a test has left behind with a lock
 
 class Snapshot(Protocol):
     def restore(self) -> None:
-        """Put the database back as it was when the snapshot was taken, whatever has happened to it since."""
-
-    def close(self) -> None:
-        """Let go of the database."""
+        """Put the database back as it was when the snapshot was taken."""
 
 
 def snapshot_of(connection: BaseDatabaseWrapper) -> Snapshot:
@@ -33,62 +33,65 @@ class SqliteSnapshot:
     """A copy of the whole file in memory: rows, triggers and counters."""
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
-        # It stays connected: SQLite folds the WAL back into the file whenever the last connection goes.
-        self._session = sqlite3.connect(connection.settings_dict["NAME"], timeout=PATIENCE_S, isolation_level=None)
-        self._session.execute("PRAGMA synchronous = OFF")
+        self._file = Path(connection.settings_dict["NAME"])
         self._copy = sqlite3.connect(":memory:")
-        self._session.backup(self._copy)
-        self._version = self._data_version()
+        connection.close()
+        with self._session() as session:
+            session.backup(self._copy)
+        self._state = self._file_state()
 
     def restore(self) -> None:
-        if self._data_version() == self._version:
+        if self._file_state() == self._state:
             return  # nobody has written
-        self._copy.backup(self._session)
-        self._session.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # what the test wrote stands in no file any more
-        self._version = self._data_version()
+        with self._session() as session:
+            self._copy.backup(session)
+            session.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # what the test wrote stands in no file any more
+        self._state = self._file_state()
 
-    def close(self) -> None:
-        self._session.close()
-        self._copy.close()
+    @contextmanager
+    def _session(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self._file, timeout=PATIENCE_S, isolation_level=None)) as session:
+            session.execute("PRAGMA synchronous = OFF")
+            yield session
 
-    def _data_version(self) -> int:
-        """Return a number that changes whenever another connection commits."""
-        return int(self._session.execute("PRAGMA data_version").fetchone()[0])
+    def _file_state(self) -> tuple[object, ...]:
+        """Return what differs once somebody has written: the last one to disconnect folds the WAL into the file."""
+        wal = self._file.with_name(f"{self._file.name}-wal")
+        if not self._file.exists() or wal.exists():
+            return (object(),)
+        state = self._file.stat()
+        return state.st_ino, state.st_size, state.st_mtime_ns
 
 
 class PostgresqlSnapshot:
-    """The rows that there are, in temporary tables of its own session. Counters go on."""
+    """The rows that there are. Counters go on."""
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
-        described = connection.settings_dict
-        self._session = psycopg.connect(
-            dbname=described["NAME"],
-            host=described["HOST"],
-            port=described["PORT"],
-            user=described["USER"],
-            password=described["PASSWORD"],
-            options=f"-c lock_timeout={PATIENCE_S}s",
-            autocommit=True,
-        )
-        # What append_only needs of a connection.
-        self._bare = cast(BaseDatabaseWrapper, SimpleNamespace(vendor="postgresql", cursor=self._session.cursor))
-        tables = connection.introspection.table_names()
+        self._connection = connection
+        tables = set(connection.introspection.table_names()) - {"django_migrations"}
         self._has_entries = append_only.TABLE in tables
-        statements = ["SET LOCAL session_replication_role = replica"]  # in any order, whatever the foreign keys
-        for table in tables:
-            statements.append(f'DELETE FROM "{table}"')
-            self._session.execute(f'CREATE TEMPORARY TABLE "before_{table}" AS TABLE "{table}"')
-            if self._session.execute(f'SELECT EXISTS (SELECT FROM "before_{table}")').fetchone() == (True,):
-                statements.append(f'INSERT INTO "{table}" SELECT * FROM "before_{table}"')
+        statements = [
+            f"SET LOCAL lock_timeout = '{PATIENCE_S}s'",
+            "SET LOCAL session_replication_role = replica",  # in any order, whatever the foreign keys
+        ]
+        with connection.cursor() as cursor:
+            for table in sorted(tables):
+                statements.append(f'DELETE FROM "{table}"')
+                cursor.execute(f'SELECT * FROM "{table}"')
+                rows = cursor.fetchall()
+                if rows:
+                    row = f"({', '.join(['%s'] * len(rows[0]))})"
+                    insert = f'INSERT INTO "{table}" VALUES {", ".join([row] * len(rows))}'
+                    values = [value for row in rows for value in row]
+                    statements.append(psycopg.ClientCursor(connection.connection).mogrify(insert, values))
         self._statements = "; ".join(statements)
 
     def restore(self) -> None:
-        with self._session.transaction():
+        with transaction.atomic(using=self._connection.alias):
             if self._has_entries:
-                append_only.remove(self._bare)
-            self._session.execute(self._statements)
+                append_only.remove(self._connection)
+            with self._connection.cursor() as cursor:
+                cursor.execute(self._statements)
             if self._has_entries:
-                append_only.install(self._bare)
-
-    def close(self) -> None:
-        self._session.close()
+                append_only.install(self._connection)
+        self._connection.close()

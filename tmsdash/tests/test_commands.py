@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 
 from setactions.management.commands.serve import Command as Serve
 from setactions.management.commands.serve import server_arguments
-from tmsdash.tests.tools import KEYS, run_python
+from tmsdash.tests.tools import KEYS, install, run_python
 
 GROUPS = {
     "Operators": {"jobs.set_action"},
@@ -184,7 +184,7 @@ def test_a_database_that_is_away_is_named_in_a_sentence(tmp_path, command):
 
 @pytest.mark.sqlite
 def test_what_asks_ends_with_a_sentence_where_nobody_answers(tmp_path):
-    assert run_python("manage.py", "migrate_all", "-v0", var_dir=tmp_path, **KEYS).returncode == 0
+    install(tmp_path, **KEYS)
     ended = run_python("manage.py", "flush", var_dir=tmp_path, **KEYS)
     assert (ended.returncode, "Traceback" in ended.stderr) == (1, False)
     assert "there is nobody to answer" in ended.stderr
@@ -193,10 +193,9 @@ def test_what_asks_ends_with_a_sentence_where_nobody_answers(tmp_path):
 @pytest.mark.sqlite
 def test_databases_of_an_earlier_version_are_named_with_what_to_do(tmp_path):
     """Instead of a server whose every page fails, or the name of a column."""
-    steps = (["migrate_all", "-v0"], ["migrate", "jobs", "0006_legacy", "--database", "jobs", "-v0"])
-    steps = (*steps, ["migrate", "tmsdash", "zero", "--database", "default", "-v0"])
-    for step in steps:
-        assert run_python("manage.py", *step, var_dir=tmp_path, **KEYS).returncode == 0
+    install(tmp_path, **KEYS)
+    for back in (["jobs", "0006_legacy", "--database", "jobs"], ["tmsdash", "zero", "--database", "default"]):
+        assert run_python("manage.py", "migrate", *back, "-v0", var_dir=tmp_path, **KEYS).returncode == 0
     for code, command in ((3, ["reconcile"]), (1, ["serve", "--port", "1"]), (1, ["shell", "-c", COUNT_SESSIONS])):
         ended = run_python("manage.py", *command, var_dir=tmp_path, **KEYS)
         assert (ended.returncode, "Traceback" in ended.stderr) == (code, False)

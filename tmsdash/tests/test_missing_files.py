@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tmsdash.tests.tools import KEYS, run_python
+from tmsdash.tests.tools import KEYS, install, run_python
 
 SEAL_KEY = {"AUDIT_KEY": KEYS["AUDIT_KEY"]}
 READERS = {
@@ -92,9 +92,9 @@ def test_a_server_with_a_wrong_var_dir_does_not_start_and_makes_nothing(run, tmp
 def old(tmp_path_factory):
     """The folder of an installation with a seal, whose key of the audit is in the environment."""
     folder = tmp_path_factory.mktemp("old")
-    for command in (["migrate_all", "-v0"], ["audit_seal"]):
-        environment = SEAL_KEY | {"AUDIT_SEAL_DIR": str(folder / "seals")}
-        assert run_python("manage.py", *command, var_dir=folder / "var", **environment).returncode == 0
+    install(folder / "var", **SEAL_KEY)
+    environment = SEAL_KEY | {"AUDIT_SEAL_DIR": str(folder / "seals")}
+    assert run_python("manage.py", "audit_seal", var_dir=folder / "var", **environment).returncode == 0
     return folder
 
 

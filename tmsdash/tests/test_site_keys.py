@@ -13,7 +13,7 @@ from django.db import connections
 from audit.models import AuditEntry
 from tmsdash import site_keys
 from tmsdash.models import SiteKey
-from tmsdash.tests.tools import KEYS, at_once, free_ports, run_python, table_missing, until
+from tmsdash.tests.tools import KEYS, at_once, free_ports, install, run_python, table_missing, until
 
 OTHER = "another key, of at least fifty characters, as a second host makes one"
 
@@ -35,7 +35,7 @@ def with_other(settings, name):
 def site(tmp_path_factory):
     """The VAR_DIR of a site that is set up; its files stay as they are."""
     folder = tmp_path_factory.mktemp("site")
-    assert run_python("manage.py", "migrate_all", "-v0", var_dir=folder).returncode == 0
+    install(folder)
     return folder
 
 

@@ -17,7 +17,7 @@ from django.conf import settings as django_settings
 from setactions.devtools.simulator import Simulator
 from setactions.operations.tests.nginx import certificate, configuration, nginx_in, running, session_from
 from tmsdash.tests.fixtures import PASSWORD, TOKEN
-from tmsdash.tests.tools import free_ports, run_python, until
+from tmsdash.tests.tools import free_ports, install, run_python, until
 
 pytestmark = pytest.mark.nginx
 
@@ -64,7 +64,7 @@ def site(tmp_path_factory):
             "TRUSTED_PROXIES": "127.0.0.1",
             "WEB_THREADS": "8",
         }
-        run_python("manage.py", "migrate_all", "-v0", var_dir=folder)
+        install(folder)
         make = ("manage.py", "createsuperuser", "--noinput", "--username", "root", "--email", "")
         assert run_python(*make, var_dir=folder, DJANGO_SUPERUSER_PASSWORD=PASSWORD).returncode == 0
         serve = [sys.executable, "manage.py", "serve", "--port", str(port)]

@@ -37,7 +37,7 @@ from setactions.resolving.tests.doubting import run as run_reconcile
 from tmsdash import site_keys
 from tmsdash.commands import os_actor_name
 from tmsdash.tests.fixtures import PASSWORD, signed_in
-from tmsdash.tests.tools import at_once, other_process, run_python, until
+from tmsdash.tests.tools import at_once, install, other_process, run_python, until
 
 pytestmark = pytest.mark.usefixtures("databases", "tms", "nobody_connected")
 
@@ -240,8 +240,8 @@ def test_without_a_terminal_it_needs_an_option(backup, monkeypatch):
 @pytest.mark.sqlite
 @pytest.mark.parametrize(("answer", "code"), [("yes", 0), ("no", 1), ("", 1)])
 def test_at_a_terminal_it_asks(tmp_path, answer, code):
-    for command in (["migrate_all", "-v0"], ["backup", str(tmp_path / "backups")]):
-        assert run_python("manage.py", *command, var_dir=tmp_path).returncode == 0
+    install(tmp_path)
+    assert run_python("manage.py", "backup", str(tmp_path / "backups"), var_dir=tmp_path).returncode == 0
     [folder] = (tmp_path / "backups").iterdir()
     terminal, own_end = pty.openpty()
     process = subprocess.Popen(
@@ -347,8 +347,8 @@ def test_a_connection_of_anybody_else_is_refused(backup, alias):
 @pytest.fixture
 def idle_site(tmp_path):
     """A server that nobody has asked for anything yet, with a backup of its databases; yields a way to restore that."""
-    for command in (["migrate_all", "-v0"], ["backup", str(tmp_path / "backups")]):
-        assert run_python("manage.py", *command, var_dir=tmp_path).returncode == 0
+    install(tmp_path)
+    assert run_python("manage.py", "backup", str(tmp_path / "backups"), var_dir=tmp_path).returncode == 0
     [folder] = (tmp_path / "backups").iterdir()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

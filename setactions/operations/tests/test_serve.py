@@ -1,20 +1,17 @@
 """The production server as processes: it comes back when one of them dies, and none of them is left over."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 import pytest
 import requests
 from django.conf import settings as django_settings
 
-from tmsdash.tests.tools import KEYS, free_ports, run_python, until
+from tmsdash.tests.tools import KEYS, free_ports, install, run_python, until
 
 pytestmark = [pytest.mark.sqlite, pytest.mark.linux]
 
@@ -31,14 +28,6 @@ def alive(pid):
         return False
 
 
-@cache
-def migrated():
-    """A VAR_DIR whose databases have their tables."""
-    folder = Path(tempfile.mkdtemp(dir=django_settings.VAR_DIR))
-    assert run_python("manage.py", "migrate_all", "-v0", var_dir=folder).returncode == 0
-    return folder
-
-
 @contextmanager
 def serving(tmp_path, *, program="", site="", preexec_fn=None, **environment):
     """A server of its own; yields its process and a function that tells whether it is healthy.
@@ -46,7 +35,7 @@ def serving(tmp_path, *, program="", site="", preexec_fn=None, **environment):
     `program` is Python that runs before `manage.py` would, in the process above the server; `site` a file of
     settings with which that one and the server run. The server's address is in the process' `url`.
     """
-    shutil.copytree(migrated(), tmp_path, dirs_exist_ok=True)
+    install(tmp_path)
     [port] = free_ports(1)
     environment |= {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, "VAR_DIR": str(tmp_path)}
     environment |= {"TMS_TOKEN": "planted"}
