@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Any
 
 from setactions.devtools.benchmarks import measuring
-from setactions.devtools.benchmarks.measuring import compare, median_ms, new_ids, report
+from setactions.devtools.benchmarks.measuring import compare, median_ms, new_ids, report, scaled
 
 WRITERS = 32
 ENTRIES_EACH = 20
@@ -80,7 +80,7 @@ def audit_verify() -> bool:
 
     from audit.proof.verification import verify
 
-    _fill(round(ATTEMPTS * measuring.scale))
+    _fill(scaled(ATTEMPTS))
     entries = 0
 
     def ours() -> None:
@@ -112,13 +112,13 @@ def audit_customer() -> bool:
             if not list(attempts_of_customer(cid)[:50]):
                 raise RuntimeError("a customer was not found")
 
-    few = round(FEW_ATTEMPTS * measuring.scale) or 1
+    few = scaled(FEW_ATTEMPTS)
     cids = _fill(few)[:LOOK_UPS]
     few_ms = statistics.median(median_ms(partial(look_up, cids)) for _ in range(3))
-    _fill(round(ATTEMPTS * measuring.scale) - few)
+    _fill(scaled(ATTEMPTS) - few)
     many_ms = statistics.median(median_ms(partial(look_up, cids)) for _ in range(3))
     ratio = many_ms / few_ms
-    what = f"{len(cids)} look-ups by customer among {round(3 * ATTEMPTS * measuring.scale):,} entries"
+    what = f"{len(cids)} look-ups by customer among {3 * scaled(ATTEMPTS):,} entries"
     report("audit-customer", what, many_ms, f"among {3 * few:,}", few_ms, ratio, CUSTOMER_LIMIT)
     return ratio <= CUSTOMER_LIMIT
 

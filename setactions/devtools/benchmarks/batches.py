@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
-from setactions.devtools.benchmarks.measuring import FLEET, compare, report
+from setactions.devtools.benchmarks.measuring import FLEET, compare, report, scaled
 
 CALL_S = 0.3  # the quickest that TMS was ever seen
 LIMIT = 1.15
@@ -31,16 +31,17 @@ def batch() -> bool:
     from setactions.devtools.simulator import Simulator
 
     User.objects.create_superuser(USER)
+    fleet = scaled(FLEET)
     size, workers = settings.TMS_BATCH_CHUNK, settings.TMS_BATCH_CALLS
     file = Path(settings.VAR_DIR) / "fleet.csv"
     with Simulator(latency_s=CALL_S) as tms, requests.Session() as session:
-        options = {"user": USER, "cluster": "bench", "action": "PE-Enable", "confirm": FLEET}
+        options = {"user": USER, "cluster": "bench", "action": "PE-Enable", "confirm": fleet}
         command = [sys.executable, "manage.py", "set_action_batch", str(file), "--yes", "--json"]
         command += [f"--{name}={value}" for name, value in options.items()]
         environment = os.environ | {"TMS_CLUSTERS": f"bench={tms.url}", "TMS_TOKEN": "bench"}
 
         def new_list() -> None:
-            file.write_text("".join(f"{uuid.uuid4().hex}\n" for _ in range(FLEET)))
+            file.write_text("".join(f"{uuid.uuid4().hex}\n" for _ in range(fleet)))
 
         def ours() -> None:
             subprocess.run(command, env=environment, cwd=settings.BASE_DIR, capture_output=True, check=True)  # noqa: S603
@@ -57,10 +58,10 @@ def batch() -> bool:
         def bare() -> None:
             cids = file.read_text().split()
             with ThreadPoolExecutor(workers) as pool:
-                list(pool.map(call, [cids[start : start + size] for start in range(0, FLEET, size)]))
+                list(pool.map(call, [cids[start : start + size] for start in range(0, fleet, size)]))
 
         ratio, ours_ms, floor_ms = compare(ours, bare, before=new_list)
-    what = f"a batch of {FLEET:,} customers, {size} a call, {workers} calls at once of {CALL_S:g} s"
+    what = f"a batch of {fleet:,} customers, {size} a call, {workers} calls at once of {CALL_S:g} s"
     report("batch", what, ours_ms, "the bare calls", floor_ms, ratio, LIMIT)
     return ratio <= LIMIT
 
@@ -72,14 +73,15 @@ def batch_check() -> bool:
     from setactions.inputs.csv_table import read_table
 
     settings.TMS_CLUSTERS = {"bench": "http://127.0.0.1:9"}  # nobody asks it anything
+    lines = scaled(LINES)
     path = Path(settings.VAR_DIR) / "million.csv"
     with path.open("w") as file:
         file.write("customer_id\n")
-        file.writelines(f"{uuid.uuid4().hex}\n" for _ in range(LINES))
+        file.writelines(f"{uuid.uuid4().hex}\n" for _ in range(lines))
 
     def ours() -> None:
         with path.open("rb") as source, read_table(source, cluster="bench", action="PE-Enable", strict=False) as table:
-            if table.customer_count != LINES:
+            if table.customer_count != lines:
                 raise RuntimeError("not all lines were read")
 
     def bare() -> None:
@@ -91,6 +93,6 @@ def batch_check() -> bool:
 
     ratio, ours_ms, floor_ms = compare(ours, bare)
     rss_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux gives KiB
-    what = f"checking {LINES:,} lines with at most {rss_mib:.0f} MiB in memory (limit {MAX_RSS_MIB})"
+    what = f"checking {lines:,} lines with at most {rss_mib:.0f} MiB in memory (limit {MAX_RSS_MIB})"
     report("batch-check", what, ours_ms, "csv.reader into a sorted SQLite table", floor_ms, ratio, CHECK_LIMIT)
     return ratio <= CHECK_LIMIT and rss_mib <= MAX_RSS_MIB

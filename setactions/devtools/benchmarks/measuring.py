@@ -10,7 +10,12 @@ from collections.abc import Callable
 
 FLEET = 27_682  # the largest real fleet
 rounds = 9  # the median of so many is reported
-scale = 1.0  # of the rows that a benchmark makes, where it makes a million
+scale = 1.0  # of the rows and customers that a benchmark makes
+
+
+def scaled(count: int) -> int:
+    """Return the share of `count` that is to be made, at least one."""
+    return round(count * scale) or 1
 
 
 def new_ids(count: int) -> list[str]:

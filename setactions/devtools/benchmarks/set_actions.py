@@ -13,7 +13,7 @@ from typing import Any
 from setactions.devtools.benchmarks import measuring
 from setactions.devtools.benchmarks.audit import audit_chain, audit_customer, audit_verify
 from setactions.devtools.benchmarks.batches import batch, batch_check
-from setactions.devtools.benchmarks.measuring import FLEET, compare, median_ms, new_ids, report
+from setactions.devtools.benchmarks.measuring import FLEET, compare, median_ms, new_ids, report, scaled
 
 
 def job_insert() -> bool:
@@ -23,7 +23,7 @@ def job_insert() -> bool:
     from jobs.services import create_job
     from tmsdash.db.transactions import write_transaction
 
-    cids = new_ids(FLEET)
+    cids = new_ids(scaled(FLEET))
 
     def ours() -> None:
         job_id = uuid.uuid4()
@@ -58,7 +58,7 @@ def job_insert() -> bool:
             cursor.execute("DELETE FROM jobs_jobcustomer")
 
     ratio, ours_ms, floor_ms = compare(ours, raw, before=empty)
-    report("job-insert", f"a Job of {FLEET:,} customers", ours_ms, "raw executemany", floor_ms, ratio, limit=2.0)
+    report("job-insert", f"a Job of {len(cids):,} customers", ours_ms, "raw executemany", floor_ms, ratio, limit=2.0)
     return ratio <= 2.0
 
 
@@ -79,7 +79,7 @@ def set_action() -> bool:
     with Simulator() as tms:
         settings.TMS_CLUSTERS = {"bench": tms.url}
         url = f"{tms.url}/tms/v1/set/action"
-        for size, limit in ((1, 5.0), (150, 5.0), (FLEET, 2.0)):
+        for size, limit in ((1, 5.0), (150, 5.0), (scaled(FLEET), 2.0)):
             cids = new_ids(size)
             payload = {"action": "PE-Enable", "cids": cids}
             body = json.dumps({"url": url, "token": "bench", "isPost": True, "sendAgain": True, "postData": payload})
@@ -139,6 +139,7 @@ def reconcile() -> bool:
     from setactions.token import Token
 
     logging.disable(logging.INFO)
+    owed, in_doubt = scaled(OWED), scaled(IN_DOUBT)
     settings.TMS_OPEN_AFTER_S = settings.TMS_READBACK_INTERVAL_S = 0
     module.INTERVAL_MARGIN_S = 0
     actor, token, run = Actor(user_id="bench"), Token("bench"), module.reconcile
@@ -153,11 +154,11 @@ def reconcile() -> bool:
         floor = _RawRecord(Path(settings.VAR_DIR) / "floor.db")
 
         def raw() -> None:
-            for _ in range(OWED):
+            for _ in range(owed):
                 floor.write({"cids": ["a", "b", "c"]}, commits=2)
 
-        found = compare(partial(expect, OWED), raw, before=partial(_leave_open, accepting, OWED, 3, Kind.ACCEPTED))
-        label = f"{OWED} owed jobs rolled forward ({OWED / found[1] * 1000:.0f} a second)"
+        found = compare(partial(expect, owed), raw, before=partial(_leave_open, accepting, owed, 3, Kind.ACCEPTED))
+        label = f"{owed} owed jobs rolled forward ({owed / found[1] * 1000:.0f} a second)"
         report("reconcile", label, found[1], "raw durable writes", found[2], found[0], limit=8.0)
         passed = found[0] <= 8.0
         run(actor)  # what was left open for the last floor
@@ -165,12 +166,12 @@ def reconcile() -> bool:
         def bare() -> None:
             for _ in range(2):
                 requests.get(f"{tms.url}/tms/v1/get/action?cid=ALL", headers={"Authorization": "Bearer x"}, timeout=30)
-            for _ in range(IN_DOUBT):
+            for _ in range(in_doubt):
                 floor.write({"cids": []}, commits=1)
 
-        before = partial(_leave_open, tms.url, IN_DOUBT, 150, Kind.UNKNOWN)
-        found = compare(partial(expect, IN_DOUBT, token), bare, before=before)
-        label = f"{IN_DOUBT} attempts of 150 customers in doubt read back"
+        before = partial(_leave_open, tms.url, in_doubt, 150, Kind.UNKNOWN)
+        found = compare(partial(expect, in_doubt, token), bare, before=before)
+        label = f"{in_doubt} attempts of 150 customers in doubt read back"
         report("reconcile", label, found[1], "bare reads and raw durable writes", found[2], found[0], limit=100.0)
         return passed and found[0] <= 100.0
 

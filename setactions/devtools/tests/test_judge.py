@@ -66,9 +66,26 @@ class World:
         return {name: attempt_id.hex for name, attempt_id in self.ids.items() if f":{name}" in statement}
 
 
+@pytest.fixture(scope="module")
+def worlds():
+    """The one world, once the first test has made it."""
+    return []
+
+
 @pytest.fixture
-def world(tms, carry_out, olivia, settings, tmp_path):
+def world(worlds, request, tmp_path):
+    """A copy of the one world; to spoil at will."""
+    if not worlds:
+        worlds.append(request.getfixturevalue("new_world"))
+    [original] = worlds
+    shutil.copytree(original.folder, tmp_path, dirs_exist_ok=True)
+    return World(tmp_path, original.calls, original.ids, original.need_person)
+
+
+@pytest.fixture
+def new_world(tms, carry_out, olivia, settings, tmp_path_factory):
     """Attempts of every outcome, reconciled; two of them share a customer, so that one is for a person."""
+    folder = tmp_path_factory.mktemp("world")
     first = carry_out(cids=["a1", "a2", "a3"])
     carry_out(cids=["a1", "a2", "a3"])  # refused as a repeat
     results = {
@@ -92,12 +109,14 @@ def world(tms, carry_out, olivia, settings, tmp_path):
         call_command("reconcile", json=True, stdout=(output := StringIO()))
     assert ended.value.code == 2
     for alias in ("jobs", "audit"):
-        with closing(sqlite3.connect(tmp_path / f"{alias}.db")) as copy:
+        with closing(sqlite3.connect(folder / f"{alias}.db")) as copy:
             connections[alias].connection.backup(copy)
             for [trigger] in copy.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
                 copy.execute(f"DROP TRIGGER {trigger}")  # whoever plants violations has removed them
     ids = {name: result.attempt_id for name, result in results.items()}
-    return World(tmp_path, tms.calls(), ids, json.loads(output.getvalue())["need_person"])
+    calls = tms.calls()
+    tms.reset()
+    return World(folder, calls, ids, json.loads(output.getvalue())["need_person"])
 
 
 def test_what_the_product_did_is_clean(world):
@@ -254,7 +273,7 @@ def test_a_call_whose_caller_died_while_sending_is_none(world, tms):
     head = f"POST /tms/v1/set/action HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer x\r\nContent-Length: 9\r\n\r\n"
     with socket.create_connection((HOST, int(tms.url.rpartition(":")[2]))) as caller:
         caller.sendall(head.encode())
-    calls = tms.wait_for(lambda calls: len(calls) > len(world.calls))
+    calls = [*world.calls, *tms.wait_for(lambda calls: calls)]
     assert world.found(calls=calls) == set()
     assert world.judged(calls=calls).facts["calls cut off"] == 1
 

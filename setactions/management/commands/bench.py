@@ -20,7 +20,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", choices=sorted(BENCHMARKS), help="what to measure")
-        parser.add_argument("--scale", type=float, default=1.0, help="share of a million rows (default: %(default)s)")
+        parser.add_argument(
+            "--scale", type=float, default=1.0, help="share of the rows and customers (default: %(default)s)"
+        )
         parser.add_argument("--rounds", type=int, default=measuring.rounds, help="how often (default: %(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -48,8 +48,8 @@ def __getattr__(name):
 IMPATIENT = """
 import django
 django.setup()
-from tmsdash import watchdog
-from tmsdash.management.commands import serve
+from setactions.management.commands import serve
+from tmsdash.server import watchdog
 watchdog.ASK_EVERY_S = watchdog.ANSWER_S = watchdog.TELL_EVERY_S = 0.5
 watchdog.FROZEN_S = 2
 watchdog.DUMP_S = 0.2
