@@ -1,7 +1,9 @@
-"""Accounts and groups in the admin: every change is in the audit, and auditors make none.
+"""Accounts and groups in the admin.
 
-What an account may do is for superusers to say. Whoever else may change users keeps accounts, and can neither raise
-their own rights nor get at a superuser's account.
+1. Every change is in the audit, and without its entry there is no change.
+2. Auditors change nothing, whatever else they are.
+3. Only superusers decide what an account may do. Others who may change users look after accounts, and can neither
+   raise their own rights nor get at a superuser's account.
 """
 
 from contextlib import nullcontext
@@ -27,27 +29,27 @@ from tmsdash.web.admin import StrictListAdmin
 
 
 class AuditedAdmin(StrictListAdmin):
-    """Writes every change to the audit before it is committed: without the entry there is no change.
+    """Writes every change to the audit before it is committed.
 
-    The other way round is not promised: the audit is another database, and may name a change whose
-    commit failed. Django calls `log_addition` and `log_change` after, `log_deletions` before the change.
+    The audit is another database, so it may name a change whose commit failed. Django calls `log_addition` and
+    `log_change` after the change, and `log_deletions` before it.
     """
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Return the field of a form; none takes what looks like a token, which all lists and the audit would show."""
+        """Return the field of a form. None takes what looks like a token: lists and the audit would show it."""
         field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
         if isinstance(field, forms.CharField):
             field.validators.append(refuse_token)
         return field
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Keep what the account may do until now, and save it."""
+        """Save the account, and keep what it might do before."""
         if change:
             self._keep_facts(request, str(obj.pk))
         super().save_model(request, obj, form, change)
 
     def _keep_facts(self, request: HttpRequest, pk: str) -> None:
-        stored = self.get_object(request, pk)  # another object than the one that is being changed
+        stored = self.get_object(request, pk)  # not the object that is being changed
         request.facts_before = facts_of(stored) if stored else {}  # type: ignore[attr-defined]
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
@@ -66,18 +68,24 @@ class AuditedAdmin(StrictListAdmin):
         return super().log_deletions(request, queryset)
 
     def response_action(self, request: HttpRequest, queryset: Any) -> Any:  # type: ignore[override]
-        """Carry out what was chosen for several rows, all or nothing."""
+        """Carry out what was chosen for several rows, for all of them or for none."""
         with transaction.atomic(using="default"):
             return super().response_action(request, queryset)
 
+    def may_touch(self, request: HttpRequest, account: Any) -> bool:
+        """Tell whether `account` (None for accounts in general) is within reach of the request's user."""
+        raise NotImplementedError
+
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return super().has_add_permission(request) and not is_auditor(request.user)
+        return super().has_add_permission(request) and not is_auditor(request.user) and self.may_touch(request, None)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_change_permission(request, obj) and not is_auditor(request.user)
+        may_change = super().has_change_permission(request, obj) and not is_auditor(request.user)
+        return may_change and self.may_touch(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_delete_permission(request, obj) and not is_auditor(request.user)
+        may_delete = super().has_delete_permission(request, obj) and not is_auditor(request.user)
+        return may_delete and self.may_touch(request, obj)
 
 
 PRIVILEGES = ("is_staff", "is_superuser", "groups", "user_permissions")
@@ -90,32 +98,29 @@ class AuditedUserAdmin(SessionsAdmin, AuditedAdmin, UserAdmin):  # type: ignore[
     add_form = NewAccountForm
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Keep the name: jobs and attempts belong to it as text, and another person would take them over with it."""
+        """Keep the name: jobs and attempts belong to it as text, and would go over to whoever gets it next."""
         fixed = ("username",) if obj else ()
         return fixed if request.user.is_superuser else (*fixed, *PRIVILEGES)
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Tell whether the account may be changed, its password set and its sessions ended."""
-        return super().has_change_permission(request, obj) and _may_touch(request, obj)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_delete_permission(request, obj) and _may_touch(request, obj)
+    def may_touch(self, request: HttpRequest, account: User | None) -> bool:
+        """Keep superusers out of everybody's reach but superusers'."""
+        return account is None or not account.is_superuser or request.user.is_superuser
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Save it; the password of a new account is one that its user has to change."""
+        """Save the account. The user of a new one has to change its password."""
         super().save_model(request, obj, form, change)
         if not change and obj.has_usable_password():
             note_given(obj)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
-        """Add an account. Its password is hashed within a transaction, so that the line for it comes before that."""
+        """Add an account. Its password is hashed within a transaction, so the line for hashing comes before that."""
         with in_line() if request.method == "POST" else nullcontext():
             answer: HttpResponse = super().add_view(request, form_url, extra_context)
             return answer
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        """Change a password, or take it away, only together with its entry in the audit."""
-        # SQLite has one writer: who hashes while they write, or wait for it, must be few.
+        """Change a password, or take it away, but only together with its entry in the audit."""
+        # SQLite has one writer, so few may hash while they write or wait to write.
         with in_line() if request.method == "POST" else nullcontext(), transaction.atomic(using="default"):
             self._keep_facts(request, unquote(id))
             before = self.get_object(request, unquote(id))
@@ -126,27 +131,19 @@ class AuditedUserAdmin(SessionsAdmin, AuditedAdmin, UserAdmin):  # type: ignore[
             return answer
 
 
-def _may_touch(request: HttpRequest, account: User | None) -> bool:
-    """Tell whether the account is within reach of the request's user: superusers are within superusers' only."""
-    return account is None or not account.is_superuser or request.user.is_superuser
-
-
 @admin.register(Group)
 class AuditedGroupAdmin(AuditedAdmin, GroupAdmin):
-    """Lets superusers only change groups, each of which gives its members rights.
+    """Lets only superusers change groups, because each gives its members rights.
 
-    Keeps the groups that the product knows by name: renamed or deleted, auditors would not be told any more.
+    The groups that the product knows by name stay: under another name, auditors would be auditors no longer.
     """
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return ("name",) if obj and obj.name in KNOWN_GROUPS else ()
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return super().has_add_permission(request) and request.user.is_superuser
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_change_permission(request, obj) and request.user.is_superuser
+    def may_touch(self, request: HttpRequest, account: Group | None) -> bool:
+        return bool(request.user.is_superuser)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         is_kept = bool(obj and obj.name in KNOWN_GROUPS)
-        return super().has_delete_permission(request, obj) and request.user.is_superuser and not is_kept
+        return super().has_delete_permission(request, obj) and not is_kept

@@ -1,4 +1,4 @@
-"""The forms with which accounts and passwords are made, with what Django's own do not ask."""
+"""The forms for accounts and passwords, with what Django's own do not check."""
 
 from typing import Any
 
@@ -15,31 +15,34 @@ from tmsdash.user_names import check_new_name
 INCORRECT = "password_incorrect"  # what Django calls it
 
 
+class CurrentPasswordField(forms.CharField):
+    """The password that an account has now: as it was typed, and no longer than one can be, so as not to hash it."""
+
+    def __init__(self, label: str, *, help_text: str = "", **attributes: Any) -> None:
+        widget = forms.PasswordInput({"autocomplete": "current-password"} | attributes)
+        super().__init__(label=label, strip=False, max_length=MAXIMUM_LENGTH, widget=widget, help_text=help_text)
+
+
 class SignInForm(AuthenticationForm):
-    """Takes no longer names and passwords than an account can have: what is longer is neither hashed nor counted."""
+    """Takes no longer names and passwords than an account can have: anything longer is neither hashed nor counted."""
 
     username = UsernameField(max_length=USER_ID_LENGTH, widget=forms.TextInput(attrs={"autofocus": True}))
-    password = forms.CharField(
-        label="Password",
-        strip=False,
-        max_length=MAXIMUM_LENGTH,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-    )
+    password = CurrentPasswordField("Password")
 
 
 def refuse_token(text: str) -> None:
-    """Raise ValidationError for what was pasted where no token belongs."""
+    """Raise ValidationError for a token that was pasted where none belongs."""
     if looks_like_token(text):
         raise forms.ValidationError(
-            "This looks like a bearer token. Nothing was kept; revoke it if it is one.", code="token"
+            "This looks like a bearer token. It was not kept; if it is one, revoke it.", code="token"
         )
 
 
 class NewAccountForm(AdminUserCreationForm):  # type: ignore[type-arg]
-    """An administrator makes an account for somebody."""
+    """An administrator makes an account for somebody else."""
 
     def clean_username(self) -> Any:
-        """Take a name that can be told from every other one."""
+        """Take only a name that can be told apart from every other."""
         name = super().clean_username()
         if name:
             check_new_name(name)
@@ -47,18 +50,13 @@ class NewAccountForm(AdminUserCreationForm):  # type: ignore[type-arg]
 
 
 class OwnPasswordForm(PasswordChangeForm):
-    """Users change their own password, to another one."""
+    """Users change their own password."""
 
-    old_password = forms.CharField(
-        label="Old password",
-        strip=False,
-        max_length=MAXIMUM_LENGTH,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password", "autofocus": True}),
-    )
+    old_password = CurrentPasswordField("Old password", autofocus=True)
 
     @sensitive_variables()
     def clean(self) -> dict[str, Any] | None:
-        """Refuse the old password as the new one: an initial one would stay what its giver knows."""
+        """Refuse the old password as the new one: whoever gave an initial password would still know it."""
         cleaned = super().clean()
         new = self.cleaned_data.get("new_password1")
         if new and new == self.cleaned_data.get("old_password"):
@@ -67,15 +65,11 @@ class OwnPasswordForm(PasswordChangeForm):
 
 
 class EndSessionsForm(forms.Form):
-    """Users choose which of their sessions end, and show that they know the password."""
+    """Users choose which of their sessions to end, and prove that they know the password."""
 
     end = forms.CharField(required=False, strip=False)
-    password = forms.CharField(
-        label="Your password",
-        strip=False,
-        max_length=MAXIMUM_LENGTH,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-        help_text="Asked for again, because whoever ends your sessions keeps you out.",
+    password = CurrentPasswordField(
+        "Your password", help_text="You are asked again, because somebody who ends your sessions can lock you out."
     )
 
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
@@ -84,7 +78,7 @@ class EndSessionsForm(forms.Form):
 
     @sensitive_variables()
     def clean_password(self) -> str:
-        """Refuse every password but that of the account."""
+        """Refuse every password but the account's own."""
         password: str = self.cleaned_data["password"]
         if not self.user.check_password(password):
             raise forms.ValidationError("This is not your password. Enter it again.", code=INCORRECT)

@@ -1,6 +1,10 @@
-"""Pages that ask users for the password that they have, and the one on which they change it.
+"""Pages that ask users for their password, and the page on which they change it.
 
-The session may be in the wrong hands, so guesses are counted as at sign-in, and after a few it ends.
+A session may be in the wrong hands. So wrong passwords are counted as at sign-in, and after a few the session ends:
+
+1. One password at a time is checked in each session; none in a session that was ended or has to wait.
+2. Failures count for the name and the address, and for the session: from many addresses it is still the same one.
+3. The right password clears both counts.
 """
 
 from typing import Any
@@ -28,10 +32,10 @@ from tmsdash.web import sessions
 
 
 class AsksForPassword(FormMixin):  # type: ignore[type-arg]
-    """The part of a page that looks at the password of the signed-in user.
+    """The part of a page that checks the password of the signed-in user.
 
-    `asked_field` of its form fails with INCORRECT when that is wrong; `at` tells in the audit what the
-    password was asked for.
+    The field `asked_field` of its form fails with INCORRECT when the password is wrong. `at` says in the audit what
+    the password was asked for.
     """
 
     asked_field: str
@@ -44,11 +48,11 @@ class AsksForPassword(FormMixin):  # type: ignore[type-arg]
         return answer
 
     def get_form_kwargs(self) -> dict[str, Any]:
-        """Let the form know whose password it is."""
+        """Tell the form whose password it is."""
         return super().get_form_kwargs() | {"user": self.request.user}
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Look at one password at a time in each session, and at none in those that have to wait or were ended."""
+        """Check the password, unless the session has to wait or was ended while this request stood in line."""
         key = request.session.session_key or ""
         with turn(key):
             if is_throttled(request, request.user) or not request.session.exists(key):
@@ -57,11 +61,10 @@ class AsksForPassword(FormMixin):  # type: ignore[type-arg]
             return answer
 
     def form_invalid(self, form: BaseForm) -> HttpResponse:
-        """Note who does not know the password of the account whose session this is; after a few, end that."""
+        """Count and note a wrong password; after a few, end the session."""
         if not form.has_error(self.asked_field, INCORRECT):
             return super().form_invalid(form)
         throttled = count_failure(self.request, self.request.user)
-        # From many addresses none of which has to wait yet, it is still the same session.
         failures = sessions.count_wrong_password(self.request.session)
         name = self.request.user.get_username()
         record(Kind.SIGN_IN_FAILED, self.request, name, at=self.at, throttled_from_now_on=throttled)
@@ -70,7 +73,7 @@ class AsksForPassword(FormMixin):  # type: ignore[type-arg]
         return super().form_invalid(form)
 
     def forget_failures(self) -> None:
-        """Forget the wrong ones: the password was right."""
+        """Forget the wrong passwords, because one was right."""
         clear_failures(self.request, self.request.user)
         sessions.forget_wrong_passwords(self.request.session)
 
@@ -91,11 +94,11 @@ class ChangePassword(AsksForPassword, PasswordChangeView):
     at = "change of password"
 
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
-        """Change it, and only together with the entry in the audit."""
+        """Change the password, but only together with its entry in the audit."""
         with transaction.atomic(using="default"):
             answer = super().form_valid(form)
             note_own(self.request.user)
             record_change(actor_of(self.request), self.request.user, "password")
             self.forget_failures()
-        messages.success(self.request, "Your password is changed. You are signed out everywhere else.")
+        messages.success(self.request, "Your password was changed. You are signed out everywhere else.")
         return answer

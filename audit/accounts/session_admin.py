@@ -1,4 +1,4 @@
-"""Where administrators see a user's sessions and end them."""
+"""Where administrators see and end the sessions of users."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ from tmsdash.web.sessions import end_sessions, live_sessions
 
 
 class SessionsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """The part of the admin of users that ends sessions, and lets nobody get round the old password in one."""
+    """The part of the admin of users that ends sessions, and does not let anybody get round their old password."""
 
     actions = ("end_sessions_of_chosen",)
 
@@ -30,21 +30,21 @@ class SessionsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return [path("<id>/sessions/", page, name="auth_user_sessions"), *super().get_urls()]
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Save it; who is switched off is signed out, also should they be switched on again soon."""
+        """Save the account. One that is switched off is signed out for good, even if it is soon switched on again."""
         super().save_model(request, obj, form, change)
         if change and not obj.is_active:
             end_sessions(obj)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        """Change another user's password; one's own is changed where the old one is asked for."""
-        if self.get_object(request, unquote(id)) == request.user:  # the number has many spellings
+        """Change another user's password. One's own is changed on the page that asks for the old one."""
+        if self.get_object(request, unquote(id)) == request.user:  # an id has many spellings
             return redirect("password_change")
         answer: HttpResponse = super().user_change_password(request, id, form_url)  # type: ignore[misc]
         return answer
 
     @method_decorator(require_http_methods(["GET", "HEAD", "POST"]))
     def sessions_view(self, request: HttpRequest, id: str) -> HttpResponse:
-        """Show where a user is signed in, and end one or all of these sessions."""
+        """Show where a user is signed in, and end one or all of those sessions."""
         user = self.get_object(request, id)
         if not self.has_change_permission(request, user):
             raise PermissionDenied
@@ -65,9 +65,9 @@ class SessionsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.action(description="End all sessions of selected users", permissions=["change"])
     def end_sessions_of_chosen(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        """End every session of the chosen users; of none, if one of them is out of reach."""
+        """End every session of the chosen users, or none, if one of the users is out of reach."""
         if not all(self.has_change_permission(request, user) for user in queryset):
-            raise PermissionDenied("Only superusers end the sessions of superusers. No session was ended.")
+            raise PermissionDenied("Only superusers can end the sessions of superusers. No session was ended.")
         count = sum(_end(request, user, None) for user in queryset)
         self.message_user(request, ended_in_words(count), messages.SUCCESS)
 

@@ -1,9 +1,7 @@
-"""The page of one's own sessions, and what it shares with the administrators' page of a user's."""
+"""The page of one's own sessions, and what it shares with the administrators' page of a user's sessions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -25,46 +23,33 @@ SHOWN = 100  # scripts sign in as often as they like
 OTHERS = "others"
 
 
-@dataclass(frozen=True)
-class ShownSession:
+class ShownSession(NamedTuple):
     """A session as a page shows it."""
 
-    public_id: str
-    begun_at: datetime | None
-    seen_at: datetime | None
-    address: str
+    row: Session
     browser: str
     is_this: bool
+    """Whether the page is shown in this very session."""
 
 
 def shown_sessions(rows: Sequence[Session], request: HttpRequest) -> dict[str, Any]:
-    """Return what a template takes to list sessions, the one of the request first."""
+    """Return what a template needs to list sessions, that of the request first."""
     this = public_id(request.session.session_key or "")
     first = sorted(rows, key=lambda row: row.public_id != this)[:SHOWN]
-    shown = [
-        ShownSession(
-            public_id=row.public_id,
-            begun_at=row.begun_at,
-            seen_at=row.seen_at,
-            address=row.address,
-            browser=browser_name(row.user_agent),
-            is_this=row.public_id == this,
-        )
-        for row in first
-    ]
+    shown = [ShownSession(row, browser_name(row.user_agent), row.public_id == this) for row in first]
     return {"sessions": shown, "hidden_count": len(rows) - len(shown)}
 
 
 def ended_in_words(count: int) -> str:
-    """Return the sentence that tells how many sessions were ended."""
+    """Return the sentence that says how many sessions were ended."""
     if not count:
-        return "Nothing had to be ended: that was over already."
-    return "The session is ended." if count == 1 else f"{count:,} sessions are ended."
+        return "There was nothing to end: it was already over."
+    return "The session was ended." if count == 1 else f"{count:,} sessions were ended."
 
 
 @method_decorator(never_cache, name="dispatch")
 class OwnSessions(AsksForPassword, FormView):  # type: ignore[type-arg]
-    """The page that shows where one is signed in, and ends what is chosen there by who knows the password."""
+    """The page that shows where users are signed in, and ends what they choose there, for their password."""
 
     form_class = EndSessionsForm
     template_name = "accounts/sessions.html"
@@ -78,11 +63,11 @@ class OwnSessions(AsksForPassword, FormView):  # type: ignore[type-arg]
         return super().get_context_data(**kwargs) | shown_sessions(rows, self.request)
 
     def form_valid(self, form: EndSessionsForm) -> HttpResponse:
-        """End the chosen session, or all others; ending this one is signing out."""
+        """End the chosen session, or all others; to end this one is to sign out."""
         user, key, chosen = self.request.user, self.request.session.session_key or "", form.cleaned_data["end"]
         self.forget_failures()
-        which: dict[str, Any] = {"but": key} if chosen == OTHERS else {"only": [chosen]}
-        count = sessions.end_sessions(user, **which)
+        selection: dict[str, Any] = {"but": key} if chosen == OTHERS else {"only": [chosen]}
+        count = sessions.end_sessions(user, **selection)
         if count:
             record(Kind.SIGNED_OUT, self.request, user.get_username(), at=self.at, sessions=count)
         if chosen == public_id(key):

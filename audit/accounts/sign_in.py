@@ -9,7 +9,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView, LogoutView, redirect_to_login
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied
-from django.db import DatabaseError
+from django.db import Error as AnyDatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.decorators import method_decorator
@@ -19,9 +19,11 @@ from audit.accounts.changes import WAIT_S
 from audit.accounts.forms import SignInForm
 from audit.accounts.throttling import sign_in_turn
 from audit.actors import actor_of
+from audit.chain import DATABASE
 from audit.choices import Kind
 from audit.services import record_fact
 from tmsdash.accounts import recorded_name
+from tmsdash.db.transactions import drop_if_broken
 from tmsdash.tokens import looks_like_token
 from tmsdash.web import sessions
 from tmsdash.web.browsers import user_agent_of
@@ -30,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 class SignIn(LoginView):
-    """The page to sign in. What is wrong is not told, and neither that an account exists."""
+    """The page to sign in. It does not say what is wrong, nor whether an account exists."""
 
     form_class = SignInForm
     template_name = "accounts/login.html"
@@ -38,12 +40,12 @@ class SignIn(LoginView):
     extra_context = {"idle_minutes": settings.SESSION_IDLE_S // 60, "max_hours": settings.SESSION_MAX_S // 3600}
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Look at one password at a time of each user name and address."""
+        """Check one password at a time for each user name and address."""
         with sign_in_turn(request):
             return super().post(request, *args, **kwargs)
 
     def get_redirect_url(self) -> str:  # type: ignore[override]
-        """Return where to go from here: never to this page again, to where a form is posted only or a token stands."""
+        """Return where to go next: not back here, not where only forms are posted, not to an address with a token."""
         url: str = super().get_redirect_url()
         return "" if urlsplit(url).path in (reverse("login"), reverse("logout")) or looks_like_token(url) else url
 
@@ -55,11 +57,11 @@ class SignIn(LoginView):
         return answer
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
-        """Note the failure, unless the form was only incomplete or nobody looked at the password any more."""
+        """Note the failure, unless the form was incomplete or the password was not even checked."""
         if form.has_error(NON_FIELD_ERRORS, "invalid_login"):
             name = recorded_name(form.cleaned_data["username"])
             if getattr(self.request, "axes_failures_since_start", None) is None:
-                # One line each: throttled tries cost the sender nothing, and an entry is a durable write.
+                # Throttled tries cost the sender nothing and an entry is a durable write: a line in the log is enough.
                 logger.warning("[SIGN_IN] throttled: user=%s, address=%s", name, self.request.META.get("REMOTE_ADDR"))
             else:
                 throttled = bool(getattr(self.request, "axes_locked_out", False))
@@ -67,9 +69,9 @@ class SignIn(LoginView):
         return super().form_invalid(form)
 
 
-@method_decorator(login_not_required, name="dispatch")  # whose session is over gets what they want
+@method_decorator(login_not_required, name="dispatch")  # when the session is over, there is nothing to refuse
 class SignOut(LogoutView):
-    """Ends the session; it does so even if the audit cannot be written."""
+    """Ends the session, even if the audit cannot be written."""
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Sign out, and lead to the page to sign in."""
@@ -81,18 +83,19 @@ class SignOut(LogoutView):
 @login_not_required
 @require_safe
 def admin_login(request: HttpRequest) -> HttpResponse:
-    """Send those who want into the admin to the one page to sign in."""
+    """Lead from the admin to the one page where people sign in."""
     if request.user.is_authenticated:
         raise PermissionDenied("Your account has no access to the admin. Ask an administrator for staff status.")
     return redirect_to_login(request.GET.get("next", ""))
 
 
 def record(kind: Kind, request: HttpRequest, name: str, /, **facts: Any) -> None:
-    """Write what happened to log and audit. Nothing stops without it: nobody is kept out, or in, by a full disk."""
+    """Write to log and audit what happened. If that fails, nothing stops: a full disk keeps nobody out, or in."""
     actor = actor_of(request, user_id=name)
     body = facts | {"user_agent": user_agent_of(request)}
     logger.info("[SIGN_IN] %s: user=%s, address=%s", kind.label, name, actor.ip_address)
     try:
-        record_fact(kind, body, actor=actor, wait_s=WAIT_S)
-    except DatabaseError as error:
+        with drop_if_broken(DATABASE):
+            record_fact(kind, body, actor=actor, wait_s=WAIT_S)
+    except AnyDatabaseError as error:
         logger.critical("[SIGN_IN] %s of %s could not be written to the audit: %s", kind, name, error)

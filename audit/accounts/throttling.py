@@ -1,4 +1,10 @@
-"""The throttle of password checks: django-axes counts failures, and this keeps its books short and its count exact."""
+"""The throttle of password checks. django-axes counts failures; here its records are kept short and its count exact.
+
+1. Failures count by name and address, so that nobody can lock somebody else out from elsewhere.
+2. One password at a time is checked for each name and address. django-axes asks before the hashing how often a name
+   failed, and counts afterwards: a burst of requests would otherwise get more guesses than a row of them.
+3. Nothing that was sent is kept, because people paste tokens into anything.
+"""
 
 import threading
 import unicodedata
@@ -17,19 +23,17 @@ from tmsdash.passwords.hashing import HashingBusyError, in_line
 from tmsdash.web.addresses import throttled_address
 from tmsdash.web.errors import error_response
 
-# django-axes asks how often a name failed before the password is hashed, and counts after it. One at a time for each
-# name and address, a burst has no more guesses than a row; names share locks, which costs them nothing but order.
-_turns = [threading.Lock() for _ in range(64)]
-TURN_WAIT_S = 60.0  # the line is short; this is for databases that do not answer
+_turns = [threading.Lock() for _ in range(64)]  # shared by names, which at worst wait for each other
+TURN_WAIT_S = 60.0  # the line is short; only a database that does not answer takes so long
 
 
 class ThrottleHandler(AxesDatabaseHandler):  # type: ignore[misc]
-    """Counts failures by name and address, and keeps nothing else of a request: people paste tokens into anything."""
+    """Counts failures by name and address, and keeps nothing else about a request."""
 
     def user_login_failed(
         self, sender: Any, credentials: dict[str, Any], request: HttpRequest | None = None, **kwargs: Any
     ) -> None:
-        """Count one more failure; django-axes stores the query, the form and these headers if it sees them."""
+        """Count one more failure. The query, the form and these headers are hidden, or django-axes would store them."""
         if request is None:
             return
         query, form = request.GET, request.POST
@@ -42,18 +46,18 @@ class ThrottleHandler(AxesDatabaseHandler):  # type: ignore[misc]
 
 
 def sign_in_turn(request: HttpRequest) -> AbstractContextManager[None]:
-    """Look at one password at a time of each user name and address."""
-    # Django takes many spellings for the same name, too. Longer ones are nobody's, and normalizing a text of
-    # thousands of accents takes as many steps as their number squared.
+    """Let one password at a time be checked for each user name and address."""
+    # Normalized, because Django takes many spellings for the same name. Cut first, because nobody has a longer name,
+    # and normalizing thousands of accents takes as many steps as their number squared.
     name = unicodedata.normalize("NFKC", request.POST.get("username", "")[:USER_ID_LENGTH]).strip()
     return turn(f"{name} {throttled_address(request)}")
 
 
 @contextmanager
 def turn(key: str) -> Iterator[None]:
-    """Look at one password at a time of each `key`; whoever waits for that stands in the line for hashing.
+    """Let one password at a time be checked for each `key`; whoever waits stands in the line for hashing.
 
-    Raises HashingBusyError: at once if that line is full, and after TURN_WAIT_S.
+    Raises HashingBusyError: at once if that line is full, or after TURN_WAIT_S.
     """
     lock = _turns[hash(key) % len(_turns)]
     with in_line():
@@ -66,24 +70,24 @@ def turn(key: str) -> Iterator[None]:
 
 
 def is_throttled(request: HttpRequest, user: Any) -> bool:
-    """Tell whether no password of `user` is looked at from this address for now."""
+    """Tell whether passwords of `user` are not checked from this address for now."""
     return not AxesProxyHandler.is_allowed(request, get_credentials(user.get_username()))
 
 
 def count_failure(request: HttpRequest, user: Any) -> bool:
-    """Count a wrong password of a signed-in user as one at sign-in; tell whether they have to wait now."""
+    """Count a wrong password of a signed-in user like one at sign-in; tell whether the user has to wait now."""
     AxesProxyHandler.user_login_failed(type(user), get_credentials(user.get_username()), request)
     return bool(getattr(request, "axes_locked_out", False))
 
 
 def clear_failures(request: HttpRequest, user: Any) -> None:
-    """Forget the failures from this address: the password was right."""
+    """Forget the failures of `user` from this address, because the password was right."""
     AxesProxyHandler.get_implementation().reset_user_attempts(request, get_credentials(user.get_username()))
 
 
 def locked_out(request: HttpRequest, response: HttpResponse, credentials: dict[str, Any] | None) -> HttpResponse:
     """Return what django-axes shows instead of `response` after too many failures."""
-    if response.status_code == 429:  # it says already what happened
+    if response.status_code == 429:  # it already says what happened
         return response
     return _wait(
         request,
@@ -93,10 +97,10 @@ def locked_out(request: HttpRequest, response: HttpResponse, credentials: dict[s
 
 
 def too_many_wrong_passwords(request: HttpRequest) -> HttpResponse:
-    """Return what is shown to who guessed at the old password, and is signed out by now."""
+    """Return what is shown after too many wrong passwords, when the session was ended."""
     return _wait(
         request,
-        "Too many wrong passwords were given here, so you are signed out. Wait {minutes} minutes, then sign in with "
+        "Too many wrong passwords were entered, so you were signed out. Wait {minutes} minutes, then sign in with "
         "the right password, or ask an administrator for a new one.",
     )
 

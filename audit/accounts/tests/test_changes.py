@@ -169,7 +169,7 @@ def change_own(client, old=PASSWORD, new=NEW_PASSWORD, path="/password/"):
 @pytest.mark.parametrize("path", ["/password/", "/admin/password_change/"])
 def test_users_change_their_own_password_and_stay_signed_in_only_here(audrey, path):
     here, elsewhere = signed_in(audrey), signed_in(audrey)
-    assert "Your password is changed." in text_of(change_own(here, path=path))
+    assert "Your password was changed." in text_of(change_own(here, path=path))
     assert facts() == ("audrey", {"what": "user", "name": "audrey", "change": "password"})
     assert here.get("/jobs/").status_code == 200
     assert elsewhere.get("/jobs/").status_code == 302
@@ -262,5 +262,5 @@ def test_a_password_changed_by_command_is_audited(olivia):
 
 def test_a_command_says_when_the_audit_could_not_be_written(olivia):
     with table_missing("audit", "audit_auditentry"), patch("getpass.getpass", return_value=NEW_PASSWORD):
-        with pytest.raises(CommandError, match="It is done, but the audit could not be written"):
+        with pytest.raises(CommandError, match="The account was changed, but the audit could not be written"):
             call_command("changepassword", "olivia", stdout=StringIO())

@@ -87,7 +87,7 @@ def test_signing_out_and_health_go_on(newcomer):
 
 @pytest.mark.parametrize("path", ["/password/", "/admin/password_change/"])
 def test_who_chose_a_password_of_their_own_goes_on(newcomer, path):
-    assert "Your password is changed." in text_of(change_own(newcomer, GIVEN, path=path))
+    assert "Your password was changed." in text_of(change_own(newcomer, GIVEN, path=path))
     assert newcomer.get("/jobs/").status_code == 200
     assert not must_choose(sign_in("olivia", NEW_PASSWORD))
 

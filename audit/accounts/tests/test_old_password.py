@@ -38,7 +38,7 @@ def test_after_five_wrong_ones_the_session_ends_and_the_right_one_has_to_wait(ol
     answers = [guess(client, path=path) for _ in range(5)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 429]
     assert answers[-1]["Retry-After"] == "900"
-    assert "so you are signed out. Wait 15 minutes" in text_of(answers[-1])
+    assert "so you were signed out. Wait 15 minutes" in text_of(answers[-1])
     assert guess(client, PASSWORD, path).url == f"/login/?next={path}"
     assert not Session.objects.exists()
     assert sign_in(PASSWORD) == 429

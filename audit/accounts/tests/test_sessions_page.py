@@ -73,7 +73,7 @@ def test_one_is_ended_and_the_others_go_on(olivia):
     here, lost, other = sign_in(), sign_in(address="198.51.100.1"), sign_in()
     lost_id = Session.objects.get(address="198.51.100.1").public_id
     page = end(here, lost_id, follow=True)
-    assert "The session is ended." in text_of(page)
+    assert "The session was ended." in text_of(page)
     assert [is_in(client) for client in (here, lost, other)] == [True, False, True]
     kind, user, body = last_entry()
     assert (kind, user, body["at"], body["sessions"]) == (Kind.SIGNED_OUT, "olivia", "sessions", 1)
@@ -82,7 +82,7 @@ def test_one_is_ended_and_the_others_go_on(olivia):
 def test_all_others_are_ended(olivia, oscar):
     here, *others = sign_in(), sign_in(), sign_in()
     stranger = sign_in("oscar")
-    assert "2 sessions are ended." in text_of(end(here, "others", follow=True))
+    assert "2 sessions were ended." in text_of(end(here, "others", follow=True))
     assert [is_in(client) for client in (here, stranger, *others)] == [True, True, False, False]
 
 
@@ -128,7 +128,7 @@ def test_what_is_no_session_of_ones_own_ends_nothing(olivia, oscar, nothing):
     here, stranger = sign_in(), sign_in("oscar")
     theirs = Session.objects.get(account_id=oscar.pk).public_id
     for chosen in (nothing, theirs):
-        assert "was over already" in text_of(end(here, chosen, follow=True))
+        assert "was already over" in text_of(end(here, chosen, follow=True))
     assert is_in(here)
     assert is_in(stranger)
     assert AuditEntry.objects.filter(kind=Kind.SIGNED_OUT).count() == 0
@@ -196,7 +196,7 @@ def test_an_administrator_sees_and_ends_a_users_sessions(adam, olivia):
     assert "Firefox 128 on Linux" in text_of(page)
     chosen = Session.objects.get(address="198.51.100.1").public_id
     assert chosen in ids_on(page)
-    assert "The session is ended." in text_of(admin.post(path, {"end": chosen}, follow=True))
+    assert "The session was ended." in text_of(admin.post(path, {"end": chosen}, follow=True))
     assert [is_in(client) for client in (one, other)] == [True, False]
     kind, user, body = last_entry()
     del body["user_agent"]
@@ -212,7 +212,7 @@ def test_an_administrator_ends_the_sessions_of_many_users(adam, olivia, oscar):
     clients = [sign_in(), sign_in("oscar")]
     admin = signed_in(adam)
     action = {"action": "end_sessions_of_chosen", "_selected_action": [olivia.pk, oscar.pk]}
-    assert "2 sessions are ended." in text_of(admin.post("/admin/auth/user/", action, follow=True))
+    assert "2 sessions were ended." in text_of(admin.post("/admin/auth/user/", action, follow=True))
     assert [is_in(client) for client in clients] == [False, False]
     names = [
         json.loads(body)["name"]

@@ -142,4 +142,4 @@ def test_a_password_from_before_the_rules_goes_on_working(olivia, client):
     olivia.save()
     assert client.post("/login/", {"username": "olivia", "password": "olivia1"}).status_code == 302
     form = {"old_password": "olivia1", "new_password1": "zebra umbrella", "new_password2": "zebra umbrella"}
-    assert "Your password is changed." in text_of(client.post("/password/", form, follow=True))
+    assert "Your password was changed." in text_of(client.post("/password/", form, follow=True))
