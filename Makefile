@@ -9,7 +9,7 @@ LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--custom-compile-command "make lock" $(LOCK_OPTIONS)
 export PORT TMS_PORT DEMO_ONCE
 
-.PHONY: demo test serve prove lock sbom
+.PHONY: demo check test serve prove lock sbom
 
 demo: .venv/installed
 	@$(PY) -m setactions.devtools.demo
@@ -23,8 +23,13 @@ prove: .venv/installed
 	@$(PY) manage.py prove --kills 1000
 	@$(PY) manage.py prove --batch-kills 200
 
+# Seconds: all that can be said without running the product.
+check: .venv/installed-dev
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" .ci/check
+
+# `check`, and all tests on SQLite and on PostgreSQL. ARGS="-k name", or a file, runs that part of the tests alone, on both.
 test: .venv/installed-dev
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" .ci/gate
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" .ci/gate $(ARGS)
 
 # Writes down every package with its hashes; LOCK_OPTIONS=--upgrade takes newer ones of those that others need.
 lock: .venv/installed-dev
