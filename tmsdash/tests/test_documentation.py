@@ -157,3 +157,10 @@ def test_every_file_that_is_named_exists(name):
     for code in code_of(PAGES[name]):
         if re.fullmatch(r"(setactions|jobs|audit|tmsdash|templates|docs|\.ci)/[\w./*-]*", code.partition("::")[0]):
             assert list(ROOT.glob(code.partition("::")[0].rstrip("/"))), code
+
+
+@every_page
+def test_every_target_of_make_that_is_named_exists(name):
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {match[1] for code in code_of(PAGES[name]) if (match := re.search(r"(?:^|\s)make ([a-z]+)", code))}
+    assert named <= targets
