@@ -5,10 +5,11 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from django.db.models import Count, Min, Q, QuerySet
 
+from audit.bodies import OpeningBody, OutcomeBody
 from audit.chain import anchor
 from audit.choices import ACCEPTED_OUTCOMES, HARMLESS_OUTCOMES, IN_DOUBT_OUTCOMES, POSSIBLY_APPLIED_OUTCOMES, Kind
 from audit.models import Attempt, AttemptCustomer, AuditEntry
@@ -101,9 +102,9 @@ def _parts(cids: Sequence[str]) -> Iterator[Sequence[str]]:
 class Bodies(NamedTuple):
     """What the events of an attempt say: the one that opened it, and the one that its outcome rests on."""
 
-    opening: dict[str, Any]
-    """Of INTENT or REFUSED, with the ids."""
-    outcome: dict[str, Any]
+    opening: OpeningBody
+    """With the ids; of an attempt whose events are in an archive it says no more than that."""
+    outcome: OutcomeBody
     """Of the most trusted event; empty if there is only the INTENT."""
 
 
@@ -117,8 +118,9 @@ def bodies_of(attempts: Sequence[Attempt]) -> list[Bodies]:
 
 def _bodies(attempt: Attempt, entries: list[AuditEntry]) -> Bodies:
     if not entries:  # they are in an archive; what the row and the index hold is still known
-        told = {"http_status": attempt.http_status, "message": attempt.error_message}
-        return Bodies({"archived": True, "action_sent": "", "batch_id": None, "cids": []}, told)
+        outcome: OutcomeBody = {"http_status": attempt.http_status, "message": attempt.error_message}
+        opening = {"archived": True, "action_sent": "", "batch_id": None, "cids": []}
+        return Bodies(cast(OpeningBody, opening), outcome)
     telling = [entry for entry in entries if entry.kind not in (Kind.INTENT, Kind.RECORDED)]
     deciding = max(telling, key=lambda entry: Kind(entry.kind).trust, default=None)
     return Bodies(json.loads(entries[0].body), json.loads(deciding.body) if deciding else {})
@@ -135,12 +137,12 @@ def entries_of(attempt: Attempt) -> QuerySet[AuditEntry]:
     return AuditEntry.objects.filter(attempt_id=attempt.attempt_id).order_by("sequence")
 
 
-def opening_body(attempt: Attempt) -> dict[str, Any]:
+def opening_body(attempt: Attempt) -> OpeningBody:
     """Return the body of the event that opened the attempt (INTENT or REFUSED), with its ids."""
     return bodies_of([attempt])[0].opening
 
 
-def outcome_body(attempt: Attempt) -> dict[str, Any]:
+def outcome_body(attempt: Attempt) -> OutcomeBody:
     """Return the body of the event that the attempt's outcome rests on; empty if there is only the INTENT."""
     return bodies_of([attempt])[0].outcome
 

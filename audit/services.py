@@ -6,7 +6,6 @@ audit cannot be written within `wait_s` seconds; nothing is half written.
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any, cast
@@ -17,34 +16,25 @@ from django.utils import timezone
 
 from audit import chain
 from audit.actors import Actor
+from audit.bodies import Intent, Refused, outcome_of
 from audit.chain import DATABASE
-from audit.choices import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, Kind, Outcome, Ruling
+from audit.choices import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, Kind, Outcome
 from audit.digests import canonical
-from audit.models import Attempt, AttemptCustomer, AuditEntry
+from audit.models import CID_LENGTH, Attempt, AttemptCustomer, AuditEntry
 from tmsdash.db.bulk import insert_list
 from tmsdash.db.transactions import one_at_a_time, write_transaction
 from tmsdash.kill_points import kill_point
 from tmsdash.text import one_line
 
 MOVING_FIELDS = ("outcome", "decided_at", "http_status", "error_message", "is_open", "job_owed")
+# What an attempt's row repeats of the event that opened it.
+OPENING_COLUMNS = (
+    *("action_code", "action_name", "cluster_url", "source", "customer_count"),
+    *("payload_digest", "list_digest"),
+)
 REFUSED_CIDS_KEPT = 500  # of a refused list, which anybody can make as long as they like
 
-Event = tuple[Kind, dict[str, Any]]  # a kind and the body that goes with it
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """Who asks for what: everything that opens an attempt. `body` holds further facts for the event."""
-
-    attempt_id: uuid.UUID
-    actor: Actor
-    action_code: int | None
-    action_name: str
-    cluster_url: str
-    cids: tuple[str, ...]
-    payload_digest: str = ""
-    list_digest: str = ""
-    body: dict[str, Any] = field(default_factory=dict)
+Event = tuple[Kind, Mapping[str, Any]]  # a kind and the body that goes with it, see audit.bodies
 
 
 class Opened(Enum):
@@ -56,37 +46,42 @@ class Opened(Enum):
 
 
 def open_attempt(
-    request: Request, *, duplicate_window_s: int, duplicate_allowed: bool, wait_s: float
+    attempt_id: uuid.UUID,
+    actor: Actor,
+    intent: Intent,
+    *,
+    duplicate_window_s: int,
+    duplicate_allowed: bool,
+    wait_s: float,
 ) -> tuple[Opened, Attempt]:
     """Write the INTENT, unless the attempt id or, within the window, its list was seen before.
 
-    Returns what was found, and the new, the known or the other attempt with the same list.
+    Returns what there was, and the new, the known or the other attempt with the same list.
     """
     try:
         with write_transaction(DATABASE, wait_s):
             # Two with the same list must not both find no duplicate.
-            one_at_a_time(DATABASE, request.list_digest)
-            same_id = Q(attempt_id=request.attempt_id)
-            same_list = _duplicates(request.list_digest, duplicate_window_s)
+            one_at_a_time(DATABASE, intent["list_digest"])
+            same_id = Q(attempt_id=attempt_id)
+            same_list = _duplicates(intent["list_digest"], duplicate_window_s)
             seen = Attempt.objects.filter(same_id if duplicate_allowed else same_id | same_list)
             if seen.exists():  # hardly ever, so that one cheap question is enough
                 known = seen.filter(same_id).first()
                 return (Opened.KNOWN, known) if known else (Opened.DUPLICATE, seen.order_by("-id")[0])
-            return Opened.NEW, _add_attempt(request, Kind.INTENT, customer_count=len(request.cids))
+            return Opened.NEW, _add_attempt(attempt_id, actor, Kind.INTENT, intent)
     except IntegrityError:
         # PostgreSQL lets two transactions insert the same attempt id; the later one comes here.
-        known = Attempt.objects.filter(attempt_id=request.attempt_id).first()
+        known = Attempt.objects.filter(attempt_id=attempt_id).first()
         if known is None:
             raise
         return Opened.KNOWN, known
 
 
-def refuse_attempt(request: Request, *, message: str, customer_count: int, wait_s: float) -> Attempt:
+def refuse_attempt(attempt_id: uuid.UUID, actor: Actor, refused: Refused, *, wait_s: float) -> Attempt:
     """Write a REFUSED attempt. Of a long list only the first REFUSED_CIDS_KEPT ids are kept."""
+    kept: Refused = {**refused, "cids": refused["cids"][:REFUSED_CIDS_KEPT]}
     with write_transaction(DATABASE, wait_s):
-        return _add_attempt(
-            request, Kind.REFUSED, customer_count=customer_count, message=message, keep=REFUSED_CIDS_KEPT
-        )
+        return _add_attempt(attempt_id, actor, Kind.REFUSED, kept)
 
 
 def record_events(
@@ -113,7 +108,7 @@ def record_many(events_of: Mapping[uuid.UUID, Sequence[Event]], *, wait_s: float
     return [attempts[attempt_id] for attempt_id in events_of]
 
 
-def record_fact(kind: Kind, body: dict[str, Any], *, actor: Actor, wait_s: float) -> None:
+def record_fact(kind: Kind, body: Mapping[str, Any], *, actor: Actor, wait_s: float) -> None:
     """Add an event that belongs to no attempt: a sign-in, an export, a change of an account or a setting."""
     with write_transaction(DATABASE, wait_s):
         chain.append([_new_entry(None, kind, actor, body)])
@@ -133,7 +128,7 @@ def settle(attempt_id: uuid.UUID, event: Event, *, wait_s: float, actor: Actor) 
     return attempt, is_in_doubt
 
 
-def project(attempt: Attempt, kind: Kind, body: dict[str, Any], at: datetime) -> None:
+def project(attempt: Attempt, kind: Kind, body: Mapping[str, Any], at: datetime) -> None:
     """Bring the attempt's row, unsaved, to where one more event, of the time `at`, takes it.
 
     An event that is trusted less than what the outcome rests on changes nothing; see Kind.trust.
@@ -149,13 +144,6 @@ def project(attempt: Attempt, kind: Kind, body: dict[str, Any], at: datetime) ->
         attempt.error_message = "" if accepted else one_line(body.get("message") or "")
     attempt.job_owed = attempt.outcome in ACCEPTED_OUTCOMES and not had_job
     attempt.is_open = attempt.outcome in IN_DOUBT_OUTCOMES or attempt.job_owed
-
-
-def outcome_of(kind: Kind, body: dict[str, Any]) -> Outcome:
-    """Return the outcome that an event tells, whose kind is one that tells one."""
-    if kind == Kind.DECIDED:
-        return Ruling(body["ruling"]).outcome
-    return kind.outcome or Outcome(body["outcome"])
 
 
 def _locked(attempt_ids: Sequence[uuid.UUID]) -> tuple[dict[uuid.UUID, Attempt], dict[uuid.UUID, set[str]]]:
@@ -197,45 +185,24 @@ def _duplicates(list_digest: str, window_s: int) -> Q:
     return Q(list_digest=list_digest) & (Q(is_open=True) | accepted_lately)
 
 
-def _add_attempt(
-    request: Request, kind: Kind, *, customer_count: int, message: str = "", keep: int | None = None
-) -> Attempt:
-    cids = request.cids[:keep]
-    attempt = Attempt(
-        attempt_id=request.attempt_id,
-        user_id=request.actor.user_id,
-        action_code=request.action_code,
-        action_name=one_line(request.action_name, 128),
-        cluster_url=one_line(request.cluster_url, 300),
-        source=request.actor.source or "",
-        ip_address=request.actor.ip_address,
-        customer_count=customer_count,
-        payload_digest=request.payload_digest,
-        list_digest=request.list_digest,
-    )
-    body = request.body | {
-        "action_code": attempt.action_code,
-        "action_name": attempt.action_name,
-        "cids": cids,
-        "cluster_url": attempt.cluster_url,
-        "customer_count": customer_count,
-        "list_digest": attempt.list_digest,
-        "payload_digest": attempt.payload_digest,
-        "source": attempt.source,
-    }
-    if message:
-        body["message"] = message
+def _add_attempt(attempt_id: uuid.UUID, actor: Actor, kind: Kind, opening: Intent | Refused) -> Attempt:
+    """Insert the row, the customers and the first event of an attempt."""
+    # What is too long for its column, or would break a line of a log, is made to fit in the event as well.
+    name, cluster_url = one_line(opening["action_name"], CID_LENGTH), one_line(opening["cluster_url"], 300)
+    body = {**opening, "action_name": name, "cluster_url": cluster_url}
+    columns = {column: body[column] for column in OPENING_COLUMNS}
+    attempt = Attempt(attempt_id=attempt_id, user_id=actor.user_id, ip_address=actor.ip_address, **columns)
     entry = _new_entry(attempt, kind, None, body)
     attempt.created_at = entry.created_at
     project(attempt, kind, body, attempt.created_at)
     attempt.save(force_insert=True)
-    insert_list(DATABASE, AttemptCustomer._meta.db_table, "attempt_id", attempt.pk, cids)
+    insert_list(DATABASE, AttemptCustomer._meta.db_table, "attempt_id", attempt.pk, opening["cids"])
     chain.append([entry])
     kill_point("audit: attempt added, not committed")
     return attempt
 
 
-def _new_entry(attempt: Attempt | None, kind: Kind, actor: Actor | None, body: dict[str, Any]) -> AuditEntry:
+def _new_entry(attempt: Attempt | None, kind: Kind, actor: Actor | None, body: Mapping[str, Any]) -> AuditEntry:
     """Return the entry of an event, of the attempt's own user unless an actor is named."""
     if actor is None:
         actor = Actor(user_id=attempt.user_id, ip_address=attempt.ip_address) if attempt else Actor(user_id="")

@@ -3,12 +3,13 @@
 import logging
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
+from audit.bodies import Intent, OutcomeBody
 from audit.choices import Action, Evidence
 from jobs.models import Job, JobCustomer
 from jobs.signatures import sign_job
@@ -20,49 +21,49 @@ from tmsdash.kill_points import kill_point
 logger = logging.getLogger(__name__)
 
 
-def new_job(
-    *,
-    job_id: uuid.UUID,
-    user_id: str,
-    batch_id: uuid.UUID | None,
-    action_code: int,
-    action_name: str,
-    cluster_url: str,
-    request_payload: dict[str, Any],
-    response_summary: Any,
-    http_status: int | None,
-    cids: Sequence[str],
-    source: str = "",
-    evidence: Evidence = Evidence.REPLY,
-    created_at: datetime | None = None,
-) -> Job:
-    """Return a job, signed and not saved, as `insert_job` takes it with the same `cids`.
+@dataclass(frozen=True, kw_only=True)
+class AcceptedAttempt:
+    """An attempt that TMS accepted, as the audit holds it: all that its Job is made from.
 
-    `evidence` tells how it is known that TMS accepted, `created_at` when, if it was not just now.
+    `answer` is the body of the event that `evidence` names. `accepted_at` is when it was accepted, if not just now.
     """
+
+    attempt_id: uuid.UUID
+    user_id: str
+    intent: Intent
+    answer: OutcomeBody
+    evidence: Evidence = Evidence.REPLY
+    accepted_at: datetime | None = None
+
+
+def new_job(attempt: AcceptedAttempt) -> Job:
+    """Return the Job of an attempt, signed and not saved."""
+    intent, is_reply = attempt.intent, attempt.evidence == Evidence.REPLY
+    data = attempt.answer.get("data")
     job = Job(
-        job_id=job_id,
-        user_id=user_id,
-        batch_id=batch_id,
-        action_code=action_code,
-        action_name=action_name,
-        cluster_url=cluster_url,
-        created_at=created_at or timezone.now(),
-        request_payload=request_payload,
-        response_summary=response_summary,
-        http_status=http_status,
-        evidence=evidence,
-        customer_count=len(cids),
-        source=source,
+        job_id=attempt.attempt_id,
+        user_id=attempt.user_id,
+        batch_id=uuid.UUID(intent["batch_id"]) if intent["batch_id"] else None,
+        action_code=intent["action_code"],
+        action_name=intent["action_name"],
+        cluster_url=intent["cluster_url"],
+        created_at=attempt.accepted_at or timezone.now(),
+        request_payload={"action": intent["action_sent"], "cids": intent["cids"]},
+        # What was read, or decided, stands in the place of an answer.
+        response_summary=({} if data is None else data) if is_reply else attempt.answer,
+        http_status=attempt.answer.get("http_status") if is_reply else None,
+        evidence=attempt.evidence,
+        customer_count=len(intent["cids"]),
+        source=intent["source"],
     )
-    job.mac, job.key_id = sign_job(stored_job(job, cids))
+    job.mac, job.key_id = sign_job(stored_job(job, intent["cids"]))
     return job
 
 
-def create_job(*, cids: Sequence[str], **facts: Any) -> Job:
-    """Make a job of the facts that `new_job` takes, insert it in the caller's transaction, and return it."""
-    job = new_job(cids=cids, **facts)
-    insert_job(job, cids)
+def create_job(attempt: AcceptedAttempt) -> Job:
+    """Insert the Job of an attempt, with its customers, in the caller's transaction, and return it."""
+    job = new_job(attempt)
+    insert_job(job, attempt.intent["cids"])
     return job
 
 

@@ -8,23 +8,20 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, connections
 from django.utils import timezone
 
 from audit import services as audit
-from audit.choices import Evidence, Kind
+from audit.bodies import Intent, OutcomeBody, Recorded
+from audit.choices import Kind
 from audit.models import Attempt
 from jobs import services as jobs
-from jobs.models import Job
 from jobs.signatures import job_is_signed
 from jobs.stored import jobs_by_id, stored_job
 from setactions.proof.job_evidence import recorded_body
 from setactions.results import Result, make_result
-from setactions.submission import Submission
 from setactions.tms.replies import Reply
 from tmsdash.db.transactions import UNUSABLE_DATABASE, write_transaction
 from tmsdash.text import one_line
@@ -59,61 +56,24 @@ class Budget:
         return max(0.0, min(at_most, self._until - time.monotonic()))
 
 
-def record_job(
-    attempt: Attempt,
-    *,
-    action_sent: str,
-    cids: Sequence[str],
-    batch_id: uuid.UUID | None,
-    http_status: int | None,
-    summary: Any,
-    evidence: Evidence = Evidence.REPLY,
-    accepted_at: datetime | None = None,
-) -> Job:
-    """Insert the Job of an accepted attempt in the caller's transaction on the jobs database, and return it."""
-    return jobs.create_job(
-        job_id=attempt.attempt_id,
-        user_id=attempt.user_id,
-        batch_id=batch_id,
-        action_code=attempt.action_code or 0,
-        action_name=attempt.action_name,
-        cluster_url=attempt.cluster_url,
-        request_payload={"action": action_sent, "cids": cids},
-        response_summary=summary,
-        http_status=http_status,
-        cids=cids,
-        source=attempt.source,
-        evidence=evidence,
-        created_at=accepted_at,
-    )
-
-
 class Recorder:
     """Writes down what became of one attempt whose INTENT is in the audit."""
 
-    def __init__(self, attempt: Attempt, submission: Submission, batch_id: uuid.UUID | None) -> None:
+    def __init__(self, attempt: Attempt, intent: Intent) -> None:
         self.attempt = attempt
-        self.submission = submission
-        self.batch_id = batch_id
+        self._intent = intent
         self.budget = Budget(AFTER_REPLY_WAIT_S)
         self.job_recorded = False
         self._is_accepted = False
-        self._recorded: dict[str, Any] = {}  # the body of RECORDED, once the Job is there
-        self._answer: dict[str, Any] = {}  # the body of the event that the outcome rests on
-        self._unwritten: list[tuple[Kind, dict[str, Any]]] = []  # events that the audit has not taken yet
+        self._recorded: Recorded = {}  # once the Job is there
+        self._answer: OutcomeBody = {}  # of the event that the outcome rests on
+        self._unwritten: list[audit.Event] = []  # what the audit has not taken yet
 
     def write_answer(self, reply: Reply) -> None:
         """Step 4. An audit that cannot be written stops nothing now: the Job will be the evidence."""
         self.budget = Budget(AFTER_REPLY_WAIT_S)
         self._is_accepted = reply.kind == Kind.ACCEPTED
-        self._answer = {
-            "data": reply.data,
-            "duration_ms": round(reply.duration_s * 1000),
-            "retry_after_s": reply.retry_after_s,
-            "http_status": reply.http_status,
-            "message": reply.message,
-            "timed_out": reply.timed_out,
-        }
+        self._answer = reply.body
         self._log_answer(reply)
         share_s = AUDIT_SHARE_S if reply.kind == Kind.ACCEPTED else AFTER_REPLY_WAIT_S
         self._add_event(reply.kind, self._answer, self.budget.left(at_most=share_s))
@@ -131,17 +91,12 @@ class Recorder:
 
     def create_job(self) -> None:
         """Step 6, in the caller's transaction."""
-        submission = self.submission
-        self._log("Creating job: action=%s, cid_count=%d", submission.action.label, len(submission.cids))
-        job = record_job(
-            self.attempt,
-            action_sent=submission.action_sent,
-            cids=submission.cids,
-            batch_id=self.batch_id,
-            http_status=self._answer["http_status"],
-            summary=self._answer["data"] or {},
+        cids = self._intent["cids"]
+        self._log("Creating job: action=%s, cid_count=%d", self._intent["action_name"], len(cids))
+        accepted = jobs.AcceptedAttempt(
+            attempt_id=self.attempt.attempt_id, user_id=self.attempt.user_id, intent=self._intent, answer=self._answer
         )
-        self._recorded = recorded_body(stored_job(job, submission.cids))
+        self._recorded = recorded_body(stored_job(jobs.create_job(accepted), cids))
 
     def create_job_again(self, error: Exception) -> None:
         """Step 7's retries, each on a fresh connection, until the Job is there or the budget is spent."""
@@ -219,7 +174,7 @@ class Recorder:
         if not isinstance(error, (*UNUSABLE_DATABASE, IntegrityError)):
             self._answer["data"] = None
 
-    def _add_event(self, kind: Kind, body: dict[str, Any], wait_s: float) -> None:
+    def _add_event(self, kind: Kind, body: OutcomeBody | Recorded, wait_s: float) -> None:
         self._unwritten.append((kind, body))
         self._write_events(wait_s)
 

@@ -4,6 +4,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+from audit.bodies import OutcomeBody
 from audit.choices import Outcome, Source
 from audit.models import Attempt
 from audit.selectors import outcome_body
@@ -50,7 +51,7 @@ def result_of(attempt: Attempt, *, replayed: bool = False) -> Result:
     return make_result(attempt, body, job_recorded=job is not None or attempt.has_job, replayed=replayed)
 
 
-def make_result(attempt: Attempt, body: dict[str, Any], *, job_recorded: bool, replayed: bool = False) -> Result:
+def make_result(attempt: Attempt, body: OutcomeBody, *, job_recorded: bool, replayed: bool = False) -> Result:
     """Return the result that `attempt` and the body of the event behind its outcome amount to."""
     outcome = Outcome(attempt.outcome)
     accepted = outcome.is_accepted or attempt.source == Source.LEGACY

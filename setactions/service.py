@@ -28,6 +28,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from audit import services as audit
 from audit.actors import Actor
+from audit.bodies import Intent, Refused
 from audit.choices import Kind
 from audit.models import Attempt
 from audit.selectors import find_attempt
@@ -73,17 +74,17 @@ def set_action(
     that is recorded.
     """
     is_new, attempt_id = attempt_id is None, attempt_id or uuid.uuid4()
-    request = opening_request(actor, submission, attempt_id, send_again=send_again, batch=batch)
+    intent = intent_of(actor, submission, send_again=send_again, batch=batch)
     try:
         _check_no_token_among_ids(submission, token)  # first: what is refused below is kept with its ids
         check_may_set_action(user)
-        _log_start(request, submission)
+        _log_start(attempt_id, actor, submission)
         known = None if is_new else _find_known(attempt_id)
         if known:
-            return _replay(known, request)
+            return _replay(known, actor, intent)
         with call_slot():
-            recorder = _open(request, submission, send_again, batch)
-            return recorder if isinstance(recorder, Result) else _carry_out(recorder, token, on_accepted)
+            recorder = _open(attempt_id, actor, intent)
+            return recorder if isinstance(recorder, Result) else _carry_out(submission, recorder, token, on_accepted)
     except AuditUnavailable as refusal:
         return refused(uuid.uuid4(), refusal)
     except Refusal as refusal:
@@ -108,28 +109,30 @@ def refuse(*, user: Any, actor: Actor, refusal: Refusal, submission: Submission 
             return refused(attempt_id, too_many)
     word = "WARNING" if "action" in refusal.errors else "REFUSED"
     log(attempt_id, "%s: user=%s, %s", word, actor.user_id, refusal.message, level=logging.WARNING)
-    request = audit.Request(
-        attempt_id=attempt_id,
-        actor=actor,
-        action_code=submission.action.value if submission else None,
-        action_name=submission.action.label if submission else "",
-        cluster_url=submission.cluster.origin if submission else "",
-        cids=submission.cids if submission else (),
-        body={"code": refusal.code, "errors": refusal.errors},
-    )
-    count = len(submission.cids) if submission else 0
+    body: Refused = {
+        "action_code": submission.action.value if submission else None,
+        "action_name": submission.action.label if submission else "",
+        "cids": submission.cids if submission else (),
+        "cluster_url": submission.cluster.origin if submission else "",
+        "customer_count": len(submission.cids) if submission else 0,
+        "list_digest": "",
+        "payload_digest": "",
+        "source": actor.source or "",
+        "code": refusal.code,
+        "errors": refusal.errors,
+        "message": refusal.message,
+    }
     try:
-        audit.refuse_attempt(request, message=refusal.message, customer_count=count, wait_s=REFUSAL_WAIT_S)
+        audit.refuse_attempt(attempt_id, actor, body, wait_s=REFUSAL_WAIT_S)
     except AnyDatabaseError as error:
         log(attempt_id, "EXCEPTION: the refusal could not be audited: %s", str(error), level=logging.ERROR)
     return refused(attempt_id, refusal)
 
 
-def _log_start(request: audit.Request, submission: Submission) -> None:
-    some = " ".join(submission.cids[:CIDS_IN_LOG])
+def _log_start(attempt_id: uuid.UUID, actor: Actor, submission: Submission) -> None:
+    first_cids, count = " ".join(submission.cids[:CIDS_IN_LOG]), len(submission.cids)
     message = "Starting: user=%s, action=%s, cid_count=%d, cluster=%s, cids=%s"
-    user_id, count = request.actor.user_id, len(submission.cids)
-    log(request.attempt_id, message, user_id, submission.action_sent, count, submission.cluster.name, some)
+    log(attempt_id, message, actor.user_id, submission.action_sent, count, submission.cluster.name, first_cids)
 
 
 def _check_no_token_among_ids(submission: Submission, token: Token) -> None:
@@ -156,67 +159,67 @@ def _unavailable(database: str, error: Exception) -> Refusal:
     return (AuditUnavailable if database == "audit" else Refusal)(503, "request", message)
 
 
-def opening_request(
-    actor: Actor, submission: Submission, attempt_id: uuid.UUID, *, send_again: bool, batch: BatchPart | None
-) -> audit.Request:
+def intent_of(actor: Actor, submission: Submission, *, send_again: bool, batch: BatchPart | None) -> Intent:
     """Return what opens the attempt in the audit: all that a Job could be made from later."""
-    return audit.Request(
-        attempt_id=attempt_id,
-        actor=actor,
-        action_code=submission.action.value,
-        action_name=submission.action.label,
-        cluster_url=submission.cluster.origin,
-        cids=submission.cids,
-        payload_digest=submission.payload_digest,
-        list_digest=submission.list_digest,
-        body={
-            "action_sent": submission.action_sent,
-            "batch_id": str(batch.batch_id) if batch else None,
-            "repeated": submission.repeated,
-            "send_again": send_again,
-        }
-        | (batch.facts if batch else {})
-        | ({"run_by": actor.run_by} if actor.run_by else {}),
-    )
+    intent: Intent = {
+        "action_code": submission.action.value,
+        "action_name": submission.action.label,
+        "action_sent": submission.action_sent,
+        "batch_id": str(batch.batch_id) if batch else None,
+        "cids": submission.cids,
+        "cluster_url": submission.cluster.origin,
+        "customer_count": len(submission.cids),
+        "list_digest": submission.list_digest,
+        "payload_digest": submission.payload_digest,
+        "repeated": submission.repeated,
+        "send_again": send_again,
+        "source": actor.source or "",
+    }
+    if actor.run_by:
+        intent["run_by"] = actor.run_by
+    return {**intent, **batch.facts} if batch else intent
 
 
-def _replay(known: Attempt, request: audit.Request) -> Result:
+def _replay(known: Attempt, actor: Actor, intent: Intent) -> Result:
     """Return the recorded result of an attempt id that comes again; raises Refusal (409) if it is another's."""
-    if known.user_id != request.actor.user_id:
+    if known.user_id != actor.user_id:
         raise Refusal(409, "Idempotency-Key", "This key cannot be used. Choose a new one.")
-    if known.payload_digest != request.payload_digest:
+    if known.payload_digest != intent["payload_digest"]:
         raise Refusal(409, "Idempotency-Key", "This key was used for another payload. Choose a new one.")
     log(known.attempt_id, "Replaying: this attempt was made before, nothing is sent")
     return result_of(known, replayed=True)
 
 
-def _open(
-    request: audit.Request, submission: Submission, send_again: bool, batch: BatchPart | None
-) -> Recorder | Result:
+def _open(attempt_id: uuid.UUID, actor: Actor, intent: Intent) -> Recorder | Result:
     """Steps 0 (the databases) and 1; a Result if the attempt was made by somebody else meanwhile."""
     budget = Budget(BEFORE_CALL_WAIT_S)
     _check_ready(budget)
     kill_point("service: checked, nothing written")
-    log(request.attempt_id, "Logging audit: INTENT")
-    with drop_if_broken("audit", raising=partial(_unavailable, "audit")):
-        found, attempt = audit.open_attempt(
-            request,
+    log(attempt_id, "Logging audit: INTENT")
+    try:
+        opened, attempt = audit.open_attempt(
+            attempt_id,
+            actor,
+            intent,
             duplicate_window_s=settings.TMS_DUPLICATE_WINDOW_S,
-            duplicate_allowed=send_again,
+            duplicate_allowed=intent["send_again"],
             wait_s=budget.left(),
         )
-    if found is audit.Opened.KNOWN:
-        return _replay(attempt, request)
-    if found is audit.Opened.DUPLICATE:
+    except AnyDatabaseError as error:
+        connections["audit"].close()
+        raise _unavailable("audit", error) from error
+    if opened is audit.Opened.KNOWN:
+        return _replay(attempt, actor, intent)
+    if opened is audit.Opened.DUPLICATE:
         raise _duplicate(attempt)
     kill_point("service: intent in the audit")
-    return Recorder(attempt, submission, batch.batch_id if batch else None)
+    return Recorder(attempt, intent)
 
 
 @sensitive_variables("token")
-def _carry_out(recorder: Recorder, token: Token, on_accepted: Callable[[], None]) -> Result:
+def _carry_out(submission: Submission, recorder: Recorder, token: Token, on_accepted: Callable[[], None]) -> Result:
     """Steps 2 to 9. Whatever fails after TMS accepted, the result says accepted."""
-    submission, reply, called = recorder.submission, None, False
+    reply, called = None, False
     try:
         with transaction_around_call("jobs") as after_answer:  # step 2
             kill_point("service: transaction open, nothing sent")

@@ -4,11 +4,11 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from django.conf import settings
 from django.db import Error as AnyDatabaseError
 
+from audit.bodies import ChunkFacts
 from audit.choices import Action
 from audit.digests import digest, list_digest
 from audit.models import Attempt
@@ -36,11 +36,10 @@ class BatchPart:
     retry_of: uuid.UUID | None = None
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """The same as JSON, without what there is not."""
-        retry_of = str(self.retry_of) if self.retry_of else ""
-        facts = {"chunk": self.chunk, "try": self.try_number, "retry_of": retry_of}
-        return {name: fact for name, fact in facts.items() if fact}
+    def facts(self) -> ChunkFacts:
+        """The same for the audit, apart from the batch itself."""
+        facts: ChunkFacts = {"chunk": self.chunk, "try": self.try_number}
+        return {**facts, "retry_of": str(self.retry_of)} if self.retry_of else facts
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import uuid
 from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import connections
@@ -16,34 +17,45 @@ from audit.proof import append_only
 CLUSTER = "https://evian3.example"
 
 
+class Request(NamedTuple):
+    """What `services.open_attempt` and `refuse_attempt` take."""
+
+    attempt_id: uuid.UUID
+    actor: Actor
+    body: dict[str, Any]
+
+
 def make_request(
     *,
     cids=("a1", "b2"),
     action=Action.PE_ENABLE,
     cluster_url=CLUSTER,
+    attempt_id=None,
     user_id="olivia",
     source=Source.FORM,
     ip_address="203.0.113.7",
+    body=None,
     **values,
 ):
-    """olivia's request of PE-Enable for two customers, or what `values` say."""
-    defaults = {
-        "attempt_id": uuid.uuid4(),
-        "actor": Actor(user_id=user_id, ip_address=ip_address, source=source),
+    """olivia's request of PE-Enable for two customers; `body` and `values` go into the event."""
+    opening = {
         "action_code": action.value,
         "action_name": action.label,
-        "cluster_url": cluster_url,
         "cids": tuple(cids),
-        "payload_digest": digest([cluster_url, action.label, list(cids)]),
+        "cluster_url": cluster_url,
+        "customer_count": len(cids),
         "list_digest": list_digest(cluster_url, action.value, cids),
+        "payload_digest": digest([cluster_url, action.label, list(cids)]),
+        "source": source,
     }
-    return services.Request(**(defaults | values))
+    actor = Actor(user_id=user_id, ip_address=ip_address, source=source)
+    return Request(attempt_id or uuid.uuid4(), actor, opening | (body or {}) | values)
 
 
 def open_(request=None, *, duplicate_window_s=600, duplicate_allowed=False, **values):
-    """Open an attempt; returns what was found and the attempt."""
+    """Open an attempt; returns what there was and the attempt."""
     return services.open_attempt(
-        request or make_request(**values),
+        *(request or make_request(**values)),
         duplicate_window_s=duplicate_window_s,
         duplicate_allowed=duplicate_allowed,
         wait_s=20,
@@ -63,10 +75,8 @@ def record(attempt, *kinds, **body):
     return services.record_events(attempt.attempt_id, events, wait_s=20)
 
 
-def refuse(*, message="The list is empty.", customer_count=None, **values):
-    request = make_request(**values)
-    count = len(request.cids) if customer_count is None else customer_count
-    return services.refuse_attempt(request, message=message, customer_count=count, wait_s=20)
+def refuse(*, message="The list is empty.", **values):
+    return services.refuse_attempt(*make_request(message=message, **values), wait_s=20)
 
 
 @contextmanager

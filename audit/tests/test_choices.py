@@ -2,8 +2,8 @@
 
 import pytest
 
+from audit.bodies import outcome_of
 from audit.choices import Evidence, Kind, Outcome, OutcomeGroup, Ruling
-from audit.services import outcome_of
 
 # Of each outcome: the event behind it, what it counts as, and whether the same list may be sent again.
 OUTCOMES = [

@@ -46,8 +46,8 @@ def test_a_new_attempt_is_pending_open_and_has_its_intent_and_customers():
         "job_owed": False,
         "http_status": None,
         "error_message": "",
-        "payload_digest": request.payload_digest,
-        "list_digest": request.list_digest,
+        "payload_digest": request.body["payload_digest"],
+        "list_digest": request.body["list_digest"],
     }
     entry = AuditEntry.objects.get()
     assert (entry.attempt_id, entry.kind, entry.user_id) == (request.attempt_id, "INTENT", "olivia")
@@ -59,8 +59,8 @@ def test_a_new_attempt_is_pending_open_and_has_its_intent_and_customers():
         "cids": ["b2", "a1"],
         "cluster_url": CLUSTER,
         "customer_count": 2,
-        "list_digest": request.list_digest,
-        "payload_digest": request.payload_digest,
+        "list_digest": request.body["list_digest"],
+        "payload_digest": request.body["payload_digest"],
         "repeated": 3,
         "source": "form",
     }
@@ -243,7 +243,7 @@ def test_facts_that_are_no_json_leave_nothing(write):
 def test_a_locked_audit_is_an_error_after_the_wait():
     request = make_request()
     with locked("audit", "audit_attempt"), pytest.raises(DatabaseError):
-        services.open_attempt(request, duplicate_window_s=600, duplicate_allowed=False, wait_s=0.05)
+        services.open_attempt(*request, duplicate_window_s=600, duplicate_allowed=False, wait_s=0.05)
     assert nothing_is_written()
 
 

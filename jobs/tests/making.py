@@ -2,35 +2,52 @@
 
 import uuid
 
-from audit.choices import Action
+from audit.choices import Action, Evidence
 from jobs.batches.creation import NewChunk, create_batch
-from jobs.services import create_job
+from jobs.services import AcceptedAttempt, create_job
 from tmsdash.db.transactions import write_transaction
 
 CLUSTER = "https://evian3.example"
 ANSWER = {"message": "Sending action to migration services", "success": True}
 
 
-def values(*, cids=("b2", "a1"), action=Action.PE_ENABLE, **changes):
-    """What a job of olivia's is made from, PE-Enable for two customers, or what `changes` say."""
-    defaults = {
-        "job_id": uuid.uuid4(),
-        "user_id": "olivia",
-        "batch_id": None,
+def accepted(
+    *,
+    cids=("b2", "a1"),
+    action=Action.PE_ENABLE,
+    job_id=None,
+    user_id="olivia",
+    batch_id=None,
+    cluster_url=CLUSTER,
+    source="",
+    response_summary=ANSWER,
+    http_status=200,
+    created_at=None,
+    evidence=Evidence.REPLY,
+):
+    """What a job of olivia's is made from, PE-Enable for two customers, or what is said instead."""
+    intent = {
         "action_code": action.value,
         "action_name": action.label,
-        "cluster_url": CLUSTER,
-        "request_payload": {"action": action.label, "cids": list(cids)},
-        "response_summary": ANSWER,
-        "http_status": 200,
+        "action_sent": action.label,
+        "batch_id": str(batch_id) if batch_id else None,
         "cids": tuple(cids),
+        "cluster_url": cluster_url,
+        "source": source,
     }
-    return defaults | changes
+    return AcceptedAttempt(
+        attempt_id=job_id or uuid.uuid4(),
+        user_id=user_id,
+        intent=intent,
+        answer={"data": response_summary, "http_status": http_status},
+        evidence=evidence,
+        accepted_at=created_at,
+    )
 
 
 def make_job(**changes):
     with write_transaction("jobs"):
-        return create_job(**values(**changes))
+        return create_job(accepted(**changes))
 
 
 def make_batch(*, cids=("c0", "c1", "c2"), size=2, clusters=(CLUSTER,), actions=(Action.PE_ENABLE,), **changes):

@@ -17,7 +17,7 @@ from audit.choices import Evidence
 from jobs.models import Job, JobCustomer
 from jobs.selectors import customers_of, job_for, jobs_of
 from jobs.services import assert_writable, create_job
-from jobs.tests.making import ANSWER, CLUSTER, make_job, values
+from jobs.tests.making import ANSWER, CLUSTER, accepted, make_job
 from tmsdash.db.transactions import transaction_around_call, write_transaction
 from tmsdash.tests.tools import at_once, in_thread, locked, table_missing
 
@@ -98,13 +98,13 @@ def test_it_can_be_the_end_of_a_transaction_around_a_call():
     with transaction_around_call("jobs") as after_answer:
         in_thread(make_job)  # somebody else's call is answered earlier
         after_answer(5)
-        create_job(**values(user_id="oscar"))
+        create_job(accepted(user_id="oscar"))
     assert set(Job.objects.values_list("user_id", flat=True)) == {"olivia", "oscar"}
 
 
 def test_it_is_part_of_its_callers_transaction():
     with pytest.raises(ZeroDivisionError), write_transaction("jobs"):
-        create_job(**values())
+        create_job(accepted())
         raise ZeroDivisionError
     assert nothing_is_written()
 
@@ -160,7 +160,7 @@ def test_the_log_tells_of_a_job_after_its_commit_and_not_before(caplog):
     caplog.set_level(logging.INFO)
     line = "[JOBS] create_job: Successfully created job"
     with pytest.raises(ZeroDivisionError), write_transaction("jobs"):
-        create_job(**values())
+        create_job(accepted())
         raise ZeroDivisionError
     assert line not in caplog.text
     job = make_job()

@@ -10,7 +10,7 @@ from django.db import connections
 from audit.choices import Kind, Ruling
 from jobs.models import BatchChunk
 from jobs.signatures import chunk_is_signed
-from setactions.proof.job_evidence import Told, read_told
+from setactions.proof.job_evidence import History, read_histories
 from setactions.refusal import AuditUnavailable, Refusal
 
 NOT_APPLIED = (Kind.REFUSED, Kind.REJECTED, Kind.NOT_SENT, Kind.NOT_APPLIED)
@@ -27,23 +27,25 @@ def check_chunk(chunk: BatchChunk) -> None:
         )
     earlier = [chunk.attempt_id_of(number) for number in range(1, chunk.tries)]
     try:
-        told = read_told(earlier)
+        histories = read_histories(earlier)
     except AnyDatabaseError as error:
         connections["audit"].close()
         raise AuditUnavailable(503, "request", "The audit cannot be read, so nothing was sent.") from error
     for attempt_id in earlier:
-        _check_try(chunk, str(attempt_id), told[attempt_id.hex])
+        _check_try(chunk, str(attempt_id), histories[attempt_id.hex])
 
 
-def _check_try(chunk: BatchChunk, attempt_id: str, told: Told) -> None:
-    if Kind.RECORDED in told or told.evidence():
+def _check_try(chunk: BatchChunk, attempt_id: str, history: History) -> None:
+    if Kind.RECORDED in history or history.evidence():
         raise Refusal(
             403,
             "chunk",
             f"Chunk {chunk.number + 1} was accepted before, as attempt {attempt_id}: it is not sent again.",
         )
-    is_over = any(kind in told for kind in NOT_APPLIED) or told.body(Kind.DECIDED).get("ruling") == Ruling.NOT_APPLIED
-    if told.entries and not is_over:
+    is_over = (
+        any(kind in history for kind in NOT_APPLIED) or history.body(Kind.DECIDED).get("ruling") == Ruling.NOT_APPLIED
+    )
+    if history.entries and not is_over:
         raise Refusal(
             503, "chunk", f"An earlier try of chunk {chunk.number + 1}, attempt {attempt_id}, has no known outcome yet."
         )

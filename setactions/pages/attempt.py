@@ -2,7 +2,6 @@
 
 import uuid
 from dataclasses import replace
-from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
@@ -13,6 +12,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_http_methods, require_safe
 
 from audit.actors import actor_of
+from audit.bodies import OpeningBody
 from audit.choices import Outcome, Ruling
 from audit.models import Attempt
 from audit.selectors import anchor_of, attempt_for, opening_body, outcome_body
@@ -189,7 +189,7 @@ def _page(
     return render(request, "setactions/attempt.html", context, status=status)
 
 
-def _repair_of(found: Attempt, opening: dict[str, Any]) -> Repair | None:
+def _repair_of(found: Attempt, opening: OpeningBody) -> Repair | None:
     if found.outcome != Outcome.REJECTED:
         return None
     return find_repair(outcome_body(found).get("message") or "", opening["cids"])
@@ -208,7 +208,7 @@ def _submission_of(found: Attempt, cids: tuple[str, ...]) -> Submission | None:
     return Submission(cluster, action, opening_body(found)["action_sent"], cids)
 
 
-def _signed_again(request: HttpRequest, found: Attempt, opening: dict[str, Any]) -> str:
+def _signed_again(request: HttpRequest, found: Attempt, opening: OpeningBody) -> str:
     """Return the list of an attempt that applied nothing, signed for going back to the form with it; else ""."""
     again = _may_send_again(request, found) and not opening.get("archived")
     submission = _submission_of(found, tuple(opening["cids"])) if again else None

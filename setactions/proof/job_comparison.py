@@ -17,7 +17,7 @@ from audit.proof.archives import ByAttempt, archived_entries, find_archives
 from audit.proof.stored import StoredEntry, hex_of, rows_of, stored_entries
 from jobs.signatures import job_is_signed
 from jobs.stored import DATABASE, StoredJob, count_customers, jobs_by_id, stored_jobs
-from setactions.proof.job_evidence import Told, problems_of, read_told
+from setactions.proof.job_evidence import History, problems_of, read_histories
 from tmsdash.db.transactions import read_transaction
 
 STEP = 1000
@@ -84,7 +84,7 @@ class JobComparison:
             for _, what, part in parts:
                 of[what].append(part)
             job_id = _uuid(attempt_id)
-            for problem in self._problems_of(job_id, of["job"], Told(of["entry"]), of["row"]):
+            for problem in self._problems_of(job_id, of["job"], History(of["entry"]), of["row"]):
                 yield job_id, problem
         self._on_step(self.jobs % STEP)
         lost = count_customers() - self.customers
@@ -92,21 +92,21 @@ class JobComparison:
             yield NOBODY, f"{lost:,} rows of customers belong to no Job."
 
     def _problems_of(
-        self, job_id: uuid.UUID, jobs: list[StoredJob], told: Told, rows: list[AttemptRow]
+        self, job_id: uuid.UUID, jobs: list[StoredJob], history: History, rows: list[AttemptRow]
     ) -> Iterator[str]:
         for job in jobs:
             self._count(job)
         if not jobs:
-            yield from _missing(told, rows)
+            yield from _missing(history, rows)
         elif len(jobs) > 1:
             yield f"There are {len(jobs):,} Jobs with this id."
-        elif not told.entries and rows and self._all_at_hand:
+        elif not history.entries and rows and self._all_at_hand:
             yield "Its attempt has a row in the audit, but no entry tells of it: somebody wrote both."
-        elif not told.entries and rows:
+        elif not history.entries and rows:
             yield from _archived_problems(jobs[0], rows[0])
-        elif not told.entries and job_id != NOBODY:  # it may have been begun after the audit was looked at
+        elif not history.entries and job_id != NOBODY:  # it may have been begun after the audit was looked at
             self._unknown.append(job_id)
-        elif problems := problems_of(jobs[0], told):
+        elif problems := problems_of(jobs[0], history):
             yield from problems
         elif rows and rows[0].outcome in (Outcome.NOT_APPLIED, Outcome.DECIDED_NOT_APPLIED):
             self.unrecorded.append(job_id)
@@ -121,20 +121,20 @@ class JobComparison:
 
 def _still_unknown(job_ids: list[uuid.UUID]) -> Iterator[Problem]:
     """Look again at Jobs whose attempts were unknown."""
-    jobs, told = jobs_by_id(job_ids), read_told(job_ids)
+    jobs, histories = jobs_by_id(job_ids), read_histories(job_ids)
     for job_id in job_ids:
         if job_id.hex in jobs:
-            for problem in problems_of(jobs[job_id.hex], told[job_id.hex]):
+            for problem in problems_of(jobs[job_id.hex], histories[job_id.hex]):
                 yield job_id, problem
 
 
-def _missing(told: Told, rows: list[AttemptRow]) -> Iterator[str]:
+def _missing(history: History, rows: list[AttemptRow]) -> Iterator[str]:
     """Yield whether there should be a Job."""
-    if Kind.RECORDED in told:
+    if Kind.RECORDED in history:
         yield "The audit says that its Job was recorded, and it is not there. Run manage.py reconcile --full."
-    elif Kind.IMPORTED in told and rows and rows[0].source == Source.LEGACY:
+    elif Kind.IMPORTED in history and rows and rows[0].source == Source.LEGACY:
         yield "The audit says that it was imported, and it is not there. Run manage.py import_legacy again."
-    elif not told.entries and rows and rows[0].outcome in ACCEPTED_OUTCOMES and not rows[0].job_owed:
+    elif not history.entries and rows and rows[0].outcome in ACCEPTED_OUTCOMES and not rows[0].job_owed:
         yield "The audit says that its Job was recorded, and it is not there; its entries are in an archive."
 
 

@@ -10,16 +10,18 @@ import json
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from django.utils import timezone
 
 from audit import chain
+from audit.bodies import Intent, OutcomeBody, Recorded
 from audit.choices import Evidence, Kind, Outcome, Ruling
 from audit.proof import lost_keys
 from audit.proof.projection import problems_of_attempt
 from audit.proof.stored import StoredEntry, stored_entries
 from jobs.models import Job
+from jobs.services import AcceptedAttempt
 from jobs.signatures import job_is_signed
 from jobs.stored import StoredJob, plain
 from tmsdash.text import one_line
@@ -30,7 +32,7 @@ CLOCKS_DIFFER = timedelta(minutes=1)
 SHOWN_CHARACTERS = 60
 
 
-class Told:
+class History:
     """What the audit's entries say of one attempt."""
 
     def __init__(self, entries: Iterable[StoredEntry]) -> None:
@@ -41,28 +43,43 @@ class Told:
         return kind in self._by_kind
 
     def entry(self, kind: Kind) -> StoredEntry:
-        """Return the entry of a kind, which is there."""
+        """Return the entry of a kind, which the attempt has."""
         return self._by_kind[kind]
 
     def body(self, kind: Kind) -> dict[str, Any]:
-        """Return the body of the entry of a kind, empty if there is none."""
+        """Return the body of the entry of a kind, empty if the attempt has none."""
         body: dict[str, Any] = json.loads(self._by_kind[kind].body) if kind in self else {}
         return body
 
-    def rules_for(self, kind: Kind) -> bool:
-        """Tell whether there is an event of this kind that makes a Job due."""
+    def makes_job_due(self, kind: Kind) -> bool:
+        """Tell whether the attempt has an event of this kind, and this event says that TMS accepted."""
         return kind in self and (kind != Kind.DECIDED or self.body(kind).get("ruling") == Ruling.APPLIED)
 
     def evidence(self) -> Evidence | None:
         """Return what a Job of this attempt rests on, the most trusted first; None if none is due."""
-        return next((evidence for evidence in OUR_EVIDENCE if self.rules_for(evidence.kind)), None)
+        return next((evidence for evidence in OUR_EVIDENCE if self.makes_job_due(evidence.kind)), None)
 
-    def problems(self) -> Iterator[str]:
+    def accepted(self, attempt_id: uuid.UUID) -> AcceptedAttempt:
+        """Return what the Job is made from, read from the entries alone: the attempt's row may have been changed."""
+        evidence = self.evidence() or Evidence.REPLY
+        # A Job that was lost after it was recorded gets its time back, or else its digest would not fit.
+        accepted_at = self.body(Kind.RECORDED).get("job_created_at") or self.entry(evidence.kind).time
+        return AcceptedAttempt(
+            attempt_id=attempt_id,
+            user_id=self.entry(Kind.INTENT).user_id,
+            intent=cast(Intent, self.body(Kind.INTENT)),
+            answer=cast(OutcomeBody, self.body(evidence.kind)),
+            evidence=evidence,
+            accepted_at=_time(accepted_at),
+        )
+
+    def signature_problems(self) -> Iterator[str]:
         """Yield a sentence about each entry that is not as it was signed; only the whole chain proves its place."""
         keys, excused = chain.known_keys(), None
         for entry in self.entries:
             is_signed = entry.is_signed(keys)
             if is_signed is None:
+                # An administrator acknowledged that this key is lost, for entries up to a certain one.
                 excused = lost_keys.excused_numbers(lost_keys.acknowledged()) if excused is None else excused
                 if entry.sequence <= excused.get(entry.key_id, 0):
                     continue
@@ -74,65 +91,65 @@ class Told:
                 yield f"Its entry {entry.sequence} was changed: its mac does not match what it says."
 
 
-def read_told(attempt_ids: Sequence[uuid.UUID]) -> dict[str, Told]:
+def read_histories(attempt_ids: Sequence[uuid.UUID]) -> dict[str, History]:
     """Return what the audit says of each of some hundred attempts, by their ids as 32 hex digits."""
-    told: dict[str, Told] = {attempt_id.hex: Told([]) for attempt_id in attempt_ids}
+    entries: dict[str, list[StoredEntry]] = {attempt_id.hex: [] for attempt_id in attempt_ids}
     if attempt_ids:
-        wanted = ", ".join(f"'{attempt_id.hex}'" for attempt_id in attempt_ids)  # both engines take a UUID so
-        entries: dict[str, list[StoredEntry]] = {}
-        for entry in stored_entries(f"attempt_id IN ({wanted})"):
-            entries.setdefault(entry.attempt_id, []).append(entry)
-        told |= {attempt_id: Told(of_attempt) for attempt_id, of_attempt in entries.items()}
-    return told
+        literals = ", ".join(f"'{digits}'" for digits in entries)  # both engines take a UUID so
+        for entry in stored_entries(f"attempt_id IN ({literals})"):
+            entries[entry.attempt_id].append(entry)
+    return {attempt_id: History(of_attempt) for attempt_id, of_attempt in entries.items()}
 
 
 def doubt_problems(attempt_id: uuid.UUID) -> list[str]:
     """Return a sentence on everything that makes what is known of an attempt in doubt no ground for a verdict."""
-    return [*read_told([attempt_id])[attempt_id.hex].problems(), *problems_of_attempt(attempt_id)]
+    return [*read_histories([attempt_id])[attempt_id.hex].signature_problems(), *problems_of_attempt(attempt_id)]
 
 
-def recorded_body(job: StoredJob, **further: str) -> dict[str, Any]:
-    """Return the body of the event that says that a Job is committed.
+def recorded_body(job: StoredJob, *, by: str = "") -> Recorded:
+    """Return the body of the event that says that a Job is committed, `by` somebody else than the service.
 
-    It holds the digest of the Job and the time that the Job says, so that a change is told later, and a Job that
-    was lost can be made again as it was. A Job without a signature gets none: it is compared field by field.
+    It holds the digest of the Job and its time, so that a later change is noticed, and a Job that was lost can be
+    made again as it was. A Job without a signature gets neither: it is compared field by field.
     """
-    body: dict[str, Any] = {"job_id": str(uuid.UUID(job.job_id)), **further}
-    return body | ({"job_created_at": job.created_at, "job_digest": job.digest} if job.mac else {})
+    body: Recorded = {"job_id": str(uuid.UUID(job.job_id))}
+    if by:
+        body["by"] = by
+    return {**body, "job_created_at": job.created_at, "job_digest": job.digest} if job.mac else body
 
 
-def problems_of(job: StoredJob, told: Told) -> list[str]:
+def problems_of(job: StoredJob, history: History) -> list[str]:
     """Return a sentence for each way in which a Job is not what the audit says; none if it is evidence."""
     try:
-        return [*_problems(job, told)]
+        return [*_problems(job, history)]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ["What it says, or what the audit says of its attempt, cannot be understood."]
 
 
-def _problems(job: StoredJob, told: Told) -> Iterator[str]:
-    denial = next((kind for kind in (Kind.REFUSED, Kind.REJECTED, Kind.NOT_SENT) if kind in told), None)
-    if Kind.IMPORTED in told:
-        yield from _differences(job, _imported(told))
+def _problems(job: StoredJob, history: History) -> Iterator[str]:
+    denial = next((kind for kind in (Kind.REFUSED, Kind.REJECTED, Kind.NOT_SENT) if kind in history), None)
+    if Kind.IMPORTED in history:
+        yield from _differences(job, _imported(history))
     elif denial is not None:
         yield f"The audit says of its attempt: {denial.label}. There can be no Job of it."
         return
-    elif Kind.INTENT not in told:
+    elif Kind.INTENT not in history:
         yield (
             "The audit knows no such attempt: somebody wrote this Job, or the audit was put back to an earlier state. "
             "Compare the backups."
         )
         return
     else:
-        yield from _differences(job, _asked(told))
-        yield from _answer_problems(job, told)
+        yield from _differences(job, _asked(history))
+        yield from _answer_problems(job, history)
     if not job.is_in_order:
         yield "The positions of its customers do not count from 0 without a gap."
-    yield from _signature_problems(job, told)
+    yield from _signature_problems(job, history)
 
 
-def _asked(told: Told) -> dict[str, Any]:
+def _asked(history: History) -> dict[str, Any]:
     """Return the columns that are known when the attempt begins."""
-    body, entry = told.body(Kind.INTENT), told.entry(Kind.INTENT)
+    body, entry = history.body(Kind.INTENT), history.entry(Kind.INTENT)
     cids = tuple(body["cids"])
     return {
         "user_id": entry.user_id,
@@ -148,9 +165,9 @@ def _asked(told: Told) -> dict[str, Any]:
     }
 
 
-def _imported(told: Told) -> dict[str, Any]:
+def _imported(history: History) -> dict[str, Any]:
     """Return all columns of a Job of the old dashboard."""
-    body, entry = told.body(Kind.IMPORTED), told.entry(Kind.IMPORTED)
+    body, entry = history.body(Kind.IMPORTED), history.entry(Kind.IMPORTED)
     outcome, cids, old = Outcome(body["outcome"]), tuple(body["cids"]), body["old"]
     return {
         "user_id": entry.user_id,
@@ -178,63 +195,63 @@ def _hex(value: Any) -> str:
 
 def _differences(job: StoredJob, expected: dict[str, Any]) -> Iterator[str]:
     for name, value in expected.items():
-        found = getattr(job, name)
-        if plain(found) == plain(value) and type(found) is type(value):
+        actual = getattr(job, name)
+        if plain(actual) == plain(value) and type(actual) is type(value):
             continue
         if name in ("cids", "request_payload"):  # too long to be shown
             what = "customers, or their order, are" if name == "cids" else "request_payload is"
             yield f"Its {what} not what the audit says."
         else:
-            yield f"Its {name} is {_shown(found)}; the audit says {_shown(value)}."
+            yield f"Its {name} is {_shown(actual)}; the audit says {_shown(value)}."
 
 
 def _shown(value: Any) -> str:
     return one_line(repr(value), SHOWN_CHARACTERS)
 
 
-def _answer_problems(job: StoredJob, told: Told) -> Iterator[str]:
+def _answer_problems(job: StoredJob, history: History) -> Iterator[str]:
     """Compare a Job with the answer that it rests on."""
     if job.evidence not in OUR_EVIDENCE:
         yield f"Its evidence is {_shown(job.evidence)}, which is none."
         return
     kind = Evidence(job.evidence).kind
-    if told.rules_for(kind):
-        answer = told.body(kind)
-        status = answer.get("http_status") if kind == Kind.ACCEPTED or _is_found(answer) else None
+    if history.makes_job_due(kind):
+        answer = history.body(kind)
+        status = answer.get("http_status") if kind == Kind.ACCEPTED or _was_taken_from_job(answer) else None
         yield from _differences(job, {"http_status": status})
         if plain(job.response_summary) not in _summaries(kind, answer) and not (
             kind == Kind.ACCEPTED and answer.get("data") is None and job.mac
         ):
             yield "Its response_summary is not what the audit says."
-        yield from _time_problems(job, told)
+        yield from _time_problems(job, history)
     elif not job.mac or not job_is_signed(job):
         yield (
             f"It rests on {kind.value}, which the audit does not hold, and it has no signature of ours: it is no "
             "evidence. Find out who wrote it, and remove it."
         )
-    elif job.evidence != Evidence.REPLY and (Kind.NOT_APPLIED in told or Kind.DECIDED in told):
+    elif job.evidence != Evidence.REPLY and (Kind.NOT_APPLIED in history or Kind.DECIDED in history):
         yield "It rests on a reading or a person, and the audit says that nothing was applied."
 
 
-def _is_found(answer: dict[str, Any]) -> bool:
+def _was_taken_from_job(answer: dict[str, Any]) -> bool:
     return answer.get("message") == FOUND_BY_JOB
 
 
 def _summaries(kind: Kind, answer: dict[str, Any]) -> list[Any]:
     """Return what a Job may say of its answer: TMS's JSON, which is dropped where a database does not take it."""
-    if kind == Kind.ACCEPTED or _is_found(answer):
+    if kind == Kind.ACCEPTED or _was_taken_from_job(answer):
         return [plain(answer.get("data") or {}), {}]
     return [plain(answer)]
 
 
-def _time_problems(job: StoredJob, told: Told) -> Iterator[str]:
+def _time_problems(job: StoredJob, history: History) -> Iterator[str]:
     """Yield whether the Job's time cannot be: before it was asked for, or after it was recorded."""
-    recorded = told.body(Kind.RECORDED)
+    recorded = history.body(Kind.RECORDED)
     if "job_created_at" in recorded:
         yield from _differences(job, {"created_at": recorded["job_created_at"]})
         return
-    first = _time(told.entry(Kind.INTENT).time)
-    last = _time(told.entry(Kind.RECORDED).time) if Kind.RECORDED in told else timezone.now()
+    first = _time(history.entry(Kind.INTENT).time)
+    last = _time(history.entry(Kind.RECORDED).time) if Kind.RECORDED in history else timezone.now()
     if not first - CLOCKS_DIFFER <= _time(job.created_at) <= last + CLOCKS_DIFFER:
         yield f"Its created_at is {_shown(job.created_at)}, which is not between its attempt's events."
 
@@ -243,8 +260,8 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def _signature_problems(job: StoredJob, told: Told) -> Iterator[str]:
-    digest = told.body(Kind.RECORDED).get("job_digest")
+def _signature_problems(job: StoredJob, history: History) -> Iterator[str]:
+    digest = history.body(Kind.RECORDED).get("job_digest")
     if digest is not None and digest != job.digest:
         yield "It was changed after it was recorded: the digest in its RECORDED entry does not match."
     if not job.mac:
@@ -252,7 +269,7 @@ def _signature_problems(job: StoredJob, told: Told) -> Iterator[str]:
             yield "Its signature was removed."
     elif job.key_id not in chain.known_keys():
         # A key that is lost: RECORDED vouches for the Job, if it is of the time of that key.
-        if digest is None or job.key_id not in {entry.key_id for entry in told.entries}:
+        if digest is None or job.key_id not in {entry.key_id for entry in history.entries}:
             yield f"It is signed with the key {_shown(job.key_id)}, which is neither AUDIT_KEY nor in AUDIT_OLD_KEYS."
     elif not job_is_signed(job):
         yield "It was changed after it was written: its signature does not match."

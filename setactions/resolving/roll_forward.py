@@ -3,19 +3,18 @@
 import logging
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 
 from django.db import IntegrityError, transaction
 
 from audit import services as audit
 from audit.actors import Actor
+from audit.bodies import OutcomeBody
 from audit.choices import Evidence, Kind, Ruling
 from audit.models import Attempt
-from jobs.models import Job
-from jobs.services import insert_job, new_job
+from jobs.services import AcceptedAttempt, insert_job, new_job
 from jobs.stored import StoredJob, jobs_by_id, stored_job
-from setactions.proof.job_evidence import FOUND_BY_JOB, Told, problems_of, read_told, recorded_body
+from setactions.proof.job_evidence import FOUND_BY_JOB, History, problems_of, read_histories, recorded_body
 from tmsdash.db.transactions import BUSY_TIMEOUT_S, UNUSABLE_DATABASE, write_transaction
 from tmsdash.kill_points import kill_point
 from tmsdash.text import one_line
@@ -86,23 +85,25 @@ def _roll_forward_alone(attempt: Attempt, actor: Actor, report: Report) -> None:
 
 def _roll_forward_group(group: Sequence[Attempt], actor: Actor, report: Report) -> None:
     ids = [attempt.attempt_id for attempt in group]
-    told = read_told(ids)
+    histories = read_histories(ids)
     jobs: dict[uuid.UUID, StoredJob] = {}
     altered: dict[uuid.UUID, list[str]] = {}
     with write_transaction("jobs", BUSY_TIMEOUT_S):
+        # Looked for under the lock that inserting needs, so that on SQLite nobody can insert one in between.
         present = jobs_by_id(ids)
         for attempt_id in ids:
-            job, of_attempt = present.get(attempt_id.hex), told[attempt_id.hex]
-            if problems := _problems(job, of_attempt):
+            job, history = present.get(attempt_id.hex), histories[attempt_id.hex]
+            if problems := _problems(job, history):
                 altered[attempt_id] = problems
             else:
-                jobs[attempt_id] = job or _create_job(attempt_id, of_attempt)
+                jobs[attempt_id] = job or _create_job(history.accepted(attempt_id), history)
         kill_point("reconcile: jobs inserted, not committed")
+    # From here on the Jobs are the evidence: killed before the audit knows them, the next run finds and notes them.
     kill_point("reconcile: jobs committed")
     for attempt_id, problems in altered.items():
         report.note_altered(attempt_id, problems)
     if jobs:
-        events = {attempt_id: _events_with_job(job, told[attempt_id.hex]) for attempt_id, job in jobs.items()}
+        events = {attempt_id: _events_with_job(job, histories[attempt_id.hex]) for attempt_id, job in jobs.items()}
         after = audit.record_many(events, wait_s=BUSY_TIMEOUT_S, actor=actor)
         kill_point("reconcile: jobs noted in the audit")
         was_open = {attempt.attempt_id for attempt in group if attempt.is_open}
@@ -110,69 +111,52 @@ def _roll_forward_group(group: Sequence[Attempt], actor: Actor, report: Report) 
         report.closed += sum(attempt.attempt_id in was_open and not attempt.is_open for attempt in after)
 
 
-def _problems(job: StoredJob | None, told: Told) -> list[str]:
+def _problems(job: StoredJob | None, history: History) -> list[str]:
     """Return why an attempt's Job can neither be recorded as it is nor made from the audit."""
-    if not told.entries and job is None:
+    if not history.entries and job is None:
         raise LookupError("its events are in an archive")
-    if problems := [*told.problems()]:
+    if problems := [*history.signature_problems()]:
         return problems
     if job:
-        return problems_of(job, told)
-    if told.evidence() is None:
-        return ["Its row in the audit says that it was accepted, and no entry tells so."]
+        return problems_of(job, history)
+    if history.evidence() is None:
+        return ["Its row in the audit says that it was accepted, and no entry says so."]
     return []
 
 
-def _create_job(attempt_id: uuid.UUID, told: Told) -> StoredJob:
-    """Insert the Job of an accepted attempt from what the audit holds; one that is there by now is left alone."""
-    job = _planned(attempt_id, told)
-    stored = stored_job(job, cids := told.body(Kind.INTENT)["cids"])
-    if Kind.RECORDED in told and problems_of(stored, told) and job.evidence == Evidence.REPLY:
-        # It was recorded without TMS's JSON, which a database did not take.
-        job = _planned(attempt_id, told, without_answer=True)
+def _create_job(accepted: AcceptedAttempt, history: History) -> StoredJob:
+    """Insert the Job of an attempt, and return it; one that somebody else inserted meanwhile is left alone."""
+    job, cids = new_job(accepted), accepted.intent["cids"]
+    stored = stored_job(job, cids)
+    if Kind.RECORDED in history and problems_of(stored, history) and accepted.evidence == Evidence.REPLY:
+        # The Job that was recorded did without TMS's JSON, because a database had not taken that.
+        job = new_job(replace(accepted, answer={**accepted.answer, "data": None}))
         stored = stored_job(job, cids)
-    if problems := problems_of(stored, told):
+    # What is made must pass the same test as what is found: nothing is written that would be called altered later.
+    if problems := problems_of(stored, history):
         raise ValueError(" ".join(problems))
     try:
         with transaction.atomic(using="jobs"):
             insert_job(job, cids)
     except IntegrityError:
         # PostgreSQL only: a Set Action or another reconcile inserted the same job at the same time.
-        known = jobs_by_id([attempt_id]).get(attempt_id.hex)
-        if known is None or problems_of(known, told):
+        rival = jobs_by_id([accepted.attempt_id]).get(accepted.attempt_id.hex)
+        if rival is None or problems_of(rival, history):
             raise
-        return known
+        return rival
     return stored
 
 
-def _planned(attempt_id: uuid.UUID, told: Told, *, without_answer: bool = False) -> Job:
-    """Return the Job that an attempt is due, made from the audit's entries alone: its row may have been changed."""
-    evidence = told.evidence() or Evidence.REPLY
-    kind = evidence.kind
-    opening, answer, recorded = told.body(Kind.INTENT), told.body(kind), told.body(Kind.RECORDED)
-    is_reply = evidence == Evidence.REPLY
-    accepted_at = recorded.get("job_created_at") or told.entry(kind).time
-    return new_job(
-        job_id=attempt_id,
-        user_id=told.entry(Kind.INTENT).user_id,
-        batch_id=uuid.UUID(opening["batch_id"]) if opening["batch_id"] else None,
-        **{name: opening[name] for name in ("action_code", "action_name", "cluster_url", "cids", "source")},
-        request_payload={"action": opening["action_sent"], "cids": opening["cids"]},
-        response_summary={} if without_answer else (answer.get("data") or {}) if is_reply else answer,
-        http_status=answer.get("http_status") if is_reply else None,
-        evidence=evidence,
-        created_at=datetime.fromisoformat(accepted_at).replace(tzinfo=UTC),
-    )
-
-
-def _events_with_job(job: StoredJob, told: Told) -> list[audit.Event]:
+def _events_with_job(job: StoredJob, history: History) -> list[audit.Event]:
     """Return what the audit should hold of an attempt that has its Job: what it rests on, and that it is recorded."""
     recorded: audit.Event = (Kind.RECORDED, recorded_body(job, by="reconcile"))
-    if told.evidence() is not None:
+    if history.evidence() is not None:
         return [recorded]
-    found = {"data": job.response_summary, "http_status": job.http_status, "message": FOUND_BY_JOB}
     kind = Evidence(job.evidence).kind
-    return [(kind, found | {"ruling": Ruling.APPLIED.value} if kind == Kind.DECIDED else found), recorded]
+    answer: OutcomeBody = {"data": job.response_summary, "http_status": job.http_status, "message": FOUND_BY_JOB}
+    if kind == Kind.DECIDED:
+        answer["ruling"] = Ruling.APPLIED.value
+    return [(kind, answer), recorded]
 
 
 def groups_of(attempts: Iterable[Attempt]) -> Iterator[list[Attempt]]:

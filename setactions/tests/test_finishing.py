@@ -180,10 +180,10 @@ def failing_jobs(monkeypatch):
     """The jobs database takes no job until this is called."""
     original, failing = jobs.create_job, [True]
 
-    def fail(**values):
+    def fail(accepted):
         if failing:
             raise DatabaseError("no")
-        return original(**values)
+        return original(accepted)
 
     monkeypatch.setattr(jobs, "create_job", fail)
     return failing.clear

@@ -144,8 +144,8 @@ def test_the_answer_that_step_4_missed_is_written_with_recorded(carry_out, tms, 
 def test_a_job_whose_first_insert_fails_is_inserted_again(carry_out, tms, monkeypatch):
     original, failures = jobs.create_job, iter([DatabaseError("disk I/O error"), RuntimeError("a bug")])
 
-    def fail_twice(**kwargs):
-        job = original(**kwargs)
+    def fail_twice(accepted):
+        job = original(accepted)
         for error in failures:
             raise error
         return job

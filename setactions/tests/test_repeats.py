@@ -70,8 +70,8 @@ def interrupted(tms, olivia):
     """The key of an attempt whose server died during the call: an INTENT and nothing else."""
     key = uuid.uuid4()
     submission = make_submission(cluster_named("evian3"), "PE-Enable", from_json(["a1", "b2"]))
-    request = service.opening_request(API, submission, key, send_again=False, batch=None)
-    audit.open_attempt(request, duplicate_window_s=0, duplicate_allowed=True, wait_s=1)
+    intent = service.intent_of(API, submission, send_again=False, batch=None)
+    audit.open_attempt(key, API, intent, duplicate_window_s=0, duplicate_allowed=True, wait_s=1)
     return key
 
 

@@ -59,7 +59,7 @@ def test_an_error_report_of_a_failing_call_holds_no_token(fetch, olivia, setting
     def explode(*args, **kwargs):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(service, "opening_request", explode)
+    monkeypatch.setattr(service, "intent_of", explode)
     client = signed_in(olivia, raise_request_exception=False)
     answer = fetch(client=client, token=PLANTED)
     assert answer.status_code == 500

@@ -14,6 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
+from audit.bodies import OutcomeBody
 from audit.choices import Kind
 from setactions.token import Token
 from tmsdash import strict_json
@@ -61,6 +62,18 @@ class Reply:
     timed_out: bool
     duration_s: float
     retry_after_s: int | None = None
+
+    @property
+    def body(self) -> OutcomeBody:
+        """The body of the event that keeps it."""
+        return {
+            "data": self.data,
+            "duration_ms": round(self.duration_s * 1000),
+            "retry_after_s": self.retry_after_s,
+            "http_status": self.http_status,
+            "message": self.message,
+            "timed_out": self.timed_out,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

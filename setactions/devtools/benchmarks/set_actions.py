@@ -5,7 +5,7 @@ import logging
 import sqlite3
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,26 +20,20 @@ def job_insert() -> bool:
     """Compare creating a Job of 27,682 customers with a raw executemany of as many rows."""
     from django.db import connections
 
-    from jobs.services import create_job
+    from jobs.services import AcceptedAttempt, create_job
     from tmsdash.db.transactions import write_transaction
 
     cids = new_ids(scaled(FLEET))
 
     def ours() -> None:
-        job_id = uuid.uuid4()
+        accepted = AcceptedAttempt(
+            attempt_id=uuid.uuid4(),
+            user_id="bench",
+            intent=_intent("https://bench.example", cids),
+            answer={"data": {"success": True}, "http_status": 200},
+        )
         with write_transaction("jobs"):
-            create_job(
-                job_id=job_id,
-                user_id="bench",
-                batch_id=None,
-                action_code=2,
-                action_name="PE-Enable",
-                cluster_url="https://bench.example",
-                request_payload={"action": "PE-Enable", "cids": cids},
-                response_summary={"success": True},
-                http_status=200,
-                cids=cids,
-            )
+            create_job(accepted)
 
     def raw() -> None:
         with write_transaction("jobs"):
@@ -189,20 +183,29 @@ def _leave_open(cluster_url: str, count: int, size: int, kind: Any) -> None:
     if open_attempts().exists():
         return  # `_compare` prepares for the floor, too
     for _ in range(count):
-        attempt_id = uuid.uuid4()
-        request = audit.Request(
-            attempt_id=attempt_id,
-            actor=Actor(user_id="bench", source=Source.API),
-            action_code=2,
-            action_name="PE-Enable",
-            cluster_url=cluster_url,
-            cids=tuple(f"{attempt_id.hex[:20]}{number:012x}" for number in range(size)),
-            list_digest=attempt_id.hex,
-            body={"action_sent": "PE-Enable", "batch_id": None, "repeated": 0, "send_again": False},
-        )
-        audit.open_attempt(request, duplicate_window_s=0, duplicate_allowed=True, wait_s=5)
+        attempt_id, actor = uuid.uuid4(), Actor(user_id="bench", source=Source.API)
+        intent = _intent(cluster_url, [f"{attempt_id.hex[:20]}{number:012x}" for number in range(size)])
+        audit.open_attempt(attempt_id, actor, intent, duplicate_window_s=0, duplicate_allowed=True, wait_s=5)
         body = {"http_status": 200, "data": {"success": True}}
         audit.record_events(attempt_id, [(kind, body)], wait_s=5)
+
+
+def _intent(cluster_url: str, cids: Sequence[str]) -> Any:
+    """Return what opens an attempt in the audit."""
+    return {
+        "action_code": 2,
+        "action_name": "PE-Enable",
+        "action_sent": "PE-Enable",
+        "batch_id": None,
+        "cids": cids,
+        "cluster_url": cluster_url,
+        "customer_count": len(cids),
+        "list_digest": uuid.uuid4().hex,
+        "payload_digest": "",
+        "repeated": 0,
+        "send_again": False,
+        "source": "api",
+    }
 
 
 BENCHMARKS: dict[str, Callable[[], bool]] = {

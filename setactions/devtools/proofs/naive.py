@@ -8,6 +8,7 @@ from audit.choices import Kind
 from jobs import services as jobs
 from jobs.models import Job
 from jobs.stored import DATABASE
+from setactions import service
 from setactions.submission import Submission
 from setactions.tms import client
 from setactions.tms.replies import Reply
@@ -15,6 +16,7 @@ from setactions.token import Token
 from tmsdash.db.transactions import write_transaction
 
 WAIT_S = 5.0
+NOBODY = Actor(user_id="naive")
 
 
 def call_then_record(submission: Submission, token: Token) -> None:
@@ -41,34 +43,19 @@ def record_then_call(submission: Submission, token: Token) -> None:
 
 
 def _open(submission: Submission) -> uuid.UUID:
-    request = audit.Request(
-        attempt_id=uuid.uuid4(),
-        actor=Actor(user_id="naive"),
-        action_code=submission.action.value,
-        action_name=submission.action.label,
-        cluster_url=submission.cluster.origin,
-        cids=submission.cids,
-        list_digest=submission.list_digest,
-        body={"action_sent": submission.action_sent},
-    )
-    audit.open_attempt(request, duplicate_window_s=0, duplicate_allowed=True, wait_s=WAIT_S)
-    return request.attempt_id
+    attempt_id = uuid.uuid4()
+    intent = service.intent_of(NOBODY, submission, send_again=False, batch=None)
+    audit.open_attempt(attempt_id, NOBODY, intent, duplicate_window_s=0, duplicate_allowed=True, wait_s=WAIT_S)
+    return attempt_id
 
 
 def _create_job(attempt_id: uuid.UUID, submission: Submission) -> None:
+    intent = service.intent_of(NOBODY, submission, send_again=False, batch=None)
+    accepted = jobs.AcceptedAttempt(
+        attempt_id=attempt_id, user_id=NOBODY.user_id, intent=intent, answer={"http_status": 200}
+    )
     with write_transaction(DATABASE):
-        jobs.create_job(
-            job_id=attempt_id,
-            user_id="naive",
-            batch_id=None,
-            action_code=submission.action.value,
-            action_name=submission.action.label,
-            cluster_url=submission.cluster.origin,
-            request_payload={"action": submission.action_sent, "cids": submission.cids},
-            response_summary={},
-            http_status=200,
-            cids=submission.cids,
-        )
+        jobs.create_job(accepted)
 
 
 def _take_back(attempt_id: uuid.UUID, reply: Reply) -> None:

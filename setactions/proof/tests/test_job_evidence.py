@@ -216,7 +216,7 @@ def test_what_is_no_json_of_ours_stops_nobody(fetch, text):
 
 
 def refused(fetch):
-    return refuse_attempt(make_request(), message="No.", customer_count=2, wait_s=5)
+    return refuse_attempt(*make_request(message="No."), wait_s=5)
 
 
 FORGED = {

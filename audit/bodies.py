@@ -1,0 +1,92 @@
+"""What the bodies of an attempt's events hold: the JSON that the chain signs, kind by kind.
+
+The names are in macs, seals and archives, so none of them may ever change; a new one may be added. Entries of earlier
+versions lack those that are `NotRequired` or belong to a `total=False` dict.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NotRequired, TypedDict
+
+from audit.choices import Kind, Outcome, Ruling
+
+
+class Opening(TypedDict):
+    """Of every event that opens an attempt: what was asked for. `cids` are in the order given, each once."""
+
+    action_name: str
+    cids: Sequence[str]
+    cluster_url: str
+    customer_count: int
+    list_digest: str
+    payload_digest: str
+    source: str
+
+
+# Of a chunk of a batch: its number and its try, both from 1, and the attempt id of the try before.
+ChunkFacts = TypedDict("ChunkFacts", {"chunk": int, "try": int, "retry_of": str}, total=False)
+
+
+class Intent(Opening, ChunkFacts):
+    """Of INTENT: all that the Job of the attempt will be made from, except for what TMS answers."""
+
+    action_code: int
+    action_sent: str
+    batch_id: str | None
+    repeated: int
+    send_again: bool
+    run_by: NotRequired[str]
+
+
+class Refused(Opening):
+    """Of REFUSED; of a long list it holds the first ids only, and `customer_count` counts them all."""
+
+    action_code: int | None
+    code: int
+    errors: dict[str, list[str]]
+    message: str
+
+
+class OpeningBody(Intent, total=False):
+    """Of any event that opens an attempt, for those who read it without asking for its kind."""
+
+    archived: bool
+
+
+class OutcomeBody(TypedDict, total=False):
+    """Of an event that tells an outcome: what of it lists show, and what it rests on."""
+
+    message: str
+    http_status: int | None
+
+    # ACCEPTED, REJECTED, NOT_SENT, UNKNOWN: what TMS answered. `data` is its JSON, never with the token.
+    data: Any
+    duration_ms: int
+    retry_after_s: int | None
+    timed_out: bool
+
+    # APPLIED, NOT_APPLIED, DECIDED: the readings that prove it, or that a person had before them.
+    readings: list[dict[str, Any]]
+
+    # DECIDED: what a person ruled, and why.
+    reason: str
+    ruling: str
+
+    # REFUSED: the HTTP status of the refusal, and its sentences by field.
+    code: int
+    errors: dict[str, list[str]]
+
+
+class Recorded(TypedDict, total=False):
+    """Of RECORDED: the Job as it was written. `by` is reconcile, if the service did not write it."""
+
+    job_id: str
+    job_created_at: str
+    job_digest: str
+    by: str
+
+
+def outcome_of(kind: Kind, body: Mapping[str, Any]) -> Outcome:
+    """Return the outcome that an event tells, whose kind is one that tells one."""
+    if kind == Kind.DECIDED:
+        return Ruling(body["ruling"]).outcome
+    return kind.outcome or Outcome(body["outcome"])
