@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 from collections.abc import Collection
+from datetime import date
 from typing import Any, NoReturn
 
 from django.core.checks import Tags
@@ -12,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 
 from tmsdash import site_keys
+from tmsdash.days import NoDayError, day_of
 from tmsdash.db.migrating import MIGRATE_FIRST, are_migrations_due
 from tmsdash.logs import no_audit_line
 
@@ -68,6 +70,14 @@ def confirmed(question: str) -> None:
         raise CommandError("There is nobody to ask. Give --yes. Nothing was changed.")
     if input(f"{question}\nType yes to go on: ").strip() != "yes":
         raise CommandError("Nothing was changed.")
+
+
+def day_option(text: str) -> date:
+    """Return the day (UTC) that an option names, for `add_argument(type=…)`; raises CommandError."""
+    try:
+        return day_of(text)
+    except NoDayError as error:
+        raise CommandError(str(error)) from None
 
 
 def os_actor_name() -> str:

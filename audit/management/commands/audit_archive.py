@@ -1,5 +1,4 @@
-import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,15 @@ from audit.actors import command_actor
 from audit.models import AuditEntry, ChainHead
 from audit.proof.archives import ArchiveError
 from audit.proof.closed_periods import archive, last_closed
+from audit.proof.commands import ProofCommand
 from audit.proof.seals import write_seal
 from audit.proof.verification import verify
-from tmsdash import site_keys
-from tmsdash.commands import Command as BaseCommand
-from tmsdash.days import NoDayError, day_of, first_moment
+from tmsdash.commands import day_option
+from tmsdash.days import first_moment
 from tmsdash.processes import alone
 
-BROKEN = 3
 
-
-class Command(BaseCommand):
+class Command(ProofCommand):
     help = (
         "Move the audit's entries from before a day into a sealed file, and delete them from the database; nothing "
         "else ever deletes one. The whole audit is verified and sealed first, and an attempt that is open or has a "
@@ -30,21 +27,19 @@ class Command(BaseCommand):
         "entries are deleted. Exit code 0: done, or nothing to do; 3: the audit is broken, and nothing was moved."
     )
 
-    needed_keys = site_keys.KEPT  # whether AUDIT_KEY fits is part of what is verified
-    wrong_key_exit_code = BROKEN
-
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--before", required=True, metavar="DAY", help="move what is from before this day (UTC)")
+        parser.add_argument(
+            "--before", required=True, type=_past_day, metavar="DAY", help="move what is from before this day (UTC)"
+        )
         parser.add_argument("--folder", metavar="FOLDER", help="where to put the file (default: AUDIT_SEAL_DIR)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        before = _midnight(options["before"])
         folder = Path(options["folder"] or settings.AUDIT_SEAL_DIR).resolve()
         if folder.is_relative_to(Path(settings.VAR_DIR).resolve()):
-            raise CommandError(f"--folder: {folder} lies in VAR_DIR. Name one elsewhere.")
+            raise CommandError(f"--folder: {folder} is in VAR_DIR. Name a folder elsewhere.")
         try:
-            with alone("archive", lambda: self.stderr.write("Another archive is being made; waiting.")):
-                self._archive(before, folder)
+            with alone("archive", lambda: self.stderr.write("Another archive is being made; waiting for it.")):
+                self._archive(first_moment(options["before"]), folder)
         except (ArchiveError, AnyDatabaseError) as error:
             raise CommandError(f"Nothing was moved. {error}") from None
         except OSError as error:
@@ -52,15 +47,13 @@ class Command(BaseCommand):
 
     def _archive(self, before: datetime, folder: Path) -> None:
         with tqdm(unit=" rows", disable=None, leave=False) as bar:
-            found = verify(on_step=bar.update, archive_folder=folder)
-        if not found.is_whole:
-            first = found.findings[0]
-            self.stderr.write(f"The audit is BROKEN; nothing was moved. {first.where}: {first.problem}")
-            sys.exit(BROKEN)
+            verification = verify(on_step=bar.update, archive_folder=folder)
+        if not verification.is_whole:
+            self.end_broken(verification.findings[0], "moved")
         last, held_up_by = last_closed(before)
         if held_up_by:
             state = "open" if held_up_by.is_open else "not over by then"
-            self.stderr.write(f"Attempt {held_up_by.attempt_id} is {state}; it and all after it stay.")
+            self.stderr.write(f"Attempt {held_up_by.attempt_id} is {state}; it and everything after it stay.")
         count = AuditEntry.objects.filter(sequence__lte=last).count()
         if not count:
             self.stdout.write("There is nothing to archive.")
@@ -71,12 +64,8 @@ class Command(BaseCommand):
         self.stdout.write(f"Archived: entries {made.first:,} to {made.last:,}, in {made.path}. Keep this file.")
 
 
-def _midnight(text: str) -> datetime:
-    """Return when a day begins; raises CommandError unless it is one that has begun."""
-    try:
-        day = day_of(text)
-    except NoDayError as error:
-        raise CommandError(str(error)) from None
+def _past_day(text: str) -> date:
+    day = day_option(text)
     if day > datetime.now(UTC).date():
         raise CommandError(f"{text} has not begun yet; name a day before it.")
-    return first_moment(day)
+    return day

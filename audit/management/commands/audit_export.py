@@ -1,7 +1,5 @@
 import sys
-from collections.abc import Iterable
 from contextlib import nullcontext
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,8 @@ from audit.choices import Action, Outcome, Source
 from audit.exports import FORMS, export
 from audit.models import Attempt, AttemptCustomer
 from tmsdash.commands import Command as BaseCommand
-from tmsdash.days import NoDayError, day_of, first_moment, last_moment
+from tmsdash.commands import day_option
+from tmsdash.days import first_moment, last_moment
 
 ACTIONS = {action.label: action.value for action in Action}
 
@@ -26,8 +25,8 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--since", type=_day, metavar="DAY", help="from this day on (UTC, year-month-day)")
-        parser.add_argument("--until", type=_day, metavar="DAY", help="up to and including this day (UTC)")
+        parser.add_argument("--since", type=day_option, metavar="DAY", help="from this day on (UTC, year-month-day)")
+        parser.add_argument("--until", type=day_option, metavar="DAY", help="up to and including this day (UTC)")
         parser.add_argument("--format", choices=sorted(FORMS), default="csv", help="default: %(default)s")
         parser.add_argument("--output", metavar="FILE", help="write to this new file instead of standard output")
         parser.add_argument("--user", metavar="NAME", help="only this user's attempts")
@@ -40,38 +39,25 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         names = ("since", "until", "user", "action", "cluster", "outcome", "source", "customer")
         filters = {name: str(options[name]) for name in names if options[name]}
-        actor = command_actor()
         try:
-            # Made before the audit is told: what cannot be written is no export.
-            with open_new(options["output"]) if options["output"] else nullcontext(self.stdout._out) as file:
-                write_lines(file, export(_chosen(options), options["format"], filters, actor))
+            # The file is made first: what cannot be written is no export, and must not be noted as one.
+            output: Any = open_new(options["output"]) if options["output"] else nullcontext(self.stdout._out)
+            with output as file:
+                file.writelines(export(_chosen(options), options["format"], filters, command_actor()))
+                file.flush()
         except AnyDatabaseError as error:
-            raise CommandError(f"The audit cannot be used; the export is not complete. {error}") from None
+            raise CommandError(f"The audit cannot be used, so the export is not complete. {error}") from None
         except BrokenPipeError:
-            sys.exit(1)  # whoever read the lines wants no more
+            sys.exit(1)  # whoever reads the lines has stopped
         except OSError as error:
             raise CommandError(f"{options['output']} cannot be written: {error.strerror}.") from None
 
 
 def open_new(name: str) -> Any:
-    """Open a file that is not there yet, for its owner only."""
+    """Open a file that must not be there yet, for its owner only."""
     path = Path(name)
     path.touch(mode=0o600, exist_ok=False)
     return path.open("w", encoding="utf-8", newline="")
-
-
-def write_lines(file: Any, lines: Iterable[str]) -> None:
-    """Write lines that bring their own ends."""
-    for line in lines:
-        file.write(line)
-    file.flush()
-
-
-def _day(text: str) -> date:
-    try:
-        return day_of(text)
-    except NoDayError as error:
-        raise CommandError(str(error)) from None
 
 
 def _chosen(options: dict[str, Any]) -> QuerySet[Attempt]:

@@ -13,11 +13,10 @@ from audit.models import ChainHead
 from audit.proof import lost_keys
 from audit.proof.acknowledgements import NotLostError, acknowledge
 from audit.proof.archives import ArchiveError
+from audit.proof.commands import BROKEN
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import confirmed
 from tmsdash.text import one_line
-
-BROKEN = 3
 
 
 class Command(BaseCommand):
@@ -26,7 +25,7 @@ class Command(BaseCommand):
         "because nothing proves the end of what it signed. Acknowledge the loss, with a reason, and the site goes on; "
         "audit_verify names it for ever. Exit code 0: all keys are known or acknowledged; 3: one is not."
     )
-    needed_keys = ()  # it is for when they are not the site's
+    needed_keys = ()  # it is for sites that lack them
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--acknowledge-lost", metavar="KEY_ID", help="note in the chain that this key is lost")
@@ -60,15 +59,15 @@ class Command(BaseCommand):
     def _acknowledge(self, key_id: str, folder: Path | None, options: dict[str, Any]) -> None:
         if not options["yes"]:
             confirmed(
-                f"Was the key {one_line(key_id, 40)} looked for everywhere, in backups and stores of secrets? What "
-                "it signed can never be checked again, and its end may have been cut off."
+                f"Did you look for the key {one_line(key_id, 40)} everywhere, in backups and stores of secrets? What "
+                "it signed can never be checked again, and the end of that may have been cut off."
             )
         lost = acknowledge(key_id, options["reason"], command_actor(), folder)
         self.stderr.write(f"Noted in the audit. {lost.sentence}")
 
 
 def _keys(folder: Path | None) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return what there is to say of each key, and sentences on those that are neither known nor acknowledged."""
+    """Return what is known about each key, and sentences about those that are neither known nor acknowledged."""
     lost, head, known = lost_keys.acknowledged(folder), ChainHead.objects.first(), chain.known_keys()
     acknowledgements = {key.key_id: key.sentence for key in lost}
     signed = {key_id: (count, first, last) for key_id, count, first, last in lost_keys.used_keys()}
@@ -85,9 +84,11 @@ def _keys(folder: Path | None) -> tuple[list[dict[str, Any]], list[str]]:
     ]
     problems = [f"Entry {first}: {problem}" for first, problem in lost_keys.open_problems(lost)]
     if head is None:
-        problems.append("The head of the chain is missing: manage.py audit_verify says more.")
+        problems.append("The head of the chain is missing. Run manage.py audit_verify.")
     elif head.key_id not in known:
-        problems.append(f"The chain's head is signed with the key {head.key_id}, which is not known: nothing is added.")
+        problems.append(
+            f"The head of the chain is signed with the key {head.key_id}, which is not known: nothing is added."
+        )
     return keys, problems
 
 

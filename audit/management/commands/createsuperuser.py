@@ -25,14 +25,14 @@ class Command(SiteCommand, createsuperuser.Command):
 
     @sensitive_variables()
     def _warn_of_weak_password(self) -> None:
-        """Say what Django does not look at: whether the password of the environment keeps the rules."""
+        """Check what Django does not: whether the password in the environment keeps the rules."""
         try:
             validate_password(os.environ["DJANGO_SUPERUSER_PASSWORD"])
         except ValidationError as wrong:
             self.stderr.write(f"Warning: DJANGO_SUPERUSER_PASSWORD is weak. {' '.join(wrong.messages)}")
 
     def _validate_username(self, username: str, verbose_field_name: str, database: str) -> str | None:
-        """Return what is wrong with a name, or None; Django asks for each name that is typed or given."""
+        """Return what is wrong with a name, or None; Django asks about each name that is typed or given."""
         error: str | None = super()._validate_username(username, verbose_field_name, database)  # type: ignore[misc]
         if error:
             return error

@@ -23,7 +23,7 @@ class Command(BaseCommand):
         "SECRET_KEY_FALLBACKS; with a new TOKEN_KEY, tokens that were typed in the last ten minutes have to be typed "
         "again. For the third key, AUDIT_KEY, see audit_keys. Exit code 0: they are the site's; 1: they are not."
     )
-    needed_keys = ("AUDIT_KEY",)  # the others are what this is about
+    needed_keys = ("AUDIT_KEY",)  # the command is about the others
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -36,7 +36,7 @@ class Command(BaseCommand):
                 _accept(name)
             kept = {key.name: key for key in SiteKey.objects.all()}
         except AnyDatabaseError as error:
-            raise CommandError(f"A database cannot be used; run it again later. {error}") from None
+            raise CommandError(f"A database cannot be used. Run the command again later. {error}") from None
         are_ours = True
         for name in site_keys.KEPT:
             key, own = kept.get(name), site_keys.id_of(name)
@@ -50,7 +50,7 @@ class Command(BaseCommand):
 
 
 def _accept(name: str) -> None:
-    """Let this process's key be the site's; the audit is told first."""
+    """Make this process's key the site's, which the audit notes first."""
     own = site_keys.id_of(name)
     key = SiteKey.objects.filter(name=name).first()
     if key and key.key_id == own:

@@ -176,7 +176,7 @@ def test_an_anchor_that_does_not_match_does_not_outrank_a_chain_that_is_whole(au
     first, second, *rest = printed.splitlines()
     assert (code, "BROKEN" in printed) == (3, False)
     assert first.startswith("The audit's entries, macs, end and seals are whole: 9 entries, ")
-    assert second.startswith("ANCHORS DO NOT FIT: 2, first entry 4. ")
+    assert second.startswith("ANCHORS DO NOT MATCH: 2, first entry 4. ")
     assert rest == [
         "  entry 4: the anchor 4:0123456789abcdef names another entry with this number.",
         "  entry 12: the anchor 12:0123456789abcdef names it, but it is not there: the chain ends with entry 9.",
@@ -195,7 +195,7 @@ def test_what_is_broken_is_named_before_anchors(audited):
     fitting = chain.anchor(9, entry.mac)
     code, printed = run("audit_verify", "--anchor", "4:0123456789abcdef", "--anchor", fitting)
     assert (code, "First bad: entry 7." in printed) == (3, True)
-    assert "Besides, 1 anchors do not fit:\n  entry 4: " in printed
+    assert "Besides, 1 anchors do not match:\n  entry 4: " in printed
 
 
 def test_a_thread_of_its_own_writes_anchors_that_count_too(written):

@@ -91,7 +91,7 @@ def test_periods_follow_each_other(old):
     with mock.patch("django.utils.timezone.now", return_value=timezone.now() + timedelta(days=1)):
         make_attempt(Kind.REJECTED)
     with mock.patch(
-        "audit.management.commands.audit_archive._midnight", return_value=timezone.now() + timedelta(hours=12)
+        "audit.management.commands.audit_archive.first_moment", return_value=timezone.now() + timedelta(hours=12)
     ):
         run("audit_archive", "--before", TODAY)
     assert [(archive.first, archive.last) for archive in find_archives()] == [(1, 5), (6, 10)]
@@ -106,11 +106,11 @@ def test_what_is_open_or_has_a_later_event_is_not_torn_apart(databases):
         refuse()
     code, printed = run("audit_archive", "--before", day(50))
     assert code == 0
-    assert f"Attempt {doubtful.attempt_id} is open; it and all after it stay." in printed
+    assert f"Attempt {doubtful.attempt_id} is open; it and everything after it stay." in printed
     assert sequences() == [2, 3, 4, 5]
     record(doubtful, Kind.NOT_APPLIED, http_status=None)
     code, printed = run("audit_archive", "--before", day(50))
-    assert f"Attempt {doubtful.attempt_id} is not over by then; it and all after it stay." in printed
+    assert f"Attempt {doubtful.attempt_id} is not over by then; it and everything after it stay." in printed
     assert "There is nothing to archive." in printed
     assert sequences()[0] == 2
 
@@ -299,7 +299,7 @@ def test_what_is_no_day_of_the_past_is_refused(before, message):
 
 
 def test_a_folder_that_cannot_be_used_is_named(old, settings, tmp_path):
-    with pytest.raises(CommandError, match="lies in VAR_DIR"):
+    with pytest.raises(CommandError, match="is in VAR_DIR"):
         call_command("audit_archive", "--before", day(50), "--folder", f"{settings.VAR_DIR}/archives")
     (tmp_path / "file").touch()
     with pytest.raises(CommandError, match="Nothing was moved"):

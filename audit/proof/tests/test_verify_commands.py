@@ -88,7 +88,7 @@ def test_what_is_broken_is_not_sealed(audited, settings):
         cursor.execute("UPDATE audit_auditentry SET user_id = 'eve' WHERE sequence = 10")
     code, printed = run("audit_seal")
     assert code == 3
-    assert f"was not sealed. entry 10: {CHANGED}" in printed
+    assert f"nothing was sealed. entry 10: {CHANGED}" in printed
     assert len(seal_file(settings).read_text().splitlines()) == 1
 
 

@@ -11,7 +11,7 @@ from setactions.proof.ledger_comparison import LedgerComparison
 
 
 class Command(AuditVerifyCommand):
-    # The audit knows nothing of jobs, so what looks at both stands here, in the place of the audit's own command.
+    # The audit knows nothing about jobs, so the command that looks at both is here, and replaces the audit's own.
     help = (
         f"{AuditVerifyCommand.help} With --jobs it also compares each Job and each batch with the audit, and names "
         "tables, indexes and triggers of the three databases that are missing or do not belong there."
@@ -21,18 +21,18 @@ class Command(AuditVerifyCommand):
         super().add_arguments(parser)
         parser.add_argument("--jobs", action="store_true", help="also compare all jobs, batches and tables")
 
-    def verify_further(self, found: Verification, options: dict[str, Any]) -> None:
-        """Compare jobs, batches and tables, if that was asked for."""
+    def verify_further(self, verification: Verification, options: dict[str, Any]) -> None:
+        """Compare jobs, batches and tables, if the options say so."""
         if not options["jobs"]:
             return
         jobs, ledger = JobComparison(archive_folder=self.archive_folder(options)), LedgerComparison()
         try:
-            found.add(Finding(f"job {job_id}", problem) for job_id, problem in jobs.problems())
+            verification.add(Finding(f"job {job_id}", problem) for job_id, problem in jobs.problems())
         except ArchiveError as error:
-            found.add([Finding("archive", str(error))])
-        found.add(Finding(f"batch {batch_id}", problem) for batch_id, problem in ledger.problems())
-        found.add(Finding("schema", problem) for problem in database_problems(full=True))
-        found.further |= {
+            verification.add([Finding("archive", str(error))])
+        verification.add(Finding(f"batch {batch_id}", problem) for batch_id, problem in ledger.problems())
+        verification.add(Finding("schema", problem) for problem in database_problems(full=True))
+        verification.further |= {
             "jobs": jobs.jobs,
             "job_customers": jobs.customers,
             "unsigned_jobs": jobs.unsigned,
