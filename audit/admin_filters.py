@@ -1,4 +1,4 @@
-"""Filters of the audit's lists, and of the lists of jobs that stand beside them."""
+"""Filters of the audit's lists, which the lists of jobs share."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from django.utils.http import urlencode
 
 from audit.choices import LEGACY_SOURCES, Source
 from audit.models import Attempt
-from audit.summary import Summary, summarize
+from audit.summary import AttemptSummary, summarize
 from tmsdash.accounts import LAST_UNKNOWN_NAME, UNKNOWN_NAME
 from tmsdash.text import one_line
 from tmsdash.web.admin_filters import PINPOINTS, SimpleListFilter, TimeFilter, UserFilter
@@ -33,7 +33,7 @@ class SourceFilter(SimpleListFilter):
 class ConfiguredClusterFilter(SimpleListFilter):
     """Offers the clusters that are configured; an address may name others.
 
-    There is no index of attempts by cluster on purpose: SQLite would take it where the customers' is the right one.
+    Attempts have no index by cluster on purpose: SQLite would choose it where that of the customers is the right one.
     """
 
     title = "cluster"
@@ -50,20 +50,20 @@ class ConfiguredClusterFilter(SimpleListFilter):
 
 
 class EntryUserFilter(UserFilter):
-    """Leaves out the hashes of names that nobody has, of which strangers can make any number."""
+    """Leaves out the hashes of names that nobody has: strangers can make any number of them."""
 
     passed_over = (UNKNOWN_NAME, LAST_UNKNOWN_NAME)
 
 
 def query_of_attempts(changelist: ChangeList) -> str:
-    """Return the query of an address that lists the attempts of the time and the filters of a list of jobs."""
+    """Return the query of an address that lists attempts, for the period and the filters of a list of jobs."""
     return "?" + urlencode(
         {name: changelist.params[name] for name in (*SHARED, *TimeFilter.parameters) if changelist.params.get(name)}
     )
 
 
-def summary_for(changelist: ChangeList) -> Summary | None:
-    """Sum up the attempts of the time and the filters of a list of jobs; None if it is about one thing only."""
+def summary_for(changelist: ChangeList) -> AttemptSummary | None:
+    """Sum up the attempts of the period and the filters of a list of jobs; None if it is about one thing only."""
     if any(changelist.params.get(name) for name in PINPOINTS):
         return None
     [time] = [spec for spec in changelist.filter_specs if isinstance(spec, TimeFilter)]

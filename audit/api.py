@@ -15,8 +15,8 @@ from tmsdash.web.errors import BadLimitError, error_json, json_get, limit_of
 def customer(request: HttpRequest, cid: str) -> JsonResponse:
     """List what was tried with a customer, newest first.
 
-    Everybody sees when, who, which action and outcome, because operators must not send twice what a
-    colleague sent. Addresses, errors, ids and sizes are shown of one's own attempts, and to auditors of all.
+    Everybody sees when, who, which action and outcome, because operators must not send what a colleague has already
+    sent. Addresses, errors, ids and sizes are for auditors, and for who made the attempt.
     """
     try:
         limit = limit_of(request)

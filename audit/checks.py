@@ -1,4 +1,4 @@
-"""The system checks that keep a process off an audit that is not its own, or that only seems to be gone."""
+"""System checks that keep a process away from an audit that is not its own, or that only seems to be gone."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,22 +21,22 @@ from tmsdash.text import one_line
 
 @register(NEW_INSTALLATION)
 def check_audit_is_not_lost(**kwargs: Any) -> list[CheckMessage]:
-    """Seals of the key in use beside an empty database: a folder that is not mounted, as a rule."""
+    """Seals beside an empty database usually mean that a disk is not mounted."""
     if not _sealed() or not _is_empty():
         return []
     return [
         Error(
-            f"The audit's database is empty, and {settings.AUDIT_SEAL_DIR} holds seals or archives that the keys in "
-            "use have signed. A new audit would contradict them.",
+            f"The audit's database is empty, but {settings.AUDIT_SEAL_DIR} holds seals or archives that this site's "
+            "keys signed. A new audit would contradict them.",
             hint="Is a disk or folder not mounted? Look at VAR_DIR and AUDIT_DATABASE_URL, or restore a backup. "
-            "To begin anew all the same, run manage.py migrate_all --new-installation.",
+            "To start a new audit anyway, run manage.py migrate_all --new-installation.",
             id="audit.E001",
         )
     ]
 
 
 def _sealed() -> list[Path]:
-    """Return the files in AUDIT_SEAL_DIR that prove an audit under the keys in use."""
+    """Return the files in AUDIT_SEAL_DIR that prove that there was an audit under the keys in use."""
     try:
         files = [file.path for file in read_all() if file.seals]
         return files + [archive.path for archive in find_archives()]
@@ -45,7 +45,7 @@ def _sealed() -> list[Path]:
 
 
 def _is_empty() -> bool:
-    """Tell whether the audit's tables are not there; False for a database that does not answer."""
+    """Tell whether the audit has no tables; False if its database does not answer."""
     connection = connections[DATABASE]
     if not file_is_there(connection):
         return True
@@ -63,7 +63,7 @@ def _is_empty() -> bool:
 
 @register(site_keys.TAG, Tags.database)
 def check_audit_key_is_the_sites(databases: Iterable[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """A process with another AUDIT_KEY could add nothing to the audit, and so send nothing."""
+    """A process with another AUDIT_KEY can add nothing to the audit, and so it can send nothing."""
     return site_keys.compared(DATABASE, databases, _unknown_key)
 
 

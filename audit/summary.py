@@ -1,4 +1,4 @@
-"""Attempts summed up for auditors: per day and outcome, in figures, and what went wrong most often."""
+"""Attempts summed up for auditors: by day and by outcome, with a chart and the most frequent errors."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -12,15 +12,15 @@ from django.utils import timezone
 from audit.choices import ACCEPTED_OUTCOMES, Outcome, OutcomeGroup
 from audit.models import Attempt
 
-DAYS_SHOWN = 92  # of a longer period, months are shown
-MONTHS_SHOWN = 120  # of a longer period, only from the first to the last month with attempts: it may be all of time
+DAYS_SHOWN = 92  # a longer period is shown in months
+MONTHS_SHOWN = 120  # a longer one only from the first to the last month with attempts: it may be all of time
 ERRORS_SHOWN = 5
 # The chart's units; it is scaled to its place.
 WIDTH, HEIGHT, GAP = 900, 120, 0.25
 
 
 class Day(Func):
-    """The day of a time in UTC, or its month, as text: grouped in the database, without a call for each row."""
+    """The day of a time in UTC, or its month, as text. SQLite asks Python for Django's own, once for each row."""
 
     output_field = CharField()
 
@@ -37,7 +37,7 @@ class Day(Func):
 
 @dataclass(frozen=True)
 class Bar:
-    """A part of a column of the chart: where it stands, and how large it is, in the chart's units."""
+    """A part of a column of the chart: its place and its size, in the chart's units."""
 
     group: str
     x: float
@@ -48,7 +48,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Period:
-    """A day or a month, with the attempts of each group and, for the chart, their bars."""
+    """A day or a month, with the number of attempts in each group, and their bars in the chart."""
 
     name: str
     counts: list[int]
@@ -61,8 +61,8 @@ class Period:
 
 
 @dataclass(frozen=True)
-class Summary:
-    """Attempts of a time: `outcomes` are (label, group, count), the most frequent first; `errors` (text, count)."""
+class AttemptSummary:
+    """The attempts of a period. `outcomes` are (label, group, count), most frequent first; `errors` (text, count)."""
 
     unit: str
     groups = OutcomeGroup
@@ -74,8 +74,8 @@ class Summary:
     most: int
 
 
-def summarize(attempts: QuerySet[Attempt], first: datetime | None, last: datetime | None) -> Summary:
-    """Sum up attempts, which lie between two times if there are such."""
+def summarize(attempts: QuerySet[Attempt], first: datetime | None, last: datetime | None) -> AttemptSummary:
+    """Sum up attempts. `first` and `last` are the bounds of the period; None where it has none."""
     attempts = attempts.order_by()
     if first is None or last is None:
         ends = attempts.aggregate(first=Min("created_at"), last=Max("created_at"))
@@ -94,7 +94,7 @@ def summarize(attempts: QuerySet[Attempt], first: datetime | None, last: datetim
     errors = attempts.exclude(error_message="").values_list("error_message").annotate(count=Count("pk"))
     accepted = attempts.filter(outcome__in=ACCEPTED_OUTCOMES).aggregate(sum=Sum("customer_count"))["sum"]
     most = max((sum(part.values()) for part in counts.values()), default=0)
-    return Summary(
+    return AttemptSummary(
         unit="month" if by_month else "day",
         periods=_periods(names, counts, most),
         total=sum(outcomes.values()),
@@ -110,7 +110,7 @@ def _days(first: date, last: date) -> list[str]:
 
 
 def _months(first: date, last: date, counted: list[str]) -> list[str]:
-    """Return the months between two days, or between those that were `counted` if these are too many."""
+    """Return the months between two days, or, if that is too many, between the first and the last one `counted`."""
     begin, end = first.isoformat()[:7], last.isoformat()[:7]
     if (last - first).days > MONTHS_SHOWN * 31:
         begin, end = (counted[0], counted[-1]) if counted else (end, end)
@@ -128,9 +128,9 @@ def _periods(names: list[str], counts: dict[str, Counter[OutcomeGroup]], most: i
     ]
 
 
-def _bars(number: int, of: int, counts: Counter[OutcomeGroup], most: int) -> Iterator[Bar]:
+def _bars(number: int, period_count: int, counts: Counter[OutcomeGroup], most: int) -> Iterator[Bar]:
     """Stack the groups of one period, from the bottom of the chart up."""
-    width, top = WIDTH / of, float(HEIGHT)
+    width, top = WIDTH / period_count, float(HEIGHT)
     for group in OutcomeGroup:
         if counts[group]:
             height = HEIGHT * counts[group] / most

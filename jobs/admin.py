@@ -1,4 +1,4 @@
-"""User Jobs Audit: every job, for admins and auditors to look at."""
+"""User Jobs Audit: every job, for admins and auditors to look at. Nobody changes one."""
 
 from typing import Any
 
@@ -20,15 +20,7 @@ class JobAdmin(ExactSearchAdmin):
     id_field = "job_id"
     linked_by = ("job_id", "batch_id")
     list_display = (
-        "time",
-        "job_id",
-        "user_id",
-        "action_name",
-        "cluster_url",
-        "customer_count",
-        "source",
-        "status",
-        "evidence",
+        *("time", "job_id", "user_id", "action_name", "cluster_url", "customer_count", "source", "status", "evidence"),
     )
     list_display_links = ("time", "job_id")
     list_filter = (TimeFilter, "status", "evidence", "action_code", ClusterFilter, SourceFilter, UserFilter, "legacy")
@@ -41,7 +33,7 @@ class JobAdmin(ExactSearchAdmin):
         return super().get_queryset(request).defer("request_payload", "response_summary")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the list below a summary of all attempts of the same time and filters."""
+        """Show the list below a summary of all attempts of the same period and filters."""
         answer = super().changelist_view(request, extra_context)
         changelist = getattr(answer, "context_data", {}).get("cl")
         if changelist and request.user.has_perm("audit.view_attempt"):
@@ -73,18 +65,11 @@ class JobAdmin(ExactSearchAdmin):
 
 @admin.register(Batch)
 class BatchAdmin(ExactSearchAdmin):
-    """Lists cut into chunks; what became of each chunk is on the batch's own page."""
+    """Lists that were cut into chunks; what became of each chunk is on the batch's own page."""
 
     id_field = "batch_id"
     list_display = (
-        "time",
-        "batch_id",
-        "user_id",
-        "action_code",
-        "cluster_url",
-        "customer_count",
-        "accepted",
-        "condition",
+        *("time", "batch_id", "user_id", "action_code", "cluster_url", "customer_count", "accepted", "condition"),
     )
     list_display_links = ("time", "batch_id")
     list_filter = (TimeFilter, "action_code", "state", UserFilter)
@@ -105,8 +90,7 @@ class BatchAdmin(ExactSearchAdmin):
 
     @admin.display(description="accepted")
     def accepted(self, batch: Any) -> int:
-        found: int = batch.accepted
-        return found
+        return int(batch.accepted)
 
     @admin.display(description="state", ordering="state")
     def condition(self, batch: Batch) -> str:
@@ -123,7 +107,7 @@ class BatchAdmin(ExactSearchAdmin):
 
 @admin.register(JobCustomer)
 class JobCustomerAdmin(ReadOnlyAdmin):
-    """The customers of one job, paged; reached from the job, because the whole table is of no use to anybody."""
+    """The customers of one job, in pages; reached from the job, because the whole table is of no use to anybody."""
 
     linked_by = ("job__id__exact",)
     list_display = ("position", "cid")

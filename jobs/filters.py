@@ -1,5 +1,6 @@
-"""The filters of User Jobs and of Batches, as they stand in their addresses."""
+"""The filters of User Jobs and of Batches, as they are in the addresses of these lists."""
 
+from collections.abc import Iterable
 from datetime import date
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ CODES = {action.label: action.value for action in Action}
 
 
 class DayField(forms.DateField):
-    """A day, written as browsers send it."""
+    """A day (UTC), written as browsers send it."""
 
     def __init__(self, label: str) -> None:
         super().__init__(
@@ -36,25 +37,29 @@ class DayField(forms.DateField):
     def to_python(self, value: Any) -> date | None:
         try:
             return super().to_python(value)
-        except forms.ValidationError:  # browsers show nothing of what is no day
+        except forms.ValidationError:  # quoted, because browsers show an empty field where it is no day
             text = one_line(value, 20)
             raise forms.ValidationError(f"{text} is no day. Write year-month-day, such as 2026-02-28.") from None
 
 
+class KnownChoiceField(forms.ChoiceField):
+    """One of the choices of a list, or none of them."""
+
+    def __init__(self, thing: str, choices: Iterable[tuple[str, Any]] = ()) -> None:
+        self.any_of_them = ("", f"Any {thing}")
+        message = f"There is no such {thing}. Choose one from the list."
+        super().__init__(
+            required=False, choices=[self.any_of_them, *choices], error_messages={"invalid_choice": message}
+        )
+
+
 class ListFilters(forms.Form):
-    """What is looked for in a list of one's own or of everybody's. After `is_valid()`, `narrow` leaves what matches."""
+    """What to look for in a list of one's own or everybody's rows. After `is_valid()`, `narrow` keeps what matches."""
 
     url_name: str  # of the list
 
-    action = forms.ChoiceField(
-        required=False,
-        choices=[("", "Any action"), *((label, label) for label in CODES)],
-        error_messages={"invalid_choice": "There is no such action. Choose one from the list."},
-    )
-    cluster = forms.ChoiceField(
-        required=False,
-        error_messages={"invalid_choice": "There is no such cluster. Choose one from the list."},
-    )
+    action = KnownChoiceField("action", [(label, label) for label in CODES])
+    cluster = KnownChoiceField("cluster")
     since = DayField("From day (UTC)")
     until = DayField("To day (UTC)")
     user = forms.CharField(
@@ -64,22 +69,23 @@ class ListFilters(forms.Form):
     )
 
     def __init__(self, data: QueryDict, *, viewer: Any) -> None:
-        """Take the query of an address that `viewer` asks for."""
+        """Take the query of an address, and who asks for it."""
         super().__init__(data)
         self._given, self._viewer = data, viewer
         configured = [(name, f"{name} ({origin})") for name, origin in settings.TMS_CLUSTERS.items()]
         gone = [(origin, origin) for origin in self.known_clusters() if origin not in settings.TMS_CLUSTERS.values()]
-        self.fields["cluster"].choices = [("", "Any cluster"), *configured, *gone]  # type: ignore[attr-defined]
+        cluster: Any = self.fields["cluster"]
+        cluster.choices = [cluster.any_of_them, *configured, *gone]
         for field in self.fields.values():
             field.widget.attrs |= {"autocomplete": "off", "autocapitalize": "off", "spellcheck": "false"}
 
     def known_clusters(self) -> list[str]:
-        """Return the origin of every cluster that the list has something of."""
+        """Return the origin of every cluster that has rows in the list."""
         raise NotImplementedError
 
     @property
     def active(self) -> dict[str, str]:
-        """The filters that are set, by name, as they were given."""
+        """The filters that are set, by name, with their text."""
         return {name: text for name in self.fields if (text := str(self._given.get(name, "")).strip())}
 
     @property
@@ -88,7 +94,7 @@ class ListFilters(forms.Form):
         return [f"{self[name].label}: {value}" for name, value in self.active.items()]
 
     def address(self, *, everybody: bool, **place: Any) -> str:
-        """Return the address of a page with these filters, of everybody's or (without a user) of one's own.
+        """Return the address of a page with these filters, of everybody's rows, or of one's own (without `user`).
 
         `place` says where in the list the page begins.
         """
@@ -101,27 +107,27 @@ class ListFilters(forms.Form):
     def clean_user(self) -> str:
         user: str = self.cleaned_data["user"]
         if user and user != self._viewer.get_username() and not may_view_all_jobs(self._viewer):
-            raise forms.ValidationError("You see your own only. Leave this empty.")
+            raise forms.ValidationError("You can see only your own. Leave this empty.")
         return user
 
     def clean(self) -> dict[str, Any]:
         data = self.cleaned_data
         if data.get("since") and data.get("until") and data["since"] > data["until"]:
-            self.add_error("until", "This day lies before the first one. Exchange them.")
+            self.add_error("until", "This day is before the first one. Swap them.")
         for name in self.fields:
             if len(self._given.getlist(name)) > 1:
                 self.add_error(name, "The address gives this more than once. Choose one.")
         return data
 
     def conditions(self) -> dict[str, Any]:
-        """Return what the list's rows must have, as a query takes it; what is None or empty is no condition."""
-        wanted = self.cleaned_data
+        """Return the conditions on rows as a query takes them; those that are None or empty do not count."""
+        data = self.cleaned_data
         return {
-            "action_code": CODES.get(wanted["action"]),
-            "cluster_url": settings.TMS_CLUSTERS.get(wanted["cluster"], wanted["cluster"]),
-            "user_id": wanted["user"],
-            "created_at__gte": wanted["since"] and first_moment(wanted["since"]),
-            "created_at__lte": wanted["until"] and last_moment(wanted["until"]),
+            "action_code": CODES.get(data["action"]),
+            "cluster_url": settings.TMS_CLUSTERS.get(data["cluster"], data["cluster"]),
+            "user_id": data["user"],
+            "created_at__gte": data["since"] and first_moment(data["since"]),
+            "created_at__lte": data["until"] and last_moment(data["until"]),
         }
 
     def narrow(self, rows: QuerySet[AnyRow]) -> QuerySet[AnyRow]:
@@ -131,7 +137,7 @@ class ListFilters(forms.Form):
 
 
 class JobFilters(ListFilters):
-    """Those of User Jobs; `job` is one that its id names."""
+    """The filters of User Jobs; `job` finds a single one by its id."""
 
     url_name = "job_list"
 
@@ -144,7 +150,7 @@ class JobFilters(ListFilters):
     job = forms.UUIDField(
         label="Job id",
         required=False,
-        error_messages={"invalid": "This is no job id. Give a whole one, such as it stands on the page of a job."},
+        error_messages={"invalid": "This is no job id. Give a whole one, as the page of a job shows it."},
     )
 
     def known_clusters(self) -> list[str]:
@@ -163,15 +169,11 @@ class JobFilters(ListFilters):
 
 
 class BatchFilters(ListFilters):
-    """Those of Batches."""
+    """The filters of Batches."""
 
     url_name = "batch_list"
 
-    state = forms.ChoiceField(
-        required=False,
-        choices=[("", "Any state"), *Batch.State.choices],
-        error_messages={"invalid_choice": "There is no such state. Choose one from the list."},
-    )
+    state = KnownChoiceField("state", Batch.State.choices)
 
     def known_clusters(self) -> list[str]:
         return known_batch_clusters()

@@ -2,10 +2,11 @@
 
 import json
 import uuid
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from django.db import DatabaseError, connections
+from django.db import Error as AnyDatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -19,6 +20,7 @@ from jobs.selectors import all_jobs, customers_of, job_for, jobs_of, may_view_al
 from jobs.signatures import job_is_signed, signed_jobs
 from jobs.stored import read_job
 from tmsdash.csv_text import ids_file
+from tmsdash.db.transactions import drop_if_broken
 from tmsdash.text import printable
 from tmsdash.web.paging import numbered_page, page_behind
 
@@ -58,23 +60,21 @@ def job_list(request: HttpRequest) -> HttpResponse:
 
 
 def _unfinished(user: Any, *, everybody: bool) -> list[Attempt]:
-    """Return the oldest attempts that have no outcome or no Job yet; the list must appear without them, too."""
+    """Return the oldest attempts that have no outcome or no Job yet, or none if the audit does not answer."""
     attempts = open_attempts() if everybody and may_view_all_attempts(user) else open_attempts_of(user)
-    try:
-        shown = list(attempts[:UNFINISHED_SHOWN])
-    except DatabaseError:
-        connections["audit"].close()
-        return []
-    # One whose Job is there only waits for the audit to hear of it; its Job is in the list below.
-    there = signed_jobs([attempt.attempt_id for attempt in shown])
-    return [attempt for attempt in shown if attempt.attempt_id not in there]
+    oldest: list[Attempt] = []
+    with suppress(AnyDatabaseError), drop_if_broken("audit"):
+        oldest = list(attempts[:UNFINISHED_SHOWN])
+    # An attempt whose Job is there only waits for the audit to note that, and the list shows its Job.
+    recorded = signed_jobs([attempt.attempt_id for attempt in oldest])
+    return [attempt for attempt in oldest if attempt.attempt_id not in recorded]
 
 
 @never_cache
 @require_safe
 def job_detail(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
     """Show one job with a page of its customers."""
-    job = _load(request, job_id)
+    job = _job_or_404(request, job_id)
     answer = printable(json.dumps(job.response_summary, indent=2, ensure_ascii=False))
     context = {
         "job": job,
@@ -91,12 +91,12 @@ def job_detail(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
 @require_safe
 def customers_csv(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
     """Download all customers of one job, in order. A job has 100,000 at most, so the file is made before it is sent."""
-    job = _load(request, job_id)
+    job = _job_or_404(request, job_id)
     return ids_file(f"customers-{job.job_id}.csv", customers_of(job).values_list("cid", flat=True))
 
 
-def _load(request: HttpRequest, job_id: uuid.UUID) -> Job:
-    """Return the job; raises Http404 if it is not there or not for this user."""
+def _job_or_404(request: HttpRequest, job_id: uuid.UUID) -> Job:
+    """Return the job; raises Http404 unless it is there and the user may see it."""
     job = job_for(request.user, job_id)
     if job is None:
         raise Http404
