@@ -54,7 +54,7 @@ def test_the_products_own_settings_have_no_issue(found, described, web_threads):
     assert found(product(described, web_threads)) == []
 
 
-def test_the_settings_that_run_here_have_no_issue(transactions):
+def test_the_settings_that_run_here_have_no_issue(databases):
     assert run_checks(databases=list(ALIASES)) == []
 
 
