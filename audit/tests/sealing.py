@@ -1,10 +1,13 @@
 """What tests of verification, seals and archives share."""
 
 from contextlib import contextmanager
+from datetime import timedelta
 from io import StringIO
+from unittest import mock
 
 import pytest
 from django.core.management import call_command
+from django.utils import timezone
 
 from audit.actors import Actor
 from audit.choices import Kind
@@ -40,6 +43,24 @@ def audited(databases):
     refuse(cids=("d4",))
     record_fact(Kind.SIGNED_OUT, {"b": 1}, actor=Actor(user_id="olivia", ip_address="203.0.113.7"), wait_s=5)
     make_attempt(Kind.UNKNOWN, cids=("e5",), message="lost", http_status=None)
+
+
+def ago(days):
+    return mock.patch("django.utils.timezone.now", return_value=timezone.now() - timedelta(days=days))
+
+
+@pytest.fixture
+def old():
+    """Entries 1 to 5 of long ago: an accepted attempt, a rejected one; and 6, 7 of today."""
+    with ago(100):
+        accepted = make_attempt(Kind.ACCEPTED, Kind.RECORDED, cids=("a1", "b2"))
+        rejected = make_attempt(Kind.REJECTED, cids=("c3",), message="no", http_status=400)
+    make_attempt(Kind.ACCEPTED, cids=("d4",))
+    return accepted, rejected
+
+
+def day(days_ago):
+    return f"{timezone.now() - timedelta(days=days_ago):%Y-%m-%d}"
 
 
 def head():

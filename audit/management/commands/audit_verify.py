@@ -109,7 +109,8 @@ def _in_words(verification: Verification) -> str:
         lines.append(f"Besides, {verification.unfit_count:,} anchors do not match:")
     lines += _findings_in_words(unfit, verification.unfit_count)
     lines += [f"Lost key: {lost.sentence}" for lost in verification.lost_keys]
-    lines += [f"Not looked at, as its key is not known here: {one_line(name)}" for name in verification.not_looked_at]
+    for name in verification.not_looked_at:
+        lines.append(f"Not looked at, because its key is not known here: {one_line(name)}")
     return "\n".join(lines)
 
 

@@ -13,42 +13,22 @@ from django.utils import timezone
 
 from audit.actors import Actor
 from audit.choices import Kind
-from audit.models import Attempt, AttemptCustomer, AuditEntry, ChainHead
+from audit.models import Attempt, AttemptCustomer, AuditEntry
 from audit.proof import append_only, archives, closed_periods
 from audit.proof.archives import ArchiveError, find_archives
 from audit.proof.verification import verify
-from audit.services import record_events
 from audit.tests.making import make_attempt, record, refuse, tampering
-from audit.tests.sealing import run
+from audit.tests.sealing import ago, day, run
 from tmsdash.commands import os_actor_name
-from tmsdash.tests.fixtures import signed_in
-from tmsdash.tests.tools import at_once, text_of
+from tmsdash.tests.tools import at_once
 
 pytestmark = pytest.mark.usefixtures("databases", "empty_seal_dir")
 
 TODAY = f"{timezone.now():%Y-%m-%d}"
 
 
-def ago(days):
-    return mock.patch("django.utils.timezone.now", return_value=timezone.now() - timedelta(days=days))
-
-
-@pytest.fixture
-def old():
-    """Entries 1 to 5 of long ago: an accepted attempt, a rejected one; and 6, 7 of today."""
-    with ago(100):
-        accepted = make_attempt(Kind.ACCEPTED, Kind.RECORDED, cids=("a1", "b2"))
-        rejected = make_attempt(Kind.REJECTED, cids=("c3",), message="no", http_status=400)
-    make_attempt(Kind.ACCEPTED, cids=("d4",))
-    return accepted, rejected
-
-
 def sequences():
     return list(AuditEntry.objects.order_by("sequence").values_list("sequence", flat=True))
-
-
-def day(days_ago):
-    return f"{timezone.now() - timedelta(days=days_ago):%Y-%m-%d}"
 
 
 def test_a_closed_period_moves_into_a_file_that_goes_on_proving_itself(old, empty_seal_dir):
@@ -316,48 +296,3 @@ def test_an_archive_of_the_wrong_size_deletes_nothing(old, empty_seal_dir, monke
         closed_periods.archive(5, empty_seal_dir, Actor(user_id="x"))
     assert sequences() == [1, 2, 4, 5, 6, 7]
     assert append_only.problems(connection()) == []
-
-
-# -- Attempts whose events are in an archive ----------------------------------------------------------------------
-
-
-@pytest.fixture
-def archived(old):
-    run("audit_archive", "--before", day(50))
-    return old
-
-
-def test_pages_say_where_the_events_are(archived, olivia, audrey):
-    for attempt in archived:
-        answer = signed_in(olivia).get(f"/attempts/{attempt.attempt_id}/")
-        assert answer.status_code == 200
-        assert "were moved to an archive of the audit" in text_of(answer)
-        assert "Audit anchor" not in text_of(answer)
-        assert signed_in(olivia).get(f"/attempts/{attempt.attempt_id}/all.csv").status_code == 404
-        assert signed_in(olivia).get(f"/attempts/{attempt.attempt_id}/evidence.zip").status_code == 410
-        page = signed_in(audrey).get(f"/admin/audit/attempt/{attempt.pk}/change/")
-        assert "were moved to an archive of the audit" in text_of(page)
-    assert "Edit this list" not in text_of(signed_in(olivia).get(f"/attempts/{archived[1].attempt_id}/"))
-    assert str(archived[0].attempt_id) in signed_in(olivia).get("/customers/a1/").content.decode()
-
-
-def test_exports_name_them_without_customers(archived, audrey):
-    answer = signed_in(audrey).get("/admin/audit/attempt/export.jsonl", {"time": "all"})
-    objects = [json.loads(line) for line in b"".join(answer.streaming_content).splitlines()]
-    assert [one["customers"] for one in objects] == [["d4"], [], []]
-    assert (objects[2]["customer_count"], objects[2]["entries"]) == (2, [])
-
-
-def test_nothing_is_added_to_what_is_closed(archived):
-    head = ChainHead.objects.get().sequence
-    after = record_events(archived[0].attempt_id, [(Kind.REJECTED, {}), (Kind.RECORDED, {})], wait_s=5)
-    assert after.outcome == "accepted"
-    assert ChainHead.objects.get().sequence == head
-
-
-def test_files_of_another_key_are_let_be(archived, empty_seal_dir, settings):
-    [file] = empty_seal_dir.glob("audit-*")
-    other = empty_seal_dir / file.name.replace(file.name.split("-")[1], "0" * 16)
-    other.write_bytes(b"somebody else's")
-    assert verify().findings == []
-    assert other.exists()

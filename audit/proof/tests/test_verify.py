@@ -5,7 +5,7 @@ from django.db import connections
 
 from audit.actors import Actor
 from audit.choices import Kind
-from audit.models import GENESIS, Attempt, AttemptCustomer, AuditEntry
+from audit.models import GENESIS, AuditEntry
 from audit.proof import append_only, seals
 from audit.proof.seals import write_seal
 from audit.proof.verification import verify
@@ -200,78 +200,6 @@ def test_a_trigger_that_does_not_guard_any_more_is_found(audited, statement, pro
     assert found[0].problem == f"The trigger {append_only.TRIGGER} {problem}."
 
 
-# -- What was drawn from the entries ------------------------------------------------------------------------------
-
-
-def of_attempt(sequence):
-    return AuditEntry.objects.get(sequence=sequence).attempt_id
-
-
-ROW = "UPDATE audit_attempt SET {} WHERE id = (SELECT min(id) FROM audit_attempt)"
-
-
-@pytest.mark.parametrize(
-    ("statement", "problem"),
-    [
-        (ROW.format("outcome = 'rejected'"), "Its row says that outcome is 'rejected'; the entries say 'accepted'."),
-        (ROW.format("user_id = 'eve'"), "Its row says that user_id is 'eve'; the entries say 'olivia'."),
-        (ROW.format("customer_count = 7"), "Its row says that customer_count is 7; the entries say 2."),
-        (ROW.format("error_message = 'x'"), "Its row says that error_message is 'x'; the entries say ''."),
-        (ROW.format("http_status = NULL"), "Its row says that http_status is None; the entries say 200."),
-        (
-            "DELETE FROM audit_attemptcustomer WHERE cid = 'b2'",
-            "The customer index does not hold the ids of entry 1: it lacks b2.",
-        ),
-        (
-            "UPDATE audit_attemptcustomer SET cid = 'x' WHERE cid = 'a1'",
-            "The customer index does not hold the ids of entry 1: it lacks a1.",
-        ),
-        (
-            "INSERT INTO audit_attemptcustomer (attempt_id, cid) SELECT min(id), 'x' FROM audit_attempt",
-            "The customer index does not hold the ids of entry 1: it also holds x.",
-        ),
-    ],
-)
-def test_rows_that_say_something_else_than_the_entries_are_found(audited, statement, problem):
-    assert found_after(statement) == [f"attempt {of_attempt(1)}: {problem}"]
-
-
-@pytest.mark.parametrize("field", ["created_at", "decided_at", "is_open", "job_owed", "payload_digest", "list_digest"])
-def test_every_fact_of_a_row_is_compared(audited, field):
-    value = {"is_open": "TRUE", "job_owed": "TRUE"}.get(field, "'2026-01-01 00:00:00'")
-    [found] = found_after(ROW.format(f"{field} = {value}"))
-    assert found.startswith(f"attempt {of_attempt(1)}: Its row says that {field} is ")
-
-
-@pytest.mark.sqlite
-def test_index_rows_of_an_attempt_that_is_gone_are_found(audited):
-    with tampering() as cursor:
-        cursor.execute("PRAGMA foreign_keys = OFF")
-        cursor.execute("DELETE FROM audit_attempt WHERE id = (SELECT min(id) FROM audit_attempt)")
-        cursor.execute("PRAGMA foreign_keys = ON")
-    assert [finding.problem for finding in verify().findings] == [
-        "Entry 1 opens it, but it has no row.",
-        "2 rows belong to no attempt.",
-    ]
-
-
-def test_rows_without_entries_and_entries_without_rows_are_found(audited):
-    attempt = Attempt.objects.get(attempt_id=of_attempt(4))
-    attempt.customers.all().delete()
-    Attempt.objects.filter(pk=attempt.pk).delete()
-    assert found_after(ROW.format("source = source")) == [
-        f"attempt {attempt.attempt_id}: Entry 4 opens it, but it has no row."
-    ]
-    attempt.pk = None
-    attempt.save()
-    AttemptCustomer(attempt=attempt, cid="c3").save()
-    assert verify().is_whole
-    alone = Attempt.objects.get(pk=attempt.pk)
-    alone.pk, alone.attempt_id = None, "00000000-0000-4000-8000-000000000001"
-    alone.save()
-    assert [finding.problem for finding in verify().findings] == ["It has a row, but no entry says so."]
-
-
 # -- Yesterday's database, and what was kept outside --------------------------------------------------------------
 
 
@@ -311,7 +239,7 @@ def test_after_a_restored_backup_seals_of_what_it_replaced_are_no_surprise(audit
     restored()
     found = verify()
     assert (found.findings, found.seals, found.superseded) == ([], 3, 2)
-    assert "(2 of the seals are of what a restored backup replaced)" in run("audit_verify")[1]
+    assert "(2 of the seals are of a history that a restored backup replaced)" in run("audit_verify")[1]
     make_attempt()
     make_attempt()
     assert (verify().findings, verify().superseded) == ([], 2)
