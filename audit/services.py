@@ -114,7 +114,7 @@ def record_fact(kind: Kind, body: Mapping[str, Any], *, actor: Actor, wait_s: fl
         chain.append([_new_entry(None, kind, actor, body)])
 
 
-def settle(attempt_id: uuid.UUID, event: Event, *, wait_s: float, actor: Actor) -> tuple[Attempt, bool]:
+def close_doubt(attempt_id: uuid.UUID, event: Event, *, wait_s: float, actor: Actor) -> tuple[Attempt, bool]:
     """Add what a reading or a person says of an attempt, unless its outcome has become known meanwhile.
 
     Returns the attempt as it is then, and whether the event was added.

@@ -28,7 +28,7 @@ def add_token_arguments(parser: CommandParser) -> None:
 
 
 @sensitive_variables()
-def given_token(options: dict[str, Any]) -> Token | None:
+def token_of_options(options: dict[str, Any]) -> Token | None:
     """Return the token that was given, or None; raises CommandError if it is none."""
     if options["ask_token"]:
         return ask_for_token()

@@ -95,7 +95,7 @@ SHIFT_LEAD = Actor(user_id="adam", ip_address="10.0.0.9")
 
 def test_an_attempt_in_doubt_is_settled_in_the_name_of_who_did_it():
     attempt = make_attempt(Kind.UNKNOWN, user_id="olivia")
-    settled, _ = services.settle(attempt.attempt_id, (Kind.NOT_APPLIED, {}), wait_s=20, actor=SHIFT_LEAD)
+    settled, _ = services.close_doubt(attempt.attempt_id, (Kind.NOT_APPLIED, {}), wait_s=20, actor=SHIFT_LEAD)
     assert state(settled) == ("not_applied", False, False)
     entry = AuditEntry.objects.get(kind=Kind.NOT_APPLIED)
     assert (entry.user_id, entry.ip_address, row(settled)["user_id"]) == ("adam", "10.0.0.9", "olivia")
@@ -105,14 +105,14 @@ def test_an_attempt_in_doubt_is_settled_in_the_name_of_who_did_it():
 def test_what_is_known_meanwhile_is_not_settled_once_more(known):
     attempt = make_attempt(known)
     for event in ((Kind.APPLIED, {}), (Kind.NOT_APPLIED, {}), (Kind.DECIDED, {"ruling": "applied"})):
-        services.settle(attempt.attempt_id, event, wait_s=20, actor=SHIFT_LEAD)
+        services.close_doubt(attempt.attempt_id, event, wait_s=20, actor=SHIFT_LEAD)
     assert kinds_of(attempt) == ["INTENT", known]
 
 
 def test_of_two_readings_that_come_at_once_one_counts():
     attempt = make_attempt(Kind.UNKNOWN)
     events = [(Kind.APPLIED, {}), (Kind.NOT_APPLIED, {})]
-    at_once(8, lambda n: services.settle(attempt.attempt_id, events[n % 2], wait_s=20, actor=SHIFT_LEAD))
+    at_once(8, lambda n: services.close_doubt(attempt.attempt_id, events[n % 2], wait_s=20, actor=SHIFT_LEAD))
     assert len(kinds_of(attempt)) == 3
 
 

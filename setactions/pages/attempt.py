@@ -22,7 +22,7 @@ from setactions.pages.sealing import Purpose, Review, load_reading, seal_token, 
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal, Unverified
 from setactions.resolving import decisions
-from setactions.resolving.readback import Finding, Reading, ReadingFailedError, Verdict
+from setactions.resolving.readback import Judgement, Reading, ReadingFailedError, Verdict
 from setactions.results import result_of
 from setactions.submission import Submission
 from setactions.tms.actions import find_action
@@ -149,7 +149,7 @@ def _page(
     *,
     status: int = 200,
     error: str = "",
-    finding: Finding | None = None,
+    finding: Judgement | None = None,
     reading: Reading | None = None,
     failed: Reading | None = None,
     sealed: str = "",

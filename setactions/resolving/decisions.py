@@ -13,9 +13,9 @@ from jobs.signatures import signed_jobs
 from setactions.limits import call_slot, read_slot, throttle_read
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
-from setactions.resolving.readback import Finding, Reading, examine, read_states
-from setactions.resolving.reconcile import close, settle
-from setactions.resolving.roll_forward import Report
+from setactions.resolving.readback import Judgement, Reading, examine, read_states
+from setactions.resolving.reconcile import close, write_verdict
+from setactions.resolving.roll_forward import ReconcileReport
 from setactions.tms.clusters import cluster_at
 from setactions.token import Token
 from tmsdash.accounts import is_auditor
@@ -38,7 +38,7 @@ def may_decide(user: Any) -> bool:
 
 
 @sensitive_variables("token")
-def check(attempt: Attempt, token: Token, first: Reading | None, actor: Actor) -> Finding:
+def check(attempt: Attempt, token: Token, first: Reading | None, actor: Actor) -> Judgement:
     """Read back what the cluster shows of an attempt in doubt, and close the attempt if that proves its outcome.
 
     `first` is an earlier reading that found nothing applied. Raises Refusal (409 nothing is in
@@ -52,9 +52,9 @@ def check(attempt: Attempt, token: Token, first: Reading | None, actor: Actor) -
     throttle_read()
     with read_slot(), call_slot():
         states = read_states(cluster, cids, token)
-    finding = examine(attempt, cids, states, first)
-    settle(attempt, finding, actor, Report())
-    return finding
+    judgement = examine(attempt, cids, states, first)
+    write_verdict(attempt, judgement, actor, ReconcileReport())
+    return judgement
 
 
 def decide(attempt: Attempt, ruling: str, reason: str, reading: Reading | None, actor: Actor) -> None:
@@ -65,7 +65,7 @@ def decide(attempt: Attempt, ruling: str, reason: str, reading: Reading | None, 
     _check_in_doubt(attempt)
     if ruling not in Ruling.values:
         raise Refusal(400, "ruling", "Choose whether it was applied.")
-    # Without NUL above all: PostgreSQL could never record the Job that is made of this.
+    # Above all without NUL: PostgreSQL could never store the Job that is made from this decision.
     reason = one_line(" ".join(reason.split()), MAX_REASON_LENGTH + 1)
     if looks_like_token(reason):
         raise Refusal(400, "reason", "The reason holds what looks like a bearer token. Reasons are kept for ever.")
@@ -83,18 +83,18 @@ def decide(attempt: Attempt, ruling: str, reason: str, reading: Reading | None, 
         "ruling": ruling,
         "readings": [reading.as_json()] if reading else [],
     }
-    close(attempt, (Kind.DECIDED, body), actor, Report())
+    close(attempt, (Kind.DECIDED, body), actor, ReconcileReport())
 
 
 def _check_in_doubt(attempt: Attempt) -> None:
     if settings.TMS_PASSIVE:
         raise Refusal(503, "request", "This server is in passive mode and decides nothing. Use the active one.")
     if not attempt.is_open or attempt.job_owed or signed_jobs([attempt.attempt_id]):
-        raise Refusal(409, "attempt", "The outcome of this attempt is known; nothing is left to check.")
+        raise Refusal(409, "attempt", "The outcome of this attempt is known; there is nothing left to check.")
     if attempt.is_young:
         raise Refusal(
             409,
             "attempt",
-            f"TMS may still be working on it. Check from {attempt.judged_from:%H:%M:%S} UTC on; only then a reading "
-            "proves anything.",
+            f"TMS may still be working on it. Check from {attempt.judged_from:%H:%M:%S} UTC on: before that, a reading "
+            "proves nothing.",
         )

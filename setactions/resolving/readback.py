@@ -1,7 +1,13 @@
 """What `get/action` shows of customers, and what that proves about an attempt whose outcome is in doubt.
 
-A reading shows states, not attempts: it tells which action a customer saw last, not who asked for it.
-So it proves something only where nothing else can explain what it shows; all the rest is for a person.
+A reading shows states, not attempts: which action a customer saw last, not who asked for it. So it proves something
+only where nothing else can explain what it shows. The rules, in the order in which `judge` asks them:
+
+- another attempt asked for the same action on one of the customers: unclear;
+- every customer shows the action: applied;
+- some customer shows the action or a later one, or something that cannot be read: unclear;
+- another attempt may have changed one of the customers since: unclear;
+- no customer shows the action, in two readings an interval apart: not applied.
 """
 
 from collections import Counter
@@ -15,7 +21,7 @@ from django.conf import settings
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from audit.choices import ACCEPTED_OUTCOMES, Action
+from audit.choices import Action, Kind
 from audit.models import Attempt
 from audit.selectors import any_accepted, attempts_touching
 from setactions.tms import client
@@ -91,16 +97,21 @@ class Reading:
 
 
 class Verdict(Enum):
-    """What readings say about an attempt."""
+    """What readings say about an attempt; the first two are proven, and become an event."""
 
     APPLIED = auto()
     NOT_APPLIED = auto()
     READ_AGAIN = auto()  # nothing shows it yet; a second reading, an interval later, may prove that it was not applied
     UNCLEAR = auto()  # a person has to decide
 
+    @property
+    def kind(self) -> Kind | None:
+        """The kind of the event that writes it down; None if nothing is proven."""
+        return Kind[self.name] if self in (Verdict.APPLIED, Verdict.NOT_APPLIED) else None
+
 
 @dataclass(frozen=True)
-class Finding:
+class Judgement:
     """A verdict, the reason in a sentence, and the readings that it rests on."""
 
     verdict: Verdict
@@ -132,47 +143,48 @@ def _read(cluster: Cluster, asked: str, token: Token) -> dict[str, int]:
     return _codes(reading.data, cluster)
 
 
-def examine(attempt: Attempt, cids: Sequence[str], states: States, first: Reading | None = None) -> Finding:
+def examine(attempt: Attempt, cids: Sequence[str], states: States, first: Reading | None = None) -> Judgement:
     """Say what `states`, after an earlier reading `first` if there is one, prove of an attempt for `cids`."""
     reading = states.of(cids)
+    # A list that lacks what must be on it is no list of all: it must not pass for "no action yet".
     absent = [cid for cid in cids if cid not in states.codes]
-    if any(other.outcome in ACCEPTED_OUTCOMES for other in attempts_touching(attempt, absent)):
+    if any(other.is_accepted for other in attempts_touching(attempt, absent)):
         reason = "TMS shows no action for some customers for which it accepted one before."
-        return Finding(Verdict.UNCLEAR, reason, (reading,))
+        return Judgement(Verdict.UNCLEAR, reason, (reading,))
     if not states.codes and any_accepted(attempt.cluster_url):
         reason = "TMS shows no action of any customer, although it accepted some before."
-        return Finding(Verdict.UNCLEAR, reason, (reading,))
+        return Judgement(Verdict.UNCLEAR, reason, (reading,))
     return judge(attempt, attempts_touching(attempt, cids), *([first, reading] if first else [reading]))
 
 
-def judge(attempt: Attempt, touching: Sequence[Attempt], *readings: Reading) -> Finding:
+def judge(attempt: Attempt, touching: Sequence[Attempt], *readings: Reading) -> Judgement:
     """Say what `readings`, the oldest first, prove of `attempt`.
 
     `touching` are the other attempts that may have changed any of its customers. Applied: every
     customer shows the action, and nobody else asked for it. Not applied: every customer shows an
     earlier action or none, in two readings an interval apart, and nobody else can have hidden ours.
     """
-    wanted, counts = attempt.action_code or 0, readings[-1].counts
-    same_action = [other for other in touching if other.action_code == wanted]
+    action_code, counts = attempt.action_code or 0, readings[-1].counts
+    same_action = [other for other in touching if other.action_code == action_code]
     if same_action:
         reason = f"Attempt {same_action[0].attempt_id} asked for the same action for some of these customers, too."
-        return Finding(Verdict.UNCLEAR, reason, readings)
-    if set(counts) == {wanted}:
-        return Finding(Verdict.APPLIED, "Every customer shows the action.", readings)
+        return Judgement(Verdict.UNCLEAR, reason, readings)
+    if set(counts) == {action_code}:
+        return Judgement(Verdict.APPLIED, "Every customer shows the action.", readings)
     if any(UNREADABLE in reading.counts for reading in readings):
         reason = "What TMS shows of some customers cannot be read, or is listed under another spelling."
-        return Finding(Verdict.UNCLEAR, reason, readings)
-    if any(code >= wanted for reading in readings for code in reading.counts):
+        return Judgement(Verdict.UNCLEAR, reason, readings)
+    if any(code >= action_code for reading in readings for code in reading.counts):
         reason = "Some customers show the action or a later one, but not all show this one."
-        return Finding(Verdict.UNCLEAR, reason, readings)
+        return Judgement(Verdict.UNCLEAR, reason, readings)
     since = [other for other in touching if _may_act_after(other, attempt)]
     if since:
         reason = f"Attempt {since[0].attempt_id} may have changed some of these customers since."
-        return Finding(Verdict.UNCLEAR, reason, readings)
+        return Judgement(Verdict.UNCLEAR, reason, readings)
     interval = timedelta(seconds=settings.TMS_READBACK_INTERVAL_S)
     if len(readings) > 1 and readings[-1].begun_at - readings[0].ended_at >= interval:
-        return Finding(Verdict.NOT_APPLIED, "No customer shows the action, in two readings.", readings)
-    return Finding(Verdict.READ_AGAIN, "No customer shows the action so far.", readings)
+        return Judgement(Verdict.NOT_APPLIED, "No customer shows the action, in two readings.", readings)
+    return Judgement(Verdict.READ_AGAIN, "No customer shows the action so far.", readings)
 
 
 def _may_act_after(other: Attempt, attempt: Attempt) -> bool:

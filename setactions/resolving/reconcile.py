@@ -1,8 +1,11 @@
-"""Closing what was left open: jobs that are owed, and attempts whose outcome is in doubt.
+"""Closes what was left open: Jobs that are owed, and attempts whose outcome is in doubt.
 
-What TMS is known to have accepted gets its Job from the audit alone. What nobody knows is read back
-from TMS, with a token given for this purpose. All of it may run twice, at the same time, and beside
-live traffic: a Job's id is unique, an event is written once, and what TMS answered outranks a reading.
+What TMS is known to have accepted gets its Job from the audit alone. What nobody knows is read back from TMS, with a
+token given for this purpose. All of it may run twice, at the same time, and beside live traffic, because
+
+- a Job's id is unique, and an event is written once;
+- what TMS answered outranks a reading, and a reading outranks a person;
+- nothing is judged before its call is certainly over.
 """
 
 import logging
@@ -20,7 +23,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from audit import services as audit
 from audit.actors import Actor
-from audit.choices import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, Kind
+from audit.choices import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES
 from audit.models import Attempt
 from audit.proof import append_only
 from audit.selectors import count_open, open_attempts, opening_body
@@ -30,8 +33,8 @@ from setactions.proof.database_check import database_problems
 from setactions.proof.job_comparison import JobComparison
 from setactions.proof.job_evidence import doubt_problems
 from setactions.proof.ledger_comparison import LedgerComparison
-from setactions.resolving.readback import Finding, Reading, ReadingFailedError, Verdict, examine, read_states
-from setactions.resolving.roll_forward import ATTEMPTS_PER_TRANSACTION, Report, roll_forward
+from setactions.resolving.readback import Judgement, Reading, ReadingFailedError, Verdict, examine, read_states
+from setactions.resolving.roll_forward import ATTEMPTS_PER_TRANSACTION, ReconcileReport, roll_forward
 from setactions.tms.clusters import Cluster, cluster_at
 from setactions.token import Token
 from tmsdash.db.transactions import BUSY_TIMEOUT_S, UNUSABLE_DATABASE, file_is_there
@@ -46,23 +49,25 @@ INTERVAL_MARGIN_S = 0.5
 
 
 @sensitive_variables("token")
-def reconcile(actor: Actor, token: Token | None = None, *, full: bool = False) -> Report:
+def reconcile(actor: Actor, token: Token | None = None, *, full: bool = False) -> ReconcileReport:
     """Close every open attempt that can be closed; those that are too young to be judged are left alone.
 
     `full` also compares all jobs with all attempts, as is due after a restored backup. Raises
     one of UNUSABLE_DATABASE if a database cannot be used.
     """
     for alias in ("audit", "jobs"):
-        if not file_is_there(connections[alias]):  # reading would make a new, empty one, in the middle of a restore
-            raise OperationalError(f"the file of database {alias!r} is not there")
-    report = Report()
+        # Opening a missing file would make a new, empty database, perhaps in the middle of a restore.
+        if not file_is_there(connections[alias]):
+            raise OperationalError(f"the file of database {alias!r} is missing")
+    report = ReconcileReport()
     for problem in [*database_problems(full=full), *append_only.own_problems(connections["audit"])]:
         report.note_schema(problem)
+    # What needs no token comes first: it is closed even if every reading fails.
     roll_forward(open_attempts().filter(job_owed=True), actor, report)
     in_doubt = _in_doubt()
     kill_point("reconcile: owed jobs recorded")
     with_job = jobs_present([attempt.attempt_id for attempt in in_doubt])
-    # The Job is the evidence that TMS accepted, if it fits: the audit could not be written after its answer.
+    # A Job that fits is the evidence that TMS accepted: the audit could not be written after TMS's answer.
     roll_forward((attempt for attempt in in_doubt if attempt.attempt_id in with_job), actor, report)
     without_job = [attempt for attempt in in_doubt if attempt.attempt_id not in with_job]
     _read_back([attempt for attempt in without_job if _is_as_written(attempt, report)], token, actor, report)
@@ -78,7 +83,7 @@ def _in_doubt() -> list[Attempt]:
     return [a for a in open_attempts().filter(outcome__in=IN_DOUBT_OUTCOMES) if a.judged_from < now]
 
 
-def _is_as_written(attempt: Attempt, report: Report) -> bool:
+def _is_as_written(attempt: Attempt, report: ReconcileReport) -> bool:
     """Tell whether an attempt in doubt is what the audit's entries say; one that is not is left to a person."""
     if problems := doubt_problems(attempt.attempt_id):
         report.note_altered(attempt.attempt_id, problems)
@@ -86,7 +91,7 @@ def _is_as_written(attempt: Attempt, report: Report) -> bool:
 
 
 @sensitive_variables("token")
-def _read_back(attempts: Sequence[Attempt], token: Token | None, actor: Actor, report: Report) -> None:
+def _read_back(attempts: Sequence[Attempt], token: Token | None, actor: Actor, report: ReconcileReport) -> None:
     """Judge attempts by what their clusters show, in two readings an interval apart where that is needed."""
     by_cluster: defaultdict[Cluster, list[Attempt]] = defaultdict(list)
     for attempt in attempts:
@@ -99,91 +104,98 @@ def _read_back(attempts: Sequence[Attempt], token: Token | None, actor: Actor, r
             by_cluster[cluster].append(attempt)
     if token is None:
         return
-    unsettled = [
-        finding for cluster, its in by_cluster.items() for finding in _read_cluster(cluster, its, {}, token, report)
+    judged = [
+        pair for cluster, group in by_cluster.items() for pair in _read_cluster(cluster, group, {}, token, report)
     ]
     kill_point("reconcile: read once")
-    again = _settle_all(unsettled, actor, report)
-    if again:
-        # Only time that passed between two readings makes them prove anything.
-        time.sleep(settings.TMS_READBACK_INTERVAL_S + INTERVAL_MARGIN_S)
-        first = {attempt.attempt_id: finding.readings[0] for attempt, finding in again}
-        for cluster, its in by_cluster.items():
-            rest = [attempt for attempt in its if attempt.attempt_id in first]
-            if rest:
-                second = _read_cluster(cluster, rest, first, token, report)
-                kill_point("reconcile: read twice")
-                # Nothing is read a third time: the clock was set back meanwhile, so the next run begins anew.
-                report.need_token += [attempt.attempt_id for attempt, _ in _settle_all(second, actor, report)]
+    unproven = _write_verdicts(judged, actor, report)
+    if not unproven:
+        return
+    first_readings = {attempt.attempt_id: judgement.readings[0] for attempt, judgement in unproven}
+    # Only time that passed between two readings makes them prove anything; all clusters wait together.
+    time.sleep(settings.TMS_READBACK_INTERVAL_S + INTERVAL_MARGIN_S)
+    for cluster, group in by_cluster.items():
+        rest = [attempt for attempt in group if attempt.attempt_id in first_readings]
+        if rest:
+            judged = _read_cluster(cluster, rest, first_readings, token, report)
+            kill_point("reconcile: read twice")
+            # Nothing is read a third time: if two readings do not lie apart, the clock was set back between them, and
+            # the next run begins anew.
+            report.need_token += [attempt.attempt_id for attempt, _ in _write_verdicts(judged, actor, report)]
 
 
 @sensitive_variables("token")
 def _read_cluster(
-    cluster: Cluster, attempts: Sequence[Attempt], first: dict[uuid.UUID, Reading], token: Token, report: Report
-) -> list[tuple[Attempt, Finding]]:
+    cluster: Cluster,
+    attempts: Sequence[Attempt],
+    first_readings: dict[uuid.UUID, Reading],
+    token: Token,
+    report: ReconcileReport,
+) -> list[tuple[Attempt, Judgement]]:
     """Return what one more reading of the cluster says of these attempts; a failed one leaves them to a token."""
-    found = []
-    alone = list(attempts[0].customers.values_list("cid", flat=True)[:2]) if len(attempts) == 1 else ()
+    # A single customer can be asked for by its id; for more, one reading of all serves all attempts.
+    single = list(attempts[0].customers.values_list("cid", flat=True)[:2]) if len(attempts) == 1 else ()
     try:
-        states = read_states(cluster, alone, token)
+        states = read_states(cluster, single, token)
     except ReadingFailedError as error:
         report.note(str(error))
         report.need_token += [attempt.attempt_id for attempt in attempts]
         return []
+    judged = []
     for attempt in attempts:
         try:
             cids = opening_body(attempt)["cids"]
-            found.append((attempt, examine(attempt, cids, states, first.get(attempt.attempt_id))))
+            judged.append((attempt, examine(attempt, cids, states, first_readings.get(attempt.attempt_id))))
         except UNUSABLE_DATABASE:
             raise
         except Exception as error:  # noqa: BLE001 (one that cannot be judged must not stop the others)
             report.need_person.append(attempt.attempt_id)
             report.note(f"Attempt {attempt.attempt_id} cannot be judged: {type(error).__name__}: {error}")
-    return found
+    return judged
 
 
-def _settle_all(
-    found: Sequence[tuple[Attempt, Finding]], actor: Actor, report: Report
-) -> list[tuple[Attempt, Finding]]:
-    """Write the verdicts down; return what has to be read again."""
-    for attempt, finding in found:
-        if finding.verdict == Verdict.UNCLEAR:
+def _write_verdicts(
+    judged: Sequence[tuple[Attempt, Judgement]], actor: Actor, report: ReconcileReport
+) -> list[tuple[Attempt, Judgement]]:
+    """Write down what is proven, leave what is unclear to a person, and return what has to be read again."""
+    for attempt, judgement in judged:
+        if judgement.verdict == Verdict.UNCLEAR:
             report.need_person.append(attempt.attempt_id)
         else:
-            settle(attempt, finding, actor, report)
-    return [(attempt, finding) for attempt, finding in found if finding.verdict == Verdict.READ_AGAIN]
+            write_verdict(attempt, judgement, actor, report)
+    return [(attempt, judgement) for attempt, judgement in judged if judgement.verdict == Verdict.READ_AGAIN]
 
 
-def settle(attempt: Attempt, finding: Finding, actor: Actor, report: Report) -> None:
+def write_verdict(attempt: Attempt, judgement: Judgement, actor: Actor, report: ReconcileReport) -> None:
     """Write down a verdict of APPLIED or NOT_APPLIED, and the Job that the former makes due; others change nothing."""
-    if finding.verdict not in (Verdict.APPLIED, Verdict.NOT_APPLIED):
-        return
-    kind = Kind[finding.verdict.name]
-    body = {"message": finding.reason, "readings": [reading.as_json() for reading in finding.readings]}
-    close(attempt, (kind, body), actor, report)
+    kind = judgement.verdict.kind
+    if kind is not None:
+        readings = [reading.as_json() for reading in judgement.readings]
+        close(attempt, (kind, {"message": judgement.reason, "readings": readings}), actor, report)
 
 
-def close(attempt: Attempt, event: audit.Event, actor: Actor, report: Report) -> None:
+def close(attempt: Attempt, event: audit.Event, actor: Actor, report: ReconcileReport) -> None:
     """Add what a reading or a person says of an attempt in doubt, and the Job that this may make due."""
-    if signed_jobs([attempt.attempt_id]):  # it was recorded since, and is the evidence
+    # Reading took time. A Job that was recorded meanwhile is stronger evidence than anything that was read.
+    if signed_jobs([attempt.attempt_id]):
         roll_forward(open_attempts().filter(pk=attempt.pk), actor, report)
         return
     if not _is_as_written(attempt, report):
         return
-    settled, is_new = audit.settle(attempt.attempt_id, event, wait_s=BUSY_TIMEOUT_S, actor=actor)
+    closed, is_new = audit.close_doubt(attempt.attempt_id, event, wait_s=BUSY_TIMEOUT_S, actor=actor)
     kill_point("reconcile: verdict written")
-    report.closed += is_new and not settled.is_open
-    if settled.job_owed:
-        roll_forward([settled], actor, report)
+    report.closed += is_new and not closed.is_open
+    if closed.job_owed:
+        roll_forward([closed], actor, report)
 
 
-def _compare(actor: Actor, report: Report) -> None:
+def _compare(actor: Actor, report: ReconcileReport) -> None:
     """Record the jobs that the audit knows as recorded and that are not there; name those that do not fit."""
     for group in _pages(Attempt.objects.filter(outcome__in=ACCEPTED_OUTCOMES, is_open=False)):
-        there = jobs_present([attempt.attempt_id for attempt in group])
-        missing = [attempt for attempt in group if attempt.attempt_id not in there]
+        recorded = jobs_present([attempt.attempt_id for attempt in group])
+        missing = [attempt for attempt in group if attempt.attempt_id not in recorded]
         for attempt in missing:
-            report.note(f"The job {attempt.attempt_id} is recorded in the audit, but not there; it is recorded again.")
+            report.note(f"The job {attempt.attempt_id} is recorded in the audit, but missing; it is recorded again.")
         roll_forward(missing, actor, report)
     for batch_id, problem in [*LedgerComparison().problems()]:
         report.note_altered(batch_id, [problem])
@@ -203,7 +215,7 @@ def _pages(rows: QuerySet[Row]) -> Iterator[list[Row]]:
         last = page[-1].pk
 
 
-def _log(report: Report) -> None:
+def _log(report: ReconcileReport) -> None:
     count, oldest = count_open()
     age_s = round((timezone.now() - oldest).total_seconds()) if oldest else 0
     logger.info(

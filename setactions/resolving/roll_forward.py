@@ -26,7 +26,7 @@ CUSTOMERS_PER_TRANSACTION = 10_000  # so that Set Actions beside it wait for mom
 
 
 @dataclass
-class Report:
+class ReconcileReport:
     """What a run did, and what it left to others; `problems` are sentences on what did not work.
 
     `altered` are attempts and Jobs that are not as they were written; a person is needed for them, too. `schema`
@@ -60,7 +60,7 @@ class Report:
         logger.log(level, "[RECONCILE] %s: %s", logging.getLevelName(level), one_line(problem))
 
 
-def roll_forward(attempts: Iterable[Attempt], actor: Actor, report: Report) -> None:
+def roll_forward(attempts: Iterable[Attempt], actor: Actor, report: ReconcileReport) -> None:
     """Give each of these accepted attempts the Job that is missing, and close it."""
     for group in groups_of(attempts):
         try:
@@ -72,7 +72,7 @@ def roll_forward(attempts: Iterable[Attempt], actor: Actor, report: Report) -> N
                 _roll_forward_alone(attempt, actor, report)
 
 
-def _roll_forward_alone(attempt: Attempt, actor: Actor, report: Report) -> None:
+def _roll_forward_alone(attempt: Attempt, actor: Actor, report: ReconcileReport) -> None:
     try:
         _roll_forward_group([attempt], actor, report)
     except UNUSABLE_DATABASE:
@@ -83,7 +83,7 @@ def _roll_forward_alone(attempt: Attempt, actor: Actor, report: Report) -> None:
         report.note(f"The job of attempt {attempt.attempt_id} could not be recorded: {reason}", logging.ERROR)
 
 
-def _roll_forward_group(group: Sequence[Attempt], actor: Actor, report: Report) -> None:
+def _roll_forward_group(group: Sequence[Attempt], actor: Actor, report: ReconcileReport) -> None:
     ids = [attempt.attempt_id for attempt in group]
     histories = read_histories(ids)
     jobs: dict[uuid.UUID, StoredJob] = {}

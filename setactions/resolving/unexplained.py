@@ -1,4 +1,4 @@
-"""What TMS shows and nothing here asked for: after a restored backup, what was accepted since that."""
+"""What TMS shows although nothing here asked for it: after a restored backup, what was accepted since."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -64,8 +64,8 @@ def _unexplained(cluster: Cluster, codes: dict[str, int]) -> list[Unexplained]:
 def in_words(unexplained: Sequence[Unexplained]) -> list[str]:
     """Return a sentence for each cluster and action, with how many customers and the first of their ids."""
     groups: defaultdict[tuple[Cluster, int], list[str]] = defaultdict(list)
-    for one in unexplained:
-        groups[one.cluster, one.action_code].append(one.cid)
+    for shown in unexplained:
+        groups[shown.cluster, shown.action_code].append(shown.cid)
     return [_sentence(cluster, code, cids) for (cluster, code), cids in groups.items()]
 
 

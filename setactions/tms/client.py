@@ -27,7 +27,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
 
 from setactions.tms.clusters import Call, Cluster, Target
-from setactions.tms.replies import Answer, Failure, Reading, Reply, classify, classify_read
+from setactions.tms.replies import Answer, Failure, ReadReply, Reply, classify, classify_read
 from setactions.token import Token
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def set_action(cluster: Cluster, action_sent: str, cids: tuple[str, ...], token:
         return classify(_unreadable(answer, error), token)
 
 
-def read(target: Target, token: Token) -> Reading:
+def read(target: Target, token: Token) -> ReadReply:
     """Read what `target` asks for; a reading of all customers may take twice TMS_DEADLINE_S."""
     url = f"{target.cluster.origin}{target.call.value}?{urlencode(target.query)}"
     exchange = _Exchange(requests.Request("GET", url, headers=_headers(token)), settings.TMS_MAX_READ_BYTES)

@@ -77,7 +77,7 @@ class Reply:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class ReadReply:
     """What a read answered: `data` when `ok`, else a message. `kind` tells whether it was sent and refused."""
 
     ok: bool
@@ -103,12 +103,12 @@ def classify(answer: Answer, token: Token) -> Reply:
     )
 
 
-def classify_read(answer: Answer, token: Token) -> Reading:
+def classify_read(answer: Answer, token: Token) -> ReadReply:
     """Return what `answer` to a read means: only whole JSON under HTTP 200 is a reading."""
     value, problem = _json_of(answer, token)
     ok = answer.http_status == 200 and not problem
     kind = _kind_of(answer, None, problem)
-    return Reading(
+    return ReadReply(
         ok=ok,
         kind=kind,
         message="" if ok else _message_of(value) or _our_message(answer, kind, problem),

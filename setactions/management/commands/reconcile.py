@@ -10,9 +10,9 @@ from django.views.decorators.debug import sensitive_variables
 from audit.actors import command_actor
 from setactions.batches.recovery import catch_up_all
 from setactions.resolving.reconcile import reconcile
-from setactions.resolving.roll_forward import Report
+from setactions.resolving.roll_forward import ReconcileReport
 from setactions.resolving.unexplained import Findings, find_unexplained, in_words
-from setactions.token_options import add_token_arguments, given_token
+from setactions.token_options import add_token_arguments, token_of_options
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.text import one_line
 
@@ -39,7 +39,7 @@ class Command(BaseCommand):
     @sensitive_variables()
     def handle(self, *args: Any, **options: Any) -> None:
         actor = command_actor()
-        token = given_token(options)
+        token = token_of_options(options)
         try:
             report = reconcile(actor, token, full=options["full"])
             catch_up_all()
@@ -59,7 +59,7 @@ class Command(BaseCommand):
             sys.exit(code)
 
 
-def _exit_code(report: Report, findings: Findings | None) -> int:
+def _exit_code(report: ReconcileReport, findings: Findings | None) -> int:
     if report.not_recorded:
         return FAILED
     if report.need_person or report.schema or (findings and findings.unexplained):
@@ -67,7 +67,7 @@ def _exit_code(report: Report, findings: Findings | None) -> int:
     return SOME_NEED_A_TOKEN if report.need_token or (findings and findings.problems) else 0
 
 
-def _as_json(report: Report) -> dict[str, Any]:
+def _as_json(report: ReconcileReport) -> dict[str, Any]:
     return {
         "closed": report.closed,
         "recorded": report.recorded,
@@ -76,13 +76,13 @@ def _as_json(report: Report) -> dict[str, Any]:
     } | _altered_as_json(report)
 
 
-def _altered_as_json(report: Report) -> dict[str, Any]:
+def _altered_as_json(report: ReconcileReport) -> dict[str, Any]:
     """Return what is not as it was written, if there is anything."""
     altered = {"altered": [str(attempt_id) for attempt_id in report.altered], "schema": report.schema}
     return {name: found for name, found in altered.items() if found}
 
 
-def _in_words(report: Report) -> str:
+def _in_words(report: ReconcileReport) -> str:
     lines = [f"Attempts closed: {report.closed:,}. Jobs recorded: {report.recorded:,}."]
     if report.not_recorded:
         lines.append(f"Jobs that could not be recorded, see the log: {len(report.not_recorded):,}.")

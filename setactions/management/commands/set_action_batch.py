@@ -32,7 +32,7 @@ from setactions.permissions import check_may_set_action
 from setactions.refusal import Refusal
 from setactions.submission import wire_name
 from setactions.token import Token
-from setactions.token_options import add_token_arguments, ask_for_token, given_token
+from setactions.token_options import add_token_arguments, ask_for_token, token_of_options
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import os_actor_name
 from tmsdash.text import one_line
@@ -264,7 +264,7 @@ def _what_is_left(batch: Batch | None, options: dict[str, Any]) -> list[LeftPart
 @sensitive_variables()
 def _needed_token(table: Table, options: dict[str, Any], *, can_ask: bool) -> Token:
     """Return the token; raises CommandError if none was given."""
-    token = given_token(options) or (ask_for_token() if can_ask else None)
+    token = token_of_options(options) or (ask_for_token() if can_ask else None)
     if token is None:
         raise CommandError("A token is needed: --ask-token, --token-file FILE or TMS_TOKEN. Nothing was sent.")
     if any(token.is_among(cids) for _, cids in table.chunks(1_000)):

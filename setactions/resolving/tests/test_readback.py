@@ -8,7 +8,15 @@ import pytest
 from audit.choices import Action
 from audit.models import Attempt
 from setactions.devtools.simulator.fleet import Fleet
-from setactions.resolving.readback import UNREADABLE, Finding, Reading, ReadingFailedError, Verdict, judge, read_states
+from setactions.resolving.readback import (
+    UNREADABLE,
+    Judgement,
+    Reading,
+    ReadingFailedError,
+    Verdict,
+    judge,
+    read_states,
+)
 from setactions.resolving.tests.doubting import reads, tms_does
 from setactions.tms.clusters import cluster_named
 from setactions.token import Token
@@ -38,11 +46,11 @@ def reading(codes, begun_s=100, ended_s=None):
 
 
 def verdict(readings, *touching, action=Action.T_ENABLE):
-    found = judge(attempt(action), touching, *readings)
-    assert isinstance(found, Finding)
-    assert found.reason.endswith(".")
-    assert found.readings == tuple(readings)
-    return found.verdict
+    judgement = judge(attempt(action), touching, *readings)
+    assert isinstance(judgement, Judgement)
+    assert judgement.reason.endswith(".")
+    assert judgement.readings == tuple(readings)
+    return judgement.verdict
 
 
 @pytest.fixture(autouse=True)

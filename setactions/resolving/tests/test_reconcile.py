@@ -264,7 +264,7 @@ def test_an_emptied_jobs_database_is_filled_again_by_a_full_run_only(fetch, capl
     assert in_words(run(None, full=True)) == {"recorded": 4}
     assert [job_of(attempt)[0] for attempt in (*kept, read_back)] == before
     assert Job.objects.count() == 4
-    assert caplog.text.count("is recorded in the audit, but not there") == 4
+    assert caplog.text.count("is recorded in the audit, but missing") == 4
     assert not Attempt.objects.filter(is_open=True).exists()
 
 
