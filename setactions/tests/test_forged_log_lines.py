@@ -85,7 +85,7 @@ def served(port, variables, log):
 
 def _is_healthy(port):
     try:
-        return requests.get(f"http://127.0.0.1:{port}/health", timeout=10).ok
+        return requests.get(f"http://127.0.0.1:{port}/health", timeout=60).ok
     except requests.RequestException:
         return False
 

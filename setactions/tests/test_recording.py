@@ -16,7 +16,7 @@ from setactions import service
 from setactions.tms import client
 from tmsdash.tests.tools import kinds_of
 
-WAIT_S = 10
+WAIT_S = 60
 
 
 def after_reply(monkeypatch, action):

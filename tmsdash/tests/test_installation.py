@@ -78,13 +78,13 @@ def test_an_installation_migrates_checks_and_serves(installed):
 
     def healthy():
         try:
-            return requests.get(f"http://127.0.0.1:{port}/health", timeout=10).ok
-        except requests.ConnectionError:
+            return requests.get(f"http://127.0.0.1:{port}/health", timeout=60).ok
+        except requests.RequestException:
             return False
 
     with manage("serve", "--port", str(port)) as server:
         try:
             until(healthy)
-            assert requests.get(f"http://127.0.0.1:{port}/login/", timeout=10).status_code == 200
+            assert requests.get(f"http://127.0.0.1:{port}/login/", timeout=60).status_code == 200
         finally:
             server.terminate()

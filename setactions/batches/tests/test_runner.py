@@ -152,7 +152,7 @@ def test_workers_that_wait_hold_no_connections(make_batch, run, tms):
         assert in_use("audit") >= 2  # those that call
         tms.release()
         try:
-            until(lambda: in_use("audit") == 0, timeout_s=10)
+            until(lambda: in_use("audit") == 0)
         finally:
             ledger.stop(batch, "The test stops it.")
             running.result(timeout=60)

@@ -83,7 +83,7 @@ class Simulator:
         """Return the calls received since the last reset, in order; including those still waiting for their answer."""
         return self._state.world.log.snapshot()
 
-    def wait_for(self, condition: Callable[[list[Call]], bool], timeout_s: float = 10.0) -> list[Call]:
+    def wait_for(self, condition: Callable[[list[Call]], bool], timeout_s: float = 60.0) -> list[Call]:
         """Wait until the calls fulfil the condition, and return them. Raise TimeoutError when they do not."""
         return self._state.world.log.wait_for(condition, timeout_s)
 

@@ -22,7 +22,7 @@ from setactions.devtools.proofs.site import ProofError, Server, Site
 from setactions.management.commands import prove
 
 pytestmark = pytest.mark.sqlite
-END_S = 20
+END_S = 60
 
 
 @pytest.fixture(scope="module")

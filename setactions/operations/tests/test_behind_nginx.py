@@ -73,7 +73,7 @@ def site(tmp_path_factory):
 
             def healthy():
                 try:
-                    return site.session().get(f"{site.url}/health", timeout=10).ok
+                    return site.session().get(f"{site.url}/health", timeout=60).ok
                 except requests.RequestException:
                     return False
 

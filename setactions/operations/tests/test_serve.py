@@ -52,12 +52,13 @@ def serving(tmp_path, *, program="", site="", preexec_fn=None, **environment):
 
     def healthy():
         try:
-            return requests.get(f"{process.url}/health", timeout=10).ok
+            return requests.get(f"{process.url}/health", timeout=60).ok
         except requests.RequestException:
             return False
 
     try:
-        until(healthy)
+        until(lambda: healthy() or process.poll() is not None)
+        assert process.poll() is None, (tmp_path / "log").read_text()
         yield process, healthy
     finally:
         process.kill()

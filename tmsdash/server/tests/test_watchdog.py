@@ -51,8 +51,8 @@ django.setup()
 from setactions.management.commands import serve
 from tmsdash.server import watchdog
 watchdog.ASK_EVERY_S = watchdog.ANSWER_S = watchdog.TELL_EVERY_S = 0.5
-watchdog.FROZEN_S = 2
-watchdog.DUMP_S = 0.2
+watchdog.FROZEN_S = 4
+watchdog.DUMP_S = 1
 serve.GRACE_AFTER_DEADLINE_S = 1
 """
 

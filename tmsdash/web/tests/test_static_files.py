@@ -137,11 +137,11 @@ def test_the_production_server_serves_them_from_its_first_answer_on(tmp_path):
     with serving(tmp_path) as (process, _):
         port = re.search(rb"--port\0(\d+)", Path(f"/proc/{process.pid}/cmdline").read_bytes())[1].decode()
         site = f"http://127.0.0.1:{port}"
-        page = requests.get(f"{site}/login/", timeout=10)
+        page = requests.get(f"{site}/login/", timeout=60)
         files = files_of(page.text)
         assert files
         for file in files:
-            answer = requests.get(site + file, timeout=10)
+            answer = requests.get(site + file, timeout=60)
             assert answer.ok
             assert answer.headers["Cache-Control"] == FOREVER
             assert answer.headers["Content-Encoding"] == "gzip"
