@@ -1,7 +1,5 @@
 """Attempts with their customers as CSV or JSON lines, however many. Each export is noted in the audit first."""
 
-import csv
-import io
 import json
 import logging
 import uuid
@@ -19,7 +17,7 @@ from audit.chain import DATABASE
 from audit.choices import Kind
 from audit.models import Attempt, AuditEntry
 from audit.services import record_fact
-from tmsdash.csv_text import to_cell, to_text_cell
+from tmsdash.csv_text import csv_text, to_cell, to_id_cell
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.web.errors import error_response
 from tmsdash.web.user_rates import WINDOW_S, UserRate
@@ -116,17 +114,10 @@ def facts_of(attempt: Attempt) -> dict[str, Any]:
 
 def _csv_lines(found: Iterable[AttemptWithEntries]) -> Iterator[str]:
     """Yield a row for each customer of each attempt, safe for spreadsheets: no formula, and ids stay text."""
-    yield _csv_row(COLUMNS)
+    yield csv_text([COLUMNS])
     for attempt, entries in found:
         facts = [to_cell("" if value is None else str(value)) for value in facts_of(attempt).values()]
-        for cid in cids_of(entries) or [""]:
-            yield _csv_row([*facts, to_text_cell(cid)])
-
-
-def _csv_row(cells: Iterable[str]) -> str:
-    line = io.StringIO(newline="")
-    csv.writer(line).writerow(cells)
-    return line.getvalue()
+        yield csv_text([*facts, to_id_cell(cid)] for cid in cids_of(entries) or [""])
 
 
 def _json_lines(found: Iterable[AttemptWithEntries]) -> Iterator[str]:

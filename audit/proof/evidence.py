@@ -20,7 +20,7 @@ from audit.models import Attempt, AuditEntry, ChainHead
 from audit.proof.projection import FIELDS, compare
 from audit.proof.stored import StoredEntry, rows_of, stored_entries
 from audit.selectors import CIDS_PER_QUERY
-from tmsdash.csv_text import to_csv
+from tmsdash.csv_text import ids_text
 from tmsdash.db.transactions import read_transaction
 from tmsdash.text import one_line
 
@@ -133,5 +133,5 @@ def pack(evidence: Evidence, by: str) -> bytes:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("ticket.txt", ticket(evidence))
         archive.writestr("evidence.json", json.dumps(content, indent=2))
-        archive.writestr("customers.csv", to_csv("customer_id", evidence.cids))
+        archive.writestr("customers.csv", ids_text(evidence.cids))
     return file.getvalue()

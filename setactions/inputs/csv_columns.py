@@ -1,18 +1,51 @@
-"""Which cell of a row is what: by a header, or without one."""
+"""Which cell of a row is what: by the header, or in one bare column.
+
+Nothing but the column of ids is ever taken as an id, and no row is left out without a word:
+- A row has as many cells as the header names. With more or fewer, its cells may have shifted.
+- Without a header that names the ids, a list is one column or one line; anything else is refused.
+- A header is no id, whatever it says and wherever it stands: further down, files were put together.
+- A cell in quotation marks may have line breaks, but no line that could be a row: two stray marks would hide customers.
+"""
 
 import re
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import NamedTuple
 
-from setactions.inputs.csv_rows import Row
-from setactions.inputs.ids import HEADERS
-from setactions.inputs.spool import Sentences
+from setactions.inputs.csv_rows import SEPARATOR_LINE, Row, Rows
+from setactions.inputs.ids import EMPTY, is_allowed, shape_of
+from setactions.inputs.problems import Problems
+from setactions.tms.actions import find_action
+from setactions.tms.clusters import find_cluster
+from tmsdash.csv_text import ID_COLUMN, from_cell
 from tmsdash.text import one_line
+from tmsdash.tokens import without_tokens
 
-OTHERS = ("cluster", "action")  # columns that are read besides the ids
-_WORDS = re.compile(r"[^\W\d]+([ -][^\W\d]+)*")
-_HINT = "Name the column of ids customer_id in the first line; columns named action and cluster are read, too."
+LOOKED_AT = 20  # rows, to tell a header from an id
+_BLANKS = " \t\u00a0"  # that may stand around an id
+_OTHER_COLUMN = re.compile(r"[\s_-]*+(cluster|action)[\s_-]*+", re.IGNORECASE)
+_DIGIT = re.compile(r"\d")
+_LIKE_A_HEADER = re.compile(r"[^\W\d](?:[^\W\d]|[\s./:#&|()-])*")
+_LINE_END = re.compile(r"\r\n|\n|\r")
+
+_HINT = (
+    "Write customer_id (or cust_id, cid, id) above the column of ids; columns named action and cluster are read, too."
+)
+_HEADER_ONLY = "The list has a header and nothing below it. Give at least one customer id."
+_SHORT = "The row has fewer cells than the first line. It may have been cut off; complete it."
+_LONG = "The row has more cells than the first line. They may have shifted: put text with a comma in quotation marks."
+_LATE_HEADER = (
+    "This is a header, but it is not the first line. Keep one at the top: files may have been put together here."
+)
+_TWICE = "The header names a column twice: {}. Keep one of them."
+_SEVERAL = f"There are several columns, and the first line{{}} does not say which holds ids. {_HINT}"
+_UNKNOWN = f"This header{{}} is not known. {_HINT}"
+_PIPES = f"This looks like several columns. Separate them with commas, semicolons or tabs. {_HINT}"
+_NOT_ALIKE = f"Not everything in this line looks like an id. Put each id on a line of its own. {_HINT}"
+_HIDDEN = (
+    "A cell in quotation marks begins here and ends in line {2:,}, but line {1:,} looks like a row of its own. Take "
+    "out the stray quotation marks."
+)
 
 
 class Asked(NamedTuple):
@@ -24,63 +57,153 @@ class Asked(NamedTuple):
     action: str = ""
 
 
-def asked_by(rows: Iterator[Row], errors: Sentences, warnings: Sentences) -> Iterator[Asked]:
-    """Return what each row asks for; what is wrong with the header or with rows goes to `errors`."""
-    first, second = next(rows, None), next(rows, None)
-    if first is None:
-        if not errors.count:
-            errors.add(0, str, "The file is empty. Give at least one customer id.")
-        return iter(())
-    names = [cell.strip().lower() for cell in first[1]]
-    if not HEADERS.intersection(names):
-        return _bare(first, second, rows, errors)
-    if second is None:
-        errors.add(0, str, "The file has a header and nothing below it. Give at least one customer id.")
-        return iter(())
-    if sum(names.count(name) for name in HEADERS) > 1 or any(names.count(name) > 1 for name in OTHERS):
-        errors.add(first[0], str, "The header names a column twice. Keep one for the ids, and one for each other.")
-        return iter(())
-    ignored = [name for name in names if name and name not in HEADERS.union(OTHERS)]
-    if ignored:
-        listed = ", ".join(one_line(name, 30) for name in ignored[:10])
-        warnings.add(first[0], str, f"Columns that are not read: {listed}{' …' if len(ignored) > 10 else ''}.")
-    return _below(names, chain([second], rows), errors)
+class _Layout(NamedTuple):
+    """The columns of what is read, counted from 0 (-1: there is none); how many cells a row has, and has at most."""
+
+    cid: int = 0
+    cluster: int = -1
+    action: int = -1
+    width: int = 1
+    padded: int = 1
 
 
-def _below(names: list[str], rows: Iterator[Row], errors: Sentences) -> Iterator[Asked]:
-    """Return what the rows below a header ask for."""
-    cid, cluster, action = (_place_of(names, wanted) for wanted in (HEADERS, OTHERS[:1], OTHERS[1:]))
-    needed, width = max(cid, cluster, action), len(names)
-    for line, row in rows:
-        if len(row) <= needed:
-            errors.add(line, str, "The row ends before the last column that is read. It may have been cut off.")
-        elif len(row) > width and any(cell.strip() for cell in row[width:]):
-            errors.add(line, str, "The row has more cells than the header. Its cells may have been shifted.")
-        else:
-            yield Asked(line, row[cid], row[cluster] if cluster >= 0 else "", row[action] if action >= 0 else "")
+def asked_by(rows: Rows, problems: Problems, notes: Problems) -> Iterator[Asked]:
+    """Return what each row asks for; what is wrong with the header or with rows goes to `problems`.
 
-
-def _place_of(names: list[str], wanted: frozenset[str] | tuple[str, ...]) -> int:
-    return next((place for place, name in enumerate(names) if name in wanted), -1)
-
-
-def _bare(first: Row, second: Row | None, rows: Iterator[Row], errors: Sentences) -> Iterator[Asked]:
-    """Return the ids of a file without a header: one column, or one line."""
-    line, row = first
-    cells = [cell for cell in row if cell.strip()]
-    if second is None:
-        yield from (Asked(line, cell) for cell in cells)
-        return
-    if len(cells) > 1:
-        errors.add(line, str, f"There are several columns, and no header says which one holds the ids. {_HINT}")
-        return
-    if _WORDS.fullmatch(cells[0].strip()) and re.search(r"\d", "".join(second[1])):
-        errors.add(line, str, f"This header is not known. {_HINT}")
+    `notes` get what is left unread.
+    """
+    rest = iter(rows)
+    head = list(islice(rest, LOOKED_AT))
+    if not head:
+        if not problems.count:
+            problems.add(0, EMPTY)
+    elif any(map(ID_COLUMN.fullmatch, head[0][2])):
+        if layout := _layout_below(head, problems, notes):
+            yield from _asked_in(chain(head[1:], rest), layout, rows, problems)
+    elif late := next((line for line, _, row in head if len(row) > 1 and _is_header(row)), None):
+        problems.add(late, _LATE_HEADER)
+    elif len(head) == 1:
+        yield from _asked_in_line(head[0], problems)
     else:
-        yield Asked(line, cells[0])
-    for line, row in chain([second], rows):
-        cells = [cell for cell in row if cell.strip()]
-        if len(cells) > 1:
-            errors.add(line, str, "The row has more than one cell, unlike the first. Its cells may have been shifted.")
+        line, _, names = head[0]
+        listed = f" ({_listed(names)})" if _is_like_header(names) else ""
+        if any(map(str.strip, names[1:])):
+            problems.add(line, _SEVERAL, listed)
+            return
+        is_unknown = listed and _have_digits(head[1:])
+        if is_unknown:
+            problems.add(line, _UNKNOWN, listed)
+        yield from _asked_in(chain(head[1:] if is_unknown else head, rest), _Layout(), rows, problems)
+
+
+def _layout_below(head: list[Row], problems: Problems, notes: Problems) -> _Layout | None:
+    """Return what the header says; None after noting what is wrong with it."""
+    line, _, names = head[0]
+    columns: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        other = _OTHER_COLUMN.fullmatch(name)
+        column = "id" if ID_COLUMN.fullmatch(name) else other[1].lower() if other else ""
+        if name.strip():
+            columns.setdefault(column, []).append(place)
+    unread = columns.pop("", [])
+    twice = [names[place] for places in columns.values() if len(places) > 1 for place in places]
+    if twice:
+        problems.add(line, _TWICE, _listed(twice))
+        return None
+    if len(head) == 1 and not problems.count:
+        problems.add(0, _HEADER_ONLY)
+    if unread:
+        notes.add(line, f"Columns that are not read: {_listed(names[place] for place in unread)}.")
+    cid, cluster, action = (columns.get(column, [-1])[0] for column in ("id", "cluster", "action"))
+    return _Layout(cid, cluster, action, max(cid, cluster, action, *unread) + 1, len(names))
+
+
+def _asked_in(all_rows: Iterator[Row], layout: _Layout, rows: Rows, problems: Problems) -> Iterator[Asked]:
+    cid, cluster, action, width, padded = layout
+    is_first_read_only = max(cid, cluster, action) == 0
+    for line, last, row in all_rows:
+        if last > line and (hidden := _hidden_row(row, cid, padded, rows.delimiter)):
+            problems.add(line + hidden[0], _HIDDEN, *(line + offset for offset in hidden))
+        elif len(row) < width:
+            problems.add(line, _SHORT)
+        # Empty cells behind the last column are nothing, unless a comma in a text has put a cell too many before them.
+        elif len(row) > width and (any(map(str.strip, row[width:])) or (len(row) > padded and not is_first_read_only)):
+            problems.add(line, _LONG)
+        elif not _DIGIT.search(row[cid]) and _is_header(row):
+            problems.add(line, _LATE_HEADER)
+        elif "|" in row[cid] and any(not shape_of(part.strip(_BLANKS)) for part in row[cid].split("|")):
+            problems.add(line, _PIPES)
         else:
-            yield Asked(line, cells[0])
+            yield Asked(
+                line,
+                from_cell(row[cid].strip(_BLANKS)),
+                row[cluster].strip() if cluster >= 0 else "",
+                row[action].strip() if action >= 0 else "",
+            )
+
+
+def _asked_in_line(row: Row, problems: Problems) -> Iterator[Asked]:
+    """Return the ids of a list that is one line, whatever separates them."""
+    line, _, cells = row
+    cids = [cid for cell in cells for part in re.split("[,;\t]", cell) if (cid := part.strip(_BLANKS))]
+    if not cids:
+        problems.add(0, EMPTY)
+    elif not _are_alike(cids) or (1 < len(cids) < LOOKED_AT and any(map(_names_something, cids))):
+        problems.add(line, _NOT_ALIKE)
+    else:
+        yield from (Asked(line, from_cell(cid)) for cid in cids)
+
+
+def _hidden_row(row: list[str], cid: int, width: int, delimiter: str) -> tuple[int, int, int] | None:
+    """Look for a line within a cell in quotation marks that would be a row: as many cells, an id in the id's place.
+
+    Returns how many lines below the first one that cell begins, that line stands, and the cell ends; None if all is
+    well. The cells around the quoted one belong to the row that its first or last line would be.
+    """
+    own, offset = from_cell(row[cid].strip(_BLANKS)) if cid < len(row) else "", 0
+    for place, cell in enumerate(row):
+        lines = _LINE_END.split(cell)
+        for number, line in enumerate(lines if len(lines) > 1 else ()):
+            cells = line.split(delimiter)
+            before = place if number == 0 else 0
+            after = len(row) - place - 1 if number == len(lines) - 1 else 0
+            if before + len(cells) + after >= width and before <= cid < before + len(cells):
+                inner = from_cell(cells[cid - before].strip(_BLANKS))
+                if is_allowed(inner) and (not shape_of(inner) or (shape_of(own) and _are_alike([own, inner]))):
+                    return offset, offset + number, offset + len(lines) - 1
+        offset += len(lines) - 1
+    return None
+
+
+def may_be_misread(cids: Sequence[str]) -> bool:
+    """Tell whether a list of ids needs a header above it, lest it be taken for something else."""
+    return _is_like_header([cids[0]]) or _is_header([cids[0]]) or any("|" in cid for cid in cids)
+
+
+def _is_header(row: list[str]) -> bool:
+    return any(map(ID_COLUMN.fullmatch, row)) or SEPARATOR_LINE.fullmatch(row[0]) is not None
+
+
+def _is_like_header(cells: list[str]) -> bool:
+    names = [cell.strip() for cell in cells if cell.strip()]
+    return all(_LIKE_A_HEADER.fullmatch(name) and shape_of(name) for name in names)
+
+
+def _are_alike(cids: list[str]) -> bool:
+    """Tell whether all may be ids of one list: names of columns and of people have no digits, ids mostly have."""
+    return len({_DIGIT.search(cid) is None and shape_of(cid) != "" for cid in cids}) == 1
+
+
+def _names_something(cid: str) -> bool:
+    return find_action(cid) is not None or find_cluster(cid) is not None
+
+
+def _have_digits(rows: list[Row]) -> bool:
+    """Tell whether the lines below a first line without a digit have some: the next one, or most."""
+    having = [any(map(_DIGIT.search, row)) for _, _, row in rows]
+    return having[0] or sum(having) > len(having) / 2
+
+
+def _listed(names: Iterable[str]) -> str:
+    shown = [one_line(without_tokens(name.strip()), 30) for name in names if name.strip()]
+    return ", ".join(shown[:10]) + (" …" if len(shown) > 10 else "")

@@ -1,13 +1,20 @@
-"""A CSV file of any length as rows with their line numbers, read once and in bounded memory; a pipe will do."""
+"""A CSV file of any length as rows with their line numbers, read once and in bounded memory; a pipe will do.
+
+The first line that is not blank decides what separates cells: `sep=;`, as Excel writes it, or else whatever makes a
+column of ids of one of its cells, or else the mark that it holds most of. Nothing is guessed about encodings.
+"""
 
 import csv
 import io
 import re
 from collections.abc import Iterator
+from itertools import chain
 
-from setactions.inputs.spool import Sentences
+from setactions.inputs.problems import Problems
+from tmsdash.csv_text import ID_COLUMN
 
 MAX_LINE = 1_048_576  # characters: one line may hold a list of ids, but no file is one endless line
+SEPARATOR_LINE = re.compile(r'"?sep=(.?)"?[,;\s]*', re.IGNORECASE)
 _PEEKED = 8
 _SIGNATURES = {
     b"PK\x03\x04": "a workbook or an archive",
@@ -20,91 +27,104 @@ _SIGNATURES = {
 }
 _AS_UTF8 = "Save it as CSV UTF-8."
 _NOT_DECODED = re.compile("[\udc80-\udcff]")
+_UNCLOSED = "A quotation mark is opened here and not closed. Close it, or take it out. What follows was not checked."
 
-Row = tuple[int, list[str]]
-
-
-class NotText(Exception):
-    """The file cannot be read any further; `sentence` says why, for this line (0: for the file)."""
-
-    def __init__(self, line: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.line, self.sentence = line, sentence
+Row = tuple[int, int, list[str]]  # the numbers of its first and last line, and its cells
 
 
-def rows_of(source: io.BufferedReader, errors: Sentences) -> Iterator[Row]:
-    """Return each row that is not blank, with the number of the line where it begins.
+class _Unreadable(Exception):
+    """The file cannot be read any further: the number of the line (0: the file as a whole), and why."""
 
-    What is wrong with single lines goes to `errors`; raises NotText where reading on would make no sense.
+
+class Rows:
+    """The rows of a file that are not blank; what is wrong with single lines goes to `problems`.
+
+    Reading ends early, with one more problem, where going on would make no sense. `delimiter` is known as soon as
+    the first row is.
     """
-    head = source.peek(_PEEKED)
-    kind = next((kind for signature, kind in _SIGNATURES.items() if head.startswith(signature)), None)
-    if kind:
-        raise NotText(0, f"The file is {kind}, not CSV. {_AS_UTF8}")
-    lines = _Lines(source, errors)
-    try:
-        yield from _rows(lines, errors)
-    finally:
-        lines.let_go()
 
+    def __init__(self, source: io.BufferedReader, problems: Problems) -> None:
+        self.delimiter = ","
+        self._source, self._problems = source, problems
+        self._row_begins = self._line = 0  # numbers of lines; 0 for one that is not known yet
+        self._row_length = 0
 
-def _rows(lines: "_Lines", errors: Sentences) -> Iterator[Row]:
-    reader = csv.reader(lines, delimiter=lines.delimiter(), strict=True)
-    while True:
-        lines.row_begins = 0
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            if "expected after" not in str(error):  # a field without an end, for which there is no next row
-                sentence = "A quotation mark is opened here and not closed. What follows it was not checked."
-                raise NotText(lines.row_begins, sentence) from None
-            errors.add(
-                lines.row_begins, str, "After a closing quotation mark there is more text. Double it, or take it out."
-            )
-            continue
-        if row is None:
-            return
-        if any(row) and any(cell.strip() for cell in row):
-            yield lines.row_begins, row
-
-
-class _Lines(Iterator[str]):
-    """The lines of a file; those that are not UTF-8 are left out, and said to be so."""
-
-    def __init__(self, source: io.BufferedReader, errors: Sentences) -> None:
+    def __iter__(self) -> Iterator[Row]:
         # Bytes that are not UTF-8 become characters that UTF-8 never holds, so that their line can be named.
-        self._text = io.TextIOWrapper(source, "utf-8-sig", errors="surrogateescape", newline="")
-        self._errors = errors
-        self._number = 0
-        self._first: str | None = None
-        self.row_begins = 0  # the first line that was read since this was set to 0
+        text = io.TextIOWrapper(self._source, "utf-8-sig", errors="surrogateescape", newline="")
+        try:
+            head = self._source.peek(_PEEKED)
+            kind = next((kind for signature, kind in _SIGNATURES.items() if head.startswith(signature)), None)
+            if kind:
+                raise _Unreadable(0, f"The file is {kind}, not CSV. {_AS_UTF8}")
+            yield from self._rows(self._lines(text))
+        except _Unreadable as error:
+            self._problems.add(*error.args)
+        finally:
+            text.detach()  # its owner closes the file
 
-    def let_go(self) -> None:
-        """Leave the file to its owner, who closes it."""
-        self._text.detach()
-
-    def delimiter(self) -> str:
-        """Return what separates the cells of the first line that is not blank, as far as can be seen."""
-        self._first = next((line for line in self if line.strip()), None)
-        unquoted = re.sub(r'"[^"]*"?', "", self._first or "")
-        return max(",;\t", key=unquoted.count)
-
-    def __next__(self) -> str:
-        if self._first is not None:
-            line, self._first = self._first, None
-        else:
-            line = self._next_line()
-        self.row_begins = self.row_begins or self._number
-        return line
-
-    def _next_line(self) -> str:
-        while line := self._text.readline(MAX_LINE + 1):
-            self._number += 1
+    def _lines(self, text: io.TextIOWrapper) -> Iterator[tuple[int, str]]:
+        number = 0
+        while line := text.readline(MAX_LINE + 1):
+            number += 1
             if len(line) > MAX_LINE:
-                raise NotText(self._number, f"The line is longer than {MAX_LINE:,} characters. Give each id its own.")
+                raise _Unreadable(number, f"The line is longer than {MAX_LINE:,} characters. Give each id its own.")
             if "\0" in line:
-                raise NotText(self._number, f"The file is not text: there is a NUL character. {_AS_UTF8}")
+                raise _Unreadable(number, f"The file is not text: there is a NUL character. {_AS_UTF8}")
             if line.isascii() or not _NOT_DECODED.search(line):
-                return line
-            self._errors.add(self._number, str, f"The line is not UTF-8. {_AS_UTF8}")
-        raise StopIteration
+                yield number, line
+            else:
+                self._problems.add(number, f"The line is not UTF-8. {_AS_UTF8}")
+
+    def _rows(self, lines: Iterator[tuple[int, str]]) -> Iterator[Row]:
+        first = next(((number, line) for number, line in lines if line.strip()), (0, ""))
+        separator = SEPARATOR_LINE.fullmatch(first[1].rstrip("\r\n"))
+        if separator:
+            self.delimiter = _named_delimiter(first[0], separator[1])
+        else:
+            self.delimiter, lines = _delimiter_in(first[1]), chain([first], lines)
+        reader = csv.reader(self._followed(lines), delimiter=self.delimiter, strict=True)
+        while True:
+            self._row_begins = 0
+            try:
+                row = next(reader, None)
+            except csv.Error as error:
+                self._problems.add(self._row_begins, self._sentence_for(error))
+                continue
+            if row is None:
+                return
+            if any(map(str.strip, row)):
+                yield self._row_begins, self._line, row
+
+    def _followed(self, lines: Iterator[tuple[int, str]]) -> Iterator[str]:
+        """Return the lines, and note for each row where it begins and ends."""
+        for self._line, line in lines:
+            if not self._row_begins:
+                self._row_begins, self._row_length = self._line, 0
+            self._row_length += len(line)
+            if self._row_length > MAX_LINE:
+                raise _Unreadable(self._row_begins, _UNCLOSED)
+            yield line
+
+    def _sentence_for(self, error: csv.Error) -> str:
+        if "expected after" in str(error):
+            return (
+                f"A quotation mark is closed in line {self._line:,} and followed by more text. Double the quotation "
+                "marks that belong to the text, or take them out."
+            )
+        if "field limit" in str(error) and self._row_begins == self._line:
+            return f"A cell is longer than {csv.field_size_limit():,} characters. Shorten it."
+        raise _Unreadable(self._row_begins, _UNCLOSED) from error  # for a field without an end there is no next row
+
+
+def _delimiter_in(line: str) -> str:
+    start = line[:100_000]  # less than a cell may have, so that there is no error
+    candidates = [mark for mark in ",;\t|" if any(map(ID_COLUMN.fullmatch, next(csv.reader([start], delimiter=mark))))]
+    unquoted = re.sub(r'"[^"]*"?', "", line)
+    return max(candidates or ",;\t", key=unquoted.count)
+
+
+def _named_delimiter(number: int, mark: str) -> str:
+    if not mark or mark.isalnum() or mark in ' "' or not (mark.isprintable() or mark == "\t"):
+        raise _Unreadable(number, "The line sep= names nothing that can separate cells. Write sep=; or sep=, there.")
+    return mark

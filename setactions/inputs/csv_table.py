@@ -1,22 +1,36 @@
-"""The file of a batch: a CSV of any length, checked whole before anything of it is used."""
+"""A list of customers as CSV, pasted, uploaded, or as a file of any length: checked whole before any of it is used."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from types import TracebackType
+from typing import Any
 
 from audit.choices import Action
-from setactions.inputs.csv_columns import Asked, asked_by
-from setactions.inputs.csv_rows import NotText, rows_of
-from setactions.inputs.ids import is_allowed, problem_of, shape_of
-from setactions.inputs.spool import Sentences, Spool
+from setactions.inputs.csv_columns import Asked, asked_by, may_be_misread
+from setactions.inputs.csv_rows import Rows
+from setactions.inputs.ids import MAX_ERRORS, CidList, check_length, is_allowed, problem_of, refuse, shape_of
+from setactions.inputs.problems import Problems
+from setactions.inputs.spool import Spool
 from setactions.tms.actions import find_action
-from setactions.tms.clusters import Cluster, all_clusters, cluster_named
-from tmsdash.csv_text import from_cell
+from setactions.tms.clusters import Cluster, all_clusters, find_cluster
+from tmsdash.csv_text import csv_text, to_typed_cell
 
 SAID_OF_A_SORT = 20  # warnings of one sort that are said one by one
 REPEATED, TWINS = "are repeated", "differ from others only by upper and lower case"
+_SHAPE = "The id {} looks {}."
+_TWIN = "The id {} differs from the one in line {:,} only by upper and lower case."
+_REPEAT = "The same id as in line {:,}; it is left out."
+_CONFLICT = "The same customer as in line {:,}, with another action. Give each customer of a cluster one action."
+_ONLY_REPEATS = "The list holds one customer {:,} times, and no other. Look whether the column was filled by mistake."
+_MISSING = "There is no {0}. Give --{0}, or name it in a column called {0}."
+_ANOTHER = (
+    "The column {0} names another {0} than is chosen here. Choose the same, or split the file. Files for several are "
+    "for the command set_action_batch."
+)
+_FIND: dict[str, Callable[[str], Cluster | Action | None]] = {"cluster": find_cluster, "action": find_action}
 
 
 @dataclass(frozen=True)
@@ -31,8 +45,8 @@ class Part:
 class TableError(Exception):
     """The file cannot be used. `errors` are the first sentences, `error_count` is how many there are in all."""
 
-    def __init__(self, errors: Sentences) -> None:
-        self.errors, self.error_count = tuple(errors), errors.count
+    def __init__(self, problems: Problems) -> None:
+        self.errors, self.error_count = tuple(problems), problems.count
         super().__init__(f"{self.error_count} errors")
 
 
@@ -67,18 +81,18 @@ def read_table(source: io.BufferedReader, *, cluster: str = "", action: str = ""
 
     With `strict`, what looks unusual is an error. Raises TableError, and OSError if the file cannot be read.
     """
-    errors = Sentences()
-    for sentence in check_names(cluster, action):
-        errors.add(0, str, sentence)
-    if errors.count:
-        raise TableError(errors)
+    problems = Problems()
+    for what, name in (("cluster", cluster), ("action", action)):
+        if name and _FIND[what](name) is None:
+            problems.add(0, _unknown, what)
+    if problems.count:
+        raise TableError(problems)
     spool = Spool()
-    reading = _Reading(spool, cluster, action, strict=strict)
+    reading = _Reading(spool, problems, find_cluster(cluster), find_action(action), strict=strict)
     try:
         reading.read(source)
-        reading.compare()
-        if reading.errors.count:
-            raise TableError(reading.errors)
+        if problems.count:
+            raise TableError(problems)
         counts = spool.counts()
         parts = (Part(part.cluster, part.action, counts[number]) for number, part in enumerate(reading.parts))
         return Table(spool, tuple(parts), reading.repeated, tuple(reading.all_warnings()))
@@ -87,53 +101,87 @@ def read_table(source: io.BufferedReader, *, cluster: str = "", action: str = ""
         raise
 
 
-class _Reading:
-    """One pass through the lines of a file, then one through its ids in their own order."""
+def read_list(content: bytes, *, cluster: Cluster | None = None, action: Action | None = None) -> CidList:
+    """Read and check a list that somebody pasted or uploaded, by the same rules as `read_table`.
 
-    def __init__(self, spool: Spool, cluster: str, action: str, *, strict: bool) -> None:
-        self.errors, self.parts, self.repeated = Sentences(), list[Part](), 0
-        self._spool, self._cluster, self._action, self._strict = spool, cluster, action, strict
-        self._warnings, self._sorts = Sentences(), dict[str, Sentences]()
+    Columns named cluster and action must agree with what was chosen. Raises Refusal (400 naming each line that is
+    wrong, 413 far too long).
+    """
+    check_length(max(content.count(b"\n"), content.count(b"\r")))
+    problems, is_chosen = Problems(MAX_ERRORS), bool(cluster and action)
+    with closing(Spool()) as spool:
+        # What was not chosen is an error of the form; the list is checked all the same.
+        anything = cluster or Cluster("", ""), action or Action.PE_ENABLE
+        reading = _Reading(spool, problems, *anything, is_chosen=is_chosen)
+        reading.read(io.BufferedReader(io.BytesIO(content)))
+        check_length(len(spool))
+        refuse(problems)
+        return CidList(tuple(spool.ids_of(0)), reading.repeated, tuple(reading.notes))
+
+
+def as_text(cids: Sequence[str]) -> str:
+    """Return ids as somebody would paste them, so that `read_list` gives back the very same."""
+    header = [["customer_id"]] if may_be_misread(cids) else []
+    return csv_text([*header, *([to_typed_cell(cid)] for cid in cids)]).replace("\r\n", "\n").removesuffix("\n")
+
+
+class _Reading:
+    """One pass through the lines of a file, then one through its ids in their own order.
+
+    `cluster` and `action` are for rows that name none, and if they are chosen, no row may name others.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        problems: Problems,
+        cluster: Cluster | None,
+        action: Action | None,
+        *,
+        strict: bool = False,
+        is_chosen: bool = False,
+    ) -> None:
+        self.notes, self.parts, self.repeated = Problems(), list[Part](), 0
+        self._spool, self._problems, self._strict, self._is_chosen = spool, problems, strict, is_chosen
+        self._defaults = {"cluster": cluster, "action": action}
+        self._warnings = dict[str, Problems]()  # by sort
         self._numbers: dict[tuple[str, str], int] = {}  # of the parts, by how cells name them
 
     def read(self, source: io.BufferedReader) -> None:
-        """Put the ids of all rows into the spool, and note what is wrong with rows."""
-        try:
-            for asked in asked_by(rows_of(source, self.errors), self.errors, self._warnings):
-                self._take(asked)
-        except NotText as error:
-            self.errors.add(error.line, str, error.sentence)
+        """Put the ids of all rows into the spool, and note what is wrong with them."""
+        for row in asked_by(Rows(source, self._problems), self._problems, self.notes):
+            number = self._numbers.get((row.cluster, row.action))
+            if number is None:
+                number = self._number_of(row)
+            if not is_allowed(row.cid):
+                self._problems.add(row.line, problem_of, row.cid)
+            elif number is not None:
+                if shape := shape_of(row.cid):
+                    self._warn(row.line, f"look {shape}", _SHAPE, row.cid, shape)
+                self._spool.add(number, row.cid, row.line)
         self._spool.flush()
+        self._compare()
 
-    def _take(self, asked: Asked) -> None:
-        line, cid = asked.line, from_cell(asked.cid.strip())
-        part = self._part_of(line, asked.cluster.strip() or self._cluster, asked.action.strip() or self._action)
-        if not is_allowed(cid):
-            self.errors.add(line, _problem, cid)
-        elif part is not None:
-            if shape := shape_of(cid):
-                self._warn(line, f"look {shape}", _shape, cid, shape)
-            self._spool.add(part, cid, line)
-
-    def _part_of(self, line: int, cluster_name: str, action_name: str) -> int | None:
-        """Return the number of the part with this cluster and action; None after noting an error."""
-        number = self._numbers.get((cluster_name, action_name))
-        if number is not None:
-            return number
-        cluster, action = cluster_named(cluster_name), find_action(action_name)
-        if cluster is None:
-            self.errors.add(line, _unknown_cluster) if cluster_name else self.errors.add(line, _missing, "cluster")
-        if action is None:
-            self.errors.add(line, _unknown_action) if action_name else self.errors.add(line, _missing, "action")
-        if cluster is None or action is None:
+    def _number_of(self, row: Asked) -> int | None:
+        """Return the number of the part to which a row belongs; None after noting an error."""
+        values: dict[str, Any] = {}
+        for what, cell in (("cluster", row.cluster), ("action", row.action)):
+            value = _FIND[what](cell) if cell else self._defaults[what]
+            if self._is_chosen and value != self._defaults[what]:
+                self._problems.add(row.line, _ANOTHER, what)
+            elif value is None:
+                self._problems.add(row.line, _unknown if cell else _MISSING, what)
+            else:
+                values[what] = value
+        if len(values) < 2:
             return None
-        part = Part(cluster, action)
+        part = Part(**values)
         if part not in self.parts:
             self.parts.append(part)
-        number = self._numbers[cluster_name, action_name] = self.parts.index(part)
+        number = self._numbers[row.cluster, row.action] = self.parts.index(part)
         return number
 
-    def compare(self) -> None:
+    def _compare(self) -> None:
         """Note ids that stand in the file more than once, and those that differ only by case."""
         folded, places = b"", dict[tuple[str, Cluster], tuple[int, int, int]]()
         for cid, part, line, number in self._spool.by_id():
@@ -143,71 +191,31 @@ class _Reading:
             if first == number:
                 twin = next((place[1] for (other, _), place in places.items() if other != cid), None)
                 if twin:
-                    self._warn(line, TWINS, _twin, cid, twin)
+                    self._warn(line, TWINS, _TWIN, cid, twin)
             elif first_part == part:
                 self.repeated += 1
                 self._spool.leave_out(number)
-                self._warn(line, REPEATED, _repeat, first_line)
+                self._warn(line, REPEATED, _REPEAT, first_line)
             else:
-                self.errors.add(line, _conflict, first_line)
-        if self.repeated and len(self._spool) == self.repeated + 1:
-            self.errors.add(first_line, _only_repeats, self.repeated + 1)
+                self._problems.add(line, _CONFLICT, first_line)
+        if self.repeated and len(self._spool) == self.repeated + 1 and not self._problems.count:
+            self._problems.add(first_line, _ONLY_REPEATS, self.repeated + 1)
 
-    def _warn(self, line: int, sort: str, say: Callable[..., str], *args: object) -> None:
-        if self._strict and sort != REPEATED:
-            self.errors.add(line, say, *args)
-        else:
-            self._sorts.setdefault(sort, Sentences(SAID_OF_A_SORT)).add(line, say, *args)
+    def _warn(self, line: int, sort: str, sentence: str, *args: object) -> None:
+        is_error = self._strict and sort != REPEATED
+        (self._problems if is_error else self._warnings.setdefault(sort, Problems(SAID_OF_A_SORT))).add(
+            line, sentence, *args
+        )
 
     def all_warnings(self) -> Iterator[str]:
         """Return what looks unusual: of each sort the first ones by themselves, and how many more there are."""
-        yield from self._warnings
-        for sort, sentences in self._sorts.items():
+        yield from self.notes
+        for sort, sentences in self._warnings.items():
             yield from sentences
             if sentences.count > SAID_OF_A_SORT:
                 yield f"{sentences.count - SAID_OF_A_SORT:,} more ids {sort}."
 
 
-def check_names(cluster: str, action: str) -> Iterator[str]:
-    """Return a sentence for each of the two that is given and not known."""
-    if cluster and cluster_named(cluster) is None:
-        yield _unknown_cluster()
-    if action and find_action(action) is None:
-        yield _unknown_action()
-
-
-def _unknown_cluster() -> str:
-    known = ", ".join(cluster.name for cluster in all_clusters()) or "none: set TMS_CLUSTERS"
-    return f"This cluster is not known. Known are {known}."
-
-
-def _unknown_action() -> str:
-    return f"This action is not known. Known are {', '.join(Action.labels)}."
-
-
-def _missing(what: str) -> str:
-    return f"There is no {what}. Give --{what}, or name it in a column called {what}."
-
-
-def _problem(cid: str) -> str:
-    return f"The customer id {problem_of(cid)}." if cid else "The customer id is missing."
-
-
-def _shape(cid: str, shape: str) -> str:
-    return f"The id {cid} looks {shape}."
-
-
-def _twin(cid: str, line: int) -> str:
-    return f"The id {cid} differs from the one in line {line:,} only by upper and lower case."
-
-
-def _repeat(line: int) -> str:
-    return f"The same id as in line {line:,}; it is left out."
-
-
-def _conflict(line: int) -> str:
-    return f"The same customer as in line {line:,}, with another action. Give each customer of a cluster one action."
-
-
-def _only_repeats(count: int) -> str:
-    return f"The file holds one customer {count:,} times, and no other. Look whether the column was filled by mistake."
+def _unknown(what: str) -> str:
+    known = Action.labels if what == "action" else [cluster.name for cluster in all_clusters()]
+    return f"This {what} is not known. Known are {', '.join(known) or 'none: set TMS_CLUSTERS'}."

@@ -1,24 +1,21 @@
-"""Customer ids: from text, from CSV files and from JSON to a list in which each stands once, in order."""
+"""What a customer id is, what looks unusual about one, and lists of ids from JSON."""
 
-import csv
-import io
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
+from setactions.inputs.problems import Problems
 from setactions.refusal import Refusal
-from tmsdash.csv_text import from_cell
 from tmsdash.tokens import looks_like_token
 
 MAX_LENGTH = 128
 MAX_ERRORS = 100  # shown at once
-MAX_PLACES = 200_000  # where an id could stand, in one list: more than any call may carry, even with repeats
-HEADERS = frozenset({"customer_id", "cust_id", "cid", "id"})
+MAX_IDS = 200_000  # in one list: more than any call may carry, even with repeats
 FIELD = "cids"
+EMPTY = "The list is empty. Give at least one customer id."
 
 DAMAGED, FORMULA, UNUSUAL = "damaged by a spreadsheet", "like a spreadsheet formula", "unusual for a customer id"
 
@@ -32,99 +29,51 @@ _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the l
 
 @dataclass(frozen=True)
 class CidList:
-    """Ids in the order given, each once, and how many repeats were left out."""
+    """Ids in the order given, each once, how many repeats were left out, and what else is to be said of the list."""
 
     cids: tuple[str, ...]
     repeated: int
+    notes: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What looks unusual about the ids, in sentences."""
-        return tuple(_warnings(self.cids))
-
-
-def from_text(text: str) -> CidList:
-    """Split on commas, semicolons, tabs and line ends, and trim.
-
-    Raises Refusal (400 naming each bad line, 413 far too long).
-    """
-    _check_places(sum(map(text.count, ",;\t\r\n")))
-    return _collect(_cells_of_text(text.removeprefix("\ufeff")))
-
-
-def from_csv(content: bytes, agrees: Mapping[str, Callable[[str], bool]] = MappingProxyType({})) -> CidList:
-    """Read an uploaded CSV file; raises Refusal (400, 413 far too long).
-
-    `agrees` tells for columns that the ids do not come from whether their cells say what was chosen elsewhere.
-
-    A header line names the column (customer_id, cust_id, cid or id). Without a header the file is
-    one bare column, or one line of ids: several columns without a header might send names as ids.
-    """
-    text = _decode(content)
-    _check_places(sum(map(text.count, ",;\t\r\n")))
-    delimiter = next((mark for mark in "\t;," if mark in text.partition("\n")[0]), ",")
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except csv.Error as error:
-        raise Refusal(400, FIELD, f"The file is not CSV ({error}). Save it as CSV UTF-8 again.") from None
-    if not rows:
-        return _collect([])
-    header = [cell.strip().lower() for cell in rows[0][1]]
-    columns = [number for number, name in enumerate(header) if name in HEADERS]
-    if len(columns) > 1:
-        raise Refusal(400, FIELD, "The file's header names more than one column of ids. Keep one of them.")
-    if columns:
-        _check_agree(header, rows[1:], agrees)
-        return _collect((line, _cell(row[columns[0]])) for line, row in rows[1:] if len(row) > columns[0])
-    if len(rows) > 1 and any(len([cell for cell in row if cell.strip()]) > 1 for _, row in rows):
-        raise Refusal(
-            400,
-            FIELD,
-            "The file has several columns and no header line that says which one holds the ids. "
-            "Name that column customer_id, or upload it alone.",
-        )
-    return _collect((line, _cell(cell)) for line, row in rows for cell in row)
-
-
-def _check_agree(
-    header: list[str], rows: list[tuple[int, list[str]]], agrees: Mapping[str, Callable[[str], bool]]
-) -> None:
-    """Raise Refusal (400) if a column asks for something else than was chosen: it would be left unheard."""
-    # Read once each: a header that repeats a name for the whole line would have every row read as often.
-    if any(header.count(name) > 1 for name in agrees):
-        raise Refusal(400, FIELD, "The file's header names a column twice. Keep one of each name.")
-    for column, name in enumerate(header):
-        agree = agrees.get(name)
-        for line, row in rows if agree else ():
-            cell = row[column].strip() if column < len(row) else ""
-            if cell and agree and not agree(cell):
-                raise Refusal(
-                    400,
-                    FIELD,
-                    f"Line {line}: the column {name} names another {name} than is chosen here. Choose the same, or "
-                    "split the file. Files for several are for the command set_action_batch.",
-                )
+        """What looks unusual about the list, in sentences."""
+        return (*self.notes, *_warnings(self.cids))
 
 
 def from_json(value: Any) -> CidList:
     """Take a JSON list of strings and integers, untrimmed.
 
-    Raises Refusal (400 naming each bad place, 413 far too long).
+    Raises Refusal (400 naming each item that is wrong, 413 far too long).
     """
     if not isinstance(value, list):
         raise Refusal(400, FIELD, "cids must be a list of customer ids.")
-    _check_places(len(value))
-    if _are_all_plain(value):
-        cids = tuple(dict.fromkeys(value))
-        return CidList(cids, len(value) - len(cids))
-    return _collect(((number, item) for number, item in enumerate(value, start=1)), unit="item")
+    check_length(len(value))
+    problems = Problems(MAX_ERRORS, "Item")
+    if not value:
+        problems.add(0, EMPTY)
+    if not _are_all_plain(value):
+        value = [str(item) if type(item) is int else item for item in value]
+        for number, item in enumerate(value, start=1):
+            if not is_allowed(item):
+                problems.add(number, problem_of, item)
+    refuse(problems)
+    cids = tuple(dict.fromkeys(value))
+    return CidList(cids, len(value) - len(cids))
 
 
-def _check_places(count: int) -> None:
-    """Refuse what would keep the server busy for seconds, only to be refused as too long in the end."""
-    if count > MAX_PLACES:
-        raise Refusal(413, FIELD, f"The list has more than {MAX_PLACES:,} places for ids. Cut it into smaller ones.")
+def check_length(count: int) -> None:
+    """Refuse (413) what would keep the server busy for seconds, only to be refused as too long in the end."""
+    if count > MAX_IDS:
+        raise Refusal(413, FIELD, f"The list has more than {MAX_IDS:,} ids or lines. Cut it into smaller ones.")
+
+
+def refuse(problems: Problems) -> None:
+    """Raise Refusal (400) if there are problems."""
+    if problems.count > len(problems):
+        raise Refusal(400, FIELD, *problems, f"These are the first {len(problems)} of {problems.count:,} problems.")
+    if problems.count:
+        raise Refusal(400, FIELD, *problems)
 
 
 def _are_all_plain(items: list[Any]) -> bool:
@@ -134,58 +83,6 @@ def _are_all_plain(items: list[Any]) -> bool:
     joined = "\n".join(items)
     is_plain = _PLAIN_LINES.fullmatch(joined) is not None and joined.count("\n") == len(items) - 1
     return is_plain and not looks_like_token(joined)
-
-
-def _cells_of_text(text: str) -> Iterator[tuple[int, str]]:
-    # Line ends as editors and spreadsheets write them; other Unicode "line ends" are forbidden characters.
-    for number, line in enumerate(re.split(r"\r\n|\n|\r", text), start=1):
-        for cell in re.split(r"[,;\t]", line):
-            yield number, cell.strip(" ")
-
-
-def _cell(text: str) -> str:
-    return from_cell(text.strip())
-
-
-def _decode(content: bytes) -> str:
-    if content.startswith(b"PK\x03\x04"):
-        raise Refusal(
-            400, FIELD, "The file is a workbook or an archive, not CSV. Save it as CSV UTF-8 and upload it again."
-        )
-    problem = "The file is not text in UTF-8. Save it as CSV UTF-8 and upload it again."
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise Refusal(400, FIELD, problem) from None
-    if "\0" in text:
-        raise Refusal(400, FIELD, problem)
-    return text
-
-
-def _collect(cells: Iterable[tuple[int, Any]], unit: str = "line") -> CidList:
-    """Check each cell, leave out repeats and (of text) empty cells; `unit` names what the numbers count."""
-    seen: dict[str, None] = {}
-    given = 0
-    problems: list[str] = []
-    problem_count = 0
-    for number, cell in cells:
-        if cell == "" and unit == "line":
-            continue
-        given += 1
-        cid = str(cell) if type(cell) is int else cell
-        if is_allowed(cid):
-            seen[cid] = None
-            continue
-        problem_count += 1
-        if problem_count <= MAX_ERRORS:
-            problems.append(f"{unit.capitalize()} {number}: {problem_of(cid)}.")
-    if problem_count > MAX_ERRORS:
-        problems.append(f"These are the first {MAX_ERRORS} of {problem_count:,} problems.")
-    if problems:
-        raise Refusal(400, FIELD, *problems)
-    if not seen:
-        raise Refusal(400, FIELD, "There is no customer id. Give at least one.")
-    return CidList(tuple(seen), given - len(seen))
 
 
 def is_allowed(cid: Any) -> bool:
@@ -201,14 +98,16 @@ def is_allowed(cid: Any) -> bool:
 def problem_of(cid: Any) -> str:
     """Say why `cid`, which is not allowed, can be no id. It is not quoted: it may be a misplaced secret."""
     if not isinstance(cid, str):
-        return f"a customer id is text or a whole number, not {_json_type(cid)}"
+        return f"A customer id is text or a whole number, not {_json_type(cid)}."
+    if not cid:
+        return "The customer id is missing. Add it, or take out the whole entry."
     if looks_like_token(cid):
-        return "looks like a bearer token, not like a customer id"
-    if not 1 <= len(cid) <= MAX_LENGTH:
-        return f"a customer id has 1 to {MAX_LENGTH} characters, this one has {len(cid):,}"
+        return "This looks like a bearer token, not like a customer id. Take it out of the list."
+    if len(cid) > MAX_LENGTH:
+        return f"A customer id has 1 to {MAX_LENGTH} characters, this one has {len(cid):,}."
     character = next(filter(_holds_forbidden, cid))
     name = unicodedata.name(character, "a control character").lower()
-    return f"holds U+{ord(character):04X} ({name}), which no customer id may hold"
+    return f"The customer id holds U+{ord(character):04X} ({name}), which no customer id may hold."
 
 
 def _holds_forbidden(text: str) -> bool:
@@ -231,15 +130,15 @@ def _json_type(value: Any) -> str:
 
 
 def _warnings(cids: Iterable[str]) -> Iterator[str]:
-    found: dict[str, list[str]] = {DAMAGED: [], FORMULA: [], UNUSUAL: []}
+    by_shape: dict[str, list[str]] = {DAMAGED: [], FORMULA: [], UNUSUAL: []}
     for cid in cids:
         if shape := shape_of(cid):
-            found[shape].append(cid)
-    for shape, those in found.items():
-        if those:
-            hexadecimal = sum(1 for cid in those if _HEX.fullmatch(cid)) if shape == UNUSUAL else 0
+            by_shape[shape].append(cid)
+    for shape, odd in by_shape.items():
+        if odd:
+            hexadecimal = sum(1 for cid in odd if _HEX.fullmatch(cid)) if shape == UNUSUAL else 0
             note = f" ({hexadecimal:,} hexadecimal, but not of 32 characters)" if hexadecimal else ""
-            yield f"{_count(those)} {shape}{note}: {_some(those)}."
+            yield f"{_count(odd)} {shape}{note}: {_some(odd)}."
     folded = Counter(cid.lower() for cid in cids)
     same = [cid for cid in cids if folded[cid.lower()] > 1]
     if same:

@@ -1,36 +1,10 @@
 """Where the ids of a long list are while it is checked: a private temporary file, so that memory stays bounded."""
 
-import heapq
 import sqlite3
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-MAX_SENTENCES = 1_000
 BLOCK = 10_000  # rows written or read at once
 CACHE_KIB = 32_768
-
-
-class Sentences:
-    """The first sentences about a list, in the order of its lines, and how many there are in all."""
-
-    def __init__(self, limit: int = MAX_SENTENCES) -> None:
-        self.count = 0
-        self._limit = limit
-        self._kept: list[tuple[int, int, str]] = []  # a heap whose first element is the last in the order of the lines
-
-    def add(self, line: int, say: Callable[..., str], *args: Any) -> None:
-        """Count one more, and keep what `say` says if it is among the first: it is not asked in vain."""
-        self.count += 1
-        if len(self._kept) < self._limit:
-            heapq.heappush(self._kept, (-line, -self.count, say(*args)))
-        elif -line > self._kept[0][0]:
-            heapq.heapreplace(self._kept, (-line, -self.count, say(*args)))
-
-    def __iter__(self) -> Iterator[str]:
-        return (
-            f"Line {-line:,}: {sentence}" if line else sentence
-            for line, _, sentence in sorted(self._kept, reverse=True)
-        )
 
 
 class Spool:

@@ -1,6 +1,5 @@
 """The New action form: text into a value object."""
 
-from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -8,7 +7,8 @@ from django.http import QueryDict
 from django.views.decorators.debug import sensitive_variables
 
 from audit.choices import Action
-from setactions.inputs.ids import FIELD, CidList, from_csv, from_text
+from setactions.inputs.csv_table import read_list
+from setactions.inputs.ids import FIELD, CidList
 from setactions.refusal import Refusal
 from setactions.submission import Submission, make_submission, wire_name
 from setactions.tms.actions import find_action
@@ -45,11 +45,12 @@ class NewActionForm(forms.Form):
         required=False,
         strip=False,
         widget=forms.Textarea(attrs={"rows": 8, "spellcheck": "false", "autocapitalize": "off"}),
-        help_text="Separated by commas, semicolons, tabs or line breaks.",
+        help_text="One on each line, or all on one line; or a table with a column named customer_id.",
     )
     csv_file = forms.FileField(
         label="CSV file",
         required=False,
+        allow_empty_file=True,  # the reader says what to do about it
         widget=forms.FileInput(attrs={"accept": ".csv,.txt,text/csv,text/plain"}),
         help_text="Instead of pasting: one column, or several with one named customer_id.",
     )
@@ -92,16 +93,13 @@ class NewActionForm(forms.Form):
         if text.strip() and upload:
             self.add_error("csv_file", "Paste the ids or upload a file, not both.")
             return None
-        agrees: dict[str, Callable[[str], bool]] = {}
-        if cluster:
-            agrees["cluster"] = lambda name: cluster_named(name) == cluster
-        if action:
-            agrees["action"] = lambda name: find_action(name) == action
         try:
-            return from_csv(upload.read(), agrees) if upload else from_text(text)
+            content = upload.read() if upload else text.encode(errors="surrogatepass")
+            return read_list(content, cluster=cluster, action=action)
         except Refusal as refusal:
+            token = self.cleaned_data.get("token")  # it may stand where a header is looked for
             for message in refusal.errors[FIELD]:
-                self.add_error("csv_file" if upload else "cids", message)
+                self.add_error("csv_file" if upload else "cids", token.cut_from_name(message) if token else message)
             return None
 
     @sensitive_variables()

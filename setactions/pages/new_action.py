@@ -25,6 +25,7 @@ from jobs.selectors import may_view_all_jobs
 from jobs.signatures import signed_jobs
 from setactions import service
 from setactions.confirmation import check_typed_count, must_type_count
+from setactions.inputs.csv_table import as_text
 from setactions.pages.forms import NewActionForm
 from setactions.pages.sealing import Review, load_review, seal_token, sign_review, unseal_token
 from setactions.permissions import may_set_action
@@ -121,7 +122,7 @@ def edit(request: HttpRequest) -> HttpResponse:
     initial = {
         "cluster": submission.cluster.name,
         "action": submission.action.label,
-        "cids": "\n".join(submission.cids),
+        "cids": as_text(submission.cids),
     }
     return form_page(request, NewActionForm(initial=initial))
 

@@ -14,7 +14,7 @@ from audit.models import Attempt, AuditEntry
 from audit.tests.making import make_attempt
 from jobs.models import Job
 from jobs.tests.making import make_job
-from setactions.inputs.ids import from_csv
+from setactions.inputs.csv_table import as_text, read_list
 from setactions.resolving.tests.doubting import hidden_fields
 from setactions.tests.hostile import (  # noqa: F401 (the fixtures)
     as_id,
@@ -64,7 +64,7 @@ def assert_same_growth(before, between, after):
 
 
 def fill_in(client, cids, token=TOKEN, **changes):
-    data = {"cluster": "evian3", "action": "PE-Enable", "token": token, "cids": "\n".join(cids)}
+    data = {"cluster": "evian3", "action": "PE-Enable", "token": token, "cids": as_text(cids)}
     return client.post("/review/", data | changes)
 
 
@@ -120,7 +120,7 @@ def test_ids_are_inert_on_every_page_and_in_every_file(client, tms, settings, ci
     assert_same_elements(hostile, harmless)
     for name in SHOW_ALL:
         assert [cid for cid in cids if cid not in hostile[name].text] == [], name
-    assert "\n".join([*cids, "a b"]) in "".join(hostile["form with an error"].fields)
+    assert as_text([*cids, "a b"]) in "".join(hostile["form with an error"].fields)
     assert tms.calls()[-1].method == "GET"
     assert any(call.cids == tuple(cids) for call in tms.calls())
     for which, part in (("unknown", cids[:10]), ("known", cids[10:])):
@@ -128,7 +128,7 @@ def test_ids_are_inert_on_every_page_and_in_every_file(client, tms, settings, ci
         if part:
             cells = [row[0] for row in csv.reader(io.StringIO(file.content.decode(), newline=""))]
             assert [cell for cell in cells if cell.startswith(CALCULATED)] == []
-            assert from_csv(file.content).cids == tuple(part)
+            assert read_list(file.content).cids == tuple(part)
     for cid in cids:
         found = client.get(f"/api/audit/customer/{quote(cid, safe='')}").json()
         assert (found["customer_id"], found["count"]) == (cid, 3)

@@ -8,7 +8,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from audit.models import AuditEntry
-from setactions.inputs import ids as cids_module
+from setactions.inputs import csv_rows, ids
 from setactions.resolving.tests.doubting import hidden_fields
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import text_of
@@ -86,34 +86,35 @@ NO_LISTS = [
     (b"\xef\xbb\xbf", "at least one"),
     (b"customer_id\n", "at least one"),
     (zipped(), "a workbook or an archive"),
-    (gzip.compress(b"a1\n"), "not text in UTF-8"),
-    (PDF, "Line 2: holds U+0020 (space)"),
-    (PDF.replace(b"\n", b"\n%\xe2\xe3\xcf\xd3\n", 1), "not text in UTF-8"),
-    (b"\x89PNG\r\n\x1a\n", "not text in UTF-8"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "not text in UTF-8"),
-    (b"a1\0\nb2\n", "not text in UTF-8"),
-    (b"\0" * 100_000, "not text in UTF-8"),
-    ("a1\nb2\n".encode("utf-16"), "not text in UTF-8"),
-    ("a1\nb2\n".encode("utf-16-le"), "not text in UTF-8"),
-    ("a1\nb2\n".encode("utf-16-be"), "not text in UTF-8"),
+    (gzip.compress(b"a1\n"), "The file is compressed, not CSV. Save it as CSV UTF-8."),
+    (PDF, "a PDF document"),
+    (PDF.replace(b"\n", b"\n%\xe2\xe3\xcf\xd3\n", 1), "a PDF document"),
+    (b"\x89PNG\r\n\x1a\n", "Line 1: The line is not UTF-8. Save it as CSV UTF-8."),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a workbook in an old format"),
+    (b"a1\0\nb2\n", "Line 1: The file is not text"),
+    (b"\0" * 100_000, "Line 1: The file is not text"),
+    ("a1\nb2\n".encode("utf-16"), "UTF-16 text"),
+    ("a1\nb2\n".encode("utf-16-le"), "Line 1: The file is not text"),
+    ("a1\nb2\n".encode("utf-16-be"), "Line 1: The file is not text"),
     ("客户\n".encode("utf-16-le"), "UTF-8"),
-    ("a1\n".encode("utf-32"), "not text in UTF-8"),
-    ("kündin\n".encode("latin-1"), "not text in UTF-8"),
-    ("kündin\n".encode("cp437"), "not text in UTF-8"),
-    (b"a1\xed\xa0\x80\n", "not text in UTF-8"),
-    (b"a1\xc0\xaf\n", "not text in UTF-8"),
-    (b"a1\n" + b"x" * 200_000 + b"\n", "not CSV (field larger than field limit"),
-    (b"a1\n" + b"x" * 129 + b"\n", "Line 2: a customer id has 1 to 128 characters, this one has 129"),
-    (b'"a1\n' + b"b2\n" * 1000, "not CSV"),
-    (b'"a1"x\n', "not CSV"),
+    ("a1\n".encode("utf-32"), "UTF-16 text"),
+    ("kündin\n".encode("latin-1"), "Line 1: The line is not UTF-8"),
+    ("kündin\n".encode("cp437"), "Line 1: The line is not UTF-8"),
+    (b"a1\xed\xa0\x80\n", "Line 1: The line is not UTF-8"),
+    (b"a1\xc0\xaf\n", "Line 1: The line is not UTF-8"),
+    (b"a1\n" + b"x" * 200_000 + b"\n", "Line 2: A cell is longer than 131,072 characters"),
+    (b"x" * 200_000 + b"\na1\n", "Line 1: A cell is longer than 131,072 characters"),
+    (b"a1\n" + b"x" * 129 + b"\n", "Line 2: A customer id has 1 to 128 characters, this one has 129"),
+    (b'"a1\n' + b"b2\n" * 1000, "Line 1: A quotation mark is opened here and not closed"),
+    (b'"a1"x\n', "Line 1: A quotation mark is closed in line 1 and followed by more text"),
     (b"a1,b2\nc3,d4\n", "several columns"),
-    (b"id,cid\na,b\n", "more than one column"),
+    (b"id,cid\na,b\n", "names a column twice"),
     (b"<html><body>x</body></html>", None),
     (b"<!DOCTYPE html>\n<html>\n<p>Sign in first</p>\n", "holds U+0020"),
-    (b"#!/bin/sh\nrm -rf /\n", "Line 2: holds U+0020 (space)"),
+    (b"#!/bin/sh\nrm -rf /\n", "Line 2: The customer id holds U+0020 (space)"),
     (b'{"cids": ["a1"]}', "holds U+0020"),
-    (b"a1\x1b[31m\n", "Line 1: holds U+001B"),
-    ("a1\u202e\n".encode(), "Line 1: holds U+202E (right-to-left override)"),
+    (b"a1\x1b[31m\n", "Line 1: The customer id holds U+001B"),
+    ("a1\u202e\n".encode(), "Line 1: The customer id holds U+202E (right-to-left override)"),
     (f"eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.{'x' * 20}\n".encode(), "looks like a bearer token"),
 ]
 
@@ -185,24 +186,35 @@ def test_nothing_is_read_of_a_body_that_is_far_too_large(client):
             assert "The request is larger than 5 MiB. Nothing was sent to TMS. Cut the list into smaller ones." in told
 
 
-@pytest.mark.parametrize("line", [b"a1\n", b"\n", b",", b"a\r\n", b"1;2\t"])
-def test_millions_of_places_are_counted_and_not_looked_at(client, monkeypatch, line):
+TOO_MANY, TOO_LONG = "more than 200,000 ids or lines", "Line 1: The line is longer than 1,048,576 characters"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [(b"a1\n", TOO_MANY), (b"\n", TOO_MANY), (b",", TOO_LONG), (b"a\r\n", TOO_MANY), (b"1;2\t", TOO_LONG)],
+)
+def test_millions_of_places_are_counted_and_not_looked_at(client, monkeypatch, line, words):
     def fail(*args, **kwargs):
         raise AssertionError("somebody looks at each of them")
 
     content = line * ((LIMIT - 100_000) // len(line))
-    monkeypatch.setattr(cids_module, "_collect", fail)
-    monkeypatch.setattr(cids_module.csv, "reader", fail)
-    assert_refused(upload(client, content), "more than 200,000 places for ids")
+    monkeypatch.setattr(csv_rows.csv, "reader", fail)
+    assert_refused(upload(client, content), words)
     given = b'name="cids"\r\n\r\n'
     pasted = post(client, form().replace(given, given + content.replace(b"\r", b"")) + b"--x--\r\n")
-    assert_refused(pasted, "more than 200,000 places for ids")
+    assert_refused(pasted, words)
+
+
+def test_more_ids_in_one_line_than_any_call_takes_are_refused(client, monkeypatch):
+    monkeypatch.setattr(ids, "MAX_IDS", 100)
+    assert_refused(upload(client, b"a," * 101), "more than 100 ids or lines")
 
 
 def test_very_many_repeats_are_still_one_id(client):
-    page = upload(client, b"a1\n" * 200_000)
+    page = upload(client, b"b2\n" + b"a1\n" * 199_999)
     assert page.status_code == 200
-    assert "199,999 repeats left out" in text_of(page)
+    assert "199,998 repeats left out" in text_of(page)
+    assert_refused(upload(client, b"a1\n" * 1000), "one customer 1,000 times, and no other")
 
 
 MANY_FIELDS = [

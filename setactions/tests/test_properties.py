@@ -14,13 +14,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from audit.choices import Kind
-from setactions.inputs.ids import CidList, from_csv, from_json, from_text
+from setactions.inputs.csv_table import as_text, read_list
+from setactions.inputs.ids import CidList, from_json
 from setactions.refusal import Refusal
 from setactions.tms.clusters import READ_PARAMETERS, Call, parse_target
 from setactions.tms.replies import Answer, Failure, classify, classify_read
 from setactions.tms.unknown_ids import find_repair
 from setactions.token import Token
-from tmsdash.csv_text import to_csv
+from tmsdash.csv_text import from_cell, ids_text
 from tmsdash.tests.tools import done_within
 from tmsdash.tokens import looks_like_token
 
@@ -79,11 +80,14 @@ def assert_well_formed(result: CidList):
 @often
 @given(st.lists(st.one_of(cids, texts), max_size=8).map(lambda parts: "\n".join(parts)))
 def test_what_is_taken_from_text_is_well_formed_in_order_and_counted(text):
-    result = parsed(from_text, text)
+    result = parsed(read_list, text.encode(errors="surrogatepass"))
     if result:
         assert_well_formed(result)
-        given_cells = [cell.strip(" ") for cell in re.split(r"[,;\t\r\n]", text.removeprefix("\ufeff"))]
-        given_cells = [cell for cell in given_cells if cell]
+    if (
+        result and '"' not in text and "=" not in text
+    ):  # every cell is an id: there is neither a header nor a quoted one
+        given_cells = [cell.strip(" \u00a0") for cell in re.split(r"[,;\t\r\n]", text.removeprefix("\ufeff"))]
+        given_cells = [from_cell(cell) for cell in given_cells if cell]
         assert result.cids == tuple(dict.fromkeys(given_cells))
         assert result.repeated == len(given_cells) - len(result.cids)
 
@@ -110,7 +114,7 @@ def test_what_is_taken_from_json_is_well_formed_in_order_and_counted(value):
 @example(b'"')
 @example(b"customer_id,customer_id\n")
 def test_every_file_is_taken_or_refused(content):
-    result = parsed(from_csv, content)
+    result = parsed(read_list, content)
     if result:
         assert_well_formed(result)
 
@@ -120,17 +124,19 @@ def test_every_file_is_taken_or_refused(content):
 @example(["customer_id"])
 @example(["'=1", "''=1", "'", "=", "＝1", "'＝1"])
 def test_a_file_that_we_wrote_is_read_as_it_was_and_calculates_nothing(given_cids):
-    content = to_csv("customer_id", given_cids)
-    assert from_csv(content.encode()) == CidList(tuple(given_cids), 0)
+    content = ids_text(given_cids)
+    assert read_list(content.encode()) == read_list(as_text(given_cids).encode()) == CidList(tuple(given_cids), 0)
     cells = [cell for row in csv.reader(io.StringIO(content, newline="")) for cell in row]
     assert not any(cell.startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n")) for cell in cells)
 
 
 @often
-@given(st.lists(cids, min_size=1, max_size=8))
-def test_text_json_and_files_understand_the_same_ids_in_the_same_way(given_cids):
+@given(st.lists(cids, min_size=2, max_size=8), st.sampled_from([*"\n,;\t", "\r\n", "\r"]))
+def test_text_json_and_files_understand_the_same_ids_in_the_same_way(given_cids, mark):
     expected = from_json(given_cids)
-    assert from_text("\n".join(given_cids)) == from_text(";".join(given_cids)) == expected
+    result = parsed(read_list, mark.join(as_text(given_cids).split("\n")).encode())
+    if result:  # not all of them are alike, or there is a header
+        assert result == expected
 
 
 @often

@@ -58,6 +58,11 @@ def cluster_at(origin: str) -> Cluster | None:
     return next((cluster for cluster in all_clusters() if cluster.origin == origin), None)
 
 
+def find_cluster(name: str) -> Cluster | None:
+    """Return the cluster with exactly this name or this origin, or None."""
+    return cluster_named(name) or cluster_at(name)
+
+
 def parse_target(url: str, *, is_post: bool) -> Target:
     """Return what `url` asks for; raises Refusal (403 not allow-listed, 400 path or query that do not fit).
 

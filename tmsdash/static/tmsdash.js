@@ -7,12 +7,14 @@ const FORBIDDEN = /[\p{C}\p{Z}]|eyJ[\w-]{5,}\.[\w-]+\./u; // in an id, and what 
 const MAX_ID_LENGTH = 128;
 const UNITS = [["hour", 3600], ["minute", 60], ["second", 1]];
 
-/* Ids: split, trimmed and judged as setactions/inputs/ids.py does it ---------------- */
+/* Ids: split, trimmed and judged as setactions/inputs does it; tables are left to the server ---------------- */
+
+const HEADER = /^[\s_.:#-]*(cust(omer)?[\s_.:#-]*id|c?id)[\s_.:#-]*$/i;
 
 function trimmed(cell) {
   let start = 0, end = cell.length;
-  while (start < end && cell[start] === " ") start++;
-  while (end > start && cell[end - 1] === " ") end--;
+  while (start < end && " \u00A0".includes(cell[start])) start++;
+  while (end > start && " \u00A0".includes(cell[end - 1])) end--;
   return cell.slice(start, end);
 }
 
@@ -22,10 +24,14 @@ function isTooLong(id) { // a character takes two places at most
 
 function countIds(text) {
   const distinct = new Set();
-  let given = 0, wrong = 0, firstWrongLine = 0, line = 0;
+  let given = 0, wrong = 0, firstWrongLine = 0, line = 0, rows = 0, longest = 0;
   for (const row of text.replace(/^\uFEFF/, "").split(/\r\n|\n|\r/)) {
     line++;
-    for (const id of row.split(/[,;\t]/).map(trimmed).filter(Boolean)) {
+    const ids = row.split(/[,;\t]/).map(trimmed).filter(Boolean);
+    if (ids.length) rows++;
+    longest = Math.max(longest, ids.length);
+    for (const id of ids) {
+      if (rows === 1 && ids.length === 1 && HEADER.test(id)) continue;
       if (isTooLong(id) || FORBIDDEN.test(id)) {
         wrong++;
         firstWrongLine ||= line;
@@ -35,7 +41,8 @@ function countIds(text) {
       }
     }
   }
-  return { count: distinct.size, repeats: given - distinct.size, wrong, firstWrongLine };
+  const isTable = text.includes('"') || (rows > 1 && longest > 1);
+  return { count: distinct.size, repeats: given - distinct.size, wrong, firstWrongLine, isTable };
 }
 
 function amount(number, word) {
@@ -43,8 +50,9 @@ function amount(number, word) {
 }
 
 function countInWords(text, limit) {
-  const { count, repeats, wrong, firstWrongLine } = countIds(text);
+  const { count, repeats, wrong, firstWrongLine, isTable } = countIds(text);
   if (!count && !wrong) return "";
+  if (isTable) return "This looks like a table. It is checked, and its customers are counted, on the next page.";
   let words = amount(count, "customer") + (repeats ? `, ${amount(repeats, "repeat")}` : "") + ".";
   if (count > limit) words += ` That is more than the ${limit.toLocaleString("en-US")} that one action takes: they run as a batch.`;
   if (wrong === 1) words += ` 1 entry cannot be a customer id, see line ${firstWrongLine}.`;
@@ -68,11 +76,11 @@ function countWhileTyping(output) {
 
 /* Copy buttons ----------------------------------------------------------------- */
 
-/* The ids in a file that tmsdash/csv_text.py wrote. */
+/* The ids in a file that `ids_text` of tmsdash/csv_text.py wrote. */
 function idsOfCsv(text) {
   return text.split("\r\n").slice(1, -1).map((cell) => {
     const id = cell.startsWith('"') ? cell.slice(1, -1).replaceAll('""', '"') : cell;
-    return /^'+[-=+@－＝＋＠]/.test(id) ? id.slice(1) : id;
+    return id.startsWith("'") ? id.slice(1) : id; // all that begin with one have another in front
   });
 }
 

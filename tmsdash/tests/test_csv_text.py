@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tmsdash.csv_text import from_cell, to_cell, to_csv, to_text_cell
+from tmsdash.csv_text import from_cell, ids_text, to_cell, to_id_cell, to_typed_cell
 
 ODD = (
     "=1+1",
@@ -25,8 +25,21 @@ ODD = (
     '"=1"',
     "it's",
     "7E5",
+    "0012345",
+    "'0012345",
+    "''0012345",
+    "1234567",
+    "'1234567",
+    "''a",
+    "customer_id",
+    "'ID",
+    "sep=;",
+    "'may",
+    "0" * 32,
+    "'" + "ab" * 16,
     "",
     "'",
+    "''",
     "-",
 )
 
@@ -36,24 +49,37 @@ def cells_of(text):
 
 
 def test_every_cell_comes_back_as_it_was_below_its_header():
-    header, *cells = cells_of(to_csv("customer_id", ODD))
+    header, *cells = cells_of(ids_text(ODD))
     assert header == "customer_id"
     assert tuple(map(from_cell, cells)) == ODD
 
 
 @pytest.mark.parametrize("cell", ODD)
 def test_no_spreadsheet_calculates_with_a_cell(cell):
-    [_, written] = cells_of(to_csv("customer_id", [cell]))
+    [_, written] = cells_of(ids_text([cell]))
     assert not re.match("[-=+@＝－＋＠\t\r]", written)
 
 
-@pytest.mark.parametrize("cell", ["a1", "'a", "''", "it's", "0'=1", "'"])
+@pytest.mark.parametrize("cell", ["a1", "'a", "it's", "0'=1", "'", "'abc123", "'mayor", "'sepal"])
 def test_an_apostrophe_that_protects_nothing_stays(cell):
     assert from_cell(cell) == cell
 
 
 CONVERTED = (
-    *("0123456", "1234567", "12345678901234567890", "1.5", "1,000", "7E5", "1e10", "123e4567", "50%", "1/2", "12:30"),
+    *(
+        "0123456",
+        "00",
+        "123456789012",
+        "12345678901234567890",
+        "1.5",
+        "1,000",
+        "7E5",
+        "1e10",
+        "123e4567",
+        "50%",
+        "1/2",
+        "12:30",
+    ),
     *(
         "2026-11-24",
         "24.11.2026",
@@ -73,14 +99,26 @@ CONVERTED = (
 
 @pytest.mark.parametrize("cell", [*CONVERTED, *(odd for odd in ODD if re.match("[-=+@＝－＋＠]", odd))])
 def test_what_a_spreadsheet_would_convert_stays_text(cell):
-    assert to_text_cell(cell) == f"'{cell}"
+    assert to_id_cell(cell) == f"'{cell}"
+    assert from_cell(f"'{cell}") == cell
 
 
 @pytest.mark.parametrize(
-    "cell", ["a1", "7d3f", "0f" * 16, "1234567e1f", "x1", "marx", "true1", "decade", "1a", "'a", ""]
+    "cell", ["a1", "7d3f", "0f" * 16, "1234567e1f", "x1", "marx", "true1", "decade", "1a", "", "1234567", "0", "1" * 11]
 )
-def test_what_is_text_anyway_stays_as_it_is(cell):
-    assert to_text_cell(cell) == cell
+def test_what_no_spreadsheet_changes_stays_as_it_is(cell):
+    assert to_id_cell(cell) == cell
+    assert from_cell(f"'{cell}") == (cell if cell[:1].isdigit() else f"'{cell}")
+
+
+@pytest.mark.parametrize("cid", [f"{digits}{'0123456789abcdef' * 2}"[:32] for digits in "0af"])
+def test_ids_that_somebody_else_protected_are_taken_out(cid):
+    assert from_cell(f"'{cid}") == cid
+
+
+def test_only_what_would_be_misread_is_typed_otherwise():
+    assert [to_typed_cell(cell) for cell in ("0012345", "=1", "a")] == ["0012345", "=1", "a"]
+    assert [from_cell(to_typed_cell(cell)) for cell in ODD] == list(ODD)
 
 
 # The plainest way to say it; for short texts only, because it takes twice as long for each more digit.
@@ -97,4 +135,5 @@ def test_exactly_what_spreadsheets_convert_is_protected(beginning):
     for length in range(6):
         for characters in itertools.product("1-. e+x", repeat=length):
             cell = beginning + "".join(characters)
-            assert to_text_cell(cell) == (f"'{cell}" if PLAINLY.fullmatch(cell) else to_cell(cell))
+            is_changed = PLAINLY.fullmatch(cell) and not re.fullmatch("0|[1-9][0-9]{0,10}", cell)
+            assert to_id_cell(cell) == (f"'{cell}" if is_changed else to_cell(cell))

@@ -44,7 +44,7 @@ def errors_of(content, **options):
         f"cid\n\n{A}\n  \n{B}\n,\n{C}\n\n",
         f"id;name\n{A};x\n{B};y\n{C};z\n",
         f'"name"\t"id"\n"x"\t"{A}"\n"y, ""or"" y"\t"{B}"\n"z\nz"\t"{C}"\n',
-        f"name,id\nx,{A}\ny, {B} \nz,{C},,\n",
+        f"name,id,,\nx,{A}\ny, {B} \nz,{C},,\n",
         f"{A}\n{B}\n{C}",
         f'"{A}"\n"{B}"\n"{C}"\n',
         f"{A},{B},{C}",

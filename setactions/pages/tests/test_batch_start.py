@@ -32,7 +32,7 @@ def test_the_same_list_again_is_noticed_before_it_is_started(operator, oscar, tm
 def test_a_file_that_asks_for_something_else_than_the_form_is_refused(operator, tms, header, row, column):
     page = operator.post("/review/", form_with_file(f"{header}\n{row}"))
     assert page.status_code == 400
-    assert f"Line 2: the column {column} names another {column} than is chosen here" in text_of(page)
+    assert f"Line 2: The column {column} names another {column} than is chosen here" in text_of(page)
 
 
 @pytest.mark.parametrize("text", ["id,action\nc1,pe-enable\nc2,", "cluster,id,action\nevian3,c1,PE-Enable\n"])

@@ -80,7 +80,7 @@ def test_a_csv_file_can_be_uploaded_instead(operator, tms):
         ({"token": ""}, "Enter your bearer token"),
         ({"token": "two words"}, "visible ASCII"),
         ({"cids": ""}, "at least one"),
-        ({"cids": "a1\nb 2\nc\u200b3"}, "Line 2: holds U+0020 (space)"),
+        ({"cids": "a1\nb 2\nc\u200b3"}, "Line 2: The customer id holds U+0020 (space)"),
         ({"cids": "", "csv": b"PK\x03\x04\xff"}, "workbook"),
     ],
 )

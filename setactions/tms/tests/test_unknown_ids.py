@@ -10,7 +10,7 @@ from audit.models import Attempt
 from audit.tests.making import make_attempt
 from jobs.models import Job
 from setactions.devtools.simulator.fleet import Fleet
-from setactions.inputs.ids import from_csv
+from setactions.inputs.csv_table import read_list
 from setactions.resolving.tests.doubting import hidden_fields, send
 from setactions.tms.unknown_ids import Repair, find_repair
 from tmsdash.tests.fixtures import TOKEN, signed_in
@@ -212,7 +212,7 @@ def test_a_whole_fleet_can_be_repaired(refused, operator, settings):
     attempt = refused(MANY, MANY[1:])
     page = operator.get(path(attempt))
     assert "TMS does not know 26,999 of 27,000 ids" in text_of(page)
-    assert from_csv(operator.get(path(attempt, "unknown.csv")).content).cids == MANY[1:]
+    assert read_list(operator.get(path(attempt, "unknown.csv")).content).cids == MANY[1:]
     review = text_of(operator.post(path(attempt, "repair/")))
     assert MANY[0] in review
     assert MANY[1] not in review
@@ -247,7 +247,7 @@ def test_both_parts_come_as_files_that_can_be_uploaded_again(refused, operator):
         file = operator.get(path(attempt, f"{which}.csv"))
         assert file["Content-Type"] == "text/csv; charset=utf-8"
         assert file["Content-Disposition"] == f'attachment; filename="{which}-ids-{attempt.attempt_id}.csv"'
-        assert from_csv(file.content).cids == cids
+        assert read_list(file.content).cids == cids
         assert not re.search(
             r'^"?[=+@＝-]', file.content.decode(), re.MULTILINE
         )  # nothing that a spreadsheet calculates

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from django.contrib.humanize.templatetags import humanize
 
-from setactions.inputs.ids import from_text
+from setactions.inputs.csv_table import read_list
 from setactions.refusal import Refusal
-from tmsdash.csv_text import to_csv
+from tmsdash.csv_text import ids_text
 
 pytestmark = pytest.mark.chromium
 
@@ -50,14 +50,17 @@ def results(folder, script):
 
 TEXTS = [
     "a1",
-    "a1,b2;c3\td4\ne5\r\nf6\rg7",
-    "a1, a1 ;  a1\na1",
+    "a1,b2;c3\td4",
+    "e5\r\nf6\rg7\n",
+    "Customer ID\na1\nb2",
+    "\u00a0a1\u00a0\nb2 ",
+    "a1, a1 ;  a1,b2,a1",
     "A1\na1",
     "\ufeffa1\nb2",
     "  a1  \n\n\n b2",
     "客户\n客户\nétude",
     "\U0001f600" * 128,
-    'it\'s,"q",=1+1,7.39E+12',
+    "it's1,=1+1,7.39E+12",
     MANY,
     "\n".join([MANY, "0" * 32, "0" * 32]),
 ]
@@ -69,7 +72,7 @@ WRONG = [
     ("x" * 129 + "," + "x" * 128, 1, 1, 1),
     ("\U0001f600" * 129, 0, 1, 1),
     ("a1\n\neyJhbGciOi.eyJzdWIi.c2ln", 1, 1, 3),
-    ("a\x00,b\x7f,\ue000", 0, 3, 1),
+    ("a\x01,b\x7f,\ue000", 0, 3, 1),
     ("eyJ" * 300_000, 0, 1, 1),  # at once, too
 ]
 
@@ -77,7 +80,7 @@ WRONG = [
 def test_ids_are_counted_as_the_server_counts_them(tmp_path):
     counted = results(tmp_path, f"{json.dumps(TEXTS)}.map(countIds)")
     for text, count in zip(TEXTS, counted, strict=True):
-        expected = from_text(text)
+        expected = read_list(text.encode())
         assert (count["count"], count["repeats"], count["wrong"]) == (len(expected.cids), expected.repeated, 0)
 
 
@@ -85,7 +88,7 @@ def test_what_the_server_refuses_is_counted_apart_with_its_line(tmp_path):
     counted = results(tmp_path, f"{json.dumps([text for text, *_ in WRONG])}.map(countIds)")
     for (text, count, wrong, line), shown in zip(WRONG, counted, strict=True):
         with pytest.raises(Refusal) as refusal:
-            from_text(text)
+            read_list(text.encode())
         assert len(refusal.value.errors["cids"]) == wrong
         assert refusal.value.errors["cids"][0].startswith(f"Line {line}: ")
         assert (shown["count"], shown["wrong"], shown["firstWrongLine"]) == (count, wrong, line)
@@ -97,6 +100,8 @@ SAID = {
     MANY: "30,000 customers. That is more than the 5,000 that one action takes: they run as a batch.",
     "a1\nb 2": "1 customer. 1 entry cannot be a customer id, see line 2.",
     "a 1\nb 2": "0 customers. 2 entries cannot be customer ids, the first is in line 1.",
+    "customer_id\na1": "1 customer.",
+    "a1,x\nb2,y": "This looks like a table. It is checked, and its customers are counted, on the next page.",
     "": "",
     " ,;\t\n": "",
 }
@@ -124,7 +129,7 @@ ODD = ("=1+1", "'=1", "''=1", "'a", '"q"', '"=1"', 'a"b', "it's", "＝1", "客�
 
 
 def test_ids_for_the_clipboard_are_those_of_the_file(tmp_path):
-    files = [to_csv("customer_id", cids) for cids in (ODD, ("a1",), ())]
+    files = [ids_text(cids) for cids in (ODD, ("a1",), ())]
     assert results(tmp_path, f"{json.dumps(files)}.map(idsOfCsv)") == [list(ODD), ["a1"], []]
 
 

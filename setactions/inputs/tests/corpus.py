@@ -1,0 +1,152 @@
+"""Lists of many kinds, each with the ids that are in it, or with what is wrong with it."""
+
+A, B, C = "0123456789abcdef" * 2, "1" * 32, "ab" * 16
+D, E = "1234567", "0012345"
+
+# Name: content, and the ids.
+GOOD = {
+    "a header": (f"customer_id\n{A}\n{B}\n{C}\n", (A, B, C)),
+    "a mark in front and Windows' line ends": (f"\ufeffCustomer_ID\r\n{A}\r\n{B}", (A, B)),
+    "line ends of an old Mac": (f"cust_id\r{A}\r{B}\r", (A, B)),
+    "mixed line ends": (f"cid\r\n{A}\r{B}\n{C}\r\n", (A, B, C)),
+    "blank lines": (f"\n\nid\n\n{A}\n  \n{B}\n,\n\n", (A, B)),
+    "semicolons": (f"id;name\n{A};x\n{B};y, z\n", (A, B)),
+    "tabs": (f"name\tid\nx\t{A}\ny\t{B}\n", (A, B)),
+    "pipes": (f"name|customer_id|note\nx|{A}|1\ny|{B}|\n", (A, B)),
+    "quoted cells": (f'"name","id"\n"x, y","{A}"\n"say ""hi""","{B}"\n', (A, B)),
+    "only the id is quoted": (f'"{A}"\n"{B}"\n', (A, B)),
+    "a header with a blank": (f"Customer ID\n{A}\n", (A,)),
+    "a header with a dash": (f"customer-id,x\n{A},\n", (A,)),
+    "a header in capitals": (f"CUSTOMERID\n{A}\n", (A,)),
+    "a header in camel case": (f"customerId;Name\n{A};x\n", (A,)),
+    "a short header with a blank": (f" cust id ,x\n{A},1\n", (A,)),
+    "a header with blanks that cannot be seen": (f"x,Customer\u00a0ID\u200b\n1,{A}\n", (A,)),
+    "a mark that other cells hold more of": (f"last name, first, middle;id\na, b, c;{A}\n", (A,)),
+    "sep with semicolons": (f"sep=;\r\nname;id\r\nx, y;{A}\r\nz;{B}\r\n", (A, B)),
+    "sep with tabs": (f"sep=\t\nid\tname\n{A}\tx\n", (A,)),
+    "sep in quotation marks": (f'"sep=,"\nid,name\n{A},x;y\n', (A,)),
+    "sep of an unusual mark": (f"SEP=^\nid^name\n{A}^x,y\n", (A,)),
+    "sep above a bare column": (f"sep=;\n{A}\n{B}\n", (A, B)),
+    "a bare column": (f"{A}\n{B}\n{D}", (A, B, D)),
+    "a bare column with separators behind": (f"{A},\n{B},\n", (A, B)),
+    "one line with commas": (f"{A},{B}, {C}", (A, B, C)),
+    "one line with semicolons": (f"{A};{B};\n", (A, B)),
+    "one line with several separators": (f"{A},{B};{C}\t{D}\n", (A, B, C, D)),
+    "blanks around ids": (f"id,x\n {A} ,1\n\u00a0{B}\u00a0,2\n", (A, B)),
+    "words": ("alpha\nbeta\n", ("alpha", "beta")),
+    "words and numbers": ("alpha\nbeta\ngamma7\n", ("alpha", "beta", "gamma7")),
+    "ids beyond ASCII": ("id\nkündin-ß\n客户\n", ("kündin-ß", "客户")),
+    "repeats": (f"{A}\n{B}\n{A}\n{A}\n", (A, B)),
+    "only the case differs": (f"{C}\n{C.upper()}\n", (C, C.upper())),
+    "leading zeros": (f"id\n{E}\n'0012346\n'{D}\n", (E, "0012346", D)),
+    "protected formulas": ("id\n'=1\n''=1\n'-\n", ("=1", "'=1", "-")),
+    "all protected": (f"id\n'{A}\n'{C}\n", (A, C)),
+    "an apostrophe that is part of the id": ("id\nit's\n'x\n", ("it's", "'x")),
+    "damaged ids": (f"id\n{A}\n1.23E+11\n#N/A\n", (A, "1.23E+11", "#N/A")),
+    "the action of the command line": (f"id,action\n{A},PE-Enable\n{B},pe-enable\n{C},\n", (A, B, C)),
+    "the cluster by name": (f"Cluster;id\nevian3;{A}\n;{B}\n", (A, B)),
+    "empty cells to the right": (f"id,name,,\n{A},x,,\n{B},y\n{C},,,\n", (A, B, C)),
+    "an empty cell too many beside the only column": (f"id\n{A},\n{B},,\n", (A, B)),
+    "a note with a line break": (f'id,note\n{A},"call back,\nplease, or write"\n{B},"12\n13"\n', (A, B)),
+    "a note with a line break before the id": (f'note,id\n"call\nback",{A}\n"on the 3rd,\nor 4th",{B}\n', (A, B)),
+    "a note with a blank line": (f'id,note,x\n{A},"\n\n",1\n{B},,\n', (A, B)),
+    "a quotation mark within a cell": (f'id,note\n{A},5" pipe\n{B},6"\n', (A, B)),
+    "a token's column": (f"id,job_id,attempt_id,idx\n{A},1,2,3\n", (A,)),
+    "a quoted line break in the header": (f'"customer\nid",x\n{A},1\n', (A,)),
+}
+
+_NONE = "The list is empty. Give at least one customer id."
+_COLUMNS = "Line 1: There are several columns, and the first line"
+_UNKNOWN = "Line 1: This header"
+_SHORT, _LONG = "The row has fewer cells than the first line", "The row has more cells than the first line"
+_OTHER = _LONG
+_LATE = "This is a header, but it is not the first line"
+_MISSING = "The customer id is missing"
+_ALIKE = "Line 1: Not everything in this line looks like an id"
+_QUOTED = "A cell in quotation marks begins here and ends in line"
+
+# Name: content, and how each of the errors begins.
+BAD = {
+    "empty": ("", [_NONE]),
+    "only a mark": ("\ufeff", [_NONE]),
+    "only blank lines": ("\n \r\n\t\n", [_NONE]),
+    "only separators": (";;;\n,,\n", [_NONE]),
+    "only sep": ("sep=;\n", [_NONE]),
+    "only a header": ("customer_id\r\n", ["The list has a header and nothing below it"]),
+    "only a header of several": ("customer_id,name\n\n", ["The list has a header and nothing below it"]),
+    "an unquoted comma": (
+        f"name,customer_id,contract\nx,{A},{D}\ny, z,{B},7654321\nw,{C},{D}\n",
+        [f"Line 3: {_LONG}"],
+    ),
+    "an unquoted comma beside an empty cell": (
+        f"name,contract,customer_id,note\ny, z,{D},{A},\nw,1,{B},\n",
+        [f"Line 2: {_LONG}"],
+    ),
+    "a row cut short": (f"name,customer_id\nx,{A}\ny\n", [f"Line 3: {_SHORT}"]),
+    "the last row cut short": (f"customer_id,name,note\n{A},x,y\n{B},x", [f"Line 3: {_SHORT}"]),
+    "an empty id": (f"customer_id,name\n{A},x\n,y\n  ,z\n", [f"Line 3: {_MISSING}", f"Line 4: {_MISSING}"]),
+    "an unknown header": (f"Kunde\n{A}\n{B}\n", [f"{_UNKNOWN} (Kunde) is not known"]),
+    "an unknown header of two words": (f"Kunden-Nr. (neu)\n{D}\n", [f"{_UNKNOWN} (Kunden-Nr. (neu)) is not known"]),
+    "an unknown header above a word": (f"Kunde\nalpha\n{A}\n{B}\n", [_UNKNOWN]),
+    "an unknown header and a bad line": (f"Kunde\n{A}\nx y\n", [_UNKNOWN, "Line 3: The customer id holds U+0020"]),
+    "unknown headers": (f"Kunde;Name\n{A};x\n{B};y\n", [f"{_COLUMNS} (Kunde, Name) does not say"]),
+    "no header": (f"{A},x\n{B},y\n", [_COLUMNS]),
+    "no header, numbers beside": (f"{A},{D}\n{B},{E}\n", [_COLUMNS]),
+    "no header, cut short": (f"{D},{E}\n{D}\n", [_COLUMNS]),
+    "no header, pipes": (f"{A}|x\n{B}|y\n", ["Line 1: This looks like several", "Line 2: This looks like several"]),
+    "one row without a header": (f"{A},x\n", [_ALIKE]),
+    "one row with its action": (f"{A};PE-Enable\n", [_ALIKE]),
+    "one row with its cluster": (f"{A};evian3\n", [_ALIKE]),
+    "a second column begun late": (f"{A}\n{B},x\n", [f"Line 2: {_OTHER}"]),
+    "an id in another column": (f"{A},\n,{B}\n", [f"Line 2: {_OTHER}"]),
+    "two columns of ids": (f"id,Customer ID\n{A},{B}\n", ["Line 1: The header names a column twice: id, Customer ID."]),
+    "the action twice": (f"id,action,Action\n{A},,\n", ["Line 1: The header names a column twice"]),
+    "a second header": (f"id,name\n{A},x\ncust-id,Name\n{B},y\n", [f"Line 3: {_LATE}"]),
+    "a second header in another order": (f"id,name\n{A},x\nname,id\ny,{B}\n", [f"Line 3: {_LATE}"]),
+    "a second header of a bare column": (f"{A}\n{B}\n\ufeffcustomer_id\n{C}\n", [f"Line 3: {_LATE}"]),
+    "a title above the header": (f"All of them,\nid,name\n{A},x\n", [f"Line 2: {_LATE}"]),
+    "a second sep": (f"sep=;\n{A}\nsep=;\n{B}\n", [f"Line 3: {_LATE}"]),
+    "sep of nothing": (f"sep=\n{A}\n", ["Line 1: The line sep= names nothing"]),
+    "stray quotation marks": (
+        f'id,note\n{A},"x\n{B},y\n{C},z"\n{D},w\n',
+        [f"Line 2: {_QUOTED} 4, but line 3 looks like a row"],
+    ),
+    "stray quotation marks of two rows": (f'id,note\n{A},"x\n{B},y"\n', [f"Line 2: {_QUOTED} 3, but line 3"]),
+    "stray quotation marks before the id": (f'note,id\n"x,{A}\ny",{B}\n', [f"Line 2: {_QUOTED} 3, but line 2"]),
+    "stray quotation marks between columns": (
+        f'id;note;city\n{A};"x;y\n{B};z";v\n{C};;\n',
+        [f"Line 2: {_QUOTED} 3, but line 3"],
+    ),
+    "stray quotation marks around ids": (f'{A}\n"{B}\n{C}"\n{D}\n', [f"Line 2: {_QUOTED} 3, but line 2"]),
+    "a quotation mark without an end": (f'id\n{A}\n"{B}\n{C}\n', ["Line 3: A quotation mark is opened here"]),
+    "text after a quotation mark": (f'id\n"{A}"x\nx y\n', ["Line 2: A quotation mark is closed in line 2", "Line 3"]),
+    "a space inside": (f"{A}\n12 34\n", ["Line 2: The customer id holds U+0020 (space)"]),
+    "a no-break space inside": (f"id\n12\u00a034\n{A}", ["Line 2: The customer id holds U+00A0"]),
+    "a zero-width space": (f"id\n{A}\u200b\n", ["Line 2: The customer id holds U+200B"]),
+    "reversed writing": (f"{A}\n\u202e{B}\n", ["Line 2: The customer id holds U+202E"]),
+    "a line end inside": ('id\n"x\ny"\n', ["Line 2: A cell in quotation marks begins here"]),
+    "a separator inside": (f'id,x\n"{A};{B}",1\n', ["Line 2: The customer id holds U+003B (semicolon)"]),
+    "an escape sequence": ("id\n\x1b[31m\n", ["Line 2: The customer id holds U+001B"]),
+    "too long an id": (f"id\n{'7' * 129}\n", ["Line 2: A customer id has 1 to 128 characters, this one has 129"]),
+    "a token": (f"{A}\neyJhbGciOi.eyJzdWIiOi.c2lnbmF0\n", ["Line 2: This looks like a bearer token"]),
+    "only repeats": (f"id\n{A}\n{A}\n{A}\n", ["Line 2: The list holds one customer 3 times, and no other"]),
+    "everything at once": (
+        f"id,name\n{A}\n,x\n{B},y,z\nx y,\nid,name\n",
+        [f"Line 2: {_SHORT}", f"Line 3: {_MISSING}", f"Line 4: {_LONG}", "Line 5: The customer id", f"Line 6: {_LATE}"],
+    ),
+    "a long cell": (
+        f"id,x\n{A},{'x' * 200_000}\n,y\n",
+        ["Line 2: A cell is longer than 131,072", f"Line 3: {_MISSING}"],
+    ),
+    "a long quoted cell": (f'id,x\n{A},"' + "x\n" * 100_000, ["Line 2: A quotation mark is opened here"]),
+    "a long line": ("id\n" + "7" * 1_100_000, ["Line 2: The line is longer than 1,048,576 characters"]),
+}
+
+# What no page of ours can paste.
+BAD_BYTES = {
+    "UTF-16": (f"id\n{A}\n".encode("utf-16"), ["The file is UTF-16 text, not CSV. Save it as CSV UTF-8."]),
+    "UTF-16 without a mark": (f"id\n{A}\n".encode("utf-16-le"), ["Line 1: The file is not text: there is a NUL"]),
+    "Windows' characters": (f"id,x\n{A},M\xfcller\n,y\n".encode("cp1252"), ["Line 2: The line is not UTF-8", "Line 3"]),
+    "a workbook": (b"PK\x03\x04\x14\0\x06\0", ["The file is a workbook or an archive, not CSV"]),
+    "NUL": (f"id\n{A}\n12\0004\n".encode(), ["Line 3: The file is not text: there is a NUL"]),
+}

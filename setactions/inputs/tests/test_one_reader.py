@@ -1,0 +1,181 @@
+"""One reader: a list means the same pasted, uploaded, as a file or on standard input of the command, and in JSON."""
+
+import io
+import json
+from types import SimpleNamespace
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from audit.models import Attempt
+from jobs.models import Batch, Job
+from setactions.batches.tests.commanding import command
+from setactions.inputs.tests.corpus import BAD, BAD_BYTES, GOOD
+from setactions.pages.sealing import load_review
+from setactions.resolving.tests.doubting import hidden_fields
+from tmsdash.csv_text import ids_text
+from tmsdash.tests.fixtures import TOKEN, signed_in
+
+ALL_BAD = {name: (text.encode(), errors) for name, (text, errors) in BAD.items()} | BAD_BYTES
+
+
+@pytest.fixture
+def page(tms, olivia):
+    """What the review page would send of a list, or what the form says is wrong with it."""
+    client = signed_in(olivia)
+
+    def read(*, text="", content=None, action="PE-Enable"):
+        data = {"cluster": "evian3", "action": action, "token": TOKEN, "cids": text}
+        if content is not None:
+            data["csv_file"] = SimpleUploadedFile("list.csv", content)
+        answer = client.post("/review/", data)
+        if answer.status_code == 200:
+            return load_review(hidden_fields(answer)["review"], "olivia").submission.cids
+        errors = answer.context["form"].errors
+        assert list(errors) == ["cids" if content is None else "csv_file"]
+        return list(*errors.values())
+
+    return read
+
+
+@pytest.fixture
+def run(tms, olivia, tmp_path, monkeypatch, settings):
+    """What the command sends of a list, or what it says is wrong with it."""
+    settings.TMS_DUPLICATE_WINDOW_S = 0
+
+    def read(content, *options, name="list.csv"):
+        tms.reset()
+        monkeypatch.setenv("TMS_TOKEN", TOKEN)
+        if name == "-":
+            monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BufferedReader(io.BytesIO(content))))
+            file = name
+        else:
+            file = tmp_path / name
+            file.write_bytes(content)
+        ended = command(file, "--json", *options)
+        if ended.code:
+            assert tms.calls() == []
+            return ended.json["errors"]
+        return (
+            ended.json["customers"] if "--dry-run" in options else tuple(c for call in tms.calls() for c in call.cids)
+        )
+
+    return read
+
+
+def assert_as_expected(results, bad):
+    """Each list gave its ids, or the errors that begin as expected, and none besides."""
+    for name, result in results.items():
+        if name in GOOD:
+            assert result == GOOD[name][1], name
+        else:
+            expected = bad[name][1]
+            assert [error[: len(start)] for error, start in zip(result, expected, strict=True)] == expected, name
+
+
+def test_an_uploaded_list_gives_its_ids_or_its_errors(page):
+    good = {name: page(content=text.encode()) for name, (text, _) in GOOD.items()}
+    assert_as_expected(good | {name: page(content=content) for name, (content, _) in ALL_BAD.items()}, ALL_BAD)
+
+
+def test_a_pasted_list_gives_the_same(page):
+    assert_as_expected({name: page(text=text) for name, (text, _) in (GOOD | BAD).items()}, BAD)
+
+
+def test_a_file_of_the_command_gives_the_same(run):
+    good = {name: run(text.encode(), "--yes") for name, (text, _) in GOOD.items()}
+    bad = {name: run(content, "--yes") for name, (content, _) in ALL_BAD.items()}
+    assert_as_expected(good | bad, ALL_BAD)
+
+
+def test_standard_input_of_the_command_gives_the_same(run):
+    for name, (text, cids) in GOOD.items():
+        assert run(text.encode(), "--dry-run", name="-") == len(cids), name
+    assert_as_expected({name: run(content, "--dry-run", name="-") for name, (content, _) in ALL_BAD.items()}, ALL_BAD)
+
+
+def test_page_and_command_say_the_same_sentences(page, run):
+    for name, (content, _) in ALL_BAD.items():
+        assert page(content=content) == run(content, "--dry-run"), name
+
+
+def test_json_takes_the_same_ids_and_says_the_same_of_others(fetch, tms, page):
+    cids = list(dict.fromkeys(cid for _, ids in GOOD.values() for cid in ids))
+    assert fetch(cids=cids).status_code == 200
+    assert tms.calls()[-1].cids == tuple(cids)
+    wrong = [
+        "12 34",
+        "12\u00a034",
+        "x\u200b",
+        "\u202ex",
+        "\x1b[31m",
+        "7" * 129,
+        "eyJhbGciOi.eyJzdWIiOi.c2lnbmF0",
+        "x",
+        "a;b",
+    ]
+    answer = fetch(cids=wrong)
+    assert answer.status_code == 400
+    pasted = page(text="id,x\n" + "".join(f'"{cid}",\n' for cid in wrong))
+    as_items = [
+        f"Item {int(line.removeprefix('Line ')) - 1}: {rest}" for line, _, rest in (e.partition(": ") for e in pasted)
+    ]
+    assert json.loads(answer.content)["errors"]["cids"] == as_items
+    assert len(as_items) == 8
+
+
+# -- What the product itself writes -----------------------------------------------------------------------------------
+
+OURS = (
+    "0012345",
+    "'0012345",
+    "1234567",
+    "0" * 32,
+    "1e5",
+    "=1",
+    "'=1",
+    "''x",
+    "'x",
+    '"q"',
+    "it's",
+    "id",
+    "sep=",
+    "mar1",
+    "客户",
+)
+PARTS = [{"cluster": "evian3", "action": "T-Enable", "customers": len(OURS)}]
+
+
+@pytest.fixture
+def written(tms, olivia, audrey, tmp_path, monkeypatch):
+    """Every file that the product writes of a list; and the export and the report name its cluster and action."""
+    monkeypatch.setenv("TMS_TOKEN", TOKEN)
+    report = tmp_path / "report.csv"
+    file = tmp_path / "ours.csv"
+    file.write_text(ids_text(OURS), encoding="utf-8", newline="")
+    ended = command(file, "--yes", "--json", "--report", report, action="T-Enable")
+    assert ended.code == 0
+    [job], [attempt], [batch] = Job.objects.all(), Attempt.objects.all(), Batch.objects.all()
+    operator, auditor = signed_in(olivia), signed_in(audrey)
+    ids_files = [f"/jobs/{job.job_id}/customers.csv", f"/attempts/{attempt.attempt_id}/all.csv"]
+    with_columns = {
+        "report of the command": report.read_bytes(),
+        "report of the page": b"".join(operator.get(f"/batches/{batch.batch_id}/report.csv")),
+        "export": b"".join(auditor.get("/admin/audit/attempt/export.csv")),
+    }
+    return {path: operator.get(path).content for path in ids_files}, with_columns
+
+
+def test_what_we_write_is_read_back_to_the_same_ids_cluster_and_action(written, page, tmp_path):
+    ids_files, with_columns = written
+    for name, content in (ids_files | with_columns).items():
+        assert b"\n0012345" not in content.replace(b",", b"\n"), name  # a spreadsheet would drop its zeros
+        file = tmp_path / "again.csv"
+        file.write_bytes(content)
+        given = {"cluster": None, "action": None} if name in with_columns else {"action": "T-Enable"}
+        ended = command(file, "--dry-run", "--json", **given)
+        assert (ended.code, ended.json["parts"]) == (0, PARTS), name
+        assert page(content=content, action="T-Enable") == OURS, name
+        assert page(text=content.decode(), action="T-Enable") == OURS, name
+    for name, content in with_columns.items():
+        assert "names another action" in page(content=content)[0], name
