@@ -78,7 +78,7 @@ def asked_by(rows: Rows, problems: Problems, notes: Problems) -> Iterator[Asked]
         if not problems.count:
             problems.add(0, EMPTY)
     elif any(map(ID_COLUMN.fullmatch, head[0][2])):
-        if layout := _layout_below(head, problems, notes):
+        if layout := _layout_below(head, rows, problems, notes):
             yield from _asked_in(chain(head[1:], rest), layout, rows, problems)
     elif late := next((line for line, _, row in head if len(row) > 1 and _is_header(row)), None):
         problems.add(late, _LATE_HEADER)
@@ -96,9 +96,9 @@ def asked_by(rows: Rows, problems: Problems, notes: Problems) -> Iterator[Asked]
         yield from _asked_in(chain(head[1:] if is_unknown else head, rest), _Layout(), rows, problems)
 
 
-def _layout_below(head: list[Row], problems: Problems, notes: Problems) -> _Layout | None:
+def _layout_below(head: list[Row], rows: Rows, problems: Problems, notes: Problems) -> _Layout | None:
     """Return what the header says; None after noting what is wrong with it."""
-    line, _, names = head[0]
+    line, last, names = head[0]
     columns: dict[str, list[int]] = {}
     for place, name in enumerate(names):
         other = _OTHER_COLUMN.fullmatch(name)
@@ -110,7 +110,10 @@ def _layout_below(head: list[Row], problems: Problems, notes: Problems) -> _Layo
     if twice:
         problems.add(line, _TWICE, _listed(twice))
         return None
-    if len(head) == 1 and not problems.count:
+    [place] = columns["id"]
+    if last > line and (hidden := _hidden_row([*names[:place], "0", *names[place + 1 :]], place, len(names), rows)):
+        problems.add(line + hidden[0], _HIDDEN, *(line + offset for offset in hidden))
+    elif len(head) == 1 and not problems.count:
         problems.add(0, _HEADER_ONLY)
     if unread:
         notes.add(line, f"Columns that are not read: {_listed(names[place] for place in unread)}.")
@@ -122,7 +125,7 @@ def _asked_in(all_rows: Iterator[Row], layout: _Layout, rows: Rows, problems: Pr
     cid, cluster, action, width, padded = layout
     is_first_read_only = max(cid, cluster, action) == 0
     for line, last, row in all_rows:
-        if last > line and (hidden := _hidden_row(row, cid, padded, rows.delimiter)):
+        if last > line and (hidden := _hidden_row(row, cid, padded, rows)):
             problems.add(line + hidden[0], _HIDDEN, *(line + offset for offset in hidden))
         elif len(row) < width:
             problems.add(line, _SHORT)
@@ -154,7 +157,7 @@ def _asked_in_line(row: Row, problems: Problems) -> Iterator[Asked]:
         yield from (Asked(line, from_cell(cid)) for cid in cids)
 
 
-def _hidden_row(row: list[str], cid: int, width: int, delimiter: str) -> tuple[int, int, int] | None:
+def _hidden_row(row: list[str], cid: int, width: int, rows: Rows) -> tuple[int, int, int] | None:
     """Look for a line within a cell in quotation marks that would be a row: as many cells, an id in the id's place.
 
     Returns how many lines below the first one that cell begins, that line stands, and the cell ends; None if all is
@@ -164,7 +167,7 @@ def _hidden_row(row: list[str], cid: int, width: int, delimiter: str) -> tuple[i
     for place, cell in enumerate(row):
         lines = _LINE_END.split(cell)
         for number, line in enumerate(lines if len(lines) > 1 else ()):
-            cells = line.split(delimiter)
+            cells = line.split(rows.delimiter)
             before = place if number == 0 else 0
             after = len(row) - place - 1 if number == len(lines) - 1 else 0
             if before + len(cells) + after >= width and before <= cid < before + len(cells):

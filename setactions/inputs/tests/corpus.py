@@ -118,6 +118,8 @@ BAD = {
         [f"Line 2: {_QUOTED} 3, but line 3"],
     ),
     "stray quotation marks around ids": (f'{A}\n"{B}\n{C}"\n{D}\n', [f"Line 2: {_QUOTED} 3, but line 2"]),
+    "stray quotation marks in the header": (f'id,"note\n{A},x"\n{B},y\n', [f"Line 1: {_QUOTED} 2, but line 2"]),
+    "NUL": (f"id\n{A}\n12\0004\n", ["Line 3: The file is not text: there is a NUL"]),
     "a quotation mark without an end": (f'id\n{A}\n"{B}\n{C}\n', ["Line 3: A quotation mark is opened here"]),
     "text after a quotation mark": (f'id\n"{A}"x\nx y\n', ["Line 2: A quotation mark is closed in line 2", "Line 3"]),
     "a space inside": (f"{A}\n12 34\n", ["Line 2: The customer id holds U+0020 (space)"]),
@@ -148,5 +150,4 @@ BAD_BYTES = {
     "UTF-16 without a mark": (f"id\n{A}\n".encode("utf-16-le"), ["Line 1: The file is not text: there is a NUL"]),
     "Windows' characters": (f"id,x\n{A},M\xfcller\n,y\n".encode("cp1252"), ["Line 2: The line is not UTF-8", "Line 3"]),
     "a workbook": (b"PK\x03\x04\x14\0\x06\0", ["The file is a workbook or an archive, not CSV"]),
-    "NUL": (f"id\n{A}\n12\0004\n".encode(), ["Line 3: The file is not text: there is a NUL"]),
 }
