@@ -6,13 +6,12 @@ audit cannot be written within `wait_s` seconds; nothing is half written.
 
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum, auto
 from typing import Any, cast
 
 from django.db import IntegrityError
 from django.db.models import Q
-from django.utils import timezone
 
 from audit import chain
 from audit.actors import Actor
@@ -21,6 +20,7 @@ from audit.chain import DATABASE
 from audit.choices import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, Kind, Outcome
 from audit.digests import canonical
 from audit.models import CID_LENGTH, Attempt, AttemptCustomer, AuditEntry
+from audit.selectors import duplicates
 from tmsdash.db.bulk import insert_list
 from tmsdash.db.transactions import one_at_a_time, write_transaction
 from tmsdash.kill_points import kill_point
@@ -63,7 +63,7 @@ def open_attempt(
             # Two with the same list must not both find no duplicate.
             one_at_a_time(DATABASE, intent["list_digest"])
             same_id = Q(attempt_id=attempt_id)
-            same_list = _duplicates(intent["list_digest"], duplicate_window_s)
+            same_list = duplicates(intent["list_digest"], duplicate_window_s)
             seen = Attempt.objects.filter(same_id if duplicate_allowed else same_id | same_list)
             if seen.exists():  # hardly ever, so that one cheap question is enough
                 known = seen.filter(same_id).first()
@@ -172,17 +172,6 @@ def _add_events(attempt: Attempt, known: set[str], events: Sequence[Event], acto
             added.append(entry)
     attempt.save(update_fields=MOVING_FIELDS)
     return added
-
-
-def find_duplicate(list_digest: str, window_s: int) -> Attempt | None:
-    """Return the newest attempt with the same cluster, action and set of ids that is open or newly accepted."""
-    return Attempt.objects.filter(_duplicates(list_digest, window_s)).order_by("-id").first()
-
-
-def _duplicates(list_digest: str, window_s: int) -> Q:
-    since = timezone.now() - timedelta(seconds=window_s)
-    accepted_lately = Q(outcome__in=ACCEPTED_OUTCOMES, decided_at__gt=since)
-    return Q(list_digest=list_digest) & (Q(is_open=True) | accepted_lately)
 
 
 def _add_attempt(attempt_id: uuid.UUID, actor: Actor, kind: Kind, opening: Intent | Refused) -> Attempt:

@@ -8,10 +8,10 @@ import pytest
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
-from audit import digests, services
+from audit import digests
 from audit.choices import Kind, Outcome
 from audit.models import Attempt, AttemptCustomer, AuditEntry
-from audit.selectors import attempt_for, attempts_of_customer, older_than, opening_body, outcome_body
+from audit.selectors import attempt_for, attempts_of_customer, find_duplicate, older_than, opening_body, outcome_body
 from audit.tests.making import make_attempt, record, refuse
 
 pytestmark = pytest.mark.usefixtures("databases")
@@ -108,7 +108,7 @@ def test_the_search_for_a_duplicate_uses_its_index():
             execute(sql, params, many, context),
         )[1]
     ):
-        services.find_duplicate("d" * 64, 600)
+        find_duplicate("d" * 64, 600)
     with connections["audit"].cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {statements[0]}")
         plan = " ".join(str(line) for line in cursor.fetchall())

@@ -16,8 +16,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from audit.actors import actor_of
 from audit.choices import IN_DOUBT_OUTCOMES, Outcome, Source
 from audit.models import Attempt
-from audit.selectors import open_attempts_of
-from audit.services import find_duplicate
+from audit.selectors import find_duplicate, open_attempts_of
 from jobs.batches.creation import ListDigest
 from jobs.batches.selectors import batches_of_list
 from jobs.models import Batch
