@@ -40,14 +40,14 @@ class Imported:
 
 
 def record_imported(rows: Sequence[Imported], imported_by: str) -> int:
-    """Add those rows that are not there yet, in one transaction; return how many these were.
+    """Add those rows that are not in the audit yet, in one transaction; return how many these were.
 
-    Raises DatabaseError if the audit cannot be written; then none of them is.
+    Raises DatabaseError if the audit cannot be written; then none of them is added.
     """
     with write_transaction(DATABASE, BUSY_TIMEOUT_S):
         ids = [row.attempt_id for row in rows]
-        there = set(Attempt.objects.filter(attempt_id__in=ids).values_list("attempt_id", flat=True))
-        new = [row for row in rows if row.attempt_id not in there]
+        existing = set(Attempt.objects.filter(attempt_id__in=ids).values_list("attempt_id", flat=True))
+        new = [row for row in rows if row.attempt_id not in existing]
         chain.append([_add(row, imported_by) for row in new])
     return len(new)
 

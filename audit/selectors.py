@@ -67,8 +67,8 @@ def duplicates(list_digest: str, window_s: int) -> Q:
 
 def count_open() -> tuple[int, datetime | None]:
     """Return how many attempts are open, and when the oldest of them began."""
-    found = open_attempts().aggregate(count=Count("pk"), oldest=Min("created_at"))
-    return found["count"], found["oldest"]
+    totals = open_attempts().aggregate(count=Count("pk"), oldest=Min("created_at"))
+    return totals["count"], totals["oldest"]
 
 
 def undecided_overlaps(cluster_url: str, cids: Sequence[str]) -> list[Attempt]:
@@ -93,18 +93,18 @@ def actions_asked_for(cluster_url: str, cids: Sequence[str]) -> set[tuple[str, i
     telling = AttemptCustomer.objects.filter(
         attempt__cluster_url=cluster_url, attempt__outcome__in=POSSIBLY_APPLIED_OUTCOMES
     )
-    found: set[tuple[str, int]] = set()
+    actions: set[tuple[str, int]] = set()
     for part in _parts(cids):
-        asked = telling.filter(cid__in=part).order_by().values_list("cid", "attempt__action_code").distinct()
-        found.update((cid, code) for cid, code in asked if code is not None)
-    return found
+        pairs = telling.filter(cid__in=part).order_by().values_list("cid", "attempt__action_code").distinct()
+        actions.update((cid, code) for cid, code in pairs if code is not None)
+    return actions
 
 
 def _asking_for(attempts: QuerySet[Attempt], cids: Sequence[str]) -> list[Attempt]:
-    found: dict[int, Attempt] = {}
+    by_key: dict[int, Attempt] = {}
     for part in _parts(cids):
-        found |= {attempt.pk: attempt for attempt in attempts.filter(customers__cid__in=part).distinct()}
-    return [found[pk] for pk in sorted(found)]
+        by_key |= {attempt.pk: attempt for attempt in attempts.filter(customers__cid__in=part).distinct()}
+    return [by_key[pk] for pk in sorted(by_key)]
 
 
 def _parts(cids: Sequence[str]) -> Iterator[Sequence[str]]:

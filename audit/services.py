@@ -38,10 +38,10 @@ Event = tuple[Kind, Mapping[str, Any]]  # a kind and the body that goes with it,
 
 
 class Opened(Enum):
-    """What `open_attempt` found."""
+    """What `open_attempt` came upon."""
 
     NEW = auto()
-    KNOWN = auto()  # this attempt id is there already
+    KNOWN = auto()  # an attempt with this id exists already
     DUPLICATE = auto()  # another attempt with the same list is open, or was accepted a moment ago
 
 
@@ -65,7 +65,7 @@ def open_attempt(
             same_id = Q(attempt_id=attempt_id)
             same_list = duplicates(intent["list_digest"], duplicate_window_s)
             seen = Attempt.objects.filter(same_id if duplicate_allowed else same_id | same_list)
-            if seen.exists():  # hardly ever, so that one cheap question is enough
+            if seen.exists():  # hardly ever, so one cheap query is enough
                 known = seen.filter(same_id).first()
                 return (Opened.KNOWN, known) if known else (Opened.DUPLICATE, seen.order_by("-id")[0])
             return Opened.NEW, _add_attempt(attempt_id, actor, Kind.INTENT, intent)
@@ -159,14 +159,14 @@ def _locked(attempt_ids: Sequence[uuid.UUID]) -> tuple[dict[uuid.UUID, Attempt],
     return attempts, kinds
 
 
-def _add_events(attempt: Attempt, known: set[str], events: Sequence[Event], actor: Actor | None) -> list[AuditEntry]:
-    """Move the attempt's row by those of `events` whose kind is not known of it yet; return their new entries."""
+def _add_events(attempt: Attempt, kinds: set[str], events: Sequence[Event], actor: Actor | None) -> list[AuditEntry]:
+    """Move the attempt's row by those of `events` whose kind is not among its `kinds` yet; return their new entries."""
     added: list[AuditEntry] = []
-    if not known:  # even what opened it is in an archive: it is closed for good
+    if not kinds:  # even the event that opened it is in an archive: it is closed for good
         return added
     for kind, body in events:
-        if kind not in known:
-            known.add(kind)
+        if kind not in kinds:
+            kinds.add(kind)
             entry = _new_entry(attempt, kind, actor, body)
             project(attempt, kind, body, entry.created_at)
             added.append(entry)

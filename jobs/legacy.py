@@ -1,4 +1,4 @@
-"""Jobs of the old dashboard, which stand beside ours and outside of what these promise."""
+"""Jobs of the old dashboard: kept beside ours, and outside of the promise that ours make."""
 
 import uuid
 from collections.abc import Sequence
@@ -35,14 +35,14 @@ class LegacyJob:
 
 
 def create_legacy_jobs(rows: Sequence[LegacyJob]) -> int:
-    """Insert those jobs that are not there yet, in one transaction; return how many these were.
+    """Insert those jobs that do not exist yet, in one transaction; return how many these were.
 
-    Raises DatabaseError if the database cannot be written; then none of them is.
+    Raises DatabaseError if the database cannot be written; then none of them is inserted.
     """
     with write_transaction(DATABASE, BUSY_TIMEOUT_S):
         ids = [row.job_id for row in rows]
-        there = set(Job.objects.filter(job_id__in=ids).values_list("job_id", flat=True))
-        new = [row for row in rows if row.job_id not in there]
+        existing = set(Job.objects.filter(job_id__in=ids).values_list("job_id", flat=True))
+        new = [row for row in rows if row.job_id not in existing]
         for row in new:
             facts = {name: value for name, value in vars(row).items() if name != "cids"}
             job = Job(

@@ -15,11 +15,11 @@ IDS_PER_QUERY = 500  # databases bound the number of a statement's parameters
 
 def jobs_present(job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Job]:
     """Return those of `job_ids` whose job is recorded, each with its job (whose large JSON is read when asked for)."""
-    found: dict[uuid.UUID, Job] = {}
+    jobs: dict[uuid.UUID, Job] = {}
     for start in range(0, len(job_ids), IDS_PER_QUERY):
         part = job_ids[start : start + IDS_PER_QUERY]
-        found |= {job.job_id: job for job in all_jobs().filter(job_id__in=part)}
-    return found
+        jobs |= {job.job_id: job for job in all_jobs().filter(job_id__in=part)}
+    return jobs
 
 
 def find_job(job_id: uuid.UUID) -> Job | None:

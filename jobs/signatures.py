@@ -1,7 +1,10 @@
-"""Signatures of jobs, batches and chunks: without AUDIT_KEY nobody can put one into the database, or change one.
+"""Signatures of jobs, batches and chunks: without AUDIT_KEY nobody can add one to the database, or change one.
 
-A job is evidence that TMS accepted, and a chunk is what its user confirmed. Both are signed when they are written,
-so that a row which somebody else wrote is told from ours. Rows from before there were signatures have none.
+A job is evidence that TMS accepted, and a chunk is what its user confirmed. Both are signed when they are written, so
+that a row that somebody else wrote can be told from ours. Rows from before there were signatures have none.
+
+What is signed is a digest of the row as the database stores it, under the present AUDIT_KEY; old keys still verify.
+What moves later, such as the state of a chunk, is no part of it.
 """
 
 import hmac
@@ -38,7 +41,7 @@ def job_is_signed(job: StoredJob) -> bool:
     """Tell whether a job is as it was signed, with a key that is known."""
     try:
         return job.is_in_order and _fits("job", job.digest, job.mac, job.key_id)
-    except (ValueError, TypeError, RecursionError):  # somebody wrote what is no JSON of ours
+    except (ValueError, TypeError, RecursionError):  # somebody wrote JSON that we never would
         return False
 
 
@@ -48,7 +51,7 @@ def signed_jobs(job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, StoredJob]:
 
 
 def sign_recorded_jobs() -> None:
-    """Sign the jobs that lost their signatures with a migration back, and that are what the audit says was recorded."""
+    """Sign the jobs that lost their signatures when a migration was undone, and that still match the audit's digest."""
     if not Job.objects.using(DATABASE).values("pk").exists():
         return  # a new installation, whose audit may not even be there
     digests = _recorded_digests()
@@ -98,14 +101,16 @@ def batch_is_signed(batch: Batch) -> bool:
     return _fits("batch", _digest_of_batch(batch), batch.mac, batch.key_id)
 
 
-def _signature(what: str, said: str) -> tuple[str, str]:
+def _signature(purpose: str, row_digest: str) -> tuple[str, str]:
+    # The purpose is part of what is signed: a signature of a chunk can never pass for that of a job.
     key = settings.AUDIT_KEY
-    return chain.sign(key, what, said), chain.id_of_key(key)
+    return chain.sign(key, purpose, row_digest), chain.id_of_key(key)
 
 
-def _fits(what: str, said: str, mac: str, key_id: str) -> bool:
+def _fits(purpose: str, row_digest: str, mac: str, key_id: str) -> bool:
+    # A key that is not known proves as little as a mac that does not match: whoever forges one may name any key.
     key = chain.known_keys().get(key_id)
-    return key is not None and hmac.compare_digest(chain.sign(key, what, said).encode(), mac.encode())
+    return key is not None and hmac.compare_digest(chain.sign(key, purpose, row_digest).encode(), mac.encode())
 
 
 def _digest_of_chunk(chunk: BatchChunk) -> str:

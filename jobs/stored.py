@@ -63,8 +63,7 @@ class StoredJob(NamedTuple):
 
 def stored_job(job: Job, cids: Sequence[str]) -> StoredJob:
     """Return a job, which may not be saved yet, with its customers in their order, as the database will store it."""
-    told = {name: getattr(job, name) for name in COLUMNS}
-    return _from_columns(told, cids, is_in_order=True)
+    return _from_columns({name: getattr(job, name) for name in COLUMNS}, cids, is_in_order=True)
 
 
 def read_job(job: Job) -> StoredJob:
@@ -73,18 +72,18 @@ def read_job(job: Job) -> StoredJob:
 
 
 def jobs_by_id(job_ids: Sequence[uuid.UUID]) -> dict[str, StoredJob]:
-    """Return those of some hundred jobs that are there, by their ids as 32 hex digits."""
+    """Return those of some hundred jobs that exist, by their ids as 32 hex digits."""
     if not job_ids:
         return {}
     # Hex digits of a UUID need no quoting, and one literal fits both engines.
-    wanted = ", ".join(f"'{job_id.hex}'" for job_id in job_ids)
-    return {job.job_id: job for job in stored_jobs(f"j.job_id IN ({wanted})")}
+    literals = ", ".join(f"'{job_id.hex}'" for job_id in job_ids)
+    return {job.job_id: job for job in stored_jobs(f"j.job_id IN ({literals})")}
 
 
 def stored_jobs(condition: str = "") -> Iterator[StoredJob]:
     """Yield jobs that meet a condition in SQL (`j` is the job's row), in the order of their ids.
 
-    They come as a stream if a transaction is open. One that is there twice comes twice.
+    They come as a stream if a transaction is open. One that exists twice comes twice.
     """
     where = f"WHERE {condition}" if condition else ""
     columns = ", ".join(f"j.{name}" for name in COLUMNS)
@@ -92,16 +91,18 @@ def stored_jobs(condition: str = "") -> Iterator[StoredJob]:
         f"SELECT j.id, c.position, c.cid FROM jobs_job j JOIN jobs_jobcustomer c ON c.job_id = j.id {where} "  # noqa: S608 (constants)
         "ORDER BY j.job_id, j.id, c.position"
     )
-    of, listed = next(customers, (None, []))
+    # Both queries run in the same order, so one pass through each joins them; a job without customers has no group.
+    group_key, group = next(customers, (None, []))
     for key, *values in rows_of(f"SELECT j.id, {columns} FROM jobs_job j {where} ORDER BY j.job_id, j.id", DATABASE):  # noqa: S608
         rows: list[tuple[Any, ...]] = []
-        if of == key:
-            rows = listed
-            of, listed = next(customers, (None, []))
+        if group_key == key:
+            rows = group
+            group_key, group = next(customers, (None, []))
         is_in_order = [position for _, position, _ in rows] == list(range(len(rows)))
-        told = dict(zip(COLUMNS, values, strict=True))
-        told |= {name: _json_of(told[name]) for name in ("request_payload", "response_summary")}
-        yield _from_columns(told, [cid for _, _, cid in rows], is_in_order=is_in_order)
+        columns_of_job = dict(zip(COLUMNS, values, strict=True))
+        for name in ("request_payload", "response_summary"):
+            columns_of_job[name] = _json_of(columns_of_job[name])
+        yield _from_columns(columns_of_job, [cid for _, _, cid in rows], is_in_order=is_in_order)
 
 
 def count_customers() -> int:
@@ -123,12 +124,13 @@ def _is_list_of(value: Any, cids: tuple[str, ...]) -> bool:
     return isinstance(value, list | tuple) and tuple(value) == cids
 
 
-def _from_columns(told: dict[str, Any], cids: Sequence[str], *, is_in_order: bool) -> StoredJob:
+def _from_columns(values: dict[str, Any], cids: Sequence[str], *, is_in_order: bool) -> StoredJob:
     for name in ("job_id", "batch_id", "doubles"):
-        told[name] = hex_of(told[name])
-    told |= {"created_at": _time_of(told["created_at"]), "legacy": bool(told["legacy"])}
-    told = {name: str(value) if isinstance(value, str | bytes) else value for name, value in told.items()}
-    return StoredJob(**told, cids=tuple(cids), is_in_order=is_in_order)
+        values[name] = hex_of(values[name])
+    values |= {"created_at": _time_of(values["created_at"]), "legacy": bool(values["legacy"])}
+    # Members of enumerations become plain text, as the database gives it back.
+    values = {name: str(value) if isinstance(value, str | bytes) else value for name, value in values.items()}
+    return StoredJob(**values, cids=tuple(cids), is_in_order=is_in_order)
 
 
 def _time_of(value: Any) -> str:

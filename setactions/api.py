@@ -89,7 +89,7 @@ def _load(request: HttpRequest) -> dict[str, Any]:
 def _place(error: ValueError) -> str:
     """Return where the JSON went wrong, without any of its content."""
     position = getattr(error, "pos", None)
-    return "it breaks off or is malformed" if position is None else f"at character {position:,}"
+    return "it is cut short or malformed" if position is None else f"at character {position:,}"
 
 
 def _idempotency_key(request: HttpRequest) -> uuid.UUID | None:
@@ -191,7 +191,7 @@ def respond(result: Result, submission: Submission | None = None, overlaps: tupl
 
 
 def http_code(result: Result) -> int:
-    """Return the HTTP status under which a result is told."""
+    """Return the HTTP status of the answer that carries a result."""
     if result.outcome.is_accepted:
         return 200 if result.job_recorded else 202
     if result.outcome == Outcome.REJECTED and result.http_status not in (None, 200, 201):

@@ -1,7 +1,11 @@
-"""Steps 4 to 9 of a Set Action: what is written after TMS answered, and what happens when it cannot be.
+"""Steps 4 to 9 of a Set Action: what is written after TMS answered, and what happens when it cannot be written.
 
-After the answer nothing may be lost and nobody may wait long: all these steps share a few seconds
-for waiting for locks, and every failure leaves enough behind to finish the work later.
+The rules:
+
+- an accepted action never ends as an error, whatever fails here;
+- all steps together wait a few seconds for locks; then the user is answered, and the rest is done later;
+- whatever is written first, the Job or the answer, is enough to make the other one from;
+- a Job that somebody else wrote under our id is never taken for ours.
 """
 
 import logging
@@ -36,13 +40,13 @@ FINISH_PAUSES_S = (0.5, 1, 2, 4, 8, 15, *[30] * 120)
 
 
 def log(attempt_id: uuid.UUID, message: str, *values: Any, level: int = logging.INFO) -> None:
-    """Write one line that begins with [SET_ACTION] and names the attempt; `values` are made fit for a line."""
+    """Write one line that begins with [SET_ACTION] and names the attempt; `values` are kept to that line."""
     cleaned = (one_line(value) if isinstance(value, str) else value for value in values)
     logger.log(level, "[SET_ACTION] " + message + " attempt_id=%s", *cleaned, attempt_id)  # noqa: G003 (constants)
 
 
 class ForeignJobError(Exception):
-    """Where the Job belongs, there is one that nobody here wrote."""
+    """There is a Job with this attempt's id that this site did not write."""
 
 
 class Budget:
@@ -70,11 +74,12 @@ class Recorder:
         self._unwritten: list[audit.Event] = []  # what the audit has not taken yet
 
     def write_answer(self, reply: Reply) -> None:
-        """Step 4. An audit that cannot be written stops nothing now: the Job will be the evidence."""
+        """Step 4. An audit that cannot be written no longer stops anything: the Job will be the evidence."""
         self.budget = Budget(AFTER_REPLY_WAIT_S)
         self._is_accepted = reply.kind == Kind.ACCEPTED
         self._answer = reply.body
         self._log_answer(reply)
+        # Without a Job to come, the audit may use up all the time.
         share_s = AUDIT_SHARE_S if reply.kind == Kind.ACCEPTED else AFTER_REPLY_WAIT_S
         self._add_event(reply.kind, self._answer, self.budget.left(at_most=share_s))
 
@@ -86,7 +91,7 @@ class Recorder:
         self._add_event(kind, self._answer, AFTER_REPLY_WAIT_S)
 
     def log_error(self, error: Exception) -> None:
-        """Log an error that nothing else tells of."""
+        """Log an error that is reported nowhere else."""
         self._log("EXCEPTION: %s: %s", type(error).__name__, str(error), level=logging.ERROR)
 
     def create_job(self) -> None:
@@ -110,7 +115,7 @@ class Recorder:
             if wait_s == 0:
                 self._log("EXCEPTION: TMS accepted, but the job is not recorded yet", level=logging.CRITICAL)
                 return
-            time.sleep(min(RETRY_PAUSE_S, wait_s))  # what fails at once (a full disk) must not be retried in a rush
+            time.sleep(min(RETRY_PAUSE_S, wait_s))  # a failure that comes at once (a full disk) must not spin
             failure = self._try_job_again()
 
     def _try_job_again(self) -> Exception | None:
@@ -119,11 +124,11 @@ class Recorder:
         try:
             with write_transaction("jobs", self.budget.left()):
                 # A commit may have worked although its answer was lost, and `reconcile` may have been quicker.
-                known = jobs_by_id([self.attempt.attempt_id]).get(self.attempt.attempt_id.hex)
-                if known is None:
+                existing = jobs_by_id([self.attempt.attempt_id]).get(self.attempt.attempt_id.hex)
+                if existing is None:
                     self.create_job()
-                elif job_is_signed(known):
-                    self._recorded = recorded_body(known)
+                elif job_is_signed(existing):
+                    self._recorded = recorded_body(existing)
                 else:
                     raise ForeignJobError("somebody else wrote a Job with this id, without our signature; remove it")
         except Exception as error:  # noqa: BLE001 (an accepted action must not end as an error)
@@ -137,7 +142,7 @@ class Recorder:
         self._add_event(Kind.RECORDED, self._recorded, self.budget.left())
 
     def is_finished(self) -> bool:
-        """Tell whether everything that is known has been written: the answer, and the Job if there is to be one."""
+        """Tell whether all that is known has been written: the answer, and the Job if one is owed."""
         return not self._unwritten and not (self._is_accepted and not self.job_recorded)
 
     def finish_later(self) -> None:
@@ -147,7 +152,7 @@ class Recorder:
     def _finish(self) -> None:
         try:
             for pause_s in FINISH_PAUSES_S:
-                time.sleep(pause_s)  # nobody tells when a lock of another process ends
+                time.sleep(pause_s)  # there is no event to wait for: another process holds the lock
                 self.budget = Budget(AFTER_REPLY_WAIT_S)
                 if self._is_accepted and not self.job_recorded:
                     failure = self._try_job_again()
@@ -164,13 +169,14 @@ class Recorder:
 
     def result(self) -> Result:
         """Step 9. Where the audit lags behind, what is known here counts."""
+        # Only in memory: the row is not saved, and moves when the audit takes the events.
         for kind, body in self._unwritten:
             audit.project(self.attempt, kind, body, timezone.now())
         return make_result(self.attempt, self._answer, job_recorded=self.job_recorded)
 
     def _drop_answer_after(self, error: Exception) -> None:
-        """Do without TMS's JSON once it may be what a database does not take: it must not decide what is recorded."""
-        # The latter tells that the job is there already.
+        """Do without TMS's JSON once it may be what a database rejects: TMS must not decide what is recorded."""
+        # A locked or missing database, and a Job that exists already, have nothing to do with the JSON.
         if not isinstance(error, (*UNUSABLE_DATABASE, IntegrityError)):
             self._answer["data"] = None
 
@@ -185,7 +191,7 @@ class Recorder:
         for _ in range(2):  # the second time on a fresh connection
             try:
                 self.attempt = audit.record_events(self.attempt.attempt_id, self._unwritten, wait_s=budget.left())
-            except Exception as error:  # noqa: BLE001 (the answer must reach the user, and the Job its database)
+            except Exception as error:  # noqa: BLE001 (the answer must still reach the user, and the Job its database)
                 connections["audit"].close()
                 self._log("EXCEPTION: the audit did not take %s: %s", kinds, str(error), level=logging.CRITICAL)
                 self._drop_answer_after(error)

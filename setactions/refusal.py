@@ -10,8 +10,8 @@ T = TypeVar("T")
 class Refusal(Exception):
     """Stopped by us: nothing was sent.
 
-    `code` is the HTTP status for it, `errors` maps a field to its sentences, each with the next step.
-    Sentences never quote what was submitted: it might be a token in the wrong field.
+    `code` is its HTTP status, `errors` maps a field to its sentences, each with the next step. Sentences never quote
+    what was submitted: it might be a token in the wrong field.
     """
 
     def __init__(self, code: int, field: str, *messages: str, duplicate_of: uuid.UUID | None = None) -> None:
@@ -31,7 +31,7 @@ class AuditUnavailable(Refusal):
 
 
 class Unverified(Refusal):
-    """What came back from a page is not what this site gave to this user for this purpose."""
+    """What a page sent back is not what this site gave to this user for this purpose."""
 
 
 class Checks:

@@ -39,8 +39,8 @@ class Result:
 def result_of(attempt: Attempt, *, replayed: bool = False) -> Result:
     """Return what is recorded of `attempt`.
 
-    The Job is the evidence: where it exists, as we wrote it, the attempt was accepted, even if the audit
-    could not be written after the reply.
+    The Job is the evidence: if it exists, with our signature, the attempt was accepted, even if the audit could not
+    be written after the reply.
     """
     job = signed_jobs([attempt.attempt_id]).get(attempt.attempt_id) if attempt.is_open else None
     if job and not attempt.is_accepted:
@@ -94,32 +94,33 @@ BEING_RECORDED = (
     "look at User Jobs in a minute."
 )
 EXPLANATIONS = {
-    Outcome.PENDING: "The action is being sent. Wait for the answer; sending it again is neither needed nor possible.",
-    Outcome.ACCEPTED: "TMS accepted the action and works on it. Nothing more is to be done here.",
-    Outcome.APPLIED: "TMS gave no clear answer; that the action was applied is confirmed by reading back.",
+    Outcome.PENDING: "The action is being sent. Wait for the answer; there is no need, and no way, to send it again.",
+    Outcome.ACCEPTED: "TMS accepted the action and is working on it. There is nothing more to do here.",
+    Outcome.APPLIED: "TMS gave no clear answer, but reading back confirmed that the action was applied.",
     Outcome.NOT_APPLIED: "TMS gave no clear answer, but reading back showed that nothing was applied. "
     "You may send the list again.",
-    Outcome.DECIDED_APPLIED: "TMS gave no clear answer and no reading could prove what happened; a person decided that "
-    "the action was applied.",
-    Outcome.DECIDED_NOT_APPLIED: "TMS gave no clear answer and no reading could prove what happened; a person decided "
+    Outcome.DECIDED_APPLIED: "TMS gave no clear answer, and no reading could prove what happened; a person decided "
+    "that the action was applied.",
+    Outcome.DECIDED_NOT_APPLIED: "TMS gave no clear answer, and no reading could prove what happened; a person decided "
     "that nothing was applied. You may send the list again.",
-    Outcome.REJECTED: "TMS refused the whole list; nothing was applied. Mend what its message names, then send again.",
-    Outcome.NOT_SENT: "TMS could not be reached and got nothing. You may send the list again; "
-    "if it stays so, ask whoever runs the cluster.",
+    Outcome.REJECTED: "TMS refused the whole list; nothing was applied. Correct what its message complains about, then "
+    "send the list again.",
+    Outcome.NOT_SENT: "TMS could not be reached and received nothing. You may send the list again; "
+    "if the problem persists, ask whoever runs the cluster.",
     Outcome.UNKNOWN: "TMS may have applied this; nobody knows yet. Do not send the list again. Find out first: Check "
     "now, on this attempt's page, reads back what TMS shows of these customers (its get/action).",
-    Outcome.LEGACY_SUCCESS: "The old dashboard said that this succeeded. Nobody here can vouch for it.",
-    Outcome.LEGACY_FAILED: "The old dashboard said that this failed. Nobody here can vouch for it.",
-    Outcome.LEGACY_UNKNOWN: "The old dashboard did not know what became of this, and nobody here does.",
+    Outcome.LEGACY_SUCCESS: "The old dashboard reported success. Nobody here can vouch for that.",
+    Outcome.LEGACY_FAILED: "The old dashboard reported a failure. Nobody here can vouch for that.",
+    Outcome.LEGACY_UNKNOWN: "The old dashboard did not know what became of this, and nobody here knows either.",
     Outcome.REFUSED: "The dashboard stopped this before anything was sent.",
 }
 _REJECTION_STEPS = {
     400: "TMS did not understand the request. Report it to whoever runs the cluster.",
-    401: "TMS does not take the token: it is wrong or has expired. Get a new one, then send again.",
-    403: "TMS does not let this token do that. Get one with the permission, then send again.",
+    401: "TMS does not accept the token: it is wrong or has expired. Get a new one, then send the list again.",
+    403: "This token is not allowed to do that. Get one that is, then send the list again.",
     404: "The cluster's gateway does not know TMS's address. Ask an administrator to check TMS_CLUSTERS.",
-    413: "The list is too long for the cluster's gateway. Cut it into smaller ones.",
-    429: "The cluster asks for fewer calls. Wait a minute, then send again.",
+    413: "The list is too long for the cluster's gateway. Split it into smaller ones.",
+    429: "The cluster asks for fewer calls. Wait a minute, then send the list again.",
 }
 
 
@@ -130,10 +131,10 @@ def explain(outcome: Outcome, message: str, http_status: int | None) -> str:
     if http_status in _REJECTION_STEPS:
         return f"Nothing was applied. {_REJECTION_STEPS[http_status]}"
     if "not Ready" in message:
-        return "The cluster's TMS is still starting; nothing was applied. Wait some minutes, then send again."
+        return "The cluster's TMS is still starting; nothing was applied. Wait a few minutes, then send the list again."
     if "do not exist" in message:
         return (
             "TMS refused the whole list because it does not know the ids in its message; nothing was applied. "
-            "Take them out of the list, then send it again."
+            "Correct or remove these ids, then send the list again."
         )
     return EXPLANATIONS[Outcome.REJECTED]

@@ -1,4 +1,4 @@
-"""The service behind every Set Action: form, JSON endpoint and commands only adapt to it.
+"""The service behind every Set Action: the form, the JSON endpoint, batches and commands only adapt to it.
 
 `set_action` carries out one attempt in this order:
 
@@ -12,7 +12,7 @@
     7  commit; retry on a fresh connection
     8  write RECORDED to the audit
 
-An accepted action so always leaves a Job or an audit entry that owes one, and nothing else does.
+So an accepted action always leaves a Job, or an audit entry that owes one, and nothing else ever does.
 """
 
 import logging
@@ -47,9 +47,9 @@ from tmsdash.kill_points import kill_point
 logger = logging.getLogger(__name__)
 
 BEFORE_CALL_WAIT_S = 5.0  # seconds that steps 0 and 1 together may wait for locks
-REFUSAL_WAIT_S = 1.0  # where nothing was sent, nobody shall wait long for the note of it
+REFUSAL_WAIT_S = 1.0  # nothing was sent, so nobody should wait long until that is written down
 CIDS_IN_LOG = 10
-# What was asked for was right, and an answer of another kind would hide why it is not done: a repeat, or not just now.
+# Repeats and "not just now" are no mistakes of the user's: a 429 in their place would hide why nothing is done.
 ALWAYS_RECORDED = (409, 503)
 
 
@@ -67,16 +67,16 @@ def set_action(
 ) -> Result:
     """Carry out one attempt and return what happened; nothing is ever sent twice under one attempt id.
 
-    `attempt_id` comes from the review page or the client; without one a new id is made. An id that
-    was used before gets its recorded result again, without a call. `send_again` overrides the guard
-    against lists that were accepted a moment ago. What is refused is recorded under an id of its own.
-    The Job of a chunk of a `batch` carries the batch's id. `on_accepted` is called as soon as TMS accepted, before
-    that is recorded.
+    `attempt_id` comes from the review page or the client; without one a new id is made. An id that was used before
+    gets its recorded result again, without a call. `send_again` overrides the guard against lists that were accepted
+    a moment ago. What is refused is recorded under an id of its own. The Job of a chunk of a `batch` carries the
+    batch's id. `on_accepted` is called as soon as TMS has accepted, before that is recorded.
     """
     is_new, attempt_id = attempt_id is None, attempt_id or uuid.uuid4()
     intent = intent_of(actor, submission, send_again=send_again, batch=batch)
     try:
-        _check_no_token_among_ids(submission, token)  # first: what is refused below is kept with its ids
+        # First, because everything that is refused below is recorded together with its ids.
+        token.check_not_among(submission.cids)
         check_may_set_action(user)
         _log_start(attempt_id, actor, submission)
         known = None if is_new else _find_known(attempt_id)
@@ -95,9 +95,9 @@ def set_action(
 def refuse(*, user: Any, actor: Actor, refusal: Refusal, submission: Submission | None = None) -> Result:
     """Record, under a fresh attempt id, that something was stopped before anything was sent.
 
-    `submission` is what would have been sent, if it got that far. A refusal stands even if the
-    audit cannot be written: that is logged, and nothing was sent anyway. Who sends what is wrong
-    too often is refused for that (429), and only the log has it.
+    `submission` is what would have been sent, if it got that far. A refusal stands even if the audit cannot be
+    written: that is logged, and nothing was sent anyway. A user whose requests are wrong too often is refused for
+    that instead (429), and only the log has it.
     """
     attempt_id = uuid.uuid4()
     if actor.source and actor.source.is_request and refusal.code not in ALWAYS_RECORDED:
@@ -133,11 +133,6 @@ def _log_start(attempt_id: uuid.UUID, actor: Actor, submission: Submission) -> N
     first_cids, count = " ".join(submission.cids[:CIDS_IN_LOG]), len(submission.cids)
     message = "Starting: user=%s, action=%s, cid_count=%d, cluster=%s, cids=%s"
     log(attempt_id, message, actor.user_id, submission.action_sent, count, submission.cluster.name, first_cids)
-
-
-def _check_no_token_among_ids(submission: Submission, token: Token) -> None:
-    if token.is_among(submission.cids):
-        raise Refusal(400, "cids", "The bearer token stands among the customer ids. Take it out of the list.")
 
 
 def _find_known(attempt_id: uuid.UUID) -> Attempt | None:
@@ -191,7 +186,7 @@ def _replay(known: Attempt, actor: Actor, intent: Intent) -> Result:
 
 
 def _open(attempt_id: uuid.UUID, actor: Actor, intent: Intent) -> Recorder | Result:
-    """Steps 0 (the databases) and 1; a Result if the attempt was made by somebody else meanwhile."""
+    """Steps 0 (the databases) and 1; a Result if somebody else made the same attempt in the meantime."""
     budget = Budget(BEFORE_CALL_WAIT_S)
     _check_ready(budget)
     kill_point("service: checked, nothing written")
@@ -221,14 +216,16 @@ def _carry_out(submission: Submission, recorder: Recorder, token: Token, on_acce
     """Steps 2 to 9. Whatever fails after TMS accepted, the result says accepted."""
     reply, called = None, False
     try:
-        with transaction_around_call("jobs") as after_answer:  # step 2
+        # Step 2. No statement runs in it before TMS has answered, so it holds no lock while TMS thinks.
+        with transaction_around_call("jobs") as after_answer:
             kill_point("service: transaction open, nothing sent")
             called = True
             reply = client.set_action(submission.cluster, submission.action_sent, submission.cids, token)
             kill_point("service: answered, nothing written")
             if reply.kind == Kind.ACCEPTED:
                 on_accepted()
-            recorder.write_answer(reply)  # step 4
+            # Step 4 comes before the Job: killed in between, the audit says that a Job is owed.
+            recorder.write_answer(reply)
             kill_point("service: answer in the audit")
             if reply.kind == Kind.ACCEPTED:
                 after_answer(recorder.budget.left())
@@ -236,8 +233,9 @@ def _carry_out(submission: Submission, recorder: Recorder, token: Token, on_acce
                 kill_point("service: job inserted, not committed")
         recorder.job_recorded = reply.kind == Kind.ACCEPTED
     except Exception as error:  # noqa: BLE001 (an accepted action must not end as an error, whatever the error is)
-        connections["jobs"].close()
+        connections["jobs"].close()  # nobody knows what state it is in; what follows takes a fresh one
         if reply is None:
+            # The client lets no exception out, so something else broke; once it was called, TMS may have acted.
             recorder.write_failure(Kind.UNKNOWN if called else Kind.NOT_SENT, error)
         elif reply.kind == Kind.ACCEPTED:
             recorder.create_job_again(error)

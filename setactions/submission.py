@@ -70,13 +70,13 @@ class Submission:
 def find_overlap_warnings(submission: Submission) -> tuple[str, ...]:
     """Return a sentence for each open attempt on the cluster that shares customers with this submission.
 
-    While it is open, another action for the same customers spoils what a reading could prove of it.
-    Attempts with the very same list are not among them: these are guarded on their own.
+    While it is open, another action for the same customers spoils what a reading could prove of it. Attempts with the
+    very same list are left out: the guard against duplicates looks after them.
     """
-    found: list[Attempt] = []  # sending will say so if the audit is not there
+    overlapping: list[Attempt] = []  # without the audit none is found, and sending will say what is wrong
     with suppress(AnyDatabaseError), drop_if_broken("audit"):
-        found = undecided_overlaps(submission.cluster.origin, submission.cids)
-    others = [other for other in found if other.list_digest != submission.list_digest]
+        overlapping = undecided_overlaps(submission.cluster.origin, submission.cids)
+    others = [other for other in overlapping if other.list_digest != submission.list_digest]
     sentences = [
         f"{other.action_name} of {other.user_id} for some of these customers has no outcome yet (attempt "
         f"{other.attempt_id}). Sending now can make it impossible to find out what became of it."

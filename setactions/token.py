@@ -8,9 +8,12 @@ from setactions.refusal import Refusal
 from tmsdash.tokens import REMOVED
 
 _VISIBLE_ASCII = re.compile(r"[!-~]{1,8192}")
-# Shorter ones are no secrets (tests and demos use them); looked for as a part of ids or field names
-# they would hit ordinary text.
+# Shorter ones are not secrets (tests and demos use them), and as a part of ids or names of fields they would match
+# ordinary text.
 _SECRET_LENGTH = 16
+
+
+AMONG_IDS = "The bearer token is among the customer ids. Take it out of the list."
 
 
 class Token:
@@ -22,7 +25,7 @@ class Token:
         """Take 1 to 8,192 visible ASCII characters; raises Refusal (400) for anything else."""
         if not isinstance(value, str) or not _VISIBLE_ASCII.fullmatch(value):
             raise Refusal(
-                400, "token", "The token must have 1 to 8,192 visible ASCII characters without spaces. Copy it anew."
+                400, "token", "The token must have 1 to 8,192 visible ASCII characters without spaces. Copy it again."
             )
         self._value = value
 
@@ -39,6 +42,11 @@ class Token:
     def is_among(self, cids: Sequence[str]) -> bool:
         """Tell whether one of `cids` is this token or holds it."""
         return self._value in cids or (len(self._value) >= _SECRET_LENGTH and self._value in "\n".join(cids))
+
+    def check_not_among(self, cids: Sequence[str]) -> None:
+        """Raise Refusal (400) if one of `cids` is this token or holds it: ids are kept, and a token never is."""
+        if self.is_among(cids):
+            raise Refusal(400, "cids", AMONG_IDS)
 
     def cut_from(self, text: str) -> str:
         """Return `text` without this token."""

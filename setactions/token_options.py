@@ -29,7 +29,7 @@ def add_token_arguments(parser: CommandParser) -> None:
 
 @sensitive_variables()
 def token_of_options(options: dict[str, Any]) -> Token | None:
-    """Return the token that was given, or None; raises CommandError if it is none."""
+    """Return the token that the options, or TMS_TOKEN, give; None without one. Raises CommandError if it is invalid."""
     if options["ask_token"]:
         return ask_for_token()
     if options["from_file"]:
@@ -48,17 +48,21 @@ def _read(path: Path) -> str:
     with path.open() as file:
         status = os.fstat(file.fileno())
         if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:
-            sys.stderr.write("Other users of this machine may read the token file. Let it be yours only: chmod 600.\n")
+            sys.stderr.write(
+                "Other users of this machine can read the token file. Make it readable only by you: chmod 600.\n"
+            )
         return file.read()
 
 
 @sensitive_variables()
 def ask_for_token() -> Token:
-    """Return what is typed on the terminal; raises CommandError if it is no token, or nobody is there."""
+    """Return the token that is typed on the terminal; raises CommandError if it is invalid, or nobody types one."""
     try:
         return _as_token(getpass.getpass("Bearer token: "))
     except EOFError:
-        raise CommandError("No token was given: there is nobody to ask. Use --token-file or TMS_TOKEN.") from None
+        raise CommandError(
+            "No token was given, and there is no terminal to ask on. Use --token-file or TMS_TOKEN."
+        ) from None
 
 
 @sensitive_variables()

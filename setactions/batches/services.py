@@ -37,8 +37,7 @@ def start_batch(
 ) -> Batch:
     """Cut what was reviewed into chunks, and run them; the same batch id again shows the batch that is there."""
     check_may_set_action(user)
-    if token.is_among(submission.cids):
-        raise Refusal(400, "cids", "The bearer token stands among the customer ids. Take it out of the list.")
+    token.check_not_among(submission.cids)
     batch, is_new = create_batch(
         batch_id=batch_id,
         user_id=user.get_username(),

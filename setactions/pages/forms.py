@@ -13,7 +13,7 @@ from setactions.refusal import Refusal
 from setactions.submission import Submission, make_submission, wire_name
 from setactions.tms.actions import find_action
 from setactions.tms.clusters import Cluster, all_clusters, cluster_named
-from setactions.token import Token
+from setactions.token import AMONG_IDS, Token
 from tmsdash.tokens import REMOVED, looks_like_token
 
 # Django's own sentence quotes what was submitted, control characters and all.
@@ -79,7 +79,7 @@ class NewActionForm(forms.Form):
         cid_list = self._read_cids(data.get("cids", ""), data.get("csv_file"), cluster, action)
         token: Token | None = data.get("token")
         if token and cid_list and token.is_among(cid_list.cids):
-            self.add_error("cids", "The bearer token stands among the customer ids. Take it out of the list.")
+            self.add_error("cids", AMONG_IDS)
         if cluster and cid_list and action and token:
             try:
                 self.submission = make_submission(cluster, wire_name(action), cid_list)

@@ -80,11 +80,11 @@ class JobComparison:
             key=itemgetter(0),
         )
         for attempt_id, parts in groupby(streams, key=itemgetter(0)):
-            of: dict[str, list[Any]] = {"job": [], "entry": [], "row": []}
-            for _, what, part in parts:
-                of[what].append(part)
+            sides: dict[str, list[Any]] = {"job": [], "entry": [], "row": []}
+            for _, side, item in parts:
+                sides[side].append(item)
             job_id = _uuid(attempt_id)
-            for problem in self._problems_of(job_id, of["job"], History(of["entry"]), of["row"]):
+            for problem in self._problems_of(job_id, sides["job"], History(sides["entry"]), sides["row"]):
                 yield job_id, problem
         self._on_step(self.jobs % STEP)
         lost = count_customers() - self.customers

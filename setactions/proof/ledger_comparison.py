@@ -73,11 +73,11 @@ class LedgerComparison:
 def _outcomes_of(chunks: Sequence[BatchChunk]) -> dict[uuid.UUID, str]:
     """Return what became of each try of some chunks that the audit knows."""
     ids = [chunk.attempt_id_of(number) for chunk in chunks for number in range(1, chunk.tries + 1)]
-    found: dict[uuid.UUID, str] = {}
+    outcomes: dict[uuid.UUID, str] = {}
     for start in range(0, len(ids), CHUNKS_AT_ONCE):
         part = Attempt.objects.filter(attempt_id__in=ids[start : start + CHUNKS_AT_ONCE])
-        found |= dict(part.values_list("attempt_id", "outcome"))
-    return found
+        outcomes |= dict(part.values_list("attempt_id", "outcome"))
+    return outcomes
 
 
 def _chunk_problems(chunk: BatchChunk, outcomes: dict[uuid.UUID, str]) -> Iterator[str]:

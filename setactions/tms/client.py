@@ -1,4 +1,4 @@
-"""The one module that speaks HTTP to TMS. Every outcome is a value; no exception leaves it.
+"""The only module that speaks HTTP to TMS. Every outcome is a value; no exception leaves it.
 
 A call runs in a thread of its own, so that the caller's deadline holds against everything, a slow
 name server included. At the deadline the socket is shut down, which ends reads of slow drips. The

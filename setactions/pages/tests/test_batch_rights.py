@@ -101,7 +101,7 @@ def test_the_rest_is_not_run_while_it_still_runs(operator, tms, engine_at_rest):
 def test_a_token_among_the_ids_starts_nothing(operator, tms):
     fields = hidden_fields(upload(operator)) | {"token": CIDS[3]}
     answer = operator.post("/batches/start/", fields)
-    assert (answer.status_code, "token stands among the customer ids" in text_of(answer)) == (400, True)
+    assert (answer.status_code, "token is among the customer ids" in text_of(answer)) == (400, True)
     assert (tms.calls(), Batch.objects.count()) == ([], 0)
 
 

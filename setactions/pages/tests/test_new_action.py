@@ -169,7 +169,7 @@ def test_a_token_typed_later_that_stands_among_the_ids_is_not_shown(operator, tm
     monkeypatch.setattr(sealing, "SEALED_FOR_S", -1)
     page = proceed(operator, proceed(operator, review), token=PLANTED)
     assert page.status_code == 400
-    assert "stands among the customer ids" in text_of(page)
+    assert "is among the customer ids" in text_of(page)
     assert PLANTED not in page.content.decode()
     assert tms.calls() == []
 
@@ -212,7 +212,7 @@ def test_the_same_list_again_needs_a_tick(operator, tms):
     ("fault", "words"),
     [
         ("not-ready", ["Rejected", "still starting", "TMS bootstrap status(INIT) is not Ready"]),
-        ("unknown-ids", ["Rejected", "those CIDs ['a1'] do not exist", "Take them out"]),
+        ("unknown-ids", ["Rejected", "those CIDs ['a1'] do not exist", "Correct or remove these ids"]),
         ("unauthorized", ["Rejected", "Get a new one"]),
         ("http:404", ["Rejected", "TMS_CLUSTERS"]),
         ("http:429", ["Rejected", "Wait a minute"]),
