@@ -4,7 +4,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.http import urlencode
 
@@ -13,24 +12,21 @@ from audit.models import Attempt
 from audit.summary import AttemptSummary, summarize
 from tmsdash.accounts import LAST_UNKNOWN_NAME, UNKNOWN_NAME
 from tmsdash.text import one_line
-from tmsdash.web.admin_filters import PINPOINTS, SimpleListFilter, TimeFilter, UserFilter
+from tmsdash.web.admin_filters import PINPOINTS, EqualFilter, TimeFilter, UserFilter
 
 # The filters that jobs and attempts share, by the names that they have in addresses.
 SHARED = ("action_code__exact", "cluster_url", "source", "user_id")
 
 
-class SourceFilter(SimpleListFilter):
+class SourceFilter(EqualFilter):
     title = "source"
     parameter_name = "source"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(source.value, str(source.label)) for source in Source]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(source=self.value()) if self.value() else queryset
 
-
-class ConfiguredClusterFilter(SimpleListFilter):
+class ConfiguredClusterFilter(EqualFilter):
     """Offers the clusters that are configured; an address may name others.
 
     Attempts have no index by cluster on purpose: SQLite would choose it where that of the customers is the right one.
@@ -44,9 +40,6 @@ class ConfiguredClusterFilter(SimpleListFilter):
         given = self.value()
         known = given is None or given in settings.TMS_CLUSTERS.values()
         return configured if known else [*configured, (str(given), one_line(str(given)))]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(cluster_url=self.value()) if self.value() else queryset
 
 
 class EntryUserFilter(UserFilter):

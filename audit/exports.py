@@ -124,14 +124,8 @@ def _json_lines(found: Iterable[AttemptWithEntries]) -> Iterator[str]:
     """Yield an object for each attempt, with its customers and what chains its events."""
     for attempt, entries in found:
         chained = [
-            {
-                "sequence": entry.sequence,
-                "kind": entry.kind,
-                "time": entry.created_at.isoformat(),
-                "user": entry.user_id,
-                "address": entry.ip_address,
-                "mac": entry.mac,
-            }
+            {"sequence": entry.sequence, "kind": entry.kind, "time": entry.created_at.isoformat()}
+            | {"user": entry.user_id, "address": entry.ip_address, "mac": entry.mac}
             for entry in entries
         ]
         yield json.dumps(facts_of(attempt) | {"customers": cids_of(entries), "entries": chained}) + "\n"

@@ -121,9 +121,7 @@ def _months(first: date, last: date, counted: list[str]) -> list[str]:
 
 def _periods(names: list[str], counts: dict[str, Counter[OutcomeGroup]], most: int) -> list[Period]:
     return [
-        Period(
-            name, [counts[name][group] for group in OutcomeGroup], list(_bars(number, len(names), counts[name], most))
-        )
+        Period(name, [counts[name][group] for group in OutcomeGroup], [*_bars(number, len(names), counts[name], most)])
         for number, name in enumerate(names)
     ]
 
@@ -135,10 +133,5 @@ def _bars(number: int, period_count: int, counts: Counter[OutcomeGroup], most: i
         if counts[group]:
             height = HEIGHT * counts[group] / most
             top -= height
-            yield Bar(
-                group.value,
-                x=round(width * (number + GAP / 2), 2),
-                y=round(top, 2),
-                width=round(width * (1 - GAP), 2),
-                height=round(height, 2),
-            )
+            place = (width * (number + GAP / 2), top, width * (1 - GAP), height)
+            yield Bar(group.value, *(round(length, 2) for length in place))

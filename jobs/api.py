@@ -46,9 +46,8 @@ def detail(request: HttpRequest, job_id: uuid.UUID) -> JsonResponse:
     job = job_for(request.user, job_id)
     if job is None:
         return _no_such_job()
-    return JsonResponse(
-        job_json(job) | {"request_payload": job.request_payload, "response_summary": job.response_summary}
-    )
+    sent_and_answered = {"request_payload": job.request_payload, "response_summary": job.response_summary}
+    return JsonResponse(job_json(job) | sent_and_answered)
 
 
 @never_cache

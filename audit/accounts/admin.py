@@ -10,22 +10,31 @@ from contextlib import nullcontext
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import path
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_http_methods
 
 from audit.accounts.changes import facts_of, record_change
 from audit.accounts.forms import NewAccountForm, refuse_token
-from audit.accounts.session_admin import SessionsAdmin
+from audit.accounts.session_pages import ended_in_words, shown_sessions
+from audit.accounts.sign_in import record
 from audit.actors import actor_of
+from audit.choices import Kind
 from tmsdash.accounts import KNOWN_GROUPS, is_auditor
 from tmsdash.passwords.hashing import in_line
 from tmsdash.passwords.initial import note_given, note_own
 from tmsdash.web.admin import StrictListAdmin
+from tmsdash.web.sessions import end_sessions, live_sessions
 
 
 class AuditedAdmin(StrictListAdmin):
@@ -86,6 +95,66 @@ class AuditedAdmin(StrictListAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         may_delete = super().has_delete_permission(request, obj) and not is_auditor(request.user)
         return may_delete and self.may_touch(request, obj)
+
+
+class SessionsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """The part of the admin of users that ends sessions, and does not let anybody get round their old password."""
+
+    actions = ("end_sessions_of_chosen",)
+
+    def get_urls(self) -> Any:
+        page = self.admin_site.admin_view(self.sessions_view)
+        return [path("<id>/sessions/", page, name="auth_user_sessions"), *super().get_urls()]
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Save the account. One that is switched off is signed out for good, even if it is soon switched on again."""
+        super().save_model(request, obj, form, change)
+        if change and not obj.is_active:
+            end_sessions(obj)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """Change another user's password. One's own is changed on the page that asks for the old one."""
+        if self.get_object(request, unquote(id)) == request.user:  # an id has many spellings
+            return redirect("password_change")
+        answer: HttpResponse = super().user_change_password(request, id, form_url)  # type: ignore[misc]
+        return answer
+
+    @method_decorator(require_http_methods(["GET", "HEAD", "POST"]))
+    def sessions_view(self, request: HttpRequest, id: str) -> HttpResponse:
+        """Show where a user is signed in, and end one or all of those sessions."""
+        user = self.get_object(request, id)
+        if not self.has_change_permission(request, user):
+            raise PermissionDenied
+        if user is None:
+            raise Http404
+        if request.method != "POST":
+            context = self.admin_site.each_context(request) | shown_sessions(live_sessions(user), request)
+            title = f"Sessions of {user.get_username()}"
+            return TemplateResponse(
+                request,
+                "admin/auth/user/sessions.html",
+                context | {"title": title, "original": user, "opts": self.opts},
+            )
+        chosen = request.POST.get("end", "")
+        count = _end_sessions(request, user, None if chosen == "all" else [chosen])
+        self.message_user(request, ended_in_words(count), messages.SUCCESS)
+        return redirect("admin:auth_user_sessions", id)
+
+    @admin.action(description="End all sessions of selected users", permissions=["change"])
+    def end_sessions_of_chosen(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """End every session of the chosen users, or none, if one of the users is out of reach."""
+        if not all(self.has_change_permission(request, user) for user in queryset):
+            raise PermissionDenied("Only superusers can end the sessions of superusers. No session was ended.")
+        count = sum(_end_sessions(request, user) for user in queryset)
+        self.message_user(request, ended_in_words(count), messages.SUCCESS)
+
+
+def _end_sessions(request: HttpRequest, user: User, only: list[str] | None = None) -> int:
+    count = end_sessions(user, only=only)
+    if count:
+        facts = {"what": "user", "name": user.get_username(), "change": "sessions ended", "sessions": count}
+        record(Kind.SETTING_CHANGED, request, request.user.get_username(), **facts)
+    return count
 
 
 PRIVILEGES = ("is_staff", "is_superuser", "groups", "user_permissions")

@@ -12,7 +12,7 @@ than one.
 
 import json
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from heapq import merge
 from itertools import groupby
@@ -50,11 +50,17 @@ class ProjectionCheck:
 
     def problems(self) -> Iterator[Problem]:
         """Yield what does not match, in the order of the attempts' ids, while a transaction is open."""
+        rows = f"SELECT attempt_id, {', '.join(FIELDS)} FROM audit_attempt ORDER BY attempt_id"  # noqa: S608
+        index = (
+            "SELECT a.attempt_id, c.cid FROM audit_attemptcustomer c JOIN audit_attempt a ON a.id = c.attempt_id "
+            "ORDER BY a.attempt_id"
+        )
+        stored = stored_entries("attempt_id IS NOT NULL", "attempt_id, sequence")
         by_attempt: Iterator[tuple[str, str, Any]] = merge(
-            _events(self._archived),
-            _events(stored_entries("attempt_id IS NOT NULL", "attempt_id, sequence")),
-            _rows(),
-            _index(),
+            ((entry.attempt_id, "event", entry) for entry in self._archived),
+            ((entry.attempt_id, "event", entry) for entry in stored),
+            ((hex_of(attempt_id), "row", row) for attempt_id, *row in rows_of(rows)),
+            ((hex_of(attempt_id), "customer", cid) for attempt_id, cid in rows_of(index)),
             key=itemgetter(0),
         )
         indexed, scratch = 0, Attempt()  # making a model for each would take a fifth of the time
@@ -79,32 +85,13 @@ def problems_of_attempt(attempt_id: uuid.UUID) -> list[str]:
     index = f"SELECT cid FROM audit_attemptcustomer WHERE attempt_id = (SELECT id FROM audit_attempt WHERE {condition})"  # noqa: S608
     with read_transaction(DATABASE):
         entries = list(stored_entries(condition))
-        rows = list(rows_of(f"SELECT {', '.join(FIELDS)} FROM audit_attempt WHERE {condition}"))  # noqa: S608
+        rows: list[Sequence[Any]] = list(rows_of(f"SELECT {', '.join(FIELDS)} FROM audit_attempt WHERE {condition}"))  # noqa: S608
         cids = [cid for (cid,) in rows_of(index)]
     return [*_understood(Attempt(), entries, rows, cids)]
 
 
-def _events(entries: Iterable[StoredEntry]) -> Iterator[tuple[str, str, StoredEntry]]:
-    for entry in entries:
-        yield entry.attempt_id, "event", entry
-
-
-def _rows() -> Iterator[tuple[str, str, tuple[Any, ...]]]:
-    for row in rows_of(f"SELECT attempt_id, {', '.join(FIELDS)} FROM audit_attempt ORDER BY attempt_id"):  # noqa: S608
-        yield hex_of(row[0]), "row", row[1:]
-
-
-def _index() -> Iterator[tuple[str, str, str]]:
-    query = (
-        "SELECT a.attempt_id, c.cid FROM audit_attemptcustomer c JOIN audit_attempt a ON a.id = c.attempt_id "
-        "ORDER BY a.attempt_id"
-    )
-    for attempt_id, cid in rows_of(query):
-        yield hex_of(attempt_id), "customer", cid
-
-
 def _understood(
-    attempt: Attempt, entries: list[StoredEntry], rows: list[tuple[Any, ...]], cids: list[str]
+    attempt: Attempt, entries: list[StoredEntry], rows: list[Sequence[Any]], cids: list[str]
 ) -> Iterator[str]:
     """Compare as `compare` does, where somebody may have written anything into the entries."""
     try:
@@ -113,9 +100,7 @@ def _understood(
         yield "What its entries say cannot be understood."
 
 
-def compare(
-    attempt: Attempt, entries: list[StoredEntry], rows: list[tuple[Any, ...]], cids: list[str]
-) -> Iterator[str]:
+def compare(attempt: Attempt, entries: list[StoredEntry], rows: list[Sequence[Any]], cids: list[str]) -> Iterator[str]:
     """Yield a sentence about everything in which an attempt's row and ids in the index differ from its entries.
 
     `attempt` is one to work with, whatever it holds. Raises an error if an entry is not understood.

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -129,7 +129,7 @@ def write_seal(head: ChainHead) -> Seal:
             key_id=key_id,
             previous=written[-1].signature if written else GENESIS,
         )
-        seal = Seal(**asdict(unsigned) | {"signature": unsigned.signed_with(key)})
+        seal = replace(unsigned, signature=unsigned.signed_with(key))
         _append(path, json.dumps(asdict(seal)))
     end = anchor(seal.sequence, seal.mac)
     logger.info("[AUDIT] SEALED: number=%d, anchor=%s, signature=%s", seal.number, end, seal.signature)

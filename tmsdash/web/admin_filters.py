@@ -108,7 +108,14 @@ class TimeFilter(admin.ListFilter):
             }
 
 
-class KnownValuesFilter(SimpleListFilter):
+class EqualFilter(SimpleListFilter):
+    """Keeps the rows whose column `parameter_name` has the chosen value."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(**{str(self.parameter_name): self.value()}) if self.value() else queryset
+
+
+class KnownValuesFilter(EqualFilter):
     """Offers the values that a column holds, the first ones by themselves, and a field for any other.
 
     An index must begin with the column.
@@ -127,9 +134,6 @@ class KnownValuesFilter(SimpleListFilter):
         if chosen and chosen not in shown:
             shown.append(chosen)
         return [(value, one_line(value)) for value in shown]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(**{str(self.parameter_name): self.value()}) if self.value() else queryset
 
     def choices(self, changelist: AnyList) -> Any:
         """Yield the values; the template's form for another one carries the other filters on."""

@@ -1,4 +1,5 @@
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,17 @@ from tmsdash.commands import day_option
 from tmsdash.days import first_moment, last_moment
 
 ACTIONS = {action.label: action.value for action in Action}
+# What each option asks of an attempt: the field, and the option's text or day as that field holds it.
+LOOKUPS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "since": ("created_at__gte", first_moment),
+    "until": ("created_at__lte", last_moment),
+    "user": ("user_id", str),
+    "action": ("action_code", ACTIONS.get),
+    "cluster": ("cluster_url", str),
+    "outcome": ("outcome", str),
+    "source": ("source", str),
+    "customer": ("pk__in", lambda cid: AttemptCustomer.objects.filter(cid=cid).values("attempt_id")),
+}
 
 
 class Command(BaseCommand):
@@ -37,8 +49,7 @@ class Command(BaseCommand):
         parser.add_argument("--customer", metavar="ID", help="only for exactly this customer")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        names = ("since", "until", "user", "action", "cluster", "outcome", "source", "customer")
-        filters = {name: str(options[name]) for name in names if options[name]}
+        filters = {name: str(options[name]) for name in LOOKUPS if options[name]}
         try:
             # The file is made first: what cannot be written is no export, and must not be noted as one.
             output: Any = open_new(options["output"]) if options["output"] else nullcontext(self.stdout._out)
@@ -62,16 +73,5 @@ def open_new(name: str) -> Any:
 
 def _chosen(options: dict[str, Any]) -> QuerySet[Attempt]:
     """Return the attempts that the options ask for."""
-    conditions = {
-        "created_at__gte": options["since"] and first_moment(options["since"]),
-        "created_at__lte": options["until"] and last_moment(options["until"]),
-        "user_id": options["user"],
-        "action_code": ACTIONS.get(options["action"]),
-        "cluster_url": options["cluster"],
-        "outcome": options["outcome"],
-        "source": options["source"],
-    }
-    attempts = Attempt.objects.filter(**{name: value for name, value in conditions.items() if value})
-    if options["customer"]:
-        attempts = attempts.filter(pk__in=AttemptCustomer.objects.filter(cid=options["customer"]).values("attempt_id"))
-    return attempts
+    given = {name: options[name] for name in LOOKUPS if options[name]}
+    return Attempt.objects.filter(**{LOOKUPS[name][0]: LOOKUPS[name][1](value) for name, value in given.items()})

@@ -47,12 +47,10 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps({"keys": keys, "problems": problems}))
         else:
-            for key in keys:
-                self.stdout.write(_in_words(key))
-            for problem in problems:
-                self.stdout.write(one_line(problem, 1_000))
+            lines = [*map(_in_words, keys), *(one_line(problem, 1_000) for problem in problems)]
             if problems:
-                self.stdout.write("If that key is lost: manage.py audit_keys --acknowledge-lost KEY_ID --reason TEXT")
+                lines.append("If that key is lost: manage.py audit_keys --acknowledge-lost KEY_ID --reason TEXT")
+            self.stdout.write("\n".join(lines))
         if problems:
             sys.exit(BROKEN)
 
