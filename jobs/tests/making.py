@@ -15,6 +15,7 @@ def accepted(
     *,
     cids=("b2", "a1"),
     action=Action.PE_ENABLE,
+    action_sent=None,
     job_id=None,
     user_id="olivia",
     batch_id=None,
@@ -29,7 +30,7 @@ def accepted(
     intent = {
         "action_code": action.value,
         "action_name": action.label,
-        "action_sent": action.label,
+        "action_sent": action_sent or action.label,
         "batch_id": str(batch_id) if batch_id else None,
         "cids": tuple(cids),
         "cluster_url": cluster_url,

@@ -141,7 +141,7 @@ def test_the_page_of_a_job_shows_its_facts_and_customers_in_order(request, name)
     job = make_job(
         cids=("b2", "a1", "c3"),
         batch_id=uuid.uuid4(),
-        request_payload={"action": "pe-enable", "cids": []},
+        action_sent="pe-enable",
         response_summary={"message": "a <b>message</b>", "success": True},
     )
     answer = signed_in(request.getfixturevalue(name)).get(f"/jobs/{job.job_id}/")
