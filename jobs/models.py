@@ -198,6 +198,12 @@ class BatchChunk(Signed):
         return f"{self.number + 1}"
 
     @property
+    def answer(self) -> str:
+        """What became of its last call, in words."""
+        state = "To be sent again" if self.state == self.State.WAITING else self.State(self.state).label
+        return f"{state}: {self.message}" if self.message else state
+
+    @property
     def has_sound_try(self) -> bool:
         """Whether its try counts from 1. One before the first would have a new attempt id, and no try before it."""
         return isinstance(self.tries, int) and self.tries >= 1  # SQLite holds anything in any column

@@ -1,4 +1,4 @@
-"""Text that comes from outside, made fit for one line of a log or of a page."""
+"""Text that comes from outside, made fit for one line of a log or of a page; and counts in words."""
 
 import unicodedata
 
@@ -19,6 +19,11 @@ def printable(text: str, limit: int = 2000) -> str:
     """Return at most `limit` characters of `text` for a page: like one_line, but line ends are kept."""
     shown = "\n".join(one_line(line, limit + 1) for line in text[: limit + 1].splitlines())
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return such as "1 customer" or "27,682 customers"."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def _escaped(character: str) -> str:

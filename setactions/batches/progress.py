@@ -1,7 +1,9 @@
-"""How fast a batch goes, and how long the rest of it will take."""
+"""How fast a batch goes, and when it will be done."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+from django.utils import timezone
 
 from jobs.batches.selectors import Progress, chunks_of
 from jobs.models import Batch, BatchChunk
@@ -12,19 +14,10 @@ CHUNKS_MEASURED = 20  # those that were accepted last
 
 @dataclass(frozen=True)
 class Rate:
-    """Customers accepted per minute, and the time that the rest takes at this rate."""
+    """Customers accepted per minute, and when the last one will be at this rate."""
 
     customers_per_minute: int
-    time_left: timedelta
-
-    @property
-    def time_left_in_words(self) -> str:
-        """Such as "about 3 minutes"."""
-        seconds = self.time_left.total_seconds()
-        if seconds < 90:
-            return "about a minute" if seconds >= 45 else "less than a minute"
-        minutes = round(seconds / 60)
-        return f"about {minutes} minutes" if minutes < 90 else f"about {round(minutes / 60)} hours"
+    ends_at: datetime
 
 
 def rate_of(batch: Batch, progress: Progress) -> Rate | None:
@@ -39,4 +32,4 @@ def rate_of(batch: Batch, progress: Progress) -> Rate | None:
     if seconds <= 0:
         return None
     per_second = sum(chunk.customer_count for chunk in last) / seconds
-    return Rate(round(per_second * 60), timedelta(seconds=customers_left / per_second))
+    return Rate(round(per_second * 60), timezone.now() + timedelta(seconds=customers_left / per_second))

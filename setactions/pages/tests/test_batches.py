@@ -152,7 +152,7 @@ def test_what_is_unknown_is_never_sent_again(operator, tms, engine_at_rest):
     batch = of(start(operator, cids=CIDS[:4]))
     engine_at_rest()
     page = page_of(operator, batch)
-    assert "1 chunk has no known outcome" in page
+    assert "2 customers have no known outcome" in page
     assert "Bearer token" not in page
     assert operator.post(f"/batches/{batch.batch_id}/rest/", {"token": TOKEN}).status_code == 302
     engine_at_rest()

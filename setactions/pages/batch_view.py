@@ -1,0 +1,121 @@
+"""What the pages of batches show, as values: templates only put them in their places."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jobs.batches.scopes import Scope
+from jobs.batches.selectors import Progress
+from jobs.models import Batch, BatchChunk
+from setactions.batches.progress import Rate
+from setactions.tms.clusters import Cluster
+from tmsdash.text import counted
+from tmsdash.web.paging import Page
+
+State = BatchChunk.State
+WITHOUT_UNKNOWN = "without_unknown"  # what a button sends along
+
+
+@dataclass(frozen=True)
+class Control:
+    """A button: where it posts to, what it says, and the sentence that explains it; `field` is sent along."""
+
+    route: str
+    label: str
+    hint: str = ""
+    is_primary: bool = False
+    field: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchLine:
+    """A batch as a line of the list of batches."""
+
+    batch: Batch
+    progress: Progress
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether TMS accepted every customer."""
+        return self.progress.accepted == self.batch.customer_count
+
+    @property
+    def css(self) -> str:
+        """The classes of its colour."""
+        return self.batch.shown_state if self.is_whole else f"{self.batch.shown_state} partly"
+
+    @property
+    def action(self) -> str:
+        """What it asks for."""
+        return str(self.batch.get_action_code_display() or "Several actions")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchView(BatchLine):
+    """A batch on its own page, for a user who `may_control` batches, and who may be its owner.
+
+    `answered` are the chunks that were answered last, `set_aside_ids` the first ids that TMS does not know.
+    """
+
+    cluster: Cluster | None
+    chunks: Page[BatchChunk]
+    answered: Sequence[BatchChunk] = ()
+    set_aside_ids: Sequence[str] = ()
+    rate: Rate | None = None
+    may_control: bool = False
+    is_owner: bool = False
+    error: str = ""
+
+    @property
+    def title(self) -> str:
+        """What it does, and where."""
+        cluster = self.cluster.name if self.cluster else self.batch.cluster_url or "several clusters"
+        return f"{self.action} for {counted(self.batch.customer_count, 'customer')} on {cluster}"
+
+    @property
+    def headline(self) -> str:
+        """How it stands."""
+        if self.batch.shown_state != Batch.State.DONE:
+            return self.batch.shown_state.label
+        return f"Done: {'TMS accepted every customer' if self.is_whole else 'not every customer was accepted'}"
+
+    @property
+    def size(self) -> str:
+        """How many customers it has, in how many chunks."""
+        size = f"{counted(self.batch.customer_count, 'customer')} in {counted(self.batch.chunk_count, 'chunk')}"
+        return f"{size}; {counted(self.batch.repeated, 'repeat')} left out" if self.batch.repeated else size
+
+    @property
+    def controls(self) -> tuple[Control, ...]:
+        """What the user can do while a process carries it, which has the token."""
+        state = self.batch.shown_state
+        if not (self.may_control and self.batch.has_runner and state in (Batch.State.RUNNING, Batch.State.PAUSED)):
+            return ()
+        first = (Control("batch_pause", "Pause"),) if state == Batch.State.RUNNING else self._resume()
+        return (*first, Control("batch_stop", "Stop after the running calls"))
+
+    @property
+    def reruns(self) -> tuple[Control, ...]:
+        """What its owner can do once it is not carried any more; all of it needs a token."""
+        if self.controls or not self.may_control:
+            return ()
+        reruns = self._resume()
+        if self.batch.has_runner or not self.is_owner:
+            return reruns
+        if self.progress.chunks(*Scope.REST.value):
+            hint = "Run the rest sends what waits and what was never sent or found not applied."
+            label = f"Run the rest: {self._customers(Scope.REST)}"
+            reruns += (Control("batch_rest", label, hint, is_primary=not reruns),)
+        if self.progress.chunks(State.SET_ASIDE):
+            hint = "Without them also sends what TMS rejected, without the ids that it does not know."
+            label = f"Run the rest without them: {self._customers(Scope.REST_WITHOUT_UNKNOWN_IDS)}"
+            reruns += (Control("batch_rest", label, hint, field=WITHOUT_UNKNOWN),)
+        return reruns
+
+    def _resume(self) -> tuple[Control, ...]:
+        chunks = self.progress.chunks(State.WAITING)
+        label = f"Resume: {self._customers(Scope.WAITING)} left in {counted(chunks, 'chunk')}"
+        control = Control("batch_resume", label, "Resume sends the chunks that wait.", is_primary=True)
+        return (control,) if self.is_owner and chunks else ()
+
+    def _customers(self, scope: Scope) -> str:
+        return counted(self.progress.customers(*scope.states), "customer")
