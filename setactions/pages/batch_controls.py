@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 from audit.actors import actor_of
 from audit.choices import Source
 from jobs.models import Batch
-from setactions.batches import services
+from setactions.batches import service
 from setactions.pages.batches import batch_page, load
 from setactions.pages.forms import NewActionForm
 from setactions.pages.new_action import check_confirmed, form_page, kept_seal, review_of, review_page, token_of
@@ -41,7 +41,7 @@ def start(request: HttpRequest) -> HttpResponse:
     try:
         check_confirmed(request, reviewed.submission)
         token = token_of(request, user_id, reviewed.attempt_id)
-        batch = services.start_batch(
+        batch = service.start_batch(
             user=request.user,
             actor=actor_of(request, Source.BATCH),
             batch_id=reviewed.attempt_id,
@@ -60,14 +60,14 @@ def start(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def pause(request: HttpRequest, batch_id: uuid.UUID) -> HttpResponse:
     """Let it send nothing new for now."""
-    return _do(request, batch_id, lambda batch: services.pause_batch(user=request.user, batch=batch))
+    return _do(request, batch_id, lambda batch: service.pause_batch(user=request.user, batch=batch))
 
 
 @never_cache
 @require_http_methods(["GET", "POST"])
 def stop(request: HttpRequest, batch_id: uuid.UUID) -> HttpResponse:
     """Let it end after the running calls."""
-    return _do(request, batch_id, lambda batch: services.stop_batch(user=request.user, batch=batch))
+    return _do(request, batch_id, lambda batch: service.stop_batch(user=request.user, batch=batch))
 
 
 @never_cache
@@ -80,7 +80,7 @@ def resume(request: HttpRequest, batch_id: uuid.UUID) -> HttpResponse:
     @sensitive_variables()
     def work(batch: Batch) -> None:
         actor = actor_of(request, Source.BATCH)
-        services.resume_batch(user=request.user, actor=actor, batch=batch, token=_typed_token(request))
+        service.resume_batch(user=request.user, actor=actor, batch=batch, token=_typed_token(request))
 
     return _do(request, batch_id, work)
 
@@ -94,7 +94,7 @@ def rest(request: HttpRequest, batch_id: uuid.UUID) -> HttpResponse:
 
     @sensitive_variables()
     def work(batch: Batch) -> None:
-        services.run_rest(
+        service.run_rest(
             user=request.user,
             actor=actor_of(request, Source.BATCH),
             batch=batch,

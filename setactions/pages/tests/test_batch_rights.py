@@ -6,7 +6,7 @@ from audit.actors import Actor
 from audit.choices import Action, Source
 from jobs.batches import ledger
 from jobs.models import Batch
-from setactions.batches import background, services
+from setactions.batches import background, service
 from setactions.pages.tests.batch_pages import CIDS, of, of_ledger, page_of, start, upload
 from setactions.pages.tests.test_new_action import hidden_fields
 from setactions.refusal import Refusal
@@ -110,8 +110,8 @@ def test_the_id_of_another_users_batch_starts_nothing(olivia, oscar, tms):
     submission = Submission(cluster_named("evian3"), Action.PE_ENABLE, "PE-Enable", tuple(CIDS))
     facts = {"batch_id": batch.batch_id, "submission": submission, "token": Token(TOKEN)}
     with pytest.raises(Refusal, match="This review cannot be used"):
-        services.start_batch(user=oscar, actor=Actor(user_id="oscar"), **facts)
-    assert services.start_batch(user=olivia, actor=Actor(user_id="olivia"), **facts) == batch
+        service.start_batch(user=oscar, actor=Actor(user_id="oscar"), **facts)
+    assert service.start_batch(user=olivia, actor=Actor(user_id="olivia"), **facts) == batch
     assert tms.calls() == []
 
 
