@@ -81,3 +81,27 @@ def check_refusal_rate(user: Any) -> None:
             f"More than {per_minute} of your requests were refused within a minute. Nothing was sent to TMS. "
             "Wait a minute, then send again what is right.",
         )
+
+
+BATCHES_AT_ONCE = 8
+WORKERS_PER_BATCH = 16
+_batches = threading.BoundedSemaphore(BATCHES_AT_ONCE)
+
+
+def check_active() -> None:
+    """Raise Refusal (503) if this server is a stand-by: it neither sends nor decides anything."""
+    if settings.TMS_PASSIVE:
+        raise Refusal(503, "request", "This server is in passive mode and sends nothing. Use the active one.")
+
+
+@contextmanager
+def batch_slot() -> Iterator[None]:
+    """Hold one of this process' BATCHES_AT_ONCE slots, in any thread; raises Refusal (503) when all are taken."""
+    if not _batches.acquire(blocking=False):
+        raise Refusal(
+            503, "request", f"{BATCHES_AT_ONCE} batches are running here already. Go on when one of them is done."
+        )
+    try:
+        yield
+    finally:
+        _batches.release()
