@@ -95,9 +95,9 @@ class JobCustomer(models.Model):
 class Batch(Signed):
     """A list that is too long for one call, cut into chunks. What becomes of it is in its chunks.
 
-    Whoever carries it, a thread of the server or a command, is its `runner`, which has to give a sign of life
-    before `runner_until`; after that another one may take over. A list for several clusters or actions has
-    neither of its own: its chunks have them.
+    Whoever carries it, a thread of the server or a command, is its `runner`, and holds a lease until `runner_until`,
+    which its heartbeats extend. When it has run out, another runner may get it. A list for several clusters or
+    actions has neither of its own: its chunks have them.
     """
 
     class State(models.TextChoices):
@@ -142,7 +142,7 @@ class Batch(Signed):
 
     @property
     def shown_state(self) -> "Batch.State":
-        """Its state as it is, also if nobody was left to write it down: without a runner nothing runs."""
+        """Its state as it really is: without a runner nothing runs, whatever a dead one left written."""
         return (
             self.State.STOPPED if self.state == self.State.RUNNING and not self.has_runner else self.State(self.state)
         )
@@ -151,7 +151,7 @@ class Batch(Signed):
 class BatchChunk(Signed):
     """A part of a batch that goes in one call: an attempt of the ordinary service for each of its tries.
 
-    The attempt's id is derived from batch, number and try, so that two runners that take the same chunk for
+    The attempt's id is derived from batch, number and try, so that two runners which both believe that a chunk is
     theirs still make one call. `set_aside` holds the ids that TMS did not know; they are no longer in `cids`.
     """
 

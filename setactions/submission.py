@@ -13,7 +13,7 @@ from audit.choices import Action
 from audit.digests import digest, list_digest
 from audit.models import Attempt
 from audit.selectors import undecided_overlaps
-from jobs.batches.creation import NewChunk
+from jobs.batches.lists import NewChunk
 from setactions.inputs.ids import FIELD, CidList
 from setactions.refusal import Refusal
 from setactions.tms.actions import find_action

@@ -3,7 +3,8 @@
 import uuid
 
 from audit.choices import Action, Evidence
-from jobs.batches.creation import NewChunk, create_batch
+from jobs.batches.creation import create_batch
+from jobs.batches.lists import NewBatch, NewChunk
 from jobs.services import AcceptedAttempt, create_job
 from tmsdash.db.transactions import write_transaction
 
@@ -61,11 +62,5 @@ def make_batch(*, cids=("c0", "c1", "c2"), size=2, clusters=(CLUSTER,), actions=
         for action in actions
         for start in range(0, len(cids), size)
     ]
-    defaults = {
-        "batch_id": uuid.uuid4(),
-        "user_id": "olivia",
-        "file_name": "fleet.csv",
-        "repeated": 0,
-        "chunks": chunks,
-    }
-    return create_batch(**(defaults | changes))[0]
+    facts = {"batch_id": uuid.uuid4(), "file_name": "fleet.csv", "chunks": chunks} | changes
+    return create_batch(facts.pop("user_id", "olivia"), NewBatch(**facts))[0]

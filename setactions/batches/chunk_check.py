@@ -4,19 +4,18 @@ The ledger is in a database, and whoever can write to that must not be able to s
 else, a list that nobody confirmed, or once more what TMS accepted.
 """
 
-from django.db import Error as AnyDatabaseError
-from django.db import connections
-
 from audit.choices import Kind, Ruling
 from jobs.models import BatchChunk
 from jobs.signatures import chunk_is_signed
 from setactions.proof.job_evidence import History, read_histories
 from setactions.refusal import AuditUnavailable, Refusal
+from setactions.token import Token
+from tmsdash.db.transactions import drop_if_broken
 
 NOT_APPLIED = (Kind.REFUSED, Kind.REJECTED, Kind.NOT_SENT, Kind.NOT_APPLIED)
 
 
-def check_chunk(chunk: BatchChunk) -> None:
+def check_chunk(chunk: BatchChunk, token: Token) -> None:
     """Raise Refusal unless the chunk may be sent: 403, which stops its batch, or 503, after which it is tried again."""
     if not chunk_is_signed(chunk) or not chunk.has_sound_try:
         raise Refusal(
@@ -25,14 +24,17 @@ def check_chunk(chunk: BatchChunk) -> None:
             f"Chunk {chunk.number + 1} is not as it was confirmed: somebody changed it in the database. Nothing is "
             "sent. Tell the admin: manage.py audit_verify --jobs says more.",
         )
+    if token.is_among(chunk.cids):
+        raise Refusal(403, "token", "The bearer token is among the customer ids. Go on with the right token.")
     earlier = [chunk.attempt_id_of(number) for number in range(1, chunk.tries)]
-    try:
+    with drop_if_broken("audit", raising=_unavailable):
         histories = read_histories(earlier)
-    except AnyDatabaseError as error:
-        connections["audit"].close()
-        raise AuditUnavailable(503, "request", "The audit cannot be read, so nothing was sent.") from error
     for attempt_id in earlier:
         _check_try(chunk, str(attempt_id), histories[attempt_id.hex])
+
+
+def _unavailable(error: Exception) -> Refusal:
+    return AuditUnavailable(503, "request", "The audit cannot be read, so nothing was sent.")
 
 
 def _check_try(chunk: BatchChunk, attempt_id: str, history: History) -> None:

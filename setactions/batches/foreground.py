@@ -1,110 +1,123 @@
-"""Carries a batch in a command's own process: its progress on the terminal, and an end in good order on Ctrl-C."""
+"""Carries a batch in a command's own process: its progress on the terminal, and an orderly end on Ctrl-C."""
 
 import logging
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
 from django.core.management.base import CommandError
-from django.db import connections
+from django.db import Error as AnyDatabaseError
+from django.views.decorators.debug import sensitive_variables
 from tqdm import tqdm
 
+from audit.actors import Actor
 from jobs.batches.decision import ChunkDecision
+from jobs.batches.scopes import Scope
+from jobs.batches.selectors import count_clusters, progress_of
 from jobs.models import Batch, BatchChunk
+from setactions.batches.options import BatchOptions
 from setactions.batches.runner import Runner
+from setactions.batches.summary import SOME_UNKNOWN
+from setactions.refusal import Refusal
+from setactions.token import Token
+from setactions.token_options import ask_for_token
 
-LOOK_S = 0.2  # how often signals are looked for
+POLL_S = 0.2  # how soon a signal, or the end of another runner's lease, is noticed
 INTERRUPTED = "Interrupted. The running calls were finished."
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_RECORDED = "What was sent is recorded: run it again with --batch-id and the batch's id to see how it stands."
 
 
-class Interruption:
-    """Whether somebody asked the process to end; a signal handler may do no more than say so."""
+class Foreground:
+    """An engine for the batch service: it returns when there is nothing left to do, or after an interruption."""
 
-    def __init__(self) -> None:
-        self.count = 0
-
-    @contextmanager
-    def awaited(self) -> Iterator["Interruption"]:
-        """Let Ctrl-C and the like be counted, instead of ending the process in the middle of a call."""
-
-        def note(*_: object) -> None:
-            self.count += 1
-
-        before = {number: signal.signal(number, note) for number in _SIGNALS}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-class Meter:
-    """Customers done so far, counted by the runner's threads and shown by the main one."""
-
-    def __init__(self, total: int) -> None:
-        self.done, self.total = 0, total
+    def __init__(self, options: BatchOptions, say: Callable[..., None]) -> None:
+        """Prepare to carry a batch as the command's options say; `say` prints lines."""
+        self.has_begun = False
+        self._options, self._say = options, say
+        self._signals = 0  # how many came; a signal handler may do no more than count them
+        self._customers_done = 0
         self._lock = threading.Lock()
 
-    def settled(self, chunk: BatchChunk, decision: ChunkDecision) -> None:
-        """Count a chunk that will not be tried again by itself."""
-        if decision.state != BatchChunk.State.WAITING:
+    @sensitive_variables("token")
+    def __call__(self, batch: Batch, actor: Actor, token: Token, scope: Scope) -> None:
+        """Carry the batch; raises Refusal (409) if another process does."""
+        self._say(f"Batch {batch.batch_id}. If this process dies, go on with: {self._options.resume_line(batch)}")
+        workers = self._options.worker_count(count_clusters(batch))
+        total = progress_of(batch).customers(*scope.states)
+        while True:
+            runner = Runner(batch, actor, token, workers=workers, scope=scope, on_settled=self._count)
+            with self._terminal_kept():
+                self._await_lease(runner)
+                self.has_begun = True
+                self._carry(runner, total)
+            if self._signals or not (runner.token_refused and self._options.can_ask):
+                return
+            self._say(Batch.objects.get(pk=batch.pk).reason)
+            try:
+                token, scope = ask_for_token(), Scope.WAITING
+            except (CommandError, KeyboardInterrupt):
+                return
+
+    def explain(self, error: BaseException) -> tuple[str, int]:
+        """Return how a command says that `error` ended it, and its exit code: 1 only if nothing was sent."""
+        sentence = error.message if isinstance(error, Refusal) else str(error)
+        if isinstance(error, KeyboardInterrupt):
+            sentence = "Interrupted."
+        elif isinstance(error, AnyDatabaseError):
+            sentence = f"A database cannot be used; try again later. {sentence.rstrip('.')}."
+        elif isinstance(error, OSError):
+            sentence = f"{error.filename or 'The report'} cannot be written: {error.strerror}."
+        return (f"{sentence} {_RECORDED}", SOME_UNKNOWN) if self.has_begun else (f"{sentence} Nothing was sent.", 1)
+
+    def _await_lease(self, runner: Runner) -> None:
+        """Get the lease as soon as that of a dead runner has run out; raises Refusal (409) if that one is alive."""
+        seen_until = runner.batch.runner_until
+        while not runner.lease():
+            current_until = Batch.objects.get(pk=runner.batch.pk).runner_until
+            seen_until = seen_until or current_until
+            if self._signals or current_until != seen_until:  # a heartbeat has extended it
+                raise Refusal(409, "request", "Another process is running this batch. Stop it there, or on its page.")
+            time.sleep(POLL_S)  # a lease ends without an event
+
+    def _carry(self, runner: Runner, total: int) -> None:
+        """Run until there is nothing left to do. After a signal, the running calls are finished first."""
+        noticed, done, is_hidden = 0, self._customers_done, not sys.stderr.isatty()
+        bar = tqdm(total=total, initial=done, unit=" customers", disable=is_hidden, dynamic_ncols=True)
+        with bar, ThreadPoolExecutor(1) as pool:
+            running = pool.submit(runner.run)
+            while not wait([running], timeout=POLL_S).done:
+                if self._signals > noticed:
+                    noticed = self._signals
+                    runner.end(INTERRUPTED)
+                    tqdm.write("Finishing the running calls; nothing new is sent …", file=sys.stderr)
+                bar.update(self._customers_done - bar.n)
+            bar.update(self._customers_done - bar.n)
+            running.result()
+
+    def _count(self, chunk: BatchChunk, decision: ChunkDecision) -> None:
+        if decision.state != BatchChunk.State.WAITING:  # else this run sends it once more
             with self._lock:
-                self.done += chunk.customer_count
+                self._customers_done += chunk.customer_count
 
+    @contextmanager
+    def _terminal_kept(self) -> Iterator[None]:
+        """Count Ctrl-C and the like, which would end a call in its middle, and keep the log from breaking the bar."""
 
-def take_over(runner: Runner, interruption: Interruption) -> None:
-    """Make the runner the batch's, as soon as the one before it is known to be dead.
+        def note(*_: object) -> None:
+            self._signals += 1
 
-    Raises CommandError if that one lives, or if an interruption comes first.
-    """
-    seen = runner.batch.runner_until
-    while not runner.lease():
-        current = Batch.objects.get(pk=runner.batch.pk)
-        seen = seen or current.runner_until
-        if interruption.count or current.runner_until != seen:
-            raise CommandError("Another process runs this batch. Stop it there, or on its page. Nothing was sent here.")
-        time.sleep(LOOK_S)  # its lease ends by itself
-
-
-def carry(runner: Runner, meter: Meter, interruption: Interruption) -> None:
-    """Run until there is nothing left to do, or until an interruption: then the running calls are finished first."""
-    is_shown = sys.stderr.isatty()
-    told = 0
-    with (
-        tqdm(total=meter.total, initial=meter.done, unit=" customers", disable=not is_shown, dynamic_ncols=True) as bar,
-        ThreadPoolExecutor(1) as pool,
-    ):
-        running = pool.submit(_run, runner)
-        while not wait([running], timeout=LOOK_S).done:
-            if interruption.count > told:
-                told = interruption.count
-                runner.end(INTERRUPTED)
-                tqdm.write("Finishing the running calls; nothing new is sent …", file=sys.stderr)
-            bar.update(meter.done - bar.n)
-        bar.update(meter.done - bar.n)
-        running.result()
-
-
-def _run(runner: Runner) -> None:
-    try:
-        runner.run()
-    finally:
-        connections.close_all()
-
-
-@contextmanager
-def quiet_log(*, is_wanted: bool) -> Iterator[None]:
-    """Keep all but warnings off a terminal, where they would break the progress bar."""
-    root = logging.getLogger()
-    before = root.level
-    if is_wanted and sys.stderr.isatty():
-        root.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        root.setLevel(before)
+        root = logging.getLogger()
+        level, handlers = root.level, {number: signal.signal(number, note) for number in _SIGNALS}
+        if self._options.verbosity < 2 and sys.stderr.isatty():
+            root.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            root.setLevel(level)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)

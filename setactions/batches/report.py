@@ -17,9 +17,9 @@ def report_lines(batch: Batch) -> Iterator[str]:
     for chunk in BatchChunk.objects.filter(batch=batch).order_by("number").iterator(chunk_size=10):
         attempt_id = chunk.attempt_id or ""
         job_id = attempt_id if chunk.state == State.ACCEPTED else ""
-        asked = (Action(chunk.action_code).label, chunk.cluster_url, chunk.number + 1)
-        rest = (*asked, attempt_id, job_id, to_cell(chunk.message))
-        aside = (*asked, "", "", "TMS does not know this id; it was taken out of the list.")
+        target = (Action(chunk.action_code).label, chunk.cluster_url, chunk.number + 1)
+        rest = (*target, attempt_id, job_id, to_cell(chunk.message))
+        aside = (*target, "", "", "TMS does not know this id; it was taken out of the list.")
         outcome = State.REJECTED.value if chunk.state == State.SET_ASIDE else chunk.state
         yield csv_text((to_id_cell(cid), outcome, *rest) for cid in chunk.cids)
         yield csv_text((to_id_cell(cid), NOT_KNOWN, *aside) for cid in chunk.set_aside)

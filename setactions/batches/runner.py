@@ -19,6 +19,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import TypeVar
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -45,10 +46,12 @@ from setactions.results import Result, refused
 from setactions.submission import BatchPart, Submission
 from setactions.tms.clusters import cluster_at
 from setactions.token import Token
+from tmsdash.db.transactions import drop_if_broken
 from tmsdash.kill_points import kill_point
 from tmsdash.processes import is_ending
 
 logger = logging.getLogger(__name__)
+Written = TypeVar("Written")
 
 POLL_S = 0.5  # how soon a worker without work sees what other processes did to the ledger
 HEARTBEATS_PER_LEASE = 4
@@ -106,6 +109,9 @@ class Runner:
 
     def run(self) -> None:
         """Carry the batch, which `lease` got, until it is done, stopped or handed over."""
+        self._closing(self._run)
+
+    def _run(self) -> None:
         logger.info("[BATCH] %s: running for %s", self.batch.batch_id, self._actor.user_id)
         heart = threading.Thread(target=self._closing, args=(self._beat,), name="batch-heart")
         workers = [
@@ -152,10 +158,10 @@ class Runner:
         lease_s = settings.TMS_BATCH_LEASE_S
         while not self._ending.wait(lease_s / HEARTBEATS_PER_LEASE):
             try:
-                if not ledger.heartbeat(self.batch, self._mark.name, lease_s):
-                    return  # another process has the lease, as the workers will see when they claim
+                with drop_if_broken("jobs"):
+                    if not ledger.heartbeat(self.batch, self._mark.name, lease_s):
+                        return  # another process has the lease, as the workers will see when they claim
             except AnyDatabaseError as error:
-                connections["jobs"].close()
                 logger.warning("[BATCH] WARNING: %s: the lease could not be extended: %s", self.batch.batch_id, error)
             close_old_connections()
 
@@ -176,26 +182,16 @@ class Runner:
             if self._ending.is_set():
                 return True
             self._changed.clear()  # before the claim, so that no change after it is missed
-            chunk = self._claim()
+            calls_at_once, answered = settings.TMS_BATCH_CALLS, [*self._answered]
+            chunk = self._persist(lambda: ledger.claim(self.batch, self._mark.name, calls_at_once, answered))
             if chunk is Idle.FOR_NOW:
                 return False
-            if chunk is Idle.FOR_GOOD:
-                self._ending.set()
-            else:
+            if isinstance(chunk, BatchChunk):
                 self._carry_out(chunk, call)
+            else:
+                self.end("" if chunk else "The jobs database could not be used.")
         self._changed.set()  # one more call for the other workers, or the end
         return True
-
-    def _claim(self) -> BatchChunk | Idle:
-        claimed: BatchChunk | Idle = Idle.FOR_GOOD
-
-        def claim() -> None:
-            nonlocal claimed
-            claimed = ledger.claim(self.batch, self._mark.name, settings.TMS_BATCH_CALLS, [*self._answered])
-
-        if not self._persist(claim):
-            self.end("The jobs database could not be used.")
-        return claimed
 
     def _carry_out(self, chunk: BatchChunk, call: ExitStack) -> None:
         """Send one chunk, and write down what became of it."""
@@ -231,7 +227,7 @@ class Runner:
         # Loaded for each chunk: an account that was switched off sends nothing more.
         user = get_user_model().objects.filter(username=self._actor.user_id).first() or AnonymousUser()
         try:
-            check_chunk(chunk)
+            check_chunk(chunk, self._token)
         except Refusal as refusal:
             return service.refuse(user=user, actor=self._actor, refusal=refusal)
         cluster = cluster_at(chunk.cluster_url)
@@ -253,15 +249,13 @@ class Runner:
             on_accepted=on_accepted,
         )
 
-    def _persist(self, write: Callable[[], object]) -> bool:
-        """Do `write`, and do it again after a while if the ledger cannot be used; False if it never could."""
+    def _persist(self, write: Callable[[], Written]) -> Written | None:
+        """Return what `write` returns, after some tries if the ledger cannot be used; None if it never could."""
         for _ in range(LEDGER_TRIES):
             try:
-                write()
+                with drop_if_broken("jobs"):
+                    return write()
             except AnyDatabaseError as error:
-                connections["jobs"].close()
                 logger.warning("[BATCH] WARNING: %s: the ledger cannot be used: %s", self.batch.batch_id, error)
                 time.sleep(RETRY_S)  # there is no event to wait for when another process holds a lock
-            else:
-                return True
-        return False
+        return None

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
+from jobs.batches.scopes import Scope
 from jobs.batches.selectors import Progress, progress_of, set_aside_ids
 from jobs.models import Batch, BatchChunk
-from setactions.batches.plan import calls, customers
+from tmsdash.text import counted
 
 ALL_ACCEPTED, SOME_NOT_ACCEPTED, SOME_UNKNOWN = 0, 2, 3
 State = BatchChunk.State
-_LEFT = (State.WAITING, State.NOT_SENT, State.NOT_APPLIED)  # what a further run sends
-# Chunks rejected for ids that TMS does not know are rejected ones; the ids are counted by themselves.
+# Chunks that TMS rejected for unknown ids are rejected ones; the ids themselves are counted apart.
 _NAMES = {state: "rejected" if state == State.SET_ASIDE else state.value for state in State}
 _NAMES[State.CALLING] = State.UNKNOWN.value
 
@@ -31,15 +31,9 @@ class Summary:
         is_whole = self.progress.accepted == self.batch.customer_count
         return ALL_ACCEPTED if is_whole else SOME_NOT_ACCEPTED
 
-    @property
-    def left(self) -> int:
-        """How many customers a further run would send as they are."""
-        return self.progress.customers(*_LEFT)
-
-    @property
-    def repaired(self) -> int:
-        """How many more it would send without the ids that TMS does not know."""
-        return self.progress.customers(State.SET_ASIDE)
+    def left(self, scope: Scope) -> int:
+        """Return how many customers a further run with this scope sends."""
+        return self.progress.customers(*scope.states)
 
     def counts(self) -> dict[str, int]:
         """Return how many customers there are by outcome."""
@@ -48,8 +42,8 @@ class Summary:
             counts[_NAMES[tally.state]] += tally.customers
         return counts | {"unknown_to_tms": len(self.unknown_to_tms)}
 
-    def as_json(self, resume: str) -> dict[str, Any]:
-        """Return the whole as the command's JSON object; `resume` is the command line to go on with."""
+    def as_json(self, resume_line: str) -> dict[str, Any]:
+        """Return the whole as the command's JSON object; `resume_line` is the command line to go on with."""
         batch = self.batch
         accepted = batch.chunks.filter(state=State.ACCEPTED).order_by("number").values_list("attempt_id", flat=True)
         return {
@@ -61,18 +55,18 @@ class Summary:
             "repeated": batch.repeated,
             "chunks": batch.chunk_count,
             "counts": self.counts(),
-            "left": self.left,
+            "left": self.left(Scope.REST),
             "job_ids": [str(job_id) for job_id in accepted],
             "unknown_to_tms": self.unknown_to_tms,
-            "resume": resume if self.left or self.repaired else None,
+            "resume": resume_line if self.left(Scope.REST_WITHOUT_UNKNOWN_IDS) else None,
             "exit_code": self.exit_code,
         }
 
-    def in_words(self, resume: str) -> Iterator[str]:
+    def in_words(self, resume_line: str) -> Iterator[str]:
         """Return the whole in sentences, with what to do next."""
         batch, counts = self.batch, self.counts()
         yield f"Batch {batch.batch_id}: {batch.shown_state.label.lower()}. {batch.reason}".rstrip()
-        yield f"Accepted: {counts.pop('accepted'):,} of {customers(batch.customer_count)}."
+        yield f"Accepted: {counts.pop('accepted'):,} of {counted(batch.customer_count, 'customer')}."
         for name, count in counts.items():
             if count:
                 yield f"{name.replace('_', ' ').replace('tms', 'TMS').capitalize().replace('tms', 'TMS')}: {count:,}."
@@ -80,8 +74,9 @@ class Summary:
             more = " …" if len(self.unknown_to_tms) > 20 else ""
             yield f"TMS does not know {', '.join(self.unknown_to_tms[:20])}{more}"
         if self.exit_code == SOME_UNKNOWN:
-            yield "What is unknown is not sent again. Find out with manage.py reconcile and a token, or on its pages."
-        if self.left:
-            yield f"Left to send: {customers(self.left)} in {calls(self.progress.chunks(*_LEFT))}. To go on: {resume}"
-        if self.repaired:
-            yield f"To go on without the ids that TMS does not know: {resume} --without-unknown"
+            yield "What is unknown is not sent again. Find out with manage.py reconcile and a token, or on its page."
+        if left := self.left(Scope.REST):
+            calls = counted(self.progress.chunks(*Scope.REST.states), "call")
+            yield f"Left to send: {counted(left, 'customer')} in {calls}. To go on: {resume_line}"
+        if self.left(Scope.REST_WITHOUT_UNKNOWN_IDS) > left:
+            yield f"To go on without the ids that TMS does not know: {resume_line} --without-unknown"

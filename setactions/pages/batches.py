@@ -10,15 +10,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from jobs.batches.selectors import (
-    all_batches,
-    batch_for,
-    batches_of,
-    chunks_of,
-    progress_of,
-    progress_of_many,
-    set_aside_ids,
-)
+from jobs.batches import selectors
 from jobs.filters import BatchFilters
 from jobs.models import Batch, BatchChunk
 from jobs.selectors import may_view_all_jobs
@@ -47,7 +39,7 @@ def batch_list(request: HttpRequest) -> HttpResponse:
     may_all = may_view_all_jobs(request.user)
     wants_all = request.GET.get("whose") == "all" or "user" in filters.active
     everybody = may_all and (wants_all or not may_set_action(request.user))  # auditors have none of their own
-    visible = all_batches() if everybody else batches_of(request.user)
+    visible = selectors.all_batches() if everybody else selectors.batches_of(request.user)
     matching = filters.narrow(visible) if is_valid else visible.none()
     page: Page[Batch] = numbered_page(
         matching,
@@ -62,7 +54,7 @@ def batch_list(request: HttpRequest) -> HttpResponse:
         "page": page,
         "lines": [
             BatchLine(batch=batch, progress=progress)
-            for batch, progress in zip(page.rows, progress_of_many(page.rows), strict=True)
+            for batch, progress in zip(page.rows, selectors.progress_of_many(page.rows), strict=True)
         ],
         "may_view_all": may_all,
         "everybody": everybody,
@@ -74,16 +66,9 @@ def batch_list(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 @require_safe
-def batch(request: HttpRequest, batch_id: uuid.UUID) -> HttpResponse:
-    """Show one batch; the page follows it for as long as it runs."""
-    return batch_page(request, load(request, batch_id))
-
-
-@never_cache
-@require_safe
-def progress(request: HttpRequest, batch_id: uuid.UUID) -> HttpResponse:
-    """Return the part of the page that changes, for the page to put in its place."""
-    return render(request, "batches/_progress.html", {"view": _view(request, load(request, batch_id))})
+def batch(request: HttpRequest, batch_id: uuid.UUID, template: str = "batches/batch.html") -> HttpResponse:
+    """Show one batch. While it runs, its page asks for the `template` of the part that changes."""
+    return render(request, template, {"view": _view(request, load(request, batch_id))})
 
 
 @never_cache
@@ -101,7 +86,7 @@ def report_csv(request: HttpRequest, batch_id: uuid.UUID) -> StreamingHttpRespon
 @require_safe
 def unknown_csv(request: HttpRequest, batch_id: uuid.UUID) -> HttpResponse:
     """Download the ids that TMS does not know."""
-    return ids_file(f"unknown-{batch_id}.csv", set_aside_ids(load(request, batch_id)))
+    return ids_file(f"unknown-{batch_id}.csv", selectors.set_aside_ids(load(request, batch_id)))
 
 
 def batch_page(request: HttpRequest, batch: Batch, *, status: int = 200, error: str = "") -> HttpResponse:
@@ -111,7 +96,7 @@ def batch_page(request: HttpRequest, batch: Batch, *, status: int = 200, error: 
 
 def load(request: HttpRequest, batch_id: uuid.UUID) -> Batch:
     """Return the batch as it is now; raises Http404 if there is none that this user may see."""
-    batch = batch_for(request.user, batch_id)
+    batch = selectors.batch_for(request.user, batch_id)
     if batch is None:
         raise Http404
     _catch_up(batch)
@@ -125,7 +110,8 @@ def _catch_up(batch: Batch) -> None:
 
 
 def _view(request: HttpRequest, batch: Batch, error: str = "") -> BatchView:
-    reached, chunks, address = progress_of(batch), chunks_of(batch), reverse("batch", args=[batch.batch_id])
+    progress, chunks = selectors.progress_of(batch), selectors.chunks_of(batch)
+    address = reverse("batch", args=[batch.batch_id])
     page: Page[BatchChunk] = numbered_page(
         chunks, request.GET.get("page"), CHUNKS_PER_PAGE, lambda number: f"{address}?page={number}"
     )
@@ -133,12 +119,12 @@ def _view(request: HttpRequest, batch: Batch, error: str = "") -> BatchView:
         chunk.batch = batch  # its attempt ids are derived from it
     return BatchView(
         batch=batch,
-        progress=reached,
+        progress=progress,
         cluster=cluster_at(batch.cluster_url),
-        rate=rate_of(batch, reached),
+        rate=rate_of(batch, progress),
         chunks=page,
         answered=list(chunks.exclude(ended_at=None).order_by("-ended_at")[:LAST_ANSWERS]),
-        set_aside_ids=set_aside_ids(batch, IDS_SHOWN) if reached.set_aside else [],
+        set_aside_ids=selectors.set_aside_ids(batch, IDS_SHOWN) if progress.set_aside else [],
         may_control=may_set_action(request.user),
         is_owner=batch.user_id == request.user.get_username(),
         error=error,

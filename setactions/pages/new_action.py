@@ -17,7 +17,7 @@ from audit.actors import actor_of
 from audit.choices import IN_DOUBT_OUTCOMES, Outcome, Source
 from audit.models import Attempt
 from audit.selectors import find_duplicate, open_attempts_of
-from jobs.batches.creation import ListDigest
+from jobs.batches.lists import ListDigest
 from jobs.batches.selectors import batches_of_list
 from jobs.models import Batch
 from jobs.selectors import may_view_all_jobs

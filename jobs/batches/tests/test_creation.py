@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from audit.choices import Action
-from jobs.batches.creation import ListDigest, NewChunk
+from jobs.batches.lists import ListDigest, NewChunk
 from jobs.models import BatchChunk
 from jobs.tests.making import CLUSTER, make_batch
 from tmsdash.tests.tools import at_once

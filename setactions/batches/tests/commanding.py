@@ -40,7 +40,7 @@ def command(*arguments, user="olivia", cluster="evian3", action="PE-Enable"):
     return Ended(code, out.getvalue(), err.getvalue())
 
 
-def again(file, ended, monkeypatch, *more):
+def go_on(file, ended, monkeypatch, *more):
     """Go on with the batch."""
     monkeypatch.setenv("TMS_TOKEN", TOKEN)  # the command takes it out of the environment
     return command(file, *GO, "--batch-id", ended.json["batch_id"], *more)

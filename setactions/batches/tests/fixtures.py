@@ -37,9 +37,9 @@ def run():
         runner = Runner(batch, Actor(user_id="olivia", source=Source.BATCH), Token(token), workers=workers)
         assert runner.lease()
         runner.run()
-        found = Batch.objects.get(pk=batch.pk)
+        after = Batch.objects.get(pk=batch.pk)
         connections.close_all()  # it may run in a thread of its own
-        return found
+        return after
 
     return carry
 

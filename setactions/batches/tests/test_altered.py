@@ -14,6 +14,8 @@ from setactions.batches.recovery import catch_up
 from setactions.pages.tests.forging import forge_job, set_column, write
 from setactions.proof.ledger_comparison import LedgerComparison
 from setactions.refusal import Refusal
+from setactions.token import Token
+from tmsdash.tests.fixtures import TOKEN
 
 State = BatchChunk.State
 pytestmark = pytest.mark.usefixtures("databases")
@@ -133,7 +135,7 @@ def test_an_unknown_chunk_with_another_try_is_not_sent_again(make_batch, run, tm
     write("jobs", "UPDATE jobs_batchchunk SET state = 'waiting', tries = 2")
     [chunk] = chunks(batch)
     with pytest.raises(Refusal) as refusal:
-        check_chunk(chunk)
+        check_chunk(chunk, Token(TOKEN))
     assert (refusal.value.code, len(sent(tms))) == (503, 1)  # its runner tries again later
     record_events(chunk.attempt_id_of(1), [(Kind.NOT_APPLIED, {"message": "Nothing shows it."})], wait_s=5)
     assert run(batch).state == Batch.State.DONE

@@ -11,7 +11,7 @@ from audit.models import AuditEntry
 from jobs.batches import ledger
 from jobs.models import BatchChunk, Job, JobCustomer
 from setactions.batches.summary import Summary
-from setactions.batches.tests.commanding import CIDS, GO, again, command
+from setactions.batches.tests.commanding import CIDS, GO, command, go_on
 
 pytestmark = pytest.mark.usefixtures("ready")
 
@@ -19,14 +19,14 @@ pytestmark = pytest.mark.usefixtures("ready")
 def test_each_customer_is_sent_once_and_each_call_has_a_job(fleet, tms):
     ended = command(fleet(), *GO)
     assert ended.code == 0
-    found = ended.json
-    assert (found["status"], found["state"], found["customers"], found["chunks"]) == ("success", "done", 10, 5)
-    assert found["counts"]["accepted"] == 10
+    output = ended.json
+    assert (output["status"], output["state"], output["customers"], output["chunks"]) == ("success", "done", 10, 5)
+    assert output["counts"]["accepted"] == 10
     assert len(tms.calls()) == 5
-    jobs = Job.objects.filter(batch_id=found["batch_id"])
-    assert sorted(found["job_ids"]) == sorted(str(job.job_id) for job in jobs)
+    jobs = Job.objects.filter(batch_id=output["batch_id"])
+    assert sorted(output["job_ids"]) == sorted(str(job.job_id) for job in jobs)
     assert sorted(JobCustomer.objects.values_list("cid", flat=True)) == CIDS
-    assert found["resume"] is None
+    assert output["resume"] is None
 
 
 def test_the_audit_names_user_source_and_the_operating_systems_user(fleet, tms):
@@ -52,9 +52,9 @@ def test_ids_that_tms_does_not_know_are_set_aside_and_the_rest_run_without_them(
     assert ended.code == 2
     assert ended.json["counts"] | {"accepted": 8, "rejected": 1, "unknown_to_tms": 1} == ended.json["counts"]
     [unknown] = ended.json["unknown_to_tms"]
-    ended = again(file, ended, monkeypatch)
+    ended = go_on(file, ended, monkeypatch)
     assert (ended.code, ended.json["counts"]["rejected"]) == (2, 1)
-    ended = again(file, ended, monkeypatch, "--without-unknown")
+    ended = go_on(file, ended, monkeypatch, "--without-unknown")
     assert (ended.code, ended.json["counts"]["accepted"]) == (2, 9)
     assert ended.json["unknown_to_tms"] == [unknown]
     assert sorted(JobCustomer.objects.values_list("cid", flat=True)) == sorted(set(CIDS) - {unknown})
@@ -66,7 +66,7 @@ def test_what_is_unknown_ends_with_3_and_is_not_sent_again(fleet, tms, monkeypat
     ended = command(file, *GO)
     assert (ended.code, ended.json["counts"]["unknown"]) == (3, 2)
     sent = len(tms.calls())
-    ended = again(file, ended, monkeypatch, "--without-unknown")
+    ended = go_on(file, ended, monkeypatch, "--without-unknown")
     assert (ended.code, len(tms.calls())) == (3, sent)
 
 
@@ -103,7 +103,7 @@ def test_a_token_that_is_not_taken_ends_it_and_the_next_one_goes_on(fleet, tms, 
     assert (ended.code, ended.json["state"]) == (2, "paused")
     assert "token" in ended.json["reason"]
     assert f"--batch-id {ended.json['batch_id']}" in ended.json["resume"]
-    ended = again(file, ended, monkeypatch)
+    ended = go_on(file, ended, monkeypatch)
     assert (ended.code, ended.json["counts"]["accepted"]) == (0, 10)
     assert set(Counter(JobCustomer.objects.values_list("cid", flat=True)).values()) == {1}
 
@@ -118,7 +118,7 @@ def test_five_failures_in_a_row_stop_it(fleet, tms):
 def test_a_batch_that_is_done_sends_nothing_and_reports(fleet, tms, monkeypatch, tmp_path):
     file = fleet()
     ended = command(file, *GO)
-    ended = again(file, ended, monkeypatch, "--report", tmp_path / "out.csv")
+    ended = go_on(file, ended, monkeypatch, "--report", tmp_path / "out.csv")
     assert (ended.code, len(tms.calls())) == (0, 5)
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 11
 

@@ -18,10 +18,13 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
+from django.db import OperationalError
 
 from audit.models import AuditEntry
+from jobs.batches import ledger
 from jobs.models import Batch, BatchChunk, Job, JobCustomer
-from setactions.batches.tests.commanding import CIDS, GO, again, command, sent
+from setactions.batches import foreground
+from setactions.batches.tests.commanding import CIDS, GO, command, go_on, sent
 from setactions.resolving.tests.doubting import environment_of_process
 from tmsdash.tests.fixtures import TOKEN
 from tmsdash.tests.killing import dying_at
@@ -77,12 +80,12 @@ def test_an_interrupted_command_finishes_its_call_and_says_how_to_go_on(number, 
             break
     tms.release()
     out, _ = process.communicate(timeout=60)
-    found = json.loads(out)
-    assert (process.returncode, found["state"], found["counts"]["accepted"]) == (2, "stopped", 4)
-    assert "Interrupted" in found["reason"]
-    assert found["batch_id"] in found["resume"]
-    assert found["left"] == 6
-    ended = command(file, *GO, "--batch-id", found["batch_id"])
+    output = json.loads(out)
+    assert (process.returncode, output["state"], output["counts"]["accepted"]) == (2, "stopped", 4)
+    assert "Interrupted" in output["reason"]
+    assert output["batch_id"] in output["resume"]
+    assert output["left"] == 6
+    ended = command(file, *GO, "--batch-id", output["batch_id"])
     assert (ended.code, ended.json["counts"]["accepted"], len(tms.calls())) == (0, 10, 5)
 
 
@@ -108,8 +111,8 @@ def test_standard_input_is_read(tms, tmp_path):
 def test_the_token_is_nowhere_but_in_memory(fleet, tms, tmp_path):
     process = start(fleet(), tms, f"--report={tmp_path / 'out.csv'}")
     assert TOKEN not in Path(f"/proc/{process.pid}/cmdline").read_text()
-    said = "".join(process.communicate(timeout=60))
-    assert TOKEN not in said + (tmp_path / "out.csv").read_text()
+    printed = "".join(process.communicate(timeout=60))
+    assert TOKEN not in printed + (tmp_path / "out.csv").read_text()
     rows = [*Batch.objects.values_list(), *BatchChunk.objects.values_list(), *AuditEntry.objects.values_list()]
     assert TOKEN not in str(rows)
 
@@ -204,12 +207,12 @@ def test_the_number_to_confirm_is_that_of_what_is_left(fleet, tms, settings, mon
     ended = command(file := fleet(), *GO, "--confirm=10", "--workers=1")
     assert (ended.json["counts"]["accepted"], ended.json["left"]) == (4, 6)
     for number in ((), ("--confirm=10",), ("--confirm=4",)):
-        refused = again(file, ended, monkeypatch, *number)
+        refused = go_on(file, ended, monkeypatch, *number)
         assert (refused.code, len(tms.calls())) == (1, 2)
         assert "6" in refused.out
-    checked = again(file, ended, monkeypatch, "--dry-run")
+    checked = go_on(file, ended, monkeypatch, "--dry-run")
     assert (checked.json["left"], checked.json["customers"]) == (6, 10)
-    assert again(file, ended, monkeypatch, "--confirm=6").code == 0
+    assert go_on(file, ended, monkeypatch, "--confirm=6").code == 0
 
 
 def test_an_interruption_after_calls_never_says_that_nothing_was_sent(fleet, tms, monkeypatch):
@@ -219,6 +222,28 @@ def test_an_interruption_after_calls_never_says_that_nothing_was_sent(fleet, tms
     monkeypatch.setattr("setactions.management.commands.set_action_batch.Command._end", interrupt)
     ended = command(fleet(), *GO)
     assert (ended.code, "Nothing was sent" in ended.out, len(tms.calls())) == (3, False, 5)
+
+
+def test_a_database_that_fails_after_calls_never_lets_it_say_that_nothing_was_sent(fleet, tms, monkeypatch):
+    def fail(*_):
+        raise OperationalError("disk I/O error")
+
+    monkeypatch.setattr("setactions.management.commands.set_action_batch.Summary", fail)
+    ended = command(fleet(), *GO)
+    assert (ended.code, "Nothing was sent" in ended.out, len(tms.calls())) == (3, False, 5)
+    assert "disk I/O error" in ended.json["errors"][0]
+
+
+def test_a_batch_that_another_process_runs_is_left_as_it_is(fleet, tms, monkeypatch):
+    ended = command(file := fleet(), *GO)
+    batch = Batch.objects.get()
+    BatchChunk.objects.filter(number=0).update(state=BatchChunk.State.NOT_SENT)
+    assert ledger.lease(batch, "elsewhere:1.2:0123", 60)
+    monkeypatch.setattr(foreground.time, "sleep", lambda _: ledger.heartbeat(batch, "elsewhere:1.2:0123", 90))
+    refused = go_on(file, ended, monkeypatch)
+    assert (refused.code, len(tms.calls())) == (1, 5)
+    assert "Another process is running this batch" in refused.json["errors"][0]
+    assert batch.chunks.get(number=0).state == BatchChunk.State.NOT_SENT
 
 
 @pytest.mark.parametrize(("answer", "code", "calls"), [("y", 0, 5), ("n", 1, 0), ("", 1, 0)])

@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth import get_user_model
 
 from jobs.models import Batch
-from setactions.batches.tests.commanding import CIDS, GO, again, command
+from setactions.batches.tests.commanding import CIDS, GO, command, go_on
 from tmsdash.tests.fixtures import TOKEN
 
 pytestmark = pytest.mark.usefixtures("ready")
@@ -27,7 +27,7 @@ def refused(ended, tms, words):
         ([], "Give --yes"),
         (["--yes", "--confirm=9"], "9 is not the number of customers, which is 10"),
         (["--yes", "--token-file=/nonexistent"], "The token file cannot be read"),
-        (["--yes", "--report=/nonexistent/out.csv"], "The report cannot be written"),
+        (["--yes", "--report=/nonexistent/out.csv"], "/nonexistent/out.csv cannot be written: No such file"),
     ],
 )
 def test_wrong_options_send_nothing(options, words, fleet, tms):
@@ -62,7 +62,7 @@ def test_without_a_token_nothing_is_sent(fleet, tms, monkeypatch):
 
 
 def test_the_token_among_the_ids_is_found_before_anything_is_sent(fleet, tms):
-    refused(command(fleet([*CIDS, TOKEN]), "--yes"), tms, "The bearer token stands among the customer ids")
+    refused(command(fleet([*CIDS, TOKEN]), "--yes"), tms, "The bearer token is among the customer ids")
 
 
 def test_a_missing_file_is_said_to_be_missing(tmp_path, tms):
@@ -87,9 +87,9 @@ def test_the_number_of_customers_is_asked_for(changes, fleet, tms, settings, mon
 
 def test_errors_are_json_where_that_is_asked_for(fleet):
     ended = command(fleet(["a b", "c d"]), *GO)
-    found = ended.json
-    assert (ended.code, found["status"], found["error_count"], found["exit_code"]) == (1, "error", 2, 1)
-    assert found["errors"][0].startswith("Line 2:")
+    output = ended.json
+    assert (ended.code, output["status"], output["error_count"], output["exit_code"]) == (1, "error", 2, 1)
+    assert output["errors"][0].startswith("Line 2:")
     assert command(fleet(), *GO, user="nobody").json["error_count"] == 1
 
 
@@ -98,7 +98,7 @@ def test_a_dry_run_says_the_plan_and_sends_nothing(fleet, tms, settings):
     ended = command(fleet([*CIDS, CIDS[0]]), "--dry-run")
     assert (ended.code, tms.calls(), Batch.objects.exists()) == (0, [], False)
     assert "PE-Enable on evian3 (PRODUCTION): 10 customers in 5 calls of at most 2." in ended.out
-    assert "1 repeats are left out" in ended.out
+    assert "1 repeat left out" in ended.out
     assert command(fleet(), "--dry-run", "--json").json["parts"] == [
         {"cluster": "evian3", "action": "PE-Enable", "customers": 10}
     ]
@@ -107,10 +107,10 @@ def test_a_dry_run_says_the_plan_and_sends_nothing(fleet, tms, settings):
 def test_a_batch_goes_on_only_with_its_own_list_and_user(fleet, tms, oscar, monkeypatch):
     ended = command(fleet(), *GO)
     sent = len(tms.calls())
-    other = again(fleet(CIDS[:9]), ended, monkeypatch)
+    other = go_on(fleet(CIDS[:9]), ended, monkeypatch)
     assert (other.code, other.json["errors"][0][:44]) == (1, "The batch with this id was given another lis")
     foreign = command(fleet(), *GO, "--batch-id", ended.json["batch_id"], user="oscar")
-    assert (foreign.code, "another user's" in foreign.json["errors"][0]) == (1, True)
+    assert (foreign.code, "belongs to olivia" in foreign.json["errors"][0]) == (1, True)
     assert len(tms.calls()) == sent
 
 

@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connections
+from django.db import OperationalError, connections
 
 from audit.models import Attempt
 from jobs.batches import ledger
@@ -138,6 +138,23 @@ def test_no_more_calls_run_at_once_than_are_allowed(workers, make_batch, run, tm
         tms.release()
         running.result(timeout=60)
     assert len(tms.calls()) == allowed
+
+
+def test_a_token_that_is_an_id_of_the_list_stops_the_batch_before_its_chunk_is_sent(make_batch, run, tms):
+    batch = run(make_batch(count=4), token="c2")
+    assert (batch.state, states(batch)) == (Batch.State.STOPPED, [State.ACCEPTED, State.WAITING])
+    assert "The bearer token is among the customer ids" in batch.reason
+    assert sent(tms) == [["c0", "c1"]]
+
+
+def test_a_runner_that_cannot_prepare_stops_its_batch_and_says_why(make_batch, run, tms, monkeypatch):
+    def fail(*_):
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(ledger, "retry", fail)
+    batch = run(make_batch(count=4))
+    assert (batch.state, batch.runner, tms.calls()) == (Batch.State.STOPPED, "", [])
+    assert "The dashboard failed (OperationalError)" in batch.reason
 
 
 @pytest.mark.postgresql

@@ -5,7 +5,8 @@ import uuid
 
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from jobs.batches.creation import NewChunk, create_batch
+from jobs.batches.creation import create_batch
+from jobs.batches.lists import NewBatch, NewChunk
 from jobs.models import Batch
 from setactions.pages.tests.test_new_action import hidden_fields
 from tmsdash.tests.fixtures import TOKEN
@@ -24,7 +25,7 @@ def upload(client, cids=CIDS):
     return client.post("/review/", form_with_file("\n".join(["customer_id", *cids])))
 
 
-def of(answer):
+def started(answer):
     """The batch that an answer leads to."""
     assert answer.status_code == 302, text_of(answer)
     return Batch.objects.get(batch_id=re.fullmatch("/batches/([0-9a-f-]{36})/", answer["Location"])[1])
@@ -34,10 +35,9 @@ def page_of(client, batch):
     return text_of(client.get(f"/batches/{batch.batch_id}/"))
 
 
-def of_ledger(**changes):
+def ledger_batch(**changes):
     chunk = NewChunk(cluster_url="http://127.0.0.1:2", action_code=2, action_sent="PE-Enable", cids=["a", "b"])
-    facts = {"user_id": "olivia", "file_name": "", "repeated": 0, "chunks": [chunk]}
-    return create_batch(batch_id=uuid.uuid4(), **(facts | changes))[0]
+    return create_batch("olivia", NewBatch(batch_id=uuid.uuid4(), chunks=[chunk], **changes))[0]
 
 
 def form_with_file(text):

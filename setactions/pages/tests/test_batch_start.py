@@ -2,7 +2,7 @@
 
 import pytest
 
-from setactions.pages.tests.batch_pages import CIDS, form_with_file, of, start, upload
+from setactions.pages.tests.batch_pages import CIDS, form_with_file, start, started, upload
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.usefixtures("small_chunks")
 
 
 def test_the_same_list_again_is_noticed_before_it_is_started(operator, oscar, tms, engine_at_rest):
-    batch = of(start(operator))
+    batch = started(start(operator))
     engine_at_rest()
     page = upload(operator)
     assert "The same list was given to a batch already" in text_of(page)

@@ -8,9 +8,9 @@ import pytest
 from django.utils import timezone
 
 from jobs.models import Batch, BatchChunk, Job
-from setactions.batches import background
+from setactions import limits
 from setactions.devtools.simulator import Simulator
-from setactions.pages.tests.batch_pages import CIDS, of, of_ledger, page_of, start, upload
+from setactions.pages.tests.batch_pages import CIDS, ledger_batch, page_of, start, started, upload
 from setactions.pages.tests.test_new_action import fill_in, hidden_fields
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import free_ports, text_of, until
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("small_chunks")
 
 
 def test_a_list_longer_than_one_call_runs_to_its_end(operator, tms, engine_at_rest):
-    batch = of(start(operator))
+    batch = started(start(operator))
     engine_at_rest()
     page = page_of(operator, batch)
     assert "Done: TMS accepted every customer" in page
@@ -34,7 +34,7 @@ def test_a_list_longer_than_one_call_runs_to_its_end(operator, tms, engine_at_re
 
 def test_pressing_twice_makes_one_batch(operator, tms, engine_at_rest):
     fields = hidden_fields(upload(operator))
-    first, second = (of(operator.post("/batches/start/", fields)) for _ in range(2))
+    first, second = (started(operator.post("/batches/start/", fields)) for _ in range(2))
     engine_at_rest()
     assert (first, len(tms.calls())) == (second, 4)
 
@@ -57,7 +57,7 @@ def test_a_long_list_wants_its_number_typed(operator, tms, settings, typed):
 
 def test_the_number_may_be_typed_as_it_is_shown(operator, tms, settings, engine_at_rest):
     settings.TMS_CONFIRM_ABOVE = 7
-    assert of(start(operator, confirm=" 7 "))
+    assert started(start(operator, confirm=" 7 "))
     engine_at_rest()
     assert len(tms.calls()) == 4
 
@@ -75,7 +75,7 @@ def test_a_production_cluster_wants_the_number_typed_of_short_lists_too(operator
 
 
 def test_first_one_then_the_rest_waits_for_its_operator(operator, tms, engine_at_rest):
-    batch = of(start(operator, first_only="1"))
+    batch = started(start(operator, first_only="1"))
     until(lambda: Batch.objects.get().state == Batch.State.PAUSED)
     assert [call.cids for call in tms.calls()] == [("c0",)]
     page = page_of(operator, batch)
@@ -88,7 +88,7 @@ def test_first_one_then_the_rest_waits_for_its_operator(operator, tms, engine_at
 
 def test_a_batch_is_paused_and_resumed_from_any_browser(operator, olivia, tms, engine_at_rest):
     tms.script("fault:slow:3600", "fault:slow:3600")
-    batch = of(start(operator))
+    batch = started(start(operator))
     tms.wait_for(lambda calls: len(calls) == 2)
     other = signed_in(olivia)
     assert "Running" in page_of(other, batch)
@@ -105,7 +105,7 @@ def test_a_batch_is_paused_and_resumed_from_any_browser(operator, olivia, tms, e
 
 def test_a_stopped_batch_ends_after_its_running_calls_and_asks_for_a_token(operator, tms, engine_at_rest):
     tms.script("fault:slow:3600", "fault:slow:3600")
-    batch = of(start(operator))
+    batch = started(start(operator))
     tms.wait_for(lambda calls: len(calls) == 2)
     assert operator.post(f"/batches/{batch.batch_id}/stop/").status_code == 302
     tms.release()
@@ -123,7 +123,7 @@ def test_a_stopped_batch_ends_after_its_running_calls_and_asks_for_a_token(opera
 
 
 def test_a_batch_whose_process_is_gone_shows_as_stopped(operator, tms):
-    batch = of_ledger()
+    batch = ledger_batch()
     Batch.objects.update(state="running", runner="elsewhere:0123", runner_until=timezone.now() - timedelta(seconds=1))
     page = page_of(operator, batch)
     assert "Stopped" in page
@@ -133,7 +133,7 @@ def test_a_batch_whose_process_is_gone_shows_as_stopped(operator, tms):
 
 def test_what_tms_does_not_know_is_left_out_of_the_rest(operator, tms, engine_at_rest):
     tms.script("fault:unknown-ids:1")
-    batch = of(start(operator, cids=CIDS[:6]))
+    batch = started(start(operator, cids=CIDS[:6]))
     engine_at_rest()
     page = operator.get(f"/batches/{batch.batch_id}/")
     assert "Run the rest without them: 1 customer" in text_of(page)
@@ -149,7 +149,7 @@ def test_what_tms_does_not_know_is_left_out_of_the_rest(operator, tms, engine_at
 
 def test_what_is_unknown_is_never_sent_again(operator, tms, engine_at_rest):
     tms.script("fault:reset-after")
-    batch = of(start(operator, cids=CIDS[:4]))
+    batch = started(start(operator, cids=CIDS[:4]))
     engine_at_rest()
     page = page_of(operator, batch)
     assert "2 customers have no known outcome" in page
@@ -162,7 +162,7 @@ def test_what_is_unknown_is_never_sent_again(operator, tms, engine_at_rest):
 def test_what_never_left_is_sent_with_the_rest(operator, tms, settings, engine_at_rest):
     [port] = free_ports(1)
     settings.TMS_CLUSTERS = {"evian3": f"http://127.0.0.1:{port}"}
-    batch = of(start(operator, cids=CIDS[:4]))
+    batch = started(start(operator, cids=CIDS[:4]))
     engine_at_rest()
     assert "Run the rest: 4 customers" in page_of(operator, batch)
     with Simulator(port=port) as back:
@@ -174,7 +174,7 @@ def test_what_never_left_is_sent_with_the_rest(operator, tms, settings, engine_a
 
 def test_the_report_tells_of_every_customer(operator, tms, engine_at_rest):
     tms.script("fault:unknown-ids:1", "fault:http:500")
-    batch = of(start(operator, cids=["=1", *CIDS[:5]]))
+    batch = started(start(operator, cids=["=1", *CIDS[:5]]))
     engine_at_rest()
     answer = operator.get(f"/batches/{batch.batch_id}/report.csv")
     rows = list(csv.DictReader(io.StringIO(answer.getvalue().decode())))
@@ -187,7 +187,7 @@ def test_the_report_tells_of_every_customer(operator, tms, engine_at_rest):
 
 def test_the_page_asks_for_its_changing_part_while_it_runs_and_no_longer(operator, tms, engine_at_rest):
     tms.script("fault:slow:3600", "fault:slow:3600")
-    batch = of(start(operator))
+    batch = started(start(operator))
     tms.wait_for(lambda calls: len(calls) == 2)
     path = f"/batches/{batch.batch_id}/progress/"
     polled = operator.get(path, headers={"HX-Request": "true"}).content.decode()
@@ -199,7 +199,7 @@ def test_the_page_asks_for_its_changing_part_while_it_runs_and_no_longer(operato
 
 
 def test_the_token_is_nowhere_but_in_memory(operator, tms, engine_at_rest):
-    batch = of(start(operator))
+    batch = started(start(operator))
     engine_at_rest()
     for path in ("", "progress/", "report.csv"):
         assert TOKEN.encode() not in operator.get(f"/batches/{batch.batch_id}/{path}").getvalue()
@@ -208,8 +208,8 @@ def test_the_token_is_nowhere_but_in_memory(operator, tms, engine_at_rest):
 
 
 def test_more_batches_than_a_process_carries_wait_for_their_operator(operator, tms, monkeypatch):
-    monkeypatch.setattr(background._places, "acquire", lambda blocking: False)
-    batch = of(start(operator))
+    monkeypatch.setattr(limits._batches, "acquire", lambda blocking: False)
+    batch = started(start(operator))
     page = page_of(operator, batch)
     assert "batches are running here already" in page
     assert "Bearer token" in page
@@ -218,13 +218,13 @@ def test_more_batches_than_a_process_carries_wait_for_their_operator(operator, t
 
 def test_a_stand_by_runs_no_batches(operator, tms, settings):
     settings.TMS_PASSIVE = True
-    assert "passive mode" in page_of(operator, of(start(operator)))
+    assert "passive mode" in page_of(operator, started(start(operator)))
     assert tms.calls() == []
 
 
 def test_an_account_that_is_switched_off_sends_nothing_more(operator, olivia, tms, engine_at_rest):
     tms.script("fault:slow:3600", "fault:slow:3600")
-    of(start(operator))
+    started(start(operator))
     tms.wait_for(lambda calls: len(calls) == 2)
     olivia.is_active = False
     olivia.save()
@@ -235,7 +235,7 @@ def test_an_account_that_is_switched_off_sends_nothing_more(operator, olivia, tm
 
 def test_a_batch_survives_the_sign_out_of_its_operator(operator, tms, engine_at_rest):
     tms.script("fault:slow:3600", "fault:slow:3600")
-    batch = of(start(operator))
+    batch = started(start(operator))
     tms.wait_for(lambda calls: len(calls) == 2)
     operator.post("/logout/")
     tms.release()

@@ -1,0 +1,145 @@
+"""The options of the batch command, as argparse takes them and as the command uses them."""
+
+import shlex
+import sys
+import uuid
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, fields
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management.base import CommandError, CommandParser
+from django.views.decorators.debug import sensitive_variables
+
+from jobs.batches.scopes import Scope
+from jobs.models import Batch
+from setactions.inputs.csv_table import Table, read_table
+from setactions.permissions import check_may_set_action
+from setactions.token import Token
+from setactions.token_options import add_token_arguments, ask_for_token, token_of_options
+from tmsdash.text import one_line
+
+MAX_WORKERS = 64
+STANDARD_INPUT = "-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions:
+    """What the command was asked for. The methods raise CommandError, and Refusal, for what is wrong."""
+
+    file: str
+    user: str
+    cluster: str
+    action: str
+    batch_id: uuid.UUID | None
+    chunk: int | None
+    workers: int | None
+    without_unknown: bool
+    strict: bool
+    dry_run: bool
+    yes: bool
+    confirm: int | None
+    json: bool
+    report: str | None
+    from_file: str | None
+    ask_token: bool
+    verbosity: int
+
+    @staticmethod
+    def add_to(parser: CommandParser) -> None:
+        """Add the options."""
+        add = parser.add_argument
+        add("file", metavar="FILE", help="a CSV file in UTF-8, or - for standard input")
+        add("--user", required=True, help="the dashboard user on whose behalf this is done")
+        add("--cluster", default="", help="for rows without a cluster of their own")
+        add("--action", default="", help="for rows without an action of their own")
+        add("--batch-id", type=uuid.UUID, help="the id for a new batch, or of a batch to go on with")
+        add("--chunk", type=int, metavar="N", help="customers per call (default: TMS_BATCH_CHUNK)")
+        add("--workers", type=int, metavar="N", help="calls at once, at most TMS_BATCH_CALLS per cluster")
+        add("--without-unknown", action="store_true", help="also run rejected chunks, without the ids unknown to TMS")
+        add("--strict", action="store_true", help="treat everything that looks unusual as an error")
+        add("--dry-run", action="store_true", help="check the file, print the plan and send nothing")
+        add("--yes", action="store_true", help="do not ask for confirmation")
+        add("--confirm", type=int, metavar="N", help="confirm the number of customers that are about to be sent")
+        add("--json", action="store_true", help="print one JSON object")
+        add("--report", metavar="OUT.csv", help="write what became of each customer to a file")
+        add_token_arguments(parser)
+
+    @classmethod
+    def from_parsed(cls, parsed: dict[str, Any]) -> "BatchOptions":
+        """Return the options as argparse parsed them."""
+        return cls(**{field.name: parsed[field.name] for field in fields(cls)})
+
+    def check(self) -> None:
+        """Raise CommandError if one of them cannot be, or two of them not together."""
+        if self.file == self.from_file == STANDARD_INPUT:
+            raise CommandError("Standard input cannot be both the list and the token.")
+        for name, value, largest in (
+            ("--chunk", self.chunk, settings.TMS_MAX_CIDS_PER_CALL),
+            ("--workers", self.workers, MAX_WORKERS),
+        ):
+            if value is not None and not 1 <= value <= largest:
+                raise CommandError(f"{name} must be from 1 to {largest:,}.")
+
+    @property
+    def scope(self) -> Scope:
+        """What a batch that is there already goes on with."""
+        return Scope.REST_WITHOUT_UNKNOWN_IDS if self.without_unknown else Scope.REST
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether somebody is there to answer questions."""
+        return self.file != STANDARD_INPUT and sys.stdin.isatty()
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file without its folder; empty for standard input."""
+        return "" if self.file == STANDARD_INPUT else Path(self.file).name
+
+    @property
+    def chunk_size(self) -> int:
+        """How many customers go in one call."""
+        return self.chunk or min(settings.TMS_BATCH_CHUNK, settings.TMS_MAX_CIDS_PER_CALL)
+
+    def worker_count(self, cluster_count: int) -> int:
+        """Return how many calls may run at once, for a list of so many clusters."""
+        return self.workers or min(MAX_WORKERS, settings.TMS_BATCH_CALLS * cluster_count)
+
+    def find_user(self) -> Any:
+        """Return the user, who must be active and permitted."""
+        user = get_user_model().objects.filter(username=self.user).first()
+        if user is None or not user.is_active:
+            raise CommandError(f"There is no active user {one_line(self.user, 50)}.")
+        check_may_set_action(user)
+        return user
+
+    def read_table(self) -> Table:
+        """Read and check the whole list; raises TableError, too."""
+        try:
+            with sys.stdin.buffer if self.file == STANDARD_INPUT else Path(self.file).open("rb") as source:
+                return read_table(
+                    cast("BufferedReader", source), cluster=self.cluster, action=self.action, strict=self.strict
+                )
+        except OSError as error:
+            raise CommandError(f"The file cannot be read: {error.strerror or type(error).__name__}.") from None
+
+    @sensitive_variables()
+    def needed_token(self) -> Token:
+        """Return the token that was given or is typed."""
+        token = token_of_options(asdict(self)) or (ask_for_token() if self.can_ask else None)
+        if token is None:
+            raise CommandError("A token is needed: --ask-token, --token-file FILE or TMS_TOKEN.")
+        return token
+
+    def open_report(self) -> AbstractContextManager[TextIO | None]:
+        """Open the report before anything is sent; what it holds is kept until there is something to write."""
+        return Path(self.report).open("a", encoding="utf-8", newline="") if self.report else nullcontext()
+
+    def resume_line(self, batch: Batch) -> str:
+        """Return the command line to go on with a batch."""
+        repeated = ("user", "cluster", "action", "chunk", "workers")
+        words = [word for name in repeated if getattr(self, name) for word in (f"--{name}", str(getattr(self, name)))]
+        return shlex.join(["manage.py", "set_action_batch", self.file, *words, "--batch-id", str(batch.batch_id)])
