@@ -28,6 +28,7 @@ GOOD = {
     "sep of an unusual mark": (f"SEP=^\nid^name\n{A}^x,y\n", (A,)),
     "sep above a bare column": (f"sep=;\n{A}\n{B}\n", (A, B)),
     "a bare column": (f"{A}\n{B}\n{D}", (A, B, D)),
+    "a bare column that begins without digits": (f"{C}\n{A}\n", (C, A)),
     "a bare column with separators behind": (f"{A},\n{B},\n", (A, B)),
     "one line with commas": (f"{A},{B}, {C}", (A, B, C)),
     "one line with semicolons": (f"{A};{B};\n", (A, B)),
@@ -113,6 +114,10 @@ BAD = {
     ),
     "stray quotation marks of two rows": (f'id,note\n{A},"x\n{B},y"\n', [f"Line 2: {_QUOTED} 3, but line 3"]),
     "stray quotation marks before the id": (f'note,id\n"x,{A}\ny",{B}\n', [f"Line 2: {_QUOTED} 3, but line 2"]),
+    "stray quotation marks in the middle": (
+        f'x,note,id\n1,"a,{A}\n2,b",{B}\n',
+        [f"Line 2: {_QUOTED} 3, but line 2"],
+    ),
     "stray quotation marks between columns": (
         f'id;note;city\n{A};"x;y\n{B};z";v\n{C};;\n',
         [f"Line 2: {_QUOTED} 3, but line 3"],
@@ -132,6 +137,7 @@ BAD = {
     "too long an id": (f"id\n{'7' * 129}\n", ["Line 2: A customer id has 1 to 128 characters, this one has 129"]),
     "a token": (f"{A}\neyJhbGciOi.eyJzdWIiOi.c2lnbmF0\n", ["Line 2: This looks like a bearer token"]),
     "only repeats": (f"id\n{A}\n{A}\n{A}\n", ["Line 2: The list holds one customer 3 times, and no other"]),
+    "repeats and something else": (f"{A}\n{A}\nx y\n", ["Line 3: The customer id holds U+0020"]),
     "everything at once": (
         f"id,name\n{A}\n,x\n{B},y,z\nx y,\nid,name\n",
         [f"Line 2: {_SHORT}", f"Line 3: {_MISSING}", f"Line 4: {_LONG}", "Line 5: The customer id", f"Line 6: {_LATE}"],
