@@ -12,7 +12,6 @@
 import gzip
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +28,7 @@ from audit.models import Attempt, AuditEntry
 from audit.proof import append_only
 from audit.proof.archives import NAME, Archive, ArchiveError, find_archives, first_stored
 from audit.proof.stored import stored_entries
+from tmsdash.db.files import sync
 from tmsdash.db.transactions import BUSY_TIMEOUT_S, read_transaction, write_transaction
 
 FORMAT = 1
@@ -123,16 +123,11 @@ def _write(made: Archive, on_step: Callable[[int], object]) -> str:
                 digest.update(line)
                 file.write(line)
             file.write(f"{chain.sign(key, 'archive', digest.hexdigest())}\n".encode("ascii"))
-        raw.flush()
-        os.fsync(raw.fileno())
+    sync(partial)
     # Only a whole file gets the name of an archive, and only one whose name will survive a power cut lets the entries
     # be deleted.
     partial.rename(made.path)
-    descriptor = os.open(made.path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(made.path.parent)
     return digest.hexdigest()
 
 

@@ -10,7 +10,6 @@ Somebody who puts yesterday's database file back has a chain that is whole; the 
 
 import json
 import logging
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -20,7 +19,8 @@ from django.conf import settings
 
 from audit.chain import anchor, id_of_key, known_keys, sign
 from audit.models import GENESIS, ChainHead
-from tmsdash.processes import alone
+from tmsdash.db.files import sync
+from tmsdash.db.locks import alone
 
 WAIT_S = 60.0  # for another process that seals; that takes milliseconds
 
@@ -141,10 +141,5 @@ def _append(path: Path, line: str) -> None:
     with path.open("ab") as file:
         file.truncate(sum(len(complete) for complete in _complete_lines(path)))
         file.write(f"{line}\n".encode("ascii"))
-        file.flush()
-        os.fsync(file.fileno())
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync(path)
+    sync(path.parent)

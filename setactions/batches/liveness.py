@@ -1,6 +1,5 @@
 """Whether a runner is alive. Other hosts can only wait for the end of its lease; its own host sees it at once."""
 
-import fcntl
 import os
 import socket
 import uuid
@@ -10,7 +9,7 @@ from pathlib import Path
 from django.conf import settings
 
 from jobs.models import Batch
-from tmsdash.processes import open_lock
+from tmsdash.db.locks import hold, is_held
 
 
 class RunnerMark:
@@ -23,10 +22,7 @@ class RunnerMark:
 
     def put_up(self) -> None:
         """Show from now on that the runner is alive. Raises OSError if the file cannot be made."""
-        path = _path(self._id)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._descriptor = open_lock(path)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        self._descriptor = hold(_path(self._id))
 
     def take_down(self) -> None:
         """Stop showing it."""
@@ -43,15 +39,10 @@ def is_dead(name: str) -> bool:
         return False
     path = _path(runner_id)
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        if is_held(path):
+            return False
     except OSError:
         return not path.exists() and path.parent.exists()
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(descriptor)
     with suppress(OSError):
         path.unlink()
     return True

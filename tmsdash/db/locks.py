@@ -1,16 +1,56 @@
-"""Who on this host has a SQLite file in use: what SQLite's own locks do not tell of an idle site."""
+"""Locks between the processes of one host: all of them are flock's, and end with their process, however it ends.
 
+- `alone` lets one process or thread at a time carry out a block.
+- `share` and `held_alone` tell who has a SQLite file in use: SQLite's own locks say nothing of a site that is idle.
+- `hold` and `is_held` show whether the process that holds a file of its own still lives.
+
+A lock's file is opened for reading only, so that members of a group can share it.
+"""
+
+import errno
 import fcntl
+import math
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tmsdash.processes import open_lock
+from django.conf import settings
 
-_descriptors: dict[Path, int] = {}  # of the locks of this process, which end with it
+from tmsdash import startup
+
+POLL_S = 0.05  # how soon the end of a lock is noticed
+
+_descriptors: dict[Path, int] = {}  # of the databases' locks of this process, which end with it
 _guard = threading.Lock()
+
+
+@contextmanager
+def alone(name: str, on_wait: Callable[[], None], wait_s: float = math.inf) -> Iterator[None]:
+    """Be the only one on this host, process or thread, that runs a block of this `name`.
+
+    While another one runs it this one waits, and calls `on_wait` once before. The lock is of the file
+    VAR_DIR/<name>.lock, which stays. Raises OSError if the file cannot be made, TimeoutError, which is one,
+    if the other one has not ended after `wait_s` seconds.
+    """
+    folder = Path(settings.VAR_DIR)
+    if startup.makes_installation():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / f"{name}.lock"
+    descriptor = _open(path)
+    try:
+        until = time.monotonic() + wait_s
+        if not _lock(descriptor, fcntl.LOCK_EX):
+            on_wait()
+            while not _lock(descriptor, fcntl.LOCK_EX):
+                if time.monotonic() >= until:
+                    raise TimeoutError(errno.ETIMEDOUT, f"another process has held it for {wait_s:.0f} s", str(path))
+                time.sleep(POLL_S)  # flock has no wait that ends
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def share(file: Path) -> bool:
@@ -19,7 +59,7 @@ def share(file: Path) -> bool:
         if file in _descriptors:
             return True
         try:
-            descriptor = open_lock(_lock_of(file))
+            descriptor = _open(_lock_file(file))
         except OSError:  # a full disk, or a folder of somebody else: the site must run, and SQLite's locks remain
             return True
         if not _lock(descriptor, fcntl.LOCK_SH):
@@ -36,7 +76,7 @@ def held_alone(file: Path) -> Iterator[bool]:
     Raises OSError if the lock's file cannot be made.
     """
     with _guard:
-        descriptor = _descriptors.pop(file, None) or open_lock(_lock_of(file))
+        descriptor = _descriptors.pop(file, None) or _open(_lock_file(file))
         is_alone = _lock(descriptor, fcntl.LOCK_EX)
         if is_alone:
             _descriptors[file] = descriptor
@@ -49,8 +89,29 @@ def held_alone(file: Path) -> Iterator[bool]:
             _lock(descriptor, fcntl.LOCK_SH)
 
 
-def _lock_of(file: Path) -> Path:
-    return file.with_name(f"{file.name}.lock")
+def hold(path: Path) -> int:
+    """Lock a file that no other process holds; return the descriptor whose closing ends the lock. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = _open(path)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)  # waits, should somebody be looking whether it is held
+    return descriptor
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether the process that locked a file with `hold` lives. Raises OSError if the file cannot be opened."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return not _lock(descriptor, fcntl.LOCK_EX)
+    finally:
+        os.close(descriptor)
+
+
+def _lock_file(database: Path) -> Path:
+    return database.with_name(f"{database.name}.lock")
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_CREAT, 0o600)
 
 
 def _lock(descriptor: int, kind: int) -> bool:

@@ -7,8 +7,8 @@ from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 
+from tmsdash.db.locks import alone
 from tmsdash.db.transactions import own_session
-from tmsdash.processes import alone
 
 NEW_INSTALLATION = "new_installation"  # the tag of checks that keep a new installation from beginning beside an old one
 ADVISORY_LOCK = 7_305_808_837  # any number, but the same one in every process

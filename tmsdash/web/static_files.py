@@ -11,7 +11,7 @@ from django.contrib.staticfiles.management.commands import collectstatic
 from django.core.management import call_command
 from whitenoise.storage import CompressedManifestStaticFilesStorage
 
-from tmsdash.processes import alone
+from tmsdash.db.locks import alone
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from audit.proof.seals import write_seal
 from audit.proof.verification import verify
 from tmsdash.commands import day_option
 from tmsdash.days import first_moment
-from tmsdash.processes import alone
+from tmsdash.db.locks import alone
 
 
 class Command(ProofCommand):

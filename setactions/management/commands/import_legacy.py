@@ -10,8 +10,8 @@ from setactions.operations.legacy.importing import Counts, Importer
 from setactions.operations.legacy.old_files import AUDIT, JOBS, BadFileError, opened
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import os_actor_name
+from tmsdash.db.locks import alone
 from tmsdash.db.transactions import drop_if_broken
-from tmsdash.processes import alone
 from tmsdash.text import one_line
 from tmsdash.user_names import check_spelling
 

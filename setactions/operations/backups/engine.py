@@ -1,7 +1,6 @@
 """What backup and restore want of a database engine; sqlite.py and postgresql.py fulfil it."""
 
 import hashlib
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -11,6 +10,8 @@ from typing import Any
 
 from django.db import Error as AnyDatabaseError
 from django.db import connections
+
+from tmsdash.db.files import sync
 
 Step = Callable[[], None]  # called while a copy is being made, again and again
 VARIABLES = {"default": "DATABASE_URL", "jobs": "JOBS_DATABASE_URL", "audit": "AUDIT_DATABASE_URL"}
@@ -149,12 +150,3 @@ def sha256_of(file: Path) -> str:
         while chunk := stream.read(HASH_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def sync(path: Path) -> None:
-    """Let a file or a folder survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

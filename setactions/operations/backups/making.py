@@ -14,10 +14,11 @@ from django.db import Error as AnyDatabaseError
 from django.db import OperationalError, connections
 
 from setactions.operations.backups.consistency import disagreements
-from setactions.operations.backups.engine import VARIABLES, BackupError, Database, Entry, Snapshot, Step, sync
+from setactions.operations.backups.engine import VARIABLES, BackupError, Database, Entry, Snapshot, Step
 from setactions.operations.backups.manifest import Manifest, product_version
 from setactions.operations.backups.postgresql import PostgresqlDatabase
 from setactions.operations.backups.sqlite import SqliteDatabase
+from tmsdash.db.files import sync
 
 ALIASES = ("default", "jobs", "audit")  # in the order in which their locks are taken
 # While the lock of one database is waited for, those before it are held, and a Set Action waits 4 s at most.

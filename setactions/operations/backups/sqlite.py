@@ -19,8 +19,8 @@ from setactions.operations.backups.engine import (
     Source,
     Step,
     putting_back,
-    sync,
 )
+from tmsdash.db.files import sync
 from tmsdash.db.locks import held_alone
 
 PAGES_PER_STEP = 2_000  # of 4 KiB
@@ -221,5 +221,4 @@ def _copy_for_owner(file: Path, new: Path, *, like: Path) -> None:
         if like.exists():
             os.fchmod(target.fileno(), like.stat().st_mode & 0o777)
         shutil.copyfileobj(source, target, 1 << 20)
-        target.flush()
-        os.fsync(target.fileno())
+    sync(new)

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from setactions.operations.tests.test_serve import serving
-from tmsdash.processes import alone
+from tmsdash.db.locks import alone
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import KEYS, at_once, run_python
 from tmsdash.web.static_files import collect
