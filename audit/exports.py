@@ -19,8 +19,8 @@ from audit.models import Attempt, AuditEntry
 from audit.services import record_fact
 from tmsdash.csv_text import csv_text, to_cell, to_id_cell
 from tmsdash.db.transactions import drop_if_broken
+from tmsdash.rates import WINDOW_S, Rate
 from tmsdash.web.errors import error_response
-from tmsdash.web.user_rates import WINDOW_S, UserRate
 
 ATTEMPTS_AT_ONCE = 200
 WAIT_S = 5.0  # for other writers of the audit
@@ -28,7 +28,7 @@ WAIT_S = 5.0  # for other writers of the audit
 # Each export leaves an entry in the audit and reads everything that it names; an evidence pack is of one attempt only.
 LISTS_PER_MINUTE = 10
 PACKS_PER_MINUTE = 60
-lists, packs = UserRate(), UserRate()
+lists, packs = Rate(), Rate()
 COLUMNS = (
     *("time", "attempt_id", "user", "action", "cluster", "source", "address", "outcome", "outcome_since"),
     *("http_status", "error", "job_id", "customer_count", "customer_id"),
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 
 def answer_export(
-    request: HttpRequest, rate: UserRate, per_minute: int, make: Callable[[Actor], HttpResponseBase]
+    request: HttpRequest, rate: Rate, per_minute: int, make: Callable[[Actor], HttpResponseBase]
 ) -> HttpResponseBase:
     """Return the download that `make` returns for a user, or why there is none: 429 for too many, 503.
 

@@ -22,9 +22,9 @@ from setactions.tms import client
 from setactions.tms.clusters import Target, parse_target
 from setactions.token import Token
 from tmsdash import strict_json
+from tmsdash.rates import WINDOW_S
 from tmsdash.web.access_log import tell_tms_verdict
 from tmsdash.web.errors import error_json
-from tmsdash.web.user_rates import WINDOW_S
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 

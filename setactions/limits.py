@@ -1,8 +1,13 @@
-"""How many calls may be in flight at once, so that threads are left for pages; and how much users may leave behind."""
+"""How much Set Actions may ask of this server and of TMS at once, and whether it may send at all.
+
+Every limit on the load of Set Actions is here, and raises a Refusal that says when to try again: calls in flight,
+reads, batches, refusals to audit, and passive mode. A limit that protects a lower app is that app's own, beside the
+work that it bounds, because nothing below may import this module: exports of the audit in `audit.exporting`, hashing
+of passwords in `tmsdash.passwords.hashing`, bodies still arriving in `tmsdash.web.middleware`. How long a list or a
+file may be is for `setactions.inputs`, as part of reading it. What each process counts, it counts for itself.
+"""
 
 import threading
-import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,8 +16,8 @@ from django.conf import settings
 
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
+from tmsdash.rates import Rate
 from tmsdash.server.heartbeat import note_calls
-from tmsdash.web.user_rates import UserRate
 
 # TMS's gateway answered 429 and 503 to 432 reads a minute; a process stays well below.
 READS_PER_MINUTE = 240
@@ -20,16 +25,26 @@ READS_PER_MINUTE = 240
 # Answers to reads may have 64 MiB; so many at once fit into the memory of a small machine.
 READS_AT_ONCE = 8
 
+BATCHES_AT_ONCE = 8
+WORKERS_PER_BATCH = 16
+
 # What is refused leaves an entry in the audit for ever. Who may send leaves entries anyway, and a script of theirs may
 # run through a whole list of wrong bodies; nobody else has a reason to try more often than a person clicks.
 REFUSALS_PER_MINUTE = 3000
 REFUSALS_PER_MINUTE_WITHOUT_PERMISSION = 60
 
-refusals = UserRate()
+refusals = Rate()
+_reads = Rate()
+_reading = threading.BoundedSemaphore(READS_AT_ONCE)
+_batches = threading.BoundedSemaphore(BATCHES_AT_ONCE)
 _lock = threading.Lock()
 _in_flight = 0
-_reading = threading.BoundedSemaphore(READS_AT_ONCE)
-_reads: deque[float] = deque()
+
+
+def check_active() -> None:
+    """Raise Refusal (503) if this server is a stand-by: it neither sends nor decides anything."""
+    if settings.TMS_PASSIVE:
+        raise Refusal(503, "request", "This server is in passive mode and sends nothing. Use the active one.")
 
 
 @contextmanager
@@ -38,7 +53,7 @@ def call_slot() -> Iterator[None]:
     global _in_flight
     with _lock:
         if _in_flight >= settings.TMS_MAX_IN_FLIGHT:
-            raise Refusal(503, "request", "The dashboard is busy: too many calls are in flight. Try again in a minute.")
+            raise _busy("too many calls are in flight. Try again in a minute.")
         _in_flight += 1
         note_calls(_in_flight)
     try:
@@ -52,23 +67,21 @@ def call_slot() -> Iterator[None]:
 @contextmanager
 def read_slot() -> Iterator[None]:
     """Hold one of this process' READS_AT_ONCE slots; raises Refusal (503) when all are taken."""
-    if not _reading.acquire(blocking=False):
-        raise Refusal(503, "request", "The dashboard is busy: too many reads are running. Try again in a minute.")
-    try:
+    with _slot(_reading, "too many reads are running. Try again in a minute."):
         yield
-    finally:
-        _reading.release()
+
+
+@contextmanager
+def batch_slot() -> Iterator[None]:
+    """Hold one of this process' BATCHES_AT_ONCE slots, in any thread; raises Refusal (503) when all are taken."""
+    with _slot(_batches, f"{BATCHES_AT_ONCE} batches are running here already. Go on when one of them is done."):
+        yield
 
 
 def throttle_read() -> None:
     """Count a read; raises Refusal (503) above READS_PER_MINUTE in this process."""
-    now = time.monotonic()
-    with _lock:
-        while _reads and _reads[0] < now - 60:
-            _reads.popleft()
-        if len(_reads) >= READS_PER_MINUTE:
-            raise Refusal(503, "request", "Too many reads within a minute. Wait a little, then go on more slowly.")
-        _reads.append(now)
+    if not _reads.take("", READS_PER_MINUTE):
+        raise Refusal(503, "request", "Too many reads within a minute. Wait a little, then go on more slowly.")
 
 
 def check_refusal_rate(user: Any) -> None:
@@ -83,25 +96,15 @@ def check_refusal_rate(user: Any) -> None:
         )
 
 
-BATCHES_AT_ONCE = 8
-WORKERS_PER_BATCH = 16
-_batches = threading.BoundedSemaphore(BATCHES_AT_ONCE)
-
-
-def check_active() -> None:
-    """Raise Refusal (503) if this server is a stand-by: it neither sends nor decides anything."""
-    if settings.TMS_PASSIVE:
-        raise Refusal(503, "request", "This server is in passive mode and sends nothing. Use the active one.")
-
-
 @contextmanager
-def batch_slot() -> Iterator[None]:
-    """Hold one of this process' BATCHES_AT_ONCE slots, in any thread; raises Refusal (503) when all are taken."""
-    if not _batches.acquire(blocking=False):
-        raise Refusal(
-            503, "request", f"{BATCHES_AT_ONCE} batches are running here already. Go on when one of them is done."
-        )
+def _slot(slots: threading.BoundedSemaphore, why: str) -> Iterator[None]:
+    if not slots.acquire(blocking=False):
+        raise _busy(why)
     try:
         yield
     finally:
-        _batches.release()
+        slots.release()
+
+
+def _busy(why: str) -> Refusal:
+    return Refusal(503, "request", f"The dashboard is busy: {why}")

@@ -33,7 +33,7 @@ from audit.choices import Kind
 from audit.models import Attempt
 from audit.selectors import find_attempt
 from jobs import services as jobs
-from setactions.limits import call_slot, check_refusal_rate
+from setactions.limits import call_slot, check_active, check_refusal_rate
 from setactions.permissions import check_may_set_action
 from setactions.recording import Budget, Recorder, log
 from setactions.refusal import AuditUnavailable, Refusal
@@ -142,8 +142,7 @@ def _find_known(attempt_id: uuid.UUID) -> Attempt | None:
 
 def _check_ready(budget: Budget) -> None:
     """Refuse unless this server may send at all, and a job could be written now."""
-    if settings.TMS_PASSIVE:
-        raise Refusal(503, "request", "This server is in passive mode and sends nothing. Use the active one.")
+    check_active()
     with drop_if_broken("jobs", raising=partial(_unavailable, "jobs")):
         jobs.assert_writable(wait_s=budget.left())
 

@@ -31,8 +31,8 @@ from setactions.permissions import may_set_action
 from setactions.refusal import Refusal, Unverified
 from setactions.submission import Submission, check_fits_one_call, find_overlap_warnings, fits_one_call, new_chunk
 from setactions.token import Token
+from tmsdash.rates import WINDOW_S
 from tmsdash.web.access_log import log_refused
-from tmsdash.web.user_rates import WINDOW_S
 
 SHOWN = 10  # ids at either end of a long list
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.conf import settings
 from django.views.decorators.debug import sensitive_variables
 
 from audit.actors import Actor
@@ -10,7 +9,7 @@ from audit.choices import Kind, Ruling
 from audit.models import Attempt
 from audit.selectors import opening_body
 from jobs.signatures import signed_jobs
-from setactions.limits import call_slot, read_slot, throttle_read
+from setactions.limits import call_slot, check_active, read_slot, throttle_read
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from setactions.resolving.readback import Judgement, Reading, examine, read_states
@@ -87,8 +86,7 @@ def decide(attempt: Attempt, ruling: str, reason: str, reading: Reading | None, 
 
 
 def _check_in_doubt(attempt: Attempt) -> None:
-    if settings.TMS_PASSIVE:
-        raise Refusal(503, "request", "This server is in passive mode and decides nothing. Use the active one.")
+    check_active()
     if not attempt.is_open or attempt.job_owed or signed_jobs([attempt.attempt_id]):
         raise Refusal(409, "attempt", "The outcome of this attempt is known; there is nothing left to check.")
     if attempt.is_young:

@@ -14,9 +14,9 @@ from audit.tests.making import make_attempt
 from setactions import limits, service
 from setactions.pages.tests.test_forged_pages import review_by
 from setactions.refusal import Refusal
+from tmsdash import rates
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import at_once, text_of
-from tmsdash.web import user_rates
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def clock(monkeypatch):
     """What the time is for the rates."""
     clock = SimpleNamespace(now=1000.0)
     clock.monotonic = lambda: clock.now
-    monkeypatch.setattr(user_rates, "time", clock)
+    monkeypatch.setattr(rates, "time", clock)
     return clock
 
 
@@ -85,12 +85,12 @@ def test_refused_chunks_of_batches_are_always_audited(olivia, monkeypatch):
 
 
 def test_requests_at_once_are_counted_each(databases):
-    rate = user_rates.UserRate()
+    rate = rates.Rate()
     assert sum(at_once(16, lambda _: sum(rate.take("olivia", 50) for _ in range(10)))) == 50
 
 
 def test_users_who_did_nothing_for_a_minute_are_forgotten(clock):
-    rate = user_rates.UserRate()
+    rate = rates.Rate()
     for number in range(100):
         rate.take(f"user{number}", 1)
     clock.now += 61

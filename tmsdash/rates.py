@@ -7,19 +7,19 @@ from collections import defaultdict, deque
 WINDOW_S = 60
 
 
-class UserRate:
-    """Counts what users do within the last minute; those who did nothing for longer are forgotten."""
+class Rate:
+    """Counts what was done within the last minute, for each key, as a rule a user's name; idle ones are forgotten."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._times: defaultdict[str, deque[float]] = defaultdict(deque)
 
-    def take(self, user_id: str, per_minute: int) -> bool:
-        """Count one more of `user_id`; False, and nothing is counted, if there were `per_minute` already."""
+    def take(self, key: str, per_minute: int) -> bool:
+        """Count one more of `key`; False, and nothing is counted, if there were `per_minute` already."""
         now = time.monotonic()
         with self._lock:
             self._forget(now - WINDOW_S)
-            times = self._times[user_id]
+            times = self._times[key]
             if len(times) >= per_minute:
                 return False
             times.append(now)
@@ -31,8 +31,8 @@ class UserRate:
             self._times.clear()
 
     def _forget(self, before: float) -> None:
-        for user_id, times in list(self._times.items()):
+        for key, times in list(self._times.items()):
             while times and times[0] < before:
                 times.popleft()
             if not times:
-                del self._times[user_id]
+                del self._times[key]
