@@ -132,7 +132,7 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
-STATIC_ROOT = VAR_DIR / "static"  # filled when the application starts, see tmsdash/web/static_files.py
+STATIC_ROOT = VAR_DIR / "static"  # filled by `serve`, see tmsdash/web/static_files.py
 FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o600, 0o700  # of what is collected; nothing is uploaded
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

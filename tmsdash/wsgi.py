@@ -14,7 +14,6 @@ from tmsdash.logs import log_what_nobody_caught
 from tmsdash.processes import end_with_parent, notice_end
 from tmsdash.server import heartbeat
 from tmsdash.web.plain_text import with_plain_content_type
-from tmsdash.web.static_files import collect
 
 startup.begin_worker()
 end_with_parent()  # a worker whose main process was killed would go on serving, on a port that nobody else can have
@@ -24,7 +23,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tmsdash.settings")
 try:
     django.setup()
     log_what_nobody_caught()
-    collect()  # before the application: it looks once, when it starts, which files there are
     application = with_plain_content_type(get_wsgi_application())
     from tmsdash import site_keys  # it has models, so that django.setup comes first
 

@@ -1,7 +1,13 @@
-"""The files that browsers load: collected into STATIC_ROOT, compressed, under names that hold a hash of the content."""
+"""The files that browsers load: collectstatic's, under names that hold a hash of the content, compressed by WhiteNoise.
+
+`serve` collects them before it starts the server. A page never fails for want of them: what was not collected has its
+plain name, under which WhiteNoise finds it in the product itself. Nothing is ever removed from STATIC_ROOT, so that
+open pages and running servers of an earlier version go on finding their files.
+"""
 
 import hashlib
 import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -16,70 +22,54 @@ from tmsdash.db.locks import alone
 logger = logging.getLogger(__name__)
 
 WAIT_S = 60.0  # for another server that collects: one that froze must not keep others from starting
-COLLECTED = "collected"  # holds the fingerprint of what was collected last
 
 
 class Storage(CompressedManifestStaticFilesStorage):  # type: ignore[misc]
-    """Gives each file its hashed name, or its plain one if it was not collected: whitenoise finds it all the same."""
+    """WhiteNoise's own, but a manifest that is missing or damaged is an empty one, and what it lacks keeps its name."""
 
     def load_manifest(self) -> tuple[dict[str, str], str]:
         try:
             manifest: tuple[dict[str, str], str] = super().load_manifest()
-        except ValueError:  # a file that a full disk or a power cut left behind
+        except ValueError:  # a full disk or a power cut cut it off
             return {}, ""
         return manifest
 
     def stored_name(self, name: str) -> str:
         try:
-            stored: str = super().stored_name(name)
+            return str(super().stored_name(name))
         except ValueError:
             return name
-        return stored
 
 
 def collect() -> None:
-    """Bring STATIC_ROOT up to date, which takes milliseconds if it is already; servers that start at once take turns.
-
-    Nothing is taken away: pages and servers of an older release go on finding their files. What
-    cannot be collected is logged, and served uncompressed under its plain name.
-    """
-    root = Path(settings.STATIC_ROOT)
+    """Collect into STATIC_ROOT unless it is up to date; servers that start at once take turns. A failure is logged."""
+    root, manifest = Path(settings.STATIC_ROOT), Storage.manifest_name
+    # In place, collectstatic would take files away for a moment while others serve them, and damage what it was
+    # writing when it is killed.
+    new, marker = root.with_name(f"{root.name}.new"), root / "collected"
     try:
-        root.mkdir(exist_ok=True)  # in VAR_DIR, which a server with a wrong one must not make
         with alone("static", on_wait=lambda: None, wait_s=WAIT_S):
-            _collect_unless_done(root)
+            fingerprint = _fingerprint()
+            if marker.exists() and marker.read_text() == fingerprint:
+                return  # in milliseconds instead of a second
+            shutil.rmtree(new, ignore_errors=True)  # of a server that was killed over it
+            command = collectstatic.Command()
+            command.storage = Storage(location=new)
+            call_command(command, interactive=False, verbosity=0)
+            others = shutil.ignore_patterns(manifest)  # which names the others, and so comes last
+            shutil.copytree(new, root, ignore=others, copy_function=os.replace, dirs_exist_ok=True)
+            (new / manifest).replace(root / manifest)
+            shutil.rmtree(new)
+            marker.write_text(fingerprint)
     except OSError as error:
         logger.warning("[STATIC] The pages' files could not be collected, so they load more slowly: %s", error)
 
 
-def _collect_unless_done(root: Path) -> None:
-    marker, fingerprint = root / COLLECTED, _fingerprint()
-    if marker.exists() and marker.read_text() == fingerprint:
-        return
-    # In a folder of its own first: files that are being served must not be gone even for a moment.
-    new = root.with_name(f"{root.name}.new")
-    shutil.rmtree(new, ignore_errors=True)  # of a server that was killed over it
-    command = collectstatic.Command()
-    command.storage = Storage(location=new)
-    call_command(command, interactive=False, verbosity=0)
-    _move(new, root)
-    shutil.rmtree(new)
-    marker.write_text(fingerprint)
-
-
-def _move(source: Path, target: Path) -> None:
-    """Move every file of `source` to its place in `target`, the manifest last: it names the others."""
-    files = [path.relative_to(source) for path in source.rglob("*") if path.is_file()]
-    for file in sorted(files, key=lambda file: file.name == Storage.manifest_name):
-        (target / file).parent.mkdir(parents=True, exist_ok=True)
-        (source / file).replace(target / file)
-
-
 def _fingerprint() -> str:
     """Return a hash that changes when any file does."""
-    lines = []
+    digest = hashlib.sha256()
     for finder in get_finders():
         for name, storage in finder.list([]):
             stat = Path(storage.path(name)).stat()
-            lines.append(f"{name} {stat.st_size} {stat.st_mtime_ns}")
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+            digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

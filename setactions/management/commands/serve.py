@@ -21,6 +21,7 @@ from tmsdash.processes import end_with_parent
 from tmsdash.server import open_files, watchdog
 from tmsdash.server.heartbeat import DESCRIPTOR, SharedVitals
 from tmsdash.text import one_line
+from tmsdash.web.static_files import collect
 
 # Seconds beyond the call's deadline that a stopping server gives its running requests to record the outcome.
 GRACE_AFTER_DEADLINE_S = 20
@@ -50,6 +51,7 @@ class Command(BaseCommand):
         require_site_keys()
         if are_migrations_due():
             raise CommandError(f"Nothing was started.{MIGRATE_FIRST}")
+        collect()  # before the server starts: it looks once which files there are
         sys.stdout.flush()
         # With an arena for each thread the C library would keep what long answers took.
         os.environ.setdefault("MALLOC_ARENA_MAX", "2")
