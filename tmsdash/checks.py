@@ -2,6 +2,7 @@
 
 import shlex
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,257 +28,213 @@ def _pragmas(described: dict[str, Any]) -> dict[str, str]:
 
 
 @register(Tags.database)
-def check_sqlite_durability(**kwargs: Any) -> list[CheckMessage]:
+def check_sqlite_durability(**kwargs: Any) -> Iterator[CheckMessage]:
     """A Job that was shown must be there after a power cut."""
-    messages: list[CheckMessage] = []
     for alias, described in _sqlite_databases().items():
         pragmas = _pragmas(described)
         if pragmas.get("journal_mode") != "wal":
-            messages.append(
-                Error(
-                    f"Database {alias!r} is not in WAL mode, so readers and writers lock each other out.",
-                    hint="Put PRAGMA journal_mode=WAL into its init_command.",
-                    id="tmsdash.E001",
-                )
+            yield Error(
+                f"Database {alias!r} is not in WAL mode, so readers and writers lock each other out.",
+                hint="Put PRAGMA journal_mode=WAL into its init_command.",
+                id="tmsdash.E001",
             )
         if alias in DURABLE and pragmas.get("synchronous") not in ("full", "extra"):
-            messages.append(
-                Error(
-                    f"Database {alias!r} loses committed rows in a power cut.",
-                    hint="Put PRAGMA synchronous=FULL into its init_command.",
-                    id="tmsdash.E002",
-                )
+            yield Error(
+                f"Database {alias!r} loses committed rows in a power cut.",
+                hint="Put PRAGMA synchronous=FULL into its init_command.",
+                id="tmsdash.E002",
             )
-    return messages
 
 
 @register(Tags.database)
-def check_transactions(**kwargs: Any) -> list[CheckMessage]:
+def check_transactions(**kwargs: Any) -> Iterator[CheckMessage]:
     """Transactions must not hold a lock over a call, and must take it at once everywhere else."""
-    messages: list[CheckMessage] = []
     for alias, described in settings.DATABASES.items():
         if described.get("ATOMIC_REQUESTS"):
-            messages.append(
-                Error(
-                    f"ATOMIC_REQUESTS is on for {alias!r}: a transaction would stay open over the call to TMS.",
-                    hint="Turn it off; the service opens the transactions that it needs.",
-                    id="tmsdash.E003",
-                )
+            yield Error(
+                f"ATOMIC_REQUESTS is on for {alias!r}: a transaction would stay open over the call to TMS.",
+                hint="Turn it off; the service opens the transactions that it needs.",
+                id="tmsdash.E003",
             )
     for alias, described in _sqlite_databases().items():
         options = described.get("OPTIONS", {})
         if options.get("transaction_mode") != "IMMEDIATE" or options.get("timeout", 5) < 20:
-            messages.append(
-                Error(
-                    f"Database {alias!r} answers 'database is locked' under parallel writers.",
-                    hint="Set its options transaction_mode to IMMEDIATE and timeout to 20 seconds or more.",
-                    id="tmsdash.E004",
-                )
+            yield Error(
+                f"Database {alias!r} answers 'database is locked' under parallel writers.",
+                hint="Set its options transaction_mode to IMMEDIATE and timeout to 20 seconds or more.",
+                id="tmsdash.E004",
             )
-    return messages
 
 
 @register(Tags.database)
-def check_sqlite_tuning(**kwargs: Any) -> list[CheckMessage]:
+def check_sqlite_tuning(**kwargs: Any) -> Iterator[CheckMessage]:
     """Units that look right and are not, and settings that bring nothing but risk."""
-    messages: list[CheckMessage] = []
     for alias, described in _sqlite_databases().items():
         pragmas = _pragmas(described)
         if not (-1_000_000 <= int(pragmas.get("cache_size", "0")) <= -2_000):
-            messages.append(
-                Error(
-                    f"Database {alias!r}: cache_size is not between 2 MB and 1 GB.",
-                    hint="A negative cache_size counts KiB: -8000 is 8 MB.",
-                    id="tmsdash.E005",
-                )
+            yield Error(
+                f"Database {alias!r}: cache_size is not between 2 MB and 1 GB.",
+                hint="A negative cache_size counts KiB: -8000 is 8 MB.",
+                id="tmsdash.E005",
             )
         if pragmas.get("mmap_size", "0") != "0" or pragmas.get("foreign_keys", "on") in ("off", "0"):
-            messages.append(
-                Error(
-                    f"Database {alias!r} sets mmap_size or turns foreign keys off.",
-                    hint="Leave both as they are: mmap makes a known WAL bug worse, foreign keys guard the customers.",
-                    id="tmsdash.E006",
-                )
+            yield Error(
+                f"Database {alias!r} sets mmap_size or turns foreign keys off.",
+                hint="Leave both as they are: mmap makes a known WAL bug worse, foreign keys guard the customers.",
+                id="tmsdash.E006",
             )
         if "journal_size_limit" not in pragmas or not described.get("CONN_MAX_AGE"):
-            messages.append(
-                Error(
-                    f"Database {alias!r} lets its WAL file grow without limit or reconnects on every request.",
-                    hint="Set PRAGMA journal_size_limit in its init_command, and CONN_MAX_AGE.",
-                    id="tmsdash.E007",
-                )
+            yield Error(
+                f"Database {alias!r} lets its WAL file grow without limit or reconnects on every request.",
+                hint="Set PRAGMA journal_size_limit in its init_command, and CONN_MAX_AGE.",
+                id="tmsdash.E007",
             )
-    return messages
 
 
 @register(Tags.database)
-def check_postgresql_pool(**kwargs: Any) -> list[CheckMessage]:
+def check_postgresql_pool(**kwargs: Any) -> Iterator[CheckMessage]:
     """A call in flight holds a slot of the jobs pool; pages must still find one."""
-    messages: list[CheckMessage] = []
     for alias, described in settings.DATABASES.items():
         if described["ENGINE"] != "django.db.backends.postgresql":
             continue
         pool = described.get("OPTIONS", {}).get("pool") or {}
         if isinstance(pool, dict) and pool and pool.get("max_size", 4) <= settings.TMS_MAX_IN_FLIGHT:
-            messages.append(
-                Error(
-                    f"Database {alias!r}: the pool is not larger than TMS_MAX_IN_FLIGHT, so calls can starve pages.",
-                    hint="Raise WEB_THREADS or lower TMS_MAX_IN_FLIGHT.",
-                    id="tmsdash.E008",
-                )
+            yield Error(
+                f"Database {alias!r}: the pool is not larger than TMS_MAX_IN_FLIGHT, so calls can starve pages.",
+                hint="Raise WEB_THREADS or lower TMS_MAX_IN_FLIGHT.",
+                id="tmsdash.E008",
             )
-    return messages
 
 
 @register(Tags.database)
-def check_router(**kwargs: Any) -> list[CheckMessage]:
+def check_router(**kwargs: Any) -> Iterator[CheckMessage]:
     """Without the router all tables land in one database."""
     files = {described["NAME"] for described in _sqlite_databases().values()}
     are_three = {"default", *DURABLE} <= set(settings.DATABASES) and len(files) == len(_sqlite_databases())
     if settings.DATABASE_ROUTERS == ["tmsdash.router.AppRouter"] and are_three:
-        return []
-    return [
-        Error(
-            "The apps do not have three databases of their own.",
-            hint="Give DATABASE_URL, JOBS_DATABASE_URL and AUDIT_DATABASE_URL different databases, and keep "
-            "DATABASE_ROUTERS = ['tmsdash.router.AppRouter'].",
-            id="tmsdash.E009",
-        )
-    ]
+        return
+    yield Error(
+        "The apps do not have three databases of their own.",
+        hint="Give DATABASE_URL, JOBS_DATABASE_URL and AUDIT_DATABASE_URL different databases, and keep "
+        "DATABASE_ROUTERS = ['tmsdash.router.AppRouter'].",
+        id="tmsdash.E009",
+    )
 
 
 @register(Tags.security, deploy=True)
-def check_sqlite_version(**kwargs: Any) -> list[CheckMessage]:
+def check_sqlite_version(**kwargs: Any) -> Iterator[CheckMessage]:
     """SQLite 3.7.0 to 3.51.2 can corrupt a WAL database in a rare race of checkpoint and commit."""
     if not _sqlite_databases() or has_wal_race_fix(sqlite3.sqlite_version_info):
-        return []
-    return [
-        Warning(
-            f"SQLite {sqlite3.sqlite_version} has a rare race that can corrupt a database in WAL mode.",
-            hint="Use SQLite 3.51.3 (or 3.50.7, 3.44.6) or later, or PostgreSQL; keep backups until then.",
-            id="tmsdash.W001",
-        )
-    ]
+        return
+    yield Warning(
+        f"SQLite {sqlite3.sqlite_version} has a rare race that can corrupt a database in WAL mode.",
+        hint="Use SQLite 3.51.3 (or 3.50.7, 3.44.6) or later, or PostgreSQL; keep backups until then.",
+        id="tmsdash.W001",
+    )
 
 
 @register(Tags.security, deploy=True)
-def check_var_dir(**kwargs: Any) -> list[CheckMessage]:
+def check_var_dir(**kwargs: Any) -> Iterator[CheckMessage]:
     """Session keys, password hashes and the whole record are in VAR_DIR, unless the databases are elsewhere."""
     folder = Path(settings.VAR_DIR)
     if not folder.is_dir() or not folder.stat().st_mode & 0o077:
-        return []
-    return [
-        Warning(
-            f"Other users of this machine can look into {folder}.",
-            hint="Give nobody but its owner access: chmod 700.",
-            id="tmsdash.W003",
-        )
-    ]
+        return
+    yield Warning(
+        f"Other users of this machine can look into {folder}.",
+        hint="Give nobody but its owner access: chmod 700.",
+        id="tmsdash.W003",
+    )
 
 
 @register(Tags.security)
-def check_file_modes(**kwargs: Any) -> list[CheckMessage]:
+def check_file_modes(**kwargs: Any) -> Iterator[CheckMessage]:
     """Files of an older release, or copied ones: what is made today is open to its owner alone."""
     keys = [Path(settings.VAR_DIR) / name for name in ("secret_key", "token_key", "audit_key")]
     names = [f"{file}{end}" for file in settings.DATABASE_FILES for end in ("", "-wal", "-shm")]
     files = [file for file in (*keys, *map(Path, names)) if file.is_file() and file.stat().st_mode & 0o077]
     if not files:
-        return []
-    return [
-        Warning(
-            f"Other users of this machine may read {', '.join(file.name for file in files)}.",
-            hint=f"Give nobody but their owner access: {shlex.join(['chmod', '600', *map(str, files)])}",
-            id="tmsdash.W006",
-        )
-    ]
+        return
+    yield Warning(
+        f"Other users of this machine may read {', '.join(file.name for file in files)}.",
+        hint=f"Give nobody but their owner access: {shlex.join(['chmod', '600', *map(str, files)])}",
+        id="tmsdash.W006",
+    )
 
 
 @register(Tags.compatibility)
-def check_names_of_settings(**kwargs: Any) -> list[CheckMessage]:
+def check_names_of_settings(**kwargs: Any) -> Iterator[CheckMessage]:
     """A misspelt setting leaves a default in force that nobody meant."""
     hint = "Correct it, or take it out of the environment or file. docs/settings.md has all of them."
-    return [Warning(sentence, hint=hint, id="tmsdash.W007") for sentence in misspelt()]
+    yield from (Warning(sentence, hint=hint, id="tmsdash.W007") for sentence in misspelt())
 
 
 @register(Tags.security, deploy=True)
-def check_audit_key(**kwargs: Any) -> list[CheckMessage]:
+def check_audit_key(**kwargs: Any) -> Iterator[CheckMessage]:
     """A key that lies beside the database is copied, stolen and lost together with it."""
     if not settings.AUDIT_KEY_IS_GENERATED:
-        return []
-    return [
-        Warning(
-            f"The key of the audit's chain is the generated one in {settings.VAR_DIR}, beside what it protects.",
-            hint="Set AUDIT_KEY, at best from a store of secrets, and AUDIT_OLD_KEYS to what audit_key holds.",
-            id="tmsdash.W004",
-        )
-    ]
+        return
+    yield Warning(
+        f"The key of the audit's chain is the generated one in {settings.VAR_DIR}, beside what it protects.",
+        hint="Set AUDIT_KEY, at best from a store of secrets, and AUDIT_OLD_KEYS to what audit_key holds.",
+        id="tmsdash.W004",
+    )
 
 
 @register(Tags.security, deploy=True)
-def check_seal_dir(**kwargs: Any) -> list[CheckMessage]:
+def check_seal_dir(**kwargs: Any) -> Iterator[CheckMessage]:
     """Whoever puts the database's folder back to yesterday must not put the seals back with it."""
     described = settings.DATABASES["audit"]
     folder = Path(described["NAME"]).resolve().parent
     if described["ENGINE"] != "django.db.backends.sqlite3" or not Path(settings.AUDIT_SEAL_DIR).is_relative_to(folder):
-        return []
-    return [
-        Warning(
-            f"AUDIT_SEAL_DIR lies in {folder}, the folder of the audit's database.",
-            hint="Name a folder elsewhere, at best on another machine.",
-            id="tmsdash.W005",
-        )
-    ]
+        return
+    yield Warning(
+        f"AUDIT_SEAL_DIR lies in {folder}, the folder of the audit's database.",
+        hint="Name a folder elsewhere, at best on another machine.",
+        id="tmsdash.W005",
+    )
 
 
 @register(Tags.security)
-def check_cookies(**kwargs: Any) -> list[CheckMessage]:
+def check_cookies(**kwargs: Any) -> Iterator[CheckMessage]:
     """Over HTTPS no other host of the domain, and no plain connection, may set or see the site's cookies."""
     names = {"SESSION_COOKIE": settings.SESSION_COOKIE_NAME, "CSRF_COOKIE": settings.CSRF_COOKIE_NAME}
-    messages: list[CheckMessage] = []
     for cookie, name in names.items():
         path, domain, secure, same_site = (
             getattr(settings, f"{cookie}_{part}") for part in ("PATH", "DOMAIN", "SECURE", "SAMESITE")
         )
         is_host_only = name.startswith("__Host-") and (path, domain, secure) == ("/", None, True)
         if (settings.HTTPS_ONLY and not is_host_only) or same_site not in ("Lax", "Strict"):
-            messages.append(
-                Error(
-                    f"The cookie {name!r} can be set or seen by others than this host over HTTPS.",
-                    hint=f"Leave {cookie}_NAME, _PATH, _DOMAIN, _SECURE and _SAMESITE as settings.py has them.",
-                    id="tmsdash.E030",
-                )
+            yield Error(
+                f"The cookie {name!r} can be set or seen by others than this host over HTTPS.",
+                hint=f"Leave {cookie}_NAME, _PATH, _DOMAIN, _SECURE and _SAMESITE as settings.py has them.",
+                id="tmsdash.E030",
             )
-    return messages
 
 
 @register(Tags.compatibility)
-def check_open_after(**kwargs: Any) -> list[CheckMessage]:
+def check_open_after(**kwargs: Any) -> Iterator[CheckMessage]:
     """A reading proves nothing about a call that may be running still."""
     if settings.TMS_OPEN_AFTER_S > settings.TMS_DEADLINE_S:
-        return []
-    return [
-        Warning(
-            "TMS_OPEN_AFTER_S is not above TMS_DEADLINE_S: attempts would be judged while their calls run.",
-            hint="Leave it out: the default is a minute more than TMS_DEADLINE_S.",
-            id="tmsdash.W002",
-        )
-    ]
+        return
+    yield Warning(
+        "TMS_OPEN_AFTER_S is not above TMS_DEADLINE_S: attempts would be judged while their calls run.",
+        hint="Leave it out: the default is a minute more than TMS_DEADLINE_S.",
+        id="tmsdash.W002",
+    )
 
 
 @register(Tags.compatibility)
-def check_open_files(**kwargs: Any) -> list[CheckMessage]:
+def check_open_files(**kwargs: Any) -> Iterator[CheckMessage]:
     """Each connection is an open file: without enough of them a stranger's idle connections keep everybody out."""
     connections = open_files.connections_at_once(settings.WEB_THREADS)
     if connections >= open_files.FEWEST_CONNECTIONS:
-        return []
-    return [
-        Warning(
-            f"The system's limit of open files leaves the server {connections} connections at once.",
-            hint=f"Raise the hard limit to {open_files.wanted(settings.WEB_THREADS)} (`ulimit -Hn`, systemd's "
-            "LimitNOFILE, Docker's --ulimit nofile), or lower WEB_THREADS.",
-            id="tmsdash.W020",
-        )
-    ]
+        return
+    yield Warning(
+        f"The system's limit of open files leaves the server {connections} connections at once.",
+        hint=f"Raise the hard limit to {open_files.wanted(settings.WEB_THREADS)} (`ulimit -Hn`, systemd's "
+        "LimitNOFILE, Docker's --ulimit nofile), or lower WEB_THREADS.",
+        id="tmsdash.W020",
+    )
 
 
 def has_wal_race_fix(version: tuple[int, int, int]) -> bool:

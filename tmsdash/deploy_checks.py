@@ -1,6 +1,7 @@
 """System checks of an installation that is to serve: files that others can read, connections, what lies beside it."""
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
@@ -10,24 +11,21 @@ from tmsdash.env import is_loopback
 
 
 @register(Tags.security, deploy=True)
-def check_env_file(**kwargs: Any) -> list[CheckMessage]:
+def check_env_file(**kwargs: Any) -> Iterator[CheckMessage]:
     """It may hold keys, and passwords of databases."""
     file = settings.ENV_PATH
     if file is None or not file.stat().st_mode & 0o077:
-        return []
-    return [
-        Warning(
-            f"Other users of this machine can read {file}.",
-            hint="Give nobody but its owner access: chmod 600.",
-            id="tmsdash.W040",
-        )
-    ]
+        return
+    yield Warning(
+        f"Other users of this machine can read {file}.",
+        hint="Give nobody but its owner access: chmod 600.",
+        id="tmsdash.W040",
+    )
 
 
 @register(Tags.security, deploy=True)
-def check_postgresql_tls(**kwargs: Any) -> list[CheckMessage]:
+def check_postgresql_tls(**kwargs: Any) -> Iterator[CheckMessage]:
     """Without a check of the server's certificate, whoever is on the way reads and changes what crosses the network."""
-    messages: list[CheckMessage] = []
     usual = os.environ.get("PGSSLMODE", "prefer")  # as libpq has it
     for alias, described in settings.DATABASES.items():
         host = described.get("HOST") or ""
@@ -36,26 +34,21 @@ def check_postgresql_tls(**kwargs: Any) -> list[CheckMessage]:
             continue
         mode = described.get("OPTIONS", {}).get("sslmode", usual)
         if mode != "verify-full":
-            messages.append(
-                Warning(
-                    f"Database {alias!r}: the connection to {host} does not check the server (sslmode is {mode}).",
-                    hint="Append ?sslmode=verify-full&sslrootcert=FILE to its URL, FILE holding the authorities to "
-                    "believe: your own, or the system's, on Debian /etc/ssl/certs/ca-certificates.crt.",
-                    id="tmsdash.W041",
-                )
+            yield Warning(
+                f"Database {alias!r}: the connection to {host} does not check the server (sslmode is {mode}).",
+                hint="Append ?sslmode=verify-full&sslrootcert=FILE to its URL, FILE holding the authorities to "
+                "believe: your own, or the system's, on Debian /etc/ssl/certs/ca-certificates.crt.",
+                id="tmsdash.W041",
             )
-    return messages
 
 
 @register(Tags.security, deploy=True)
-def check_installation(**kwargs: Any) -> list[CheckMessage]:
+def check_installation(**kwargs: Any) -> Iterator[CheckMessage]:
     """A clone holds the whole history, tests and a simulated TMS, none of which a site needs."""
     if not (settings.BASE_DIR / ".git").exists():
-        return []
-    return [
-        Warning(
-            f"{settings.BASE_DIR} is a clone: .git lies beside manage.py.",
-            hint="Install from an archive, as docs/operating.md shows under Install.",
-            id="tmsdash.W042",
-        )
-    ]
+        return
+    yield Warning(
+        f"{settings.BASE_DIR} is a clone: .git lies beside manage.py.",
+        hint="Install from an archive, as docs/operating.md shows under Install.",
+        id="tmsdash.W042",
+    )

@@ -6,7 +6,7 @@ Every default is safe: nothing is reachable from outside, no cluster can be call
 from datetime import timedelta
 from pathlib import Path
 
-from tmsdash import env
+from tmsdash import env, key_files
 from tmsdash.db import transactions
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -61,10 +61,10 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # -- Keys ---------------------------------------------------------------------------------------------------------
 DATABASE_FILES = transactions.files(DATABASES)
-SECRET_KEY = env.generated("SECRET_KEY", VAR_DIR / "secret_key", minimum_length=50, used_by=DATABASE_FILES)
+SECRET_KEY = key_files.generated("SECRET_KEY", VAR_DIR / "secret_key", minimum_length=50, used_by=DATABASE_FILES)
 SECRET_KEY_FALLBACKS = env.keys("SECRET_KEY_FALLBACKS", minimum_length=50)
-TOKEN_KEY = env.generated("TOKEN_KEY", VAR_DIR / "token_key", minimum_length=32, used_by=DATABASE_FILES)
-AUDIT_KEY = env.generated(
+TOKEN_KEY = key_files.generated("TOKEN_KEY", VAR_DIR / "token_key", minimum_length=32, used_by=DATABASE_FILES)
+AUDIT_KEY = key_files.generated(
     "AUDIT_KEY", VAR_DIR / "audit_key", minimum_length=32, used_by=transactions.files_with_audit_key(DATABASES)
 )
 AUDIT_KEY_IS_GENERATED = not env.text("AUDIT_KEY")

@@ -176,13 +176,13 @@ def test_a_cookie_that_other_hosts_can_set_or_see_is_an_error(settings, cookie, 
     settings.HTTPS_ONLY = True
     settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
     settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = True
-    assert checks.check_cookies() == []
+    assert list(checks.check_cookies()) == []
     setattr(settings, f"{cookie}_{part}", value)
     assert [message.id for message in checks.check_cookies()] == ["tmsdash.E030"]
 
 
 def test_without_https_cookies_have_plain_names_and_same_site_all_the_same(settings):
-    assert checks.check_cookies() == []
+    assert list(checks.check_cookies()) == []
     settings.CSRF_COOKIE_SAMESITE = None
     assert [message.id for message in checks.check_cookies()] == ["tmsdash.E030"]
 
@@ -241,7 +241,7 @@ def test_deploy_warns_of_a_generated_key_of_the_audit(settings):
     settings.AUDIT_KEY_IS_GENERATED = True
     assert [message.id for message in checks.check_audit_key()] == ["tmsdash.W004"]
     settings.AUDIT_KEY_IS_GENERATED = False
-    assert checks.check_audit_key() == []
+    assert list(checks.check_audit_key()) == []
     assert checks.check_audit_key in registry.registry.deployment_checks
 
 
@@ -262,7 +262,7 @@ def test_deploy_warns_of_a_file_of_settings_that_others_can_read(settings, tmp_p
     settings.ENV_PATH = file
     assert [message.id for message in deploy_checks.check_env_file()] == expected
     settings.ENV_PATH = None
-    assert deploy_checks.check_env_file() == []
+    assert list(deploy_checks.check_env_file()) == []
     assert deploy_checks.check_env_file in registry.registry.deployment_checks
 
 
@@ -292,9 +292,9 @@ def test_deploy_warns_of_each_database_across_a_network_whose_server_is_not_chec
     monkeypatch.delenv("PGSSLMODE", raising=False)
     described = {"ENGINE": "django.db.backends.postgresql", "HOST": host, "OPTIONS": options}
     with patch.dict(settings.DATABASES, dict.fromkeys(ALIASES, described)):
-        found = deploy_checks.check_postgresql_tls()
+        found = list(deploy_checks.check_postgresql_tls())
         monkeypatch.setenv("PGSSLMODE", "verify-full")
-        assert len(deploy_checks.check_postgresql_tls()) == (3 if "sslmode" in options and mode else 0)
+        assert len(list(deploy_checks.check_postgresql_tls())) == (3 if "sslmode" in options and mode else 0)
     assert [message.id for message in found] == ["tmsdash.W041"] * (3 if mode else 0)
     for message, alias in zip(found, ALIASES, strict=False):
         assert message.msg.startswith(f"Database {alias!r}: ")
@@ -305,7 +305,7 @@ def test_deploy_warns_of_each_database_across_a_network_whose_server_is_not_chec
 
 def test_deploy_warns_of_a_clone(settings, tmp_path):
     settings.BASE_DIR = tmp_path
-    assert deploy_checks.check_installation() == []
+    assert list(deploy_checks.check_installation()) == []
     (tmp_path / ".git").touch()  # a file in a work tree of its own
     assert [message.id for message in deploy_checks.check_installation()] == ["tmsdash.W042"]
     assert deploy_checks.check_installation in registry.registry.deployment_checks

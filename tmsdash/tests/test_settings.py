@@ -12,8 +12,8 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 SOURCE = settings.BASE_DIR / "tmsdash" / "settings.py"
-READ = dict(re.findall(r'env\.\w+\(\s*"([A-Z0-9_]+)"()', SOURCE.read_text()))
-CHECKED = set(re.findall(r'env\.(?!text|names)\w+\(\s*"([A-Z0-9_]+)"', SOURCE.read_text()))
+READ = dict(re.findall(r'(?:env|key_files)\.\w+\(\s*"([A-Z0-9_]+)"()', SOURCE.read_text()))
+CHECKED = set(re.findall(r'(?:env|key_files)\.(?!text|names)\w+\(\s*"([A-Z0-9_]+)"', SOURCE.read_text()))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import pytest
 from django.conf import settings
 
-from tmsdash import env
+from tmsdash import env, key_files
 from tmsdash.checks import has_wal_race_fix
 from tmsdash.tests.tools import KEYS, run_python
 
@@ -160,28 +160,28 @@ def no_keys(monkeypatch):
 
 def test_a_key_is_made_once_and_only_its_owner_can_read_it(no_keys, tmp_path):
     path = tmp_path / "var" / "a_key"
-    key = env.generated("A_KEY", path, minimum_length=50)
+    key = key_files.generated("A_KEY", path, minimum_length=50)
     assert len(key) >= 50
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert env.generated("A_KEY", path, minimum_length=50) == key
+    assert key_files.generated("A_KEY", path, minimum_length=50) == key
     assert [file.name for file in path.parent.iterdir()] == ["a_key"]  # nothing is left beside it
 
 
 def test_two_keys_differ(no_keys, tmp_path):
-    keys = {env.generated("A_KEY", tmp_path / name, minimum_length=50) for name in ("a", "b", "c")}
+    keys = {key_files.generated("A_KEY", tmp_path / name, minimum_length=50) for name in ("a", "b", "c")}
     assert len(keys) == 3
 
 
 def test_the_environment_wins_over_the_kept_key(no_keys, monkeypatch, tmp_path):
-    env.generated("A_KEY", tmp_path / "a_key", minimum_length=32)
+    key_files.generated("A_KEY", tmp_path / "a_key", minimum_length=32)
     monkeypatch.setenv("A_KEY", "e" * 32)
-    assert env.generated("A_KEY", tmp_path / "a_key", minimum_length=32) == "e" * 32
+    assert key_files.generated("A_KEY", tmp_path / "a_key", minimum_length=32) == "e" * 32
 
 
 def test_a_kept_key_that_lost_its_content_is_not_used(no_keys, tmp_path):
     (tmp_path / "a_key").write_text("\n")
     with pytest.raises(env.ImproperlyConfigured, match="^A_KEY: "):
-        env.generated("A_KEY", tmp_path / "a_key", minimum_length=32)
+        key_files.generated("A_KEY", tmp_path / "a_key", minimum_length=32)
 
 
 def test_the_keys_of_the_site_are_kept_between_its_processes(tmp_path):
@@ -195,9 +195,9 @@ def test_the_keys_of_the_site_are_kept_between_its_processes(tmp_path):
 def test_twenty_processes_that_make_keys_at_once_agree_on_each(tmp_path):
     """A hundred keys each, so that some are made in the very same moment."""
     program = (
-        "import sys; from pathlib import Path; from tmsdash import env, startup; startup.command = 'migrate';"
+        "import sys; from pathlib import Path; from tmsdash import key_files, startup; startup.command = 'migrate';"
         "print(flush=True); sys.stdin.readline();"
-        f"print([env.generated('NONE', Path({str(tmp_path)!r}, str(n)), minimum_length=32) for n in range(100)])"
+        f"print([key_files.generated('NONE', Path({str(tmp_path)!r}, str(n)), minimum_length=32) for n in range(100)])"
     )
     command = [sys.executable, "-c", program]
     with ExitStack() as stack:

@@ -1,0 +1,69 @@
+"""Keys that an installation makes once and keeps in files: when one may be made, and when it must be there already."""
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+from tmsdash import env, startup
+
+
+def generated(name: str, path: Path, *, minimum_length: int, used_by: Iterable[Path] = ()) -> str:
+    """Return a secret: the variable's value, or one that is made once and kept in `path`, mode 0600.
+
+    Only what makes an installation makes keys, and never for databases that are there already: `used_by`
+    names their files, and is asked only if the key is missing. A command that looks at no installation gets
+    a key that is forgotten afterwards. Processes that start together agree on one key: each writes its own
+    file and links it to `path`, which succeeds for the first one only.
+    """
+    value = env.text(name)
+    if value:
+        if len(value) < minimum_length:
+            raise ImproperlyConfigured(f"{name}: use at least {minimum_length} characters.")
+        return value
+    try:
+        is_used = not path.exists() and any(file.exists() and file.stat().st_size for file in used_by)
+        if not path.exists():  # looked at again: another process makes its key before its databases
+            if startup.needs_no_keys() and not is_used:
+                return secrets.token_urlsafe(64)
+            _refuse_to_make(name, path, is_used=is_used)
+        kept = _read_or_make(path)
+    except OSError as error:
+        raise ImproperlyConfigured(f"VAR_DIR: {path} cannot be read or made ({error.strerror}).") from None
+    except UnicodeDecodeError:
+        raise ImproperlyConfigured(f"{name}: what {path} holds is no key. Put the right one back.") from None
+    if len(kept) < minimum_length:
+        raise ImproperlyConfigured(f"{name}: the key kept in {path} is too short. Put the right one back.")
+    return kept
+
+
+def _refuse_to_make(name: str, path: Path, *, is_used: bool) -> None:
+    """Raise ImproperlyConfigured unless this process may make a key, and no database needs the one that is missing."""
+    if is_used:
+        raise ImproperlyConfigured(
+            f"{name}: the key file {path} is missing, and there are databases that were made with it. Put it back from "
+            f"where you keep a copy. If it is lost for good, give {name} a new value."
+        )
+    if not startup.makes_installation():
+        raise ImproperlyConfigured(
+            f"{name}: there is no key file {path}. Look at VAR_DIR; if this is a new installation or an upgrade, run "
+            "manage.py migrate_all."
+        )
+
+
+def _read_or_make(path: Path) -> str:
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # other users of the machine have no business there
+        descriptor, own_file = tempfile.mkstemp(dir=path.parent)  # mode 0600
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_urlsafe(64))
+            os.link(own_file, path)
+        except FileExistsError:
+            pass  # another process was first; its key is read below
+        finally:
+            Path(own_file).unlink()
+    return path.read_text(encoding="utf-8").strip()
