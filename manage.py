@@ -15,7 +15,7 @@ from django.core.management import execute_from_command_line
 from django.db import DatabaseError
 from django.db import Error as AnyDatabaseError
 
-from tmsdash.db.migrating import MIGRATE_FIRST, are_migrations_due
+from tmsdash.db.migration import MIGRATE_FIRST, are_migrations_due
 from tmsdash.db.sqlite_files import MissingFileError
 from tmsdash.db.transactions import UNUSABLE_DATABASE
 from tmsdash.logs import log_what_nobody_caught, no_audit_line

@@ -14,7 +14,7 @@ from audit.models import AuditEntry, ChainHead
 from audit.proof.archives import find_archives
 from audit.proof.seals import read_all
 from tmsdash import site_keys
-from tmsdash.db.migrating import NEW_INSTALLATION
+from tmsdash.db.migration import NEW_INSTALLATION
 from tmsdash.db.transactions import file_is_there
 from tmsdash.text import one_line
 

@@ -14,7 +14,7 @@ from django.db import Error as AnyDatabaseError
 
 from tmsdash import site_keys
 from tmsdash.days import NoDayError, day_of
-from tmsdash.db.migrating import MIGRATE_FIRST, are_migrations_due
+from tmsdash.db.migration import MIGRATE_FIRST, are_migrations_due
 from tmsdash.logs import no_audit_line
 
 

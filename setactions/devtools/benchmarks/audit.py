@@ -14,8 +14,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from setactions.devtools.benchmarks import measuring
-from setactions.devtools.benchmarks.measuring import compare, median_ms, new_ids, report, scaled
+from setactions.devtools.benchmarks import measurement
+from setactions.devtools.benchmarks.measurement import compare, median_ms, new_ids, report, scaled
 
 WRITERS = 32
 ENTRIES_EACH = 20
@@ -97,7 +97,7 @@ def audit_verify() -> bool:
                 pass
 
     ratio, ours_ms, floor_ms = compare(ours, bare)
-    allowed_s = MAX_VERIFY_S * measuring.scale
+    allowed_s = MAX_VERIFY_S * measurement.scale
     what = f"verifying {entries:,} entries, at most {allowed_s:g} s"
     report("audit-verify", what, ours_ms, "reading them", floor_ms, ratio, VERIFY_LIMIT)
     return ratio <= VERIFY_LIMIT and ours_ms <= allowed_s * 1000

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
-from setactions.devtools.benchmarks.measuring import FLEET, compare, report, scaled
+from setactions.devtools.benchmarks.measurement import FLEET, compare, report, scaled
 
 CALL_S = 0.3  # the quickest that TMS was ever seen
 LIMIT = 1.15

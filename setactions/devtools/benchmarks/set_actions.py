@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from setactions.devtools.benchmarks import measuring
+from setactions.devtools.benchmarks import measurement
 from setactions.devtools.benchmarks.audit import audit_chain, audit_customer, audit_verify
 from setactions.devtools.benchmarks.batches import batch, batch_check
-from setactions.devtools.benchmarks.measuring import FLEET, compare, median_ms, new_ids, report, scaled
+from setactions.devtools.benchmarks.measurement import FLEET, compare, median_ms, new_ids, report, scaled
 
 
 def job_insert() -> bool:
@@ -224,5 +224,5 @@ if __name__ == "__main__":
     import django
 
     django.setup()
-    measuring.rounds, measuring.scale = int(sys.argv[2]), float(sys.argv[3])
+    measurement.rounds, measurement.scale = int(sys.argv[2]), float(sys.argv[3])
     sys.exit(0 if BENCHMARKS[sys.argv[1]]() else 1)

@@ -27,7 +27,7 @@ from setactions.devtools.proofs.site import (
     new_session,
     wait_for,
 )
-from setactions.devtools.proofs.tidying import TOKEN, read_report, start_reconcile
+from setactions.devtools.proofs.reconciler import TOKEN, read_report, start_reconcile
 from setactions.devtools.simulator import Simulator
 
 CUSTOMERS, CHUNK = 40, 4

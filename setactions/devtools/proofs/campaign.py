@@ -12,7 +12,7 @@ from pathlib import Path
 from setactions.devtools.proofs.clients import MAIN, UNREACHABLE, Client
 from setactions.devtools.proofs.evidence import Shown
 from setactions.devtools.proofs.site import HOST, OPEN_AFTER_S, START_S, ClosedPort, ProofError, Server, Site
-from setactions.devtools.proofs.tidying import Report, Tidier, read_report, start_reconcile
+from setactions.devtools.proofs.reconciler import Report, Reconciler, read_report, start_reconcile
 from setactions.devtools.simulator import Call, Simulator
 
 SERVERS = 2
@@ -75,8 +75,8 @@ class _Load:
         common = [f"{rng.getrandbits(96):024x}" for _ in range(COMMON_CIDS)]
         urls = [server.url for server in self.servers]
         self._clients = [Client(f"{seed} {number}", urls, clusters, common, self.over) for number in range(clients)]
-        self._tidier = Tidier(site, f"{seed} tidier", self.over)
-        self._threads: list[Client | Tidier] = [*self._clients, self._tidier]
+        self._tidier = Reconciler(site, f"{seed} reconciler", self.over)
+        self._threads: list[Client | Reconciler] = [*self._clients, self._tidier]
 
     def __enter__(self) -> "_Load":
         try:

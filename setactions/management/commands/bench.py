@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from setactions.devtools.benchmarks import measuring
+from setactions.devtools.benchmarks import measurement
 from setactions.devtools.benchmarks.set_actions import BENCHMARKS
 
 
@@ -23,7 +23,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--scale", type=float, default=1.0, help="share of the rows and customers (default: %(default)s)"
         )
-        parser.add_argument("--rounds", type=int, default=measuring.rounds, help="how often (default: %(default)s)")
+        parser.add_argument("--rounds", type=int, default=measurement.rounds, help="how often (default: %(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         rounds = str(options["rounds"])

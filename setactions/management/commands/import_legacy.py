@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 
-from setactions.operations.legacy.importing import Counts, Importer
+from setactions.operations.legacy.importer import Counts, Importer
 from setactions.operations.legacy.old_files import AUDIT, JOBS, BadFileError, opened
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import os_actor_name

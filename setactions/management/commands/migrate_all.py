@@ -9,7 +9,7 @@ from django.db import connections
 from tmsdash import site_keys
 from tmsdash.accounts import AUDITORS, OPERATORS
 from tmsdash.commands import require_site_keys
-from tmsdash.db.migrating import NEW_INSTALLATION, migrating_alone
+from tmsdash.db.migration import NEW_INSTALLATION, migrating_alone
 from tmsdash.db.transactions import UNUSABLE_DATABASE
 
 VARIABLES = {"default": "DATABASE_URL", "jobs": "JOBS_DATABASE_URL", "audit": "AUDIT_DATABASE_URL"}

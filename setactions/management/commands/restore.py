@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from setactions.operations.backups.engine import BackupError
-from setactions.operations.backups.making import Backup
-from setactions.operations.backups.restoring import UNCHANGED, LostKeyWord, restore, verified
+from setactions.operations.backups.creation import Backup
+from setactions.operations.backups.restoration import UNCHANGED, LostKeyWord, restore, verified
 from tmsdash import site_keys
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.processes import INTERRUPTED, ended_by_signals

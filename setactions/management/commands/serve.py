@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
 from tmsdash.commands import require_site_keys
-from tmsdash.db.migrating import MIGRATE_FIRST, are_migrations_due
+from tmsdash.db.migration import MIGRATE_FIRST, are_migrations_due
 from tmsdash.env import is_loopback
 from tmsdash.processes import end_with_parent
 from tmsdash.server import open_files, watchdog

@@ -20,10 +20,10 @@ from audit.tests.making import make_attempt
 from jobs.models import Job
 from jobs.tests.making import make_job
 from setactions.management.commands.backup import Command
-from setactions.operations.backups import making, postgresql, sqlite
+from setactions.operations.backups import creation, postgresql, sqlite
 from setactions.operations.backups.consistency import lacking
 from setactions.operations.backups.engine import BackupError
-from setactions.operations.backups.making import back_up
+from setactions.operations.backups.creation import back_up
 from setactions.resolving.tests.doubting import send, send_and_die
 from tmsdash.tests.tools import KEYS, in_thread, locked, run_python
 

@@ -29,8 +29,8 @@ from jobs.tests.making import make_batch
 from setactions.management.commands import migrate_all
 from setactions.operations.backups import postgresql, restoring, sqlite
 from setactions.operations.backups.engine import BackupError, NotPutBackError
-from setactions.operations.backups.making import back_up, database_of
-from setactions.operations.backups.restoring import UNCHANGED, restore, verified
+from setactions.operations.backups.creation import back_up, database_of
+from setactions.operations.backups.restoration import UNCHANGED, restore, verified
 from setactions.proof.database_check import database_problems
 from setactions.resolving.tests.doubting import environment_of_process, in_words, send
 from setactions.resolving.tests.doubting import run as run_reconcile
@@ -151,7 +151,7 @@ def test_the_restored_audit_tells_of_the_restore(backup):
 
 
 def test_an_audit_that_cannot_be_told_of_the_restore_leaves_all_as_they_were(backup, monkeypatch):
-    monkeypatch.setattr(restoring, "record_fact", fail)
+    monkeypatch.setattr(restoration, "record_fact", fail)
     with nothing_changes(), pytest.raises(BackupError, match=UNCHANGED):
         restore(verified(backup[0].folder), pytest.fail)
 
@@ -411,7 +411,7 @@ def fail(*args, **kwargs):
 
 @pytest.mark.parametrize("alias", ["default", "jobs", "audit"])
 def test_a_database_that_cannot_be_replaced_leaves_all_as_they_were(backup, monkeypatch, alias):
-    original = restoring.database_of
+    original = restoration.database_of
 
     def one_that_fails(of):
         database = original(of)
@@ -419,7 +419,7 @@ def test_a_database_that_cannot_be_replaced_leaves_all_as_they_were(backup, monk
             database.replaced = fail
         return database
 
-    monkeypatch.setattr(restoring, "database_of", one_that_fails)
+    monkeypatch.setattr(restoration, "database_of", one_that_fails)
     with nothing_changes(), pytest.raises(BackupError, match=f"No space left on device. {UNCHANGED}"):
         restore(verified(backup[0].folder), pytest.fail)
 

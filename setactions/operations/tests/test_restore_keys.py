@@ -10,8 +10,8 @@ from audit import chain
 from audit.models import AuditEntry
 from audit.proof.verification import verify
 from audit.tests.making import make_attempt, tampering
-from setactions.operations.backups.making import back_up
-from setactions.operations.backups.restoring import UNCHANGED
+from setactions.operations.backups.creation import back_up
+from setactions.operations.backups.restoration import UNCHANGED
 from tmsdash import site_keys
 
 pytestmark = pytest.mark.usefixtures("databases", "nobody_connected")

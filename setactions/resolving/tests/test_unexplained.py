@@ -15,8 +15,8 @@ from audit.models import Attempt, AuditEntry
 from audit.tests.making import make_attempt
 from jobs.models import Job
 from setactions.devtools.simulator import Simulator
-from setactions.operations.backups.making import back_up
-from setactions.operations.backups.restoring import restore, verified
+from setactions.operations.backups.creation import back_up
+from setactions.operations.backups.restoration import restore, verified
 from setactions.resolving.tests.doubting import LOST_AFTER, be_impatient, reads, send, tms_does
 from setactions.resolving.unexplained import find_unexplained
 from setactions.token import Token

@@ -20,8 +20,8 @@ from audit.summary import summarize
 from jobs.models import Job
 from jobs.tests.making import make_job
 from setactions.operations.backups.consistency import disagreements
-from setactions.operations.backups.making import database_of
-from setactions.operations.legacy import importing
+from setactions.operations.backups.creation import database_of
+from setactions.operations.legacy import importer
 from setactions.operations.legacy.old_files import HIDDEN
 from setactions.pages.tests.forging import problems, set_column, write
 from setactions.resolving.reconcile import reconcile
@@ -212,7 +212,7 @@ def test_a_second_run_adds_nothing_and_a_later_one_what_is_new(old):
 
 def test_an_import_that_broke_off_between_the_databases_goes_on(old):
     old.job("a1")
-    with mock.patch.object(importing, "create_legacy_jobs", side_effect=DatabaseError("full")):
+    with mock.patch.object(importer, "create_legacy_jobs", side_effect=DatabaseError("full")):
         with pytest.raises(CommandError, match="Run the import again later"):
             old.run()
     assert (Job.objects.count(), Attempt.objects.count()) == (0, 1)
@@ -228,7 +228,7 @@ def test_files_of_the_older_kind_are_imported_too(tmp_path):
 
 
 def test_many_rows_are_imported_in_groups(old, monkeypatch):
-    monkeypatch.setattr(importing, "ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(importer, "ROWS_AT_ONCE", 3)
     for number in range(7):
         old.job(f"c{number}")
         old.log(customer_ids=f'["c{number}"]')

@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings as django_settings
 
 from tmsdash.db.locks import alone
-from tmsdash.db.migrating import migrating_alone
+from tmsdash.db.migration import migrating_alone
 from tmsdash.tests.tools import in_thread
 
 AT_ONCE = 5

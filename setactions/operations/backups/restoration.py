@@ -21,9 +21,9 @@ from audit.proof.seals import last_numbers
 from audit.services import record_fact
 from jobs.batches import ledger
 from setactions.operations.backups.engine import BackupError, Database, Entry, Kept, NotPutBackError, sha256_of
-from setactions.operations.backups.making import ALIASES, Backup, database_of
+from setactions.operations.backups.creation import ALIASES, Backup, database_of
 from setactions.operations.backups.manifest import Manifest, product_version
-from tmsdash.db.migrating import migrating_alone
+from tmsdash.db.migration import migrating_alone
 from tmsdash.db.transactions import BUSY_TIMEOUT_S
 from tmsdash.models import Session
 

@@ -27,12 +27,12 @@ class Report:
     need_person: list[str]
 
 
-class Tidier(threading.Thread):
+class Reconciler(threading.Thread):
     """Runs reconcile from time to time until `over` is set."""
 
     def __init__(self, site: Site, seed: str, over: threading.Event) -> None:
         """Prepare; nothing runs before `start`."""
-        super().__init__(name="tidier", daemon=True)
+        super().__init__(name="reconciler", daemon=True)
         self.facts: Counter[str] = Counter()
         self.surprises: list[str] = []
         self._site, self._over = site, over
