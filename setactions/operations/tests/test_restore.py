@@ -27,7 +27,7 @@ from jobs.batches import ledger
 from jobs.models import Job
 from jobs.tests.making import make_batch
 from setactions.management.commands import migrate_all
-from setactions.operations.backups import postgresql, restoring, sqlite
+from setactions.operations.backups import postgresql, restoration, sqlite
 from setactions.operations.backups.engine import BackupError, NotPutBackError
 from setactions.operations.backups.creation import back_up, database_of
 from setactions.operations.backups.restoration import UNCHANGED, restore, verified
