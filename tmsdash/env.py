@@ -258,10 +258,10 @@ def _refuse_raw_password(name: str, value: str) -> None:
 
 def keys(name: str, *, minimum_length: int) -> list[str]:
     """Return a comma-separated list of secrets."""
-    found = names(name, [])
-    if any(len(key) < minimum_length for key in found):
-        raise ImproperlyConfigured(f"{name}: each key has at least {minimum_length} characters.")
-    return found
+    secrets = names(name, [])
+    if any(len(secret) < minimum_length for secret in secrets):
+        raise ImproperlyConfigured(f"{name}: use at least {minimum_length} characters for each key.")
+    return secrets
 
 
 def folder_outside(name: str, default: str, base_dir: Path, other: Path) -> Path:

@@ -29,10 +29,10 @@ def schema_problems(alias: str, programs: Collection[str] = ()) -> list[str]:
     """
     connection = connections[alias]
     if connection.vendor == "sqlite":
-        found, expected = _sqlite_definitions(connection), _sqlite_expected(connection)
+        present, expected = _sqlite_definitions(connection), _sqlite_expected(connection)
     else:
-        found, expected = _postgresql_definitions(connection, "current_schema()"), _postgresql_expected(connection)
-    return [*program_problems(alias, programs), *_differences(alias, found, expected)]
+        present, expected = _postgresql_definitions(connection, "current_schema()"), _postgresql_expected(connection)
+    return [*program_problems(alias, programs), *_differences(alias, present, expected)]
 
 
 def program_problems(alias: str, programs: Collection[str] = ()) -> list[str]:
@@ -43,18 +43,18 @@ def program_problems(alias: str, programs: Collection[str] = ()) -> list[str]:
     connection = connections[alias]
     with connection.cursor() as cursor:
         cursor.execute(_SQLITE_PROGRAMS if connection.vendor == "sqlite" else _POSTGRESQL_PROGRAMS)
-        found = [(what, name) for what, name in cursor.fetchall() if name not in programs]
-    return [f"Database {alias}: the {what} {name} has no business there." for what, name in found]
+        strangers = [(what, name) for what, name in cursor.fetchall() if name not in programs]
+    return [f"Database {alias}: the {what} {name} has no business there." for what, name in strangers]
 
 
-def _differences(alias: str, found: Definitions, expected: Definitions) -> Iterator[str]:
-    for what in sorted(found.keys() | expected.keys()):
-        if what not in found:
+def _differences(alias: str, present: Definitions, expected: Definitions) -> Iterator[str]:
+    for what in sorted(present.keys() | expected.keys()):
+        if what not in present:
             yield f"Database {alias}: the {what} is missing."
         elif what not in expected:
             yield f"Database {alias}: the {what} has no business there."
-        elif found[what] != expected[what]:
-            yield f"Database {alias}: the {what} was changed: it is {found[what]!r}, not {expected[what]!r}."
+        elif present[what] != expected[what]:
+            yield f"Database {alias}: the {what} was changed: it is {present[what]!r}, not {expected[what]!r}."
 
 
 def _models_of(alias: str) -> list[type[Model]]:
@@ -98,17 +98,17 @@ def _sqlite_expected(connection: BaseDatabaseWrapper) -> Definitions:
 
 
 def _sqlite_definitions(connection: BaseDatabaseWrapper) -> Definitions:
-    found: Definitions = {}
+    definitions: Definitions = {}
     with connection.cursor() as cursor:
         cursor.execute("SELECT type, name, sql FROM sqlite_master WHERE type IN ('table', 'index') AND sql IS NOT NULL")
         for kind, name, sql in cursor.fetchall():
             if _SQLITE_OWN.match(name):
                 continue
             if kind == "index":
-                found[f"index {name}"] = _words(sql)
+                definitions[f"index {name}"] = _words(sql)
             else:
-                found |= _parts_of_table(name, sql)
-    return found
+                definitions |= _parts_of_table(name, sql)
+    return definitions
 
 
 def _parts_of_table(name: str, sql: str) -> Definitions:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from setactions.devtools.proofs.clients import MAIN, UNREACHABLE, Client
 from setactions.devtools.proofs.evidence import Shown
+from setactions.devtools.proofs.reconciler import Reconciler, ReconcileReport, read_report, start_reconcile
 from setactions.devtools.proofs.site import HOST, OPEN_AFTER_S, START_S, ClosedPort, ProofError, Server, Site
-from setactions.devtools.proofs.reconciler import Report, Reconciler, read_report, start_reconcile
 from setactions.devtools.simulator import Call, Simulator
 
 SERVERS = 2
@@ -32,7 +32,7 @@ class Remains:
     shown: Sequence[Shown]
     facts: dict[str, int]
     surprises: Sequence[str]
-    last_report: Report
+    last_report: ReconcileReport
     customers: Sequence[str] = ()
     """Those of fleets, each of which must get its action exactly once."""
 
@@ -126,7 +126,7 @@ def _kill_at_random(
     servers: Sequence[Server], kills: int, rng: random.Random, over: threading.Event, say: Callable[[str], None]
 ) -> None:
     """Kill the servers in turn, each at a random moment after it is healthy again, sometimes both at once."""
-    done, told = 0, 0
+    done, lines = 0, 0
     while done < kills:
         turn = servers[done % len(servers)]
         turn.wait_until_healthy()
@@ -137,10 +137,10 @@ def _kill_at_random(
         for server in dying:
             server.start()
         done += len(dying)
-        if done * PROGRESS_LINES >= (told + 1) * kills:
-            told = done * PROGRESS_LINES // kills
+        if done * PROGRESS_LINES >= (lines + 1) * kills:
+            lines = done * PROGRESS_LINES // kills
             say(f"{done:,} of {kills:,} kills")
 
 
-def _unread(report: Report) -> list[str]:
+def _unread(report: ReconcileReport) -> list[str]:
     return [f"reconcile needs a token for {attempt_id}, and had one" for attempt_id in report.need_token]

@@ -45,7 +45,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class SummaryRow:
     """The row that sums an attempt up, and the customers that are indexed with it."""
 
     outcome: str
@@ -63,7 +63,7 @@ class Attempt:
     events: dict[str, Event] = field(default_factory=dict)
     repeated: list[str] = field(default_factory=list)
     """Kinds that are there more than once."""
-    summary: Summary | None = None
+    summary: SummaryRow | None = None
 
     @property
     def outcome(self) -> str:
@@ -156,9 +156,9 @@ def _open(file: Path) -> sqlite3.Connection:
 
 
 def _damage(name: str, database: sqlite3.Connection) -> list[str]:
-    found = [text for (text,) in database.execute("PRAGMA integrity_check") if text != "ok"]
+    problems = [text for (text,) in database.execute("PRAGMA integrity_check") if text != "ok"]
     orphans = [f"a row of {table} refers to nothing" for table, *_ in database.execute("PRAGMA foreign_key_check")]
-    return [f"{name}: {text}" for text in found + orphans]
+    return [f"{name}: {text}" for text in problems + orphans]
 
 
 def _read_attempts(audit: sqlite3.Connection) -> dict[str, Attempt]:
@@ -176,7 +176,7 @@ def _read_attempts(audit: sqlite3.Connection) -> dict[str, Attempt]:
     rows = "SELECT id, attempt_id, outcome, is_open, job_owed, customer_count FROM audit_attempt"
     for row_id, hex_id, outcome, is_open, job_owed, count in audit.execute(rows):
         attempt = attempts.setdefault(hex_id, Attempt(str(uuid.UUID(hex_id))))
-        attempt.summary = Summary(outcome, bool(is_open), bool(job_owed), count, tuple(customers[row_id]))
+        attempt.summary = SummaryRow(outcome, bool(is_open), bool(job_owed), count, tuple(customers[row_id]))
     return {attempt.attempt_id: attempt for attempt in attempts.values()}
 
 

@@ -28,7 +28,7 @@ REPLIES = ("ACCEPTED", "REJECTED", "NOT_SENT")
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgement:
     """What the judge found.
 
     `violations` has for each of KINDS a sentence for each case. `open` are the ids of attempts that
@@ -70,7 +70,7 @@ class _Group:
         return [attempt for attempt in self.attempts if attempt.outcome in outcomes]
 
 
-def judge(evidence: Evidence, need_person: Collection[str] = ()) -> Verdict:
+def judge(evidence: Evidence, need_person: Collection[str] = ()) -> Judgement:
     """Judge a world in which nobody writes any more.
 
     `need_person` are the attempt ids that `reconcile`, run with a token, left to a person; of these
@@ -97,7 +97,7 @@ def judge(evidence: Evidence, need_person: Collection[str] = ()) -> Verdict:
     left = [attempt for attempt in evidence.attempts.values() if attempt.is_open]
     mixed = [attempt for attempt in left if attempt.attempt_id in need_person and "INTENT" in attempt.events]
     explained = {attempt.attempt_id for attempt in _explained_by_others(mixed, evidence)}
-    return Verdict(
+    return Judgement(
         violations,
         open=[attempt.attempt_id for attempt in left],
         mixed=[attempt.attempt_id for attempt in mixed if attempt.attempt_id in explained],

@@ -19,7 +19,7 @@ TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)
-class Report:
+class ReconcileReport:
     """What a run of reconcile printed."""
 
     closed: int
@@ -83,7 +83,7 @@ def start_reconcile(site: Site, *, with_token: bool) -> "subprocess.Popen[str]":
     return site.spawn(LOG, "reconcile", "--json", piped=True, **environment)
 
 
-def read_report(site: Site, process: "subprocess.Popen[str]") -> Report:
+def read_report(site: Site, process: "subprocess.Popen[str]") -> ReconcileReport:
     """Wait for a run to end, and return its report. Raise ProofError if it ended in another way than it may."""
     try:
         output, _ = process.communicate(timeout=TIMEOUT_S)
@@ -93,4 +93,4 @@ def read_report(site: Site, process: "subprocess.Popen[str]") -> Report:
     if process.returncode not in (0, 1, 2):
         raise ProofError(f"reconcile ended with {process.returncode}: {site.log(LOG)}")
     report: dict[str, Any] = json.loads(output)
-    return Report(report["closed"], report["need_token"], report["need_person"])
+    return ReconcileReport(report["closed"], report["need_token"], report["need_person"])

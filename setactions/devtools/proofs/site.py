@@ -75,8 +75,8 @@ class Site:
         logged = self.folder / "anchors"
         logged.write_text("".join(log.read_text(errors="replace") for log in sorted(self.folder.glob("*.log"))))
         process = self.spawn("audit_verify", "audit_verify", "--anchors-from", str(logged), piped=True)
-        said, _ = process.communicate()
-        return [said] if process.returncode else []
+        output, _ = process.communicate()
+        return [output] if process.returncode else []
 
     def spawn(self, log: str, *command: str, piped: bool = False, **environment: str) -> subprocess.Popen[str]:
         """Start `manage.py` with `command`, in a process group of its own.

@@ -24,7 +24,7 @@ _STATUSES: Final = (
 )
 
 
-class Verdict(TypedDict):
+class SetActionAnswer(TypedDict):
     """TMS's answer to a set/action."""
 
     message: str
@@ -59,9 +59,9 @@ def _fleet_id(index: int) -> str:
             return hashlib.md5(f"customer {index}".encode(), usedforsecurity=False).hexdigest()
 
 
-def unknown_ids_refusal(cids: Sequence[str]) -> Verdict:
+def unknown_ids_refusal(cids: Sequence[str]) -> SetActionAnswer:
     """Return TMS's answer when these customers do not exist."""
-    return Verdict(message=f"those CIDs {list(cids)} do not exist", success=False)
+    return SetActionAnswer(message=f"those CIDs {list(cids)} do not exist", success=False)
 
 
 class Fleet:
@@ -73,17 +73,17 @@ class Fleet:
         self._codes: dict[str, int] = {}
         self._lock = threading.Lock()
 
-    def set_action(self, action: str, cids: Sequence[str]) -> Verdict:
+    def set_action(self, action: str, cids: Sequence[str]) -> SetActionAnswer:
         """Carry out an action for all the customers, or for none of them, and say which."""
         code = ACTION_CODES.get(action.lower())
         if code is None:
-            return Verdict(message=f"Unknown action {action!r}", success=False)
+            return SetActionAnswer(message=f"Unknown action {action!r}", success=False)
         unknown = [cid for cid in cids if not self._exists(cid)]
         if unknown:
             return unknown_ids_refusal(unknown)
         with self._lock:
             self._codes.update(dict.fromkeys(cids, code))
-        return Verdict(message=ACCEPTED_MESSAGE, success=True)
+        return SetActionAnswer(message=ACCEPTED_MESSAGE, success=True)
 
     def actions(self, cids: Sequence[str]) -> dict[str, ActionState]:
         """Return the last action of each of these customers; those that have had none are absent."""

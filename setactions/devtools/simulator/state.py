@@ -19,10 +19,10 @@ class World:
 
     def set_action(self, call: Call) -> object:
         """Carry out a call to set/action, note in the log whether it was accepted, and return TMS's answer."""
-        verdict = self.fleet.set_action(call.action, call.cids)
-        if verdict["success"]:
+        answer = self.fleet.set_action(call.action, call.cids)
+        if answer["success"]:
             self.log.mark_applied(call)
-        return verdict
+        return answer
 
 
 class State:

@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 from django.core.management import CommandError, call_command
 
-from setactions.devtools.benchmarks.set_actions import BENCHMARKS
+from setactions.devtools.benchmarks import BENCHMARKS
 
 LINE = r"{name}: .+: [0-9.]+ ms; .+: [0-9.]+ ms; ratio [0-9.]+ \(limit [0-9.]+\); \d+ cores, Python .+, SQLite .+"
 

@@ -120,13 +120,13 @@ def new_world(tms, carry_out, olivia, settings, tmp_path_factory):
 
 
 def test_what_the_product_did_is_clean(world):
-    verdict = world.judged()
-    assert verdict.violations == {kind: [] for kind in KINDS}
-    assert verdict.open == verdict.mixed == [str(world.ids["mixed"])]
-    assert verdict.passed
+    judgement = world.judged()
+    assert judgement.violations == {kind: [] for kind in KINDS}
+    assert judgement.open == judgement.mixed == [str(world.ids["mixed"])]
+    assert judgement.passed
     expected = {"calls": 8, "calls cut off": 0, "applied": 5, "jobs": 5, "attempts": 9, "shown": 0}
     outcomes = {"accepted": 4, "applied": 1, "not_applied": 1, "not_sent": 1, "refused": 1, "rejected": 1, "unknown": 1}
-    assert verdict.facts == expected | {f"outcome {name}": count for name, count in outcomes.items()}
+    assert judgement.facts == expected | {f"outcome {name}": count for name, count in outcomes.items()}
 
 
 def test_truthful_showing_is_clean(world):
@@ -170,11 +170,11 @@ def turn(name, kind, to, outcome):
 
 @pytest.mark.parametrize("name", ["single", "applied", "first", "again"])
 def test_a_job_that_is_not_there_is_lost(world, name):
-    verdict = world.judged(jobs=of(WITHOUT_JOB, name))
-    assert [kind for kind, cases in verdict.violations.items() if cases] == ["lost"]
-    assert len(verdict.violations["lost"]) == 1
-    assert str(world.ids[name]) in verdict.violations["lost"][0]
-    assert not verdict.passed
+    judgement = world.judged(jobs=of(WITHOUT_JOB, name))
+    assert [kind for kind, cases in judgement.violations.items() if cases] == ["lost"]
+    assert len(judgement.violations["lost"]) == 1
+    assert str(world.ids[name]) in judgement.violations["lost"][0]
+    assert not judgement.passed
 
 
 def test_a_call_that_left_no_trace_is_lost_and_unaudited(world):
@@ -187,10 +187,10 @@ def test_a_job_that_is_owed_is_open_and_not_lost(world):
         "DELETE FROM audit_auditentry WHERE attempt_id = :single AND kind = 'RECORDED'",
         "UPDATE audit_attempt SET is_open = 1, job_owed = 1 WHERE attempt_id = :single",
     ]
-    verdict = world.judged(jobs=of(WITHOUT_JOB, "single"), audit=owed)
-    assert not any(verdict.violations.values())
-    assert set(verdict.open) - set(verdict.mixed) == {str(world.ids["single"])}
-    assert not verdict.passed
+    judgement = world.judged(jobs=of(WITHOUT_JOB, "single"), audit=owed)
+    assert not any(judgement.violations.values())
+    assert set(judgement.open) - set(judgement.mixed) == {str(world.ids["single"])}
+    assert not judgement.passed
 
 
 def test_an_open_attempt_for_the_same_list_hides_no_loss(world):
@@ -465,8 +465,8 @@ def test_a_file_with_a_torn_page_is_damaged(world):
 
 
 def test_what_reconcile_did_not_leave_to_a_person_must_be_closed(world):
-    verdict = judge(world.evidence())
-    assert (verdict.open, verdict.mixed, verdict.passed) == ([str(world.ids["mixed"])], [], False)
+    judgement = judge(world.evidence())
+    assert (judgement.open, judgement.mixed, judgement.passed) == ([str(world.ids["mixed"])], [], False)
 
 
 def test_what_was_left_to_a_person_without_a_reason_is_not_mixed(world):
@@ -475,11 +475,11 @@ def test_what_was_left_to_a_person_without_a_reason_is_not_mixed(world):
         "DELETE FROM audit_auditentry WHERE attempt_id = :not_applied AND kind = 'NOT_APPLIED'",
         "UPDATE audit_attempt SET outcome = 'unknown', is_open = 1 WHERE attempt_id = :not_applied",
     ]
-    verdict = judge(world.evidence(audit=opened), [str(attempt_id) for attempt_id in world.ids.values()])
-    assert not any(verdict.violations.values())
-    assert set(verdict.open) == {str(world.ids["mixed"]), str(world.ids["not_applied"])}
-    assert verdict.mixed == [str(world.ids["mixed"])]
-    assert not verdict.passed
+    judgement = judge(world.evidence(audit=opened), [str(attempt_id) for attempt_id in world.ids.values()])
+    assert not any(judgement.violations.values())
+    assert set(judgement.open) == {str(world.ids["mixed"]), str(world.ids["not_applied"])}
+    assert judgement.mixed == [str(world.ids["mixed"])]
+    assert not judgement.passed
 
 
 def test_what_an_earlier_lower_action_left_behind_is_no_reason_for_a_person(world):

@@ -43,8 +43,8 @@ def judged(tms):
     return judge(read_evidence(tms.calls(), *files))
 
 
-def violated(verdict):
-    return {kind for kind, cases in verdict.violations.items() if cases}
+def violated(judgement):
+    return {kind for kind, cases in judgement.violations.items() if cases}
 
 
 def killed_at_each_step(order):
@@ -55,40 +55,40 @@ def killed_at_each_step(order):
 
 def test_calling_first_loses_what_was_applied(tms):
     killed_at_each_step(call_then_record)
-    verdict = judged(tms)
-    assert violated(verdict) == {"lost", "unaudited"}
-    assert all("no attempt" in case for case in verdict.violations["lost"])
+    judgement = judged(tms)
+    assert violated(judgement) == {"lost", "unaudited"}
+    assert all("no attempt" in case for case in judgement.violations["lost"])
 
 
 def test_recording_first_leaves_jobs_of_what_never_happened(tms):
     killed_at_each_step(record_then_call)
-    verdict = judged(tms)
-    assert {"phantom"} <= violated(verdict) <= {"phantom", "unaudited"}  # a Job without an answer has no ground
+    judgement = judged(tms)
+    assert {"phantom"} <= violated(judgement) <= {"phantom", "unaudited"}  # a Job without an answer has no ground
 
 
 @pytest.mark.parametrize("order", [call_then_record, record_then_call])
 def test_the_naive_orders_are_right_as_long_as_nothing_dies(tms, order):
     for fault in (TOKEN, "fault:not-ready"):
         order(submission(customer(fault)), Token(fault))
-    verdict = judged(tms)
-    assert violated(verdict) == set()
-    assert (verdict.facts["applied"], verdict.facts["jobs"], verdict.open) == (1, 1, [])
+    judgement = judged(tms)
+    assert violated(judgement) == set()
+    assert (judgement.facts["applied"], judgement.facts["jobs"], judgement.open) == (1, 1, [])
 
 
 def test_the_service_loses_and_invents_nothing_whatever_step_it_dies_at(tms, carry_out, settings):
     for fault in FAULTS:
         assert each_step(lambda step, fault=fault: carry_out(cids=[customer(fault, step)], token=fault)) > 15
-    verdict = judged(tms)
-    assert violated(verdict) == set()
-    assert verdict.facts["applied"] > verdict.facts["jobs"] > 0  # some died in between, and are open
-    assert verdict.open
+    judgement = judged(tms)
+    assert violated(judgement) == set()
+    assert judgement.facts["applied"] > judgement.facts["jobs"] > 0  # some died in between, and are open
+    assert judgement.open
 
     settings.TMS_OPEN_AFTER_S = settings.TMS_READBACK_INTERVAL_S = 0
     with mock.patch.dict(os.environ, TMS_TOKEN=TOKEN):
         call_command("reconcile")
     after = judged(tms)
     assert (violated(after), after.open, after.passed) == (set(), [], True)
-    assert after.facts["applied"] == after.facts["jobs"] == verdict.facts["applied"]
+    assert after.facts["applied"] == after.facts["jobs"] == judgement.facts["applied"]
 
 
 def test_dying_at_a_commit_leaves_nothing_of_the_transaction():

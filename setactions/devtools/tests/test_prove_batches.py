@@ -32,7 +32,7 @@ def test_every_customer_gets_the_action_once_whatever_is_killed(tmp_path):
         jobs.execute("UPDATE jobs_job SET batch_id = NULL WHERE id = 1")
     spoilt = judge_remains(remains)
     assert not spoilt.passed
-    assert len(spoilt.verdict.violations["unfiled"]) == 1
+    assert len(spoilt.judgement.violations["unfiled"]) == 1
     assert "unfiled" in spoilt.as_table()
 
 

@@ -5,8 +5,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
-from setactions.operations.backups.engine import BackupError
 from setactions.operations.backups.creation import back_up
+from setactions.operations.backups.engine import BackupError
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.processes import INTERRUPTED, ended_by_signals
 

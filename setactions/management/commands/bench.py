@@ -7,8 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from setactions.devtools.benchmarks import measurement
-from setactions.devtools.benchmarks.set_actions import BENCHMARKS
+from setactions.devtools.benchmarks import BENCHMARKS, measurement
 
 
 class Command(BaseCommand):
@@ -39,7 +38,7 @@ class Command(BaseCommand):
             }
             for command in (
                 ["manage.py", "migrate_all", "-v0"],
-                ["-m", "setactions.devtools.benchmarks.set_actions", options["name"], rounds, str(options["scale"])],
+                ["-m", "setactions.devtools.benchmarks", options["name"], rounds, str(options["scale"])],
             ):
                 done = subprocess.run([sys.executable, *command], env=environment, cwd=settings.BASE_DIR)  # noqa: S603
                 if done.returncode:

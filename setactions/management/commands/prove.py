@@ -10,7 +10,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from setactions.devtools.proofs.batch_kills import run_batch_kills
 from setactions.devtools.proofs.campaign import run_campaign
-from setactions.devtools.proofs.report import Result, judge_remains
+from setactions.devtools.proofs.report import ProofResult, judge_remains
 from setactions.devtools.proofs.site import ProofError
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.processes import INTERRUPTED, ended_by_signals
@@ -50,7 +50,7 @@ class Command(BaseCommand):
             raise CommandError(f"The promise was not kept. Databases and logs are in {folder}.")
         shutil.rmtree(folder)
 
-    def _prove(self, folder: Path, options: dict[str, Any]) -> Result:
+    def _prove(self, folder: Path, options: dict[str, Any]) -> ProofResult:
         started = time.monotonic()
 
         def say(line: str) -> None:

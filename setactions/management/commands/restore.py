@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from setactions.operations.backups.engine import BackupError
 from setactions.operations.backups.creation import Backup
+from setactions.operations.backups.engine import BackupError
 from setactions.operations.backups.restoration import UNCHANGED, LostKeyWord, restore, verified
 from tmsdash import site_keys
 from tmsdash.commands import Command as BaseCommand
@@ -46,8 +46,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
             raise CommandError(f"Stopped. {UNCHANGED}", returncode=INTERRUPTED) from None
-        for alias, one in kept.items():
-            self.stdout.write(f"{alias}: restored; what was there before: {one.place}")
+        for alias, previous in kept.items():
+            self.stdout.write(f"{alias}: restored; what was there before: {previous.place}")
         self.stdout.write(f"The databases are as they were at {backup.manifest.made_at}.\n{NEXT}")
         try:
             site_keys.assert_ours()

@@ -85,11 +85,9 @@ def _keep_running(host: str, port: int) -> int:
             code = _wait_for(server, stopping)
         starts, has_run = starts + 1, has_run or time.monotonic() - started >= QUICK_END_S
         if not stopping.requested:
-            again = has_run or starts < QUICK_ENDS
-            sys.stderr.write(
-                f"The server ended by itself{'; it is started again' if again else ', again and again'}.\n"
-            )
-            time.sleep(PAUSE_S if again else 0)  # what ends at once must not be started in a rush
+            goes_on = has_run or starts < QUICK_ENDS
+            sys.stderr.write(f"The server ended by itself{'; it is started again' if goes_on else ', repeatedly'}.\n")
+            time.sleep(PAUSE_S if goes_on else 0)  # what ends at once must not be started in a rush
     return code if code >= 0 else 128 - code  # as a shell tells of a signal
 
 

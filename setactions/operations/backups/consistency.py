@@ -28,12 +28,14 @@ def disagreements(jobs: Source, audit: Source) -> list[str]:
     recorded = f"WHERE outcome IN ({outcomes}) AND NOT job_owed"
     without_job = list(lacking(_ids(audit, Attempt, "attempt_id", recorded), _ids(jobs, Job, "job_id")))
     without_attempt = list(lacking(_ids(jobs, Job, "job_id"), _ids(audit, Attempt, "attempt_id")))
-    told = _chain_disagreements(audit)
+    sentences = _chain_disagreements(audit)
     if without_job:
-        told.append(f"{len(without_job):,} attempts are recorded in the audit, but have no Job: {_named(without_job)}.")
+        sentences.append(
+            f"{len(without_job):,} attempts are recorded in the audit, but have no Job: {_named(without_job)}."
+        )
     if without_attempt:
-        told.append(f"{len(without_attempt):,} Jobs are unknown to the audit: {_named(without_attempt)}.")
-    return told
+        sentences.append(f"{len(without_attempt):,} Jobs are unknown to the audit: {_named(without_attempt)}.")
+    return sentences
 
 
 def _chain_disagreements(audit: Source) -> list[str]:
@@ -54,15 +56,15 @@ def _chain_disagreements(audit: Source) -> list[str]:
     return []
 
 
-def lacking(these: Iterable[str], those: Iterable[str]) -> Iterator[str]:
-    """Yield which of `these` are not among `those`; both are sorted."""
-    others = iter(those)
-    other = next(others, None)
-    for this in these:
-        while other is not None and other < this:
-            other = next(others, None)
-        if other != this:
-            yield this
+def lacking(ids: Iterable[str], others: Iterable[str]) -> Iterator[str]:
+    """Yield which of `ids` are not among `others`; both are sorted."""
+    rest = iter(others)
+    other = next(rest, None)
+    for wanted in ids:
+        while other is not None and other < wanted:
+            other = next(rest, None)
+        if other != wanted:
+            yield wanted
 
 
 def _ids(source: Source, model: type[Model], column: str, where: str = "") -> Iterator[str]:
@@ -72,4 +74,4 @@ def _ids(source: Source, model: type[Model], column: str, where: str = "") -> It
 
 
 def _named(ids: list[str]) -> str:
-    return ", ".join(str(uuid.UUID(found)) for found in ids[:NAMED]) + (", …" if len(ids) > NAMED else "")
+    return ", ".join(str(uuid.UUID(text)) for text in ids[:NAMED]) + (", …" if len(ids) > NAMED else "")

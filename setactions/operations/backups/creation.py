@@ -54,7 +54,7 @@ def back_up(folder: Path, on_step: Step = lambda: None) -> Backup:
             _assert_room(partial, databases)
             snapshots = {database.alias: stack.enter_context(database.snapshot()) for database in databases}
             made_at = _take(databases, snapshots.values())
-            entries = {one.alias: _copy(one, snapshots[one.alias], partial, on_step) for one in databases}
+            entries = {each.alias: _copy(each, snapshots[each.alias], partial, on_step) for each in databases}
             manifest = Manifest(
                 made_at.isoformat(timespec="seconds"),
                 product_version(),

@@ -36,27 +36,27 @@ class Manifest:
     def load(cls, folder: Path) -> "Manifest":
         """Read the manifest of a backup; raises BackupError if there is none, or one that cannot be understood."""
         try:
-            found = json.loads((folder / NAME).read_text())
+            stored = json.loads((folder / NAME).read_text())
         except FileNotFoundError:
             raise BackupError(f"{folder} is no backup: there is no {NAME}. Name a folder that backup made.") from None
         except (OSError, ValueError) as error:
             raise BackupError(f"{folder / NAME} cannot be read. {error}") from None
         try:
-            if found["format"] != FORMAT:
-                raise BackupError(f"{folder / NAME} is of another version of this program: format {found['format']}.")
-            entries = {alias: _entry(entry) for alias, entry in found["databases"].items()}
-            return cls(str(found["made_at"]), str(found["version"]), entries, list(found["disagreements"]))
+            if stored["format"] != FORMAT:
+                raise BackupError(f"{folder / NAME} is of another version of this program: format {stored['format']}.")
+            entries = {alias: _entry(entry) for alias, entry in stored["databases"].items()}
+            return cls(str(stored["made_at"]), str(stored["version"]), entries, list(stored["disagreements"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BackupError(f"{folder / NAME} is damaged: {type(error).__name__}: {error}.") from None
 
 
-def _entry(found: dict[str, Any]) -> Entry:
-    contents = found["contents"]
+def _entry(stored: dict[str, Any]) -> Entry:
+    contents = stored["contents"]
     migrations = [(str(app), str(name)) for app, name in contents["migrations"]]
-    if Path(found["file"]).name != found["file"]:
-        raise ValueError(f"{found['file']!r} is not the name of a file")
+    if Path(stored["file"]).name != stored["file"]:
+        raise ValueError(f"{stored['file']!r} is not the name of a file")
     rows = {str(table): int(count) for table, count in contents["rows"].items()}
-    return Entry(found["engine"], found["file"], int(found["bytes"]), found["sha256"], Contents(rows, migrations))
+    return Entry(stored["engine"], stored["file"], int(stored["bytes"]), stored["sha256"], Contents(rows, migrations))
 
 
 def product_version() -> str:

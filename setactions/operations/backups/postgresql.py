@@ -47,16 +47,16 @@ CHUNK_BYTES = 1 << 16
 DROP_ALL = """
 SET client_min_messages = warning;
 DO $$
-DECLARE found record;
+DECLARE item record;
 BEGIN
-  FOR found IN SELECT c.oid::regclass AS name FROM pg_class c
+  FOR item IN SELECT c.oid::regclass AS name FROM pg_class c
     WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
-  LOOP EXECUTE 'DROP TABLE ' || found.name || ' CASCADE'; END LOOP;
-  FOR found IN SELECT p.oid::regprocedure AS name FROM pg_proc p
+  LOOP EXECUTE 'DROP TABLE ' || item.name || ' CASCADE'; END LOOP;
+  FOR item IN SELECT p.oid::regprocedure AS name FROM pg_proc p
     WHERE p.pronamespace = current_schema()::regnamespace
       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
-  LOOP EXECUTE 'DROP ROUTINE ' || found.name || ' CASCADE'; END LOOP;
+  LOOP EXECUTE 'DROP ROUTINE ' || item.name || ' CASCADE'; END LOOP;
 END $$;
 """
 # Other sessions of clients; without the right to see all of them, the kind of a stranger's session is not shown.
@@ -224,9 +224,9 @@ class PostgresqlDatabase(Database):
             subprocess.Popen(script, env=_environment(), stdout=pipe, stderr=subprocess.DEVNULL) as reader,  # noqa: S603 (our own command)
         ):
             complete = _feed(writer, reader)
-            said = writer.stderr.read() if writer.stderr else b""
+            errors = writer.stderr.read() if writer.stderr else b""
         if writer.returncode or not complete:
-            raise BackupError(f"{file.name} could not be loaded into the database {self._name}. {_last_line(said)}")
+            raise BackupError(f"{file.name} could not be loaded into the database {self._name}. {_last_line(errors)}")
 
     def _where(self) -> tuple[list[str], dict[str, str]]:
         """Return the options that name the database, and an environment that holds its password and how to use TLS."""
@@ -255,10 +255,10 @@ def _feed(writer: "subprocess.Popen[bytes]", reader: "subprocess.Popen[bytes]") 
 def _program(name: str) -> str:
     """Return the path of one of PostgreSQL's programs, of the newest version that is installed."""
     installed = sorted(DEBIAN.glob(f"*/bin/{name}"), key=lambda path: [int(n) for n in path.parts[4].split(".")])
-    found = shutil.which(name) or (str(installed[-1]) if installed else None)
-    if found is None:
+    path = shutil.which(name) or (str(installed[-1]) if installed else None)
+    if path is None:
         raise BackupError(f"{name} is not installed. Install PostgreSQL's client programs (Debian: postgresql-client).")
-    return found
+    return path
 
 
 def _environment() -> dict[str, str]:
@@ -283,7 +283,7 @@ def _run(command: Sequence[str], environment: dict[str, str] | None = None, on_s
     with subprocess.Popen(program, env=environment or _environment(), stdout=pipe, stderr=pipe) as process:  # noqa: S603
         while True:
             try:
-                printed, said = process.communicate(timeout=POLL_S)
+                printed, errors = process.communicate(timeout=POLL_S)
                 break
             except subprocess.TimeoutExpired:
                 if on_step:
@@ -292,10 +292,10 @@ def _run(command: Sequence[str], environment: dict[str, str] | None = None, on_s
                 process.kill()
                 raise
     if process.returncode:
-        raise BackupError(f"{command[0]} failed: {_last_line(said)}")
+        raise BackupError(f"{command[0]} failed: {_last_line(errors)}")
     return printed.decode(errors="replace")
 
 
-def _last_line(said: bytes) -> str:
-    lines = said.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "It said nothing."
+def _last_line(errors: bytes) -> str:
+    lines = errors.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "It errors nothing."

@@ -20,8 +20,8 @@ from audit.proof.archives import ArchiveError
 from audit.proof.seals import last_numbers
 from audit.services import record_fact
 from jobs.batches import ledger
-from setactions.operations.backups.engine import BackupError, Database, Entry, Kept, NotPutBackError, sha256_of
 from setactions.operations.backups.creation import ALIASES, Backup, database_of
+from setactions.operations.backups.engine import BackupError, Database, Entry, Kept, NotPutBackError, sha256_of
 from setactions.operations.backups.manifest import Manifest, product_version
 from tmsdash.db.migration import migrating_alone
 from tmsdash.db.transactions import BUSY_TIMEOUT_S
@@ -148,7 +148,7 @@ def _note(backup: Backup) -> None:
 
 def _describe(keep_in: Path, kept: dict[str, Kept], moment: str) -> None:
     """Make a backup of the copies that were made of the databases before they were replaced, if there are any."""
-    entries = {alias: one.entry for alias, one in kept.items() if one.entry}
+    entries = {alias: copy.entry for alias, copy in kept.items() if copy.entry}
     if entries:
         Manifest(moment, product_version(), entries, []).save(keep_in)
 
@@ -171,8 +171,8 @@ def _assert_fits(alias: str, entry: Entry) -> None:
 
 def _assert_whole(file: Path, entry: Entry) -> None:
     try:
-        found = (file.stat().st_size, sha256_of(file))
+        present = (file.stat().st_size, sha256_of(file))
     except OSError as error:
         raise BackupError(f"{file} cannot be read: {error.strerror}.") from None
-    if found != (entry.bytes, entry.sha256):
+    if present != (entry.bytes, entry.sha256):
         raise BackupError(f"{file} is not the file that the backup wrote: size or SHA-256 differ from the manifest.")

@@ -173,12 +173,12 @@ def _connect(file: Path, *, mode: str = "rw", timeout: float = 5) -> sqlite3.Con
 def _assert_sound(file: Path) -> None:
     try:
         with closing(_connect(file, mode="ro&immutable=1")) as copy:
-            [found] = copy.execute("PRAGMA integrity_check(1)").fetchone()
+            [verdict] = copy.execute("PRAGMA integrity_check(1)").fetchone()
             orphans = copy.execute("PRAGMA foreign_key_check").fetchone()
     except sqlite3.DatabaseError as error:
-        found, orphans = str(error), None
-    if found != "ok":
-        raise BackupError(f"{file.name} is damaged ({found}).")
+        verdict, orphans = str(error), None
+    if verdict != "ok":
+        raise BackupError(f"{file.name} is damaged ({verdict}).")
     if orphans:
         raise BackupError(f"{file.name} is damaged: a row of {orphans[0]} refers to one of {orphans[2]} that is gone.")
 

@@ -77,8 +77,8 @@ class Importer:
         """Import the jobs; a time without an offset is UTC there. Raises BadFileError or DatabaseError."""
         with opened(path, JOBS) as database:
             index_customers(database)
-            found = self._jobs(database)
-            while part := list(islice(found, ROWS_AT_ONCE)):
+            rows = self._jobs(database)
+            while part := list(islice(rows, ROWS_AT_ONCE)):
                 ours = other_jobs([job.job_id for _, job, _ in part])
                 for number, job, _ in part:
                     if job.job_id in ours:
@@ -92,8 +92,8 @@ class Importer:
     def import_log(self, path: Path) -> None:
         """Import the audit log, whose times are local. Raises BadFileError or DatabaseError."""
         with opened(path, AUDIT) as database:
-            found = self._log(rows_of(database, "audit_log"))
-            while part := list(islice(found, ROWS_AT_ONCE)):
+            rows = self._log(rows_of(database, "audit_log"))
+            while part := list(islice(rows, ROWS_AT_ONCE)):
                 self.log.imported += record_imported(part, self.imported_by)
 
     def _skip(self, counts: Counts, problem: str) -> None:

@@ -77,10 +77,8 @@ def index_customers(database: sqlite3.Connection) -> None:
 
 def customers_of(database: sqlite3.Connection, job_id: Any) -> list[tuple[int, Any]]:
     """Return the ids of a job, each with the number of its row, in their order."""
-    found = database.execute(
-        "SELECT number, cid FROM customer WHERE job_id = CAST(? AS TEXT) ORDER BY number", [job_id]
-    )
-    return [(number, cid) for number, cid in found]
+    query = "SELECT number, cid FROM customer WHERE job_id = CAST(? AS TEXT) ORDER BY number"
+    return [(number, cid) for number, cid in database.execute(query, [job_id])]
 
 
 def customers_of_nothing(database: sqlite3.Connection) -> Iterator[int]:
@@ -123,8 +121,8 @@ def uuid_or_none(value: Any) -> uuid.UUID | None:
 def time_of(value: Any, zone: tzinfo) -> datetime:
     """Return a time in UTC; one without an offset is of `zone`. Raises BadRowError if it is none."""
     try:
-        found = datetime.fromisoformat(str(value).strip())
-        return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
+        time = datetime.fromisoformat(str(value).strip())
+        return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise BadRowError(f"{str(value)[:40]!r} is no time") from None
 
@@ -186,5 +184,5 @@ def _storable(text: str) -> str:
 
 def is_time_out(row: Row) -> bool:
     """Tell whether a failed row says that nobody waited for the answer: then TMS may have acted."""
-    said = f"{row.get('error_message') or ''} {row.get('response_summary') or ''}"
-    return str(row.get("http_status")) in ("408", "504") or _TIME_OUT.search(said) is not None
+    words = f"{row.get('error_message') or ''} {row.get('response_summary') or ''}"
+    return str(row.get("http_status")) in ("408", "504") or _TIME_OUT.search(words) is not None

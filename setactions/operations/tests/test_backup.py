@@ -22,8 +22,8 @@ from jobs.tests.making import make_job
 from setactions.management.commands.backup import Command
 from setactions.operations.backups import creation, postgresql, sqlite
 from setactions.operations.backups.consistency import lacking
-from setactions.operations.backups.engine import BackupError
 from setactions.operations.backups.creation import back_up
+from setactions.operations.backups.engine import BackupError
 from setactions.resolving.tests.doubting import send, send_and_die
 from tmsdash.tests.tools import KEYS, in_thread, locked, run_python
 
@@ -32,8 +32,8 @@ pytestmark = pytest.mark.usefixtures("databases", "tms")
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(making, "LOCK_WAIT_S", 0.05)
-    monkeypatch.setattr(making, "LOCK_PAUSE_S", 0)
+    monkeypatch.setattr(creation, "LOCK_WAIT_S", 0.05)
+    monkeypatch.setattr(creation, "LOCK_PAUSE_S", 0)
 
 
 def run(folder):
@@ -230,13 +230,13 @@ def test_a_database_that_stays_locked_ends_it_with_a_sentence_and_nothing_is_kep
 def test_a_lock_that_ends_is_waited_for(fetch, impatient, monkeypatch, tmp_path):
     with ExitStack() as stack:
         stack.enter_context(locked("audit", "audit_attempt"))
-        monkeypatch.setattr(making, "time", type("Time", (), {"sleep": lambda seconds: stack.close()}))
+        monkeypatch.setattr(creation, "time", type("Time", (), {"sleep": lambda seconds: stack.close()}))
         back_up(tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_disk_without_room_ends_it_with_a_sentence(monkeypatch, tmp_path):
-    monkeypatch.setattr(making, "SPARE_BYTES", 1 << 60)
+    monkeypatch.setattr(creation, "SPARE_BYTES", 1 << 60)
     with pytest.raises(BackupError, match="not enough room in .*MiB are free"):
         back_up(tmp_path / "backups")
     assert nothing_in(tmp_path / "backups")
@@ -246,7 +246,7 @@ def test_a_disk_without_room_ends_it_with_a_sentence(monkeypatch, tmp_path):
 def test_a_disk_that_fills_up_while_it_copies_ends_it_with_a_sentence(fetch, monkeypatch, tmp_path):
     subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(tmp_path)], check=True)
     try:
-        monkeypatch.setattr(making, "_assert_room", lambda *args: None)
+        monkeypatch.setattr(creation, "_assert_room", lambda *args: None)
         with pytest.raises(BackupError, match="full|No space left|disk I/O error"):
             back_up(tmp_path)
         assert nothing_in(tmp_path)

@@ -28,8 +28,8 @@ from jobs.models import Job
 from jobs.tests.making import make_batch
 from setactions.management.commands import migrate_all
 from setactions.operations.backups import postgresql, restoration, sqlite
-from setactions.operations.backups.engine import BackupError, NotPutBackError
 from setactions.operations.backups.creation import back_up, database_of
+from setactions.operations.backups.engine import BackupError, NotPutBackError
 from setactions.operations.backups.restoration import UNCHANGED, restore, verified
 from setactions.proof.database_check import database_problems
 from setactions.resolving.tests.doubting import environment_of_process, in_words, send
