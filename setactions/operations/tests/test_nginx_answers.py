@@ -1,134 +1,28 @@
-"""What the documented nginx says itself, before or instead of the dashboard: TLS, headers, refusals and limits."""
+"""What the documented nginx says itself, before or instead of the dashboard: TLS, headers and refusals."""
 
 import re
-import socket
-import ssl
-import subprocess
-import threading
-from collections import Counter
-from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import suppress
 
 import pytest
 import requests
 
 from setactions.operations.tests.nginx import DOCUMENTED, certificate, configuration, nginx_in, session_from
-from tmsdash.tests.tools import at_once, free_ports, until
+from setactions.operations.tests.nginx_front import (
+    LONG_ANSWER,
+    UNPROTECTED,
+    Front,
+    assert_own,
+    every,
+)
+from tmsdash.tests.tools import free_ports, until
 from tmsdash.web.middleware import HEADERS
 
 pytestmark = pytest.mark.nginx
 
-RELAY = "127.0.4.1"
-LONG_ANSWER = 12 << 20  # more than nginx keeps in memory
-UNPROTECTED = "What you sent has crossed the network unprotected"
-SHARED = [*HEADERS, "Strict-Transport-Security"]
-
-
-class Dashboard(BaseHTTPRequestHandler):
-    """Stands in for the dashboard: answers with its headers, not at all, or not in time."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        if self.path == "/never":
-            self.server.over.wait(60)
-        if self.path == "/gone":
-            self.close_connection = True
-            return
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        body = b"x" * LONG_ANSWER if self.path == "/long" else b"ok"
-        self.send_response(429 if self.path == "/busy" else 200)
-        headers = HEADERS | {"Strict-Transport-Security": "max-age=1", "X-Request-ID": "0123456789abcdef"}
-        for name, value in (headers | {"Content-Length": str(len(body)), "Retry-After": "900"}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def do_POST(self):
-        self.do_GET()
-
-    def do_HEAD(self):
-        self.do_GET()
-
-    def log_message(self, *args):
-        pass
-
-
-@contextmanager
-def dashboard(port):
-    with ThreadingHTTPServer(("127.0.0.1", port), Dashboard) as server:
-        server.over = threading.Event()
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        yield
-        server.over.set()
-        server.shutdown()
-
-
-class Front:
-    def __init__(self, folder, http_port, https_port):
-        self.folder, self.http_port, self.https_port = folder, http_port, https_port
-        self.plain, self.url = f"http://localhost:{http_port}", f"https://localhost:{https_port}"
-
-    def ask(self, method, url, address="127.0.0.1", **kwargs):
-        with session_from(address, self.folder) as session:
-            return session.request(method, url, allow_redirects=False, timeout=30, **kwargs)
-
-    def handshake(self, *options):
-        command = ["openssl", "s_client", "-connect", f"127.0.0.1:{self.https_port}", *options]
-        return subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60
-        )
-
-
-@pytest.fixture(scope="module")
-def front(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("front")
-    port, http_port, https_port = free_ports(3)
-    certificate(folder)
-    text = configuration(folder, http_port, https_port, port)
-    for documented, here in {
-        "proxy_read_timeout 90s": "proxy_read_timeout 1s",  # the tests wait for it
-        "client_header_timeout 10s": "client_header_timeout 1s",
-        "error.log crit": "error.log warn",  # on which nginx names what it writes to its disk
-    }.items():
-        assert documented in text
-        text = text.replace(documented, here)
-    # So that a test can come from other addresses than this machine has.
-    text = text.replace("http {", f"http {{ set_real_ip_from {RELAY}; real_ip_header X-Come-From;", 1)
-    (folder / "nginx.conf").write_text(text)
-    with dashboard(port), nginx_in(folder):
-        front = Front(folder, http_port, https_port)
-
-        def answers():
-            with suppress(requests.ConnectionError):
-                return front.ask("GET", f"{front.url}/").ok
-            return False
-
-        until(answers)
-        yield front
-
-
-def every(answer, name):
-    """All values of a header, which requests would join."""
-    return answer.raw.headers.getlist(name)
-
-
-def assert_own(answer, code, words, *, secure=True):
-    """nginx made this answer, with the headers of the dashboard, each once."""
-    assert (answer.status_code, words in answer.text) == (code, True), answer.text
-    expected = [name for name in SHARED if secure or name != "Strict-Transport-Security"]
-    assert [name for name in expected if len(every(answer, name)) != 1] == []
-    assert answer.headers["Server"] == "nginx"
-    assert answer.headers["X-Frame-Options"] == "DENY"
-    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
-    assert "no-store" in answer.headers["Cache-Control"]
-    assert secure or "Strict-Transport-Security" not in answer.headers
-
-
 # -- TLS ----------------------------------------------------------------------------------------------------------
 
 WITHOUT_FORWARD_SECRECY = ["AES128-GCM-SHA256", "AES256-GCM-SHA384", "AES128-SHA", "AES256-SHA256", "CAMELLIA128-SHA"]
+
 WITHOUT_AUTHENTICATED_ENCRYPTION = ["ECDHE-RSA-AES128-SHA", "ECDHE-RSA-AES256-SHA384"]
 
 
@@ -268,107 +162,3 @@ def test_the_error_log_repeats_no_address_as_it_is_documented():
     site = DOCUMENTED.read_text()
     assert re.findall(r"^ *error_log \S+ (\w+);", site, re.MULTILINE) == ["crit"] * 2
     assert re.findall(r"^ *access_log \S+ (\w+);", site, re.MULTILINE) == ["tms"] * 2
-
-
-# -- Plain HTTP ---------------------------------------------------------------------------------------------------
-
-SCRIPTS = [
-    ("POST", "/proxy_fetch", {}),
-    ("GET", "/proxy_fetch", {}),
-    ("GET", "/api/jobs/mine", {}),
-    ("GET", "/api/jobs/mine", {"Cookie": "a=/b"}),
-    ("PUT", "/jobs/", {}),
-    ("POST", "/login/", {}),
-    ("DELETE", "/", {}),
-    ("GET", "/jobs/", {"Authorization": "Bearer x"}),
-    ("GET", "/jobs/", {"Authorization": "Basic x"}),
-    ("GET", "/jobs/", {"Cookie": "__Host-sessionid=x"}),
-    ("GET", "/jobs/", {"Cookie": "a=b; __Host-sessionid=x"}),
-]
-
-
-@pytest.mark.parametrize(("method", "path", "headers"), SCRIPTS)
-def test_what_scripts_send_over_plain_http_is_refused(front, method, path, headers):
-    answer = front.ask(method, f"{front.plain}{path}", headers=headers, data=b"x=y" if method == "POST" else None)
-    assert_own(answer, 403, UNPROTECTED, secure=False)
-    if path.startswith(("/api", "/proxy")):
-        assert (answer.json()["outcome"], UNPROTECTED in answer.json()["message"]) == ("refused", True)
-
-
-@pytest.mark.parametrize(("method", "headers"), [("GET", {}), ("HEAD", {}), ("GET", {"Cookie": "theme=dark"})])
-def test_opening_a_page_over_plain_http_leads_to_https(front, method, headers):
-    answer = front.ask(method, f"{front.plain}/jobs/?whose=all", headers=headers)
-    assert_own(answer, 301, "", secure=False)
-    assert answer.headers["Location"] == f"{front.url}/jobs/?whose=all"
-
-
-def test_health_answers_over_plain_http_too(front):
-    for method in ("GET", "HEAD"):
-        assert front.ask(method, f"{front.plain}/health").status_code == 200
-
-
-# -- Limits -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "path", ["/login/", "//login/", "/%6cogin/", "/password/", "/sessions/", "/admin/password_change/"]
-)
-def test_a_burst_of_sign_ins_is_cut_off_while_pages_go_on(front, path):
-    address = f"127.0.1.{sum(path.encode()) % 199}"
-    codes = Counter(at_once(40, lambda _: front.ask("POST", f"{front.url}{path}", address, data=b"x").status_code))
-    assert set(codes) == {200, 429}
-    assert codes[200] <= 20
-    refused = front.ask("POST", f"{front.url}{path}", address, data=b"x")
-    assert_own(refused, 429, "Too many requests came from your address.")
-    assert refused.headers["Retry-After"] == "60"
-    for page in ("/", "/login/", "/static/x.css", "/health"):
-        assert front.ask("GET", f"{front.url}{page}", address).status_code == 200
-    assert front.ask("POST", f"{front.url}{path}", "127.0.1.200", data=b"x").status_code == 200  # somebody else
-
-
-def sign_ins_from(front, addresses):
-    url = f"{front.url}/login/"
-    return [
-        front.ask("POST", url, RELAY, data=b"x", headers={"X-Come-From": address}).status_code for address in addresses
-    ]
-
-
-@pytest.mark.parametrize("network", ["2001:db8:1:2:", "2001:db8:1:2:3:4:5", "2001:db8:", "2001:db8::7"])
-def test_a_network_of_ipv6_is_one_client(front, network):
-    assert 429 in sign_ins_from(front, [f"{network}:{number:x}" for number in range(1, 31)])
-
-
-def test_two_networks_of_ipv6_are_two_clients(front):
-    assert sign_ins_from(front, [f"2001:db8:5:{number:x}::1" for number in range(1, 31)]) == [200] * 30
-
-
-def test_the_pages_of_40_people_behind_one_address_are_not_limited(front):
-    def pages(_):
-        with session_from("127.0.2.1", front.folder) as session:
-            return {
-                session.request(method, f"{front.url}/{page}", timeout=30, data=body).status_code
-                for page in range(4)
-                for method, body in (("GET", None), ("GET", None), ("POST", b"x" * (256 << 10)))
-            }
-
-    assert 429 not in set().union(*at_once(40, pages))
-
-
-def test_a_flood_is_cut_off_but_never_for_health(front):
-    address = "127.0.3.1"
-
-    def flood(_):
-        with session_from(address, front.folder) as session:
-            return Counter(session.head(f"{front.url}/gone", timeout=30).status_code for _ in range(250))
-
-    codes = sum(at_once(8, flood), Counter())
-    assert codes[429] > 0
-    assert {front.ask("GET", f"{front.url}/health", address).status_code for _ in range(20)} == {200}
-
-
-def test_who_never_ends_a_request_is_not_waited_for(front):
-    trust = ssl.create_default_context(cafile=front.folder / "cert.pem")
-    with socket.create_connection(("127.0.0.1", front.https_port), timeout=60) as plain:
-        with trust.wrap_socket(plain, server_hostname="localhost") as slow:
-            slow.sendall(b"GET / HTTP/1.1\r\n")
-            assert slow.recv(1) == b""

@@ -1,16 +1,12 @@
-"""The import of the old dashboard's files, made here as it made them."""
+"""The import of the old dashboard's files."""
 
 import json
-import sqlite3
 import uuid
-from contextlib import closing
 from datetime import UTC, datetime
-from io import StringIO
 from unittest import mock
 
 import pytest
-from django.contrib.auth.models import User
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 from django.db import DatabaseError
 
 from audit.choices import LEGACY_SOURCES
@@ -18,11 +14,11 @@ from audit.models import Attempt, AuditEntry
 from audit.proof.verification import verify
 from audit.summary import summarize
 from jobs.models import Job
-from jobs.tests.making import make_job
 from setactions.operations.backups.consistency import disagreements
 from setactions.operations.backups.creation import database_of
 from setactions.operations.legacy import importer
 from setactions.operations.legacy.old_files import HIDDEN
+from setactions.operations.legacy.tests.old_dashboard import JWT, OldDashboard, facts
 from setactions.pages.tests.forging import problems, set_column, write
 from setactions.resolving.reconcile import reconcile
 from setactions.resolving.tests.doubting import OPERATIONS, in_words
@@ -31,88 +27,6 @@ from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of
 
 pytestmark = pytest.mark.usefixtures("databases", "tms")
-
-JOBS = (
-    "CREATE TABLE jobs (job_id TEXT PRIMARY KEY, user_id TEXT, batch_id TEXT, action_code INTEGER, action_name TEXT, "
-    "cluster_url TEXT, created_at TEXT, request_payload TEXT, response_summary TEXT, status TEXT{})"
-)
-NEWER = ", http_status INTEGER, error_message TEXT, updated_at TEXT"
-CUSTOMERS = "CREATE TABLE job_customers (id INTEGER PRIMARY KEY, job_id TEXT, cid TEXT)"
-LOG = (
-    "CREATE TABLE audit_log (id INTEGER PRIMARY KEY, user_id TEXT, action_type TEXT, customer_ids TEXT, "
-    "timestamp TEXT, ip_address TEXT, status TEXT, error_message TEXT, duration_ms INTEGER)"
-)
-JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
-
-
-class OldDashboard:
-    """Its two files, to which rows can be added."""
-
-    def __init__(self, folder, *, newer=True):
-        self.jobs, self.audit = folder / "jobs.db", folder / "audit.db"
-        self._run(self.jobs, JOBS.format(NEWER if newer else ""), CUSTOMERS)
-        self._run(self.audit, LOG)
-
-    def _run(self, file, *statements):
-        with closing(sqlite3.connect(file)) as database, database:
-            for statement in statements:
-                database.execute(*statement) if isinstance(statement, tuple) else database.execute(statement)
-
-    def _insert(self, file, table, values):
-        marks = ", ".join("?" * len(values))
-        self._run(file, (f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", list(values.values())))
-
-    def job(self, *cids, **changes):
-        """Add a job, olivia's PE-Enable, or as `changes` say; returns its id."""
-        values = {
-            "job_id": str(uuid.uuid4()),
-            "user_id": "olivia",
-            "batch_id": None,
-            "action_code": 2,
-            "action_name": "PE-Enable",
-            "cluster_url": "https://evian3.example",
-            "created_at": "2025-06-01T10:00:00",
-            "request_payload": json.dumps({"action": "PE-Enable", "cids": cids}),
-            "response_summary": '{"success": true}',
-            "status": "SUCCESS",
-        } | changes
-        self._insert(self.jobs, "jobs", values)
-        for cid in cids:
-            self.customer(values["job_id"], cid)
-        return values["job_id"]
-
-    def customer(self, job_id, cid):
-        self._insert(self.jobs, "job_customers", {"job_id": job_id, "cid": cid})
-
-    def log(self, **changes):
-        """Add a row of the audit log, or as `changes` say."""
-        defaults = {
-            "user_id": "olivia",
-            "action_type": "PE-Enable",
-            "customer_ids": '["a1", "b2"]',
-            "timestamp": "2025-06-01 12:00:00.5",
-            "ip_address": "10.0.0.7",
-            "status": "success",
-            "error_message": None,
-            "duration_ms": 312,
-        }
-        self._insert(self.audit, "audit_log", defaults | changes)
-
-    def run(self, *arguments, zone="Europe/Paris"):
-        """Import both; returns what was printed, and what was reported."""
-        printed, reported = StringIO(), StringIO()
-        options = ["--jobs-db", str(self.jobs), "--audit-db", str(self.audit), "--time-zone", zone]
-        call_command("import_legacy", *options, *arguments, stdout=printed, stderr=reported)
-        return printed.getvalue(), reported.getvalue().splitlines()
-
-
-@pytest.fixture
-def old(tmp_path):
-    return OldDashboard(tmp_path)
-
-
-def facts(model):
-    return list(model.objects.order_by("pk").values())
 
 
 def test_every_job_and_customer_is_imported_and_marked(old):
@@ -316,148 +230,6 @@ def test_no_token_comes_over(old):
         "headers": {"Authorization": HIDDEN},
         "note": HIDDEN,
     }
-
-
-# -- Rows that make no sense --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("row", "problem"),
-    [
-        ({"job_id": ""}, "it has no job_id"),
-        ({"job_id": None}, "it has no job_id"),
-        ({"created_at": "yesterday"}, "'yesterday' is no time"),
-        ({"created_at": None}, "'None' is no time"),
-        ({"created_at": "0001-01-01T00:00:00+23:00"}, "is no time"),
-        ({"action_code": None, "action_name": "Reboot"}, "'None', 'Reboot' is no action"),
-    ],
-)
-def test_a_bad_job_is_reported_with_its_number_and_skipped(old, row, problem):
-    old.job("a1")
-    old.job("a2", **row)
-    old.job("a3")
-    printed, reported = old.run()
-    [line] = [line for line in reported if line.startswith("jobs row 2: ")]
-    assert problem in line
-    assert line.endswith("; skipped")
-    assert "3 rows with 2 customers, 2 imported, 0 there already, 1 bad and skipped" in printed
-    assert Job.objects.count() == 2
-
-
-@pytest.mark.parametrize(
-    ("row", "problem"),
-    [
-        ({"timestamp": "1 June"}, "'1 June' is no time"),
-        ({"timestamp": None}, "is no time"),
-        ({"customer_ids": "a1, b2"}, "customer_ids is not JSON"),
-        ({"customer_ids": '{"a": 1}'}, "customer_ids is no list"),
-        ({"customer_ids": '["a1", null]'}, "'None' is no customer id"),
-        ({"customer_ids": '[""]'}, "'' is no customer id"),
-        ({"customer_ids": json.dumps(["x" * 129])}, "is no customer id"),
-    ],
-)
-def test_a_bad_row_of_the_log_is_reported_with_its_number_and_skipped(old, row, problem):
-    old.log(**row)
-    old.log()
-    printed, [reported] = old.run()
-    assert reported.startswith("audit_log row 1: ")
-    assert problem in reported
-    assert "2 rows with 2 customers, 1 imported, 0 there already, 1 bad and skipped" in printed
-
-
-def test_an_action_without_a_code_that_is_known_goes_by_its_name(old):
-    old.job("a1", action_code=9, action_name="t-enable")
-    assert old.run()[1] == []
-    assert (Job.objects.get().action_code, Job.objects.get().action_name) == (3, "T-Enable")
-
-
-def test_customers_that_are_none_or_of_no_job_are_reported(old):
-    job_id = old.job("a1")
-    for cid in ("", None, "x" * 129, b"\xff", "a\0b"):
-        old.customer(job_id, cid)
-    old.customer("nowhere", "z9")
-    old.customer(None, "z9")
-    old.customer(job_id, "a1")
-    old.customer(job_id, " b2 ")
-    _, reported = old.run()
-    numbers = [int(line.split()[2].rstrip(":")) for line in reported]
-    assert numbers == [2, 3, 4, 5, 6, 7, 8]
-    assert "there is no job with its job_id" in reported[-1]
-    assert list(Job.objects.get().customers.values_list("cid", flat=True)) == ["a1", "b2"]
-
-
-def test_ids_that_are_no_uuid_or_another_jobs_are_told_apart(old):
-    ours = make_job()
-    old.job("a1", job_id=str(ours.job_id))
-    old.job("a2", job_id="JOB-17")
-    same = uuid.uuid4()
-    old.job("a3", job_id=str(same))
-    old.job("a4", job_id=same.hex)
-    _, reported = old.run()
-    assert reported == [
-        "jobs row 4: its job_id is there twice; skipped",
-        "jobs row 1: a job of this dashboard has its id; skipped",
-    ]
-    assert Job.objects.filter(legacy=True).count() == 2
-    assert not Attempt.objects.filter(attempt_id=ours.job_id).exists()
-    assert '"job_id":"JOB-17"' in "".join(AuditEntry.objects.values_list("body", flat=True))
-    before = Job.objects.count()
-    old.run()
-    assert Job.objects.count() == before
-
-
-@pytest.mark.parametrize(
-    "payload", ["", "{", "[1, NaN, Infinity]", '"\\ud800"', '{"a": "\\u0000"}', "[" * 100_000, "\udcff"]
-)
-def test_what_is_no_json_is_kept_as_text(old, payload):
-    old.job("a1", request_payload=payload.encode(errors="surrogateescape").decode(errors="replace"))
-    _, reported = old.run()
-    assert reported == []
-    Job.objects.get().refresh_from_db()
-    assert verify().findings == []
-
-
-# -- Files and options that make no sense -------------------------------------------------------------------------
-
-
-def test_files_that_are_none_of_its_are_refused_before_anything_is_imported(old, tmp_path):
-    old.job("a1")
-    for broken in (b"", b"no database"):
-        old.audit.write_bytes(broken)
-        with pytest.raises(CommandError, match="audit.db"):
-            old.run()
-    old.audit.unlink()
-    with pytest.raises(CommandError, match="is no file"):
-        old.run()
-    assert not Job.objects.exists()
-
-
-def test_a_file_without_a_column_says_which(old):
-    with closing(sqlite3.connect(old.jobs)) as database:
-        database.execute("ALTER TABLE jobs DROP COLUMN cluster_url")
-    with pytest.raises(CommandError, match="jobs lacks cluster_url"):
-        old.run()
-
-
-@pytest.mark.parametrize("zone", ["Paris", "", "Europe", "../etc/passwd", "\0"])
-def test_what_is_no_time_zone_is_refused(old, zone):
-    with pytest.raises(CommandError, match="there is no such time zone"):
-        old.run(zone=zone)
-
-
-@pytest.mark.parametrize("pairs", [["jdoe"], ["=john"], ["jdoe="], ["jdoe=john", "jdoe=ruth"]])
-def test_what_is_no_pair_of_names_is_refused(old, pairs):
-    with pytest.raises(CommandError, match="as old=new"):
-        old.run(*(part for pair in pairs for part in ("--user-map", pair)))
-
-
-@pytest.mark.parametrize("name", ["system", "Nobody", "оlivia", "jo hn"])
-def test_jobs_are_given_to_nobody_who_could_be_mistaken(old, name):
-    with pytest.raises(CommandError, match="nobody here is called"):
-        old.run("--user-map", f"jdoe={name}")
-    assert not Job.objects.exists()
-    User.objects.create_user(name)
-    old.run("--user-map", f"jdoe={name}")  # an account from before the rule
 
 
 # -- Outside the promise ------------------------------------------------------------------------------------------
