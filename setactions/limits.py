@@ -22,14 +22,14 @@ from tmsdash.server.heartbeat import note_calls
 # TMS's gateway answered 429 and 503 to 432 reads a minute; a process stays well below.
 READS_PER_MINUTE = 240
 
-# Answers to reads may have 64 MiB; so many at once fit into the memory of a small machine.
+# An answer to a read may have 64 MiB; this many at once fit into the memory of a small machine.
 READS_AT_ONCE = 8
 
 BATCHES_AT_ONCE = 8
 WORKERS_PER_BATCH = 16
 
-# What is refused leaves an entry in the audit for ever. Who may send leaves entries anyway, and a script of theirs may
-# run through a whole list of wrong bodies; nobody else has a reason to try more often than a person clicks.
+# Each refusal leaves an entry in the audit for good. Operators leave entries anyway, and a script of theirs may run
+# through a whole list of wrong bodies; nobody else has a reason to try more often than a person clicks.
 REFUSALS_PER_MINUTE = 3000
 REFUSALS_PER_MINUTE_WITHOUT_PERMISSION = 60
 
@@ -81,7 +81,7 @@ def batch_slot() -> Iterator[None]:
 def throttle_read() -> None:
     """Count a read; raises Refusal (503) above READS_PER_MINUTE in this process."""
     if not _reads.take("", READS_PER_MINUTE):
-        raise Refusal(503, "request", "Too many reads within a minute. Wait a little, then go on more slowly.")
+        raise Refusal(503, "request", "Too many reads within a minute. Wait a little, then continue more slowly.")
 
 
 def check_refusal_rate(user: Any) -> None:

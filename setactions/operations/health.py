@@ -1,4 +1,4 @@
-"""`/health`: whether the dashboard works, for load balancers, and what it left open, for its staff."""
+"""`/health`: whether the dashboard works, for load balancers, and what is still open, for staff."""
 
 import logging
 import threading
@@ -25,7 +25,7 @@ from tmsdash.web.errors import json_get
 logger = logging.getLogger(__name__)
 
 WRITABLE_FOR_S = 1.0  # seconds that a proof holds, for everybody who asks this process
-# As long as a Set Action waits: a database is called not writable when an action would be refused for its sake.
+# As long as a Set Action waits: a database counts as not writable when it would make us refuse an action.
 WRITE_WAIT_S = 5.0
 
 
@@ -73,7 +73,7 @@ def _answers(alias: str) -> bool:
 
 
 class _WriteProof:
-    """What came of the last try to write to a database. One thread at a time tries: nobody queues up for a lock."""
+    """The result of the last attempt to write to a database. One thread at a time tries: nobody queues for a lock."""
 
     def __init__(self, alias: str, write: Callable[[float], None]) -> None:
         self._alias = alias
@@ -83,7 +83,7 @@ class _WriteProof:
         self._ended_at = float("-inf")
 
     def holds(self) -> bool:
-        """Tell whether the database takes writes, as of now or of at most a try ago."""
+        """Tell whether the database accepts writes, as of now or of the try before."""
         if time.monotonic() - self._ended_at > WRITABLE_FOR_S and self._turn.acquire(blocking=False):
             try:
                 self._is_writable = self._try()

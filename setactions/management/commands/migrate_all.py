@@ -37,17 +37,17 @@ class Command(BaseCommand):
         )
 
     def get_check_kwargs(self, options: Any) -> dict[Any, Any]:
-        """Return which checks to run: all, but for the one that the option answers."""
+        """Return which checks to run: all but the one that the option overrides."""
         is_new = options["new_installation"]
         return {"tags": registry.tags_available() - {NEW_INSTALLATION}} if is_new else super().get_check_kwargs(options)
 
     def handle(self, *args: Any, **options: Any) -> None:
         places = {tuple(str(d.get(key)) for key in ("ENGINE", "HOST", "PORT", "NAME")) for d in _described()}
         if len(places) < len(VARIABLES):
-            # The first one's table of applied migrations would stand for all.
+            # They would share one table of applied migrations, and all but the first would stay empty.
             raise CommandError(f"{', '.join(VARIABLES.values())}: name three different databases.")
         if not options.get("any_key"):
-            require_site_keys(("AUDIT_KEY",))  # a migration may sign what is there
+            require_site_keys(("AUDIT_KEY",))  # a migration may sign existing rows
         try:
             with migrating_alone(lambda line: self.stderr.write(line, lambda text: text)):
                 self._migrate(options)
@@ -73,7 +73,7 @@ def _described() -> list[dict[str, Any]]:
 
 
 def make_groups() -> None:
-    """Make the two groups and give them their permissions; permissions added by hand are kept."""
+    """Create the two groups and grant their permissions; permissions added by hand are kept."""
     for name, labels in GROUPS.items():
         group, _ = Group.objects.get_or_create(name=name)
         for label in labels:

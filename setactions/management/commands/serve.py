@@ -23,18 +23,18 @@ from tmsdash.server.heartbeat import DESCRIPTOR, SharedVitals
 from tmsdash.text import one_line
 from tmsdash.web.static_files import collect
 
-# Seconds beyond the call's deadline that a stopping server gives its running requests to record the outcome.
+# Seconds beyond a call's deadline that a stopping server gives running requests to record the outcome.
 GRACE_AFTER_DEADLINE_S = 20
-# A server that ends within QUICK_END_S seconds could hardly start. If it never runs longer, that often, it cannot.
+# A server that ends within QUICK_END_S seconds has failed to start. After QUICK_ENDS such failures we give up.
 QUICK_END_S = 2
 QUICK_ENDS = 5
-PAUSE_S = 1  # before the next start
-HEADER_S = 5  # for the head of a request, and between two requests of one connection
-BACKLOG = 4096  # connections that wait for the server to take them
-# How often accepted actions whose worker died before their Job was recorded get it, in seconds.
+PAUSE_S = 1  # before it is started again
+HEADER_S = 5  # for the head of a request to arrive, and between two requests on a connection
+BACKLOG = 4096  # connections waiting to be accepted
+# How often, in seconds, Jobs are recorded for accepted actions whose worker died before it could do so.
 RECONCILE_EVERY_S = 30
-END_S = 20  # more than its workers may take, a server has to end
-POLL_S = 0.2  # how soon the end of the server is noticed
+END_S = 20  # that the server may take to end, beyond what its workers may take
+POLL_S = 0.2  # how often we look whether the server has ended
 
 
 class Command(BaseCommand):
@@ -53,13 +53,13 @@ class Command(BaseCommand):
             raise CommandError(f"Nothing was started.{MIGRATE_FIRST}")
         collect()  # before the server starts: it looks once which files there are
         sys.stdout.flush()
-        # With an arena for each thread the C library would keep what long answers took.
+        # With an arena per thread the C library would hold on to the memory of long answers.
         os.environ.setdefault("MALLOC_ARENA_MAX", "2")
         sys.exit(_keep_running(options["host"], options["port"]))
 
 
 class Stopping:
-    """Whether this process was told to stop. No Event: setting one in a signal handler can wait for itself."""
+    """Whether this process was told to stop. Not an Event: setting one in a signal handler can deadlock."""
 
     requested = False
 
@@ -71,8 +71,8 @@ class Stopping:
 def _keep_running(host: str, port: int) -> int:
     """Run the server until this process is told to stop, and return its exit code.
 
-    granian starts a worker that died again, but gives up when workers die in quick succession. Then it
-    is started anew here, unless it ended at once from the first time on.
+    granian replaces a worker that died, but gives up when workers die in quick succession. Then granian itself is
+    started again here, unless it has failed to start every time.
     """
     stopping = Stopping()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -87,16 +87,16 @@ def _keep_running(host: str, port: int) -> int:
         if not stopping.requested:
             goes_on = has_run or starts < QUICK_ENDS
             sys.stderr.write(f"The server ended by itself{'; it is started again' if goes_on else ', repeatedly'}.\n")
-            time.sleep(PAUSE_S if goes_on else 0)  # what ends at once must not be started in a rush
+            time.sleep(PAUSE_S if goes_on else 0)  # not in a rush
     return code if code >= 0 else 128 - code  # as a shell tells of a signal
 
 
 @contextmanager
 def _watched_server(host: str, port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    """Start the server, and look after its workers until the block or the server ends."""
+    """Start the server, and watch its workers until the block or the server ends."""
     vitals = SharedVitals() if watchdog.is_possible() else None
     environment = os.environ | ({DESCRIPTOR: str(vitals.descriptor)} if vitals else {})
-    # Should this process be killed, the server must not go on alone, on a port that nobody can have then.
+    # If this process is killed, the server must not live on and keep its port from the next one.
     server = subprocess.Popen(  # noqa: S603
         server_arguments(host, port),
         cwd=settings.BASE_DIR,
@@ -105,7 +105,7 @@ def _watched_server(host: str, port: int) -> Iterator["subprocess.Popen[bytes]"]
         preexec_fn=end_with_parent,
     )
     if vitals is None:
-        sys.stderr.write("A worker that freezes will not be noticed: that takes Linux 5.3 or later.\n")
+        sys.stderr.write("A frozen worker will go unnoticed: watching workers needs Linux 5.3 or later.\n")
         yield server
         return
     with vitals, watchdog.Watchdog(host, port, vitals, threads=settings.WEB_THREADS, call_s=_call_s()):
@@ -113,15 +113,15 @@ def _watched_server(host: str, port: int) -> Iterator["subprocess.Popen[bytes]"]
 
 
 def _call_s() -> int:
-    """Return the seconds that a call to TMS may take until its outcome is recorded."""
+    """Return how many seconds a call to TMS and the recording of its outcome may take."""
     return int(settings.TMS_DEADLINE_S) + GRACE_AFTER_DEADLINE_S
 
 
 def _wait_for(server: "subprocess.Popen[bytes]", stopping: Stopping) -> int:
-    """Return the exit code of `server`, which is asked to end when that is requested; reconcile now and then."""
+    """Wait for `server`, ask it to end when we are told to stop, and return its exit code; reconcile meanwhile."""
     reconciled = time.monotonic()
     while not stopping.requested:
-        time.sleep(POLL_S)  # the server's end, a signal and the time to reconcile: three things to wait for
+        time.sleep(POLL_S)  # three things may happen: the server ends, a signal comes, it is time to reconcile
         code = server.poll()
         if code is not None:
             return code
@@ -131,38 +131,38 @@ def _wait_for(server: "subprocess.Popen[bytes]", stopping: Stopping) -> int:
     server.terminate()
     try:
         return server.wait(END_S + _call_s())
-    except subprocess.TimeoutExpired:  # it is frozen itself, or it would have killed its workers by now
+    except subprocess.TimeoutExpired:  # it is frozen, or it would have killed its workers by now
         server.kill()
         return server.wait()
 
 
 def _finish_what_was_left_open(*, quietly: bool = False) -> None:
-    """Run `reconcile` without a token; what it cannot do must not keep the site down. A stand-by writes nothing."""
+    """Run `reconcile` without a token; its failure must not keep the site down. A stand-by writes nothing."""
     if settings.TMS_PASSIVE:
         return
     try:
         call_command("reconcile", stdout=io.StringIO() if quietly else sys.stdout)
     except SystemExit:
-        return  # it said what is left to a token or a person
-    except Exception as error:  # noqa: BLE001 (whatever is wrong with an attempt of yesterday, today's must go on)
+        return  # it has printed what needs a token or a person
+    except Exception as error:  # noqa: BLE001 (a problem with yesterday's attempts must not stop today's)
         sys.stderr.write(
-            one_line(f"What was left open stays so for now. {type(error).__name__}: {error}", 2_000) + "\n"
+            one_line(f"What was left open stays open for now. {type(error).__name__}: {error}", 2_000) + "\n"
         )
     finally:
         connections.close_all()
 
 
 def _warn_of_plain_http(host: str) -> None:
-    """Say so where the site is meant for HTTPS, and passwords and tokens might cross a network before TLS begins."""
+    """Warn if the site is meant for HTTPS, but passwords and tokens could cross a network unencrypted."""
     if settings.HTTPS_ONLY and not is_loopback(host):
         sys.stderr.write(
-            f"Listening on {host} in plain HTTP: let nobody but the HTTPS proxy reach this port, and that over this "
-            "machine or an encrypted tunnel. With the proxy on the same machine, use HOST 127.0.0.1.\n"
+            f"Listening on {host} in plain HTTP: let only the HTTPS proxy reach this port, on this machine or through "
+            "an encrypted tunnel. If the proxy runs on this machine, use HOST 127.0.0.1.\n"
         )
 
 
 def _assert_free(host: str, port: int) -> None:
-    """Raise CommandError unless the address can be had: granian would share it with whoever listens there."""
+    """Raise CommandError if the address is taken: granian would share it with whoever listens there."""
     if not 1 <= port <= 65_535:
         raise CommandError(f"Cannot listen on {host}, port {port}. Choose a PORT from 1 to 65535.")
     try:
@@ -177,8 +177,8 @@ def _assert_free(host: str, port: int) -> None:
 def server_arguments(host: str, port: int) -> list[str]:
     """Return the command line of the server.
 
-    One process: SQLite has one writer, and threads of one process queue fairly for it. A stopping
-    server waits longer than a call may take, so that no call is cut off after TMS applied it.
+    One worker: SQLite has a single writer, and threads of one process queue for it fairly. A stopping server waits
+    longer than a call can take, so that no call is cut off after TMS has applied it.
     """
     return [
         *(sys.executable, "-m", "granian", "--interface", "wsgi", "tmsdash.wsgi:application"),
@@ -186,7 +186,7 @@ def server_arguments(host: str, port: int) -> list[str]:
         *("--blocking-threads", str(settings.WEB_THREADS)),
         *("--workers-kill-timeout", str(_call_s())),
         *("--blocking-threads-idle-timeout", "600", "--respawn-failed-workers", "--no-ws", "--http", "1"),
-        # Whoever connects and sends nothing, or half a head, has a place until then; there are enough places.
+        # A client that sends nothing, or half a head, keeps its place until then; there are enough places.
         *("--http1-header-read-timeout", str(HEADER_S * 1000)),
         *("--backpressure", str(open_files.connections_at_once(settings.WEB_THREADS)), "--backlog", str(BACKLOG)),
     ]

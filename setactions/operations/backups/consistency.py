@@ -1,4 +1,4 @@
-"""Whether jobs and audit fit together: what one moment of both must show."""
+"""Whether jobs and audit are consistent with each other, at one moment of both."""
 
 import uuid
 from collections.abc import Iterable, Iterator
@@ -39,7 +39,7 @@ def disagreements(jobs: Source, audit: Source) -> list[str]:
 
 
 def _chain_disagreements(audit: Source) -> list[str]:
-    """Return a sentence if the audit's chain does not end as its head says, or if that cannot be checked."""
+    """Return a sentence if the audit's chain does not end as its head says, or if this cannot be checked."""
     table = ChainHead._meta.db_table
     if table not in audit.tables():
         return []  # one of long ago

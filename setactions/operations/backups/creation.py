@@ -1,4 +1,4 @@
-"""Making a backup: one moment of the three databases, copied while the site serves."""
+"""Creating a backup: the three databases at one moment, copied while the site keeps serving."""
 
 import itertools
 import shutil
@@ -21,7 +21,7 @@ from setactions.operations.backups.sqlite import SqliteDatabase
 from tmsdash.db.files import sync
 
 ALIASES = ("default", "jobs", "audit")  # in the order in which their locks are taken
-# While the lock of one database is waited for, those before it are held, and a Set Action waits 4 s at most.
+# While it waits for one database's lock it holds the others, and a Set Action waits for them 4 s at most.
 LOCK_WAIT_S = 1.5  # more than the second after which PostgreSQL ends an automatic vacuum that is in the way
 LOCK_TRIES = 10
 LOCK_PAUSE_S = 0.5
@@ -42,11 +42,11 @@ def database_of(alias: str) -> Database:
 
 
 def back_up(folder: Path, on_step: Step = lambda: None) -> Backup:
-    """Copy the three databases, as they are at one moment, into a new folder below `folder`; return what was made.
+    """Copy the three databases, as they are at one moment, into a new folder inside `folder`; return the backup.
 
-    The site may serve meanwhile: its writers wait only while the moment is taken. The new folder is
-    there when it is complete and verified, and nothing is left of one that is not. The keys in VAR_DIR
-    are not copied. `on_step` is called now and then while a database is copied. Raises BackupError.
+    The site may keep serving: its writers wait only until the snapshots have begun. The new folder appears once it
+    is complete and verified; of anything less nothing is left. The keys in VAR_DIR are not copied. `on_step` is
+    called every now and then while a database is copied. Raises BackupError.
     """
     databases = [database_of(alias) for alias in ALIASES]
     try:
@@ -71,7 +71,7 @@ def back_up(folder: Path, on_step: Step = lambda: None) -> Backup:
 
 
 def _take(databases: Sequence[Database], snapshots: Iterable[Snapshot]) -> datetime:
-    """Begin all snapshots in one moment, in which nobody writes; return when that was."""
+    """Begin all snapshots at a moment when nobody writes; return that moment."""
     with _all_writes_held(databases):
         for snapshot in snapshots:
             snapshot.begin()
@@ -79,7 +79,7 @@ def _take(databases: Sequence[Database], snapshots: Iterable[Snapshot]) -> datet
 
 
 def _all_writes_held(databases: Sequence[Database]) -> ExitStack:
-    """Keep the writers of all databases out until the returned block ends; raises OperationalError if that fails."""
+    """Keep writers out of all databases until the returned block ends; raises OperationalError if that fails."""
     for tries_left in reversed(range(LOCK_TRIES)):
         with ExitStack() as held:
             try:
@@ -90,7 +90,7 @@ def _all_writes_held(databases: Sequence[Database]) -> ExitStack:
                     raise
             else:
                 return held.pop_all()
-        time.sleep(LOCK_PAUSE_S)  # all locks are free now, so that whoever waited for them gets on
+        time.sleep(LOCK_PAUSE_S)  # all locks are free now, so whoever was waiting for them can go ahead
     raise AssertionError("the last try returns or raises")
 
 
@@ -109,7 +109,7 @@ def _copy(database: Database, snapshot: Snapshot, folder: Path, on_step: Step) -
 
 @contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
-    """Make a folder, mode 0700, under a name of no backup; it is removed unless it was given another one."""
+    """Make a folder, mode 0700, under a name that no backup has; remove it unless it was renamed."""
     folder.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=folder))
     try:
@@ -119,12 +119,12 @@ def _new_folder(folder: Path) -> Iterator[Path]:
 
 
 def _complete(partial: Path, folder: Path, made_at: datetime) -> Path:
-    """Give a complete backup its name, which tells the time; return its folder."""
+    """Name a complete backup after its time; return its folder."""
     name = made_at.strftime("%Y-%m-%dT%H-%M-%SZ")
     for number in itertools.count(1):
         final = folder / (name if number == 1 else f"{name}-{number}")
         with suppress(FileExistsError):
-            final.mkdir(mode=0o700)  # a rename replaces an empty folder of its own, and nobody else takes the name
+            final.mkdir(mode=0o700)  # claims the name; renaming replaces an empty folder
             partial.rename(final)
             break
     sync(folder)
@@ -136,6 +136,6 @@ def _assert_room(folder: Path, databases: Sequence[Database]) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise BackupError(
-            f"There is not enough room in {folder.parent}: a backup may take {needed >> 20:,} MiB, and {free >> 20:,} "
+            f"There is not enough room in {folder.parent}: a backup can take {needed >> 20:,} MiB, and {free >> 20:,} "
             "MiB are free. Nothing was kept."
         )

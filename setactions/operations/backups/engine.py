@@ -1,4 +1,4 @@
-"""What backup and restore want of a database engine; sqlite.py and postgresql.py fulfil it."""
+"""What backup and restore need from a database engine; sqlite.py and postgresql.py implement it."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -15,26 +15,25 @@ from tmsdash.db.files import sync
 
 Step = Callable[[], None]  # called while a copy is being made, again and again
 VARIABLES = {"default": "DATABASE_URL", "jobs": "JOBS_DATABASE_URL", "audit": "AUDIT_DATABASE_URL"}
-HASH_CHUNK_BYTES = 1 << 20
 
 
 class BackupError(Exception):
-    """A backup or a restore cannot be carried out. The text says why, as a sentence for whoever started it."""
+    """A backup or a restore cannot be carried out. The text is a sentence that tells its user why."""
 
 
 class NotPutBackError(BackupError):
-    """After a restore that failed, a database could not be made what it was before."""
+    """A restore failed, and a database could not be put back as it was."""
 
 
 @contextmanager
 def putting_back(alias: str, place: str) -> Iterator[None]:
-    """Name the place of what is kept if putting it back fails; raises NotPutBackError then."""
+    """Raise NotPutBackError, which names where the old contents are kept, if putting them back fails."""
     try:
         yield
     except (OSError, AnyDatabaseError, BackupError) as error:
         raise NotPutBackError(
             f"The restore failed, and the database {alias} could not be put back: {error} "
-            f"What it held is kept; put it back by hand: {place}"
+            f"Its contents are kept; put it back by hand: {place}"
         ) from error
 
 
@@ -59,14 +58,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Kept:
-    """Where the contents of a database are that a restore replaced, in words, and what describes a copy of them."""
+    """Where the contents that a restore replaced are kept, in words, and the manifest's entry if it is a copy."""
 
     place: str
     entry: Entry | None = None
 
 
 class Source(ABC):
-    """A database that can be asked: a snapshot, or a copy of one."""
+    """A database that can be queried: a snapshot, or a copy of one."""
 
     @abstractmethod
     def ask(self, sql: str) -> Iterator[tuple[Any, ...]]:
@@ -77,22 +76,22 @@ class Source(ABC):
         """Return the names of the tables, sorted."""
 
     def contents(self) -> Contents:
-        """Return what it holds, in figures."""
+        """Return the figures of what it holds."""
         rows = {table: next(self.ask(f'SELECT count(*) FROM "{table}"'))[0] for table in self.tables()}  # noqa: S608
         known = self.ask("SELECT app, name FROM django_migrations") if "django_migrations" in rows else []
         return Contents(rows, sorted((app, name) for app, name in known))
 
 
 class Snapshot(Source):
-    """What a database held at the moment at which `begin` was called, whatever is written to it since."""
+    """A database as it was when `begin` was called, whatever has been written to it since."""
 
     @abstractmethod
     def begin(self) -> None:
-        """Take the snapshot; a matter of milliseconds."""
+        """Take the snapshot, which takes milliseconds."""
 
     @abstractmethod
     def copy_to(self, file: Path, contents: Contents, on_step: Step) -> None:
-        """Write the snapshot to a file that is there already and empty; prove that it is sound and holds `contents`."""
+        """Write the snapshot to an existing, empty file; prove that the copy is sound and holds `contents`."""
 
 
 class Database(ABC):
@@ -111,11 +110,11 @@ class Database(ABC):
 
     @abstractmethod
     def snapshot(self) -> AbstractContextManager[Snapshot]:
-        """Connect, for a snapshot that is not taken yet."""
+        """Connect, for a snapshot that has not been taken yet."""
 
     @abstractmethod
     def writes_held(self, wait_s: float) -> AbstractContextManager[None]:
-        """Keep all writers out; raises OperationalError if the present ones do not end within `wait_s` seconds."""
+        """Keep all writers out; raises OperationalError if current ones do not finish within `wait_s` seconds."""
 
     @abstractmethod
     def verify(self, file: Path) -> None:
@@ -123,11 +122,11 @@ class Database(ABC):
 
     @abstractmethod
     def kept_out(self) -> AbstractContextManager[None]:
-        """Keep everybody else out; raises BackupError if anybody is connected, as a running site is."""
+        """Keep everybody else out; raises BackupError if anybody is connected, such as a running site."""
 
     @abstractmethod
     def replaced(self, file: Path, keep_in: Path, moment: str) -> AbstractContextManager[Kept]:
-        """Put the contents of a verified copy in the place of the database's, and yield where these are kept.
+        """Replace the database's contents with those of a verified copy, and yield where the old ones are kept.
 
         That is in the folder `keep_in`, or beside the database with `moment` in the name. If the block raises
         anything they are put back.
@@ -145,8 +144,5 @@ class Database(ABC):
 
 def sha256_of(file: Path) -> str:
     """Return the SHA-256 of a file's bytes, as 64 hex digits."""
-    digest = hashlib.sha256()
     with file.open("rb") as stream:
-        while chunk := stream.read(HASH_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""The manifest of a backup: what it holds, so that a restore can tell whether that is what it finds."""
+"""The manifest of a backup: what it holds, so that a restore can tell whether it is all there."""
 
 import json
 import tomllib
@@ -16,9 +16,9 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Manifest:
-    """A backup: when it shows the databases (UTC, ISO 8601), by which version of the product, and its databases.
+    """A backup: the moment that it shows (UTC, ISO 8601), the version of the product that made it, and its databases.
 
-    `disagreements` are sentences on what did not fit together in the databases themselves.
+    `disagreements` are sentences about what was inconsistent in the databases themselves.
     """
 
     made_at: str
@@ -34,11 +34,13 @@ class Manifest:
 
     @classmethod
     def load(cls, folder: Path) -> "Manifest":
-        """Read the manifest of a backup; raises BackupError if there is none, or one that cannot be understood."""
+        """Read the manifest of a backup; raises BackupError if it is missing or cannot be understood."""
         try:
             stored = json.loads((folder / NAME).read_text())
         except FileNotFoundError:
-            raise BackupError(f"{folder} is no backup: there is no {NAME}. Name a folder that backup made.") from None
+            raise BackupError(
+                f"{folder} is no backup: there is no {NAME}. Name a folder that the command backup made."
+            ) from None
         except (OSError, ValueError) as error:
             raise BackupError(f"{folder / NAME} cannot be read. {error}") from None
         try:

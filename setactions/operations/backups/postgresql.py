@@ -1,4 +1,4 @@
-"""PostgreSQL: dumps of exported snapshots, made and read back by its own programs."""
+"""PostgreSQL: dumps of exported snapshots, made and loaded by its own programs."""
 
 import os
 import re
@@ -43,7 +43,7 @@ POLL_S = 0.1
 SESSION_END_TRIES = 20
 LOCK_WAIT_MS = 20_000  # for reading: only a change of the tables themselves is in its way
 CHUNK_BYTES = 1 << 16
-# What the dump does not know must go, too, or a later migration would make it twice; extensions stay.
+# Tables that the dump does not know must go, too, or a later migration would create them twice; extensions stay.
 DROP_ALL = """
 SET client_min_messages = warning;
 DO $$
@@ -59,7 +59,7 @@ BEGIN
   LOOP EXECUTE 'DROP ROUTINE ' || item.name || ' CASCADE'; END LOOP;
 END $$;
 """
-# Other sessions of clients; without the right to see all of them, the kind of a stranger's session is not shown.
+# Other clients' sessions; the kind of a session is hidden from users who may not see all of them.
 OTHERS = """
 SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
 AND usesysid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'
@@ -83,7 +83,7 @@ class PostgresqlSource(Source):
 
 
 class PostgresqlSnapshot(PostgresqlSource, Snapshot):
-    """A transaction that goes on seeing what was there when it began, and lets pg_dump see the same."""
+    """A transaction that keeps seeing the database as it was when it began, and lets pg_dump see the same."""
 
     def __init__(self, database: "PostgresqlDatabase", session: Any) -> None:
         super().__init__(session)
@@ -98,7 +98,7 @@ class PostgresqlSnapshot(PostgresqlSource, Snapshot):
         [self._name] = self.session.execute("SELECT pg_export_snapshot()").fetchone()
 
     def copy_to(self, file: Path, contents: Contents, on_step: Step) -> None:
-        """Dump the snapshot, and read the dump, which names its tables but does not count their rows."""
+        """Dump the snapshot and read the dump back; it names its tables but does not count their rows."""
         self._database.dump(file, on_step, f"--snapshot={self._name}")
         self._database.verify(file)
         listed = set(re.findall(r" TABLE DATA \S+ (\S+) ", _run(["pg_restore", "--list", str(file)])))
@@ -120,19 +120,19 @@ class PostgresqlDatabase(Database):
 
     @contextmanager
     def snapshot(self) -> Iterator[PostgresqlSnapshot]:
-        """Connect, for a snapshot that is not taken yet; raises BackupError if pg_dump is not there."""
+        """Connect, for a snapshot that has not been taken yet; raises BackupError if pg_dump is missing."""
         _program("pg_dump")
         with closing(own_session(self.connection)) as session, self.connection.wrap_database_errors:
             yield PostgresqlSnapshot(self, session)
 
     @contextmanager
     def writes_held(self, wait_s: float) -> Iterator[None]:
-        """Hold locks of all tables that let others read only."""
+        """Lock all tables so that others can only read."""
         with closing(own_session(self.connection)) as session, self.connection.wrap_database_errors:
             tables = ", ".join(f'"{table}"' for table in PostgresqlSource(session).tables())
             session.execute("BEGIN")
             session.execute(f"SET LOCAL lock_timeout = {int(wait_s * 1000)}")
-            # Should this process freeze now, everybody's writes must not wait for it.
+            # If this process freezes now, nobody's writes may wait for it.
             session.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'")
             if tables:
                 session.execute(f"LOCK TABLE {tables} IN SHARE MODE")
@@ -148,31 +148,31 @@ class PostgresqlDatabase(Database):
 
     @contextmanager
     def kept_out(self) -> Iterator[None]:
-        """Refuse if anybody else is connected; nobody may connect later, either, but only a load keeps them out."""
+        """Refuse if anybody else is connected. Nobody may connect later, either, but only loading keeps them out."""
         for name in PROGRAMS:
             _program(name)
         self.connection.close_pool()  # type: ignore[attr-defined]
         others = self._others()
         if others:
             raise BackupError(
-                f"{VARIABLES[self.alias]}: {others} other sessions use the database {self._name}. Stop the site, and "
+                f"{VARIABLES[self.alias]}: {others} other sessions use the database {self._name}. Stop the site and "
                 "everything else that is connected to it, then run this again. Nothing was changed."
             )
         yield
 
     def _others(self) -> int:
-        """Return how many sessions of others stay; the server takes a moment to see that one has ended."""
+        """Return how many other sessions remain; the server takes a moment to notice that one has ended."""
         with self.present() as source:
             for _ in range(SESSION_END_TRIES):
                 [others] = next(source.ask(OTHERS))
                 if not others:
                     break
-                time.sleep(POLL_S)  # the end of another session is nothing to wait for
+                time.sleep(POLL_S)  # there is no event for the end of another session
         return int(others)
 
     @contextmanager
     def replaced(self, file: Path, keep_in: Path, moment: str) -> Iterator[Kept]:
-        """Load the dump in the place of everything that is there, of which a dump is made before."""
+        """Replace everything with the contents of the dump, having dumped the old contents first."""
         keep_in.mkdir(mode=0o700, exist_ok=True)
         kept = keep_in / f"{self.alias}{self.suffix}"
         kept.touch(mode=0o600)
@@ -200,13 +200,13 @@ class PostgresqlDatabase(Database):
         return str(self.connection.settings_dict["NAME"])
 
     def dump(self, file: Path, on_step: Step, *options: str) -> None:
-        """Write a dump to `file`; raises BackupError with what pg_dump says if that fails."""
+        """Write a dump to `file`; raises BackupError with the message of pg_dump if that fails."""
         where, environment = self._where()
         usual = ["--format=custom", "--no-owner", "--no-privileges", f"--lock-wait-timeout={LOCK_WAIT_MS}"]
         _run(["pg_dump", *usual, f"--file={file}", *options, *where], environment, on_step)
 
     def _load(self, file: Path) -> None:
-        """Replace everything in one transaction, which is committed only once the whole dump was read."""
+        """Replace everything in one transaction, which is committed only after the whole dump was read."""
         where, environment = self._where()
         psql = [_program("psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output", os.devnull, *where]
         script = [
@@ -236,7 +236,7 @@ class PostgresqlDatabase(Database):
 
 
 def _feed(writer: "subprocess.Popen[bytes]", reader: "subprocess.Popen[bytes]") -> bool:
-    """Send a script to psql, as one transaction; tell whether it was whole, without which nothing is committed."""
+    """Send a script to psql as one transaction; tell whether it was complete, else nothing is committed."""
     if writer.stdin is None or reader.stdout is None:
         return False
     try:
@@ -244,16 +244,16 @@ def _feed(writer: "subprocess.Popen[bytes]", reader: "subprocess.Popen[bytes]") 
         shutil.copyfileobj(reader.stdout, writer.stdin, CHUNK_BYTES)
         whole = reader.wait() == 0
         if whole:
-            writer.stdin.write(b"\nANALYZE;\nCOMMIT;\n")  # a dump holds no statistics, and plans without are slow
+            writer.stdin.write(b"\nANALYZE;\nCOMMIT;\n")  # a dump holds no statistics, without which queries are slow
         writer.stdin.close()
-    except BrokenPipeError:  # it stopped at an error, which it tells
+    except BrokenPipeError:  # it stopped at an error, which it prints
         reader.kill()
         return False
     return whole
 
 
 def _program(name: str) -> str:
-    """Return the path of one of PostgreSQL's programs, of the newest version that is installed."""
+    """Return the path of one of PostgreSQL's programs, in the newest installed version."""
     installed = sorted(DEBIAN.glob(f"*/bin/{name}"), key=lambda path: [int(n) for n in path.parts[4].split(".")])
     path = shutil.which(name) or (str(installed[-1]) if installed else None)
     if path is None:
@@ -262,22 +262,22 @@ def _program(name: str) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Return what PostgreSQL's programs need of this process' environment: none of our keys and addresses."""
+    """Return what PostgreSQL's programs need from our environment, without our keys and addresses."""
     kept = [name for name in os.environ if name in _KEPT or name.startswith(("PG", "LC_", "KRB5"))]
     return {name: os.environ[name] for name in kept}
 
 
 def _tls_variables(options: dict[str, Any]) -> dict[str, str]:
-    """Return the variables that hold PostgreSQL's programs to the same TLS as the site, besides those of Django."""
+    """Return the variables, beyond Django's, that make PostgreSQL's programs use the same TLS as the site."""
     variables = {variable: str(options[name]) for name, variable in TLS_VARIABLES.items() if name in options}
     roots = ssl.get_default_verify_paths().cafile
     if options.get("sslrootcert") == "system" and roots:
-        variables["PGSSLROOTCERT"] = roots  # programs before version 16 take the word for a file's name
+        variables["PGSSLROOTCERT"] = roots  # programs before version 16 take the word for a file name
     return variables
 
 
 def _run(command: Sequence[str], environment: dict[str, str] | None = None, on_step: Step | None = None) -> str:
-    """Run one of PostgreSQL's programs and return its output; raises BackupError with what it says if it fails."""
+    """Run one of PostgreSQL's programs and return its output; raises BackupError with its message if it fails."""
     program = [_program(command[0]), *command[1:]]
     pipe = subprocess.PIPE
     with subprocess.Popen(program, env=environment or _environment(), stdout=pipe, stderr=pipe) as process:  # noqa: S603

@@ -1,4 +1,4 @@
-"""Restoring a backup: all is verified before anything is touched, and what was there is kept."""
+"""Restoring a backup: everything is verified before anything is touched, and the old contents are kept."""
 
 import io
 from collections.abc import Callable
@@ -32,10 +32,10 @@ Say = Callable[[str], None]
 
 
 def verified(folder: Path) -> Backup:
-    """Return the backup in `folder`, once everything in it is proven to be what its manifest says.
+    """Return the backup in `folder`, having proven that everything in it is what its manifest says.
 
-    Raises BackupError if anything is missing, damaged or changed, if it is of other engines than the
-    settings name, or if it holds migrations that this version of the product does not know.
+    Raises BackupError if anything is missing, damaged or altered, if it is for other engines than those in the
+    settings, or if it holds migrations that this version of the product does not know.
     """
     manifest = Manifest.load(folder)
     if sorted(manifest.databases) != sorted(ALIASES):
@@ -50,19 +50,19 @@ def verified(folder: Path) -> Backup:
 
 @dataclass(frozen=True)
 class LostKeyWord:
-    """That the key with which the backup's audit ends is lost, and why; see audit.proof.lost_keys."""
+    """A statement that the key with which the backup's audit ends is lost, and why; see audit.proof.lost_keys."""
 
     key_id: str
     reason: str
 
 
 def restore(backup: Backup, say: Say, lost_key: LostKeyWord | None = None) -> dict[str, Kept]:
-    """Put a verified backup in the place of the three databases, migrate them, and return where what was there is kept.
+    """Replace the three databases with a verified backup, migrate them, and return where the old contents are kept.
 
-    Nobody may be connected to any of them. If anything fails, the databases are what they were before;
-    BackupError says what it was. NotPutBackError is the exception from this.
+    Nobody may be connected to any of them. If anything fails, the databases are as they were before, and
+    BackupError says what went wrong. The one exception is NotPutBackError.
     """
-    moment = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%fZ")  # nothing that is kept has this name already
+    moment = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%fZ")  # so precise that no kept file has this name yet
     databases = [database_of(alias) for alias in ALIASES]
     connections.close_all()
     try:
@@ -97,7 +97,7 @@ def _replace(
                     if source.contents() != entry.contents:
                         raise BackupError(f"The restored database {database.alias} is not what the backup holds.")
         _describe(keep_in, kept, moment)
-        # Whatever the key is: one that is lost is acknowledged below, and with a wrong one the restore cannot be noted.
+        # With any key: a lost one is acknowledged below, and under a wrong one the restore cannot be noted anyway.
         call_command("migrate_all", verbosity=0, stdout=io.StringIO(), any_key=True)
         _end_all_sessions()
         _stop_all_batches(backup)
@@ -108,12 +108,12 @@ def _replace(
 
 
 def _end_all_sessions() -> None:
-    """Let everybody sign in again: sessions that were ended since the backup would be there once more."""
+    """Make everybody sign in again: otherwise sessions that were ended since the backup would come back."""
     Session.objects.all().delete()
 
 
 def _stop_all_batches(backup: Backup) -> None:
-    """Let no batch go on unawares: what seems to wait in it may have been sent since the backup was made."""
+    """Keep batches from going on by themselves: what seems to be waiting may have been sent since the backup."""
     ledger.stop_all(
         f"The databases were restored to {backup.manifest.made_at}, and chunks that wait here may have been sent "
         "since. Find out with manage.py reconcile --full what TMS shows before you go on."
@@ -128,12 +128,12 @@ def _acknowledge(lost_key: LostKeyWord) -> None:
 
 
 def _note(backup: Backup) -> None:
-    """Write to the restored audit that it is one; without that the restore fails, and all is put back."""
+    """Note the restore in the restored audit; if that fails, so does the restore, and everything is put back."""
     body = {
         "change": "restored",
         "made_at": backup.manifest.made_at,
         "name": backup.folder.resolve().name,
-        "seals": last_numbers(),  # of what is replaced: they cannot fit what comes
+        "seals": last_numbers(),  # of the replaced databases: they cannot fit the restored ones
         "sha256": {alias: entry.sha256 for alias, entry in backup.manifest.databases.items()},
         "what": "databases",
     }
@@ -147,7 +147,7 @@ def _note(backup: Backup) -> None:
 
 
 def _describe(keep_in: Path, kept: dict[str, Kept], moment: str) -> None:
-    """Make a backup of the copies that were made of the databases before they were replaced, if there are any."""
+    """Give the copies of the replaced databases, if there are any, a manifest, which makes them a backup."""
     entries = {alias: copy.entry for alias, copy in kept.items() if copy.entry}
     if entries:
         Manifest(moment, product_version(), entries, []).save(keep_in)
@@ -157,8 +157,8 @@ def _assert_fits(alias: str, entry: Entry) -> None:
     engine = database_of(alias).engine
     if entry.engine != engine:
         raise BackupError(
-            f"The backup of the database {alias} is one of {entry.engine}, and the settings name one of {engine}. "
-            "Restore it with settings as they were when it was made."
+            f"The backup of the database {alias} is for {entry.engine}, but the settings name {engine}. "
+            "Restore it with the settings as they were when it was made."
         )
     known = MigrationLoader(None).disk_migrations.keys()
     unknown = [f"{app}.{name}" for app, name in entry.contents.migrations if (app, name) not in known]

@@ -1,4 +1,4 @@
-"""SQLite: copies of pinned snapshots, and files that change places."""
+"""SQLite: copies of pinned snapshots, and files that replace each other."""
 
 import os
 import shutil
@@ -44,17 +44,17 @@ class SqliteSource(Source):
 
 
 class SqliteSnapshot(SqliteSource, Snapshot):
-    """A read transaction, which in WAL mode goes on seeing what was there when it began."""
+    """A read transaction, which in WAL mode keeps seeing the database as it was when the transaction began."""
 
     def begin(self) -> None:
-        """Begin the transaction; it is the first read that pins what is seen."""
+        """Begin the transaction; only its first read pins what it sees."""
         self.connection.execute("BEGIN")
         self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
     def copy_to(self, file: Path, contents: Contents, on_step: Step) -> None:
-        """Copy through the connection that holds the snapshot, so that what others write meanwhile is not in it.
+        """Copy through the connection that holds the snapshot, so that nothing written meanwhile gets into the copy.
 
-        From then on the copy is what is asked, and the snapshot, which keeps the WAL from being reused, has ended.
+        From then on queries go to the copy, and the snapshot, which kept the WAL from being reused, has ended.
         """
         with closing(self.connection) as pinned, closing(_connect(file)) as copy:
             pinned.backup(copy, pages=PAGES_PER_STEP, progress=lambda *_: on_step())
@@ -92,7 +92,7 @@ class SqliteDatabase(Database):
     def snapshot(self) -> Iterator[SqliteSnapshot]:
         """Connect, for a snapshot that is not taken yet."""
         with self.connection.wrap_database_errors, closing(SqliteSnapshot(_connect(self.path))) as snapshot:
-            # A restored file is in this mode only once the site has used it.
+            # A restored file is in this mode only after the site has used it.
             snapshot.connection.execute("PRAGMA journal_mode=WAL")
             yield snapshot
 
@@ -111,7 +111,7 @@ class SqliteDatabase(Database):
     def kept_out(self) -> Iterator[None]:
         """Hold the lock that every process of the site shares while it uses the file, and SQLite's exclusive one.
 
-        The first also keeps out who would connect while files change places, and would go on writing to the old one.
+        The first also keeps out processes that would connect while files are swapped, and then write to the old one.
         """
         self.connection.close()
         with held_alone(self.path) as is_alone:
@@ -129,17 +129,17 @@ class SqliteDatabase(Database):
 
     def _lock(self, connection: sqlite3.Connection) -> None:
         try:
-            # Only the last connection can leave WAL mode; it writes back what the WAL holds.
+            # Only the last connection can leave WAL mode; that writes the WAL back into the file.
             connection.execute("PRAGMA journal_mode=DELETE").fetchone()
             connection.execute("BEGIN EXCLUSIVE")
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise _in_use(self) from error
-            # Anything else: it is damaged, which is why it is restored. It is kept as it is.
+            # Any other error means that it is damaged, which is why it is being restored. It is kept as it is.
 
     @contextmanager
     def replaced(self, file: Path, keep_in: Path, moment: str) -> Iterator[Kept]:
-        """Let a copy of `file` take the place of the database's file, which keeps another name."""
+        """Replace the database's file with a copy of `file`, and keep it under another name."""
         new = self.path.with_name(f"{self.path.name}.restoring")
         kept = self.path.with_name(f"{self.path.name}.before-restore-{moment}")
         try:
@@ -166,7 +166,7 @@ class SqliteDatabase(Database):
 
 
 def _connect(file: Path, *, mode: str = "rw", timeout: float = 5) -> sqlite3.Connection:
-    """Connect to a file that is there: by default SQLite would make a new, empty one."""
+    """Connect to an existing file: by default SQLite would make a new, empty one."""
     return sqlite3.connect(f"file:{quote(str(file))}?mode={mode}", uri=True, isolation_level=None, timeout=timeout)
 
 
@@ -185,13 +185,13 @@ def _assert_sound(file: Path) -> None:
 
 def _in_use(database: SqliteDatabase) -> BackupError:
     return BackupError(
-        f"{VARIABLES[database.alias]}: {database.path} is in use. Stop the site, and everything else that uses the "
+        f"{VARIABLES[database.alias]}: {database.path} is in use. Stop the site and everything else that uses the "
         "file, then run this again. Nothing was changed."
     )
 
 
 def _files(file: Path) -> list[Path]:
-    """Return those of a database's files that are there."""
+    """Return which of a database's files exist."""
     return [path for path in (file.with_name(file.name + companion) for companion in COMPANIONS) if path.exists()]
 
 
@@ -212,7 +212,7 @@ def _remove(file: Path) -> None:
 
 
 def _copy_for_owner(file: Path, new: Path, *, like: Path) -> None:
-    """Copy `file` to `new`, durably, for the user whose the database is: root may be the one who restores."""
+    """Copy `file` to `new`, durably, for the user who owns the database: root may be running the restore."""
     model = like if like.exists() else like.parent
     with file.open("rb") as source, new.open("wb") as target:
         os.fchmod(target.fileno(), 0o600)

@@ -1,4 +1,4 @@
-"""The import: each old row becomes a fact in the audit, and each old job a job, all marked as the old dashboard's."""
+"""The import: each old row becomes a fact in the audit and each old job a Job, all marked as the old dashboard's."""
 
 import sqlite3
 import uuid
@@ -49,7 +49,7 @@ UserMap = dict[str, str]
 
 @dataclass
 class Counts:
-    """What was done with the rows of a file."""
+    """How many rows of a file were imported, and what became of the others."""
 
     rows: int = 0
     imported: int = 0
@@ -64,7 +64,7 @@ class Counts:
 
 @dataclass
 class Importer:
-    """Imports the two files. `say` is told of each row that is skipped, and why."""
+    """Imports the two files. `say` is called with a sentence for each row that is skipped."""
 
     zone: tzinfo
     users: UserMap
@@ -234,8 +234,8 @@ def _http_status(value: Any) -> int | None:
 def _state(row: Row) -> str:
     """Return what is known of an old row: `success`, `failed` or `unknown`.
 
-    The old dashboard called a time-out a failure, although TMS may have acted; and what it never finished it left
-    as it was.
+    The old dashboard called a time-out a failure, although TMS may have acted, and never updated what it did not
+    finish.
     """
     status = str(row["status"] or "").strip().lower()
     if status in SUCCESS_WORDS:

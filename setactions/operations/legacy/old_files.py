@@ -1,4 +1,4 @@
-"""Reading the old dashboard's files: rows as they are, and what can be made of single values."""
+"""Reading the old dashboard's files: rows as they are, and single values as we understand them."""
 
 import json
 import re
@@ -68,7 +68,7 @@ def rows_of(database: sqlite3.Connection, table: str) -> Iterator[tuple[int, Row
 
 
 def index_customers(database: sqlite3.Connection) -> None:
-    """Prepare for looking up the customers of single jobs, in a temporary table: the file may have no index."""
+    """Index the customers by job in a temporary table: the file itself may have no index."""
     database.execute(
         "CREATE TEMP TABLE customer AS SELECT rowid AS number, CAST(job_id AS TEXT) AS job_id, cid FROM job_customers"
     )
@@ -82,7 +82,7 @@ def customers_of(database: sqlite3.Connection, job_id: Any) -> list[tuple[int, A
 
 
 def customers_of_nothing(database: sqlite3.Connection) -> Iterator[int]:
-    """Yield the numbers of the customers' rows that belong to no job."""
+    """Yield the numbers of the rows of customers that belong to no job."""
     query = (
         "SELECT number FROM customer WHERE job_id IS NULL OR job_id NOT IN "
         "(SELECT CAST(job_id AS TEXT) FROM jobs WHERE job_id IS NOT NULL) ORDER BY number"
@@ -95,7 +95,7 @@ def customers_of_nothing(database: sqlite3.Connection) -> Iterator[int]:
 
 
 def id_of(value: Any) -> uuid.UUID:
-    """Return a job's id; one that is no UUID gets one that is made from it. Raises BadRowError if there is none."""
+    """Return a job's id; an id that is no UUID is turned into one. Raises BadRowError if it is missing."""
     text = str(value if value is not None else "").strip()
     if not text:
         raise BadRowError("it has no job_id")
@@ -163,7 +163,7 @@ def json_of(value: Any) -> Any:
 
 
 def without_secrets(value: Any) -> Any:
-    """Return a JSON value in which nothing is left that looks like a token or stands where tokens stand."""
+    """Return a JSON value without anything that looks like a token or stands where tokens usually stand."""
     if isinstance(value, dict):
         return {
             _storable(name): HIDDEN if _SECRET_NAME.search(name) else without_secrets(part)
@@ -178,11 +178,11 @@ def without_secrets(value: Any) -> Any:
 
 
 def _storable(text: str) -> str:
-    """Return a text that every database takes."""
+    """Return the text without characters that some database refuses."""
     return text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 def is_time_out(row: Row) -> bool:
-    """Tell whether a failed row says that nobody waited for the answer: then TMS may have acted."""
+    """Tell whether a failed row looks like a time-out, after which TMS may have acted."""
     words = f"{row.get('error_message') or ''} {row.get('response_summary') or ''}"
     return str(row.get("http_status")) in ("408", "504") or _TIME_OUT.search(words) is not None

@@ -127,7 +127,7 @@ def test_it_says_so_when_it_listens_for_others_in_plain_http(tmp_path, host, is_
     # No port at all: it says so, and ends.
     environment = KEYS | {"HTTPS_ONLY": https_only}
     ended = run_python("manage.py", "serve", "--host", host, "--port", "0", var_dir=tmp_path, **environment)
-    assert (f"Listening on {host} in plain HTTP: let nobody but the HTTPS proxy" in ended.stderr) is (
+    assert (f"Listening on {host} in plain HTTP: let only the HTTPS proxy" in ended.stderr) is (
         is_open and https_only == "true"
     )
     assert "Cannot listen" in ended.stderr

@@ -97,4 +97,4 @@ def test_databases_that_are_not_there_do_not_keep_the_site_down(tms, tmp_path):
     files = {variable: f"sqlite:///{tmp_path}/{variable}.db" for variable in VARIABLES.values()}
     with serving(environment_of_process(tms, tmp_path) | files, tmp_path / "log") as (_, health):
         assert health.status_code == 503
-    assert "What was left open stays so for now." in (tmp_path / "log").read_text()
+    assert "What was left open stays open for now." in (tmp_path / "log").read_text()
