@@ -1,4 +1,4 @@
-"""What is the same for every account: who is an auditor, and under which name a sign-in is recorded."""
+"""What holds for every account: who is an auditor, and under which name a sign-in is recorded."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def is_auditor(user: Any) -> bool:
 def recorded_name(typed: str) -> str:
     """Return the user name that was typed, or a keyed hash of it where nobody has that name.
 
-    People type their password there by mistake. The hash tells repeats of one name from many names.
+    People type their password there by mistake. The hash distinguishes one repeated name from many names.
     """
     if get_user_model().objects.filter(username=typed).exists():
         return typed

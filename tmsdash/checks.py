@@ -1,4 +1,4 @@
-"""System checks for the settings that correctness rests on: `manage.py check` names each with a hint."""
+"""System checks for the settings that correctness depends on; each has a hint that `manage.py check` shows."""
 
 import shlex
 import sqlite3
@@ -29,12 +29,12 @@ def _pragmas(described: dict[str, Any]) -> dict[str, str]:
 
 @register(Tags.database)
 def check_sqlite_durability(**kwargs: Any) -> Iterator[CheckMessage]:
-    """A Job that was shown must be there after a power cut."""
+    """A Job that was shown must survive a power cut."""
     for alias, described in _sqlite_databases().items():
         pragmas = _pragmas(described)
         if pragmas.get("journal_mode") != "wal":
             yield Error(
-                f"Database {alias!r} is not in WAL mode, so readers and writers lock each other out.",
+                f"Database {alias!r} is not in WAL mode, so readers and writers block each other.",
                 hint="Put PRAGMA journal_mode=WAL into its init_command.",
                 id="tmsdash.E001",
             )
@@ -48,7 +48,7 @@ def check_sqlite_durability(**kwargs: Any) -> Iterator[CheckMessage]:
 
 @register(Tags.database)
 def check_transactions(**kwargs: Any) -> Iterator[CheckMessage]:
-    """Transactions must not hold a lock over a call, and must take it at once everywhere else."""
+    """No transaction may hold a lock during a call; everywhere else it must take its lock at the beginning."""
     for alias, described in settings.DATABASES.items():
         if described.get("ATOMIC_REQUESTS"):
             yield Error(
@@ -68,7 +68,7 @@ def check_transactions(**kwargs: Any) -> Iterator[CheckMessage]:
 
 @register(Tags.database)
 def check_sqlite_tuning(**kwargs: Any) -> Iterator[CheckMessage]:
-    """Units that look right and are not, and settings that bring nothing but risk."""
+    """Units that look right but are not, and settings that add nothing but risk."""
     for alias, described in _sqlite_databases().items():
         pragmas = _pragmas(described)
         if not (-1_000_000 <= int(pragmas.get("cache_size", "0")) <= -2_000):
@@ -108,7 +108,7 @@ def check_postgresql_pool(**kwargs: Any) -> Iterator[CheckMessage]:
 
 @register(Tags.database)
 def check_router(**kwargs: Any) -> Iterator[CheckMessage]:
-    """Without the router all tables land in one database."""
+    """Without the router all tables would end up in one database."""
     files = {described["NAME"] for described in _sqlite_databases().values()}
     are_three = {"default", *DURABLE} <= set(settings.DATABASES) and len(files) == len(_sqlite_databases())
     if settings.DATABASE_ROUTERS == ["tmsdash.router.AppRouter"] and are_three:
@@ -141,14 +141,14 @@ def check_var_dir(**kwargs: Any) -> Iterator[CheckMessage]:
         return
     yield Warning(
         f"Other users of this machine can look into {folder}.",
-        hint="Give nobody but its owner access: chmod 700.",
+        hint="Give access to its owner only: chmod 700.",
         id="tmsdash.W003",
     )
 
 
 @register(Tags.security)
 def check_file_modes(**kwargs: Any) -> Iterator[CheckMessage]:
-    """Files of an older release, or copied ones: what is made today is open to its owner alone."""
+    """Files of an older release or copied ones may be open to others; new ones are open to their owner only."""
     keys = [Path(settings.VAR_DIR) / name for name in ("secret_key", "token_key", "audit_key")]
     names = [f"{file}{end}" for file in settings.DATABASE_FILES for end in ("", "-wal", "-shm")]
     files = [file for file in (*keys, *map(Path, names)) if file.is_file() and file.stat().st_mode & 0o077]
@@ -156,47 +156,47 @@ def check_file_modes(**kwargs: Any) -> Iterator[CheckMessage]:
         return
     yield Warning(
         f"Other users of this machine may read {', '.join(file.name for file in files)}.",
-        hint=f"Give nobody but their owner access: {shlex.join(['chmod', '600', *map(str, files)])}",
+        hint=f"Give access to their owner only: {shlex.join(['chmod', '600', *map(str, files)])}",
         id="tmsdash.W006",
     )
 
 
 @register(Tags.compatibility)
 def check_names_of_settings(**kwargs: Any) -> Iterator[CheckMessage]:
-    """A misspelt setting leaves a default in force that nobody meant."""
-    hint = "Correct it, or take it out of the environment or file. docs/settings.md has all of them."
+    """A misspelt setting leaves an unintended default in force."""
+    hint = "Correct it, or remove it from the environment or file. docs/settings.md lists all settings."
     yield from (Warning(sentence, hint=hint, id="tmsdash.W007") for sentence in misspelt())
 
 
 @register(Tags.security, deploy=True)
 def check_audit_key(**kwargs: Any) -> Iterator[CheckMessage]:
-    """A key that lies beside the database is copied, stolen and lost together with it."""
+    """A key kept next to the database is copied, stolen and lost together with it."""
     if not settings.AUDIT_KEY_IS_GENERATED:
         return
     yield Warning(
-        f"The key of the audit's chain is the generated one in {settings.VAR_DIR}, beside what it protects.",
-        hint="Set AUDIT_KEY, at best from a store of secrets, and AUDIT_OLD_KEYS to what audit_key holds.",
+        f"The key of the audit's chain is the generated one in {settings.VAR_DIR}, next to what it protects.",
+        hint="Set AUDIT_KEY, preferably from a secret store, and AUDIT_OLD_KEYS to the content of audit_key.",
         id="tmsdash.W004",
     )
 
 
 @register(Tags.security, deploy=True)
 def check_seal_dir(**kwargs: Any) -> Iterator[CheckMessage]:
-    """Whoever puts the database's folder back to yesterday must not put the seals back with it."""
+    """Putting the database's folder back to yesterday's state must not put back the seals, too."""
     described = settings.DATABASES["audit"]
     folder = Path(described["NAME"]).resolve().parent
     if described["ENGINE"] != "django.db.backends.sqlite3" or not Path(settings.AUDIT_SEAL_DIR).is_relative_to(folder):
         return
     yield Warning(
         f"AUDIT_SEAL_DIR lies in {folder}, the folder of the audit's database.",
-        hint="Name a folder elsewhere, at best on another machine.",
+        hint="Choose a folder elsewhere, preferably on another machine.",
         id="tmsdash.W005",
     )
 
 
 @register(Tags.security)
 def check_cookies(**kwargs: Any) -> Iterator[CheckMessage]:
-    """Over HTTPS no other host of the domain, and no plain connection, may set or see the site's cookies."""
+    """Over HTTPS no other host of the domain and no plain connection may set or see the site's cookies."""
     names = {"SESSION_COOKIE": settings.SESSION_COOKIE_NAME, "CSRF_COOKIE": settings.CSRF_COOKIE_NAME}
     for cookie, name in names.items():
         path, domain, secure, same_site = (
@@ -205,7 +205,7 @@ def check_cookies(**kwargs: Any) -> Iterator[CheckMessage]:
         is_host_only = name.startswith("__Host-") and (path, domain, secure) == ("/", None, True)
         if (settings.HTTPS_ONLY and not is_host_only) or same_site not in ("Lax", "Strict"):
             yield Error(
-                f"The cookie {name!r} can be set or seen by others than this host over HTTPS.",
+                f"The cookie {name!r} can be set or seen by other hosts or without HTTPS.",
                 hint=f"Leave {cookie}_NAME, _PATH, _DOMAIN, _SECURE and _SAMESITE as settings.py has them.",
                 id="tmsdash.E030",
             )
@@ -213,11 +213,11 @@ def check_cookies(**kwargs: Any) -> Iterator[CheckMessage]:
 
 @register(Tags.compatibility)
 def check_open_after(**kwargs: Any) -> Iterator[CheckMessage]:
-    """A reading proves nothing about a call that may be running still."""
+    """A reading proves nothing about a call that may still be running."""
     if settings.TMS_OPEN_AFTER_S > settings.TMS_DEADLINE_S:
         return
     yield Warning(
-        "TMS_OPEN_AFTER_S is not above TMS_DEADLINE_S: attempts would be judged while their calls run.",
+        "TMS_OPEN_AFTER_S is not above TMS_DEADLINE_S: attempts would be judged while their calls are running.",
         hint="Leave it out: the default is a minute more than TMS_DEADLINE_S.",
         id="tmsdash.W002",
     )
@@ -225,7 +225,7 @@ def check_open_after(**kwargs: Any) -> Iterator[CheckMessage]:
 
 @register(Tags.compatibility)
 def check_open_files(**kwargs: Any) -> Iterator[CheckMessage]:
-    """Each connection is an open file: without enough of them a stranger's idle connections keep everybody out."""
+    """Each connection is an open file: if there are too few, a stranger's idle connections keep everybody out."""
     connections = open_files.connections_at_once(settings.WEB_THREADS)
     if connections >= open_files.FEWEST_CONNECTIONS:
         return

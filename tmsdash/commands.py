@@ -1,4 +1,4 @@
-"""What our management commands share."""
+"""What our management commands have in common."""
 
 import getpass
 import os
@@ -19,9 +19,9 @@ from tmsdash.logs import no_audit_line
 
 
 class SiteCommand(BaseCommand):
-    """A command that runs only with the keys of the site that it needs, and whose errors cannot pass for log lines."""
+    """A command that runs only with the site's keys that it needs, and whose errors cannot pass for log lines."""
 
-    # What it writes or sends under other keys than the site's would be of no use to the site, or do harm.
+    # Anything written or sent under other keys would be useless to the site, or harmful.
     needed_keys: tuple[str, ...] = site_keys.ALL
     wrong_key_exit_code = 1
 
@@ -32,15 +32,15 @@ class SiteCommand(BaseCommand):
             return super().execute(*args, **options)
         except CommandError as error:
             is_due = isinstance(error.__context__, AnyDatabaseError) and are_migrations_due()
-            # It may quote a name, a file or a database, on lines of their own.
+            # It may quote names, files or a database, each on lines of its own.
             error.args = (no_audit_line(f"{str(error).rstrip('.')}.{MIGRATE_FIRST}" if is_due else str(error)),)
             raise
 
 
 class Command(SiteCommand):
-    """A command that ends with exit code 1 for wrong options: argparse's 2 has a meaning of its own here."""
+    """A command that exits with 1 for wrong options: argparse's 2 has a meaning of its own here."""
 
-    # Those of pages, models and templates are for `check` and `serve`: they load all of the site.
+    # Checks of pages, models and templates are for `check` and `serve`, because they load the whole site.
     requires_system_checks: tuple[str, ...] = (Tags.compatibility, Tags.security)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -57,7 +57,7 @@ class Command(SiteCommand):
 
 
 def require_site_keys(names: Collection[str] = site_keys.ALL, *, exit_code: int = 1) -> None:
-    """Raise CommandError, with what to do, if one of these keys of this process is not the site's."""
+    """Raise CommandError, with what to do, if one of these keys is not the site's."""
     try:
         site_keys.assert_ours(names)
     except site_keys.WrongKeyError as error:

@@ -7,7 +7,7 @@ from tmsdash.text import one_line
 
 
 class NoDayError(ValueError):
-    """A text is no day. Its words say so, with what would be right."""
+    """A text is not a day. The message says so, and what would be right."""
 
 
 def day_of(text: str) -> date:

@@ -22,8 +22,8 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1", ".localhos
 MAX_PORT = 65_535
 _environ = environ.Env()
 
-read_names: set[str] = set()  # every variable that was asked for: the names of the settings
-file_lines: dict[str, str] = {}  # where a variable stands that a file set, such as ".env, line 3"
+read_names: set[str] = set()  # every variable that was looked up, so the names of all settings
+file_lines: dict[str, str] = {}  # where a file sets a variable, such as ".env, line 3"
 
 _HOST = r"([A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9A-Fa-f:]+\])"
 _PORT = r"(?::(?!0+(?![0-9]))[0-9]{1,5})?"
@@ -42,39 +42,39 @@ def read_file(name: str, base_dir: Path, default: str) -> None:
     for number, line in enumerate(_read(path, name).splitlines(), start=1):
         match = re.match(r"#|(?:export )?([A-Za-z_0-9]+)=", line)
         if line and not match:
-            # Skipped, it would leave a default in force that nobody meant. It may hold a secret.
+            # Skipping it would leave an unintended default in force. Not quoted, because it may hold a secret.
             raise ImproperlyConfigured(f"{path}: line {number} is not NAME=value.")
         if match and match[1]:
             _refuse_odd_value(line.partition("=")[2], f"{path}: line {number}")
             file_lines[match[1]] = f"{path}, line {number}"
     environ.Env.read_env(str(path))
-    startup.take_token_out()  # a token in the file is for commands, and for none of the programs that they start
+    startup.take_token_out()  # a token in the file is for commands, not for the programs that they start
 
 
 def _read(path: Path, name: str) -> str:
-    """Return the text of a file; raises ImproperlyConfigured, without any of it, if that cannot be had."""
+    """Return the text of a file; raises ImproperlyConfigured, which quotes none of it, if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ImproperlyConfigured(f"{name}: {path} cannot be read ({error.strerror}).") from None
     except UnicodeDecodeError:
-        raise ImproperlyConfigured(f"{name}: {path} is not a text in UTF-8.") from None
+        raise ImproperlyConfigured(f"{name}: {path} is not UTF-8 text.") from None
 
 
 def _refuse_odd_value(value: str, where: str) -> None:
-    """Raise ImproperlyConfigured for what is taken otherwise than it looks, without the value: it may be a secret."""
+    """Raise ImproperlyConfigured for a value that is not read as it looks; not quoted, because it may be a secret."""
     value = value.strip()
     quote = value[:1] if value[:1] in ("'", '"') else ""
     if (quote or value[-1:] in ("'", '"')) and (len(value) < 2 or value[-1] != value[0]):
         raise ImproperlyConfigured(f"{where}: the quotes around the value do not match.")
     if not quote and re.search(r"\s#", value):
         raise ImproperlyConfigured(
-            f"{where}: a comment has a line of its own. If the # belongs to the value, put the value in quotes."
+            f"{where}: put the comment on a line of its own. If the # belongs to the value, put the value in quotes."
         )
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a name or an address is this machine's own, which nobody else hears."""
+    """Tell whether a name or an address is loopback, which other machines cannot reach."""
     if host in LOOPBACK_NAMES:
         return True
     try:
@@ -84,7 +84,7 @@ def is_loopback(host: str) -> bool:
 
 
 def file_named(name: str, base_dir: Path, default: str) -> Path | None:
-    """Return the file that a variable names or the default one, from `base_dir` on; None if there is none."""
+    """Return the file that a variable names or the default one, relative to `base_dir`; None if it does not exist."""
     path = base_dir / text(name, default)
     return path if path.is_file() else None
 
@@ -108,7 +108,7 @@ def boolean(name: str, default: bool) -> bool:
 
 
 def debugging(name: str, allowed_hosts: Collection[str]) -> bool:
-    """Return the flag for debugging, which shows code and settings to whoever meets an error: on loopback only."""
+    """Return the debug flag, which shows code and settings to anybody who meets an error: for loopback only."""
     if boolean(name, False) and not LOOPBACK_NAMES.issuperset(allowed_hosts):
         raise _wrong(name, "write false, or leave nothing but loopback names in ALLOWED_HOSTS", text(name))
     return boolean(name, False)
@@ -151,7 +151,7 @@ def certificates(name: str) -> str:
 
 
 def spelling(name: str, known: list[str]) -> str:
-    """Return one of the `known` words in whatever case, the first one by default."""
+    """Return one of the `known` words, in any case, by default the first one."""
     value = text(name, known[0])
     if value.lower() not in [word.lower() for word in known]:
         raise _wrong(name, f"write {' or '.join(known)}, in any case", value)
@@ -226,7 +226,7 @@ def database(name: str, sqlite_file: Path, base_dir: Path) -> dict[str, Any]:
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(sqlite_file)}
     _refuse_raw_password(name, value)
     described: dict[str, Any] = {}
-    # Looked at first, because django-environ warns of what it does not know, with the password.
+    # Checked first, because django-environ warns about unknown URLs, including the password.
     if re.match(r"(postgres|postgresql)://[^/]+/[^/?]|sqlite:///[^?]", value) and ":memory:" not in value:
         with suppress(ValueError, ImproperlyConfigured):
             described = _environ.db_url_config(value)
@@ -240,18 +240,18 @@ def database(name: str, sqlite_file: Path, base_dir: Path) -> dict[str, Any]:
 
 
 def _refuse_raw_password(name: str, value: str) -> None:
-    """Raise ImproperlyConfigured if an address holds a password that ends it too early; the password is not shown."""
+    """Raise ImproperlyConfigured if the password in an address would cut it short; the password is not shown."""
     scheme, _, rest = value.partition("://")
     marks = ["#"] if "#" in rest else []
     if not scheme.startswith("sqlite") and not re.match(r"[^/?#@%]+@[^/?#@]+/[^/?#@]+\?", rest):
-        # Not so behind the name of a database, where all of these may stand.
+        # After the name of a database all of these are allowed.
         account = rest.rpartition("@")[0]
         marks += [mark for mark in "/?[]\\ " if mark in account]
         marks += ["%"] if re.search(r"%(?![0-9A-Fa-f]{2})", account) else []
     if marks:
         codes = ", ".join(f"{mark.replace(' ', 'a space')} as %{ord(mark):02X}" for mark in marks)
         raise ImproperlyConfigured(
-            f"{name}: percent-encode what an address does not take as it is, in a password above all: write {codes}. "
+            f"{name}: percent-encode what has a meaning in an address, above all in a password: write {codes}. "
             """python3 -c 'from urllib.parse import quote; print(quote(input(), safe=""))' encodes a line."""
         )
 
@@ -265,7 +265,7 @@ def keys(name: str, *, minimum_length: int) -> list[str]:
 
 
 def folder_outside(name: str, default: str, base_dir: Path, other: Path) -> Path:
-    """Return a folder that does not lie in the folder `other`; a relative path counts from `base_dir`."""
+    """Return a folder that is not inside the folder `other`; a relative path starts at `base_dir`."""
     folder = (base_dir / text(name, default)).resolve()
     if folder.is_relative_to(other.resolve()) or (folder.exists() and not folder.is_dir()):
         raise _wrong(name, f"name a folder that is not in {other}", str(folder))

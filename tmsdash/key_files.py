@@ -1,4 +1,4 @@
-"""Keys that an installation makes once and keeps in files: when one may be made, and when it must be there already."""
+"""Keys that an installation makes once and keeps in files: when to make one, and when it must exist already."""
 
 import os
 import secrets
@@ -12,7 +12,7 @@ from tmsdash import env, startup
 
 
 def generated(name: str, path: Path, *, minimum_length: int, used_by: Iterable[Path] = ()) -> str:
-    """Return a secret: the variable's value, or one that is made once and kept in `path`, mode 0600.
+    """Return a secret: the variable's value, or a key that is made once and kept in `path`, mode 0600.
 
     Only what makes an installation makes keys, and never for databases that are there already: `used_by`
     names their files, and is asked only if the key is missing. A command that looks at no installation gets
@@ -26,7 +26,7 @@ def generated(name: str, path: Path, *, minimum_length: int, used_by: Iterable[P
         return value
     try:
         is_used = not path.exists() and any(file.exists() and file.stat().st_size for file in used_by)
-        if not path.exists():  # looked at again: another process makes its key before its databases
+        if not path.exists():  # checked again: another process makes its key before its databases
             if startup.needs_no_keys() and not is_used:
                 return secrets.token_urlsafe(64)
             _refuse_to_make(name, path, is_used=is_used)
@@ -34,18 +34,18 @@ def generated(name: str, path: Path, *, minimum_length: int, used_by: Iterable[P
     except OSError as error:
         raise ImproperlyConfigured(f"VAR_DIR: {path} cannot be read or made ({error.strerror}).") from None
     except UnicodeDecodeError:
-        raise ImproperlyConfigured(f"{name}: what {path} holds is no key. Put the right one back.") from None
+        raise ImproperlyConfigured(f"{name}: {path} does not hold a key. Put the right one back.") from None
     if len(kept) < minimum_length:
         raise ImproperlyConfigured(f"{name}: the key kept in {path} is too short. Put the right one back.")
     return kept
 
 
 def _refuse_to_make(name: str, path: Path, *, is_used: bool) -> None:
-    """Raise ImproperlyConfigured unless this process may make a key, and no database needs the one that is missing."""
+    """Raise ImproperlyConfigured unless this process may make keys and no database needs the missing one."""
     if is_used:
         raise ImproperlyConfigured(
-            f"{name}: the key file {path} is missing, and there are databases that were made with it. Put it back from "
-            f"where you keep a copy. If it is lost for good, give {name} a new value."
+            f"{name}: the key file {path} is missing, but databases exist that were made with it. Put it back from "
+            f"your copy. If it is lost for good, give {name} a new value."
         )
     if not startup.makes_installation():
         raise ImproperlyConfigured(
@@ -56,14 +56,14 @@ def _refuse_to_make(name: str, path: Path, *, is_used: bool) -> None:
 
 def _read_or_make(path: Path) -> str:
     if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # other users of the machine have no business there
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # other users of the machine must not look into it
         descriptor, own_file = tempfile.mkstemp(dir=path.parent)  # mode 0600
         try:
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_urlsafe(64))
             os.link(own_file, path)
         except FileExistsError:
-            pass  # another process was first; its key is read below
+            pass  # another process was faster; its key is read below
         finally:
             Path(own_file).unlink()
     return path.read_text(encoding="utf-8").strip()

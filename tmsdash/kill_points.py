@@ -10,6 +10,6 @@ def _do_nothing(name: str) -> None:
     """Stand for every kill point outside the tests."""
 
 
-# Decided once, at import: only the tests' settings module has KILL_POINT, no environment variable makes it.
+# Decided once, at import: only the tests' settings have KILL_POINT; no environment variable can set it.
 _NAME: str | None = getattr(settings, "KILL_POINT", None)
 kill_point: Callable[[str], None] = import_string(_NAME) if _NAME else _do_nothing

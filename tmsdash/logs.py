@@ -1,4 +1,4 @@
-"""Log lines that nothing from outside can break, or pass off as ours."""
+"""Log lines that input from outside can neither break nor forge."""
 
 import logging
 import sys
@@ -12,11 +12,11 @@ from tmsdash.text import one_line
 from tmsdash.tokens import without_web_tokens
 from tmsdash.web import request_id
 
-# Longer than the longest line that we mean to write, short enough for every log collector.
+# Longer than any line that we write on purpose, short enough for every log collector.
 LINE_LIMIT = 8_000
-# `audit_verify --anchors-from` believes lines that begin so, and nobody but the audit's own loggers writes one.
+# `audit_verify --anchors-from` trusts lines that begin with this; only the audit's own loggers may write them.
 AUDIT_WORD = "[AUDIT]"
-SEGMENT_LENGTH = 40  # of a path; ids of ours have 36 characters, and most tokens more
+SEGMENT_LENGTH = 40  # of a path; our ids have 36 characters, most tokens have more
 PATH_LENGTH = 200
 
 logger = logging.getLogger(__name__)
@@ -49,10 +49,10 @@ class OneLineFormatter(logging.Formatter):
 
 
 class ShownPaths(logging.Filter):
-    """Let Django's own lines show the path of a request as ours do."""
+    """Make Django's own lines show the path of a request as ours do."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Cut in the record what may be a token; it is logged in any case."""
+        """Shorten anything in the record that may be a token; the record is always logged."""
         path = getattr(getattr(record, "request", None), "path", None)
         if path and isinstance(record.args, tuple):
             record.args = tuple(shown_path(path) if argument == path else argument for argument in record.args)
@@ -60,7 +60,7 @@ class ShownPaths(logging.Filter):
 
 
 def shown_path(path: str) -> str:
-    """Return a path as an address has it, so without blanks and brackets, and without what may be a token."""
+    """Return a path in its percent-encoded form, shortened where it may hold a token."""
     segments = (_cut(segment) for segment in path[: 2 * PATH_LENGTH].split("/"))
     return one_line(quote("/".join(segments), errors="replace"), PATH_LENGTH)
 
@@ -79,7 +79,7 @@ class WithoutTraceback(logging.Filter):
 
 
 def no_audit_line(text: str) -> str:
-    """Return `text`, of one or more lines, so that none of them can be taken for one of the audit's log."""
+    """Return `text`, of one or more lines, so that none of them can be mistaken for a line of the audit."""
     lines = text.splitlines(keepends=True)
     return "".join(f" {line}" if line.startswith(AUDIT_WORD) else line for line in lines)
 
@@ -89,7 +89,7 @@ def _indented(text: str) -> str:
 
 
 def log_what_nobody_caught() -> None:
-    """Let Python write warnings, and exceptions that end a thread or the process, to the log instead of beside it."""
+    """Send Python's warnings, and exceptions that end a thread or the process, to the log instead of past it."""
     logging.captureWarnings(True)
     sys.excepthook = _log_end
     threading.excepthook = _log_unraised

@@ -1,4 +1,4 @@
-"""What belongs to accounts, and what the site knows of itself, in the database of users and sessions.
+"""Accounts' and the site's own data in the database of users and sessions.
 
 Sessions are Django's own, as rows with columns that tell their owner and an administrator which is which.
 """
@@ -14,16 +14,16 @@ from django.db import models
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-# In the session, from where each save copies them to the columns: so they stay with it when its key changes.
+# Kept in the session, from which each save copies them to the columns, so that they survive a change of its key.
 BEGUN, SEEN = "begun_at", "seen_at"  # in seconds since 1970
 ADDRESS, USER_AGENT = "address", "user_agent"  # of the last request that was noted
 USER_AGENT_LENGTH = 200
 
 
 class InitialPassword(models.Model):
-    """The user's password was given by somebody else, who knows it: it is good for choosing one's own only.
+    """Somebody else chose the user's password and knows it: it only serves to choose a new one.
 
-    The row is made with such a password, and goes when the user changes it.
+    The row is created with such a password, and deleted when the user changes it.
     """
 
     user = models.OneToOneField(
@@ -39,7 +39,7 @@ class InitialPassword(models.Model):
 
 
 class SiteKey(models.Model):
-    """The key that the site works with, by an id that does not tell the key: a host with another one is noticed."""
+    """The id, which does not reveal the key, of a key that the site uses: it exposes a host with another one."""
 
     name = models.CharField(max_length=32, primary_key=True, help_text="the setting's")
     key_id = models.CharField(max_length=16)
@@ -70,18 +70,18 @@ class Session(AbstractBaseSession):
 
     @property
     def public_id(self) -> str:
-        """What names the session and is no key to it."""
+        """An identifier of the session that does not open it."""
         return public_id(self.session_key)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save it; where it is there already all but `wrong_passwords`, of which requests in flight know less."""
+        """Save it; if it exists, without `wrong_passwords`, of which requests in flight may have an old count."""
         if kwargs.get("force_update"):
             kwargs["update_fields"] = self.SAVED_FIELDS
         super().save(*args, **kwargs)
 
 
 class SessionStore(DatabaseSessionStore):
-    """Django's sessions in the database, in our table."""
+    """Django's database sessions, in our own table."""
 
     @classmethod
     def get_model_class(cls) -> type[Session]:
@@ -97,7 +97,7 @@ class SessionStore(DatabaseSessionStore):
 
 
 def public_id(session_key: str) -> str:
-    """Return what names a session and is no key to it."""
+    """Return an identifier of a session that does not open it."""
     return salted_hmac("tmsdash.models.Session", session_key, algorithm="sha256").hexdigest()[:32]
 
 

@@ -10,25 +10,25 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-INTERRUPTED = 130  # the exit code of what a signal ended, as of Ctrl-C in a shell
+INTERRUPTED = 130  # exit code after a signal, as a shell reports Ctrl-C
 _PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here: not between fork and exec
 
 
 def end_with_parent() -> None:
-    """Let this process get SIGTERM when its parent dies, however it dies. Does nothing where there is no Linux."""
+    """Make this process get SIGTERM when its parent dies, however it dies. Does nothing outside Linux."""
     if _libc is None:
         return
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     # None unless multiprocessing started this process, as granian its workers.
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid != os.getppid():
-        sys.exit("The main process is dead already.")  # and nobody would tell this one
+        sys.exit("The main process is dead already.")  # too early for its death to be signalled
 
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Let signals end the block as Ctrl-C does, even where Ctrl-C is ignored, and with it all that it started."""
+    """Make signals end the block, and everything that it started, as Ctrl-C does, even if Ctrl-C is ignored."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -45,13 +45,13 @@ _ending = threading.Event()
 
 
 def notice_end() -> None:
-    """Let `is_ending` tell at once when this process gets SIGTERM or SIGINT, whoever handles them.
+    """Make `is_ending` true as soon as this process gets SIGTERM or SIGINT, whoever handles them.
 
     Works in the main thread only. A server's own handler lets running requests end first, and would not
     tell other threads before.
     """
     if threading.current_thread() is not threading.main_thread():
-        return  # as under runserver, which ends at once anyway
+        return  # as under runserver, which ends immediately anyway
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
@@ -59,11 +59,11 @@ def notice_end() -> None:
 
 
 def _await_end(reader: socket.socket, _writer: socket.socket) -> None:
-    while number := reader.recv(1):  # the writer is kept open as long as this thread is there
+    while number := reader.recv(1):  # the argument keeps the writer open as long as this thread runs
         if number[0] in (signal.SIGTERM, signal.SIGINT):
             _ending.set()
 
 
 def is_ending() -> bool:
-    """Tell whether this process was asked to end, or its main thread has ended and waits for the others."""
+    """Tell whether this process was asked to end, or its main thread has ended and is waiting for the others."""
     return _ending.is_set() or not threading.main_thread().is_alive()

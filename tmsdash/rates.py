@@ -1,4 +1,4 @@
-"""How often within a minute each user may do what leaves something behind; each process counts for itself."""
+"""How often within a minute somebody may do something; each process counts for itself."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ WINDOW_S = 60
 
 
 class Rate:
-    """Counts what was done within the last minute, for each key, as a rule a user's name; idle ones are forgotten."""
+    """Counts events within the last minute for each key, such as a user's name; idle keys are forgotten."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

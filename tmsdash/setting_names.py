@@ -1,4 +1,4 @@
-"""Misspelt settings: a default would be in force that nobody meant."""
+"""Misspelt settings, which would leave an unintended default in force."""
 
 import difflib
 import os
@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from tmsdash import env, startup
 
-# Read elsewhere, by make, the demo and the commands.
+# Read elsewhere: by make, the demo and the commands.
 _OTHERS = frozenset({startup.TOKEN, "DEMO_ONCE", "HOST", "PORT", "TMS_PORT", "DJANGO_SETTINGS_MODULE"})
-# First words that many programs use: only what nearly is one of our names is named.
+# Prefixes that many programs use: here only near misses of our own names are reported.
 _COMMON_WORDS = frozenset({"DATABASE", "DEBUG", "ENV", "HTTPS", "SECRET", "TOKEN", "VAR"})
 # What desktops, systemd and hosts of web applications set.
 _FOREIGN = frozenset({"NOTIFY_SOCKET", "SESSION_MANAGER", "WEB_CONCURRENCY"})
@@ -16,7 +16,7 @@ _CLOSE = 0.85  # of difflib's ratio: one letter of five, or two of twelve
 
 
 def misspelt() -> Iterator[str]:
-    """Yield a sentence for each variable that looks like a setting and is none. No value is shown."""
+    """Yield a sentence for each variable that looks like a setting but is not one. No value is shown."""
     prefixes = tuple({f"{name.split('_')[0]}_" for name in env.read_names} - {f"{word}_" for word in _COMMON_WORDS})
     for name in sorted({*os.environ, *env.file_lines} - env.read_names - _OTHERS - _FOREIGN):
         line = env.file_lines.get(name)

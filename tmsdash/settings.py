@@ -133,14 +133,14 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"  # filled by `serve`, see tmsdash/web/static_files.py
-FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o600, 0o700  # of what is collected; nothing is uploaded
+FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o600, 0o700  # of collected files; no uploads are stored
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "tmsdash.web.static_files.Storage"},
 }
 WHITENOISE_ALLOW_ALL_ORIGINS = False  # no other site has a use for our files
 WHITENOISE_MIMETYPES = {".svg": "image/svg+xml; charset=utf-8"}  # to text/* it adds the charset itself
-WHITENOISE_USE_FINDERS = True  # what could not be collected is served all the same
+WHITENOISE_USE_FINDERS = True  # files that could not be collected are served all the same
 
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "new_action"
@@ -157,7 +157,7 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # 5 MiB hold 30,000 ids of 128 characters; RequestBodyMiddleware applies it to uploads too.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 << 20
-# Uploads stay in memory: a file may hold what belongs on no disk, such as a token.
+# Uploads stay in memory: a file may contain a token, which must not be written to disk.
 FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE
 CSRF_FAILURE_VIEW = "tmsdash.web.errors.csrf_failure"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "tmsdash.web.errors.AlwaysHidingFilter"
@@ -167,13 +167,13 @@ SESSION_IDLE_S = env.integer("SESSION_IDLE_S", 900, minimum=1, maximum=7 * 86_40
 SESSION_MAX_S = env.integer("SESSION_MAX_S", 43_200, minimum=1, maximum=7 * 86_400)
 SESSION_COOKIE_AGE = SESSION_MAX_S  # of the row; sessions.py applies both limits
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
-# Browsers take a cookie of this prefix only from the host itself, over HTTPS, and for all of its paths.
+# Browsers accept cookies with this prefix only from the host itself, over HTTPS, and for all of its paths.
 _HOST_ONLY = "__Host-" if HTTPS_ONLY else ""
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_HOST_ONLY}sessionid", f"{_HOST_ONLY}csrftoken"
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = "/"
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
-SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"  # a link in a mail finds its reader signed in
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"  # following a link in a mail, one is still signed in
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # Django's other one sets a cookie
 SECURE_SSL_REDIRECT = HTTPS_ONLY
 SECURE_REDIRECT_EXEMPT = [r"^health$"]  # load balancers ask it over plain HTTP
@@ -217,7 +217,7 @@ LOGGING = {
     "loggers": {
         # Django's own handlers would write a second, multi-line copy and mail it.
         "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
-        # Anybody can ask under a foreign host name: a line says so.
+        # Anybody can send a foreign host name: one line is enough.
         "django.security.DisallowedHost": {"filters": ["without_traceback"]},
         # The server's own handler would write an exception that Django does not see on lines of its own.
         "_granian": {"handlers": ["stderr"], "level": "INFO", "propagate": False},

@@ -32,17 +32,17 @@ logger = logging.getLogger(__name__)
 
 
 class WrongKeyError(ImproperlyConfigured):
-    """A key of this process is not the site's. The text says which, and what to do, in sentences."""
+    """A key of this process is not the site's. The text says which, and what to do."""
 
 
 def id_of(name: str) -> str:
-    """Return the id of a key of this process, 16 hex digits that do not tell the key."""
+    """Return the id of a key of this process: 16 hex digits that do not reveal the key."""
     key = str(getattr(settings, name))
     return hmac.digest(key.encode(), f"tmsdash site key {name}".encode("ascii"), "sha256").hex()[:16]
 
 
 def remember() -> None:
-    """Keep the ids of the keys that the database has none of yet; of several processes the first one counts."""
+    """Store the ids of keys that the database does not know yet; of several processes the first one counts."""
     kept = set(SiteKey.objects.values_list("name", flat=True))
     for name in KEPT:
         if name not in kept:
@@ -53,7 +53,7 @@ def remember() -> None:
 
 
 def assert_ours(names: Collection[str] = ALL) -> bool:
-    """Compare the keys `names` of this process with the site's; raises WrongKeyError if one is another.
+    """Compare the keys `names` of this process with the site's; raises WrongKeyError if one differs.
 
     Returns False if not all can be compared now, because a database does not answer or has no tables yet.
     """
@@ -63,7 +63,7 @@ def assert_ours(names: Collection[str] = ALL) -> bool:
         if file_is_there(connections[DEFAULT_DB_ALIAS]):
             remember()
     except Error:
-        pass  # it does not answer, has no tables yet or is read only: what can be compared is compared
+        pass  # no answer, no tables yet, or read-only: we compare what we can
     messages = checks.run_checks(tags=[TAG], databases=list(connections))
     wrong = [f"{message.msg} {message.hint}" for message in messages if message.is_serious() and message.obj in names]
     if wrong:
@@ -73,7 +73,7 @@ def assert_ours(names: Collection[str] = ALL) -> bool:
 
 @checks.register(TAG, checks.Tags.database)
 def check_site_keys(databases: Iterable[str] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
-    """A host that was set up beside the first one must have got its keys, too."""
+    """A further host of the site must have been given the keys of the first one."""
     return compared(DEFAULT_DB_ALIAS, databases, _wrong_keys)
 
 
@@ -84,7 +84,7 @@ def compared(
     if alias not in (databases or ()):
         return []
     try:
-        if file_is_there(connections[alias]):  # to connect would make the file
+        if file_is_there(connections[alias]):  # connecting would create the file
             return compare()
         reason = "its file is not there"
     except Error as error:
@@ -109,7 +109,7 @@ def _wrong_keys() -> list[checks.CheckMessage]:
 
 
 def guarded(application: Application) -> Application:
-    """Return a WSGI application that answers nothing with wrong keys; compares them until that was possible once."""
+    """Return a WSGI application that serves nothing under wrong keys; it tries to compare them until it can."""
     lock, is_ours, next_look, problem = threading.Lock(), False, 0.0, ""
 
     def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

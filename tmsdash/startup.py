@@ -1,4 +1,4 @@
-"""What a process does before anything else: its files are for their owner alone, its environment holds no token.
+"""What a process does first: keep its files private, and take the token out of its environment.
 
 Django is not imported here: a process that has to begin anew should find that out in milliseconds.
 """
@@ -8,13 +8,13 @@ import sys
 
 TOKEN = "TMS_TOKEN"  # noqa: S105 (the name of the variable)
 TOKEN_PIPE = "TMSDASH_TOKEN_PIPE"  # noqa: S105 (the number of a descriptor, from a process to itself begun anew)
-MAX_TOKEN_BYTES = 10_000  # more than a token may have, and less than a pipe takes at once
+MAX_TOKEN_BYTES = 10_000  # more than a token may have, and less than fits into a pipe
 
-# What makes an installation; only these make keys and database files.
+# Commands that set up an installation; only these create keys and database files.
 MAKERS = frozenset({"migrate", "migrate_all", "restore", "demo"})
-# What runs `reconcile` by itself, which must not go on with the token of whoever started it.
+# Commands that run `reconcile` by themselves; it must not use the token of whoever started them.
 SERVERS = frozenset({"serve", "demo"})
-# What may run where no installation is. The empty name is a program that only imports the settings.
+# Commands that run without an installation. The empty name is a program that only imports the settings.
 WITHOUT_KEYS = frozenset(
     {
         "",
@@ -23,7 +23,7 @@ WITHOUT_KEYS = frozenset(
     }
 )
 
-command = ""  # what this process was started for; empty for a program that only imports the settings
+command = ""  # what this process was started for; empty if it only imports the settings
 _token = ""
 
 
@@ -44,7 +44,7 @@ def begin(name: str) -> None:
 
 
 def begin_worker() -> None:
-    """Begin a process of a server, which cannot be begun anew here, as `serve` does before it starts one."""
+    """Begin a worker of a server; unlike `serve` it cannot start itself again without the token."""
     global command
     command = "serve"
     os.umask(0o077)
@@ -52,7 +52,7 @@ def begin_worker() -> None:
 
 
 def take_token_out() -> None:
-    """Take the token out of what child processes get; `given_token` returns it. A server keeps none."""
+    """Remove the token from the environment of child processes; `given_token` returns it. A server keeps none."""
     global _token
     token = os.environ.pop(TOKEN, "").strip()
     if command not in SERVERS:
@@ -60,7 +60,7 @@ def take_token_out() -> None:
 
 
 def given_token() -> str:
-    """Return the token that was in the environment, once; afterwards, and without one, the empty string."""
+    """Return the token that was in the environment, but only once; otherwise the empty string."""
     global _token
     take_token_out()
     token, _token = _token, ""
@@ -68,14 +68,14 @@ def given_token() -> str:
 
 
 def makes_installation() -> bool:
-    """Tell whether this process may make what an installation consists of: its folder, keys and databases."""
-    if command == "restore":  # of a backup that is there; `manifest.json` stands in each
+    """Tell whether this process may create an installation: its folder, keys and databases."""
+    if command == "restore":  # only of an existing backup, which has a manifest
         return any(os.path.isfile(os.path.join(word, "manifest.json")) for word in sys.argv[2:])  # noqa: PTH113, PTH118
     return command in MAKERS and {"--plan", "--check"}.isdisjoint(sys.argv[1:])
 
 
 def needs_no_keys() -> bool:
-    """Tell whether this process may run where no installation is; its keys are forgotten afterwards."""
+    """Tell whether this process may run without an installation; its keys are not kept."""
     return command in WITHOUT_KEYS or not {"--help", "-h"}.isdisjoint(sys.argv[1:])
 
 

@@ -1,4 +1,4 @@
-"""JSON from outside, taken only when it means one thing."""
+"""JSON from outside, accepted only if it is unambiguous."""
 
 import json
 import math
@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 def loads(body: bytes) -> Any:
     """Parse UTF-8 JSON; raises ValueError for anything doubtful.
 
-    Beyond what is no JSON at all that is: duplicate keys, NaN, Infinity and numbers as good as
+    Besides invalid JSON that is: duplicate keys, NaN, Infinity and numbers as good as
     infinite, integers of thousands of digits, and nesting deeper than the parser can follow.
     """
     try:

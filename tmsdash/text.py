@@ -1,4 +1,4 @@
-"""Text that comes from outside, made fit for one line of a log or of a page; and counts in words."""
+"""Text from outside, made safe for one line of a log or a page; and counts in words."""
 
 import unicodedata
 

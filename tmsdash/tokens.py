@@ -1,4 +1,4 @@
-"""What looks like a bearer token, and must be neither kept nor shown where something else was asked for."""
+"""What looks like a bearer token: it must be neither kept nor shown where something else was asked for."""
 
 import re
 
@@ -8,9 +8,9 @@ REMOVED = "[token removed]"
 _JWT = re.compile(r"(?<![\w-])(?=[\w-]++\.[\w-]+\.)[\w-]*eyJ[\w-]{5}", re.ASCII)
 _DOTTED = re.compile(r"[\w.-]+", re.ASCII)
 _RUN = re.compile(r"[^\s,;]+")
-# Longer than a UUID, and so than any customer id that is known.
+# Longer than a UUID, and so longer than any known customer id.
 _OPAQUE_LENGTH = 37
-_SECRET_LENGTH = 16  # shorter tokens are no secrets; looked for as a part they would hit ordinary ids
+_SECRET_LENGTH = 16  # shorter tokens are no secrets, and as parts of a text they would match ordinary ids
 
 
 def looks_like_token(text: str) -> bool:
@@ -19,14 +19,14 @@ def looks_like_token(text: str) -> bool:
 
 
 def without_web_tokens(text: str) -> str:
-    """Return `text` without what has the shape of a JSON Web Token; all else stays as it is."""
+    """Return `text` without anything in the shape of a JSON Web Token."""
     if not looks_like_token(text):
         return text
     return _DOTTED.sub(lambda run: REMOVED if looks_like_token(run[0]) else run[0], text)
 
 
 def without_tokens(text: str, token: str = "") -> str:
-    """Return what somebody typed, fit to be shown to somebody else: without `token` and all that may be one.
+    """Return what somebody typed, fit for somebody else to see: without `token` and anything that may be one.
 
     That is what has the shape of a JSON Web Token, and any long run of letters and digits: tokens need not have a
     shape. Such a run could also be a customer id of an unusual shape, which is lost here.

@@ -1,4 +1,4 @@
-"""Which names new accounts may have. Accounts that have another name keep it, and go on to work.
+"""Which names new accounts may have. Existing accounts keep the name that they have, and keep working.
 
 A name stands in the audit for a person. So it has to be one that nobody can mistake for another one:
 of one script (a Cyrillic letter can look like a Latin one), not the same but for upper and lower case,
@@ -26,7 +26,7 @@ def check_new_name(name: str) -> None:
 
 
 def check_spelling(name: str) -> None:
-    """Raise ValidationError, with a sentence, for a name that could be mistaken for another one or is the product's."""
+    """Raise ValidationError, with a sentence, for a name that could be mistaken for another or is the product's."""
     if not re.fullmatch(r"[A-Za-z0-9.@+_-]{1,150}", name) or not re.search(r"[A-Za-z0-9]", name):
         raise ValidationError(
             "Use letters from A to Z without accents, digits and @ . + - _ only.", code="user_name_not_ascii"

@@ -16,7 +16,7 @@ from tmsdash.server import heartbeat
 from tmsdash.web.plain_text import with_plain_content_type
 
 startup.begin_worker()
-end_with_parent()  # a worker whose main process was killed would go on serving, on a port that nobody else can have
+end_with_parent()  # a worker that outlived its main process would keep the port from the next one
 notice_end()
 postgresql.serve_pages()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tmsdash.settings")
@@ -32,4 +32,4 @@ try:
     application = heartbeat.tracked(application)
 except ImproperlyConfigured as error:
     sys.exit(f"TMS Dashboard cannot start. {error}")
-heartbeat.begin()  # last: a worker that is still starting must not be taken for a frozen one
+heartbeat.begin()  # last, so that a worker that is still starting does not look frozen

@@ -1,4 +1,4 @@
-"""Files that a power cut must not take back."""
+"""Files that must survive a power cut."""
 
 import os
 from pathlib import Path

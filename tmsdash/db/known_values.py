@@ -1,4 +1,4 @@
-"""The values that a column holds, one step into its index for each of them instead of a look at every row."""
+"""The distinct values of a column, found by one step into its index each instead of by reading every row."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def known_values(
     if passed_over:
         prefix, last = passed_over
         place, parameters = "CASE WHEN substr(value, 1, %s) = %s THEN %s ELSE value END", [len(prefix), prefix, last]
-    # The database takes the steps, each to the next value in the index; two of them may be left out below.
+    # Each step goes to the next value in the index; up to two of the values are left out below.
     sql = f"""
         WITH RECURSIVE known (value, before) AS (
             SELECT min({column}), 0 FROM {table}

@@ -1,4 +1,4 @@
-"""Locks between the processes of one host: all of them are flock's, and end with their process, however it ends.
+"""Locks between the processes of one host. All of them are flock's, and end with their process, however it ends.
 
 - `alone` lets one process or thread at a time carry out a block.
 - `share` and `held_alone` tell who has a SQLite file in use: SQLite's own locks say nothing of a site that is idle.
@@ -21,9 +21,9 @@ from django.conf import settings
 
 from tmsdash import startup
 
-POLL_S = 0.05  # how soon the end of a lock is noticed
+POLL_S = 0.05  # how often we look whether a lock has ended
 
-_descriptors: dict[Path, int] = {}  # of the databases' locks of this process, which end with it
+_descriptors: dict[Path, int] = {}  # of this process' locks on databases, which it holds until it ends
 _guard = threading.Lock()
 
 
@@ -47,20 +47,20 @@ def alone(name: str, on_wait: Callable[[], None], wait_s: float = math.inf) -> I
             while not _lock(descriptor, fcntl.LOCK_EX):
                 if time.monotonic() >= until:
                     raise TimeoutError(errno.ETIMEDOUT, f"another process has held it for {wait_s:.0f} s", str(path))
-                time.sleep(POLL_S)  # flock has no wait that ends
+                time.sleep(POLL_S)  # flock cannot wait with a time-out
         yield
     finally:
         os.close(descriptor)
 
 
 def share(file: Path) -> bool:
-    """Note that this process uses a database's file, from now to its end; False if another process has it alone."""
+    """Mark a database's file as in use by this process until it ends; False if another process has it to itself."""
     with _guard:
         if file in _descriptors:
             return True
         try:
             descriptor = _open(_lock_file(file))
-        except OSError:  # a full disk, or a folder of somebody else: the site must run, and SQLite's locks remain
+        except OSError:  # a full disk or somebody else's folder: the site must still run, and SQLite has its own locks
             return True
         if not _lock(descriptor, fcntl.LOCK_SH):
             os.close(descriptor)
@@ -71,7 +71,7 @@ def share(file: Path) -> bool:
 
 @contextmanager
 def held_alone(file: Path) -> Iterator[bool]:
-    """Let no other process begin to use a database's file; False if another one does already.
+    """Keep other processes from starting to use a database's file; yields False if one already does.
 
     Raises OSError if the lock's file cannot be made.
     """
@@ -93,12 +93,12 @@ def hold(path: Path) -> int:
     """Lock a file that no other process holds; return the descriptor whose closing ends the lock. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = _open(path)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)  # waits, should somebody be looking whether it is held
+    fcntl.flock(descriptor, fcntl.LOCK_EX)  # waits for a process that is just looking whether it is held
     return descriptor
 
 
 def is_held(path: Path) -> bool:
-    """Tell whether the process that locked a file with `hold` lives. Raises OSError if the file cannot be opened."""
+    """Tell whether the process that locked a file with `hold` is alive. Raises OSError if the file cannot be opened."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         return not _lock(descriptor, fcntl.LOCK_EX)

@@ -10,13 +10,13 @@ from django.db.migrations.executor import MigrationExecutor
 from tmsdash.db.locks import alone
 from tmsdash.db.transactions import own_session
 
-NEW_INSTALLATION = "new_installation"  # the tag of checks that keep a new installation from beginning beside an old one
+NEW_INSTALLATION = "new_installation"  # the tag of checks that stop a new installation beside an old one
 ADVISORY_LOCK = 7_305_808_837  # any number, but the same one in every process
 MIGRATE_FIRST = " The databases are of an earlier version. Run manage.py migrate_all first."
 
 
 def are_migrations_due() -> bool:
-    """Tell whether a database is of an earlier version than this program; False if one does not answer."""
+    """Tell whether a database is older than this version of the product; False if one does not answer."""
     try:
         executors = [MigrationExecutor(connection) for connection in connections.all()]
         return any(executor.migration_plan(executor.loader.graph.leaf_nodes()) for executor in executors)

@@ -1,4 +1,4 @@
-"""How long PostgreSQL, and those who wait for it, put up with somebody who has frozen.
+"""How long PostgreSQL and its clients wait for a peer that has frozen.
 
 A server on a machine that is paused keeps its connections, and in a transaction its locks: of the audit's chain, all
 others wait for it. PostgreSQL ends such a transaction, and with it the connection, whose owner finds out with its next
@@ -12,13 +12,13 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
-# Seconds that a transaction may wait for its own client. None of ours has anything to do between two statements that
-# takes as long; that around a call to TMS begins with the first statement after the answer.
+# Seconds that a transaction may wait for its own client. Nothing that we do between two statements takes that long; the
+# transaction around a call to TMS begins with the first statement after the answer.
 IDLE_IN_TRANSACTION_S = 15
 READING_IDLE_S = 600  # in a transaction that only reads, and hands on what it reads to a file or a download
 LOCK_S = 20  # for a lock, unless a transaction says less
 STATEMENT_S = 30  # for a statement of a page
-# A peer that is gone without a word is noticed within 15 seconds, by client and server.
+# Both client and server notice within 15 seconds that the other one has silently gone.
 KEEPALIVE = {"keepalives": 1, "keepalives_idle": 6, "keepalives_interval": 3, "keepalives_count": 3}
 PEER_GONE_MS = 15_000
 
@@ -31,18 +31,18 @@ _serves_pages = False
 
 
 def parameters(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the parameters of connections: those `given`, and ours for what they leave open."""
+    """Return the connection parameters `given`, with ours for everything else."""
     return {"connect_timeout": 5, "tcp_user_timeout": PEER_GONE_MS} | KEEPALIVE | given
 
 
 def serve_pages() -> None:
-    """Limit every statement of this process: a page that takes longer has nobody waiting for it any more."""
+    """Limit every statement of this process: nobody waits any longer for a page that takes more time."""
     global _serves_pages
     _serves_pages = True
 
 
 def limit_for_writing(connection: BaseDatabaseWrapper, wait_s: float) -> None:
-    """Bound the current transaction's waits for locks, and others' waits for it.
+    """Limit how long the current transaction waits for locks, and how long others wait for it.
 
     Set for the transaction, so that it holds behind a PgBouncer that pools transactions, too. No SELECT: the first
     statement of a transaction that sees the database has to be its own.
@@ -52,7 +52,7 @@ def limit_for_writing(connection: BaseDatabaseWrapper, wait_s: float) -> None:
 
 
 def limit_for_reading(connection: BaseDatabaseWrapper) -> None:
-    """Give the current transaction, which only reads and keeps no writer out, the time that long files take."""
+    """Give the current transaction, which only reads and blocks no writer, the time that a long file takes."""
     _set_local(connection, idle_in_transaction_session_timeout=_ms(READING_IDLE_S), statement_timeout="0")
 
 
@@ -67,7 +67,7 @@ def _ms(seconds: float) -> str:
 
 @receiver(connection_created)
 def _limit_session(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    """Set the limits of a new connection; Django tells of one that comes from its pool again, too.
+    """Set the limits of a new connection; Django also signals one that it takes from its pool.
 
     Not as `options` of the connection: PgBouncer refuses these.
     """
@@ -77,7 +77,7 @@ def _limit_session(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     limits = {
         "idle_in_transaction_session_timeout": _ms(IDLE_IN_TRANSACTION_S),
         "lock_timeout": _ms(LOCK_S),
-        # The server's side of the connection; it has none where that is no TCP.
+        # The server's side of the connection; there is none without TCP.
         "tcp_keepalives_idle": str(KEEPALIVE["keepalives_idle"]),
         "tcp_keepalives_interval": str(KEEPALIVE["keepalives_interval"]),
         "tcp_keepalives_count": str(KEEPALIVE["keepalives_count"]),
@@ -85,7 +85,7 @@ def _limit_session(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     }
     if _serves_pages:
         limits["statement_timeout"] = _ms(STATEMENT_S)
-    # One transaction: outside of it PgBouncer could give the second statement to another connection of its own.
+    # One transaction, or PgBouncer could run the second statement on another connection.
     with connection.wrap_database_errors, session.transaction():
         session.execute(_SET_UNLESS_SET, [list(limits), list(limits.values())])
         shown = session.execute("SELECT current_setting('idle_in_transaction_session_timeout')").fetchone()

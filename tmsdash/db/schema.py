@@ -21,10 +21,10 @@ _SQLITE_OWN = re.compile("sqlite_")  # its sequences, statistics and automatic i
 
 
 def schema_problems(alias: str, programs: Collection[str] = ()) -> list[str]:
-    """Return a sentence on everything that is missing, is another or does not belong into a database.
+    """Return a sentence about each thing in a database that is missing, altered or foreign.
 
     `programs` are the names of triggers (`name on table` on PostgreSQL) and functions (`name(arguments)`) that belong
-    there; whether they are as they should be is for their owner to tell. Raises DatabaseError if the database cannot
+    there; whether they are as they should be is for their owner to check. Raises DatabaseError if the database cannot
     be read.
     """
     connection = connections[alias]
@@ -36,9 +36,9 @@ def schema_problems(alias: str, programs: Collection[str] = ()) -> list[str]:
 
 
 def program_problems(alias: str, programs: Collection[str] = ()) -> list[str]:
-    """Return a sentence on each trigger, view, rule, policy and function that does not belong into a database.
+    """Return a sentence about each trigger, view, rule, policy and function that does not belong in a database.
 
-    This is the quick part of `schema_problems`.
+    This is the fast part of `schema_problems`.
     """
     connection = connections[alias]
     with connection.cursor() as cursor:
@@ -58,7 +58,7 @@ def _differences(alias: str, present: Definitions, expected: Definitions) -> Ite
 
 
 def _models_of(alias: str) -> list[type[Model]]:
-    """Return the models whose tables a database holds, with those of many-to-many fields and of migrations."""
+    """Return the models whose tables a database holds, including many-to-many tables and that of migrations."""
     models = apps.get_models(include_auto_created=True)
     managed = [model for model in models if model._meta.managed and not model._meta.proxy]
     own = [model for model in managed if router.allow_migrate_model(alias, model)]
@@ -66,7 +66,7 @@ def _models_of(alias: str) -> list[type[Model]]:
 
 
 def _make_tables(connection: BaseDatabaseWrapper) -> None:
-    """Make the tables of a connection's alias where its statements make them."""
+    """Create the tables of a connection's alias through that connection."""
     models = _models_of(connection.alias)
     auto_created = {field.remote_field.through for model in models for field in model._meta.local_many_to_many}
     with connection.schema_editor(atomic=False) as editor:
@@ -87,7 +87,7 @@ def _sqlite_expected(connection: BaseDatabaseWrapper) -> Definitions:
     described = connection.settings_dict | {"NAME": ":memory:", "OPTIONS": {}}
     memory = load_backend(described["ENGINE"]).DatabaseWrapper(described, connection.alias)
     try:
-        # Without connect(), whose signal is for the product's own files.
+        # Not by connect(), whose signal is meant for the product's own files.
         memory.connection = memory.get_new_connection(memory.get_connection_params())
         memory.set_autocommit(True)
         memory.disable_constraint_checking()
@@ -117,20 +117,20 @@ def _parts_of_table(name: str, sql: str) -> Definitions:
     parts = _split(sql[first + 1 : last]) if first >= 0 else []
     definitions = {f"table {name}": _words(sql[last + 1 :])}  # STRICT, WITHOUT ROWID
     for part in map(_words, parts):
-        # REFERENCES is written with and without a space before its column by different versions.
+        # Versions of Django differ in whether they put a space before the column of REFERENCES.
         what = part.split(" ", 1)[0].strip('"`[]')
         kind = "constraint" if what.upper() in ("CONSTRAINT", "UNIQUE", "CHECK", "PRIMARY", "FOREIGN") else "column"
         key = part if kind == "constraint" else what
         if what.upper() == "CONSTRAINT":
             key = part.split(" ", 2)[1].strip('"') if " " in part else part
         key = f"{kind} {key} of {name}"
-        # What stands there twice is in a comment once, and may say anything.
+        # If something appears twice, one of the two is in a comment, and may say anything.
         definitions[key] = f"{definitions[key]}, {part}" if key in definitions else part
     return definitions
 
 
 def _split(text: str) -> list[str]:
-    """Cut a list at its commas, but not within brackets or quotes."""
+    """Split a list at its commas, except within brackets or quotes."""
     parts, depth, quote, start = [], 0, "", 0
     for place, letter in enumerate(text):
         if quote:
@@ -146,7 +146,7 @@ def _split(text: str) -> list[str]:
 
 
 def _words(sql: str) -> str:
-    """Return SQL with one space where it has any, and none beside brackets and commas."""
+    """Return SQL with single spaces, and none next to brackets and commas."""
     return re.sub(r" ?([(),]) ?", r"\1", " ".join(sql.split()))
 
 
@@ -205,7 +205,7 @@ def _postgresql_definitions(connection: BaseDatabaseWrapper, schema: str) -> Def
 
 
 def _without_casts(definition: str) -> str:
-    """Return a definition without what PostgreSQL puts elsewhere once it was dumped and restored: casts of texts."""
+    """Return a definition without casts of texts, which PostgreSQL moves when it dumps and restores them."""
     plain, before = _TEXT_CAST.sub("", definition), ""
     while plain != before:
         plain, before = _BRACKETS.sub(r"\1", plain), plain
@@ -213,7 +213,7 @@ def _without_casts(definition: str) -> str:
 
 
 def _postgresql_expected(connection: BaseDatabaseWrapper) -> Definitions:
-    """Make the tables in the session's temporary schema, look at them, and let go of them."""
+    """Create the tables in the session's temporary schema, look at them, and drop them."""
     with transaction.atomic(using=connection.alias):
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL search_path = pg_temp")

@@ -1,4 +1,4 @@
-"""Migrations make SQLite's files. Whatever else connects under a wrong name must not leave an empty one there."""
+"""Only migrations create SQLite's files: anything else that connects under a wrong name must leave none behind."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ _may_make: ContextVar[bool] = ContextVar("may_make", default=False)
 
 
 class MissingFileError(sqlite3.OperationalError):
-    """The file of a database is not there, as a sentence."""
+    """The file of a database is missing. The text is a sentence."""
 
 
 class ExistingFile(sqlite3.Connection):
-    """A connection to a file that is there; within `making_files` to a new one, too."""
+    """A connection to an existing file or, within `making_files`, to a new one."""
 
     def __init__(self, database: str, **options: Any) -> None:
         """Connect to the file of this name, or to the address of a database in memory."""
@@ -35,7 +35,7 @@ class ExistingFile(sqlite3.Connection):
 
 @contextmanager
 def making_files() -> Iterator[None]:
-    """Let connections of this thread make the files that are not there."""
+    """Let connections of this thread create missing files."""
     token = _may_make.set(True)
     try:
         yield

@@ -21,13 +21,14 @@ from tmsdash.db import postgresql
 from tmsdash.db.locks import share
 from tmsdash.db.sqlite_files import ExistingFile
 
-# What a lock, a full or read-only disk and a lost connection raise: not this statement fails, but the database.
-# PostgreSQL's drivers call it an internal error that a transaction idled for too long, or may only read.
+# Raised for locks, full or read-only disks and lost connections: it is the database that fails, not the statement.
+# PostgreSQL's drivers report a transaction that idled too long, or may only read, as an internal error.
 UNUSABLE_DATABASE = (OperationalError, InterfaceError, InternalError)
 
-# Seconds that anything but a Set Action waits for another writer of the same SQLite file.
+VARIABLES = {"default": "DATABASE_URL", "jobs": "JOBS_DATABASE_URL", "audit": "AUDIT_DATABASE_URL"}
+# Seconds that everything but a Set Action waits for another writer of the same SQLite file.
 BUSY_TIMEOUT_S = 20
-MIN_FREE_BYTES = 64 << 20  # of disk space, below which no Set Action is begun
+MIN_FREE_BYTES = 64 << 20  # of disk space; with less, no Set Action is started
 
 
 def tuned(described: dict[str, Any], web_threads: int, synchronous: str) -> dict[str, Any]:
@@ -43,12 +44,12 @@ def tuned(described: dict[str, Any], web_threads: int, synchronous: str) -> dict
             "OPTIONS": {
                 "factory": ExistingFile,
                 "timeout": BUSY_TIMEOUT_S,
-                # A transaction that reads before it writes fails at once when another writer was quicker,
-                # whatever the timeout, unless it takes the write lock at its beginning.
+                # A transaction that reads before it writes fails at once if another writer was faster, whatever
+                # the timeout, unless it takes the write lock right at the beginning.
                 "transaction_mode": "IMMEDIATE",
-                # Each thread has connections of its own, so a cache of 8 MB counts many times.
-                # A fleet's ids fill more than the usual 1,000 pages of WAL; copying them back within the same
-                # commit cost a third of its time.
+                # Each thread has its own connections, so a cache of 8 MB adds up.
+                # A fleet's ids fill more than the default 1,000 pages of WAL; copying them back within the same
+                # commit took a third of its time.
                 "init_command": (
                     f"PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous};"
                     f"PRAGMA journal_size_limit={64 << 20}; PRAGMA cache_size=-8000; PRAGMA temp_store=MEMORY;"
@@ -62,18 +63,18 @@ def tuned(described: dict[str, Any], web_threads: int, synchronous: str) -> dict
 
 
 def files(described: dict[str, dict[str, Any]]) -> list[Path]:
-    """Return the files of the SQLite databases among the `described` ones, whether they are there or not."""
+    """Return the files of the SQLite databases among the `described` ones, whether they exist or not."""
     return [Path(each["NAME"]) for each in described.values() if each["ENGINE"] == "django.db.backends.sqlite3"]
 
 
 def files_with_audit_key(described: dict[str, dict[str, Any]]) -> Iterator[Path]:
-    """Yield the files of databases that were made with an AUDIT_KEY: none of an audit that has no chain yet."""
+    """Yield the files of databases that were made with an AUDIT_KEY: none if the audit has no chain yet."""
     for audit in files({"audit": described["audit"]}):
         try:
             with closing(sqlite3.connect(f"file:{quote(str(audit))}?mode=ro", uri=True)) as session:
                 tables = {name for (name,) in session.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         except sqlite3.Error:
-            continue  # what cannot be read may have been made with the key
+            continue  # unreadable, so it may have been made with the key
         if "audit_auditentry" in tables and "audit_chainhead" not in tables:
             return
     yield from files(described)
@@ -111,7 +112,7 @@ def write_transaction(using: str, wait_s: float = BUSY_TIMEOUT_S) -> Iterator[No
 
 @contextmanager
 def read_transaction(using: str) -> Iterator[None]:
-    """See the database as it is at one moment, however long that takes; keeps no writer out. Large sorts go to disk."""
+    """Read the database as it is at one moment, however long that takes; blocks no writer. Large sorts go to disk."""
     connection = connections[using]
     if connection.vendor != "sqlite":
         with transaction.atomic(using=using, durable=True):
@@ -130,9 +131,9 @@ def read_transaction(using: str) -> Iterator[None]:
 
 
 def one_at_a_time(using: str, key: str) -> None:
-    """Keep other transactions that name the same key out until the current one ends.
+    """Keep out other transactions that name the same key until the current one ends.
 
-    SQLite's began IMMEDIATE and are alone anyway; PostgreSQL needs a lock of its own.
+    SQLite's begin IMMEDIATE and are alone anyway; PostgreSQL needs a lock.
     """
     connection = connections[using]
     if connection.vendor == "postgresql":
@@ -183,7 +184,7 @@ def _deferred(connection: BaseDatabaseWrapper) -> Iterator[None]:
         connection.transaction_mode = usual  # type: ignore[attr-defined]
 
 
-# SQLite's own queue of writers sleeps and is unfair; threads of one process line up here instead.
+# SQLite's own writers poll, which is unfair; the threads of one process queue here instead.
 _turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
 
@@ -208,14 +209,14 @@ def _turn_to_write(connection: BaseDatabaseWrapper, wait_s: float) -> Iterator[N
 
 
 def file_is_there(connection: BaseDatabaseWrapper) -> bool:
-    """Tell whether a SQLite database's file is there: connecting would make a new, empty one without a word."""
+    """Tell whether a SQLite database's file exists: connecting would silently create an empty one."""
     return connection.vendor != "sqlite" or _file_identity(connection) is not None
 
 
 def assert_disk_has_room(using: str) -> None:
-    """Raise OperationalError if a SQLite file can hardly grow, or if that cannot be told.
+    """Raise OperationalError if a SQLite file has hardly any room to grow, or if that is unknown.
 
-    What is rolled back never reaches the disk, so that a write tells nothing of it. PostgreSQL's disk is its own.
+    What is rolled back never reaches the disk, so a trial write does not show it. PostgreSQL's disk is not ours.
     """
     connection = connections[using]
     if connection.vendor == "sqlite":
@@ -234,7 +235,7 @@ def own_session(connection: BaseDatabaseWrapper) -> Any:
 
 
 def _file_identity(connection: BaseDatabaseWrapper) -> tuple[int, int] | None:
-    """Return what tells a SQLite file from another one of the same name; None if it is not there or out of reach."""
+    """Return what distinguishes a SQLite file from another of the same name; None if it is missing or unreachable."""
     try:
         status = Path(connection.settings_dict["NAME"]).stat()
     except OSError:
@@ -243,7 +244,7 @@ def _file_identity(connection: BaseDatabaseWrapper) -> tuple[int, int] | None:
 
 
 def _ensure_own_file(connection: BaseDatabaseWrapper) -> None:
-    """Connect, anew if the file is another one by now: what is written to a deleted file is lost at once."""
+    """Connect, again if the file was replaced: whatever is written to a deleted file is lost."""
     file = _file_identity(connection)
     if file is None:
         connection.close()
@@ -257,18 +258,18 @@ def _ensure_own_file(connection: BaseDatabaseWrapper) -> None:
 def _note_file(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     if connection.vendor == "sqlite":
         if not share(Path(connection.settings_dict["NAME"])):
-            connection.close()  # it may be one to a file that is being replaced
+            connection.close()  # it may be to a file that is being replaced
             raise OperationalError(f"database {connection.alias!r} is being restored")
         connection.tmsdash_file = _file_identity(connection)  # type: ignore[attr-defined]
 
 
 def _set_busy_timeout(connection: BaseDatabaseWrapper, seconds: float) -> None:
     if connection.connection is not None:  # a failed transaction may have closed it
-        # Below Django's cursor: this is no statement of the transaction.
+        # Below Django's cursor, because this is not a statement of the transaction.
         connection.connection.execute(f"PRAGMA busy_timeout = {max(0, int(seconds * 1000))}")
 
 
 def _limit_lock_wait(connection: BaseDatabaseWrapper, wait_s: float) -> None:
-    """Bound PostgreSQL's waits for locks to this transaction's budget (SQLite has its busy timeout)."""
+    """Limit PostgreSQL's waits for locks to this transaction's budget (SQLite has its busy timeout)."""
     if connection.vendor == "postgresql":
         postgresql.limit_for_writing(connection, wait_s)

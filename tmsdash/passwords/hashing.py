@@ -1,4 +1,4 @@
-"""Places for hashing passwords, which takes a core for as long as a page takes in all.
+"""A limit on hashing passwords, each of which takes a core for as long as a whole page does.
 
 Hashing is slow on purpose, and anybody can ask for it. Whatever hashes, page or command, does so in one of PLACES.
 WAITING more requests may line up for them; the others are told at once to come back, so that strangers who try to
@@ -29,14 +29,14 @@ _thread = threading.local()
 
 
 class HashingBusyError(Exception):
-    """So many passwords are being looked at, or wait for it, that this one is not."""
+    """Too many passwords are being hashed, or waiting for it, to take this one."""
 
 
 @contextmanager
 def in_line() -> Iterator[None]:
-    """Stand in the line for hashing until the block ends; who stands there may hash as often as they need.
+    """Stand in the queue for hashing until the block ends; whoever is in it may hash as often as needed.
 
-    Raises HashingBusyError at once if the line is full.
+    Raises HashingBusyError at once if the queue is full.
     """
     if getattr(_thread, "is_in_line", False):
         yield
@@ -52,7 +52,7 @@ def in_line() -> Iterator[None]:
 
 
 class PBKDF2PasswordHasher(hashers.PBKDF2PasswordHasher):
-    """Django's own, in one of PLACES. Checking a password, hardening and upgrading its hash all come through here."""
+    """Django's own, in one of PLACES. Checking a password, and hardening or upgrading its hash, all come here."""
 
     def encode(self, password: str, salt: str, iterations: int | None = None) -> str:
         """Return the hash as Django stores it; raises HashingBusyError."""
@@ -61,7 +61,7 @@ class PBKDF2PasswordHasher(hashers.PBKDF2PasswordHasher):
 
 
 class HashingPlacesMiddleware:
-    """Answer 503 to a request whose password found no place; nothing of it was done."""
+    """Answer 503 to a request that found no place for its password; nothing has been done for it."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -1,4 +1,4 @@
-"""A password that an administrator gave is for one purpose: to sign in and choose one's own.
+"""A password given by an administrator has one purpose: to sign in and choose one's own.
 
 Until then nothing else works, and after INITIAL_PASSWORD_DAYS not even that.
 """
@@ -30,7 +30,7 @@ EXPIRED = (
 
 
 def note_given(user: User) -> None:
-    """Let `user` change the password that they were given just now before they do anything else."""
+    """Make `user` change the password that they were just given before they do anything else."""
     InitialPassword.objects.update_or_create(user=user, defaults={"given_at": timezone.now()})
 
 
@@ -40,7 +40,7 @@ def note_own(user: Any) -> None:
 
 
 class InitialPasswordMiddleware:
-    """Open nothing but the page to change the password, and what needs no sign-in, to who was given a password."""
+    """Restrict users who were given a password to the page that changes it, and to what needs no sign-in."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -51,7 +51,7 @@ class InitialPasswordMiddleware:
     def process_view(
         self, request: HttpRequest, view_func: Callable[..., HttpResponseBase], *args: Any
     ) -> HttpResponseBase | None:
-        """Answer in the place of the view, or return None."""
+        """Return an answer instead of the view's, or None."""
         if not getattr(view_func, "login_required", True) or not request.user.is_authenticated:
             return None
         initial = InitialPassword.objects.filter(user=request.user).first()

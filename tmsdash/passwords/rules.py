@@ -1,4 +1,4 @@
-"""What a new password may not be, besides Django's rules: too long for its purpose, or what everybody here would guess.
+"""What a new password may not be, beyond Django's rules: longer than any real one, or easy to guess for anybody here.
 
 There are no rules about kinds of characters, and a password may be all digits: length and being hard to guess are what
 counts. Passwords that exist are not looked at.
@@ -15,20 +15,20 @@ from django.core.exceptions import ValidationError
 from django.views.decorators.debug import sensitive_variables
 
 MAXIMUM_LENGTH = 1024
-# What the product and its things are called; names of clusters and hosts are the site's own.
+# Words of the product; names of clusters and hosts come from the site.
 PRODUCT_WORDS = (
     *("tms", "tmsdash", "dashboard", "dash", "setaction", "setactions", "action", "actions", "cluster", "clusters"),
     *("operator", "operators", "auditor", "auditors", "audit", "administrator", "admin", "customer", "customers"),
     *("job", "jobs", "batch", "batches", "token", "transbegin", "peenable", "tenable", "pefinalize", "pedirect"),
 )
 COMMON_WORDS = ("password", "passwort", "passwd", "pass", "secret", "welcome", "login", "letmein", "changeme", "the")
-DECORATION_LETTERS, DECORATION_DIGITS = 4, 8  # so few of them beside known words add little: "x2026!", a date
+DECORATION_LETTERS, DECORATION_DIGITS = 4, 8  # no more than these add little to known words: "x2026!", a date
 RUNS = ("abcdefghijklmnopqrstuvwxyz", "0123456789" * 3, "qwertyuiopasdfghjklzxcvbnm", "1qaz2wsx3edc4rfv5tgb6yhn7ujm")
 _SUBSTITUTED = str.maketrans("0134578@$!|", "oleastbasil")
 
 
 class MaximumLengthValidator:
-    """Takes MAXIMUM_LENGTH characters, far more than anybody types: what is longer is no password."""
+    """Accepts up to MAXIMUM_LENGTH characters, far more than anybody types."""
 
     @sensitive_variables()
     def validate(self, password: str, user: Any = None) -> None:
@@ -45,13 +45,13 @@ class MaximumLengthValidator:
 
 
 class GuessableValidator:
-    """Refuses what is only a decorated word of this site, a common password with digits, a run, or a repetition."""
+    """Refuses a decorated word of this site, a common password with digits, a run of keys, or a repetition."""
 
     @sensitive_variables()
     def validate(self, password: str, user: Any = None) -> None:
         """Raise ValidationError for a password that is easily guessed."""
         if len(password) > MAXIMUM_LENGTH:
-            return  # that is said already
+            return  # another validator reports it
         plain = unicodedata.normalize("NFKC", password).casefold()
         name = (user.get_username() or "").casefold() if user is not None else ""
         if name and (name in plain if len(name) > 2 else name == plain):
@@ -76,7 +76,7 @@ class GuessableValidator:
 
 
 def _site_words() -> list[str]:
-    """Return the words of this site, longest first, in letters only."""
+    """Return the letters of this site's words, longest first."""
     names = [*settings.ALLOWED_HOSTS, *settings.TMS_CLUSTERS, *settings.TMS_CLUSTERS.values()]
     own = {part for name in names for part in re.split(r"[^a-z]+", name.casefold())}
     own |= {re.sub(r"[^a-z]", "", name.casefold()) for name in settings.TMS_CLUSTERS}
@@ -84,7 +84,7 @@ def _site_words() -> list[str]:
 
 
 def _is_of_known_words(plain: str) -> bool:
-    """Tell whether nothing but decoration is left without the site's words, as they are or spelt like t0k3n."""
+    """Tell whether only decoration is left once the site's words are removed, also when spelt like t0k3n."""
     words = _site_words()
     for spelling in (plain, plain.translate(_SUBSTITUTED)):
         left = letters = "".join(character for character in spelling if character.isalpha())
@@ -97,7 +97,7 @@ def _is_of_known_words(plain: str) -> bool:
 
 
 def _is_common_with_decoration(plain: str) -> bool:
-    """Tell whether the password is a common one between digits and signs."""
+    """Tell whether the password is a common one, surrounded by digits and punctuation."""
     stem = plain.strip("".join({character for character in plain if not character.isalpha()}))
     added = sum(character.isdigit() for character in plain) - sum(character.isdigit() for character in stem)
     return added <= DECORATION_DIGITS and bool({stem, stem.translate(_SUBSTITUTED)} & _common_passwords())

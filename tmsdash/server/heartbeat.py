@@ -1,4 +1,4 @@
-"""What a worker of `serve` lets the watchdog see of it, in memory that both share.
+"""What a worker of `serve` shows the watchdog, in memory that both share.
 
 A worker that does not answer may only have a lot to do. Its own memory tells which: the count of beats stands still
 only when no thread of Python runs any more, and the count of steps when no request gets on. Both counts go on by
@@ -38,7 +38,7 @@ class Vitals:
 
 _PID, _BEATS, _STEPS, _REQUESTS, _CALLS, _ENDING = range(len(fields(Vitals)))
 _BYTES = 8 * len(fields(Vitals))
-# Without a watchdog, as in commands, the counts are this process' own.
+# Without a watchdog, as in commands, the counts are private to this process.
 _cells: MutableSequence[int] = array("q", astuple(Vitals()))
 _guard = threading.Lock()
 
@@ -47,7 +47,7 @@ class SharedVitals:
     """The memory in which a server's workers keep their state; for Linux."""
 
     def __init__(self) -> None:
-        # No file: a full disk must not end the watchdog, and nothing is left behind.
+        # Not a file: a full disk must not stop the watchdog, and nothing is left behind.
         self.descriptor = os.memfd_create("heartbeat")
         os.ftruncate(self.descriptor, _BYTES)
         self._cells = _mapped(self.descriptor)
@@ -64,7 +64,7 @@ class SharedVitals:
 
 
 def begin() -> None:
-    """Let this process, a worker that has loaded the site, be seen from now on; nothing if nobody watches it."""
+    """Show from now on the state of this process, a worker that has loaded the site, if there is a watchdog."""
     global _cells
     descriptor = os.environ.get(DESCRIPTOR)
     if not descriptor:

@@ -1,4 +1,4 @@
-"""The watchdog of `serve`: it ends a worker that will never answer again, so that the server starts a new one.
+"""The watchdog of `serve`: it kills a worker that will never answer again, so that the server starts a new one.
 
 It asks `/health` over HTTP. Any answer will do: a worker that says that a database is away is alive. Without one
 the worker's own counts decide (`heartbeat.py`), because a queue looks like a frozen worker from outside:
@@ -24,9 +24,9 @@ logger = logging.getLogger(__name__)
 
 ASK_EVERY_S = 3.0
 ANSWER_S = 3.0  # for an answer of /health
-FROZEN_S = 15.0  # without a beat, of which there are two a second
-DUMP_S = 1.0  # for writing where each thread stands
-TELL_EVERY_S = 60.0  # that a busy worker does not answer
+FROZEN_S = 15.0  # without a heartbeat; there are two a second
+DUMP_S = 1.0  # for the worker to write where each thread is
+TELL_EVERY_S = 60.0  # between log lines about a busy worker
 EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (where to ask a server that listens on all)
 
 
@@ -40,10 +40,10 @@ def is_possible() -> bool:
 
 
 class Watchdog(threading.Thread):
-    """Watches the workers of a server from the process above it, as long as its `with` block lasts."""
+    """Watches the workers of a server from its parent process, for as long as the `with` block lasts."""
 
     def __init__(self, host: str, port: int, vitals: SharedVitals, *, threads: int, call_s: float) -> None:
-        """`threads` is how many requests a worker carries out at once, `call_s` what a call with its record takes."""
+        """`threads`: requests that a worker handles at once; `call_s`: seconds that a call and its record may take."""
         super().__init__(name="watchdog", daemon=True)
         self._address = (EVERY_ADDRESS.get(host, host), port)
         self._shared = vitals
@@ -61,10 +61,10 @@ class Watchdog(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        """Look again and again; what goes wrong with one look is no reason to stop looking."""
+        """Look at intervals; an error in one look is no reason to stop."""
         began = time.monotonic()
         while not self._over.wait(ASK_EVERY_S):
-            # After a pause of the whole machine the worker has not had the time that passed.
+            # If the whole machine was paused, the worker did not have the time that passed.
             if time.monotonic() - began > 2 * (ASK_EVERY_S + ANSWER_S) and self._worker:
                 self._worker.forgive(self._shared.read())
             began = time.monotonic()
@@ -116,7 +116,7 @@ class Watchdog(threading.Thread):
 
 
 class _Worker:
-    """A process, and since when it has given no sign of each kind. Its descriptor never means another process."""
+    """A process, and when it last gave each kind of sign. Its descriptor never comes to mean another process."""
 
     def __init__(self, vitals: Vitals) -> None:
         self.pid = vitals.pid
@@ -129,12 +129,12 @@ class _Worker:
             os.close(self._descriptor)
 
     def forgive(self, vitals: Vitals) -> None:
-        """Begin to count anew."""
+        """Start counting afresh."""
         self._vitals = vitals
         self._answered = self._told = self._beaten = self._stepped = time.monotonic()
 
     def note(self, vitals: Vitals) -> None:
-        """Take down what has moved since the last look."""
+        """Note what has changed since the last look."""
         now = time.monotonic()
         if vitals.beats != self._vitals.beats:
             self._beaten = now
@@ -143,7 +143,7 @@ class _Worker:
         self._vitals = vitals
 
     def is_alive(self) -> bool:
-        """Tell whether the process runs."""
+        """Tell whether the process is running."""
         return not self._has_ended_within(0)
 
     def silent_s(self) -> float:
@@ -151,11 +151,11 @@ class _Worker:
         return time.monotonic() - self._answered
 
     def beatless_s(self) -> float:
-        """Return for how long the interpreter has not run."""
+        """Return for how long the interpreter has not been running."""
         return time.monotonic() - self._beaten
 
     def stepless_s(self) -> float:
-        """Return for how long no request has got on."""
+        """Return for how long no request has made progress."""
         return time.monotonic() - self._stepped
 
     def asked_to_end_s(self) -> float:
@@ -163,13 +163,13 @@ class _Worker:
         return time.monotonic() - self._asked_to_end if self._asked_to_end else 0
 
     def tell(self, message: str) -> None:
-        """Log a warning, once in a while."""
+        """Log a warning, but not too often."""
         if time.monotonic() - self._told >= TELL_EVERY_S:
             self._told = time.monotonic()
             logger.warning("[WATCHDOG] %s", message)
 
     def ask_to_end(self, why: str) -> None:
-        """Let the process finish what it can, with a note of where its threads stand."""
+        """Ask the process to finish what it can and end, and log where its threads are."""
         self._dump()
         logger.critical(
             "[WATCHDOG] The server's worker (process %d) %s. It is asked to end, and a new one is started. "
@@ -180,7 +180,7 @@ class _Worker:
         self._send(signal.SIGTERM)
 
     def kill(self, why: str) -> None:
-        """End the process at once; the server starts another one, and `reconcile` finds what was left open."""
+        """Kill the process; the server starts another one, and `reconcile` finds what was left open."""
         self._dump()
         self._send(signal.SIGKILL)
         logger.critical(
@@ -198,7 +198,7 @@ class _Worker:
         try:
             signal.pidfd_send_signal(self._descriptor, number)
         except ProcessLookupError:
-            return  # it has ended meanwhile
+            return  # it has ended by itself
 
     def _has_ended_within(self, seconds: float) -> bool:
         poll = select.poll()

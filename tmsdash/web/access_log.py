@@ -1,4 +1,4 @@
-"""The [ACCESS] lines of the log: who was denied what, or sent what none of our pages sends, and from where."""
+"""The [ACCESS] lines of the log: who was denied what, or sent what no page of ours sends, and from where."""
 
 import logging
 from collections.abc import Callable
@@ -17,13 +17,13 @@ logger = logging.getLogger(__name__)
 
 
 def tell_tms_verdict(response: HttpResponse) -> HttpResponse:
-    """Mark an answer whose status is TMS's own: that TMS forbids something is no denial of ours."""
+    """Mark an answer whose status is TMS's: what TMS forbids, we have not denied."""
     response.is_tms_verdict = True  # type: ignore[attr-defined]
     return response
 
 
 class AccessLogMiddleware:
-    """Log what is denied; that strangers are led to the page to sign in is no denial."""
+    """Log what is denied; sending strangers to the sign-in page does not count."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -37,7 +37,7 @@ class AccessLogMiddleware:
 
 
 def log_refused(request: HttpRequest, what: str) -> None:
-    """Log who sent, from where, what none of our pages sends; the first time that a request is found to.
+    """Log who sent something that no page of ours sends, and from where; once for each request.
 
     `what` is said in our words: what was sent may hold a token.
     """
@@ -57,11 +57,11 @@ def _is_denied(request: HttpRequest, response: HttpResponse) -> bool:
         return not getattr(response, "is_tms_verdict", False)
     if response.status_code == 401:  # to JSON, or to a list that came too late
         return settings.SESSION_COOKIE_NAME in request.COOKIES
-    if response.status_code == 404:  # of a page that exists: what is somebody else's is "not there"
+    if response.status_code == 404:  # of an existing page: what belongs to somebody else is "not there"
         match = request.resolver_match
         is_named = match is not None and match.url_name is not None
         return is_named and not getattr(response, "is_tms_verdict", False) and bool(_user_name(request))
-    if response.status_code == 302:  # the admin leads everybody who is no staff to its page to sign in
+    if response.status_code == 302:  # the admin sends everybody who is not staff to its sign-in page
         return response["Location"].startswith(f"{reverse('admin_login')}?") and bool(_user_name(request))
     return False
 
@@ -69,6 +69,6 @@ def _is_denied(request: HttpRequest, response: HttpResponse) -> bool:
 def _user_name(request: HttpRequest) -> str:
     """Return who is signed in, or the empty string."""
     user = getattr(request, "user", None)
-    with suppress(AnyDatabaseError), drop_if_broken("default"):  # asked for the first time here, it may fail
+    with suppress(AnyDatabaseError), drop_if_broken("default"):  # the user may be looked up only here
         return user.get_username() if user is not None else ""
     return ""

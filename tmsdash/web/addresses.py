@@ -1,4 +1,4 @@
-"""Addresses of clients: each in one spelling, and as the throttle of sign-ins counts them."""
+"""Client addresses: each in one spelling, and as the throttle of sign-ins counts them."""
 
 import ipaddress
 import re
@@ -9,8 +9,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # As proxies and sockets write them: 203.0.113.7:4711, [2001:db8::7]:4711, fe80::1%eth0
 _WITH_PORT = re.compile(r"([0-9.]+):[0-9]{1,5}|\[([^\[\]]{1,64})\](?::[0-9]{1,5})?")
-_ZONE = re.compile(r"%[\w.~-]{1,15}\Z", re.ASCII)  # the name of an interface of Linux has at most 15 characters
-OWN_NETWORK_BITS = 64  # of an IPv6 address; the rest its user chooses anew as often as they like
+_ZONE = re.compile(r"%[\w.~-]{1,15}\Z", re.ASCII)  # Linux interface names have at most 15 characters
+OWN_NETWORK_BITS = 64  # of an IPv6 address; its user can change the rest at will
 
 
 def parsed(text: str) -> Address | None:
@@ -22,14 +22,14 @@ def parsed(text: str) -> Address | None:
     except ValueError:
         return None
     if isinstance(address, ipaddress.IPv6Address):
-        if address.scope_id is not None:  # a zone that is no name of an interface, and may be as long as it likes
+        if address.scope_id is not None:  # a zone that is not an interface name, and may have any length
             return None
         return address.ipv4_mapped or address
     return address
 
 
 def throttled_address(request: HttpRequest) -> str:
-    """Return what the throttle takes for one client: an IPv4 address, or the first address of an IPv6 network of 64.
+    """Return what the throttle counts as one client: an IPv4 address, or the first address of an IPv6 /64 network.
 
     Text that is no address (a Unix socket has none) is returned as it is.
     """

@@ -1,4 +1,4 @@
-"""Browsers by the name that a person knows."""
+"""Browsers by the names that people know."""
 
 import re
 
@@ -9,7 +9,7 @@ from tmsdash.text import one_line
 from tmsdash.tokens import without_tokens
 
 LENGTH = 60
-# The first that fits: most browsers also say that they are one of those further down.
+# The first match counts: most browsers also claim to be one of those further down.
 _BROWSERS = {
     "Edge": re.compile(r"Edg(?:e|A|iOS)?/(\d{1,6})"),
     "Opera": re.compile(r"OPR/(\d{1,6})"),
@@ -42,5 +42,5 @@ def browser_name(user_agent: str) -> str:
 
 
 def user_agent_of(request: HttpRequest) -> str:
-    """Return how the sender of a request names itself, fit to be kept: without what may be a token."""
+    """Return the User-Agent of a request, fit to be stored: without anything that may be a token."""
     return one_line(without_tokens(request.headers.get("User-Agent", "")), USER_AGENT_LENGTH)

@@ -21,7 +21,7 @@ JSON_PATHS = ("/proxy_fetch", "/api/", "/health")
 
 
 def wants_json(request: HttpRequest) -> bool:
-    """Tell whether `request` is for an endpoint that answers JSON whatever happens."""
+    """Tell whether `request` is for an endpoint that always answers in JSON."""
     return request.path_info.startswith(JSON_PATHS)
 
 
@@ -62,8 +62,8 @@ def _context(status: int, message: str) -> dict[str, Any]:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if isinstance(exception, SessionInterrupted):  # raised when the view is through
-        message = "Your session was ended meanwhile. Sign in, and look at User Jobs before you send anything again."
+    if isinstance(exception, SessionInterrupted):  # raised after the view
+        message = "Your session was ended in the meantime. Sign in, and check User Jobs before you send anything again."
         return error_response(request, 400, message)
     return error_response(request, 400, "The request could not be understood. Nothing was sent to TMS.")
 
@@ -78,22 +78,22 @@ def not_found(request: HttpRequest, exception: Http404) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer what nobody foresaw; Django calls this while it handles the exception."""
+    """Answer an unexpected error; Django calls this while it handles the exception."""
     status = 500
     message = "Something went wrong on our side. Look at User Jobs before you try again; the log has the details."
     error = sys.exc_info()[1]
-    # SQLite tells of a damaged file with the most general class; the particular ones are faults of ours.
+    # SQLite reports a damaged file with the most general class; the specific ones are bugs of ours.
     if isinstance(error, UNUSABLE_DATABASE) or type(error) is DatabaseError:
         status = 503
         message = "A database does not answer. Look at User Jobs before you send anything again, and tell the admin."
     if wants_json(request):
         return error_json(status, message)
-    # No request context: whatever broke may break the navigation too.
+    # No request context: whatever is broken may break the navigation, too.
     return HttpResponse(render_to_string("error.html", _context(status, message)), status=status)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Answer a POST without a valid CSRF token; it comes before the sign-in check, so that is told apart here."""
+    """Answer a POST without a valid CSRF token, which is checked before the sign-in."""
     if not request.user.is_authenticated and wants_json(request):
         return error_response(request, 401, "Sign in first. Nothing was sent to TMS.")
     return error_response(
@@ -111,7 +111,7 @@ class AlwaysHidingFilter(SafeExceptionReporterFilter):
 
 
 def json_get(view: Callable[..., JsonResponse]) -> Callable[..., JsonResponse]:
-    """Let a JSON view be asked with GET and HEAD only; other methods get 405 in JSON."""
+    """Restrict a JSON view to GET and HEAD; other methods get 405 in JSON."""
 
     @wraps(view)
     def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> JsonResponse:

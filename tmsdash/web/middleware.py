@@ -31,24 +31,24 @@ RETRY_AFTER_S = 5
 METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 
 HEADERS = {
-    # Nothing inline, and nothing from another host; the admin works within it.
+    # Nothing inline, and nothing from another host; the admin works under it.
     "Content-Security-Policy": (
         "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
         "form-action 'self'"
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",  # Django's check of forms over HTTPS wants the referrer
+    "Referrer-Policy": "same-origin",  # Django's CSRF check over HTTPS needs the referrer
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-    # Whatever says nothing else is private; static files say that they may be kept.
+    # Private unless the answer says otherwise; static files say that they may be kept.
     "Cache-Control": "no-store",
 }
 
 
 class ResponseHeadersMiddleware:
-    """Put the security headers and the request's id on every answer, whoever makes it; outside of all others."""
+    """Put the security headers and the request's id on every answer; outermost, so that no answer escapes it."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -67,7 +67,7 @@ class ResponseHeadersMiddleware:
 
 
 class MethodsMiddleware:
-    """Refuse with 405, before any view, methods that no page uses: views of Django's own take TRACE for a GET."""
+    """Refuse with 405, before any view, methods that no page uses: Django's own views treat TRACE as GET."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -77,14 +77,14 @@ class MethodsMiddleware:
 
 
 class HealthHostMiddleware:
-    """Answer /health under every name: load balancers and the watchdog ask for it by an address."""
+    """Answer /health under any host name: load balancers and the watchdog ask for it by address."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path_info == "/health":
-            # The first name that is allowed, without what stands for all names, or for all below one.
+            # The first allowed name that is not a wildcard.
             request.META["HTTP_HOST"] = "".join(settings.ALLOWED_HOSTS[:1]).lstrip("*.") or "localhost"
         return self.get_response(request)
 
@@ -116,7 +116,7 @@ class TrustedProxyMiddleware:
             if forwarded_proto in ("http", "https"):
                 request.META["wsgi.url_scheme"] = forwarded_proto  # what request.scheme reads
         elif forwarded_proto == "https" and settings.SECURE_SSL_REDIRECT:
-            # It will be sent to https and come back the same way, for ever; only the log can say why.
+            # It will be redirected to https for ever; only the log can say why.
             shown = one_line(request.META.get("REMOTE_ADDR", ""), 45)
             logger.error("X-Forwarded-Proto: https from %s, which is not in TRUSTED_PROXIES, is not believed", shown)
         return self.get_response(request)
@@ -173,14 +173,14 @@ class RequestBodyMiddleware:
         return refused
 
     def _refuse(self, request: HttpRequest) -> HttpResponse | None:
-        """Return the answer to a request whose body is not taken, or None once it is received."""
+        """Return the answer to a request whose body is refused, or None once the body has been received."""
         length = (request.META.get("CONTENT_LENGTH") or "").lstrip("0")
         if not length:
             if request.META.get("HTTP_TRANSFER_ENCODING"):
                 return error_response(request, 411, "Send the body with a Content-Length, not chunked.")
             return None
         if not (length.isascii() and length.isdigit()):
-            return error_response(request, 400, "The Content-Length is no number. Nothing was sent to TMS.")
+            return error_response(request, 400, "The Content-Length is not a number. Nothing was sent to TMS.")
         is_user = _is_signed_in(request) or getattr(request, "session_ended", False)
         size, limit = int(length[:19]), settings.DATA_UPLOAD_MAX_MEMORY_SIZE  # more digits are too many anyway
         if size > limit:
@@ -197,7 +197,7 @@ class RequestBodyMiddleware:
         return self._receive(request, size, self._for_users if is_user else self._for_others)
 
     def _read_away(self, request: HttpRequest) -> None:
-        """Receive a body that is refused: a proxy in the middle of sending it would show an error of its own."""
+        """Receive a body that is refused all the same: interrupted, a proxy would show an error of its own."""
         if self._for_users.acquire(blocking=False):
             try:
                 while request.read(1 << 16):
@@ -212,29 +212,29 @@ class RequestBodyMiddleware:
             message = "The dashboard is busy: too many requests are still arriving. Nothing was sent. Try again soon."
             return busy_response(request, message, RETRY_AFTER_S)
         try:
-            is_whole = len(request.body) == length  # kept by Django for whoever asks
+            is_whole = len(request.body) == length  # Django keeps it for later readers
         except UnreadablePostError:
             is_whole = False
         finally:
             room.release()
-        if not is_whole:  # the server ends a body that broke off without a word
+        if not is_whole:  # the server does not report a body that broke off
             return error_response(request, 400, "The request broke off. Nothing was sent to TMS. Send it again.")
         return None
 
 
 def _is_signed_in(request: HttpRequest) -> bool:
-    with suppress(AnyDatabaseError), drop_if_broken("default"):  # whoever needs to know meets the error again
+    with suppress(AnyDatabaseError), drop_if_broken("default"):  # whoever needs the user meets the error again
         return request.user.is_authenticated
     return False
 
 
 class SignInRequiredMiddleware(LoginRequiredMiddleware):
-    """Every view needs a signed-in user unless it says otherwise: pages redirect, JSON answers 401."""
+    """Every view requires a signed-in user unless it says otherwise: pages redirect, JSON answers 401."""
 
     def process_view(
         self, request: HttpRequest, view_func: Callable[..., HttpResponseBase], *args: Any
     ) -> HttpResponseBase | None:
-        """Ask who the user is only where that matters: /health answers without the database of sessions, too."""
+        """Ask who the user is only where that matters: /health answers even without the database of sessions."""
         if not getattr(view_func, "login_required", True):
             return None
         return super().process_view(request, view_func, *args)
@@ -244,7 +244,7 @@ class SignInRequiredMiddleware(LoginRequiredMiddleware):
     ) -> HttpResponse:
         if wants_json(request):
             return error_response(request, 401, "Sign in first. Nothing was sent to TMS.")
-        if is_polling(request):  # the sign-in page must not appear in the place of a part of a page
+        if is_polling(request):  # the sign-in page must not replace part of a page
             return HttpResponseClientRefresh()
         kept = request.POST.get("cids", "")
         if kept.strip():  # a list typed for longer than a session lasts must not be lost

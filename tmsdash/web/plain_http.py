@@ -1,4 +1,4 @@
-"""Plain HTTP on a site that is HTTPS only: browsers that open a page are led to HTTPS, everything else is refused.
+"""Plain HTTP on an HTTPS-only site: browsers that open a page are redirected, everything else is refused.
 
 A script that was redirected would never learn that its token has already crossed the network in clear. A
 browser that opens a page sends nothing secret: its cookies are Secure, and after the first visit it does
@@ -14,7 +14,7 @@ from tmsdash.web.errors import error_response, wants_json
 
 OPEN_PATHS = ("/health",)  # load balancers ask it over plain HTTP, under any host name
 MESSAGE = (
-    "This site takes HTTPS only. What you sent has crossed the network unprotected: replace every token or password "
+    "This site accepts only HTTPS. What you sent has crossed the network unprotected: replace every token or password "
     "that was in it, and use the address with https:// from now on. Nothing was done, and nothing was sent to TMS."
 )
 

@@ -1,4 +1,4 @@
-"""What is kept from Django because it would fail on it with a 500: odd encodings, and NUL in texts."""
+"""What we keep away from Django because it would answer 500: odd encodings, and NUL in texts."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 def with_plain_content_type(application: Application) -> Application:
-    """Return a WSGI application that gets no more of a Content-Type than type, boundary and a usual charset.
+    """Return a WSGI application that sees only type, boundary and a common charset of each Content-Type.
 
     Django decodes with whatever codec of Python's the charset names, `hex` and `undefined` among them,
     and parameters written as `charset*=` can break off the request before any middleware sees it.
@@ -32,7 +32,7 @@ def with_plain_content_type(application: Application) -> Application:
 
 
 class NoNulMiddleware:
-    """Replace NUL in the query and in cookies: nothing of ours holds it, and PostgreSQL takes no such text."""
+    """Replace NUL in the query and in cookies: nothing of ours contains it, and PostgreSQL rejects it."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -25,12 +25,12 @@ from tmsdash.web.browsers import user_agent_of
 
 logger = logging.getLogger(__name__)
 
-NOTED_EVERY_S = 60  # each note is a write, which every request would have to wait for
+NOTED_EVERY_S = 60  # each note is a write, for which the request has to wait
 WAIT_S = 1.0  # for other writers; the note can wait for the next request
 
 
 def begin(request: HttpRequest) -> None:
-    """Count from now on; called when somebody signed in."""
+    """Start counting; called when somebody has signed in."""
     request.session[BEGUN] = time.time()
     _note_use(request)
 
@@ -42,7 +42,7 @@ def _note_use(request: HttpRequest) -> None:
 
 
 def live_sessions(user: Any) -> list[Session]:
-    """Return the sessions in which `user` is signed in, the last used one first."""
+    """Return the sessions in which `user` is signed in, the most recently used first."""
     now, auth_hash = time.time(), user.get_session_auth_hash()
     rows = Session.objects.filter(
         account_id=user.pk,
@@ -69,30 +69,30 @@ def end_sessions(user: Any, *, only: Iterable[str] | None = None, but: str | Non
 
 
 def count_wrong_password(session: SessionBase) -> int:
-    """Count one more wrong password of its account that was given in a session; return how many that makes."""
+    """Count one more wrong password given in a session for its own account; return how many that makes."""
     rows = Session.objects.filter(session_key=session.session_key)
     rows.update(wrong_passwords=F("wrong_passwords") + 1)
     return sum(rows.values_list("wrong_passwords", flat=True))  # of one row, or none if it was ended meanwhile
 
 
 def forget_wrong_passwords(session: SessionBase) -> None:
-    """Count the wrong passwords of a session from nothing again: the right one was given."""
+    """Reset the count of wrong passwords of a session: the right one was given."""
     Session.objects.filter(session_key=session.session_key).update(wrong_passwords=0)
 
 
 def is_polling(request: HttpRequest) -> bool:
-    """Tell whether a page asks for a part of itself by the clock (htmx does), which is no use that anybody makes."""
+    """Tell whether a page is refreshing part of itself on a timer (htmx does), which does not count as use."""
     return request.method == "GET" and request.headers.get("HX-Request") == "true"
 
 
 def forget_at_client(response: HttpResponse) -> HttpResponse:
-    """Let the browser forget what pages of a session that is over kept there; `no-store` keeps its cache clean."""
-    response["Clear-Site-Data"] = '"storage"'  # not "cache" as well, over which browsers can take seconds
+    """Make the browser forget what pages of an ended session stored in it; `no-store` keeps its cache clean."""
+    response["Clear-Site-Data"] = '"storage"'  # without "cache", which can take browsers seconds
     return response
 
 
 class SessionLimitsMiddleware:
-    """Sign users out whose session is over; whatever comes next treats them as not signed in."""
+    """Sign out users whose session is over; everything after this treats them as not signed in."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -100,7 +100,7 @@ class SessionLimitsMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request.session_ended = False  # type: ignore[attr-defined]
         is_over = False
-        # Whoever asks who the user is meets an error again; pages that need nobody, such as /health, do not.
+        # Whoever asks who the user is meets the error again; pages that do not, such as /health, work.
         with suppress(AnyDatabaseError), drop_if_broken("default"):
             is_over = request.user.is_authenticated and not _goes_on(request)
         if is_over:
@@ -110,7 +110,7 @@ class SessionLimitsMiddleware:
 
 
 def end(request: HttpRequest) -> None:
-    """End the session of a request, which is one of nobody then, whether the session's row can be deleted or not."""
+    """End the session of a request, which has no user then, whether or not the session's row can be deleted."""
     request.session_ended = True  # type: ignore[attr-defined]
     try:
         with drop_if_broken("default"):
@@ -122,9 +122,9 @@ def end(request: HttpRequest) -> None:
 
 
 def _goes_on(request: HttpRequest) -> bool:
-    """Tell whether the session is within its limits, and note now and then that it is in use."""
+    """Tell whether the session is within its limits, and note every now and then that it is in use."""
     now, session = time.time(), request.session
-    has_new_key = session.modified  # by Django, where only a key of SECRET_KEY_FALLBACKS fits: the cookie must follow
+    has_new_key = session.modified  # by Django, where only a key in SECRET_KEY_FALLBACKS fits: the cookie must follow
     if BEGUN not in session:  # it began before there were limits
         begin(request)
         return _save(session, has_new_key)
@@ -138,7 +138,7 @@ def _goes_on(request: HttpRequest) -> bool:
 
 
 def _save(session: SessionBase, has_new_key: bool) -> bool:
-    """Save the session now: after the view a failure would cost the answer. False if somebody ended it meanwhile."""
+    """Save the session now: after the view, failing to would lose the answer. False if somebody has ended it."""
     try:
         with write_transaction("default", WAIT_S):
             if not session.exists(session.session_key or ""):

@@ -14,6 +14,18 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from django.conf import settings
+from django.db import connections, transaction
+from django.utils import timezone
+
+from audit import chain
+from audit.actors import Actor
+from audit.choices import Kind
+from audit.digests import canonical
+from audit.models import Attempt, ChainHead
+from audit.proof.verification import verify
+from audit.selectors import attempts_of_customer
+from audit.services import record_fact
 from setactions.devtools.benchmarks import measurement
 from setactions.devtools.benchmarks.measurement import Comparison, compare, median_ms, new_ids, scaled
 
@@ -33,13 +45,6 @@ CUSTOMER_LIMIT = 1.5
 
 def audit_chain() -> bool:
     """Compare entries that 32 threads add to the chain with as many bare durable inserts by as many threads."""
-    from django.conf import settings
-    from django.db import connections
-
-    from audit.actors import Actor
-    from audit.choices import Kind
-    from audit.services import record_fact
-
     logging.disable(logging.INFO)
     actor, body = Actor(user_id="bench"), {"customers": new_ids(3)}
     path = Path(settings.VAR_DIR) / "floor.db"
@@ -75,10 +80,6 @@ def _by_all_writers(write: Callable[[int], None]) -> None:
 
 def audit_verify() -> bool:
     """Compare verifying a million entries with only reading them."""
-    from django.db import connections
-
-    from audit.proof.verification import verify
-
     _fill(scaled(ATTEMPTS))
     entries = 0
 
@@ -104,7 +105,6 @@ def audit_verify() -> bool:
 
 def audit_customer() -> bool:
     """Compare what was asked for a customer among a million entries with the same among ten thousand."""
-    from audit.selectors import attempts_of_customer
 
     def look_up(cids: list[str]) -> None:
         for cid in cids:
@@ -130,13 +130,6 @@ def _fill(count: int) -> list[str]:
 
 def _fill_part(count: int) -> list[str]:
     """Add attempts in bulk, past the services; return their customers."""
-    from django.conf import settings
-    from django.utils import timezone
-
-    from audit import chain
-    from audit.digests import canonical
-    from audit.models import Attempt, ChainHead
-
     head, key = ChainHead.objects.get(), settings.AUDIT_KEY
     first = Attempt.objects.count() + 1
     entries, attempts, customers = [], [], []
@@ -169,8 +162,6 @@ def _fill_part(count: int) -> list[str]:
 
 
 def _insert(rows_by_table: dict[str, tuple[str, list[Any]]]) -> None:
-    from django.db import connections, transaction
-
     with transaction.atomic(using="audit"):
         for table, (columns, rows) in rows_by_table.items():
             marks = ", ".join("?" * len(columns.split(",")))

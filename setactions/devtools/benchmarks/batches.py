@@ -11,7 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+import requests
+from django.conf import settings
+from django.contrib.auth.models import User
+
 from setactions.devtools.benchmarks.measurement import FLEET, compare, scaled
+from setactions.devtools.simulator import Simulator
+from setactions.inputs.csv_table import read_table
 
 CALL_S = 0.3  # the quickest that TMS was ever seen
 LIMIT = 1.15
@@ -24,12 +30,6 @@ MAX_RSS_MIB = 250
 
 def batch() -> bool:
     """Compare the command, as a process of its own, with a loop of the same calls that records nothing."""
-    import requests
-    from django.conf import settings
-    from django.contrib.auth.models import User
-
-    from setactions.devtools.simulator import Simulator
-
     User.objects.create_superuser(USER)
     fleet = scaled(FLEET)
     size, workers = settings.TMS_BATCH_CHUNK, settings.TMS_BATCH_CALLS
@@ -67,10 +67,6 @@ def batch() -> bool:
 
 def batch_check() -> bool:
     """Compare checking a file of a million lines with only reading and sorting it on disk, and look at the memory."""
-    from django.conf import settings
-
-    from setactions.inputs.csv_table import read_table
-
     settings.TMS_CLUSTERS = {"bench": "http://127.0.0.1:9"}  # nobody asks it anything
     lines = scaled(LINES)
     path = Path(settings.VAR_DIR) / "million.csv"

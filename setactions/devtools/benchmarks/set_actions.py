@@ -9,16 +9,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import requests
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import connections
+from django.test import Client
+
+from audit import services as audit
+from audit.actors import Actor
+from audit.choices import Kind, Source
+from audit.selectors import open_attempts
+from jobs.services import AcceptedAttempt, create_job
 from setactions.devtools.benchmarks.measurement import FLEET, compare, median_ms, new_ids, scaled
+from setactions.devtools.simulator import Simulator
+from setactions.resolving import reconcile as module
+from setactions.token import Token
+from tmsdash.db.transactions import write_transaction
 
 
 def job_insert() -> bool:
     """Compare creating a Job of 27,682 customers with a raw executemany of as many rows."""
-    from django.db import connections
-
-    from jobs.services import AcceptedAttempt, create_job
-    from tmsdash.db.transactions import write_transaction
-
     cids = new_ids(scaled(FLEET))
 
     def ours() -> None:
@@ -53,13 +63,6 @@ def job_insert() -> bool:
 
 def set_action() -> bool:
     """Measure what one Set Action through the endpoint adds to calling TMS directly, for three sizes."""
-    import requests
-    from django.conf import settings
-    from django.contrib.auth.models import User
-    from django.test import Client
-
-    from setactions.devtools.simulator import Simulator
-
     settings.ALLOWED_HOSTS = ["testserver"]
     logging.disable(logging.INFO)
     client = Client()
@@ -117,15 +120,6 @@ class _RawRecord:
 
 def reconcile() -> bool:
     """Compare rolling owed jobs forward with the raw writes, and reading attempts back with the bare reads."""
-    import requests
-    from django.conf import settings
-
-    from audit.actors import Actor
-    from audit.choices import Kind
-    from setactions.devtools.simulator import Simulator
-    from setactions.resolving import reconcile as module
-    from setactions.token import Token
-
     logging.disable(logging.INFO)
     owed, in_doubt = scaled(OWED), scaled(IN_DOUBT)
     settings.TMS_OPEN_AFTER_S = settings.TMS_READBACK_INTERVAL_S = 0
@@ -168,11 +162,6 @@ OWED, IN_DOUBT = 300, 100
 
 def _leave_open(cluster_url: str, count: int, size: int, kind: Any) -> None:
     """Make open attempts of so many customers each: with the answer that `kind` tells of, and no more."""
-    from audit import services as audit
-    from audit.actors import Actor
-    from audit.choices import Source
-    from audit.selectors import open_attempts
-
     if open_attempts().exists():
         return  # `_compare` prepares for the floor, too
     for _ in range(count):

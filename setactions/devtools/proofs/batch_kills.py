@@ -1,4 +1,4 @@
-"""The proof for batches: fleets whose command or server is killed at a random moment, and then gone on with."""
+"""The proof for batches: fleets whose command or server is killed at a random moment, and which are then resumed."""
 
 import random
 import re
@@ -77,7 +77,7 @@ def run_batch_kills(folder: Path, *, kills: int, seed: int, say: Callable[[str],
         reports = [read_report(site, start_reconcile(site, with_token=True)) for _ in range(2)]
         for fleet in fleets:
             operator.run_rest(fleet)
-        say("Reconciled, and gone on with what was found not applied.")
+        say("Reconciled, and resumed with what was found not applied.")
         operator.server.kill()
         facts = operator.facts | {"kills": kills, "closed by reconcile": sum(report.closed for report in reports)}
         customers = [cid for fleet in fleets for cid in fleet.cids]
@@ -151,7 +151,7 @@ class Operator:
         return dict(re.findall(r'name="(review|sealed)"\s+value="([^"]*)"', page.text))
 
     def run_rest(self, fleet: Fleet) -> None:
-        """Run what was found not applied."""
+        """Run what turned out not to be applied."""
         if fleet.by_command:
             self._run_command(fleet)
         else:

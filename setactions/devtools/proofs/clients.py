@@ -1,4 +1,4 @@
-"""The load: clients that submit Set Actions of every kind, never give up a key, and remember what they were shown."""
+"""The load: clients that submit Set Actions of every kind, insist on each key, and remember what they were shown."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""The two orders that suggest themselves, and fail: there to show that the judge sees it. Nothing else uses them."""
+"""The two obvious orders of steps, which fail: they show that the judge notices. Nothing else uses them."""
 
 import uuid
 
@@ -60,6 +60,6 @@ def _create_job(attempt_id: uuid.UUID, submission: Submission) -> None:
 
 def _take_back(attempt_id: uuid.UUID, reply: Reply) -> None:
     if reply.kind == Kind.UNKNOWN:
-        return  # it may have been applied; there is nothing right to be done
+        return  # it may have been applied; there is no right thing to do
     with write_transaction(DATABASE):
         Job.objects.filter(job_id=attempt_id).delete()

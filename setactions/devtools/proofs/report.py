@@ -15,7 +15,7 @@ SURPRISES = "surprises"
 
 @dataclass(frozen=True)
 class ProofResult:
-    """The judge's judgement, what the load counted, and what neither side should have seen."""
+    """What the judge found, what the load counted, and what neither side should have seen."""
 
     judgement: Judgement
     facts: dict[str, int]

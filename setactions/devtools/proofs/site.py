@@ -1,4 +1,4 @@
-"""The site that is proven: settings and databases of its own, real server processes, and commands run beside them."""
+"""The site under proof: settings and databases of its own, real server processes, and commands alongside them."""
 
 import os
 import signal

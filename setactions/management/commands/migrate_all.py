@@ -10,9 +10,8 @@ from tmsdash import site_keys
 from tmsdash.accounts import AUDITORS, OPERATORS
 from tmsdash.commands import require_site_keys
 from tmsdash.db.migration import NEW_INSTALLATION, migrating_alone
-from tmsdash.db.transactions import UNUSABLE_DATABASE
+from tmsdash.db.transactions import UNUSABLE_DATABASE, VARIABLES
 
-VARIABLES = {"default": "DATABASE_URL", "jobs": "JOBS_DATABASE_URL", "audit": "AUDIT_DATABASE_URL"}
 GROUPS = {
     OPERATORS: {"jobs.set_action"},
     AUDITORS: {

@@ -1,4 +1,3 @@
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from setactions.operations.backups.engine import BackupError
 from setactions.operations.backups.restoration import UNCHANGED, LostKeyWord, restore, verified
 from tmsdash import site_keys
 from tmsdash.commands import Command as BaseCommand
+from tmsdash.commands import confirmed
 from tmsdash.processes import INTERRUPTED, ended_by_signals
 
 NEXT = (
@@ -39,7 +39,7 @@ class Command(BaseCommand):
         try:
             backup = verified(options["backup"])
             if not options["yes"]:
-                self._ask(backup)
+                confirmed(_question(backup))
             with ended_by_signals():
                 kept = restore(backup, self.stdout.write, lost_key)
         except BackupError as error:
@@ -54,11 +54,8 @@ class Command(BaseCommand):
         except site_keys.WrongKeyError as error:
             self.stdout.write(f"Before anything starts: {error}")
 
-    def _ask(self, backup: Backup) -> None:
-        if not sys.stdin.isatty():
-            raise CommandError("There is nobody to ask. Give --yes to restore. Nothing was changed.")
-        for alias, entry in backup.manifest.databases.items():
-            self.stdout.write(f"{alias}: {sum(entry.contents.rows.values()):,} rows")
-        self.stdout.write(f"This puts the state of {backup.manifest.made_at} in the place of the present databases.")
-        if input("Type yes to go on: ").strip() != "yes":
-            raise CommandError("Nothing was changed.")
+
+def _question(backup: Backup) -> str:
+    entries = backup.manifest.databases.items()
+    rows = [f"{alias}: {sum(entry.contents.rows.values()):,} rows\n" for alias, entry in entries]
+    return f"{''.join(rows)}This puts the state of {backup.manifest.made_at} in the place of the present databases."

@@ -17,7 +17,7 @@ from django.db import connections
 from tmsdash.commands import require_site_keys
 from tmsdash.db.migration import MIGRATE_FIRST, are_migrations_due
 from tmsdash.env import is_loopback
-from tmsdash.processes import end_with_parent
+from tmsdash.processes import end_with_parent, is_ending, notice_end
 from tmsdash.server import open_files, watchdog
 from tmsdash.server.heartbeat import DESCRIPTOR, SharedVitals
 from tmsdash.text import one_line
@@ -58,33 +58,23 @@ class Command(BaseCommand):
         sys.exit(_keep_running(options["host"], options["port"]))
 
 
-class Stopping:
-    """Whether this process was told to stop. Not an Event: setting one in a signal handler can deadlock."""
-
-    requested = False
-
-    def request(self, *_: object) -> None:
-        """Handle the signal."""
-        self.requested = True
-
-
 def _keep_running(host: str, port: int) -> int:
     """Run the server until this process is told to stop, and return its exit code.
 
     granian replaces a worker that died, but gives up when workers die in quick succession. Then granian itself is
     started again here, unless it has failed to start every time.
     """
-    stopping = Stopping()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stopping.request)
+        signal.signal(number, lambda *_: None)  # is_ending tells of them
+    notice_end()
     code, has_run, starts = 0, False, 0
-    while not stopping.requested and (has_run or starts < QUICK_ENDS):  # once, as a rule
+    while not is_ending() and (has_run or starts < QUICK_ENDS):  # once, as a rule
         _finish_what_was_left_open()
         started = time.monotonic()
         with _watched_server(host, port) as server:
-            code = _wait_for(server, stopping)
+            code = _wait_for(server)
         starts, has_run = starts + 1, has_run or time.monotonic() - started >= QUICK_END_S
-        if not stopping.requested:
+        if not is_ending():
             goes_on = has_run or starts < QUICK_ENDS
             sys.stderr.write(f"The server ended by itself{'; it is started again' if goes_on else ', repeatedly'}.\n")
             time.sleep(PAUSE_S if goes_on else 0)  # not in a rush
@@ -117,10 +107,10 @@ def _call_s() -> int:
     return int(settings.TMS_DEADLINE_S) + GRACE_AFTER_DEADLINE_S
 
 
-def _wait_for(server: "subprocess.Popen[bytes]", stopping: Stopping) -> int:
+def _wait_for(server: "subprocess.Popen[bytes]") -> int:
     """Wait for `server`, ask it to end when we are told to stop, and return its exit code; reconcile meanwhile."""
     reconciled = time.monotonic()
-    while not stopping.requested:
+    while not is_ending():
         time.sleep(POLL_S)  # three things may happen: the server ends, a signal comes, it is time to reconcile
         code = server.poll()
         if code is not None:

@@ -14,7 +14,6 @@ from django.db import connections
 from tmsdash.db.files import sync
 
 Step = Callable[[], None]  # called while a copy is being made, again and again
-VARIABLES = {"default": "DATABASE_URL", "jobs": "JOBS_DATABASE_URL", "audit": "AUDIT_DATABASE_URL"}
 
 
 class BackupError(Exception):

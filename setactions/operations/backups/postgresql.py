@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from setactions.operations.backups.engine import (
-    VARIABLES,
     BackupError,
     Contents,
     Database,
@@ -23,7 +22,7 @@ from setactions.operations.backups.engine import (
     putting_back,
 )
 from tmsdash.db.postgresql import IDLE_IN_TRANSACTION_S
-from tmsdash.db.transactions import own_session
+from tmsdash.db.transactions import VARIABLES, own_session
 
 PROGRAMS = ("pg_dump", "pg_restore", "psql")
 DEBIAN = Path("/usr/lib/postgresql")
@@ -73,11 +72,9 @@ class PostgresqlSource(Source):
         self.session = session
 
     def ask(self, sql: str) -> Iterator[tuple[Any, ...]]:
-        """Return the rows that a SELECT gives."""
         return iter(self.session.execute(sql))
 
     def tables(self) -> list[str]:
-        """Return the names of the tables, sorted."""
         rows = self.session.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
         return sorted(name for (name,) in rows)
 

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import quote
 
 from setactions.operations.backups.engine import (
-    VARIABLES,
     BackupError,
     Contents,
     Database,
@@ -22,6 +21,7 @@ from setactions.operations.backups.engine import (
 )
 from tmsdash.db.files import sync
 from tmsdash.db.locks import held_alone
+from tmsdash.db.transactions import VARIABLES
 
 PAGES_PER_STEP = 2_000  # of 4 KiB
 COMPANIONS = ("", "-wal", "-shm", "-journal")  # the files of one database
@@ -34,7 +34,6 @@ class SqliteSource(Source):
         self.connection = connection
 
     def ask(self, sql: str) -> Iterator[tuple[Any, ...]]:
-        """Return the rows that a SELECT gives."""
         return iter(self.connection.execute(sql))
 
     def tables(self) -> list[str]:

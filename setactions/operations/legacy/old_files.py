@@ -99,10 +99,7 @@ def id_of(value: Any) -> uuid.UUID:
     text = str(value if value is not None else "").strip()
     if not text:
         raise BadRowError("it has no job_id")
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return uuid.uuid5(_NAMESPACE, f"job {text}")
+    return uuid_or_none(text) or uuid.uuid5(_NAMESPACE, f"job {text}")
 
 
 def id_of_log_row(number: int, row: Row) -> uuid.UUID:

@@ -8,7 +8,7 @@ from tmsdash.db.transactions import file_is_there
 
 
 class Command(DbshellCommand):
-    """Django's command, but for databases that are there: SQLite's program would make an empty file."""
+    """Django's command for existing databases only: SQLite's program would create an empty file."""
 
     def handle(self, **options: Any) -> None:
         connection = connections[options["database"]]

@@ -7,7 +7,7 @@ from tmsdash.db.sqlite_files import making_files
 
 
 class Command(MigrateCommand):
-    """Django's command, the one that may make a database's file."""
+    """Django's command, which alone may create a database's file."""
 
     def handle(self, *args: Any, **options: Any) -> None:
         only_looks = options["plan"] or options["check_unapplied"]
