@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 
 import django
 from django.core.exceptions import ImproperlyConfigured
@@ -14,8 +15,10 @@ from tmsdash.logs import log_what_nobody_caught
 from tmsdash.processes import end_with_parent, notice_end
 from tmsdash.server import heartbeat
 from tmsdash.web.plain_text import with_plain_content_type
+from tmsdash.web.static_files import warn_unless_collected
 
 startup.begin_worker()
+warnings.filterwarnings("ignore", "No directory at")  # whitenoise's words for warn_unless_collected
 end_with_parent()  # a worker that outlived its main process would keep the port from the next one
 notice_end()
 postgresql.serve_pages()
@@ -30,6 +33,7 @@ try:
         application = site_keys.guarded(application)
     connections.close_all()
     application = heartbeat.tracked(application)
+    warn_unless_collected()
 except ImproperlyConfigured as error:
     sys.exit(f"TMS Dashboard cannot start. {error}")
 heartbeat.begin()  # last, so that a worker that is still starting does not look frozen

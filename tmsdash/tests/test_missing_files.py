@@ -121,7 +121,7 @@ def test_a_key_file_that_holds_something_else_is_named(run, installed):
     (installed / "var" / "token_key").write_bytes(b"\xff\xfe" * 40)
     ended = run("audit_verify", folder="var", **SEAL_KEY)
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
-    assert f"TOKEN_KEY: what {installed}/var/token_key holds is no key" in ended.stderr
+    assert f"TOKEN_KEY: {installed}/var/token_key does not hold a key" in ended.stderr
 
 
 @pytest.mark.sqlite

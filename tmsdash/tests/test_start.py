@@ -116,7 +116,7 @@ def test_an_env_file_that_is_named_and_missing_stops_the_start(check, tmp_path):
 
 def test_an_env_file_that_is_no_text_or_a_folder_stops_the_start(check, tmp_path):
     (tmp_path / "env").write_bytes(b"TMS_DEADLINE_S=20 \xff\xfe\n")
-    for path, reason in ((tmp_path / "env", "is not a text in UTF-8"), (tmp_path, "name a file that exists")):
+    for path, reason in ((tmp_path / "env", "is not UTF-8 text"), (tmp_path, "name a file that exists")):
         ended = check(ENV_FILE=str(path))
         assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
         assert reason in ended.stderr

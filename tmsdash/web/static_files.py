@@ -65,6 +65,12 @@ def collect() -> None:
         logger.warning("[STATIC] The pages' files could not be collected, so they load more slowly: %s", error)
 
 
+def warn_unless_collected() -> None:
+    """Say in the log what to do about a server that `serve` has not started."""
+    if not (Path(settings.STATIC_ROOT) / Storage.manifest_name).exists():
+        logger.warning("[STATIC] The pages' files load slowly until they are collected: manage.py collectstatic")
+
+
 def _fingerprint() -> str:
     """Return a hash that changes when any file does."""
     digest = hashlib.sha256()

@@ -130,6 +130,7 @@ for file in re.findall('/static/[^"]+', get("/login/")):
     ended = run_python("-c", code, var_dir=tmp_path, **KEYS)
     assert re.search(r"/static/tmsdash\.css \d{4}", ended.stdout)
     assert set(re.findall("^\\d.*", ended.stdout, re.MULTILINE)) == {"200 OK"}
+    assert "load slowly until they are collected: manage.py collectstatic" in ended.stderr
 
 
 @pytest.mark.sqlite
