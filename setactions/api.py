@@ -145,17 +145,17 @@ def _submission(body: dict[str, Any], target: Target | None) -> Submission | Non
 def _read(fetch: Fetch) -> HttpResponse:
     throttle_read()
     with read_slot(), call_slot():
-        reading = client.read(fetch.target, fetch.token)
-    if reading.ok:
-        return JsonResponse({"status": "success", "data": reading.data, "httpStatus": reading.http_status})
+        reply = client.read(fetch.target, fetch.token)
+    if reply.ok:
+        return JsonResponse({"status": "success", "data": reply.data, "httpStatus": reply.http_status})
     body = {
         "status": "error",
-        "outcome": reading.kind.outcome,
-        "message": reading.message,
-        "data": reading.data,
-        "httpStatus": reading.http_status,
+        "outcome": reply.kind.outcome,
+        "message": reply.message,
+        "data": reply.data,
+        "httpStatus": reply.http_status,
     }
-    return JsonResponse(body, status=504 if reading.timed_out else 502)
+    return JsonResponse(body, status=504 if reply.timed_out else 502)
 
 
 def respond(result: Result, submission: Submission | None = None, overlaps: tuple[str, ...] = ()) -> HttpResponse:

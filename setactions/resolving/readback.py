@@ -134,13 +134,13 @@ def read_states(cluster: Cluster, cids: Sequence[str], token: Token) -> States:
 
 @sensitive_variables("token")
 def _read(cluster: Cluster, asked: str, token: Token) -> dict[str, int]:
-    reading = client.read(Target(cluster, Call.GET_ACTION, (("cid", asked),)), token)
-    if not reading.ok:
-        bad_token = reading.http_status in (401, 403)
+    reply = client.read(Target(cluster, Call.GET_ACTION, (("cid", asked),)), token)
+    if not reply.ok:
+        bad_token = reply.http_status in (401, 403)
         step = "Use a token that is valid there." if bad_token else "Try again later."
-        message = f"{cluster.name} could not be read: {one_line(reading.message, 300)} {step}"
+        message = f"{cluster.name} could not be read: {one_line(reply.message, 300)} {step}"
         raise ReadingFailedError(message, bad_token=bad_token)
-    return _codes(reading.data, cluster)
+    return _codes(reply.data, cluster)
 
 
 def examine(attempt: Attempt, cids: Sequence[str], states: States, first: Reading | None = None) -> Judgement:

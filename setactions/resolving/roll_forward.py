@@ -67,20 +67,14 @@ def roll_forward(attempts: Iterable[Attempt], actor: Actor, report: ReconcileRep
             _roll_forward_group(group, actor, report)
         except UNUSABLE_DATABASE:
             raise
-        except Exception:  # noqa: BLE001 (one that cannot be recorded, whatever is wrong with it, must not stop the others)
-            for attempt in group:
-                _roll_forward_alone(attempt, actor, report)
-
-
-def _roll_forward_alone(attempt: Attempt, actor: Actor, report: ReconcileReport) -> None:
-    try:
-        _roll_forward_group([attempt], actor, report)
-    except UNUSABLE_DATABASE:
-        raise
-    except Exception as error:  # noqa: BLE001 (as above)
-        report.not_recorded.append(attempt.attempt_id)
-        reason = f"{type(error).__name__}: {error}"
-        report.note(f"The job of attempt {attempt.attempt_id} could not be recorded: {reason}", logging.ERROR)
+        except Exception as error:  # noqa: BLE001 (one that cannot be recorded, for whatever reason, must not stop others)
+            if len(group) > 1:
+                for attempt in group:
+                    roll_forward([attempt], actor, report)
+            else:
+                attempt_id, reason = group[0].attempt_id, f"{type(error).__name__}: {error}"
+                report.not_recorded.append(attempt_id)
+                report.note(f"The job of attempt {attempt_id} could not be recorded: {reason}", logging.ERROR)
 
 
 def _roll_forward_group(group: Sequence[Attempt], actor: Actor, report: ReconcileReport) -> None:

@@ -16,7 +16,7 @@ IDS_NAMED = 20  # of each cluster and action
 
 
 @dataclass(frozen=True, order=True)
-class Unexplained:
+class UnexplainedState:
     """A customer that shows an action for which no attempt here, accepted or still open, asked on that cluster."""
 
     cluster: Cluster
@@ -25,47 +25,47 @@ class Unexplained:
 
 
 @dataclass
-class Findings:
+class Unexplained:
     """What all clusters show that is not explained here, and sentences on clusters that could not be read."""
 
-    unexplained: list[Unexplained] = field(default_factory=list)
+    states: list[UnexplainedState] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
 @sensitive_variables("token")
-def find_unexplained(token: Token) -> Findings:
+def find_unexplained(token: Token) -> Unexplained:
     """Read what every cluster shows, and return what nothing here asked for. Changes nothing.
 
     get/action shows only the last action of a customer: one that was overwritten since is not found.
     """
-    findings = Findings()
+    unexplained = Unexplained()
     for cluster in all_clusters():
         try:
             # Read before the audit is asked: an intent is there before its action, so none of ours can look unasked.
             codes = read_states(cluster, (), token).codes
         except ReadingFailedError as error:
-            findings.problems.append(str(error))
+            unexplained.problems.append(str(error))
             continue
-        findings.unexplained += _unexplained(cluster, codes)
+        unexplained.states += _unexplained_states(cluster, codes)
         unreadable = sum(code == UNREADABLE for code in codes.values())
         if unreadable:
-            findings.problems.append(
+            unexplained.problems.append(
                 f"{cluster.name} shows something that cannot be read for {unreadable:,} customers. Ask whoever runs it."
             )
-    return findings
+    return unexplained
 
 
-def _unexplained(cluster: Cluster, codes: dict[str, int]) -> list[Unexplained]:
+def _unexplained_states(cluster: Cluster, codes: dict[str, int]) -> list[UnexplainedState]:
     shown = {cid: code for cid, code in codes.items() if code not in (NO_ACTION, UNREADABLE)}
     asked = actions_asked_for(cluster.origin, list(shown))
-    return sorted(Unexplained(cluster, code, cid) for cid, code in shown.items() if (cid, code) not in asked)
+    return sorted(UnexplainedState(cluster, code, cid) for cid, code in shown.items() if (cid, code) not in asked)
 
 
-def in_words(unexplained: Sequence[Unexplained]) -> list[str]:
+def in_words(states: Sequence[UnexplainedState]) -> list[str]:
     """Return a sentence for each cluster and action, with how many customers and the first of their ids."""
     groups: defaultdict[tuple[Cluster, int], list[str]] = defaultdict(list)
-    for shown in unexplained:
-        groups[shown.cluster, shown.action_code].append(shown.cid)
+    for state in states:
+        groups[state.cluster, state.action_code].append(state.cid)
     return [_sentence(cluster, code, cids) for (cluster, code), cids in groups.items()]
 
 

@@ -13,6 +13,7 @@ import ssl
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -27,7 +28,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
 
 from setactions.tms.clusters import Call, Cluster, Target
-from setactions.tms.replies import Answer, Failure, ReadReply, Reply, classify, classify_read
+from setactions.tms.replies import Answer, Failure, Reply, classify, classify_read
 from setactions.token import Token
 
 logger = logging.getLogger(__name__)
@@ -48,32 +49,27 @@ def set_action(cluster: Cluster, action_sent: str, cids: tuple[str, ...], token:
         headers=_headers(token) | {"Content-Type": "application/json"},
         data=json.dumps({"action": action_sent, "cids": cids}),
     )
-    exchange = _Exchange(request, settings.TMS_MAX_RESPONSE_BYTES)
-    answer = exchange.answer_within(settings.TMS_DEADLINE_S)
-    try:
-        return classify(answer, token)
-    except Exception as error:  # noqa: BLE001 (what was sent stays sent, whatever reading the answer runs into)
-        return classify(_unreadable(answer, error), token)
+    answer = _Exchange(request, settings.TMS_MAX_RESPONSE_BYTES).answer_within(settings.TMS_DEADLINE_S)
+    return _classified(answer, token, classify)
 
 
-def read(target: Target, token: Token) -> ReadReply:
+def read(target: Target, token: Token) -> Reply:
     """Read what `target` asks for; a reading of all customers may take twice TMS_DEADLINE_S."""
     url = f"{target.cluster.origin}{target.call.value}?{urlencode(target.query)}"
     exchange = _Exchange(requests.Request("GET", url, headers=_headers(token)), settings.TMS_MAX_READ_BYTES)
     factor = 2 if ("cid", "ALL") in target.query else 1
-    answer = exchange.answer_within(factor * settings.TMS_DEADLINE_S)
+    return _classified(exchange.answer_within(factor * settings.TMS_DEADLINE_S), token, classify_read)
+
+
+def _classified(answer: Answer, token: Token, classify_as: Callable[[Answer, Token], Reply]) -> Reply:
     try:
-        return classify_read(answer, token)
-    except Exception as error:  # noqa: BLE001 (as above)
-        return classify_read(_unreadable(answer, error), token)
-
-
-def _unreadable(answer: Answer, error: Exception) -> Answer:
-    """Return what is left of an answer that could not be read, for lack of memory for example."""
-    logger.error("[SET_ACTION] EXCEPTION: %s while reading TMS's answer", type(error).__name__)
-    return Answer(
-        sent=answer.sent, failure=Failure.UNREADABLE, detail=type(error).__name__, duration_s=answer.duration_s
-    )
+        return classify_as(answer, token)
+    except Exception as error:  # noqa: BLE001 (what was sent stays sent, whatever happens while its answer is read)
+        # For lack of memory, for example. Nothing of the body is used any more, so this cannot fail the same way.
+        name = type(error).__name__
+        logger.error("[SET_ACTION] EXCEPTION: %s while reading TMS's answer", name)
+        unreadable = Answer(sent=answer.sent, failure=Failure.UNREADABLE, detail=name, duration_s=answer.duration_s)
+        return classify_as(unreadable, token)
 
 
 def _headers(token: Token) -> dict[str, str]:

@@ -1,7 +1,9 @@
-"""What TMS's answer means. Pure functions from what came over the wire to a verdict.
+"""What TMS's answer means. Pure functions from what came over the wire to a kind of event.
 
-Only a boolean `success: true` under HTTP 200 or 201 is acceptance, only a boolean `success: false`
-or a 4xx other than 408 is rejection. What never left this machine is "not sent". All else is unknown.
+- What never left this machine is NOT_SENT.
+- Only a boolean `success: true` under HTTP 200 or 201 is ACCEPTED.
+- Only a boolean `success: false` under these, or a 4xx other than 408, is REJECTED.
+- Everything else is UNKNOWN, and nobody may call it success or failure.
 """
 
 import math
@@ -49,13 +51,15 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What a Set Action's answer means. `kind` is ACCEPTED, REJECTED, NOT_SENT or UNKNOWN.
+    """What an answer means. `kind` is ACCEPTED, REJECTED, NOT_SENT or UNKNOWN; that of a read is never ACCEPTED.
 
-    `message` is TMS's own, or ours if it sent none; `data` is TMS's JSON; neither holds the token.
-    `retry_after_s` is how many seconds it asked to be left alone (Retry-After), if it did.
+    `ok` tells whether TMS did what was asked for: took the Set Action, or gave in `data` what was to be read.
+    `message` is TMS's own, or ours if it sent none; `data` is TMS's JSON; neither holds the token. `retry_after_s` is
+    how many seconds TMS asked to be left alone (Retry-After), if it did.
     """
 
     kind: Kind
+    ok: bool
     message: str
     http_status: int | None
     data: Any
@@ -76,45 +80,29 @@ class Reply:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReadReply:
-    """What a read answered: `data` when `ok`, else a message. `kind` tells whether it was sent and refused."""
-
-    ok: bool
-    kind: Kind
-    message: str
-    http_status: int | None
-    data: Any
-    timed_out: bool
-
-
 def classify(answer: Answer, token: Token) -> Reply:
     """Return what `answer` to a Set Action means."""
     value, problem = _json_of(answer, token)
     kind = _kind_of(answer, value, problem)
+    return _reply(answer, kind, value, problem, ok=kind == Kind.ACCEPTED)
+
+
+def classify_read(answer: Answer, token: Token) -> Reply:
+    """Return what `answer` to a read means: only whole JSON under HTTP 200 is a reading."""
+    value, problem = _json_of(answer, token)
+    return _reply(answer, _kind_of(answer, None, problem), value, problem, ok=answer.http_status == 200 and not problem)
+
+
+def _reply(answer: Answer, kind: Kind, value: Any, problem: str, *, ok: bool) -> Reply:
     return Reply(
         kind=kind,
+        ok=ok,
         message=_message_of(value) or _our_message(answer, kind, problem),
         http_status=answer.http_status,
         data=value,
         timed_out=answer.failure is Failure.TIMEOUT,
         duration_s=answer.duration_s,
         retry_after_s=_retry_after_s(answer.retry_after),
-    )
-
-
-def classify_read(answer: Answer, token: Token) -> ReadReply:
-    """Return what `answer` to a read means: only whole JSON under HTTP 200 is a reading."""
-    value, problem = _json_of(answer, token)
-    ok = answer.http_status == 200 and not problem
-    kind = _kind_of(answer, None, problem)
-    return ReadReply(
-        ok=ok,
-        kind=kind,
-        message="" if ok else _message_of(value) or _our_message(answer, kind, problem),
-        http_status=answer.http_status,
-        data=value,
-        timed_out=answer.failure is Failure.TIMEOUT,
     )
 
 

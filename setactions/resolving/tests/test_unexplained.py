@@ -48,7 +48,7 @@ def run(*arguments, token=TOKEN):
 
 def unexplained():
     """What a full run names, as (id, code)."""
-    return [(one.cid, one.action_code) for one in find_unexplained(Token(TOKEN)).unexplained]
+    return [(state.cid, state.action_code) for state in find_unexplained(Token(TOKEN)).states]
 
 
 def test_after_a_restore_it_names_what_tms_accepted_since_the_backup(fetch, tms, tmp_path):
