@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple, cast
 
 from django.db.models import Count, Min, Q, QuerySet
+from django.http import Http404
 from django.utils import timezone
 
 from audit.bodies import OpeningBody, OutcomeBody
@@ -23,14 +24,21 @@ def find_attempt(attempt_id: uuid.UUID) -> Attempt | None:
     return Attempt.objects.filter(attempt_id=attempt_id).first()
 
 
-def attempt_for(user: Any, attempt_id: uuid.UUID) -> Attempt | None:
-    """Return the attempt if `user` may see it: its owner, and who may view or decide all. Else None."""
+def attempt_for(user: Any, attempt_id: uuid.UUID) -> Attempt:
+    """Return the attempt; raises Http404 if there is none, or `user` may not see it."""
     attempt = find_attempt(attempt_id)
-    return attempt if attempt and (attempt.user_id == user.get_username() or may_view_all_attempts(user)) else None
+    if attempt is None or not may_view_attempt_of(user, attempt.user_id):
+        raise Http404
+    return attempt
+
+
+def may_view_attempt_of(user: Any, user_id: str) -> bool:
+    """Tell whether `user` sees the attempts of the user called `user_id`: their own, or all."""
+    return user_id == user.get_username() or may_view_all_attempts(user)
 
 
 def may_view_all_attempts(user: Any) -> bool:
-    """Tell whether `user` sees other users' attempts."""
+    """Tell whether `user` sees other users' attempts: who may view, and who may decide on all."""
     return bool(user.has_perm("audit.view_attempt") or user.has_perm("audit.decide_attempt"))
 
 

@@ -49,16 +49,19 @@ def known_clusters() -> list[str]:
 
 
 def may_view_all_jobs(user: Any) -> bool:
-    """Tell whether `user` sees other users' jobs."""
+    """Tell whether `user` sees other users' jobs and batches."""
     return bool(user.has_perm("jobs.view_job"))
 
 
+def may_view_job_of(user: Any, user_id: str) -> bool:
+    """Tell whether `user` sees the jobs and batches of the user called `user_id`: their own, or all."""
+    return user_id == user.get_username() or may_view_all_jobs(user)
+
+
 def job_for(user: Any, job_id: uuid.UUID) -> Job | None:
-    """Return the job if `user` may see it: its owner, and holders of `jobs.view_job`. Else None."""
+    """Return the job; None if there is none, or `user` may not see it."""
     job = find_job(job_id)
-    if job and (job.user_id == user.get_username() or may_view_all_jobs(user)):
-        return job
-    return None
+    return job if job and may_view_job_of(user, job.user_id) else None
 
 
 def customers_of(job: Job) -> QuerySet[JobCustomer]:

@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from audit.models import Attempt
-from audit.selectors import may_view_all_attempts, open_attempts, open_attempts_of
+from audit.selectors import may_view_all_attempts, may_view_attempt_of, open_attempts, open_attempts_of
 from jobs.filters import JobFilters
 from jobs.models import Job
 from jobs.selectors import all_jobs, customers_of, job_for, jobs_of, may_view_all_jobs, older_than
@@ -75,11 +75,11 @@ def _unfinished(user: Any, *, everybody: bool) -> list[Attempt]:
 def job_detail(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
     """Show one job with a page of its customers."""
     job = _job_or_404(request, job_id)
-    answer = printable(json.dumps(job.response_summary, indent=2, ensure_ascii=False))
     context = {
         "job": job,
         "was_changed": bool(job.mac) and not job_is_signed(read_job(job)),
-        "answer": answer,
+        "answer": printable(json.dumps(job.response_summary, indent=2, ensure_ascii=False)),
+        "may_view_attempt": may_view_attempt_of(request.user, job.user_id),
         "page": numbered_page(
             customers_of(job), request.GET.get("page"), CUSTOMERS_PER_PAGE, "?page={}#customers-title".format
         ),

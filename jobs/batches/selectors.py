@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from jobs.batches.scopes import Scope
 from jobs.models import Batch, BatchChunk, ClusterBackoff
-from jobs.selectors import CLUSTERS_SHOWN, may_view_all_jobs
+from jobs.selectors import CLUSTERS_SHOWN, may_view_job_of
 
 State = BatchChunk.State
 RECENTLY = timedelta(days=1)
@@ -33,9 +33,9 @@ def batches_of_list(list_digest: str) -> QuerySet[Batch]:
 
 
 def batch_for(user: Any, batch_id: uuid.UUID) -> Batch | None:
-    """Return the batch if `user` may see it: its owner, and holders of `jobs.view_job`. Else None."""
+    """Return the batch; None if there is none, or `user` may not see it."""
     batch = Batch.objects.filter(batch_id=batch_id).first()
-    return batch if batch and (batch.user_id == user.get_username() or may_view_all_jobs(user)) else None
+    return batch if batch and may_view_job_of(user, batch.user_id) else None
 
 
 def chunks_of(batch: Batch) -> QuerySet[BatchChunk]:

@@ -1,7 +1,10 @@
-"""The lasting page of each attempt, and what can be done there: check it, decide it, repair its list, send it again."""
+"""The lasting page of each attempt, and what can be done there: check it, decide on it, repair its list, resend it."""
 
 import uuid
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
@@ -15,15 +18,16 @@ from audit.actors import actor_of
 from audit.bodies import OpeningBody
 from audit.choices import Outcome, Ruling
 from audit.models import Attempt
-from audit.selectors import anchor_of, attempt_for, opening_body, outcome_body
+from audit.selectors import anchor_of, attempt_for, opening_body
+from jobs.selectors import may_view_job_of
 from setactions.inputs.ids import CidList
-from setactions.pages.new_action import ends_of, review_page, token_of
-from setactions.pages.sealing import Purpose, Review, load_reading, seal_token, sign_reading, sign_review
+from setactions.pages.review import ListEnds, review_page, token_of
+from setactions.pages.sealing import Purpose, Review, load_reading, sign_reading, sign_review
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal, Unverified
 from setactions.resolving import decisions
 from setactions.resolving.readback import Judgement, Reading, ReadingFailedError, Verdict
-from setactions.results import result_of
+from setactions.results import Result, result_of
 from setactions.submission import Submission
 from setactions.tms.actions import find_action
 from setactions.tms.clusters import cluster_at
@@ -34,11 +38,164 @@ from tmsdash.tokens import looks_like_token
 from tmsdash.web.access_log import log_refused
 
 
+@dataclass(frozen=True, kw_only=True)
+class AttemptPage:
+    """An attempt as `user` sees it: what became of it, and what they can do about it.
+
+    `opening` is the body of the event that opened it. `finding` is what a check showed that just ended, `first_reading`
+    the first of the two readings that prove an attempt not applied, `failed_reading` one that proved nothing. `error`
+    says what did not work, `reason` is what was typed for a decision that was refused.
+    """
+
+    user: Any
+    attempt: Attempt
+    result: Result
+    opening: OpeningBody
+    anchor: str = ""
+    error: str = ""
+    finding: Judgement | None = None
+    first_reading: Reading | None = None
+    failed_reading: Reading | None = None
+    sealed: str = ""
+    reason: str = ""
+
+    @property
+    def is_unknown(self) -> bool:
+        return self.result.outcome == Outcome.UNKNOWN
+
+    @property
+    def is_running(self) -> bool:
+        return self.attempt.is_running
+
+    @property
+    def is_closed(self) -> bool:
+        return not self.is_running and not self.is_unknown
+
+    @property
+    def awaits_job(self) -> bool:
+        """Whether TMS accepted, and the Job cannot be read yet."""
+        return self.result.job_id is not None and not self.result.job_recorded
+
+    @property
+    def reloads(self) -> bool:
+        return self.is_running or self.awaits_job
+
+    @property
+    def may_view_job(self) -> bool:
+        return may_view_job_of(self.user, self.attempt.user_id)
+
+    @property
+    def cluster_is_configured(self) -> bool:
+        return cluster_at(self.attempt.cluster_url) is not None
+
+    @cached_property
+    def may_check(self) -> bool:
+        return self.is_unknown and self.cluster_is_configured and decisions.may_check(self.user, self.attempt)
+
+    @cached_property
+    def may_decide(self) -> bool:
+        has_grounds = self.failed_reading is not None or not self.cluster_is_configured
+        return self.is_unknown and has_grounds and decisions.may_decide(self.user)
+
+    @property
+    def rulings(self) -> list[tuple[str, str]]:
+        return Ruling.choices
+
+    @cached_property
+    def may_send_again(self) -> bool:
+        is_own = self.attempt.user_id == self.user.get_username()
+        return is_own and Outcome(self.attempt.outcome).is_repeatable and may_set_action(self.user)
+
+    @cached_property
+    def signed_again(self) -> str:
+        """The list, signed for the way back to the form; "" unless the user may send it again."""
+        submission = self.submission_of(self.opening["cids"]) if self.may_send_again else None
+        return sign_review(Review(uuid.uuid4(), submission), self.attempt.user_id) if submission else ""
+
+    @cached_property
+    def repair(self) -> Repair | None:
+        """How a list can be repaired that TMS rejected because it does not know some of its ids."""
+        is_rejected = self.result.outcome == Outcome.REJECTED
+        return find_repair(self.result.message, self.opening["cids"]) if is_rejected else None
+
+    def submission_of(self, cids: Sequence[str]) -> Submission | None:
+        """Return the attempt's action for `cids`; None if the events are archived, or the settings lack its cluster."""
+        cluster, action = cluster_at(self.attempt.cluster_url), find_action(self.attempt.action_name)
+        if cluster is None or action is None or self.opening.get("archived"):
+            return None
+        return Submission(cluster, action, self.opening["action_sent"], tuple(cids))
+
+    @property
+    def ends(self) -> ListEnds:
+        return ListEnds(self.opening["cids"])
+
+    @property
+    def has_all_ids(self) -> bool:
+        return len(self.opening["cids"]) == self.attempt.customer_count
+
+    @property
+    def sent_as(self) -> str:
+        """The spelling of the action that TMS got; "" if it is the name of the action."""
+        spelling: str = self.opening.get("action_sent", "")
+        return spelling if spelling != self.attempt.action_name else ""
+
+    @property
+    def sentences(self) -> list[str]:
+        """What was wrong with a refused request, a sentence for each error."""
+        return [sentence for sentences in self.result.errors.values() for sentence in sentences]
+
+    @property
+    def message(self) -> str:
+        """What TMS or the dashboard said, made printable; "" if that is no more than the outcome."""
+        return "" if self.result.message == self.result.outcome.label else printable(self.result.message)
+
+    @property
+    def message_is_of_tms(self) -> bool:
+        return isinstance(self.result.data, dict) and self.result.data.get("message") == self.result.message
+
+    @property
+    def proves_nothing(self) -> bool:
+        """Whether the check that just ended leaves the attempt to a person."""
+        return self.finding is not None and self.finding.verdict == Verdict.UNCLEAR
+
+    @property
+    def last_reading(self) -> Reading | None:
+        return self.finding.readings[-1] if self.finding else None
+
+    @property
+    def interval_s(self) -> int:
+        """Seconds that have to lie between two readings."""
+        return settings.TMS_READBACK_INTERVAL_S
+
+    @property
+    def signed_first_reading(self) -> str:
+        return self._signed(self.first_reading, Purpose.SECOND)
+
+    @property
+    def signed_failed_reading(self) -> str:
+        return self._signed(self.failed_reading, Purpose.DECISION)
+
+    def _signed(self, reading: Reading | None, purpose: Purpose) -> str:
+        user_id = self.user.get_username()
+        return sign_reading(reading, user_id, self.attempt.attempt_id, purpose) if reading else ""
+
+
+def page_of(user: Any, attempt: Attempt, **state: Any) -> AttemptPage:
+    """Return the attempt as `user` sees it; `state` is what a form on it led to."""
+    opening, result = opening_body(attempt), result_of(attempt)
+    return AttemptPage(user=user, attempt=attempt, result=result, opening=opening, anchor=anchor_of(attempt), **state)
+
+
+def _show(request: HttpRequest, attempt: Attempt, *, status: int = 200, **state: Any) -> HttpResponse:
+    page = page_of(request.user, attempt, **state)
+    return render(request, "setactions/attempt.html", {"page": page}, status=status)
+
+
 @never_cache
 @require_safe
 def attempt(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
     """Show what became of an attempt, now and whenever somebody comes back to it."""
-    return _page(request, _load(request, attempt_id))
+    return _show(request, attempt_for(request.user, attempt_id))
 
 
 @never_cache
@@ -47,48 +204,43 @@ def attempt(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def check(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
     """Read back what TMS shows of an attempt in doubt; the page then shows its outcome, or what is still needed."""
-    found = _load(request, attempt_id)
-    if request.method == "GET" or not found.is_open:
+    attempt = attempt_for(request.user, attempt_id)
+    if request.method == "GET" or not attempt.is_open:
         return redirect("attempt", attempt_id=attempt_id)
-    if not decisions.may_check(request.user, found):
+    if not decisions.may_check(request.user, attempt):
         raise PermissionDenied
-    user_id = request.user.get_username()
-    first = _reading_of(request, attempt_id, Purpose.SECOND)
-    sealed = request.POST.get("sealed", "")  # keeps its ten minutes
+    first, sealed = _reading_of(request, attempt_id, Purpose.SECOND), ""
     try:
-        token = token_of(request, user_id, attempt_id)
-        if request.POST.get("token"):
-            sealed = seal_token(token, user_id, attempt_id)
-        finding = decisions.check(found, token, first, actor_of(request))
+        token, sealed = token_of(request, attempt_id)
+        finding = decisions.check(attempt, token, first, actor_of(request))
     except Refusal as refusal:
-        sealed = "" if refusal.code == 400 else sealed
-        return _page(request, found, status=refusal.code, error=refusal.message, reading=first, sealed=sealed)
+        return _show(request, attempt, status=refusal.code, error=refusal.message, first_reading=first, sealed=sealed)
     except ReadingFailedError as error:
         failed = None if error.bad_token else Reading.failed(str(error))  # a better token might settle it
-        return _page(request, found, status=409, error=str(error), reading=first, failed=failed)
-    if finding.verdict in (Verdict.APPLIED, Verdict.NOT_APPLIED):
-        return redirect("attempt", attempt_id=attempt_id)
+        return _show(request, attempt, status=409, error=str(error), first_reading=first, failed_reading=failed)
     if finding.verdict == Verdict.READ_AGAIN:
-        return _page(request, found, finding=finding, reading=finding.readings[0], sealed=sealed)
-    return _page(request, found, finding=finding, failed=finding.readings[-1])
+        return _show(request, attempt, finding=finding, first_reading=finding.readings[0], sealed=sealed)
+    if finding.verdict == Verdict.UNCLEAR:
+        return _show(request, attempt, finding=finding, failed_reading=finding.readings[-1])
+    return redirect("attempt", attempt_id=attempt_id)
 
 
 @never_cache
 @require_http_methods(["GET", "POST"])
 def decide(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
     """Close an attempt that no reading could settle, as the user rules and says why."""
-    found = _load(request, attempt_id)
-    if request.method == "GET" or not found.is_open:
+    attempt = attempt_for(request.user, attempt_id)
+    if request.method == "GET" or not attempt.is_open:
         return redirect("attempt", attempt_id=attempt_id)
     if not decisions.may_decide(request.user):
         raise PermissionDenied
     reading = _reading_of(request, attempt_id, Purpose.DECISION)
     ruling, reason = request.POST.get("ruling", ""), request.POST.get("reason", "")
     try:
-        decisions.decide(found, ruling, reason, reading, actor_of(request))
+        decisions.decide(attempt, ruling, reason, reading, actor_of(request))
     except Refusal as refusal:
-        shown = "" if looks_like_token(reason) else reason
-        return _page(request, found, status=refusal.code, error=refusal.message, failed=reading, reason=shown)
+        kept = "" if looks_like_token(reason) else reason
+        return _show(request, attempt, status=refusal.code, error=refusal.message, failed_reading=reading, reason=kept)
     return redirect("attempt", attempt_id=attempt_id)
 
 
@@ -96,15 +248,12 @@ def decide(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def repair(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
     """Show a rejected list for review once more, as a new attempt, without the ids that TMS does not know."""
-    found = _load(request, attempt_id)
-    repairable = _repair_of(found, opening_body(found))
-    if request.method == "GET" or repairable is None or not repairable.known:
+    page = page_of(request.user, attempt_for(request.user, attempt_id))
+    submission = page.submission_of(page.repair.known) if page.repair and page.repair.known else None
+    if request.method == "GET" or submission is None:
         return redirect("attempt", attempt_id=attempt_id)
-    if not _may_send_again(request, found):
+    if not page.may_send_again:
         raise PermissionDenied
-    submission = _submission_of(found, repairable.known)
-    if submission is None:
-        return redirect("attempt", attempt_id=attempt_id)
     submission = replace(submission, warnings=CidList(submission.cids, 0).warnings)
     return review_page(request, Review(uuid.uuid4(), submission), "")
 
@@ -112,104 +261,20 @@ def repair(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
 @never_cache
 @require_safe
 def ids_csv(request: HttpRequest, attempt_id: uuid.UUID, which: str) -> HttpResponse:
-    """Download all ids of an attempt; or, of a rejected list, those that TMS does not know, or those that remain."""
-    found = _load(request, attempt_id)
-    opening = opening_body(found)
-    if opening.get("archived"):
+    """Download all ids of an attempt; or, of a rejected list, those that TMS does not know, or those that it knows."""
+    page = page_of(request.user, attempt_for(request.user, attempt_id))
+    lists = {"all": page.opening["cids"]}
+    if page.repair:
+        lists |= {"unknown": page.repair.unknown, "known": page.repair.known}
+    if which not in lists or page.opening.get("archived"):
         raise Http404
-    repairable = _repair_of(found, opening)
-    parts = {"all": opening["cids"]}
-    if repairable:
-        parts |= {"unknown": repairable.unknown, "known": repairable.known}
-    if which not in parts:
-        raise Http404
-    return ids_file(f"{which}-ids-{attempt_id}.csv", parts[which])
-
-
-def _load(request: HttpRequest, attempt_id: uuid.UUID) -> Attempt:
-    """Return the attempt; raises Http404 if it is not there or not for this user."""
-    found = attempt_for(request.user, attempt_id)
-    if found is None:
-        raise Http404
-    return found
+    return ids_file(f"{which}-ids-{attempt_id}.csv", lists[which])
 
 
 def _reading_of(request: HttpRequest, attempt_id: uuid.UUID, purpose: Purpose) -> Reading | None:
-    """Return the reading that came back with the page; None if there is none of use, and log who forged one."""
+    """Return the reading that came back with the page; None if it is missing, old or forged, and log a forgery."""
     try:
         return load_reading(request.POST.get("reading", ""), request.user.get_username(), attempt_id, purpose)
     except Unverified:
         log_refused(request, "its reading does not verify")
         return None
-
-
-def _page(
-    request: HttpRequest,
-    found: Attempt,
-    *,
-    status: int = 200,
-    error: str = "",
-    finding: Judgement | None = None,
-    reading: Reading | None = None,
-    failed: Reading | None = None,
-    sealed: str = "",
-    reason: str = "",
-) -> HttpResponse:
-    """Show the attempt.
-
-    `finding` is what a check just found, `reading` the first of two, `failed` one that proves nothing.
-    """
-    opening, result = opening_body(found), result_of(found)
-    in_doubt = result.outcome == Outcome.UNKNOWN
-    readable = cluster_at(found.cluster_url) is not None
-    user_id = request.user.get_username()
-    context = {
-        "attempt": found,
-        "result": result,
-        "opening": opening,
-        "anchor": anchor_of(found),
-        "message": printable(result.message),
-        "again": _signed_again(request, found, opening),
-        "repair": _repair_of(found, opening),
-        "may_send_again": _may_send_again(request, found),
-        "error": error,
-        "finding": finding,
-        "first_reading": sign_reading(reading, user_id, found.attempt_id, Purpose.SECOND) if reading else "",
-        "failed_reading": sign_reading(failed, user_id, found.attempt_id, Purpose.DECISION) if failed else "",
-        "sealed": sealed,
-        "interval_s": settings.TMS_READBACK_INTERVAL_S,
-        "readable": readable,
-        "may_check": in_doubt and readable and decisions.may_check(request.user, found),
-        "may_decide": in_doubt and (failed or not readable) and decisions.may_decide(request.user),
-        "rulings": Ruling.choices,
-        "reason": reason,
-        "is_unclear": finding and finding.verdict == Verdict.UNCLEAR,
-        "running": found.is_running,
-    } | ends_of(opening["cids"])
-    return render(request, "setactions/attempt.html", context, status=status)
-
-
-def _repair_of(found: Attempt, opening: OpeningBody) -> Repair | None:
-    if found.outcome != Outcome.REJECTED:
-        return None
-    return find_repair(outcome_body(found).get("message") or "", opening["cids"])
-
-
-def _may_send_again(request: HttpRequest, found: Attempt) -> bool:
-    is_own = found.user_id == request.user.get_username()
-    return is_own and Outcome(found.outcome).is_repeatable and may_set_action(request.user)
-
-
-def _submission_of(found: Attempt, cids: tuple[str, ...]) -> Submission | None:
-    """Return the attempt's action for `cids`; None if its cluster is not configured any more."""
-    cluster, action = cluster_at(found.cluster_url), find_action(found.action_name)
-    if cluster is None or action is None:
-        return None
-    return Submission(cluster, action, opening_body(found)["action_sent"], cids)
-
-
-def _signed_again(request: HttpRequest, found: Attempt, opening: OpeningBody) -> str:
-    """Return the list of an attempt that applied nothing, signed for going back to the form with it; else ""."""
-    again = _may_send_again(request, found) and not opening.get("archived")
-    submission = _submission_of(found, tuple(opening["cids"])) if again else None
-    return sign_review(Review(uuid.uuid4(), submission), found.user_id) if submission else ""

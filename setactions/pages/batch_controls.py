@@ -19,7 +19,8 @@ from setactions.batches.chunks import chunks_of
 from setactions.pages.batch_view import WITHOUT_UNKNOWN
 from setactions.pages.batches import batch_page, load
 from setactions.pages.forms import NewActionForm
-from setactions.pages.new_action import check_confirmed, form_page, kept_seal, review_of, review_page, token_of
+from setactions.pages.new_action import form_page
+from setactions.pages.review import check_confirmed, review_of, review_page, token_of
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from setactions.token import Token
@@ -35,13 +36,13 @@ def start(request: HttpRequest) -> HttpResponse:
         return redirect("new_action")
     if not may_set_action(request.user):
         raise PermissionDenied
-    user_id = request.user.get_username()
     try:
         reviewed = review_of(request)
     except Refusal as refusal:
         return form_page(request, NewActionForm(), status=refusal.code, error=refusal.message)
-    first_only = "first_only" in request.POST
+    sealed, first_only = "", "first_only" in request.POST
     try:
+        token, sealed = token_of(request, reviewed.attempt_id)
         check_confirmed(request, reviewed.submission)
         batch = service.start_batch(
             user=request.user,
@@ -53,10 +54,9 @@ def start(request: HttpRequest) -> HttpResponse:
                 repeated=reviewed.submission.repeated,
                 first_only=first_only,
             ),
-            token=token_of(request, user_id, reviewed.attempt_id),
+            token=token,
         )
     except Refusal as refusal:
-        sealed = kept_seal(request, user_id, reviewed.attempt_id)
         return review_page(request, reviewed, sealed, status=refusal.code, error=refusal.message)
     return redirect("batch", batch_id=batch.batch_id)
 

@@ -13,7 +13,7 @@ def test_the_same_list_again_is_noticed_before_it_is_started(operator, oscar, tm
     batch = started(start(operator))
     engine_at_rest()
     page = upload(operator)
-    assert "The same list was given to a batch already" in text_of(page)
+    assert "The same list was already run as a batch" in text_of(page)
     assert f'href="/batches/{batch.batch_id}/"' in page.content.decode()
     others = upload(signed_in(oscar))
     assert f"Ask them first; their batch's id is {batch.batch_id}" in text_of(others)

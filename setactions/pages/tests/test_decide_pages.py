@@ -160,7 +160,7 @@ def test_a_reading_that_proved_nothing_is_no_first_of_two(fetch, tms, adam):
     tms_does(tms, "PE-Direct", "b2")
     unclear = check(client, attempt, token=TOKEN)
     tms_does(tms, "Trans-Begin", "b2")
-    assert "read again" in text_of(check(client, attempt, unclear, token=TOKEN))
+    assert "check again" in text_of(check(client, attempt, unclear, token=TOKEN))
     assert now(attempt).is_open
 
 
@@ -178,7 +178,7 @@ def test_where_the_cluster_cannot_be_read_a_person_may_decide_on_that(mixed, ada
 def test_a_cluster_that_could_not_be_read_is_no_first_reading(fetch, adam):
     attempt, client = send(fetch, token=LOST_BEFORE), signed_in(adam)
     failed = check(client, attempt, token="fault:http:500")
-    assert "read again" in text_of(check(client, attempt, failed, token=TOKEN))
+    assert "check again" in text_of(check(client, attempt, failed, token=TOKEN))
     assert now(attempt).is_open
 
 

@@ -74,11 +74,11 @@ def test_what_was_not_applied_takes_two_presses_an_interval_apart(fetch, tms, op
     settings.TMS_READBACK_INTERVAL_S = 1234
     first = check(operator, attempt, token=PLANTED)
     assert first.status_code == 200
-    for words in ("Nothing shows it so far: read again", "no action: 2.", "1234 seconds", "Check again"):
+    for words in ("No sign of it so far: check again", "no action: 2.", "1234 seconds", "Check again"):
         assert words in text_of(first)
     assert 'name="token"' not in first.content.decode()
     too_early = check(operator, attempt, first)
-    assert "Nothing shows it so far: read again" in text_of(too_early)
+    assert "No sign of it so far: check again" in text_of(too_early)
     assert now(attempt).is_open
     settings.TMS_READBACK_INTERVAL_S = 0
     assert_leads_to_page(check(operator, attempt, too_early), attempt)
@@ -194,7 +194,7 @@ def test_a_first_reading_that_is_not_this_ones_does_not_count(fetch, operator, a
     if borrowed == "old":
         monkeypatch.setattr(sealing, "READING_KEPT_S", -1)
     page = check(operator, attempt, reading=reading, token=TOKEN)
-    assert "Nothing shows it so far: read again" in text_of(page)
+    assert "No sign of it so far: check again" in text_of(page)
     assert now(attempt).is_open
 
 

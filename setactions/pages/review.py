@@ -1,0 +1,196 @@
+"""The review page: what is about to be sent, what speaks against sending it, and what comes back from the page."""
+
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil
+from typing import Any
+
+from django.conf import settings
+from django.db import Error as AnyDatabaseError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.debug import sensitive_variables
+
+from audit.models import Attempt
+from audit.selectors import find_duplicate, may_view_attempt_of
+from jobs.batches.lists import ListDigest
+from jobs.batches.selectors import batches_of_list
+from jobs.models import Batch
+from jobs.selectors import may_view_job_of
+from setactions.confirmation import check_typed_count, must_type_count
+from setactions.pages.sealing import Review, load_review, seal_token, sign_review, unseal_token
+from setactions.refusal import Unverified
+from setactions.submission import Submission, find_overlap_warnings, fits_one_call, new_chunk
+from setactions.token import Token
+from tmsdash.db.transactions import drop_if_broken
+from tmsdash.web.access_log import log_refused
+
+IDS_AT_EACH_END = 10
+BATCHES_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class ListEnds:
+    """A long list of ids as the pages show it: its two ends, and how many ids lie between them."""
+
+    cids: Sequence[str]
+
+    @property
+    def is_cut(self) -> bool:
+        return len(self.cids) > 2 * IDS_AT_EACH_END
+
+    @property
+    def first(self) -> Sequence[str]:
+        return self.cids[:IDS_AT_EACH_END] if self.is_cut else self.cids
+
+    @property
+    def last(self) -> Sequence[str]:
+        return self.cids[-IDS_AT_EACH_END:] if self.is_cut else ()
+
+    @property
+    def hidden_count(self) -> int:
+        return len(self.cids) - len(self.first) - len(self.last)
+
+    @property
+    def last_start(self) -> int:
+        """The number of the first id of the second end, from 1."""
+        return len(self.cids) - len(self.last) + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewPage:
+    """A review as its user sees it. Without a `sealed` token the page asks for the token once more.
+
+    `duplicate` is an attempt with the very same list, `overlaps` are sentences on open attempts that share customers
+    with it, `earlier_batches` those of the last day with the same list. `error` says why it came back.
+    """
+
+    user: Any
+    review: Review
+    sealed: str
+    error: str = ""
+    duplicate: Attempt | None = None
+    overlaps: Sequence[str] = ()
+    earlier_batches: Sequence[Batch] = ()
+
+    @property
+    def submission(self) -> Submission:
+        return self.review.submission
+
+    @property
+    def customer_count(self) -> int:
+        return len(self.submission.cids)
+
+    @property
+    def is_respelled(self) -> bool:
+        """Whether TMS gets another spelling of the action than the page shows."""
+        return self.submission.action_sent != self.submission.action.label
+
+    @cached_property
+    def signed(self) -> str:
+        """The review as text that comes back with the page."""
+        return sign_review(self.review, self.user.get_username())
+
+    @property
+    def ends(self) -> ListEnds:
+        return ListEnds(self.submission.cids)
+
+    @property
+    def is_batch(self) -> bool:
+        return not fits_one_call(self.submission)
+
+    @property
+    def chunk_size(self) -> int:
+        return settings.TMS_BATCH_CHUNK
+
+    @property
+    def chunk_count(self) -> int:
+        return ceil(self.customer_count / self.chunk_size)
+
+    @property
+    def calls_at_once(self) -> int:
+        return settings.TMS_BATCH_CALLS
+
+    @property
+    def must_type_count(self) -> bool:
+        return must_type_count(self.submission.cluster, self.customer_count)
+
+    @property
+    def duplicate_is_open(self) -> bool:
+        """Whether nobody knows yet what became of the duplicate; otherwise TMS accepted it."""
+        return self.duplicate is not None and self.duplicate.is_open and not self.duplicate.job_owed
+
+    @property
+    def may_view_duplicate(self) -> bool:
+        return self.duplicate is not None and may_view_attempt_of(self.user, self.duplicate.user_id)
+
+    @property
+    def earlier_batches_with_access(self) -> list[tuple[Batch, bool]]:
+        """The earlier batches, each with whether the user may open it."""
+        return [(batch, may_view_job_of(self.user, batch.user_id)) for batch in self.earlier_batches]
+
+
+def review_page(
+    request: HttpRequest, review: Review, sealed: str, *, status: int = 200, error: str = ""
+) -> HttpResponse:
+    """Show the list that would be sent, with what speaks against it."""
+    page = ReviewPage(
+        user=request.user,
+        review=review,
+        sealed=sealed,
+        error=error,
+        duplicate=_duplicate_of(review.submission),
+        overlaps=find_overlap_warnings(review.submission),
+        earlier_batches=[] if fits_one_call(review.submission) else _batches_of_same_list(review.submission),
+    )
+    return render(request, "setactions/review.html", {"page": page}, status=status)
+
+
+def _duplicate_of(submission: Submission) -> Attempt | None:
+    """Return an attempt that was given the same list; None, too, without the audit: sending then says so."""
+    with suppress(AnyDatabaseError), drop_if_broken("audit"):
+        return find_duplicate(submission.list_digest, settings.TMS_DUPLICATE_WINDOW_S)
+    return None
+
+
+def _batches_of_same_list(submission: Submission) -> list[Batch]:
+    """Return the last day's batches of the same list; none, too, without the jobs database: starting then says so."""
+    digest = str(ListDigest([new_chunk(submission, submission.cids)]))
+    with suppress(AnyDatabaseError), drop_if_broken("jobs"):
+        return list(batches_of_list(digest)[:BATCHES_SHOWN])
+    return []
+
+
+def review_of(request: HttpRequest) -> Review:
+    """Return what the user reviewed; raises Refusal (400) if that is not valid or not any more, and logs a forgery."""
+    try:
+        return load_review(request.POST.get("review", ""), request.user.get_username())
+    except Unverified:
+        log_refused(request, "its review does not verify")
+        raise
+
+
+@sensitive_variables()
+def token_of(request: HttpRequest, attempt_id: uuid.UUID) -> tuple[Token, str]:
+    """Return the token that was typed on a page or came sealed with it, and the seal for showing that page again.
+
+    A seal keeps its ten minutes. Raises Refusal (400) if there is no usable token, and logs a forged seal.
+    """
+    user_id, typed, sealed = request.user.get_username(), request.POST.get("token", ""), request.POST.get("sealed", "")
+    if typed.strip():
+        token = Token(typed.strip())
+        return token, seal_token(token, user_id, attempt_id)
+    try:
+        return unseal_token(sealed, user_id, attempt_id), sealed
+    except Unverified:
+        log_refused(request, "its sealed token does not verify")
+        raise
+
+
+def check_confirmed(request: HttpRequest, submission: Submission) -> None:
+    """Raise Refusal (400) if the number of customers has to be typed, and was not."""
+    if must_type_count(submission.cluster, len(submission.cids)):
+        check_typed_count(request.POST.get("confirm", ""), len(submission.cids))
