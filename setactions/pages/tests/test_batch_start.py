@@ -16,7 +16,7 @@ def test_the_same_list_again_is_noticed_before_it_is_started(operator, oscar, tm
     assert "The same list was already run as a batch" in text_of(page)
     assert f'href="/batches/{batch.batch_id}/"' in page.content.decode()
     others = upload(signed_in(oscar))
-    assert f"Ask them first; their batch's id is {batch.batch_id}" in text_of(others)
+    assert f"Ask them first; the id of their batch is {batch.batch_id}" in text_of(others)
     assert f'href="/batches/{batch.batch_id}/"' not in others.content.decode()
     assert "The same list" not in text_of(upload(operator, CIDS[:-1]))
 

@@ -1,0 +1,281 @@
+"""What the review page and an attempt's page say and offer, as plain values: no database, no request."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from audit.choices import Action, Outcome
+from audit.models import Attempt
+from setactions.pages.attempt import AttemptPage
+from setactions.pages.review import ListEnds, ReviewPage
+from setactions.pages.sealing import Purpose, Review, load_reading, load_review
+from setactions.refusal import Unverified
+from setactions.resolving.readback import Finding, Reading, Verdict
+from setactions.results import Result
+from setactions.submission import Submission
+from setactions.tms.clusters import cluster_named
+
+CLUSTERS = {"evian3": "http://127.0.0.1:1", "brooke": "http://127.0.0.1:2"}
+UNKNOWN_IDS = "those CIDs ['b2'] do not exist"
+READING = Reading({0: 2}, datetime(2026, 3, 5, tzinfo=UTC), datetime(2026, 3, 5, 0, 1, tzinfo=UTC))
+
+
+class User:
+    """A user with some permissions, in no group."""
+
+    is_active = is_authenticated = True
+
+    def __init__(self, name="olivia", *permissions, is_auditor=False):
+        self.name, self.permissions, self.is_auditor = name, permissions, is_auditor
+
+    def get_username(self):
+        return self.name
+
+    def has_perm(self, permission):
+        return permission in self.permissions
+
+    @property
+    def groups(self):
+        return self
+
+    def filter(self, **_):
+        return self
+
+    def exists(self):
+        return self.is_auditor
+
+
+OPERATOR = User("olivia", "jobs.set_action")
+DECIDER = User("adam", "audit.decide_attempt", "jobs.set_action")
+VIEWER = User("audrey", "audit.view_attempt", "jobs.view_job", is_auditor=True)
+
+
+@pytest.fixture(autouse=True)
+def clusters(settings):
+    settings.TMS_CLUSTERS = CLUSTERS
+    settings.TMS_PRODUCTION_CLUSTERS = ["brooke"]
+    settings.TMS_MAX_CIDS_PER_CALL = 5
+    settings.TMS_BATCH_CHUNK = 2
+    settings.TMS_CONFIRM_ABOVE = 4
+
+
+# -- The two ends of a list ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [0, 1, 19, 20])
+def test_a_list_of_up_to_twenty_ids_is_shown_whole(count):
+    ends = ListEnds([str(number) for number in range(count)])
+    assert (list(ends.first), list(ends.last), ends.hidden_count, ends.is_cut) == (list(ends.cids), [], 0, False)
+
+
+@pytest.mark.parametrize("count", [21, 22, 27_682])
+def test_of_a_longer_list_both_ends_are_shown_with_their_numbers(count):
+    ends = ListEnds([str(number) for number in range(1, count + 1)])
+    assert (ends.first[0], ends.first[-1]) == ("1", "10")
+    assert (ends.last[0], ends.last[-1]) == (str(ends.last_start), str(count))
+    assert (ends.last_start, ends.hidden_count) == (count - 9, count - 20)
+
+
+# -- The review page ----------------------------------------------------------------------------------------------
+
+
+def review_page(*, count=2, cluster="evian3", action_sent="PE-Enable", user=OPERATOR, **values):
+    cids = tuple(f"c{number}" for number in range(count))
+    submission = Submission(cluster_named(cluster), Action.PE_ENABLE, action_sent, cids)
+    return ReviewPage(user=user, review=Review(uuid.uuid4(), submission), sealed="", **values)
+
+
+def test_what_comes_back_from_the_page_is_what_it_showed_and_for_its_user_only():
+    page = review_page()
+    assert load_review(page.signed, "olivia") == page.review
+    with pytest.raises(Unverified):
+        load_review(page.signed, "oscar")
+
+
+@pytest.mark.parametrize(("count", "is_batch", "chunks"), [(5, False, 3), (6, True, 3), (7, True, 4)])
+def test_a_list_that_is_too_long_for_one_call_is_a_batch_of_whole_chunks(count, is_batch, chunks):
+    page = review_page(count=count)
+    assert (page.is_batch, page.chunk_count, page.customer_count) == (is_batch, chunks, count)
+
+
+@pytest.mark.parametrize(
+    ("count", "cluster", "must_type"),
+    [(3, "evian3", False), (4, "evian3", True), (5, "evian3", True), (1, "brooke", True)],
+)
+def test_the_count_is_typed_from_the_set_number_on_and_on_production_clusters(count, cluster, must_type):
+    assert review_page(count=count, cluster=cluster).must_type_count is must_type
+
+
+def test_another_spelling_on_the_wire_is_named():
+    assert review_page(action_sent="pe-enable").is_respelled
+    assert not review_page().is_respelled
+
+
+def test_a_duplicate_is_open_unless_only_its_job_is_owed():
+    states = [(False, False), (True, False), (True, True)]
+    duplicates = [Attempt(user_id="oscar", is_open=is_open, job_owed=owed) for is_open, owed in states]
+    assert [review_page(duplicate=one).duplicate_is_open for one in (None, *duplicates)] == [False, False, True, False]
+
+
+def test_a_colleagues_duplicate_is_opened_only_by_who_may_view_it():
+    duplicate = Attempt(user_id="oscar")
+    pages = [review_page(duplicate=duplicate, user=user) for user in (OPERATOR, User("oscar"), VIEWER, DECIDER)]
+    assert [page.may_view_duplicate for page in pages] == [False, True, True, True]
+    assert not review_page().may_view_duplicate
+
+
+# -- An attempt's page --------------------------------------------------------------------------------------------
+
+
+def attempt_page(outcome=Outcome.ACCEPTED, *, user=OPERATOR, message="", opening=None, result=None, **values):
+    """Olivia's attempt of an hour ago for a1 and b2, as `user` sees it."""
+    attempt = Attempt(
+        attempt_id=uuid.UUID(int=1),
+        user_id="olivia",
+        action_name="PE-Enable",
+        action_code=2,
+        cluster_url=values.pop("cluster_url", CLUSTERS["evian3"]),
+        customer_count=2,
+        created_at=timezone.now() - values.pop("age", timedelta(hours=1)),
+        outcome=outcome,
+        is_open=outcome in (Outcome.PENDING, Outcome.UNKNOWN),
+    )
+    known = {"attempt_id": attempt.attempt_id, "outcome": outcome, "message": message or outcome.label}
+    return AttemptPage(
+        user=user,
+        attempt=attempt,
+        result=Result(**({"explanation": ""} | known | (result or {}))),
+        opening={"cids": ["a1", "b2"], "action_sent": "PE-Enable"} | (opening or {}),
+        **values,
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        (Outcome.REJECTED, True),
+        (Outcome.NOT_SENT, True),
+        (Outcome.NOT_APPLIED, True),
+        (Outcome.DECIDED_NOT_APPLIED, True),
+        (Outcome.ACCEPTED, False),
+        (Outcome.UNKNOWN, False),
+        (Outcome.PENDING, False),
+        (Outcome.REFUSED, False),
+    ],
+)
+def test_only_what_certainly_was_not_applied_is_offered_for_sending_again(outcome, expected):
+    page = attempt_page(outcome)
+    assert page.may_send_again is expected
+    assert bool(page.signed_again) is expected
+
+
+@pytest.mark.parametrize("user", [DECIDER, VIEWER, User("olivia"), User("olivia", "jobs.set_action", is_auditor=True)])
+def test_nobody_sends_again_but_its_user_while_they_may_send(user):
+    page = attempt_page(Outcome.REJECTED, user=user)
+    assert (page.may_send_again, page.signed_again) == (False, "")
+
+
+def test_what_is_sent_again_is_the_list_as_it_was_sent_under_a_new_id():
+    page = attempt_page(Outcome.NOT_SENT, opening={"action_sent": "pe-enable"})
+    again = load_review(page.signed_again, "olivia")
+    assert (again.submission.cids, again.submission.action_sent) == (("a1", "b2"), "pe-enable")
+    assert again.attempt_id != page.attempt.attempt_id
+
+
+@pytest.mark.parametrize("changes", [{"cluster_url": "https://gone.example"}, {"opening": {"archived": True}}])
+def test_without_its_cluster_or_its_events_a_list_is_not_offered_again(changes):
+    page = attempt_page(Outcome.NOT_SENT, **changes)
+    assert page.may_send_again
+    assert page.signed_again == ""
+
+
+def test_a_rejected_list_is_cut_in_two_by_the_ids_that_tms_names():
+    page = attempt_page(Outcome.REJECTED, message=UNKNOWN_IDS)
+    assert (page.repair.unknown, page.repair.known) == (("b2",), ("a1",))
+    assert attempt_page(Outcome.UNKNOWN, message=UNKNOWN_IDS).repair is None
+    assert attempt_page(Outcome.REJECTED).repair is None
+
+
+@pytest.mark.parametrize(
+    ("user", "outcome", "cluster_url", "expected"),
+    [
+        (OPERATOR, Outcome.UNKNOWN, CLUSTERS["evian3"], True),
+        (DECIDER, Outcome.UNKNOWN, CLUSTERS["evian3"], True),
+        (User("oscar", "jobs.set_action"), Outcome.UNKNOWN, CLUSTERS["evian3"], False),
+        (VIEWER, Outcome.UNKNOWN, CLUSTERS["evian3"], False),
+        (OPERATOR, Outcome.UNKNOWN, "https://gone.example", False),
+        (OPERATOR, Outcome.ACCEPTED, CLUSTERS["evian3"], False),
+    ],
+)
+def test_an_unknown_outcome_can_be_checked_where_its_cluster_is_and_by_who_may(user, outcome, cluster_url, expected):
+    assert attempt_page(outcome, user=user, cluster_url=cluster_url).may_check is expected
+
+
+def test_a_decision_needs_a_reading_that_failed_or_a_cluster_that_is_gone():
+    assert not attempt_page(Outcome.UNKNOWN, user=DECIDER).may_decide
+    assert attempt_page(Outcome.UNKNOWN, user=DECIDER, failed_reading=READING).may_decide
+    assert attempt_page(Outcome.UNKNOWN, user=DECIDER, cluster_url="https://gone.example").may_decide
+    assert not attempt_page(Outcome.UNKNOWN, user=OPERATOR, failed_reading=READING).may_decide
+    assert not attempt_page(Outcome.ACCEPTED, user=DECIDER, failed_reading=READING).may_decide
+
+
+def test_while_it_runs_or_its_job_is_awaited_the_page_reloads():
+    job = {"job_id": uuid.UUID(int=1)}
+    assert attempt_page(Outcome.PENDING, age=timedelta()).reloads
+    assert attempt_page(result=job).reloads
+    assert not attempt_page(result=job | {"job_recorded": True}).reloads
+    assert not attempt_page(Outcome.PENDING, result={"outcome": Outcome.UNKNOWN}).reloads
+
+
+def test_only_a_known_outcome_closes_an_attempt():
+    assert attempt_page().is_closed
+    assert not attempt_page(Outcome.UNKNOWN).is_closed
+    assert not attempt_page(Outcome.PENDING, age=timedelta()).is_closed
+
+
+def test_a_message_is_shown_unless_it_only_repeats_the_outcome_and_nothing_in_it_can_hide_text():
+    assert attempt_page().message == ""
+    assert attempt_page(message="a\u202eb").message == "a\\u202eb"
+
+
+def test_a_message_is_said_to_be_of_tms_only_if_it_is():
+    assert attempt_page(message="not Ready", result={"data": {"message": "not Ready"}}).message_is_of_tms
+    assert not attempt_page(message="ours", result={"data": {"message": "theirs"}}).message_is_of_tms
+    assert not attempt_page(message="ours", result={"data": ["ours"]}).message_is_of_tms
+
+
+def test_every_sentence_of_a_refusal_is_listed():
+    page = attempt_page(Outcome.REFUSED, result={"errors": {"cids": ["One.", "Two."], "token": ["Three."]}})
+    assert page.sentences == ["One.", "Two.", "Three."]
+
+
+@pytest.mark.parametrize(("opening", "sent_as"), [({}, ""), ({"action_sent": "pe"}, "pe"), ({"action_sent": ""}, "")])
+def test_the_spelling_on_the_wire_is_named_where_it_differs(opening, sent_as):
+    assert attempt_page(opening=opening).sent_as == sent_as
+
+
+def test_a_refused_list_of_which_only_the_beginning_is_kept_is_known_to_be_cut():
+    assert attempt_page().has_all_ids
+    assert not attempt_page(Outcome.REFUSED, opening={"cids": ["a1"]}).has_all_ids
+
+
+def test_a_job_is_linked_only_for_who_may_view_it():
+    assert [attempt_page(user=user).may_view_job for user in (OPERATOR, VIEWER, DECIDER)] == [True, True, False]
+
+
+@pytest.mark.parametrize(("verdict", "expected"), [(Verdict.UNCLEAR, True), (Verdict.READ_AGAIN, False)])
+def test_a_check_leaves_only_an_unclear_attempt_to_a_person(verdict, expected):
+    page = attempt_page(Outcome.UNKNOWN, finding=Finding(verdict, "", (READING,)))
+    assert page.proves_nothing is expected
+    assert page.last_reading == READING
+
+
+def test_a_reading_travels_signed_for_its_one_purpose():
+    page = attempt_page(Outcome.UNKNOWN, first_reading=READING)
+    attempt_id = page.attempt.attempt_id
+    assert load_reading(page.signed_first_reading, "olivia", attempt_id, Purpose.SECOND) == READING
+    with pytest.raises(Unverified):
+        load_reading(page.signed_first_reading, "olivia", attempt_id, Purpose.DECISION)
+    assert page.signed_failed_reading == ""
