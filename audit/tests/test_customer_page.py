@@ -83,7 +83,7 @@ def test_any_id_has_its_page_and_is_found_by_the_search(olivia, cid):
 
 
 def test_an_id_that_nobody_asked_for_says_so(asked, olivia):
-    assert "Nothing was ever asked for this customer here." in text_of(page(signed_in(olivia), "c11"))
+    assert "Nothing was ever requested for this customer here." in text_of(page(signed_in(olivia), "c11"))
 
 
 def test_a_search_for_too_long_an_id_is_told(olivia):

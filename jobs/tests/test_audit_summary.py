@@ -145,7 +145,7 @@ def test_the_summary_is_that_of_time_and_filters(week, audrey, query, expected):
 def test_the_page_shows_chart_table_and_errors_and_leads_to_the_attempts(week, audrey):
     page = signed_in(audrey).get(LISTS[0], {"user_id": "olivia", "p": "1"})
     text = text_of(page)
-    for shown in ("Attempts per day (UTC), at most 2", "The chart as a table", "Most frequent errors", "not Ready"):
+    for shown in ("Attempts per day (UTC), maximum 2", "The chart as a table", "Most frequent errors", "not Ready"):
         assert shown in text
     assert page.content.decode().count("<rect ") == 5
     assert 'href="/admin/audit/attempt/?user_id=olivia"' in page.content.decode()

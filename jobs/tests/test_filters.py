@@ -135,7 +135,7 @@ def test_clearing_the_filters_of_all_jobs_leads_to_all_jobs(audrey, jobs):
 
 def test_an_empty_result_says_that_filters_are_why(olivia, jobs):
     page = signed_in(olivia).get("/jobs/", {"customer": "nobody"})
-    assert "None of your jobs matches. Change the filters, or clear them ." in text_of(page)
+    assert "None of your jobs match. Change the filters, or clear them ." in text_of(page)
     assert "You have no jobs yet" not in text_of(page)
     assert "unfinished" not in text_of(page)
 
@@ -187,6 +187,6 @@ def test_clusters_that_are_not_configured_any_more_can_be_chosen_while_they_have
 def test_filters_neither_hide_nor_narrow_what_is_unfinished(olivia, fetch):
     fetch(token="fault:reset-before")
     page = text_of(signed_in(olivia).get("/jobs/", {"customer": "nobody"}))
-    assert "Unfinished Shown whatever the filters are:" in page
+    assert "Unfinished These are shown whatever the filters say:" in page
     assert "Do not send it again" in page
     assert "What is unfinished has no job yet: look at it above, too" in page

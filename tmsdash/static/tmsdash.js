@@ -1,13 +1,13 @@
-/* Comforts for who has JavaScript: counted ids, copy buttons, relative times. Every page works without it. */
+/* Conveniences: a running count of ids, copy buttons, relative times. Every page works without JavaScript. */
 "use strict";
 
-const COUNT_AFTER_MS = 400; // of a pause in typing
+const COUNT_AFTER_MS = 400; // without a keystroke
 const REFRESH_TIMES_EVERY_MS = 10_000;
-const FORBIDDEN = /[\p{C}\p{Z}]|eyJ[\w-]{5,}\.[\w-]+\./u; // in an id, and what a token looks like
+const FORBIDDEN = /[\p{C}\p{Z}]|eyJ[\w-]{5,}\.[\w-]+\./u; // characters no id holds, or the look of a token
 const MAX_ID_LENGTH = 128;
 const UNITS = [["hour", 3600], ["minute", 60], ["second", 1]];
 
-/* Ids: split, trimmed and judged as setactions/inputs does it; tables are left to the server ---------------- */
+/* Ids: split, trimmed and checked as setactions/inputs does it; tables are left to the server ---------------- */
 
 const HEADER = /^[\s_.:#-]*(cust(omer)?[\s_.:#-]*id|c?id)[\s_.:#-]*$/i;
 
@@ -18,7 +18,7 @@ function trimmed(cell) {
   return cell.slice(start, end);
 }
 
-function isTooLong(id) { // a character takes two places at most
+function isTooLong(id) { // a character takes up at most two UTF-16 units
   return id.length > 2 * MAX_ID_LENGTH || (id.length > MAX_ID_LENGTH && [...id].length > MAX_ID_LENGTH);
 }
 
@@ -54,29 +54,29 @@ function countInWords(text, limit) {
   if (!count && !wrong) return "";
   if (isTable) return "This looks like a table. It is checked, and its customers are counted, on the next page.";
   let words = amount(count, "customer") + (repeats ? `, ${amount(repeats, "repeat")}` : "") + ".";
-  if (count > limit) words += ` That is more than the ${limit.toLocaleString("en-US")} that one action takes: they run as a batch.`;
-  if (wrong === 1) words += ` 1 entry cannot be a customer id, see line ${firstWrongLine}.`;
-  if (wrong > 1) words += ` ${wrong.toLocaleString("en-US")} entries cannot be customer ids, the first is in line ${firstWrongLine}.`;
+  if (count > limit) words += ` That is more than the ${limit.toLocaleString("en-US")} that fit into one call, so they run as a batch.`;
+  if (wrong === 1) words += ` 1 entry cannot be a customer id: see line ${firstWrongLine}.`;
+  if (wrong > 1) words += ` ${wrong.toLocaleString("en-US")} entries cannot be customer ids: the first is in line ${firstWrongLine}.`;
   return words;
 }
 
 function countWhileTyping(output) {
   const field = document.getElementById(output.dataset.counts);
-  let waiting;
+  let timer;
   const show = () => {
     const words = countInWords(field.value, Number(output.dataset.limit));
     if (output.textContent !== words) output.textContent = words;
   };
   field.addEventListener("input", () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(show, COUNT_AFTER_MS);
+    clearTimeout(timer);
+    timer = setTimeout(show, COUNT_AFTER_MS);
   });
   show();
 }
 
 /* Copy buttons ----------------------------------------------------------------- */
 
-/* The ids in a file that `ids_text` of tmsdash/csv_text.py wrote. */
+/* Reads the ids back from a file that `ids_text` of tmsdash/csv_text.py wrote. */
 function idsOfCsv(text) {
   return text.split("\r\n").slice(1, -1).map((cell) => {
     const id = cell.startsWith('"') ? cell.slice(1, -1).replaceAll('""', '"') : cell;
@@ -87,15 +87,15 @@ function idsOfCsv(text) {
 async function fetchIds(address) {
   const answer = await fetch(address);
   const isCsv = (answer.headers.get("Content-Type") || "").startsWith("text/csv");
-  if (!answer.ok || !isCsv) throw new Error("no file of ids"); // a sign-in page, for one
+  if (!answer.ok || !isCsv) throw new Error("not a file of ids"); // but the sign-in page, for example
   return idsOfCsv(await answer.text()).join("\n");
 }
 
 async function copy(button, status) {
   const { copy: text, copyCsv, copied } = button.dataset;
-  const loading = (copyCsv ? fetchIds(copyCsv) : Promise.resolve(text)).then((found) => new Blob([found], { type: "text/plain" }));
+  const loading = (copyCsv ? fetchIds(copyCsv) : Promise.resolve(text)).then((ids) => new Blob([ids], { type: "text/plain" }));
   try {
-    // Written at once, filled later: some browsers take it only in the moment of the click.
+    // A promise, because some browsers write to the clipboard only at the moment of the click.
     await navigator.clipboard.write([new ClipboardItem({ "text/plain": loading })]);
     status.textContent = copied;
   } catch {
@@ -110,12 +110,12 @@ function offerCopying(button) {
   button.after(status);
   button.hidden = false;
   button.addEventListener("click", () => {
-    status.textContent = ""; // so that the same words are announced again
+    status.textContent = ""; // so that screen readers announce the same words again
     copy(button, status);
   });
 }
 
-/* Relative times: those of the last 24 hours, in the words of Django's naturaltime ---- */
+/* Relative times: up to 24 hours, worded like Django's naturaltime ---------------------- */
 
 function agoInWords(seconds) {
   const [unit, length] = UNITS.find(([, length]) => Math.abs(seconds) >= length) || [];
@@ -127,7 +127,7 @@ function agoInWords(seconds) {
 
 function keepTimesFresh() {
   const loadedAt = Date.now();
-  const serverTime = Date.parse(document.documentElement.dataset.now); // the clock here may be wrong
+  const serverTime = Date.parse(document.documentElement.dataset.now); // this computer's clock may be wrong
   setInterval(() => {
     for (const time of document.querySelectorAll("time[data-ago]")) {
       const seconds = Math.trunc((serverTime + Date.now() - loadedAt - Date.parse(time.dateTime)) / 1000);
@@ -143,6 +143,6 @@ document.querySelectorAll("[data-counts]").forEach(countWhileTyping);
 const offerAllCopying = () => document.querySelectorAll("button.copy[hidden]").forEach(offerCopying);
 if (navigator.clipboard && window.ClipboardItem) {
   offerAllCopying();
-  document.addEventListener("htmx:afterSwap", offerAllCopying); // a part of the page that came anew
+  document.addEventListener("htmx:afterSwap", offerAllCopying); // in the part of the page that was replaced
 }
 keepTimesFresh();

@@ -178,7 +178,7 @@ def test_users_change_their_own_password_and_stay_signed_in_only_here(audrey, pa
 @pytest.mark.parametrize(("old", "new"), [("wrong", NEW_PASSWORD), (PASSWORD, "short"), (PASSWORD, "olivia12345")])
 def test_what_is_no_good_password_changes_nothing(olivia, old, new):
     page = change_own(signed_in(olivia), old, new)
-    assert "Your password is not changed" in text_of(page)
+    assert "Your password was not changed" in text_of(page)
     assert AuditEntry.objects.filter(kind=Kind.SIGN_IN_FAILED).count() == (old == "wrong")
     assert not AuditEntry.objects.filter(kind=Kind.SETTING_CHANGED).exists()
     olivia.refresh_from_db()

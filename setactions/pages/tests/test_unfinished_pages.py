@@ -26,7 +26,7 @@ def unfinished(client, path="/jobs/"):
 
 def reminder(client):
     """What the start page says of attempts in doubt; empty if it says nothing."""
-    before, heading, after = text_of(client.get("/")).partition("Still to be found out")
+    before, heading, after = text_of(client.get("/")).partition("Outcome still unknown")
     return after.partition("Cluster ")[0]
 
 
@@ -48,7 +48,7 @@ def test_user_jobs_tells_of_each_open_attempt_what_it_waits_for(fetch, olivia):
         "PE-Enable for 1 customer , ",
         "UTC : being sent.",
         "PE-Enable for 2 customers , ",
-        "UTC : accepted, its job is being recorded.",
+        "UTC : accepted; its job is being recorded.",
         "PE-Enable for 3 customers , ",
         "T-Enable for 1 customer , ",
         "UTC : unknown. Do not send it again; open it and check.",
@@ -77,8 +77,8 @@ def test_open_attempts_of_others_are_for_who_may_see_them_and_asks(fetch, olivia
         assert unfinished(signed_in(user)) == ""
     assert unfinished(signed_in(oscar), "/jobs/?whose=all") == ""
     for user in (audrey, adam):
-        assert "of olivia" in unfinished(signed_in(user), "/jobs/?whose=all")
-    assert "of olivia" not in unfinished(signed_in(olivia))
+        assert "by olivia" in unfinished(signed_in(user), "/jobs/?whose=all")
+    assert "by olivia" not in unfinished(signed_in(olivia))
     oscar.user_permissions.add(Permission.objects.get(codename="view_job"))  # of jobs, not of attempts
     assert str(attempt.attempt_id) not in signed_in(oscar).get("/jobs/?whose=all").content.decode()
 
@@ -135,7 +135,7 @@ def test_what_is_owed_or_running_does_not_hide_what_is_in_doubt(olivia, tms):
 
 def test_a_form_that_comes_back_reminds_too(fetch, olivia):
     send(fetch, token=LOST_BEFORE)
-    assert "Still to be found out" in text_of(signed_in(olivia).post("/review/", {}))
+    assert "Outcome still unknown" in text_of(signed_in(olivia).post("/review/", {}))
 
 
 # -- /health ------------------------------------------------------------------------------------------------------

@@ -97,9 +97,9 @@ def test_what_the_server_refuses_is_counted_apart_with_its_line(tmp_path):
 SAID = {
     "a1": "1 customer.",
     "a1\na1\na1\nb2": "2 customers, 2 repeats.",
-    MANY: "30,000 customers. That is more than the 5,000 that one action takes: they run as a batch.",
-    "a1\nb 2": "1 customer. 1 entry cannot be a customer id, see line 2.",
-    "a 1\nb 2": "0 customers. 2 entries cannot be customer ids, the first is in line 1.",
+    MANY: "30,000 customers. That is more than the 5,000 that fit into one call, so they run as a batch.",
+    "a1\nb 2": "1 customer. 1 entry cannot be a customer id: see line 2.",
+    "a 1\nb 2": "0 customers. 2 entries cannot be customer ids: the first is in line 1.",
     "customer_id\na1": "1 customer.",
     "a1,x\nb2,y": "This looks like a table. It is checked, and its customers are counted, on the next page.",
     "": "",
