@@ -51,7 +51,7 @@ def test_user_jobs_tells_of_each_open_attempt_what_it_waits_for(fetch, olivia):
         "UTC : accepted; its job is being recorded.",
         "PE-Enable for 3 customers , ",
         "T-Enable for 1 customer , ",
-        "UTC : unknown. Do not send it again; open it and check.",
+        "UTC : unknown. Do not send it again: open it and check.",
     ):
         assert words in told
     assert told.count("unknown.") == 2
