@@ -22,7 +22,7 @@ from audit.chain import anchor
 from audit.exports import CONTENT_TYPES, FORMS, LISTS_PER_MINUTE, answer_export, export, lists
 from audit.models import Attempt, AttemptCustomer, AuditEntry
 from audit.selectors import entries_of, opening_body, outcome_body
-from tmsdash.web.admin import NOTHING_LIKE_IT, AddressError, ExactSearchAdmin, link_to_list, shown_json
+from tmsdash.web.admin import NO_SUCH_LIST, AddressError, ExactSearchAdmin, link_to_list, shown_json
 from tmsdash.web.admin_filters import ActionFilter, TimeFilter, UserFilter
 from tmsdash.web.paging import numbered_page
 
@@ -65,7 +65,7 @@ class AttemptAdmin(ExactSearchAdmin):
         try:
             changelist = self.get_changelist_instance(request)
         except IncorrectLookupParameters:
-            return self.wrong_address(request, NOTHING_LIKE_IT)
+            return self.wrong_address(request, NO_SUCH_LIST)
         except AddressError as error:
             return self.wrong_address(request, str(error))
 

@@ -1,4 +1,4 @@
-"""Typing the number of customers, before many of them or those of a production cluster are moved."""
+"""Confirming a Set Action by typing the number of customers: for long lists and on production clusters."""
 
 import re
 
@@ -11,7 +11,7 @@ FIELD = "confirm"
 
 
 def must_type_count(cluster: Cluster, customer_count: int) -> bool:
-    """Tell whether the number of customers is asked for: on production clusters, and from TMS_CONFIRM_ABOVE on."""
+    """Tell whether the number must be typed: always on production clusters, elsewhere from TMS_CONFIRM_ABOVE on."""
     return cluster.is_production or customer_count >= settings.TMS_CONFIRM_ABOVE
 
 
@@ -19,7 +19,7 @@ def check_typed_count(text: str, customer_count: int) -> None:
     """Raise Refusal (400) unless `text` is the number of customers, with or without thousands separators."""
     digits = re.sub(r"[,.\u2019'\s]", "", text)
     if not digits:
-        raise Refusal(400, FIELD, "Type the number of customers, as the page shows it, to confirm.")
+        raise Refusal(400, FIELD, "To confirm, type the number of customers that is shown.")
     if digits != str(customer_count):
-        sentence = f"{text.strip()[:20]} is not the number of customers, which is {customer_count:,}. Look at the list."
+        sentence = f"{text.strip()[:20]} is not the number of customers, which is {customer_count:,}. Check the list."
         raise Refusal(400, FIELD, sentence)

@@ -1,4 +1,4 @@
-"""What every template may ask about the user."""
+"""What every template can use."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from setactions.permissions import may_set_action
 
 
 def permissions(request: HttpRequest) -> dict[str, Any]:
-    """Offer `may_set_action` to templates, asked only where it is used, and the seconds that an idle session lasts."""
+    """Give templates `may_set_action`, evaluated only where it is used, and how many seconds an idle session lasts."""
     return {
         "may_set_action": lambda: hasattr(request, "user") and may_set_action(request.user),
         "session_idle_s": settings.SESSION_IDLE_S,

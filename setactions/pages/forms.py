@@ -1,4 +1,4 @@
-"""The New action form: text into a value object."""
+"""The New action form: turns what was typed or uploaded into a Submission and a Token."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ from setactions.tms.clusters import Cluster, all_clusters, cluster_named
 from setactions.token import AMONG_IDS, Token
 from tmsdash.tokens import REMOVED, looks_like_token
 
-# Django's own sentence quotes what was submitted, control characters and all.
-_NO_SUCH_CHOICE = {"invalid_choice": "Select a valid choice. That one is not one of the available choices."}
+# Django's own sentence quotes what was submitted, including control characters.
+_NO_SUCH_CHOICE = {"invalid_choice": "Select one of the available choices."}
 
 
 def _label(cluster: Cluster) -> str:
@@ -26,7 +26,7 @@ def _label(cluster: Cluster) -> str:
 
 
 class NewActionForm(forms.Form):
-    """Cluster, action, token and ids. After `is_valid()` it has `submission` and `secret`."""
+    """Cluster, action, token and ids. After `is_valid()` it has a `submission` and a `secret`, which is the token."""
 
     cluster = forms.ChoiceField(label="Cluster", error_messages=_NO_SUCH_CHOICE)
     action = forms.ChoiceField(
@@ -52,7 +52,7 @@ class NewActionForm(forms.Form):
         required=False,
         allow_empty_file=True,  # the reader says what to do about it
         widget=forms.FileInput(attrs={"accept": ".csv,.txt,text/csv,text/plain"}),
-        help_text="Instead of pasting: one column, or several with one named customer_id.",
+        help_text="Instead of pasting: a file with one column, or with several of which one is named customer_id.",
     )
 
     submission: Submission
@@ -92,23 +92,23 @@ class NewActionForm(forms.Form):
     def _read_cids(self, text: str, upload: Any, cluster: Cluster | None, action: Action | None) -> CidList | None:
         """Return the ids from whichever of the two was given; None, with the error added, if that fails."""
         if text.strip() and upload:
-            self.add_error("csv_file", "Paste the ids or upload a file, not both.")
+            self.add_error("csv_file", "Either paste the ids or upload a file, not both.")
             return None
         try:
             content = upload.read() if upload else text.encode(errors="surrogatepass")
             return read_list(content, cluster=cluster, action=action)
         except Refusal as refusal:
-            token = self.cleaned_data.get("token")  # it may stand where a header is looked for
+            token = self.cleaned_data.get("token")  # it may be where a header is expected
             for message in refusal.errors[FIELD]:
                 self.add_error("csv_file" if upload else "cids", token.cut_from_name(message) if token else message)
             return None
 
     @sensitive_variables()
     def _hide_misplaced_tokens(self, token: Token | None) -> None:
-        """Keep a token that was pasted among the ids from being shown when the form comes back."""
+        """Remove a token that was pasted among the ids before the form is shown again."""
         text = self.data.get("cids", "")
         if not looks_like_token(text) and (token is None or token.cut_from(text) == text):
-            return  # looking at each of millions of lines would take seconds
+            return  # line by line, millions of lines would take seconds
         lines = [REMOVED if looks_like_token(line) else line for line in text.split("\n")]
         if token:
             lines = [REMOVED if token.is_among([line.strip()]) else token.cut_from_name(line) for line in lines]

@@ -1,7 +1,10 @@
-"""What travels through a page: a list or a reading, signed, and the token, sealed.
+"""What travels through a page and back: a list or a reading, signed, and the token, sealed.
 
-What is signed is readable and cannot be changed; the token can be neither read nor used for another
-user or attempt, and only for ten minutes.
+The rules that this module enforces:
+
+- signed content can be read but not changed, and is accepted only from the user whom it was made for;
+- a reading counts for one attempt and one purpose, and for an hour;
+- a sealed token cannot be read; it opens for one user and one attempt, and for ten minutes.
 """
 
 import base64
@@ -27,30 +30,30 @@ from setactions.tms.clusters import cluster_named
 from setactions.token import Token
 
 SEALED_FOR_S = 600
-CLOCK_SKEW_S = 60  # by which the clock of another host of the site may be ahead
+CLOCK_SKEW_S = 60  # how far ahead the clock of another host of the site may be
 READING_KEPT_S = 3600
 _SALT = "setactions.review"
 _READING_SALT = "setactions.reading"
 
-# The first character of a seal says how it was made: "1" is AES-256-GCM under the SHA-256 of TOKEN_KEY. Another way of
-# sealing gets another character, so that no seal is ever opened in a way that it was not made for.
+# The first character of a seal names its format: "1" is AES-256-GCM under the SHA-256 of TOKEN_KEY. A new format gets
+# a new character, so that no seal is ever opened by rules that it was not made for.
 _SEAL_VERSION = "1"
 _SEAL_PURPOSE = "setactions.token"
-_NONCE_BYTES = 12  # random; far fewer than the 2**32 seals of one key that are safe with that are ever made
+_NONCE_BYTES = 12  # random, which is safe for 2**32 seals under one key; a site makes far fewer
 
 
 class Purpose(Enum):
     """What a signed reading is for."""
 
-    SECOND = "second"  # the first of the two that prove that nothing was applied
-    DECISION = "decision"  # it proved nothing, so that a person decides
+    SECOND = "second"  # the first of the two readings that prove that nothing was applied
+    DECISION = "decision"  # one that proved nothing, so a person decides
 
 
 @dataclass(frozen=True)
 class Review:
-    """A submission that its user is looking at before it is sent as the attempt `attempt_id`, or the batch of that id.
+    """A submission under review, to be sent as the attempt or batch with the id `attempt_id`.
 
-    `file_name` is that of an uploaded list.
+    `file_name` is the name of the uploaded list, "" if the ids were pasted.
     """
 
     attempt_id: uuid.UUID
@@ -59,7 +62,7 @@ class Review:
 
 
 def sign_review(review: Review, user_id: str) -> str:
-    """Return `review` as text that `load_review` takes back from the same user, unchanged."""
+    """Return `review` as text that `load_review` accepts from the same user, unchanged."""
     submission = review.submission
     state = {
         "user": user_id,
@@ -75,17 +78,17 @@ def sign_review(review: Review, user_id: str) -> str:
 
 
 def load_review(text: str, user_id: str) -> Review:
-    """Return what `sign_review` made; raises Refusal (400), Unverified if it was changed or is another user's."""
-    over = "This review page is not valid any more. Fill in the form again."
+    """Return the review in `text`; raises Refusal (400), Unverified if it was changed or made for another user."""
+    invalid = "This review page is no longer valid. Fill in the form again."
     try:
         state = signing.loads(text, salt=_SALT)
     except signing.BadSignature:
         state = {}
     if state.get("user") != user_id:
-        raise Unverified(400, "review", over)
+        raise Unverified(400, "review", invalid)
     cluster, action = cluster_named(state["cluster"]), find_action(state["action"])
     if cluster is None or action is None:  # the settings have changed since
-        raise Refusal(400, "review", over)
+        raise Refusal(400, "review", invalid)
     return Review(
         uuid.UUID(state["attempt"]),
         Submission(cluster, action, state["action"], tuple(state["cids"]), state["repeated"], tuple(state["warnings"])),
@@ -94,7 +97,7 @@ def load_review(text: str, user_id: str) -> Review:
 
 
 def sign_reading(reading: Reading, user_id: str, attempt_id: uuid.UUID, purpose: Purpose) -> str:
-    """Return `reading` as text that `load_reading` takes back for the same user, attempt and purpose, unchanged."""
+    """Return `reading` as text that `load_reading` accepts for the same user, attempt and purpose, unchanged."""
     return signing.dumps([user_id, str(attempt_id), purpose.value, reading.as_json()], salt=_READING_SALT)
 
 
@@ -112,7 +115,7 @@ def load_reading(text: str, user_id: str, attempt_id: uuid.UUID, purpose: Purpos
     except signing.BadSignature:
         state = []
     if state[:3] != [user_id, str(attempt_id), purpose.value]:
-        raise Unverified(400, "reading", "This reading is not valid any more. Check the attempt again.")
+        raise Unverified(400, "reading", "This reading is no longer valid. Check the attempt again.")
     return Reading.from_json(state[3])
 
 
@@ -129,15 +132,15 @@ def unseal_token(sealed: str, user_id: str, attempt_id: uuid.UUID) -> Token:
     """Return the token; raises Refusal (400) after SEALED_FOR_S, Unverified if it was sealed for another use."""
     if not sealed:
         raise Refusal(400, "token", "Enter your bearer token for this cluster.")
-    over = "The token was kept for ten minutes, which are over. Enter it once more."
+    expired = "The token was kept for ten minutes, which are over. Enter it again."
     try:
         nonce_and_content = _as_bytes(sealed)
         nonce, content = nonce_and_content[:_NONCE_BYTES], nonce_and_content[_NONCE_BYTES:]
         sealed_at, token = json.loads(_cipher().decrypt(nonce, content, _bound_to(user_id, attempt_id)))
-    except (ValueError, InvalidTag):  # ValueError: it is no seal at all, or too short for one
-        raise Unverified(400, "token", over) from None
+    except (ValueError, InvalidTag):  # ValueError: not a seal at all, or too short for one
+        raise Unverified(400, "token", expired) from None
     if not -CLOCK_SKEW_S <= time.time() - sealed_at <= SEALED_FOR_S:
-        raise Refusal(400, "token", over)
+        raise Refusal(400, "token", expired)
     return Token(token)
 
 
@@ -147,7 +150,7 @@ def _cipher() -> AESGCM:
 
 
 def _bound_to(user_id: str, attempt_id: uuid.UUID) -> bytes:
-    """Return what a seal says of itself without holding it: sealed for anything else, it does not open."""
+    """Return what a seal is bound to without containing it: made for anything else, it does not open."""
     return json.dumps([_SEAL_VERSION, _SEAL_PURPOSE, user_id, str(attempt_id)]).encode()
 
 
@@ -156,8 +159,8 @@ def _as_text(sealed: bytes) -> str:
 
 
 def _as_bytes(text: str) -> bytes:
-    """Return what `_as_text` was given; raises ValueError for every other text, also if it decodes to the same."""
+    """Return the bytes in `text`; raises ValueError unless `_as_text` writes them in exactly that way."""
     sealed = base64.urlsafe_b64decode(text[1:])
     if text != _as_text(sealed):
-        raise ValueError("no seal of this version")
+        raise ValueError("not a seal of this version")
     return sealed

@@ -1,4 +1,8 @@
-"""What the admin pages of jobs and audit share: they show everything and change nothing."""
+"""What the admin pages of jobs and audit share.
+
+The rules that this module enforces: pages show everything and change nothing; a list accepts only the parameters of
+its own filters and links; a search is for one whole term, which an index can find.
+"""
 
 import json
 import re
@@ -23,12 +27,12 @@ from django.utils.text import capfirst
 from tmsdash.text import one_line, printable
 from tmsdash.web.errors import error_response
 
-SHOWN_CHARACTERS = 20_000  # of a JSON value: a fleet's ids would make a page of megabytes
+SHOWN_CHARACTERS = 20_000  # of a JSON value; the ids of a whole fleet would make the page megabytes long
 LIST_PARAMETERS = (SEARCH_VAR, ORDER_VAR, PAGE_VAR, ALL_VAR, ERROR_FLAG)
-MAX_VALUE = 300  # characters: no name, id or origin is longer
-MAX_WORDS = 10  # looked for at once
-NOTHING_LIKE_IT = "This address asks for what there is not. Go back to the list."
-_ORDER = re.compile(r"(-?[0-9]{1,2}(\.-?[0-9]{1,2}){0,19})?")  # numbers of columns
+MAX_VALUE = 300  # characters; no name, id or origin is longer
+MAX_WORDS = 10  # of one search
+NO_SUCH_LIST = "This address asks for something that does not exist. Go back to the list."
+_ORDER = re.compile(r"(-?[0-9]{1,2}(\.-?[0-9]{1,2}){0,19})?")  # column numbers
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Model]
@@ -37,39 +41,39 @@ else:
 
 
 class AddressError(SuspiciousOperation):
-    """An address asks a list for what it does not offer; the text says so to whoever asked."""
+    """An address asks a list for something that it does not offer. The text is shown to the user."""
 
 
 class StrictListAdmin(ModelAdmin):
-    """An admin whose list takes the parameters of its own filters and links, each once, and nothing else.
+    """An admin whose list accepts the parameters of its own filters and links, each once, and nothing else.
 
-    Django's takes every lookup of every field. `__regex` is one: SQLite asks Python for it, and nothing else runs
-    until it is done. `password__startswith` is another: it tells a hash letter by letter.
+    Django's own accepts every lookup on every field. With `__regex` SQLite calls into Python, which blocks everything
+    else until it returns; with `password__startswith` a hash can be guessed letter by letter.
     """
 
     linked_by: tuple[str, ...] = ()
-    """The parameters of links to this list, besides those of its filters."""
-    show_facets = admin.ShowFacets.NEVER  # a count for every choice of every filter
+    """Parameters that links to this list use, besides those of its filters."""
+    show_facets = admin.ShowFacets.NEVER  # facets count the rows of every choice of every filter
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
-        """Return the list that an address asks for; raises AddressError, and Django's error for odd values."""
+        """Return the list that an address asks for; raises AddressError, or Django's own error for odd values."""
         self._check_address(request)
         try:
             return super().get_changelist_instance(request)
         except IncorrectLookupParameters:
-            if ERROR_FLAG in request.GET:  # Django would say that there is something wrong with the database
-                raise AddressError(NOTHING_LIKE_IT) from None
+            if ERROR_FLAG in request.GET:  # Django would blame the database
+                raise AddressError(NO_SUCH_LIST) from None
             raise
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the list, or what is wrong with the address."""
+        """Show the list, or say what is wrong with the address."""
         try:
             return super().changelist_view(request, extra_context)
         except AddressError as error:
             return self.wrong_address(request, str(error))
 
     def wrong_address(self, request: HttpRequest, message: str) -> HttpResponse:
-        """Return a page that says so, with the way back to the list."""
+        """Return a page with `message` and a link back to the list."""
         return error_response(
             request, 400, message, reverse(f"admin:{self.opts.label_lower.replace('.', '_')}_changelist")
         )
@@ -77,23 +81,25 @@ class StrictListAdmin(ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Model], search_term: str
     ) -> tuple[QuerySet[Model], bool]:
-        """Search as Django does, for a few words: each of them is looked for in every field."""
+        """Search as Django does, but for a few words only: it looks for each of them in every field."""
         if len(search_term) > MAX_VALUE or len(search_term.split()) > MAX_WORDS:
-            raise AddressError(f"Search for at most {MAX_WORDS} words of together {MAX_VALUE} characters.")
+            raise AddressError(f"Search for at most {MAX_WORDS} words and {MAX_VALUE} characters.")
         return super().get_search_results(request, queryset, search_term)
 
     def _check_address(self, request: HttpRequest) -> None:
         known = {*LIST_PARAMETERS, *self.linked_by, *self._filter_parameters(request)}
         for name, values in request.GET.lists():
             if name not in known:
-                raise AddressError(f"This list has no filter called {one_line(name, 40)}. Choose one from the list.")
+                raise AddressError(f"This list has no filter called {one_line(name, 40)}. Choose one on the page.")
             if len(values) > 1 or len(values[0]) > MAX_VALUE:
-                raise AddressError(f"The address gives {name} more than once, or at great length. Choose one value.")
+                raise AddressError(
+                    f"The address holds {name} more than once, or a value that is too long. Choose one value."
+                )
         if not _ORDER.fullmatch(request.GET.get(ORDER_VAR, "")):
-            raise AddressError("This list has no such order. Choose one by the names above its columns.")
+            raise AddressError("This list cannot be sorted like that. Click on the name of a column to sort by it.")
 
     def _filter_parameters(self, request: HttpRequest) -> Iterator[str]:
-        """Yield the parameters in the links of this list's filters."""
+        """Yield the parameters that the links of this list's filters use."""
         filters: list[Any] = list(self.get_list_filter(request))
         for item in filters:
             if isinstance(item, str):
@@ -109,7 +115,7 @@ class StrictListAdmin(ModelAdmin):
 
 
 class ReadOnlyAdmin(StrictListAdmin):
-    """An admin without any way to add, change or delete; Django hides the buttons and answers 403 itself."""
+    """An admin that neither adds, changes nor deletes anything: Django hides the buttons and answers 403 itself."""
 
     show_full_result_count = False
     list_per_page = 50
@@ -117,11 +123,11 @@ class ReadOnlyAdmin(StrictListAdmin):
 
     @admin.display(description="time (UTC)", ordering="pk")
     def time(self, row: Any) -> str:
-        """Return when the row was made, to the second and in the order of the rows."""
+        """Return when the row was made, to the second. Rows are made in the order of their keys, so it sorts by key."""
         return f"{row.created_at:%Y-%m-%d %H:%M:%S}"
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the list under its own name instead of "Select … to view"."""
+        """Show the list, titled with the name of its rows instead of "Select … to view"."""
         title = {"title": capfirst(self.opts.verbose_name_plural)}
         return super().changelist_view(request, title | (extra_context or {}))
 
@@ -136,12 +142,13 @@ class ReadOnlyAdmin(StrictListAdmin):
 
 
 class ExactSearchAdmin(ReadOnlyAdmin):
-    """Searches for one whole term, because only equality finds a customer among millions by index.
+    """Searches for one whole term, because only equality finds a customer among millions through an index.
 
-    A term is an id of a job or attempt, a user name, or a customer id; 32 hex digits may be either id.
+    A term is the id of a job or attempt, a user name or a customer id; 32 hex digits can be any of the ids.
     """
 
-    id_field: str  # of the attempt or job
+    id_field: str
+    """The field with the UUID of the attempt, job or batch."""
     search_fields = ("user_id",)
     search_help_text = "A whole job or attempt id, user name or customer id"
 
@@ -156,19 +163,19 @@ class ExactSearchAdmin(ReadOnlyAdmin):
         if not term:
             return queryset, False
         condition = Q(user_id=term) | self.rows_of_customer(term)
-        with suppress(ValueError):  # most terms are no id of ours
+        with suppress(ValueError):  # most terms are not UUIDs
             condition |= Q(**{self.id_field: uuid.UUID(term)})
         return queryset.filter(condition), False
 
 
 def link_to_list(model_label: str, text: str, **filters: Any) -> SafeString:
-    """Return a link to the admin's list of a model (`jobs_job`), filtered."""
+    """Return a link to the filtered admin list of a model, such as `jobs_job`."""
     url = reverse(f"admin:{model_label}_changelist")
     return format_html('<a href="{}?{}">{}</a>', url, urlencode(filters), text)
 
 
 def shown_json(value: Any) -> SafeString:
-    """Return a JSON value for reading, cut if it is very long; TMS's message may be in it, so it is made printable."""
+    """Return a JSON value for reading, cut if very long and made printable, because TMS's message may be in it."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     if len(text) > SHOWN_CHARACTERS:
         text = f"{text[:SHOWN_CHARACTERS]}\n… {len(text) - SHOWN_CHARACTERS:,} more characters"

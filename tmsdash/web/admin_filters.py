@@ -1,4 +1,4 @@
-"""Filters of the admin's lists that stay quick over millions of rows, and say in the address what they show."""
+"""Filters for the admin's lists that stay fast over millions of rows, and keep what they show in the address."""
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
@@ -24,7 +24,7 @@ PERIODS = {
     "365": "Last 365 days",
     "all": "All time",
 }
-# Whoever asks for one thing, or searches for it, wants it whenever it was.
+# A search, or a link to one thing, is not limited to the usual period.
 PINPOINTS = frozenset({"q", "attempt_id", "job_id", "batch_id"})
 
 if TYPE_CHECKING:
@@ -35,16 +35,16 @@ else:
     AnyList = Any
 
 
-def others_of(changelist: AnyList, own: set[str | None]) -> list[tuple[str, str]]:
-    """Return what a list is narrowed to besides a filter's `own` parameters, for a form that carries it on."""
-    given = changelist.filter_params.items()
-    return [(name, value) for name, values in given if name not in own for value in values]
+def parameters_besides(changelist: AnyList, own: set[str | None]) -> list[tuple[str, str]]:
+    """Return the parameters of a list's other filters, for the hidden fields of the form of a filter with its `own`."""
+    parameters = changelist.filter_params.items()
+    return [(name, value) for name, values in parameters if name not in own for value in values]
 
 
 class TimeFilter(admin.ListFilter):
-    """Narrows a list to a period, the last 30 days unless the address says otherwise or names one thing.
+    """Narrows a list to a period: the last 30 days, unless the address says otherwise or asks for one thing.
 
-    `time` is a number of days or `all`; `since` and `until` are days (UTC), and go before it.
+    `time` is a number of days or `all`; `since` and `until` are days (UTC) and take precedence over it.
     """
 
     title = "time (UTC)"
@@ -57,10 +57,9 @@ class TimeFilter(admin.ListFilter):
             if name in params:
                 self.used_parameters[name] = params.pop(name)[-1]
         self.since, self.until = self._day(request, "since"), self._day(request, "until")
-        wanted = str(self.used_parameters.get("time", ""))
-        usual = "all" if any(request.GET.get(name) for name in PINPOINTS) else DEFAULT_DAYS
-        has_days = bool(self.since or self.until)
-        self.period = "" if has_days else wanted if wanted in PERIODS else usual
+        default = "all" if any(request.GET.get(name) for name in PINPOINTS) else DEFAULT_DAYS
+        chosen = str(self.used_parameters.get("time", ""))
+        self.period = "" if self.since or self.until else chosen if chosen in PERIODS else default
         self.hidden: list[tuple[str, str]] = []
 
     def _day(self, request: HttpRequest, name: str) -> date | None:
@@ -80,7 +79,7 @@ class TimeFilter(admin.ListFilter):
         return list(self.parameters)
 
     def bounds(self) -> tuple[datetime | None, datetime | None]:
-        """Return from when on, and until when; None where there is no bound."""
+        """Return the first and the last moment of the period, each None if there is no such bound."""
         if self.period:
             days = None if self.period == "all" else timedelta(days=int(self.period))
             return (timezone.now() - days if days else None), None
@@ -88,7 +87,7 @@ class TimeFilter(admin.ListFilter):
         return first, last_moment(self.until) if self.until else None
 
     def narrow(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        """Return those of `rows`, which have `created_at`, that lie in the period."""
+        """Return the `rows` whose `created_at` lies in the period."""
         first, last = self.bounds()
         if first:
             rows = rows.filter(created_at__gte=first)
@@ -98,13 +97,13 @@ class TimeFilter(admin.ListFilter):
         return self.narrow(queryset)
 
     def choices(self, changelist: AnyList) -> Iterator[dict[str, Any]]:
-        """Yield the periods; the template's form for two days carries the other filters on."""
-        self.hidden = others_of(changelist, set(self.parameters))
-        for period, words in PERIODS.items():
+        """Yield the periods, and keep the other filters for the template's form for two days."""
+        self.hidden = parameters_besides(changelist, set(self.parameters))
+        for period, label in PERIODS.items():
             yield {
                 "selected": period == self.period,
                 "query_string": changelist.get_query_string({"time": period}, ["since", "until"]),
-                "display": words,
+                "display": label,
             }
 
 
@@ -116,14 +115,11 @@ class EqualFilter(SimpleListFilter):
 
 
 class KnownValuesFilter(EqualFilter):
-    """Offers the values that a column holds, the first ones by themselves, and a field for any other.
-
-    An index must begin with the column.
-    """
+    """Offers the first values that a column holds, and a field for any other. An index must begin with the column."""
 
     template = "admin/known_values_filter.html"
     passed_over: tuple[str, str] | None = None
-    """Values that are not offered, see `known_values`."""
+    """The range of values that are not offered, see `known_values`."""
     hidden: list[tuple[str, str]] = []
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -136,8 +132,8 @@ class KnownValuesFilter(EqualFilter):
         return [(value, one_line(value)) for value in shown]
 
     def choices(self, changelist: AnyList) -> Any:
-        """Yield the values; the template's form for another one carries the other filters on."""
-        self.hidden = others_of(changelist, {self.parameter_name})
+        """Yield the values, and keep the other filters for the template's form for another one."""
+        self.hidden = parameters_besides(changelist, {self.parameter_name})
         yield from super().choices(changelist)
 
 
@@ -152,7 +148,7 @@ class ClusterFilter(KnownValuesFilter):
 
 
 class ActionFilter(KnownValuesFilter):
-    """For what was asked for, which may be no action of TMS's at all."""
+    """Offers the actions that were requested, which need not be actions of TMS."""
 
     title = "action"
     parameter_name = "action_type"

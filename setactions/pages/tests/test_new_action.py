@@ -75,8 +75,8 @@ def test_a_csv_file_can_be_uploaded_instead(operator, tms):
     ("changes", "words"),
     [
         ({"cluster": ""}, "This field is required"),
-        ({"cluster": "elsewhere"}, "not one of the available choices"),
-        ({"action": "PE-Disable"}, "not one of the available choices"),
+        ({"cluster": "elsewhere"}, "Select one of the available choices"),
+        ({"action": "PE-Disable"}, "Select one of the available choices"),
         ({"token": ""}, "Enter your bearer token"),
         ({"token": "two words"}, "visible ASCII"),
         ({"cids": ""}, "at least one"),

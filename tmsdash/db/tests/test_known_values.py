@@ -86,7 +86,7 @@ def test_the_first_hundred_are_offered_and_a_field_for_all_others(signed_in_once
     assert count < MOST
     assert "n00097" in filters
     assert "n00101" not in filters
-    assert f"Another {label}, in full" in filters
+    assert f"Type any other {label} in full" in filters
     _, chosen = queries_of(signed_in_once, f"{ENTRIES}?{name}=n04999&kind__exact=SIGN_IN_FAILED")
     assert "n04999" in chosen
     page = signed_in_once.get(f"{ENTRIES}?{name}=n04999&kind__exact=SIGN_IN_FAILED").content.decode()

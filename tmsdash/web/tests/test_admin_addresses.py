@@ -124,7 +124,7 @@ def test_values_that_no_row_can_have_lead_back_to_the_list(adam, something):
         assert client.get(f"{address}?{query}")["Location"] == f"{address}?e=1"
         again = client.get(f"{address}?{query}&e=1")
         assert again.status_code == 400
-        assert "asks for what there is not" in text_of(again)
+        assert "asks for something that does not exist" in text_of(again)
 
 
 def test_nobody_learns_of_passwords_from_a_list(adam, audrey, olivia):
