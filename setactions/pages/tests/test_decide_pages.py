@@ -74,8 +74,8 @@ def test_a_person_decides_that_it_was_applied_and_answers_for_it(mixed, adam, ol
     for path in (f"/attempts/{mixed.attempt_id}/", f"/jobs/{mixed.attempt_id}/"):
         assert "decided by a person" in text_of(signed_in(olivia).get(path))
         assert REASON in text_of(signed_in(olivia).get(path))
-    told = fetch(key=mixed.attempt_id)
-    assert (told.status_code, told.json()["outcome"], told.json()["evidence"]) == (200, "accepted", "decided")
+    answer = fetch(key=mixed.attempt_id)
+    assert (answer.status_code, answer.json()["outcome"], answer.json()["evidence"]) == (200, "accepted", "decided")
 
 
 def test_a_person_decides_that_it_was_not_applied_and_the_list_may_be_sent_again(mixed, adam, olivia, fetch):

@@ -239,9 +239,9 @@ def test_what_could_not_be_reached_may_be_sent_again(operator, tms):
 def test_a_list_that_was_sent_in_vain_can_be_edited_and_sent_again(operator, tms, audrey, fault):
     attempt = proceed(operator, fill_in(operator, token=fault, action="Trans-Begin")).url
     page = operator.get(attempt)
-    again = operator.post("/edit/", hidden_fields(page)).content.decode()
-    assert "a1\nb2" in again
-    assert re.search(r'value="Trans-Begin"\s+selected', again)
+    form = operator.post("/edit/", hidden_fields(page)).content.decode()
+    assert "a1\nb2" in form
+    assert re.search(r'value="Trans-Begin"\s+selected', form)
     assert "review" not in hidden_fields(signed_in(audrey).get(attempt))  # to look at, not to send
 
 

@@ -43,7 +43,7 @@ def test_user_jobs_tells_of_each_open_attempt_what_it_waits_for(fetch, olivia):
     running, owed = send_and_die(fetch, RUNNING, "r"), send_and_die(fetch, OWED, "o", "p")
     died, lost = send_and_die(fetch, RUNNING, "d", "e", "f"), send(fetch, "l", token=LOST_BEFORE, action="T-Enable")
     started(died, 3600)
-    told = re.sub(r" \((now|[^()]* ago)\)", "", unfinished(client))  # how long ago depends on the machine
+    shown = re.sub(r" \((now|[^()]* ago)\)", "", unfinished(client))  # how long ago depends on the machine
     for words in (
         "PE-Enable for 1 customer , ",
         "UTC : being sent.",
@@ -53,8 +53,8 @@ def test_user_jobs_tells_of_each_open_attempt_what_it_waits_for(fetch, olivia):
         "T-Enable for 1 customer , ",
         "UTC : unknown. Do not send it again: open it and check.",
     ):
-        assert words in told
-    assert told.count("unknown.") == 2
+        assert words in shown
+    assert shown.count("unknown.") == 2
     for attempt in (running, owed, died, lost):
         assert f'href="/attempts/{attempt.attempt_id}/"' in client.get("/jobs/").content.decode()
 
@@ -153,9 +153,9 @@ def test_health_tells_staff_how_much_is_open_and_since_when(fetch, audrey, adam)
     send_and_die(fetch, OWED, "b")
     send(fetch, "c")
     started(oldest, 5000)
-    told = signed_in(adam).get("/health").json()
-    assert told["open_attempts"] == 2
-    assert 5000 <= told["oldest_open_s"] < 6000
+    body = signed_in(adam).get("/health").json()
+    assert body["open_attempts"] == 2
+    assert 5000 <= body["oldest_open_s"] < 6000
 
 
 def test_health_tells_others_nothing_of_it(fetch, client, olivia):
