@@ -42,9 +42,9 @@ from tmsdash.web.access_log import log_refused
 class AttemptPage:
     """An attempt as `user` sees it: what became of it, and what they can do about it.
 
-    `opening` is the body of the event that opened it. `finding` is what a check showed that just ended, `first_reading`
-    the first of the two readings that prove an attempt not applied, `failed_reading` one that proved nothing. `error`
-    says what did not work, `reason` is what was typed for a decision that was refused.
+    `opening` is the body of the event that opened it. `judgement` is what the check showed that was just made,
+    `first_reading` the first of the two readings that prove an attempt not applied, `failed_reading` one that proved
+    nothing. `error` says what did not work, `reason` is what was typed for a decision that was refused.
     """
 
     user: Any
@@ -53,7 +53,7 @@ class AttemptPage:
     opening: OpeningBody
     anchor: str = ""
     error: str = ""
-    finding: Judgement | None = None
+    judgement: Judgement | None = None
     first_reading: Reading | None = None
     failed_reading: Reading | None = None
     sealed: str = ""
@@ -156,11 +156,11 @@ class AttemptPage:
     @property
     def proves_nothing(self) -> bool:
         """Whether the check that just ended leaves the attempt to a person."""
-        return self.finding is not None and self.finding.verdict == Verdict.UNCLEAR
+        return self.judgement is not None and self.judgement.verdict == Verdict.UNCLEAR
 
     @property
     def last_reading(self) -> Reading | None:
-        return self.finding.readings[-1] if self.finding else None
+        return self.judgement.readings[-1] if self.judgement else None
 
     @property
     def interval_s(self) -> int:
@@ -212,16 +212,16 @@ def check(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
     first, sealed = _reading_of(request, attempt_id, Purpose.SECOND), ""
     try:
         token, sealed = token_of(request, attempt_id)
-        finding = decisions.check(attempt, token, first, actor_of(request))
+        judgement = decisions.check(attempt, token, first, actor_of(request))
     except Refusal as refusal:
         return _show(request, attempt, status=refusal.code, error=refusal.message, first_reading=first, sealed=sealed)
     except ReadingFailedError as error:
         failed = None if error.bad_token else Reading.failed(str(error))  # a better token might settle it
         return _show(request, attempt, status=409, error=str(error), first_reading=first, failed_reading=failed)
-    if finding.verdict == Verdict.READ_AGAIN:
-        return _show(request, attempt, finding=finding, first_reading=finding.readings[0], sealed=sealed)
-    if finding.verdict == Verdict.UNCLEAR:
-        return _show(request, attempt, finding=finding, failed_reading=finding.readings[-1])
+    if judgement.verdict == Verdict.READ_AGAIN:
+        return _show(request, attempt, judgement=judgement, first_reading=judgement.readings[0], sealed=sealed)
+    if judgement.verdict == Verdict.UNCLEAR:
+        return _show(request, attempt, judgement=judgement, failed_reading=judgement.readings[-1])
     return redirect("attempt", attempt_id=attempt_id)
 
 

@@ -12,7 +12,7 @@ from setactions.pages.attempt import AttemptPage
 from setactions.pages.review import ListEnds, ReviewPage
 from setactions.pages.sealing import Purpose, Review, load_reading, load_review
 from setactions.refusal import Unverified
-from setactions.resolving.readback import Finding, Reading, Verdict
+from setactions.resolving.readback import Judgement, Reading, Verdict
 from setactions.results import Result
 from setactions.submission import Submission
 from setactions.tms.clusters import cluster_named
@@ -267,7 +267,7 @@ def test_a_job_is_linked_only_for_who_may_view_it():
 
 @pytest.mark.parametrize(("verdict", "expected"), [(Verdict.UNCLEAR, True), (Verdict.READ_AGAIN, False)])
 def test_a_check_leaves_only_an_unclear_attempt_to_a_person(verdict, expected):
-    page = attempt_page(Outcome.UNKNOWN, finding=Finding(verdict, "", (READING,)))
+    page = attempt_page(Outcome.UNKNOWN, judgement=Judgement(verdict, "", (READING,)))
     assert page.proves_nothing is expected
     assert page.last_reading == READING
 
