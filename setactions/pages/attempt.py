@@ -21,7 +21,7 @@ from audit.models import Attempt
 from audit.selectors import anchor_of, attempt_for, opening_body
 from jobs.selectors import may_view_job_of
 from setactions.inputs.ids import CidList
-from setactions.pages.review import ListEnds, review_page, token_of
+from setactions.pages.review import ListEnds, ends_of, review_page, token_of
 from setactions.pages.sealing import Purpose, Review, load_reading, sign_reading, sign_review
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal, Unverified
@@ -58,27 +58,20 @@ class AttemptPage:
     failed_reading: Reading | None = None
     sealed: str = ""
     reason: str = ""
+    rulings = Ruling.choices
 
     @property
     def is_unknown(self) -> bool:
         return self.result.outcome == Outcome.UNKNOWN
 
     @property
-    def is_running(self) -> bool:
-        return self.attempt.is_running
-
-    @property
     def is_closed(self) -> bool:
-        return not self.is_running and not self.is_unknown
+        return not self.attempt.is_running and not self.is_unknown
 
     @property
     def awaits_job(self) -> bool:
         """Whether TMS accepted, and the Job cannot be read yet."""
         return self.result.job_id is not None and not self.result.job_recorded
-
-    @property
-    def reloads(self) -> bool:
-        return self.is_running or self.awaits_job
 
     @property
     def may_view_job(self) -> bool:
@@ -96,10 +89,6 @@ class AttemptPage:
     def may_decide(self) -> bool:
         has_grounds = self.failed_reading is not None or not self.cluster_is_configured
         return self.is_unknown and has_grounds and decisions.may_decide(self.user)
-
-    @property
-    def rulings(self) -> list[tuple[str, str]]:
-        return Ruling.choices
 
     @cached_property
     def may_send_again(self) -> bool:
@@ -127,22 +116,13 @@ class AttemptPage:
 
     @property
     def ends(self) -> ListEnds:
-        return ListEnds(self.opening["cids"])
-
-    @property
-    def has_all_ids(self) -> bool:
-        return len(self.opening["cids"]) == self.attempt.customer_count
+        return ends_of(self.opening["cids"])
 
     @property
     def sent_as(self) -> str:
         """The spelling of the action that TMS got; "" if it is the name of the action."""
         spelling: str = self.opening.get("action_sent", "")
         return spelling if spelling != self.attempt.action_name else ""
-
-    @property
-    def sentences(self) -> list[str]:
-        """What was wrong with a refused request, a sentence for each error."""
-        return [sentence for sentences in self.result.errors.values() for sentence in sentences]
 
     @property
     def message(self) -> str:
@@ -157,10 +137,6 @@ class AttemptPage:
     def proves_nothing(self) -> bool:
         """Whether the check that just ended leaves the attempt to a person."""
         return self.judgement is not None and self.judgement.verdict == Verdict.UNCLEAR
-
-    @property
-    def last_reading(self) -> Reading | None:
-        return self.judgement.readings[-1] if self.judgement else None
 
     @property
     def interval_s(self) -> int:

@@ -4,9 +4,8 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import Error as AnyDatabaseError
@@ -32,32 +31,21 @@ IDS_AT_EACH_END = 10
 BATCHES_SHOWN = 10
 
 
-@dataclass(frozen=True)
-class ListEnds:
-    """A long list of ids as the pages show it: its two ends, and how many ids lie between them."""
+class ListEnds(NamedTuple):
+    """Both ends of a long list of ids, how many ids lie between, and the number of the first one behind that gap."""
 
-    cids: Sequence[str]
+    first: Sequence[str]
+    last: Sequence[str] = ()
+    hidden_count: int = 0
+    last_start: int = 0
 
-    @property
-    def is_cut(self) -> bool:
-        return len(self.cids) > 2 * IDS_AT_EACH_END
 
-    @property
-    def first(self) -> Sequence[str]:
-        return self.cids[:IDS_AT_EACH_END] if self.is_cut else self.cids
-
-    @property
-    def last(self) -> Sequence[str]:
-        return self.cids[-IDS_AT_EACH_END:] if self.is_cut else ()
-
-    @property
-    def hidden_count(self) -> int:
-        return len(self.cids) - len(self.first) - len(self.last)
-
-    @property
-    def last_start(self) -> int:
-        """The number of the first id of the second end, from 1."""
-        return len(self.cids) - len(self.last) + 1
+def ends_of(cids: Sequence[str]) -> ListEnds:
+    """Return both ends of a list, or all of it as the first one if it is short."""
+    count = IDS_AT_EACH_END
+    if len(cids) <= 2 * count:
+        return ListEnds(cids)
+    return ListEnds(cids[:count], cids[-count:], len(cids) - 2 * count, len(cids) - count + 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,46 +65,29 @@ class ReviewPage:
     earlier_batches: Sequence[Batch] = ()
 
     @property
-    def submission(self) -> Submission:
-        return self.review.submission
-
-    @property
     def customer_count(self) -> int:
-        return len(self.submission.cids)
+        return len(self.review.submission.cids)
 
     @property
-    def is_respelled(self) -> bool:
-        """Whether TMS gets another spelling of the action than the page shows."""
-        return self.submission.action_sent != self.submission.action.label
-
-    @cached_property
     def signed(self) -> str:
         """The review as text that comes back with the page."""
         return sign_review(self.review, self.user.get_username())
 
     @property
     def ends(self) -> ListEnds:
-        return ListEnds(self.submission.cids)
+        return ends_of(self.review.submission.cids)
 
     @property
     def is_batch(self) -> bool:
-        return not fits_one_call(self.submission)
-
-    @property
-    def chunk_size(self) -> int:
-        return settings.TMS_BATCH_CHUNK
+        return not fits_one_call(self.review.submission)
 
     @property
     def chunk_count(self) -> int:
-        return ceil(self.customer_count / self.chunk_size)
-
-    @property
-    def calls_at_once(self) -> int:
-        return settings.TMS_BATCH_CALLS
+        return ceil(self.customer_count / settings.TMS_BATCH_CHUNK)
 
     @property
     def must_type_count(self) -> bool:
-        return must_type_count(self.submission.cluster, self.customer_count)
+        return must_type_count(self.review.submission.cluster, self.customer_count)
 
     @property
     def duplicate_is_open(self) -> bool:
@@ -146,7 +117,8 @@ def review_page(
         overlaps=find_overlap_warnings(review.submission),
         earlier_batches=[] if fits_one_call(review.submission) else _batches_of_same_list(review.submission),
     )
-    return render(request, "setactions/review.html", {"page": page}, status=status)
+    context = {"page": page, "chunk_size": settings.TMS_BATCH_CHUNK, "calls_at_once": settings.TMS_BATCH_CALLS}
+    return render(request, "setactions/review.html", context, status=status)
 
 
 def _duplicate_of(submission: Submission) -> Attempt | None:

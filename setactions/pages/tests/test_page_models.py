@@ -9,7 +9,7 @@ from django.utils import timezone
 from audit.choices import Action, Outcome
 from audit.models import Attempt
 from setactions.pages.attempt import AttemptPage
-from setactions.pages.review import ListEnds, ReviewPage
+from setactions.pages.review import ReviewPage, ends_of
 from setactions.pages.sealing import Purpose, Review, load_reading, load_review
 from setactions.refusal import Unverified
 from setactions.resolving.readback import Judgement, Reading, Verdict
@@ -66,13 +66,13 @@ def clusters(settings):
 
 @pytest.mark.parametrize("count", [0, 1, 19, 20])
 def test_a_list_of_up_to_twenty_ids_is_shown_whole(count):
-    ends = ListEnds([str(number) for number in range(count)])
-    assert (list(ends.first), list(ends.last), ends.hidden_count, ends.is_cut) == (list(ends.cids), [], 0, False)
+    cids = [str(number) for number in range(count)]
+    assert ends_of(cids) == (cids, (), 0, 0)
 
 
 @pytest.mark.parametrize("count", [21, 22, 27_682])
 def test_of_a_longer_list_both_ends_are_shown_with_their_numbers(count):
-    ends = ListEnds([str(number) for number in range(1, count + 1)])
+    ends = ends_of([str(number) for number in range(1, count + 1)])
     assert (ends.first[0], ends.first[-1]) == ("1", "10")
     assert (ends.last[0], ends.last[-1]) == (str(ends.last_start), str(count))
     assert (ends.last_start, ends.hidden_count) == (count - 9, count - 20)
@@ -106,11 +106,6 @@ def test_a_list_that_is_too_long_for_one_call_is_a_batch_of_whole_chunks(count, 
 )
 def test_the_count_is_typed_from_the_set_number_on_and_on_production_clusters(count, cluster, must_type):
     assert review_page(count=count, cluster=cluster).must_type_count is must_type
-
-
-def test_another_spelling_on_the_wire_is_named():
-    assert review_page(action_sent="pe-enable").is_respelled
-    assert not review_page().is_respelled
 
 
 def test_a_duplicate_is_open_unless_only_its_job_is_owed():
@@ -221,12 +216,11 @@ def test_a_decision_needs_a_reading_that_failed_or_a_cluster_that_is_gone():
     assert not attempt_page(Outcome.ACCEPTED, user=DECIDER, failed_reading=READING).may_decide
 
 
-def test_while_it_runs_or_its_job_is_awaited_the_page_reloads():
+def test_a_job_is_awaited_from_its_acceptance_until_it_is_recorded():
     job = {"job_id": uuid.UUID(int=1)}
-    assert attempt_page(Outcome.PENDING, age=timedelta()).reloads
-    assert attempt_page(result=job).reloads
-    assert not attempt_page(result=job | {"job_recorded": True}).reloads
-    assert not attempt_page(Outcome.PENDING, result={"outcome": Outcome.UNKNOWN}).reloads
+    assert attempt_page(result=job).awaits_job
+    assert not attempt_page(result=job | {"job_recorded": True}).awaits_job
+    assert not attempt_page(Outcome.REJECTED).awaits_job
 
 
 def test_only_a_known_outcome_closes_an_attempt():
@@ -246,19 +240,9 @@ def test_a_message_is_said_to_be_of_tms_only_if_it_is():
     assert not attempt_page(message="ours", result={"data": ["ours"]}).message_is_of_tms
 
 
-def test_every_sentence_of_a_refusal_is_listed():
-    page = attempt_page(Outcome.REFUSED, result={"errors": {"cids": ["One.", "Two."], "token": ["Three."]}})
-    assert page.sentences == ["One.", "Two.", "Three."]
-
-
 @pytest.mark.parametrize(("opening", "sent_as"), [({}, ""), ({"action_sent": "pe"}, "pe"), ({"action_sent": ""}, "")])
 def test_the_spelling_on_the_wire_is_named_where_it_differs(opening, sent_as):
     assert attempt_page(opening=opening).sent_as == sent_as
-
-
-def test_a_refused_list_of_which_only_the_beginning_is_kept_is_known_to_be_cut():
-    assert attempt_page().has_all_ids
-    assert not attempt_page(Outcome.REFUSED, opening={"cids": ["a1"]}).has_all_ids
 
 
 def test_a_job_is_linked_only_for_who_may_view_it():
@@ -269,7 +253,6 @@ def test_a_job_is_linked_only_for_who_may_view_it():
 def test_a_check_leaves_only_an_unclear_attempt_to_a_person(verdict, expected):
     page = attempt_page(Outcome.UNKNOWN, judgement=Judgement(verdict, "", (READING,)))
     assert page.proves_nothing is expected
-    assert page.last_reading == READING
 
 
 def test_a_reading_travels_signed_for_its_one_purpose():
