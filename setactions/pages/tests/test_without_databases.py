@@ -8,7 +8,7 @@ from django.db import InterfaceError, OperationalError, connections
 from audit.choices import Kind
 from audit.models import Attempt
 from audit.tests.making import make_attempt
-from setactions.pages.tests.batch_pages import of_ledger, upload
+from setactions.pages.tests.batch_pages import ledger_batch, upload
 from setactions.pages.tests.test_new_action import fill_in
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of
@@ -74,7 +74,7 @@ def test_the_review_of_a_batch_comes_without_earlier_batches(operator, settings,
 
 @by_error
 def test_a_batch_is_shown_as_its_own_database_has_it(operator, error):
-    batch = of_ledger()
+    batch = ledger_batch()
     batch.chunks.update(state="unknown")
     with failing("audit", error):
         page = operator.get(f"/batches/{batch.batch_id}/")
