@@ -18,6 +18,8 @@ BREAKS = [
     ("setactions.pages.attempt", "audit.services"),
     ("setactions.api", "audit.chain"),
     ("setactions.pages.batches", "jobs.services"),
+    ("setactions.pages.batch_controls", "jobs.batches.ledger"),
+    ("setactions.submission", "jobs.batches.creation"),
 ]
 
 
