@@ -29,6 +29,7 @@ from setactions.tests.hostile_texts import HOSTILE_TEXTS
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.text import printable
 
+pytestmark = pytest.mark.pages
 IDS = tuple(dict.fromkeys(filter(None, map(as_id, HOSTILE_TEXTS))))
 CALCULATED = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 LISTS = (

@@ -33,8 +33,8 @@ PASSWORD = "correct horse battery staple"
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out tests that need more than this machine can give."""
-    if "TEST_POSTGRES_URL" in os.environ:  # what uses no database is the same there, and runs beside this anyway
-        others = [item for item in items if not _uses_databases(item)]
+    if "TEST_POSTGRES_URL" in os.environ:  # what no database makes a difference to runs beside this anyway
+        others = [item for item in items if not _uses_databases(item) or item.get_closest_marker("pages")]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]
     leave_out(config, items, "postgresql", lambda: "TEST_POSTGRES_URL" in os.environ, "which run on PostgreSQL")
