@@ -8,4 +8,4 @@ class TmsdashConfig(AppConfig):
     verbose_name = "TMS Dashboard"
 
     def ready(self) -> None:
-        from tmsdash import checks, deploy_checks, site_keys  # noqa: F401 (registers the checks)
+        from tmsdash import checks, site_keys  # noqa: F401 (registers the checks)

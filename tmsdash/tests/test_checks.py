@@ -8,15 +8,14 @@ from unittest.mock import patch
 import pytest
 from django.core.checks import Tags, registry, run_checks
 
-from tmsdash import checks, deploy_checks
+from tmsdash import checks
 from tmsdash.checks import has_wal_race_fix
 from tmsdash.db import transactions
 from tmsdash.tests.tools import run_python
 
 OURS = (
-    checks.check_sqlite_durability,
+    checks.check_sqlite,
     checks.check_transactions,
-    checks.check_sqlite_tuning,
     checks.check_postgresql_pool,
     checks.check_router,
 )
@@ -260,10 +259,10 @@ def test_deploy_warns_of_a_file_of_settings_that_others_can_read(settings, tmp_p
     file.touch()
     file.chmod(mode)
     settings.ENV_PATH = file
-    assert [message.id for message in deploy_checks.check_env_file()] == expected
+    assert [message.id for message in checks.check_env_file()] == expected
     settings.ENV_PATH = None
-    assert list(deploy_checks.check_env_file()) == []
-    assert deploy_checks.check_env_file in registry.registry.deployment_checks
+    assert list(checks.check_env_file()) == []
+    assert checks.check_env_file in registry.registry.deployment_checks
 
 
 def test_the_file_of_settings_is_the_one_that_was_read(tmp_path):
@@ -292,20 +291,20 @@ def test_deploy_warns_of_each_database_across_a_network_whose_server_is_not_chec
     monkeypatch.delenv("PGSSLMODE", raising=False)
     described = {"ENGINE": "django.db.backends.postgresql", "HOST": host, "OPTIONS": options}
     with patch.dict(settings.DATABASES, dict.fromkeys(ALIASES, described)):
-        found = list(deploy_checks.check_postgresql_tls())
+        found = list(checks.check_postgresql_tls())
         monkeypatch.setenv("PGSSLMODE", "verify-full")
-        assert len(list(deploy_checks.check_postgresql_tls())) == (3 if "sslmode" in options and mode else 0)
+        assert len(list(checks.check_postgresql_tls())) == (3 if "sslmode" in options and mode else 0)
     assert [message.id for message in found] == ["tmsdash.W041"] * (3 if mode else 0)
     for message, alias in zip(found, ALIASES, strict=False):
         assert message.msg.startswith(f"Database {alias!r}: ")
         assert f"(sslmode is {mode})" in message.msg
         assert "?sslmode=verify-full&sslrootcert=FILE" in message.hint
-    assert deploy_checks.check_postgresql_tls in registry.registry.deployment_checks
+    assert checks.check_postgresql_tls in registry.registry.deployment_checks
 
 
 def test_deploy_warns_of_a_clone(settings, tmp_path):
     settings.BASE_DIR = tmp_path
-    assert list(deploy_checks.check_installation()) == []
+    assert list(checks.check_installation()) == []
     (tmp_path / ".git").touch()  # a file in a work tree of its own
-    assert [message.id for message in deploy_checks.check_installation()] == ["tmsdash.W042"]
-    assert deploy_checks.check_installation in registry.registry.deployment_checks
+    assert [message.id for message in checks.check_installation()] == ["tmsdash.W042"]
+    assert checks.check_installation in registry.registry.deployment_checks
