@@ -8,13 +8,14 @@ sign in never take the threads of those who are signed in.
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.conf import settings
 from django.contrib.auth import hashers
 from django.http import HttpRequest, HttpResponse
 
+from tmsdash.web.base import Middleware
 from tmsdash.web.errors import busy_response
 
 logger = logging.getLogger(__name__)
@@ -60,14 +61,8 @@ class PBKDF2PasswordHasher(hashers.PBKDF2PasswordHasher):
             return super().encode(password, salt, iterations)
 
 
-class HashingPlacesMiddleware:
+class HashingPlacesMiddleware(Middleware):
     """Answer 503 to a request that found no place for its password; nothing has been done for it."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Handle what a view raised, if it is HashingBusyError."""

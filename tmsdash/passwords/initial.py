@@ -8,12 +8,13 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
 from django_htmx.http import HttpResponseClientRefresh
 
 from tmsdash.models import InitialPassword
+from tmsdash.web.base import Middleware
 from tmsdash.web.errors import error_response, wants_json
 from tmsdash.web.sessions import is_polling
 
@@ -39,14 +40,8 @@ def note_own(user: Any) -> None:
     InitialPassword.objects.filter(user=user).delete()
 
 
-class InitialPasswordMiddleware:
+class InitialPasswordMiddleware(Middleware):
     """Restrict users who were given a password to the page that changes it, and to what needs no sign-in."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
 
     def process_view(
         self, request: HttpRequest, view_func: Callable[..., HttpResponseBase], *args: Any

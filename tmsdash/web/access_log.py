@@ -1,7 +1,6 @@
 """The [ACCESS] lines of the log: who was denied what, or sent what no page of ours sends, and from where."""
 
 import logging
-from collections.abc import Callable
 from contextlib import suppress
 
 from django.conf import settings
@@ -12,6 +11,7 @@ from django.urls import reverse
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.logs import shown_path
 from tmsdash.text import one_line
+from tmsdash.web.base import Middleware
 
 logger = logging.getLogger(__name__)
 
@@ -22,11 +22,8 @@ def tell_tms_verdict(response: HttpResponse) -> HttpResponse:
     return response
 
 
-class AccessLogMiddleware:
+class AccessLogMiddleware(Middleware):
     """Log what is denied; sending strangers to the sign-in page does not count."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)

@@ -20,12 +20,11 @@ from tmsdash.tokens import REMOVED, looks_like_token, without_tokens
 from tmsdash.web import request_id
 from tmsdash.web.access_log import log_refused
 from tmsdash.web.addresses import Address, parsed
+from tmsdash.web.base import Middleware
 from tmsdash.web.errors import busy_response, error_response, wants_json
 from tmsdash.web.sessions import is_polling
 
 logger = logging.getLogger(__name__)
-
-GetResponse = Callable[[HttpRequest], HttpResponse]
 
 RETRY_AFTER_S = 5
 METHODS = ("GET", "HEAD", "POST", "OPTIONS")
@@ -47,11 +46,8 @@ HEADERS = {
 }
 
 
-class ResponseHeadersMiddleware:
+class ResponseHeadersMiddleware(Middleware):
     """Put the security headers and the request's id on every answer; outermost, so that no answer escapes it."""
-
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         own_id = request_id.begin()
@@ -66,21 +62,15 @@ class ResponseHeadersMiddleware:
         return response
 
 
-class MethodsMiddleware:
+class MethodsMiddleware(Middleware):
     """Refuse with 405, before any view, methods that no page uses: Django's own views treat TRACE as GET."""
-
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         return self.get_response(request) if request.method in METHODS else HttpResponseNotAllowed(METHODS)
 
 
-class HealthHostMiddleware:
+class HealthHostMiddleware(Middleware):
     """Answer /health under any host name: load balancers and the watchdog ask for it by address."""
-
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path_info == "/health":
@@ -89,15 +79,12 @@ class HealthHostMiddleware:
         return self.get_response(request)
 
 
-class TrustedProxyMiddleware:
+class TrustedProxyMiddleware(Middleware):
     """Take client address and scheme from X-Forwarded-For and -Proto, but only from TRUSTED_PROXIES.
 
     Anybody can write these headers; from any other peer they are dropped. The client is the last
     address in X-Forwarded-For that is not one of the trusted proxies itself.
     """
-
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         forwarded_for = request.META.pop("HTTP_X_FORWARDED_FOR", "")
@@ -126,14 +113,11 @@ def _is_trusted(address: Address) -> bool:
     return any(address in network for network in settings.TRUSTED_PROXIES)
 
 
-class NoTokenInAddressMiddleware:
+class NoTokenInAddressMiddleware(Middleware):
     """Refuse addresses that hold what looks like a bearer token, pasted into a search box or a link.
 
     Pages would show it again, redirects pass it on, and the log keeps the addresses of what failed.
     """
-
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if not looks_like_token(f"{request.path_info}?{unquote(request.META.get('QUERY_STRING', ''))}"):
@@ -148,7 +132,7 @@ class NoTokenInAddressMiddleware:
         return answer
 
 
-class RequestBodyMiddleware:
+class RequestBodyMiddleware(Middleware):
     """Receive the whole body before a view looks at the request, and refuse what is too large.
 
     The limit is DATA_UPLOAD_MAX_MEMORY_SIZE, for uploads too. A body without Content-Length is empty
@@ -160,8 +144,8 @@ class RequestBodyMiddleware:
     ANONYMOUS_LIMIT = 64 << 10  # bytes: the form to sign in is the largest thing that they send
     READ_BEYOND_LIMIT = 1 << 20  # bytes: so much more the documented proxy lets through
 
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        super().__init__(get_response)
         self._for_users = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
         self._for_others = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 8))
 

@@ -5,11 +5,10 @@ browser that opens a page sends nothing secret: its cookies are Secure, and afte
 not use plain HTTP any more (HSTS).
 """
 
-from collections.abc import Callable
-
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
+from tmsdash.web.base import Middleware
 from tmsdash.web.errors import error_response, wants_json
 
 OPEN_PATHS = ("/health",)  # load balancers ask it over plain HTTP, under any host name
@@ -19,11 +18,8 @@ MESSAGE = (
 )
 
 
-class PlainHttpMiddleware:
+class PlainHttpMiddleware(Middleware):
     """Answer 403 to what only scripts send over plain HTTP; Django's SecurityMiddleware redirects the rest."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if not settings.SECURE_SSL_REDIRECT or request.is_secure() or request.path_info in OPEN_PATHS:

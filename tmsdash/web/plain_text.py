@@ -6,6 +6,8 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
+from tmsdash.web.base import Middleware
+
 _BOUNDARY = re.compile(r';\s*boundary=("[^"]*"|[^\s;]*)', re.IGNORECASE)
 _CHARSET = re.compile(r';\s*charset="?(utf-?8|us-ascii|iso-8859-\d{1,2}|windows-125\d)"?\s*(;|$)', re.IGNORECASE)
 
@@ -31,11 +33,8 @@ def with_plain_content_type(application: Application) -> Application:
     return call
 
 
-class NoNulMiddleware:
+class NoNulMiddleware(Middleware):
     """Replace NUL in the query and in cookies: nothing of ours contains it, and PostgreSQL rejects it."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request.META["QUERY_STRING"] = request.META.get("QUERY_STRING", "").replace("%00", "%EF%BF%BD")

@@ -5,7 +5,7 @@ SESSION_IDLE_S after the last request of a person, SESSION_MAX_S in all, and unt
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +21,7 @@ from django.utils.crypto import constant_time_compare
 
 from tmsdash.db.transactions import drop_if_broken, write_transaction
 from tmsdash.models import ADDRESS, BEGUN, SEEN, USER_AGENT, Session, public_id
+from tmsdash.web.base import Middleware
 from tmsdash.web.browsers import user_agent_of
 
 logger = logging.getLogger(__name__)
@@ -91,11 +92,8 @@ def forget_at_client(response: HttpResponse) -> HttpResponse:
     return response
 
 
-class SessionLimitsMiddleware:
+class SessionLimitsMiddleware(Middleware):
     """Sign out users whose session is over; everything after this treats them as not signed in."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request.session_ended = False  # type: ignore[attr-defined]
