@@ -22,9 +22,9 @@ from tmsdash.db.transactions import read_transaction
 
 STEP = 1000
 IDS_AT_ONCE = 100
-NOBODY = uuid.UUID(int=0)  # in the place of an id, of rows that belong to no Job
+NOBODY = uuid.UUID(int=0)  # in the place of an id that there is none of, or that cannot be read
 
-Problem = tuple[uuid.UUID, str]  # the id of a Job, and a sentence
+Problem = tuple[uuid.UUID, str]  # the id of a Job or a batch, and a sentence
 
 
 class AttemptRow(NamedTuple):
@@ -72,11 +72,14 @@ class JobComparison:
             yield from _still_unknown(self._unknown[start : start + IDS_AT_ONCE])
 
     def _compare(self, archived: Iterable[StoredEntry]) -> Iterator[Problem]:
+        entries = stored_entries("attempt_id IS NOT NULL", "attempt_id, sequence")
+        columns = ", ".join(AttemptRow._fields)
+        rows = rows_of(f"SELECT attempt_id, {columns} FROM audit_attempt ORDER BY attempt_id")  # noqa: S608
         streams: Iterator[tuple[str, str, Any]] = merge(
             ((job.job_id, "job", job) for job in stored_jobs()),
             ((entry.attempt_id, "entry", entry) for entry in archived),
-            _entries(),
-            _rows(),
+            ((entry.attempt_id, "entry", entry) for entry in entries),
+            ((hex_of(attempt_id), "row", AttemptRow(*row)) for attempt_id, *row in rows),
             key=itemgetter(0),
         )
         for attempt_id, parts in groupby(streams, key=itemgetter(0)):
@@ -95,7 +98,11 @@ class JobComparison:
         self, job_id: uuid.UUID, jobs: list[StoredJob], history: History, rows: list[AttemptRow]
     ) -> Iterator[str]:
         for job in jobs:
-            self._count(job)
+            self.jobs += 1
+            self.customers += len(job.cids)
+            self.unsigned += not job.mac
+            if self.jobs % STEP == 0:
+                self._on_step(STEP)
         if not jobs:
             yield from _missing(history, rows)
         elif len(jobs) > 1:
@@ -110,13 +117,6 @@ class JobComparison:
             yield from problems
         elif rows and rows[0].outcome in (Outcome.NOT_APPLIED, Outcome.DECIDED_NOT_APPLIED):
             self.unrecorded.append(job_id)
-
-    def _count(self, job: StoredJob) -> None:
-        self.jobs += 1
-        self.customers += len(job.cids)
-        self.unsigned += not job.mac
-        if self.jobs % STEP == 0:
-            self._on_step(STEP)
 
 
 def _still_unknown(job_ids: list[uuid.UUID]) -> Iterator[Problem]:
@@ -158,17 +158,6 @@ def _indexed(attempt_id: str) -> list[str]:
         f"WHERE a.attempt_id = '{_uuid(attempt_id).hex}'"
     )
     return sorted(cid for (cid,) in rows_of(query))
-
-
-def _entries() -> Iterator[tuple[str, str, StoredEntry]]:
-    for entry in stored_entries("attempt_id IS NOT NULL", "attempt_id, sequence"):
-        yield entry.attempt_id, "entry", entry
-
-
-def _rows() -> Iterator[tuple[str, str, AttemptRow]]:
-    columns = ", ".join(AttemptRow._fields)
-    for attempt_id, *values in rows_of(f"SELECT attempt_id, {columns} FROM audit_attempt ORDER BY attempt_id"):  # noqa: S608
-        yield hex_of(attempt_id), "row", AttemptRow(*values)
 
 
 def _uuid(digits: str) -> uuid.UUID:

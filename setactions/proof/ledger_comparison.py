@@ -7,6 +7,7 @@ from audit.choices import ACCEPTED_OUTCOMES, Outcome
 from audit.models import Attempt
 from jobs.models import Batch, BatchChunk
 from jobs.signatures import batch_is_signed, chunk_is_signed
+from setactions.proof.job_comparison import NOBODY, Problem
 
 CHUNKS_AT_ONCE = 100
 State = BatchChunk.State
@@ -19,10 +20,6 @@ OUTCOMES = {
     State.NOT_APPLIED: {Outcome.NOT_APPLIED, Outcome.DECIDED_NOT_APPLIED},
 }
 NOT_FOLLOWED_YET = frozenset({State.ACCEPTED, State.CALLING, State.UNKNOWN})
-
-NOBODY = uuid.UUID(int=0)  # in the place of an id that cannot be read
-
-Problem = tuple[uuid.UUID, str]  # the id of a batch, and a sentence
 
 
 class LedgerComparison:
@@ -64,10 +61,8 @@ class LedgerComparison:
         if batch.state == Batch.State.DONE and waiting:
             yield f"It is called done, and {waiting:,} of its chunks have not been sent."
         if (numbers, customers) != (batch.chunk_count, batch.customer_count):
-            yield (
-                f"It has {numbers:,} chunks for {customers:,} customers; confirmed were {batch.chunk_count:,} for "
-                f"{batch.customer_count:,}."
-            )
+            confirmed = f"{batch.chunk_count:,} for {batch.customer_count:,}"
+            yield f"It has {numbers:,} chunks for {customers:,} customers; confirmed were {confirmed}."
 
 
 def _outcomes_of(chunks: Sequence[BatchChunk]) -> dict[uuid.UUID, str]:
@@ -90,8 +85,7 @@ def _chunk_problems(chunk: BatchChunk, outcomes: dict[uuid.UUID, str]) -> Iterat
         yield "it counts other customers than it holds."
     if _state_problem(chunk, outcomes):  # it may have moved between the two readings
         chunk.refresh_from_db(fields=["state", "tries"])
-        problem = _state_problem(chunk, _outcomes_of([chunk]))
-        if problem:
+        if problem := _state_problem(chunk, _outcomes_of([chunk])):
             yield problem
 
 
@@ -101,12 +95,7 @@ def _state_problem(chunk: BatchChunk, outcomes: dict[uuid.UUID, str]) -> str:
     expected = OUTCOMES.get(State(chunk.state))
     if expected is not None and last not in expected:
         return f"it is called {chunk.state}, and its attempt {chunk.derived_attempt_id} is {last}."
-    if chunk.state not in NOT_FOLLOWED_YET and ACCEPTED_OUTCOMES & set(_outcomes_of_tries(chunk, outcomes)):
+    tries = map(chunk.attempt_id_of, range(1, chunk.tries + 1))
+    if chunk.state not in NOT_FOLLOWED_YET and any(outcomes.get(each) in ACCEPTED_OUTCOMES for each in tries):
         return f"it is called {chunk.state}, and one of its attempts was accepted."
     return ""
-
-
-def _outcomes_of_tries(chunk: BatchChunk, outcomes: dict[uuid.UUID, str]) -> list[str]:
-    """Return what is known of the tries of a chunk."""
-    ids = map(chunk.attempt_id_of, range(1, chunk.tries + 1))
-    return [outcomes[attempt_id] for attempt_id in ids if attempt_id in outcomes]
