@@ -47,29 +47,19 @@ def create_batch(user_id: str, new: NewBatch) -> tuple[Batch, bool]:
 
 def _insert_chunks(batch: Batch, chunks: Iterable[NewChunk]) -> None:
     """Insert the chunks in groups, so that the ids of a million customers are never in memory at once."""
-    targets: set[tuple[str, int]] = set()
-    digest = ListDigest()
-    remaining = iter(chunks)
+    clusters, actions, digest, remaining = set(), set(), ListDigest(), iter(chunks)
     while group := list(islice(remaining, CHUNKS_PER_INSERT)):
         rows = []
         for number, chunk in enumerate(group, start=batch.chunk_count):
-            targets.add((chunk.cluster_url, chunk.action_code))
+            clusters.add(chunk.cluster_url)
+            actions.add(chunk.action_code)
             digest.add(chunk)
-            row = BatchChunk(
-                batch=batch,
-                number=number,
-                cluster_url=chunk.cluster_url,
-                action_code=chunk.action_code,
-                action_sent=chunk.action_sent,
-                cids=list(chunk.cids),
-                customer_count=len(chunk.cids),
-            )
-            sign_chunk(row)
-            rows.append(row)
+            columns = vars(chunk) | {"cids": list(chunk.cids), "customer_count": len(chunk.cids)}
+            rows.append(BatchChunk(batch=batch, number=number, **columns))
+            sign_chunk(rows[-1])
         BatchChunk.objects.bulk_create(rows)
         batch.chunk_count += len(rows)
         batch.customer_count += sum(row.customer_count for row in rows)
     batch.list_digest = str(digest)
-    clusters, actions = {cluster for cluster, _ in targets}, {action for _, action in targets}
     batch.cluster_url = clusters.pop() if len(clusters) == 1 else ""
     batch.action_code = actions.pop() if len(actions) == 1 else None

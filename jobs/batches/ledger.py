@@ -25,7 +25,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q
 from django.utils import timezone
 
 from jobs.batches.decision import ChunkDecision
@@ -38,7 +38,7 @@ from tmsdash.text import one_line
 DATABASE = "jobs"
 State = BatchChunk.State
 
-TELL_ADMIN = "Nothing is sent. Tell the admin: manage.py audit_verify --jobs says more."
+NO_RUNNER: dict[str, Any] = {"runner": "", "runner_until": None, "resume_at": None}
 
 
 # -- Runners ------------------------------------------------------------------------------------------------------
@@ -50,19 +50,11 @@ def lease(batch: Batch, runner: str, lease_s: float, *, dead_runner: str = "") -
     `dead_runner` is one that the caller knows to be dead, so that nobody waits for the end of its lease.
     """
     now = timezone.now()
-    is_free = Q(runner__in=["", dead_runner]) | Q(runner_until__lte=now)
+    free = Batch.objects.filter(Q(runner__in=["", dead_runner]) | Q(runner_until__lte=now), pk=batch.pk)
+    held = {"runner": runner, "runner_until": now + timedelta(seconds=lease_s)}
     with write_transaction(DATABASE):
         # One statement looks and takes, so that of two runners that look at once one gets it.
-        return bool(
-            Batch.objects.filter(is_free, pk=batch.pk).update(
-                runner=runner,
-                runner_until=now + timedelta(seconds=lease_s),
-                state=Batch.State.RUNNING,
-                reason="",
-                resume_at=None,
-                ended_at=None,
-            )
-        )
+        return bool(free.update(**held, state=Batch.State.RUNNING, reason="", resume_at=None, ended_at=None))
 
 
 def heartbeat(batch: Batch, runner: str, lease_s: float) -> bool:
@@ -74,12 +66,11 @@ def heartbeat(batch: Batch, runner: str, lease_s: float) -> bool:
 
 def release(batch: Batch, runner: str, reason: str = "") -> None:
     """Give the lease back. A batch that still runs is stopped for `reason`; what stopped it before keeps its own."""
+    stopped = {"state": Batch.State.STOPPED, "reason": one_line(reason, MESSAGE_LENGTH)}
     with write_transaction(DATABASE):
         held = Batch.objects.filter(pk=batch.pk, runner=runner)
-        held.filter(state=Batch.State.RUNNING).update(
-            state=Batch.State.STOPPED, reason=one_line(reason, MESSAGE_LENGTH)
-        )
-        held.update(runner="", runner_until=None, resume_at=None)
+        held.filter(state=Batch.State.RUNNING).update(**stopped)
+        held.update(**NO_RUNNER)
 
 
 # -- Claims -------------------------------------------------------------------------------------------------------
@@ -122,13 +113,10 @@ def _next_chunk(batch: Batch, now: datetime, calls_at_once: int, answered: Colle
     waiting = batch.chunks.filter(Q(not_before=None) | Q(not_before__lte=now), state=State.WAITING)
     if batch.first_only:
         waiting = waiting.filter(number=0)
-    clusters = [url for url in _clusters_of(waiting) if _may_call(url, now, calls_at_once, answered)]
-    return waiting.filter(cluster_url__in=clusters).order_by("number").first() if clusters else None
-
-
-def _clusters_of(chunks: QuerySet[BatchChunk]) -> list[str]:
     # Sorted, since each is locked in turn: batches for the same clusters must lock them in the same order.
-    return sorted(set(chunks.order_by().values_list("cluster_url", flat=True).distinct()))
+    urls = sorted(set(waiting.order_by().values_list("cluster_url", flat=True).distinct()))
+    clusters = [url for url in urls if _may_call(url, now, calls_at_once, answered)]
+    return waiting.filter(cluster_url__in=clusters).order_by("number").first() if clusters else None
 
 
 def _may_call(cluster_url: str, now: datetime, calls_at_once: int, answered: Collection[int]) -> bool:
@@ -146,11 +134,9 @@ def _may_call(cluster_url: str, now: datetime, calls_at_once: int, answered: Col
 
 def _claim_chunk(batch: Batch, chunk: BatchChunk, now: datetime) -> BatchChunk | Idle:
     if not chunk.has_sound_try:
-        _set_state(
-            batch,
-            Batch.State.STOPPED,
-            f"Chunk {chunk.number + 1} was changed in the database: it has no valid number of tries. {TELL_ADMIN}",
-        )
+        what = f"Chunk {chunk.number + 1} was changed in the database: it has no valid number of tries."
+        tell = "Nothing is sent. Tell the admin: manage.py audit_verify --jobs says more."
+        _set_state(batch, Batch.State.STOPPED, f"{what} {tell}")
         return Idle.FOR_GOOD
     chunk.batch = batch  # the attempt id is derived from it
     chunk.state, chunk.runner, chunk.started_at = State.CALLING, batch.runner, now
@@ -274,13 +260,7 @@ def stop_all(reason: str) -> int:
     """Stop every batch that is not done, whoever carries it, and return how many there are."""
     with write_transaction(DATABASE):
         unfinished = Batch.objects.exclude(state=Batch.State.DONE)
-        return unfinished.update(
-            state=Batch.State.STOPPED,
-            reason=one_line(reason, MESSAGE_LENGTH),
-            runner="",
-            runner_until=None,
-            resume_at=None,
-        )
+        return unfinished.update(state=Batch.State.STOPPED, reason=one_line(reason, MESSAGE_LENGTH), **NO_RUNNER)
 
 
 def _move(batch: Batch, state: Batch.State, reason: str, *, from_states: Collection[Batch.State]) -> bool:

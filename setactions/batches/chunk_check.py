@@ -18,36 +18,25 @@ NOT_APPLIED = (Kind.REFUSED, Kind.REJECTED, Kind.NOT_SENT, Kind.NOT_APPLIED)
 def check_chunk(chunk: BatchChunk, token: Token) -> None:
     """Raise Refusal unless the chunk may be sent: 403, which stops its batch, or 503, after which it is tried again."""
     if not chunk_is_signed(chunk) or not chunk.has_sound_try:
-        raise Refusal(
-            403,
-            "chunk",
-            f"Chunk {chunk.number + 1} is not as it was confirmed: somebody changed it in the database. Nothing is "
-            "sent. Tell the admin: manage.py audit_verify --jobs says more.",
-        )
+        what = f"Chunk {chunk.number + 1} is not as it was confirmed: somebody changed it in the database."
+        tell = "Nothing is sent. Tell the admin: manage.py audit_verify --jobs says more."
+        raise Refusal(403, "chunk", f"{what} {tell}")
     if token.is_among(chunk.cids):
         raise Refusal(403, "token", "The bearer token is among the customer ids. Go on with the right token.")
     earlier = [chunk.attempt_id_of(number) for number in range(1, chunk.tries)]
-    with drop_if_broken("audit", raising=_unavailable):
+    unavailable = AuditUnavailable(503, "request", "The audit cannot be read, so nothing was sent.")
+    with drop_if_broken("audit", raising=lambda _: unavailable):
         histories = read_histories(earlier)
     for attempt_id in earlier:
         _check_try(chunk, str(attempt_id), histories[attempt_id.hex])
 
 
-def _unavailable(error: Exception) -> Refusal:
-    return AuditUnavailable(503, "request", "The audit cannot be read, so nothing was sent.")
-
-
 def _check_try(chunk: BatchChunk, attempt_id: str, history: History) -> None:
     if Kind.RECORDED in history or history.evidence():
-        raise Refusal(
-            403,
-            "chunk",
-            f"Chunk {chunk.number + 1} was accepted before, as attempt {attempt_id}: it is not sent again.",
-        )
-    is_over = (
-        any(kind in history for kind in NOT_APPLIED) or history.body(Kind.DECIDED).get("ruling") == Ruling.NOT_APPLIED
-    )
+        sentence = f"Chunk {chunk.number + 1} was accepted before, as attempt {attempt_id}: it is not sent again."
+        raise Refusal(403, "chunk", sentence)
+    ruling = history.body(Kind.DECIDED).get("ruling")
+    is_over = ruling == Ruling.NOT_APPLIED or any(kind in history for kind in NOT_APPLIED)
     if history.entries and not is_over:
-        raise Refusal(
-            503, "chunk", f"An earlier try of chunk {chunk.number + 1}, attempt {attempt_id}, has no known outcome yet."
-        )
+        sentence = f"An earlier try of chunk {chunk.number + 1}, attempt {attempt_id}, has no known outcome yet."
+        raise Refusal(503, "chunk", sentence)

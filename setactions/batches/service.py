@@ -39,14 +39,7 @@ Engine = Callable[[Batch, Actor, Token, Scope], None]
 
 
 @sensitive_variables("token")
-def start_batch(
-    *,
-    user: Any,
-    actor: Actor,
-    new: NewBatch,
-    token: Token,
-    engine: Engine = background.start,
-) -> Batch:
+def start_batch(*, user: Any, actor: Actor, new: NewBatch, token: Token, engine: Engine = background.start) -> Batch:
     """Write a new batch and let `engine` carry it. The same id again returns the batch that is there.
 
     What keeps the engine from beginning does not undo the batch: it is stopped for this reason, and can go on later.
@@ -70,24 +63,15 @@ def find_batch(*, user: Any, batch_id: uuid.UUID, list_digest: str) -> Batch | N
         return None
     _check_owner(user, batch)
     if batch.list_digest != list_digest:
-        raise Refusal(
-            409,
-            "file",
-            "The batch with this id was given another list, cluster or action. Give it the same file to go on with "
-            "it, or no batch id for a new batch.",
-        )
+        what = "The batch with this id was given another list, cluster or action."
+        todo = "Give it the same file to go on with it, or no batch id for a new batch."
+        raise Refusal(409, "file", f"{what} {todo}")
     return batch
 
 
 @sensitive_variables("token")
 def go_on(
-    *,
-    user: Any,
-    actor: Actor,
-    batch: Batch,
-    token: Token | None,
-    scope: Scope,
-    engine: Engine = background.start,
+    *, user: Any, actor: Actor, batch: Batch, token: Token | None, scope: Scope, engine: Engine = background.start
 ) -> None:
     """Let a batch go on with what `scope` says. One that is paused, and still has its process, needs no token."""
     _check_owner(user, batch)
