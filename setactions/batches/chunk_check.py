@@ -35,8 +35,7 @@ def _check_try(chunk: BatchChunk, attempt_id: str, history: History) -> None:
     if Kind.RECORDED in history or history.evidence():
         sentence = f"Chunk {chunk.number + 1} was accepted before, as attempt {attempt_id}: it is not sent again."
         raise Refusal(403, "chunk", sentence)
-    ruling = history.body(Kind.DECIDED).get("ruling")
-    is_over = ruling == Ruling.NOT_APPLIED or any(kind in history for kind in NOT_APPLIED)
-    if history.entries and not is_over:
+    is_over = any(kind in history for kind in NOT_APPLIED)
+    if history.entries and not is_over and history.body(Kind.DECIDED).get("ruling") != Ruling.NOT_APPLIED:
         sentence = f"An earlier try of chunk {chunk.number + 1}, attempt {attempt_id}, has no known outcome yet."
         raise Refusal(503, "chunk", sentence)

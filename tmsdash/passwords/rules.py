@@ -34,10 +34,8 @@ class MaximumLengthValidator:
     def validate(self, password: str, user: Any = None) -> None:
         """Raise ValidationError for a password that is too long."""
         if len(password) > MAXIMUM_LENGTH:
-            raise ValidationError(
-                f"This password is too long. It may have at most {MAXIMUM_LENGTH:,} characters.",
-                code="password_too_long",
-            )
+            message = f"This password is too long. It may have at most {MAXIMUM_LENGTH:,} characters."
+            raise ValidationError(message, code="password_too_long")
 
     def get_help_text(self) -> str:
         """Return the rule in a sentence."""
@@ -57,15 +55,12 @@ class GuessableValidator:
         if name and (name in plain if len(name) > 2 else name == plain):
             raise ValidationError("This password holds your user name.", code="password_holds_name")
         if _is_of_known_words(plain) or _is_common_with_decoration(plain):
-            raise ValidationError(
-                "This password is easily guessed: it is a word of this site, or a common one, with little added to it.",
-                code="password_guessable",
-            )
-        if _is_run_or_repetition(plain):
-            raise ValidationError(
-                "This password is easily guessed: it repeats itself or follows the keyboard or the alphabet.",
-                code="password_guessable",
-            )
+            why = "it is a word of this site, or a common one, with little added to it."
+        elif _is_run_or_repetition(plain):
+            why = "it repeats itself or follows the keyboard or the alphabet."
+        else:
+            return
+        raise ValidationError(f"This password is easily guessed: {why}", code="password_guessable")
 
     def get_help_text(self) -> str:
         """Return the rule in a sentence."""

@@ -90,18 +90,21 @@ class Watchdog(threading.Thread):
         self._judge(worker, vitals)
 
     def _judge(self, worker: "_Worker", vitals: Vitals) -> None:
+        now = time.monotonic()
+        beatless_s, stepless_s, silent_s = now - worker.beaten, now - worker.stepped, now - worker.answered
+        asked_to_end_s = now - worker.asked_to_end if worker.asked_to_end else 0
         patience_s = self._call_s if vitals.calls or vitals.ending else FROZEN_S
         state = f"requests={vitals.requests}, calls={vitals.calls}"
-        if worker.beatless_s() >= max(patience_s, FROZEN_S):
-            worker.kill(f"has been frozen for {worker.beatless_s():.0f} s, {state}")
-        elif worker.asked_to_end_s() >= self._call_s:
-            worker.kill(f"was asked to end {worker.asked_to_end_s():.0f} s ago and has not, {state}")
-        elif vitals.ending or worker.asked_to_end_s():
+        if beatless_s >= max(patience_s, FROZEN_S):
+            worker.kill(f"has been frozen for {beatless_s:.0f} s, {state}")
+        elif asked_to_end_s >= self._call_s:
+            worker.kill(f"was asked to end {asked_to_end_s:.0f} s ago and has not, {state}")
+        elif vitals.ending or asked_to_end_s:
             return
-        elif vitals.requests >= self._threads and worker.stepless_s() >= 2 * self._call_s:
-            worker.ask_to_end(f"has not got on with any request for {worker.stepless_s():.0f} s, {state}")
+        elif vitals.requests >= self._threads and stepless_s >= 2 * self._call_s:
+            worker.ask_to_end(f"has not got on with any request for {stepless_s:.0f} s, {state}")
         else:
-            worker.tell(f"/health has not answered for {worker.silent_s():.0f} s; the worker is busy, {state}")
+            worker.tell(f"/health has not answered for {silent_s:.0f} s; the worker is busy, {state}")
 
     def _answers(self) -> bool:
         connection = http.client.HTTPConnection(*self._address, timeout=ANSWER_S)
@@ -121,7 +124,7 @@ class _Worker:
     def __init__(self, vitals: Vitals) -> None:
         self.pid = vitals.pid
         self._descriptor = os.pidfd_open(vitals.pid)
-        self._asked_to_end: float | None = None
+        self.asked_to_end = 0.0  # this and the others by the monotonic clock; 0 if it was not
         self.forgive(vitals)
 
     def __del__(self) -> None:
@@ -131,36 +134,20 @@ class _Worker:
     def forgive(self, vitals: Vitals) -> None:
         """Start counting afresh."""
         self._vitals = vitals
-        self._answered = self._told = self._beaten = self._stepped = time.monotonic()
+        self.answered = self.beaten = self.stepped = self._told = time.monotonic()
 
     def note(self, vitals: Vitals) -> None:
         """Note what has changed since the last look."""
         now = time.monotonic()
         if vitals.beats != self._vitals.beats:
-            self._beaten = now
+            self.beaten = now
         if vitals.steps != self._vitals.steps:
-            self._stepped = now
+            self.stepped = now
         self._vitals = vitals
 
     def is_alive(self) -> bool:
         """Tell whether the process is running."""
         return not self._has_ended_within(0)
-
-    def silent_s(self) -> float:
-        """Return for how long /health has not answered."""
-        return time.monotonic() - self._answered
-
-    def beatless_s(self) -> float:
-        """Return for how long the interpreter has not been running."""
-        return time.monotonic() - self._beaten
-
-    def stepless_s(self) -> float:
-        """Return for how long no request has made progress."""
-        return time.monotonic() - self._stepped
-
-    def asked_to_end_s(self) -> float:
-        """Return how long ago the process was asked to end, 0 if it was not."""
-        return time.monotonic() - self._asked_to_end if self._asked_to_end else 0
 
     def tell(self, message: str) -> None:
         """Log a warning, but not too often."""
@@ -176,7 +163,7 @@ class _Worker:
             "Above is where its threads stood.",
             *(self.pid, why),
         )
-        self._asked_to_end = time.monotonic()
+        self.asked_to_end = time.monotonic()
         self._send(signal.SIGTERM)
 
     def kill(self, why: str) -> None:

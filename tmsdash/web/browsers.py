@@ -18,15 +18,8 @@ _BROWSERS = {
     "Chrome": re.compile(r"(?:Chrome|CriOS|HeadlessChrome)/(\d{1,6})"),
     "Safari": re.compile(r"Version/(\d{1,6})[^ ]{0,40} (?:Mobile/[^ ]{0,40} )?Safari/"),
 }
-_SYSTEMS = {
-    "Windows": re.compile("Windows"),
-    "Android": re.compile("Android"),
-    "iPhone": re.compile("iPhone|iPod"),
-    "iPad": re.compile("iPad"),
-    "macOS": re.compile("Macintosh"),
-    "ChromeOS": re.compile("CrOS"),
-    "Linux": re.compile("Linux"),
-}
+_SYSTEMS = ("Windows", "Android", "iPhone", "iPod", "iPad", "Macintosh", "CrOS", "Linux")  # the first match counts
+_KNOWN_AS = {"iPod": "iPhone", "Macintosh": "macOS", "CrOS": "ChromeOS"}
 
 
 def browser_name(user_agent: str) -> str:
@@ -36,7 +29,7 @@ def browser_name(user_agent: str) -> str:
     """
     for name, pattern in _BROWSERS.items():
         if version := pattern.search(user_agent):
-            system = next((name for name, pattern in _SYSTEMS.items() if pattern.search(user_agent)), "")
+            system = next((_KNOWN_AS.get(name, name) for name in _SYSTEMS if name in user_agent), "")
             return f"{name} {version[1]}" + (f" on {system}" if system else "")
     return one_line(user_agent, LENGTH) or "not named"
 

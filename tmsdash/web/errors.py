@@ -96,11 +96,8 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Answer a POST without a valid CSRF token, which is checked before the sign-in."""
     if not request.user.is_authenticated and wants_json(request):
         return error_response(request, 401, "Sign in first. Nothing was sent to TMS.")
-    return error_response(
-        request,
-        403,
-        "The form's security token is missing or out of date. Nothing was sent to TMS. Reload the page and try again.",
-    )
+    what = "The form's security token is missing or out of date. Nothing was sent to TMS."
+    return error_response(request, 403, f"{what} Reload the page and try again.")
 
 
 class AlwaysHidingFilter(SafeExceptionReporterFilter):

@@ -170,12 +170,8 @@ class RequestBodyMiddleware(Middleware):
         if size > limit:
             if is_user and size <= limit + self.READ_BEYOND_LIMIT:
                 self._read_away(request)
-            return error_response(
-                request,
-                413,
-                f"The request is larger than {limit >> 20} MiB. "
-                "Nothing was sent to TMS. Cut the list into smaller ones.",
-            )
+            message = f"The request is larger than {limit >> 20} MiB. Nothing was sent to TMS."
+            return error_response(request, 413, f"{message} Cut the list into smaller ones.")
         if not is_user and size > self.ANONYMOUS_LIMIT:
             return error_response(request, 401 if wants_json(request) else 413, "Sign in first. Nothing was sent.")
         return self._receive(request, size, self._for_users if is_user else self._for_others)

@@ -22,9 +22,8 @@ class PlainHttpMiddleware(Middleware):
     """Answer 403 to what only scripts send over plain HTTP; Django's SecurityMiddleware redirects the rest."""
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not settings.SECURE_SSL_REDIRECT or request.is_secure() or request.path_info in OPEN_PATHS:
-            return self.get_response(request)
-        if _opens_a_page(request):
+        is_allowed = not settings.SECURE_SSL_REDIRECT or request.is_secure() or request.path_info in OPEN_PATHS
+        if is_allowed or _opens_a_page(request):
             return self.get_response(request)
         return error_response(request, 403, MESSAGE)
 

@@ -55,8 +55,7 @@ class Command(BaseCommand):
                 self.stdout.write(_unexplained_in_words(unexplained))
         for problem in unexplained.problems if unexplained else ():
             logger.warning("[RECONCILE] WARNING: %s", one_line(problem))
-        code = _exit_code(report, unexplained)
-        if code:
+        if code := _exit_code(report, unexplained):
             sys.exit(code)
 
 
@@ -69,16 +68,11 @@ def _exit_code(report: ReconcileReport, unexplained: Unexplained | None) -> int:
 
 
 def _as_json(report: ReconcileReport, unexplained: Unexplained | None) -> dict[str, Any]:
-    answer: dict[str, Any] = {
-        "closed": report.closed,
-        "recorded": report.recorded,
-        "need_token": [str(attempt_id) for attempt_id in report.need_token],
-        "need_person": [str(attempt_id) for attempt_id in report.need_person],
-    }
-    if report.altered:
-        answer["altered"] = [str(attempt_id) for attempt_id in report.altered]
-    if report.schema:
-        answer["schema"] = report.schema
+    answer: dict[str, Any] = {"closed": report.closed, "recorded": report.recorded}
+    for name in ("need_token", "need_person", "altered", "schema"):
+        items = [str(item) for item in getattr(report, name)]
+        if items or name.startswith("need"):
+            answer[name] = items
     if unexplained:
         answer["unexplained"] = [
             {"cluster_url": state.cluster.origin, "cid": state.cid, "action_code": state.action_code}
