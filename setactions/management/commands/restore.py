@@ -5,7 +5,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from setactions.operations.backups.creation import Backup
 from setactions.operations.backups.engine import BackupError
-from setactions.operations.backups.restoration import UNCHANGED, LostKeyWord, restore, verified
+from setactions.operations.backups.restoration import UNCHANGED, restore, verified
 from tmsdash import site_keys
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import confirmed
@@ -35,7 +35,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         key_id = options["acknowledge_lost"]
-        lost_key = LostKeyWord(key_id, options["reason"]) if key_id else None
+        lost_key = (key_id, options["reason"]) if key_id else None
         try:
             backup = verified(options["backup"])
             if not options["yes"]:

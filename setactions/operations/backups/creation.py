@@ -4,7 +4,7 @@ import itertools
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -54,14 +54,13 @@ def back_up(folder: Path, on_step: Step = lambda: None) -> Backup:
         with _new_folder(folder) as partial, ExitStack() as stack:
             _assert_room(partial, databases)
             snapshots = {database.alias: stack.enter_context(database.snapshot()) for database in databases}
-            made_at = _take(databases, snapshots.values())
+            with _all_writes_held(databases):
+                for snapshot in snapshots.values():
+                    snapshot.begin()
+                made_at = datetime.now(UTC)
             entries = {each.alias: _copy(each, snapshots[each.alias], partial, on_step) for each in databases}
-            manifest = Manifest(
-                made_at.isoformat(timespec="seconds"),
-                product_version(),
-                entries,
-                disagreements(snapshots["jobs"], snapshots["audit"]),
-            )
+            problems = disagreements(snapshots["jobs"], snapshots["audit"])
+            manifest = Manifest(made_at.isoformat(timespec="seconds"), product_version(), entries, problems)
             manifest.save(partial)
             sync(partial)
             return Backup(_complete(partial, folder, made_at), manifest)
@@ -69,14 +68,6 @@ def back_up(folder: Path, on_step: Step = lambda: None) -> Backup:
         raise BackupError(f"{folder} cannot be written: {error.strerror or error}. Nothing was kept.") from error
     except AnyDatabaseError as error:
         raise BackupError(f"A database cannot be copied: {str(error).strip()}. Nothing was kept.") from error
-
-
-def _take(databases: Sequence[Database], snapshots: Iterable[Snapshot]) -> datetime:
-    """Begin all snapshots at a moment when nobody writes; return that moment."""
-    with _all_writes_held(databases):
-        for snapshot in snapshots:
-            snapshot.begin()
-        return datetime.now(UTC)
 
 
 def _all_writes_held(databases: Sequence[Database]) -> ExitStack:
@@ -99,9 +90,8 @@ def _copy(database: Database, snapshot: Snapshot, folder: Path, on_step: Step) -
     """Copy a snapshot into `folder` and describe it for the manifest."""
     contents = snapshot.contents()
     if not contents.migrations:
-        raise BackupError(
-            f"{VARIABLES[database.alias]}: this database holds no tables. Run manage.py migrate_all first."
-        )
+        variable = VARIABLES[database.alias]
+        raise BackupError(f"{variable}: this database holds no tables. Run manage.py migrate_all first.")
     file = folder / f"{database.alias}{database.suffix}"
     file.touch(mode=0o600)
     snapshot.copy_to(file, contents, on_step)

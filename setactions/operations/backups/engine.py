@@ -3,7 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,18 +22,6 @@ class BackupError(Exception):
 
 class NotPutBackError(BackupError):
     """A restore failed, and a database could not be put back as it was."""
-
-
-@contextmanager
-def putting_back(alias: str, place: str) -> Iterator[None]:
-    """Raise NotPutBackError, which names where the old contents are kept, if putting them back fails."""
-    try:
-        yield
-    except (OSError, AnyDatabaseError, BackupError) as error:
-        raise NotPutBackError(
-            f"The restore failed, and the database {alias} could not be put back: {error} "
-            f"Its contents are kept; put it back by hand: {place}"
-        ) from error
 
 
 @dataclass(frozen=True)
@@ -64,21 +52,30 @@ class Kept:
 
 
 class Source(ABC):
-    """A database that can be queried: a snapshot, or a copy of one."""
+    """A database that can be queried through an open session of its driver: a present one, or a copy of one."""
 
-    @abstractmethod
+    tables_query: str
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+
     def ask(self, sql: str) -> Iterator[tuple[Any, ...]]:
         """Return the rows that a SELECT gives."""
+        return iter(self.session.execute(sql))
 
-    @abstractmethod
     def tables(self) -> list[str]:
         """Return the names of the tables, sorted."""
+        return sorted(name for (name,) in self.ask(self.tables_query))
 
     def contents(self) -> Contents:
         """Return the figures of what it holds."""
         rows = {table: next(self.ask(f'SELECT count(*) FROM "{table}"'))[0] for table in self.tables()}  # noqa: S608
         known = self.ask("SELECT app, name FROM django_migrations") if "django_migrations" in rows else []
         return Contents(rows, sorted((app, name) for app, name in known))
+
+    def close(self) -> None:
+        """Close the session."""
+        self.session.close()
 
 
 class Snapshot(Source):
@@ -98,14 +95,25 @@ class Database(ABC):
 
     engine: str
     suffix: str  # of the names of its copies
+    source: type[Source]
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
         self.connection = connections[alias]
 
     @abstractmethod
+    def connect(self) -> Any:
+        """Return a new session of the database's driver."""
+
+    @contextmanager
+    def present(self) -> Iterator[Source]:
+        """Connect to the database as it is now."""
+        with self.connection.wrap_database_errors, closing(self.source(self.connect())) as source:
+            yield source
+
+    @abstractmethod
     def size(self) -> int:
-        """Return how many bytes a copy takes at most."""
+        """Return how many bytes a copy takes at most; raises BackupError if there is no database."""
 
     @abstractmethod
     def snapshot(self) -> AbstractContextManager[Snapshot]:
@@ -131,14 +139,21 @@ class Database(ABC):
         anything they are put back.
         """
 
+    @contextmanager
+    def putting_back(self, place: str) -> Iterator[None]:
+        """Raise NotPutBackError, which names where the old contents are kept, if putting them back fails."""
+        try:
+            yield
+        except (OSError, AnyDatabaseError, BackupError) as error:
+            raise NotPutBackError(
+                f"The restore failed, and the database {self.alias} could not be put back: {error} "
+                f"Its contents are kept; put it back by hand: {place}"
+            ) from error
+
     def entry_of(self, file: Path, contents: Contents) -> Entry:
         """Describe a complete copy that holds `contents`."""
         sync(file)
         return Entry(self.engine, file.name, file.stat().st_size, sha256_of(file), contents)
-
-    @abstractmethod
-    def present(self) -> AbstractContextManager[Source]:
-        """Connect to the database as it is now."""
 
 
 def sha256_of(file: Path) -> str:

@@ -11,16 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from setactions.operations.backups.engine import (
-    BackupError,
-    Contents,
-    Database,
-    Kept,
-    Snapshot,
-    Source,
-    Step,
-    putting_back,
-)
+from setactions.operations.backups.engine import BackupError, Contents, Database, Kept, Snapshot, Source, Step
 from tmsdash.db.postgresql import IDLE_IN_TRANSACTION_S
 from tmsdash.db.transactions import VARIABLES, own_session
 
@@ -68,22 +59,14 @@ AND usesysid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client 
 class PostgresqlSource(Source):
     """A session of its own."""
 
-    def __init__(self, session: Any) -> None:
-        self.session = session
-
-    def ask(self, sql: str) -> Iterator[tuple[Any, ...]]:
-        return iter(self.session.execute(sql))
-
-    def tables(self) -> list[str]:
-        rows = self.session.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
-        return sorted(name for (name,) in rows)
+    tables_query = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
 
 
 class PostgresqlSnapshot(PostgresqlSource, Snapshot):
     """A transaction that keeps seeing the database as it was when it began, and lets pg_dump see the same."""
 
-    def __init__(self, database: "PostgresqlDatabase", session: Any) -> None:
-        super().__init__(session)
+    def __init__(self, database: "PostgresqlDatabase") -> None:
+        super().__init__(database.connect())
         self._database = database
         self._name = ""
 
@@ -109,36 +92,37 @@ class PostgresqlDatabase(Database):
 
     engine = "postgresql"
     suffix = ".dump"
+    source = PostgresqlSource
+
+    def connect(self) -> Any:
+        return own_session(self.connection)
 
     def size(self) -> int:
-        """Return the bytes of the database; a dump is smaller."""
-        with self.present() as source:
+        with self.present() as source:  # a dump is smaller
             return int(next(source.ask("SELECT pg_database_size(current_database())"))[0])
 
     @contextmanager
     def snapshot(self) -> Iterator[PostgresqlSnapshot]:
-        """Connect, for a snapshot that has not been taken yet; raises BackupError if pg_dump is missing."""
         _program("pg_dump")
-        with closing(own_session(self.connection)) as session, self.connection.wrap_database_errors:
-            yield PostgresqlSnapshot(self, session)
+        with self.connection.wrap_database_errors, closing(PostgresqlSnapshot(self)) as snapshot:
+            yield snapshot
 
     @contextmanager
     def writes_held(self, wait_s: float) -> Iterator[None]:
         """Lock all tables so that others can only read."""
-        with closing(own_session(self.connection)) as session, self.connection.wrap_database_errors:
-            tables = ", ".join(f'"{table}"' for table in PostgresqlSource(session).tables())
-            session.execute("BEGIN")
-            session.execute(f"SET LOCAL lock_timeout = {int(wait_s * 1000)}")
+        with self.present() as source:
+            tables = ", ".join(f'"{table}"' for table in source.tables())
+            source.session.execute("BEGIN")
+            source.session.execute(f"SET LOCAL lock_timeout = {int(wait_s * 1000)}")
             # If this process freezes now, nobody's writes may wait for it.
-            session.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'")
+            source.session.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'")
             if tables:
-                session.execute(f"LOCK TABLE {tables} IN SHARE MODE")
+                source.session.execute(f"LOCK TABLE {tables} IN SHARE MODE")
             yield
-            session.execute("COMMIT")  # fails if the locks were lost meanwhile
+            source.session.execute("COMMIT")  # fails if the locks were lost meanwhile
 
     def verify(self, file: Path) -> None:
-        """Raise BackupError unless `file` is a dump that can be read to its end."""
-        try:
+        try:  # to its end
             _run(["pg_restore", f"--file={os.devnull}", str(file)])
         except BackupError as error:
             raise BackupError(f"{file.name} is damaged. {error}") from None
@@ -181,16 +165,10 @@ class PostgresqlDatabase(Database):
         try:
             yield Kept(str(kept), entry)
         except BaseException:  # Ctrl-C, too, must leave what was there before
-            with putting_back(self.alias, str(kept)):
+            with self.putting_back(str(kept)):
                 self.connection.close_pool()  # type: ignore[attr-defined]
                 self._load(kept)
             raise
-
-    @contextmanager
-    def present(self) -> Iterator[PostgresqlSource]:
-        """Connect to the database as it is now."""
-        with closing(own_session(self.connection)) as session, self.connection.wrap_database_errors:
-            yield PostgresqlSource(session)
 
     @property
     def _name(self) -> str:
@@ -206,15 +184,8 @@ class PostgresqlDatabase(Database):
         """Replace everything in one transaction, which is committed only after the whole dump was read."""
         where, environment = self._where()
         psql = [_program("psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output", os.devnull, *where]
-        script = [
-            _program("pg_restore"),
-            "--clean",
-            "--if-exists",
-            "--no-owner",
-            "--no-privileges",
-            "--file=-",
-            str(file),
-        ]
+        options = ("--clean", "--if-exists", "--no-owner", "--no-privileges", "--file=-")
+        script = [_program("pg_restore"), *options, str(file)]
         pipe = subprocess.PIPE
         with (
             subprocess.Popen(psql, env=environment, stdin=pipe, stderr=pipe) as writer,  # noqa: S603 (our own command)

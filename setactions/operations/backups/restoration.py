@@ -3,7 +3,6 @@
 import io
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,19 +47,12 @@ def verified(folder: Path) -> Backup:
     return Backup(folder, manifest)
 
 
-@dataclass(frozen=True)
-class LostKeyWord:
-    """A statement that the key with which the backup's audit ends is lost, and why; see audit.proof.lost_keys."""
-
-    key_id: str
-    reason: str
-
-
-def restore(backup: Backup, say: Say, lost_key: LostKeyWord | None = None) -> dict[str, Kept]:
+def restore(backup: Backup, say: Say, lost_key: tuple[str, str] | None = None) -> dict[str, Kept]:
     """Replace the three databases with a verified backup, migrate them, and return where the old contents are kept.
 
-    Nobody may be connected to any of them. If anything fails, the databases are as they were before, and
-    BackupError says what went wrong. The one exception is NotPutBackError.
+    `lost_key` acknowledges that the key with which the backup's audit ends is lost: its id, and why. Nobody may
+    be connected to any database. If anything fails, they are as they were before, and BackupError says what went
+    wrong. The one exception is NotPutBackError.
     """
     moment = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%fZ")  # so precise that no kept file has this name yet
     databases = [database_of(alias) for alias in ALIASES]
@@ -82,7 +74,7 @@ def restore(backup: Backup, say: Say, lost_key: LostKeyWord | None = None) -> di
 
 
 def _replace(
-    databases: list[Database], backup: Backup, moment: str, say: Say, lost_key: LostKeyWord | None
+    databases: list[Database], backup: Backup, moment: str, say: Say, lost_key: tuple[str, str] | None
 ) -> dict[str, Kept]:
     keep_in = backup.folder.parent / f"{moment}-before-restore"
     kept: dict[str, Kept] = {}
@@ -90,39 +82,31 @@ def _replace(
         with migrating_alone(say):
             for database in databases:
                 entry = backup.manifest.databases[database.alias]
-                kept[database.alias] = replaced.enter_context(
-                    database.replaced(backup.folder / entry.file, keep_in, moment)
-                )
+                replacement = database.replaced(backup.folder / entry.file, keep_in, moment)
+                kept[database.alias] = replaced.enter_context(replacement)
                 with database.present() as source:
                     if source.contents() != entry.contents:
                         raise BackupError(f"The restored database {database.alias} is not what the backup holds.")
-        _describe(keep_in, kept, moment)
+        entries = {alias: copy.entry for alias, copy in kept.items() if copy.entry}
+        if entries:  # a manifest makes these copies a backup
+            Manifest(moment, product_version(), entries, []).save(keep_in)
         # With any key: a lost one is acknowledged below, and under a wrong one the restore cannot be noted anyway.
         call_command("migrate_all", verbosity=0, stdout=io.StringIO(), any_key=True)
-        _end_all_sessions()
-        _stop_all_batches(backup)
+        Session.objects.all().delete()  # otherwise sessions that were ended since the backup would come back
+        # What seems to be waiting may have been sent since the backup, so no batch goes on by itself.
+        ledger.stop_all(
+            f"The databases were restored to {backup.manifest.made_at}, and chunks that wait here may have been sent "
+            "since. Find out with manage.py reconcile --full what TMS shows before you go on."
+        )
         if lost_key:
-            _acknowledge(lost_key)
+            _acknowledge(*lost_key)
         _note(backup)
     return kept
 
 
-def _end_all_sessions() -> None:
-    """Make everybody sign in again: otherwise sessions that were ended since the backup would come back."""
-    Session.objects.all().delete()
-
-
-def _stop_all_batches(backup: Backup) -> None:
-    """Keep batches from going on by themselves: what seems to be waiting may have been sent since the backup."""
-    ledger.stop_all(
-        f"The databases were restored to {backup.manifest.made_at}, and chunks that wait here may have been sent "
-        "since. Find out with manage.py reconcile --full what TMS shows before you go on."
-    )
-
-
-def _acknowledge(lost_key: LostKeyWord) -> None:
+def _acknowledge(key_id: str, reason: str) -> None:
     try:
-        acknowledge(lost_key.key_id, lost_key.reason, command_actor())
+        acknowledge(key_id, reason, command_actor())
     except (NotLostError, ArchiveError) as error:
         raise BackupError(f"The lost key cannot be acknowledged. {error}") from None
 
@@ -144,13 +128,6 @@ def _note(backup: Backup) -> None:
             f"The restore cannot be noted in the backup's audit: {error}. If the key is lost: restore again with "
             "--acknowledge-lost KEY_ID --reason TEXT."
         ) from None
-
-
-def _describe(keep_in: Path, kept: dict[str, Kept], moment: str) -> None:
-    """Give the copies of the replaced databases, if there are any, a manifest, which makes them a backup."""
-    entries = {alias: copy.entry for alias, copy in kept.items() if copy.entry}
-    if entries:
-        Manifest(moment, product_version(), entries, []).save(keep_in)
 
 
 def _assert_fits(alias: str, entry: Entry) -> None:

@@ -6,19 +6,9 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-from setactions.operations.backups.engine import (
-    BackupError,
-    Contents,
-    Database,
-    Kept,
-    Snapshot,
-    Source,
-    Step,
-    putting_back,
-)
+from setactions.operations.backups.engine import BackupError, Contents, Database, Kept, Snapshot, Source, Step
 from tmsdash.db.files import sync
 from tmsdash.db.locks import held_alone
 from tmsdash.db.transactions import VARIABLES
@@ -28,18 +18,9 @@ COMPANIONS = ("", "-wal", "-shm", "-journal")  # the files of one database
 
 
 class SqliteSource(Source):
-    """An open connection to a SQLite file."""
+    """An open connection to a SQLite file; its tables are those that are not SQLite's own."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
-
-    def ask(self, sql: str) -> Iterator[tuple[Any, ...]]:
-        return iter(self.connection.execute(sql))
-
-    def tables(self) -> list[str]:
-        """Return the names of the tables, sorted, without SQLite's own."""
-        named = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
-        return [name for (name,) in self.connection.execute(f"{named} ORDER BY name")]
+    tables_query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
 
 
 class SqliteSnapshot(SqliteSource, Snapshot):
@@ -47,25 +28,21 @@ class SqliteSnapshot(SqliteSource, Snapshot):
 
     def begin(self) -> None:
         """Begin the transaction; only its first read pins what it sees."""
-        self.connection.execute("BEGIN")
-        self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        self.session.execute("BEGIN")
+        self.session.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
     def copy_to(self, file: Path, contents: Contents, on_step: Step) -> None:
         """Copy through the connection that holds the snapshot, so that nothing written meanwhile gets into the copy.
 
         From then on queries go to the copy, and the snapshot, which kept the WAL from being reused, has ended.
         """
-        with closing(self.connection) as pinned, closing(_connect(file)) as copy:
+        with closing(self.session) as pinned, closing(_connect(file)) as copy:
             pinned.backup(copy, pages=PAGES_PER_STEP, progress=lambda *_: on_step())
             copy.execute("PRAGMA journal_mode=DELETE")  # all of it in one file
         _assert_sound(file)
-        self.connection = _connect(file, mode="ro")
+        self.session = _connect(file, mode="ro")
         if self.contents() != contents:
             raise BackupError("The copy does not hold the rows that the database holds. Nothing was kept.")
-
-    def close(self) -> None:
-        """Close the connection to the database, or to its copy."""
-        self.connection.close()
 
 
 class SqliteDatabase(Database):
@@ -73,14 +50,17 @@ class SqliteDatabase(Database):
 
     engine = "sqlite"
     suffix = ".sqlite3"
+    source = SqliteSource
 
     @property
     def path(self) -> Path:
         """The file of the database."""
         return Path(self.connection.settings_dict["NAME"])
 
+    def connect(self) -> sqlite3.Connection:
+        return _connect(self.path)
+
     def size(self) -> int:
-        """Return the bytes of the file and of its WAL; raises BackupError if there is no file."""
         if not self.path.exists():
             raise BackupError(
                 f"{VARIABLES[self.alias]}: there is no file {self.path}. Run manage.py migrate_all first."
@@ -89,10 +69,9 @@ class SqliteDatabase(Database):
 
     @contextmanager
     def snapshot(self) -> Iterator[SqliteSnapshot]:
-        """Connect, for a snapshot that is not taken yet."""
-        with self.connection.wrap_database_errors, closing(SqliteSnapshot(_connect(self.path))) as snapshot:
+        with self.connection.wrap_database_errors, closing(SqliteSnapshot(self.connect())) as snapshot:
             # A restored file is in this mode only after the site has used it.
-            snapshot.connection.execute("PRAGMA journal_mode=WAL")
+            snapshot.session.execute("PRAGMA journal_mode=WAL")
             yield snapshot
 
     @contextmanager
@@ -103,7 +82,6 @@ class SqliteDatabase(Database):
             yield
 
     def verify(self, file: Path) -> None:
-        """Raise BackupError unless `file` is a sound SQLite database."""
         _assert_sound(file)
 
     @contextmanager
@@ -113,28 +91,26 @@ class SqliteDatabase(Database):
         The first also keeps out processes that would connect while files are swapped, and then write to the old one.
         """
         self.connection.close()
-        with held_alone(self.path) as is_alone:
+        with held_alone(self.path) as is_alone, ExitStack() as stack:
             if not is_alone:
-                raise _in_use(self)
-            with self._exclusively():
-                yield
-
-    @contextmanager
-    def _exclusively(self) -> Iterator[None]:
-        with ExitStack() as stack:
+                raise self._in_use()
             if self.path.exists():
-                self._lock(stack.enter_context(closing(_connect(self.path, timeout=0))))
+                connection = stack.enter_context(closing(_connect(self.path, timeout=0)))
+                try:
+                    # Only the last connection can leave WAL mode; that writes the WAL back into the file.
+                    connection.execute("PRAGMA journal_mode=DELETE").fetchone()
+                    connection.execute("BEGIN EXCLUSIVE")
+                except sqlite3.DatabaseError as error:
+                    if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                        raise self._in_use() from error
+                    # Any other error means that it is damaged, which is why it is being restored. It is kept as it is.
             yield
 
-    def _lock(self, connection: sqlite3.Connection) -> None:
-        try:
-            # Only the last connection can leave WAL mode; that writes the WAL back into the file.
-            connection.execute("PRAGMA journal_mode=DELETE").fetchone()
-            connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise _in_use(self) from error
-            # Any other error means that it is damaged, which is why it is being restored. It is kept as it is.
+    def _in_use(self) -> BackupError:
+        return BackupError(
+            f"{VARIABLES[self.alias]}: {self.path} is in use. Stop the site and everything else that uses the file, "
+            "then run this again. Nothing was changed."
+        )
 
     @contextmanager
     def replaced(self, file: Path, keep_in: Path, moment: str) -> Iterator[Kept]:
@@ -149,19 +125,13 @@ class SqliteDatabase(Database):
                 sync(self.path.parent)
                 yield Kept(str(kept) if moved else "there was none")
             except BaseException:  # Ctrl-C, too, must leave what was there before
-                with putting_back(self.alias, str(kept)):
+                with self.putting_back(str(kept)):
                     self.connection.close()
                     _remove(self.path)
                     _move(kept, self.path)
                 raise
         finally:
             _remove(new)
-
-    @contextmanager
-    def present(self) -> Iterator[SqliteSource]:
-        """Connect to the file as it is now."""
-        with self.connection.wrap_database_errors, closing(_connect(self.path)) as connection:
-            yield SqliteSource(connection)
 
 
 def _connect(file: Path, *, mode: str = "rw", timeout: float = 5) -> sqlite3.Connection:
@@ -180,13 +150,6 @@ def _assert_sound(file: Path) -> None:
         raise BackupError(f"{file.name} is damaged ({verdict}).")
     if orphans:
         raise BackupError(f"{file.name} is damaged: a row of {orphans[0]} refers to one of {orphans[2]} that is gone.")
-
-
-def _in_use(database: SqliteDatabase) -> BackupError:
-    return BackupError(
-        f"{VARIABLES[database.alias]}: {database.path} is in use. Stop the site and everything else that uses the "
-        "file, then run this again. Nothing was changed."
-    )
 
 
 def _files(file: Path) -> list[Path]:
