@@ -49,7 +49,7 @@ def test_the_page_after_the_end_of_a_session_shows_no_token(databases):
     page = Client().post("/review/", form)
     assert page.status_code == 401
     assert f"zebra {REMOVED} {REMOVED} {REMOVED} yak" in text_of(page)
-    assert "What looked like a token was taken out of it." in text_of(page)
+    assert "Text that looked like a token was removed from it." in text_of(page)
     for token in (form["token"], JWT, OPAQUE):
         assert token not in page.content.decode()
     assert "taken out" not in text_of(Client().post("/review/", {"cids": "zebra"}))

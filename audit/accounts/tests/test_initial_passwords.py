@@ -53,7 +53,7 @@ def test_every_page_leads_to_the_page_that_changes_the_password(newcomer):
     ):
         page = newcomer.get(path, follow=True)
         assert page.redirect_chain[-1][0] == "/password/", path
-    assert "An administrator gave you your password and knows it." in text_of(page)
+    assert "An administrator gave you this password and knows it." in text_of(page)
     assert "See where you are signed in" not in text_of(page)  # that would lead back here
 
 
