@@ -9,7 +9,7 @@ import hmac
 import json
 import logging
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -20,6 +20,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from audit.choices import Kind
+from audit.digests import canonical
 from audit.models import GENESIS, AuditEntry, ChainHead
 from tmsdash.db.transactions import write_transaction
 from tmsdash.text import one_line
@@ -54,19 +55,13 @@ def known_keys() -> dict[str, str]:
 def mac_of(key: str, entry: AuditEntry) -> str:
     """Return the mac of an entry, whose `previous_mac` is set."""
     attempt_id = entry.attempt_id.hex if entry.attempt_id else ""
-    return mac_of_stored(
-        key,
-        (entry.previous_mac, entry.sequence, stored_time(entry.created_at), attempt_id, entry.kind),
-        (entry.user_id, entry.action_type, entry.ip_address, entry.body),
-    )
+    place = entry.previous_mac, entry.sequence, stored_time(entry.created_at), attempt_id, entry.kind
+    return mac_of_stored(key, place, (entry.user_id, entry.action_type, entry.ip_address, entry.body))
 
 
 def mac_of_stored(key: str, place: Sequence[Any], facts: Sequence[Any]) -> str:
-    """Return the mac of the entry that `place` and `facts` tell of.
-
-    `place` is the previous mac, sequence, time, attempt id (32 hex digits or "") and kind, `facts` user, action,
-    address and body.
-    """
+    """Return the mac of an entry: `place` is the mac before it, its sequence, time, attempt id (32 hex digits or "")
+    and kind, `facts` its user, action, address and body."""
     return sign(key, "entry", *place, *facts)
 
 
@@ -101,14 +96,10 @@ def append(entries: Iterable[AuditEntry], *, behind: tuple[int, str, str] | None
     committed.
     """
     _reserve_entries()
-    head = ChainHead.objects.select_for_update().first()
-    if head is None:
-        raise ChainBroken("the head of the audit's chain is missing: manage.py audit_verify says more")
-    if behind is None or behind != (head.sequence, head.mac, head.key_id):
-        _assert_ours(head)
-        added = [*_of_new_key(head), *entries]
-    else:
-        added = [*entries]
+    head, added = ChainHead.objects.select_for_update().first(), [*entries]
+    if head is None or behind != (head.sequence, head.mac, head.key_id):
+        head = _ours(head)
+        added = [*_of_new_key(head), *added]
     for entry in added:
         entry.sequence, entry.previous_mac = head.sequence + 1, head.mac
         entry.key_id = id_of_key(settings.AUDIT_KEY)
@@ -139,7 +130,10 @@ def is_signed(sequence: int, mac: str, key_id: str, signature: str) -> bool | No
     return None if key is None else hmac.compare_digest(sign_head(key, sequence, mac).encode(), signature.encode())
 
 
-def _assert_ours(head: ChainHead) -> None:
+def _ours(head: ChainHead | None) -> ChainHead:
+    """Return the head; raises ChainBroken unless it is proven to be ours."""
+    if head is None:
+        raise ChainBroken("the head of the audit's chain is missing: manage.py audit_verify says more")
     fits = is_signed(head.sequence, head.mac, head.key_id, head.signature)
     if fits is None:
         raise ChainBroken(
@@ -149,6 +143,7 @@ def _assert_ours(head: ChainHead) -> None:
         )
     if not fits:
         raise ChainBroken("the head of the audit's chain was changed: manage.py audit_verify says more")
+    return head
 
 
 def _of_new_key(head: ChainHead) -> list[AuditEntry]:
@@ -157,22 +152,15 @@ def _of_new_key(head: ChainHead) -> list[AuditEntry]:
     if head.key_id == present:
         return []
     body = {"change": "changed", "from": head.key_id, "to": present, "what": "audit key", "known": True}
-    return [new_entry(None, Kind.SETTING_CHANGED, "system", json.dumps(body, sort_keys=True, separators=(",", ":")))]
+    return [new_entry(None, Kind.SETTING_CHANGED, "system", body)]
 
 
 def new_entry(
-    attempt_id: uuid.UUID | None, kind: Kind, user_id: str, body: str, *, action_type: str = "", ip_address: str = ""
+    attempt_id: uuid.UUID | None, kind: Kind, user_id: str, body: Mapping[str, Any], **columns: str
 ) -> AuditEntry:
-    """Return an entry of now, for `append`; `body` is canonical JSON."""
-    return AuditEntry(
-        attempt_id=attempt_id,
-        kind=kind,
-        created_at=timezone.now(),
-        user_id=user_id,
-        action_type=action_type,
-        ip_address=ip_address,
-        body=body,
-    )
+    """Return an entry of now, for `append`; `columns` are `action_type` and `ip_address`, where there are any."""
+    at, text = timezone.now(), canonical(body)
+    return AuditEntry(attempt_id=attempt_id, kind=kind, created_at=at, user_id=user_id, body=text, **columns)
 
 
 def assert_writable(wait_s: float) -> None:
@@ -181,10 +169,8 @@ def assert_writable(wait_s: float) -> None:
     That is also so if nothing proves its end, see `append`.
     """
     with write_transaction(DATABASE, wait_s):
-        # The lock that everybody needs who writes to the audit.
-        if not ChainHead.objects.update(sequence=F("sequence")):
-            raise ChainBroken("the head of the audit's chain is missing: manage.py audit_verify says more")
-        _assert_ours(ChainHead.objects.get())
+        ChainHead.objects.update(sequence=F("sequence"))  # takes the lock that everybody needs who writes to the audit
+        _ours(ChainHead.objects.first())
         transaction.set_rollback(True, using=DATABASE)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from audit import chain
 from audit.chain import DATABASE
 from audit.choices import Kind, Outcome, Source
-from audit.digests import canonical
 from audit.models import Attempt, AttemptCustomer, AuditEntry
 from audit.services import project
 from tmsdash.db.bulk import insert_list
@@ -54,38 +53,26 @@ def record_imported(rows: Sequence[Imported], imported_by: str) -> int:
 
 def _add(row: Imported, imported_by: str) -> AuditEntry:
     """Insert the row and the customers of an imported attempt; return its entry."""
-    body = row.facts | {
+    columns: dict[str, Any] = {
         "action_code": row.action_code,
         "action_name": row.action_name,
-        "cids": row.cids,
         "cluster_url": row.cluster_url,
         "customer_count": len(row.cids),
+        "source": row.source.value,
+    }
+    event = {
+        "cids": row.cids,
         "http_status": row.http_status,
         "imported_by": imported_by,
         "message": one_line(row.message),
         "outcome": row.outcome.value,
-        "source": row.source.value,
         "time": chain.stored_time(row.at),
     }
-    attempt = Attempt(
-        attempt_id=row.attempt_id,
-        user_id=row.user_id,
-        action_code=row.action_code,
-        action_name=row.action_name,
-        cluster_url=row.cluster_url,
-        source=row.source,
-        ip_address=row.ip_address,
-        customer_count=len(row.cids),
-        created_at=row.at,
-    )
+    body = row.facts | columns | event
+    attempt = Attempt(attempt_id=row.attempt_id, user_id=row.user_id, ip_address=row.ip_address, **columns)
+    attempt.created_at = row.at
     project(attempt, Kind.IMPORTED, body, row.at)
     attempt.save(force_insert=True)
     insert_list(DATABASE, AttemptCustomer._meta.db_table, "attempt_id", attempt.pk, row.cids)
-    return chain.new_entry(
-        row.attempt_id,
-        Kind.IMPORTED,
-        row.user_id,
-        canonical(body),
-        action_type=row.action_name,
-        ip_address=row.ip_address,
-    )
+    shown = {"action_type": row.action_name, "ip_address": row.ip_address}
+    return chain.new_entry(row.attempt_id, Kind.IMPORTED, row.user_id, body, **shown)

@@ -18,7 +18,6 @@ from audit.actors import Actor
 from audit.bodies import Intent, Refused, outcome_of
 from audit.chain import DATABASE
 from audit.choices import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, Kind, Outcome
-from audit.digests import canonical
 from audit.models import CID_LENGTH, Attempt, AttemptCustomer, AuditEntry
 from audit.selectors import duplicates
 from tmsdash.db.bulk import insert_list
@@ -195,11 +194,6 @@ def _new_entry(attempt: Attempt | None, kind: Kind, actor: Actor | None, body: M
     """Return the entry of an event, of the attempt's own user unless an actor is named."""
     if actor is None:
         actor = Actor(user_id=attempt.user_id, ip_address=attempt.ip_address) if attempt else Actor(user_id="")
-    return chain.new_entry(
-        attempt.attempt_id if attempt else None,
-        kind,
-        actor.user_id,
-        canonical(body),
-        action_type=attempt.action_name if attempt else "",
-        ip_address=actor.ip_address,
-    )
+    attempt_id, action_name = (attempt.attempt_id, attempt.action_name) if attempt else (None, "")
+    shown = {"action_type": action_name, "ip_address": actor.ip_address}
+    return chain.new_entry(attempt_id, kind, actor.user_id, body, **shown)

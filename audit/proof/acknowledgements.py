@@ -13,7 +13,6 @@ from django.conf import settings
 from audit import chain
 from audit.actors import Actor
 from audit.choices import Kind
-from audit.digests import canonical
 from audit.models import GENESIS, AuditEntry, ChainHead
 from audit.proof import lost_keys
 from audit.proof.archives import all_entries, find_archives
@@ -51,7 +50,7 @@ def acknowledge(key_id: str, reason: str, actor: Actor, folder: Path | None = No
         **{"change": lost_keys.CHANGE, "what": lost_keys.WHAT, "key_id": key_id, "reason": reason, "by": actor.user_id},
         **{"first": digest.first, "last": last, "mac": mac, "entries": digest.count, "digest": str(digest)},
     }
-    entry = chain.new_entry(None, Kind.SETTING_CHANGED, actor.user_id, canonical(body))
+    entry = chain.new_entry(None, Kind.SETTING_CHANGED, actor.user_id, body)
     with write_transaction(chain.DATABASE, BUSY_TIMEOUT_S):
         chain.append([entry], behind=(head.sequence, head.mac, key_id) if _is_lost_head(head, key_id) else None)
     [noted] = [lost for lost in lost_keys.acknowledged(folder) if lost.noted == entry.sequence]

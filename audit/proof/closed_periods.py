@@ -23,11 +23,10 @@ from django.db import connections
 from audit import chain
 from audit.actors import Actor
 from audit.choices import Kind
-from audit.digests import canonical
 from audit.models import Attempt, AuditEntry
 from audit.proof import append_only
 from audit.proof.archives import NAME, Archive, ArchiveError, find_archives, first_stored
-from audit.proof.stored import stored_entries
+from audit.proof.stored import rows_of, stored_entries
 from tmsdash.db.files import sync
 from tmsdash.db.transactions import BUSY_TIMEOUT_S, read_transaction, write_transaction
 
@@ -53,13 +52,11 @@ def last_closed(before: datetime) -> tuple[int, Attempt | None]:
 def _first_unfinished(last: int) -> AuditEntry | None:
     """Return the first entry up to `last` of an attempt that is open, or has an event behind `last`."""
     query = (
-        "SELECT min(o.sequence) FROM audit_auditentry o JOIN audit_attempt a ON a.attempt_id = o.attempt_id "
-        "WHERE o.sequence <= %s AND (a.is_open OR EXISTS (SELECT 1 FROM audit_auditentry e "
-        "WHERE e.attempt_id = o.attempt_id AND e.sequence > %s))"
+        "SELECT min(o.sequence) FROM audit_auditentry o JOIN audit_attempt a ON a.attempt_id = o.attempt_id "  # noqa: S608
+        f"WHERE o.sequence <= {last:d} AND (a.is_open OR EXISTS (SELECT 1 FROM audit_auditentry e "
+        f"WHERE e.attempt_id = o.attempt_id AND e.sequence > {last:d}))"
     )
-    with connections[chain.DATABASE].cursor() as cursor:
-        cursor.execute(query, [last, last])
-        [sequence] = cursor.fetchone()
+    [(sequence,)] = rows_of(query)
     return AuditEntry.objects.get(sequence=sequence) if sequence else None
 
 
@@ -87,8 +84,7 @@ def archive(last: int, folder: Path, actor: Actor, on_step: Callable[[int], obje
                 )
         append_only.install(connection)
         body = {"file": made.path.name, "first": first, "last": last, "sha256": digest, "what": "archive"}
-        entry = chain.new_entry(None, Kind.ARCHIVED, actor.user_id, canonical(body), ip_address=actor.ip_address)
-        chain.append([entry])
+        chain.append([chain.new_entry(None, Kind.ARCHIVED, actor.user_id, body, ip_address=actor.ip_address)])
     return made
 
 

@@ -17,13 +17,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from django.db import connections
-
 from audit import chain
 from audit.choices import Kind
-from audit.models import AuditEntry
 from audit.proof.archives import Archive, find_archives
-from audit.proof.stored import StoredEntry, stored_entries
+from audit.proof.stored import StoredEntry, rows_of, stored_entries
 from tmsdash.text import one_line
 
 CHANGE = "lost key acknowledged"
@@ -167,9 +164,7 @@ def was_passed_over(key_id: str) -> str:
 def used_keys() -> list[tuple[str, int, int, int]]:
     """Return the keys that signed entries in the database: id, count, and the numbers of the first and last one."""
     query = (
-        f"SELECT key_id, count(*), min(sequence), max(sequence) FROM {AuditEntry._meta.db_table} "  # noqa: S608
+        "SELECT key_id, count(*), min(sequence), max(sequence) FROM audit_auditentry "
         "GROUP BY key_id ORDER BY min(sequence)"
     )
-    with connections[chain.DATABASE].cursor() as cursor:
-        cursor.execute(query)
-        return [(str(key_id), count, first, last) for key_id, count, first, last in cursor.fetchall()]
+    return [(str(key_id), count, first, last) for key_id, count, first, last in rows_of(query)]

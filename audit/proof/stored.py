@@ -14,10 +14,6 @@ from django.db import connections
 from audit.chain import DATABASE, mac_of_stored, stored_text, stored_time
 
 ROWS_AT_ONCE = 1000
-COLUMNS = (
-    *("sequence", "previous_mac", "mac", "key_id", "attempt_id", "kind", "created_at"),
-    *("user_id", "action_type", "ip_address", "body"),
-)
 
 
 class StoredEntry(NamedTuple):
@@ -45,10 +41,13 @@ class StoredEntry(NamedTuple):
         return hmac.compare_digest(mac.encode(), self.mac.encode())
 
 
+COLUMNS = ", ".join("created_at" if name == "time" else name for name in StoredEntry._fields)
+
+
 def stored_entries(condition: str = "", order: str = "sequence") -> Iterator[StoredEntry]:
     """Yield the entries that meet a condition in SQL, in order; they come as a stream while a transaction is open."""
     where = f"WHERE {condition}" if condition else ""
-    query = f"SELECT {', '.join(COLUMNS)} FROM audit_auditentry {where} ORDER BY {order}"  # noqa: S608 (constants)
+    query = f"SELECT {COLUMNS} FROM audit_auditentry {where} ORDER BY {order}"  # noqa: S608 (constants)
     for row in rows_of(query):
         sequence, previous_mac, mac, key_id, attempt_id, kind, created_at, *facts = row
         yield StoredEntry(

@@ -61,7 +61,7 @@ def test_what_is_rolled_back_leaves_no_gap(caplog):
     caplog.set_level(logging.INFO)
     make_attempt()
     with pytest.raises(RuntimeError), write_transaction("audit"):
-        chain.append([chain.new_entry(None, Kind.EXPORTED, "eve", "{}")])
+        chain.append([chain.new_entry(None, Kind.EXPORTED, "eve", {})])
         raise RuntimeError
     make_attempt()
     assert [entry.kind for entry in entries()] == ["INTENT", "INTENT"]

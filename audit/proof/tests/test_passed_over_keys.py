@@ -4,7 +4,6 @@ import pytest
 
 from audit import chain
 from audit.choices import Kind
-from audit.digests import canonical
 from audit.proof.tests.test_lost_keys import NOBODYS, OTHER_KEY, acknowledge, cut_off_the_last_attempt, findings
 from audit.proof.verification import verify
 from audit.tests.making import make_attempt
@@ -20,7 +19,7 @@ def pass_over(settings):
     body = {"change": "changed", "from": found.key_id, "known": False, "to": "x", "what": "audit key"}
     settings.AUDIT_KEY = OTHER_KEY
     with write_transaction("audit"):
-        entry = chain.new_entry(None, Kind.SETTING_CHANGED, "system", canonical(body))
+        entry = chain.new_entry(None, Kind.SETTING_CHANGED, "system", body)
         chain.append([entry], behind=(found.sequence, found.mac, found.key_id))
 
 
