@@ -38,19 +38,10 @@ class CallLog:
         self._calls: list[Call] = []
         self._changed = threading.Condition()
 
-    def add(self, *, method: str, path: str, action: str, cids: tuple[str, ...], fault: str) -> Call:
+    def add(self, method: str, path: str, action: str, cids: tuple[str, ...], fault: str) -> Call:
         """Record a call that has just come in and is not applied yet."""
         with self._changed:
-            call = Call(
-                number=len(self._calls) + 1,
-                method=method,
-                path=path,
-                action=action,
-                cids=cids,
-                fault=fault,
-                applied=False,
-                received_at=datetime.now(UTC),
-            )
+            call = Call(len(self._calls) + 1, method, path, action, cids, fault, False, datetime.now(UTC))
             self._calls.append(call)
             self._changed.notify_all()
         return call
@@ -67,10 +58,7 @@ class CallLog:
             return list(self._calls)
 
     def wait_for(self, condition: Callable[[list[Call]], bool], timeout_s: float) -> list[Call]:
-        """Wait until the recorded calls fulfil the condition, and return them.
-
-        Raise TimeoutError when they do not within `timeout_s` seconds.
-        """
+        """Wait until the calls fulfil the condition, and return them; raise TimeoutError after `timeout_s` seconds."""
         with self._changed:
             if not self._changed.wait_for(lambda: condition(list(self._calls)), timeout_s):
                 raise TimeoutError(f"the simulator's calls are not as awaited after {timeout_s} s: {self._calls}")

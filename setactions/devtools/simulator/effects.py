@@ -2,16 +2,31 @@
 
 import json
 import math
-import threading
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import Final, TypeVar
 from uuid import uuid4
 
-from .exchange import Exchange
-from .fleet import ACCEPTED_MESSAGE, unknown_ids_refusal
+from .calls import Call
+from .fleet import ACCEPTED, unknown_ids_refusal
 from .reply import JSON, Reply
+from .state import WaitingRoom
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A call that was understood and recorded, but is neither applied nor answered yet."""
+
+    call: Call
+    token: str
+    reply: Reply
+    waiting_room: WaitingRoom
+    carry_out: Callable[[], object]
+    """Does what the call asks for, and returns TMS's answer as a JSON value. A set/action that is accepted
+    changes the customers' state and marks the call as applied; a read only reads."""
+
 
 Effect = Callable[[Exchange, str], None]
 """Answers a call, or does not; the text is the fault's argument. Raises BadArgumentError before anything is applied."""
@@ -30,8 +45,6 @@ _HUGE_MEBIBYTES: Final = 200
 _HUGE_HEAD: Final = b'{"message": "'
 _HUGE_TAIL: Final = b'", "success": true}'
 
-_bomb_lock = threading.Lock()
-
 
 class BadArgumentError(ValueError):
     """A fault's argument is missing or makes no sense."""
@@ -43,19 +56,14 @@ def ordinary(exchange: Exchange, _argument: str, *, status: int = 200) -> None:
 
 
 def unauthorized(exchange: Exchange, _argument: str) -> None:
-    """Answer that the token is not valid."""
-    refuse_token(exchange.reply)
-
-
-def refuse_token(reply: Reply) -> None:
-    """Send TMS's answer to a token that is missing or not valid."""
+    """Answer that the token is missing or not valid."""
     answer = {
         "errorCode": "HPE_GL_NETWORKING_ERROR_UNAUTHORIZED",
         "httpStatusCode": 401,
         "message": "Invalid access token",
         "debugId": uuid4().hex,
     }
-    reply.json(401, answer)
+    exchange.reply.json(401, answer)
 
 
 def unknown_ids(exchange: Exchange, argument: str) -> None:
@@ -75,9 +83,9 @@ def answer_with(body: bytes, content_type: str = JSON, *, applied: bool = True) 
     return effect
 
 
-def answer_with_json(value: object, *, applied: bool = True) -> Effect:
-    """The same with a value that goes as JSON."""
-    return answer_with(json.dumps(value).encode(), applied=applied)
+def accept_with(**fields: object) -> Effect:
+    """The same with TMS's usual answer, but with these fields in it."""
+    return answer_with(json.dumps(ACCEPTED | fields).encode())
 
 
 def http_page(exchange: Exchange, argument: str, *, applied: bool) -> None:
@@ -92,7 +100,7 @@ def http_page(exchange: Exchange, argument: str, *, applied: bool) -> None:
 def http_json(exchange: Exchange, argument: str) -> None:
     """Answer with a status and a JSON body that claims success."""
     status = _in_range(int, argument, 100, 599)
-    exchange.reply.json(status, {"message": ACCEPTED_MESSAGE, "success": True})
+    exchange.reply.json(status, ACCEPTED)
 
 
 def redirect(exchange: Exchange, argument: str) -> None:
@@ -101,11 +109,11 @@ def redirect(exchange: Exchange, argument: str) -> None:
     exchange.reply.page(status, {"Location": REDIRECTED_PATH})
 
 
-def echo_token(exchange: Exchange, _argument: str, *, accepted: bool) -> None:
+def echo_token(exchange: Exchange, _argument: str, *, applied: bool) -> None:
     """Answer with a message that holds the caller's secret."""
-    if accepted:
+    if applied:
         exchange.carry_out()
-    exchange.reply.json(200, {"message": f"Token {exchange.token} seen", "success": accepted})
+    exchange.reply.json(200, {"message": f"Token {exchange.token} seen", "success": applied})
 
 
 def slow(exchange: Exchange, argument: str) -> None:
@@ -190,13 +198,8 @@ def _huge_json() -> Iterator[bytes]:
     yield _HUGE_TAIL
 
 
-def _gzipped_huge_json() -> bytes:
-    with _bomb_lock:  # so that calls that come together do not each make one
-        return _make_gzipped_huge_json()
-
-
 @cache
-def _make_gzipped_huge_json() -> bytes:
+def _gzipped_huge_json() -> bytes:
     compressor = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)  # 16: with a gzip header
     return b"".join([*map(compressor.compress, _huge_json()), compressor.flush()])
 

@@ -1,18 +1,24 @@
 """The table of faults. A call chooses one by its bearer token: ``fault:<name>`` or ``fault:<name>:<argument>``."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from . import effects
-from .effects import BadArgumentError, Effect, answer_with, answer_with_json
-from .exchange import Exchange
-from .fleet import ACCEPTED_MESSAGE
+from .effects import BadArgumentError, Effect, Exchange, accept_with, answer_with
+from .fleet import ACCEPTED
 from .reply import HTML, gateway_page
 
 _PREFIX: Final = "fault:"
-_NESTED_LISTS: Final = 100_000
+_NOT_READY: Final = b'{"message": "TMS bootstrap status(INIT) is not Ready", "success": false}'
 _NASTY_TEXT: Final = "\r\n\t\x00\x07\x1b[31m<script>alert(1)</script>\u202e\ud800"
+_NASTY_MESSAGE: Final = f"{ACCEPTED['message']}{_NASTY_TEXT}"
+# What summaries are too long for a row of the table.
+_HTTP: Final = "status CODE with the gateway's page, and RETRY as Retry-After"
+_TIMEOUT: Final = "no answer for SECONDS (3600), then the connection closes"
+_ECHO: Final = "refused with a message that holds the token"
+_EXTRA: Final = "applied; accepted with additional fields and a message full of nasty characters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,77 +49,44 @@ class Fault:
         return f"{_PREFIX}{self.name}{self.argument}"
 
 
+def _both(names: str, argument: str, summary: str, effect: Callable[..., None], how: str = "applied") -> list[Fault]:
+    """Return two faults that differ only in whether the call is applied: first not, then `how`."""
+    without, name = names.split()
+    return [
+        Fault(without, argument, f"{summary}; not applied", partial(effect, applied=False)),
+        Fault(name, argument, f"the same, but {how}", partial(effect, applied=True)),
+    ]
+
+
 _TABLE: Final = (
     Fault("unauthorized", "", "401, the token is not valid", effects.unauthorized),
-    Fault(
-        "not-ready",
-        "",
-        "refused, TMS is still starting",
-        answer_with_json({"message": "TMS bootstrap status(INIT) is not Ready", "success": False}, applied=False),
-    ),
+    Fault("not-ready", "", "refused, TMS is still starting", answer_with(_NOT_READY, applied=False)),
     Fault("unknown-ids", "[:N]", "refused, the first N (1) customers do not exist", effects.unknown_ids),
-    Fault(
-        "http",
-        ":CODE[:RETRY]",
-        "status CODE with the gateway's page, and RETRY as Retry-After; not applied",
-        partial(effects.http_page, applied=False),
-    ),
-    Fault("http-applied", ":CODE[:RETRY]", "the same, but applied", partial(effects.http_page, applied=True)),
+    *_both("http http-applied", ":CODE[:RETRY]", _HTTP, effects.http_page),
     Fault("http-json", ":CODE", "status CODE with JSON that claims success; not applied", effects.http_json),
     Fault("created", "", "applied; 201 instead of 200", partial(effects.ordinary, status=201)),
-    Fault(
-        "timeout",
-        "[:SECONDS]",
-        "no answer for SECONDS (3600), then the connection closes; not applied",
-        partial(effects.hang, applied=False),
-    ),
-    Fault("timeout-applied", "[:SECONDS]", "the same, but applied at once", partial(effects.hang, applied=True)),
+    *_both("timeout timeout-applied", "[:SECONDS]", _TIMEOUT, effects.hang, "applied at once"),
     Fault("slow", ":SECONDS", "waits SECONDS, then applies and answers", effects.slow),
     Fault("body-drip", "[:SECONDS]", "applied; a correct body, one byte every SECONDS (0.2)", effects.body_drip),
     Fault("header-drip", "[:SECONDS]", "applied; endless headers, one byte every SECONDS (0.2)", effects.header_drip),
-    Fault("reset-before", "", "TCP reset without an answer; not applied", partial(effects.reset, applied=False)),
-    Fault("reset-after", "", "the same, but applied", partial(effects.reset, applied=True)),
-    Fault("close-before", "", "closes without an answer; not applied", partial(effects.hang_up, applied=False)),
-    Fault("close-after", "", "the same, but applied", partial(effects.hang_up, applied=True)),
+    *_both("reset-before reset-after", "", "TCP reset without an answer", effects.reset),
+    *_both("close-before close-after", "", "closes without an answer", effects.hang_up),
     Fault("half-body", "", "applied; closes after half of the promised body", effects.half_body),
     Fault("broken-json", "", "applied; a body that is cut-off JSON", answer_with(b'{"message": "Sending act')),
     Fault("html", "", "applied; 200 with an HTML page", answer_with(gateway_page(200), HTML)),
-    Fault("empty-list", "", "applied; the body is []", answer_with_json([])),
-    Fault("null", "", "applied; the body is null", answer_with_json(None)),
-    Fault("empty-object", "", "applied; the body is {}", answer_with_json({})),
-    Fault(
-        "success-string",
-        "",
-        'applied; success is the text "false"',
-        answer_with_json({"message": ACCEPTED_MESSAGE, "success": "false"}),
-    ),
-    Fault(
-        "success-string-true",
-        "",
-        'applied; success is the text "true"',
-        answer_with_json({"message": ACCEPTED_MESSAGE, "success": "true"}),
-    ),
-    Fault("nan", "", "applied; success is NaN", answer_with_json({"success": float("nan")})),
+    Fault("empty-list", "", "applied; the body is []", answer_with(b"[]")),
+    Fault("null", "", "applied; the body is null", answer_with(b"null")),
+    Fault("empty-object", "", "applied; the body is {}", answer_with(b"{}")),
+    Fault("success-string", "", 'applied; success is the text "false"', accept_with(success="false")),
+    Fault("success-string-true", "", 'applied; success is the text "true"', accept_with(success="true")),
+    Fault("nan", "", "applied; success is NaN", answer_with(b'{"success": NaN}')),
     Fault("no-body", "", "applied; 200 with an empty body", answer_with(b"")),
     Fault("huge", "", "applied; a JSON body of 200 MB", effects.huge),
     Fault("gzip-bomb", "", "applied; a small gzip body of 200 MB of JSON", effects.gzip_bomb),
-    Fault("deep-json", "", "applied; 100,000 nested lists", answer_with(b"[" * _NESTED_LISTS + b"]" * _NESTED_LISTS)),
+    Fault("deep-json", "", "applied; 100,000 nested lists", answer_with(b"[" * 100_000 + b"]" * 100_000)),
     Fault("redirect", "[:CODE]", f"status CODE (302) to {effects.REDIRECTED_PATH}; not applied", effects.redirect),
-    Fault(
-        "echo-token",
-        "[:TEXT]",
-        "refused with a message that holds the token; not applied",
-        partial(effects.echo_token, accepted=False),
-    ),
-    Fault("echo-token-accepted", "[:TEXT]", "the same, but applied", partial(effects.echo_token, accepted=True)),
-    Fault(
-        "extra-accepted",
-        "",
-        "applied; accepted with additional fields and a message full of nasty characters",
-        answer_with_json(
-            {"message": f"{ACCEPTED_MESSAGE}{_NASTY_TEXT}", "success": True, "taskId": 7, "details": {"queued": [None]}}
-        ),
-    ),
+    *_both("echo-token echo-token-accepted", "[:TEXT]", _ECHO, effects.echo_token),
+    Fault("extra-accepted", "", _EXTRA, accept_with(message=_NASTY_MESSAGE, taskId=7, details={"queued": [None]})),
 )
 
 FAULTS: Final = {fault.name: fault for fault in _TABLE}

@@ -3,12 +3,13 @@
 import hashlib
 import threading
 from collections.abc import Collection, Sequence
-from typing import Final, TypedDict
+from typing import Any, Final
 
 ACTION_NAMES: Final = {1: "trans-begin", 2: "pe-enable", 3: "t-enable", 4: "pe-finalize", 5: "pe-direct"}
 ACTION_CODES: Final = {name: code for code, name in ACTION_NAMES.items()} | {"tran-begin": 1}
 
-ACCEPTED_MESSAGE: Final = "Sending action to migration services"
+ACCEPTED: Final = {"message": "Sending action to migration services", "success": True}
+"""TMS's answer to a set/action that it carries out."""
 
 ALL: Final = "ALL"
 """Stands for all customers, or all applications, in a read."""
@@ -22,20 +23,6 @@ _STATUSES: Final = (
     {"status": "unknown-timeout"},
     *({"status": "Ready"},) * 12,
 )
-
-
-class SetActionAnswer(TypedDict):
-    """TMS's answer to a set/action."""
-
-    message: str
-    success: bool
-
-
-class ActionState(TypedDict):
-    """The last action that was accepted for a customer."""
-
-    action_code: int
-    action_desc: str
 
 
 def fleet_ids(size: int) -> list[str]:
@@ -59,9 +46,14 @@ def _fleet_id(index: int) -> str:
             return hashlib.md5(f"customer {index}".encode(), usedforsecurity=False).hexdigest()
 
 
-def unknown_ids_refusal(cids: Sequence[str]) -> SetActionAnswer:
+def refusal(message: str) -> dict[str, Any]:
+    """Return TMS's answer to a set/action that it does not carry out."""
+    return {"message": message, "success": False}
+
+
+def unknown_ids_refusal(cids: Sequence[str]) -> dict[str, Any]:
     """Return TMS's answer when these customers do not exist."""
-    return SetActionAnswer(message=f"those CIDs {list(cids)} do not exist", success=False)
+    return refusal(f"those CIDs {list(cids)} do not exist")
 
 
 class Fleet:
@@ -73,24 +65,24 @@ class Fleet:
         self._codes: dict[str, int] = {}
         self._lock = threading.Lock()
 
-    def set_action(self, action: str, cids: Sequence[str]) -> SetActionAnswer:
+    def set_action(self, action: str, cids: Sequence[str]) -> dict[str, Any]:
         """Carry out an action for all the customers, or for none of them, and say which."""
         code = ACTION_CODES.get(action.lower())
         if code is None:
-            return SetActionAnswer(message=f"Unknown action {action!r}", success=False)
+            return refusal(f"Unknown action {action!r}")
         unknown = [cid for cid in cids if not self._exists(cid)]
         if unknown:
             return unknown_ids_refusal(unknown)
         with self._lock:
             self._codes.update(dict.fromkeys(cids, code))
-        return SetActionAnswer(message=ACCEPTED_MESSAGE, success=True)
+        return ACCEPTED
 
-    def actions(self, cids: Sequence[str]) -> dict[str, ActionState]:
+    def actions(self, cids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return the last action of each of these customers; those that have had none are absent."""
         with self._lock:
             codes = dict(self._codes)
         wanted = codes if ALL in cids else dict.fromkeys(cid for cid in cids if cid in codes)
-        return {cid: ActionState(action_code=codes[cid], action_desc=ACTION_NAMES[codes[cid]]) for cid in wanted}
+        return {cid: {"action_code": codes[cid], "action_desc": ACTION_NAMES[codes[cid]]} for cid in wanted}
 
     def app_statuses(self, cids: Sequence[str], app: str) -> list[dict[str, str]]:
         """Return the status of one application (or ALL) for each of these customers; unknown ones are left out."""

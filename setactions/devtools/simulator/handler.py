@@ -8,10 +8,9 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs
 
 from .calls import Call
-from .effects import REDIRECTED_PATH, refuse_token
-from .exchange import Exchange
+from .effects import REDIRECTED_PATH, Exchange, unauthorized
 from .faults import choose_fault
-from .fleet import ACCEPTED_MESSAGE, ALL
+from .fleet import ACCEPTED, ALL
 from .reply import Reply
 from .state import State, World
 
@@ -87,24 +86,22 @@ class Handler(BaseHTTPRequestHandler):
         question = _read_body(body) if path == _SET_ACTION else _read_query(query)
         token = self._bearer_token()
         world = self._state.world
-        scripted = world.script.next_line() if path == _SET_ACTION else ""
+        scripted = world.next_fault() if path == _SET_ACTION else ""
         fault, argument = choose_fault(scripted or token)
         waiting_room = self._state.waiting_room()
-        call = world.log.add(
-            method=self.command, path=path, action=question.action, cids=question.cids, fault=fault.name
-        )
+        call = world.log.add(self.command, path, question.action, question.cids, fault.name)
+        exchange = Exchange(call, token, reply, waiting_room, partial(_carry_out, world, call, question.app))
         waiting_room.wait(self._state.latency_s)
         if path == REDIRECTED_PATH:
-            reply.json(200, {"message": ACCEPTED_MESSAGE, "success": True})
+            reply.json(200, ACCEPTED)
         elif self._refused_by_gateway(reply, path, _TMS_METHODS):
             pass
         elif not token:
-            refuse_token(reply)
+            unauthorized(exchange, "")
         elif question.problem:
             reply.text(400, question.problem)
         else:
-            carry_out = partial(_carry_out, world, call, question.app)
-            fault.strike(Exchange(call, token, reply, waiting_room, carry_out), argument)
+            fault.strike(exchange, argument)
 
     def _refused_by_gateway(self, reply: Reply, path: str, methods: dict[str, str]) -> bool:
         if path not in methods:

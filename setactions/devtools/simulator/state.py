@@ -3,7 +3,8 @@
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 from .calls import Call, CallLog
 from .fleet import Fleet
@@ -14,8 +15,15 @@ class World:
     """Everything that a reset forgets."""
 
     fleet: Fleet
-    log: CallLog
-    script: "Script"
+    log: CallLog = field(default_factory=CallLog)
+    script: deque[str] = field(default_factory=deque)
+    """Faults that the next Set Actions take in order, whatever their tokens; "" for none."""
+
+    def next_fault(self) -> str:
+        """Take the next line off the script; an empty one leaves the choice to the token, as does the script's end."""
+        with suppress(IndexError):
+            return self.script.popleft()
+        return ""
 
     def set_action(self, call: Call) -> object:
         """Carry out a call to set/action, note in the log whether it was accepted, and return TMS's answer."""
@@ -34,11 +42,11 @@ class State:
         self._lock = threading.Lock()
         self._released = threading.Event()
         self._stopping = threading.Event()
-        self.world = self._new_world()
+        self.reset()
 
     def reset(self) -> None:
         """Forget all calls and states; calls still under way finish in the old world, unseen."""
-        self.world = self._new_world()
+        self.world = World(Fleet(self._cids))
 
     def release(self) -> None:
         """End the waiting of all calls received so far; later ones wait again."""
@@ -62,27 +70,6 @@ class State:
         """
         with self._lock:
             return WaitingRoom(self._released, self._stopping)
-
-    def _new_world(self) -> World:
-        return World(Fleet(self._cids), CallLog(), Script())
-
-
-class Script:
-    """How the next Set Actions are answered, whatever their tokens; safe to use from many threads."""
-
-    def __init__(self) -> None:
-        self._lines: deque[str] = deque()
-
-    def extend(self, lines: Sequence[str]) -> None:
-        """Add lines for the calls after those that have a line already."""
-        self._lines.extend(lines)
-
-    def next_line(self) -> str:
-        """Take the next line off; an empty one leaves the choice to the token, as does the script's end."""
-        try:
-            return self._lines.popleft()
-        except IndexError:
-            return ""
 
 
 @dataclass(frozen=True, slots=True)
