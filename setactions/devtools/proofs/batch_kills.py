@@ -17,17 +17,8 @@ import requests
 from setactions.devtools.proofs.campaign import Remains
 from setactions.devtools.proofs.clients import MAIN, TIMEOUT_S
 from setactions.devtools.proofs.reconciler import TOKEN, read_report, start_reconcile
-from setactions.devtools.proofs.site import (
-    OPEN_AFTER_S,
-    PASSWORD,
-    USER,
-    ProofError,
-    Server,
-    Site,
-    kill,
-    new_session,
-    wait_for,
-)
+from setactions.devtools.proofs.site import OPEN_AFTER_S, PASSWORD, USER, ProofError, Server, Site
+from setactions.devtools.proofs.site import kill, new_session, wait_for
 from setactions.devtools.simulator import Simulator
 
 CUSTOMERS, CHUNK = 40, 4
@@ -61,9 +52,7 @@ def run_batch_kills(folder: Path, *, kills: int, seed: int, say: Callable[[str],
     with ExitStack() as stack:
         tms = stack.enter_context(Simulator(latency_s=LATENCY_S))
         settings = {"TMS_BATCH_CHUNK": CHUNK, "TMS_MAX_CIDS_PER_CALL": CHUNK, "TMS_BATCH_CALLS": CALLS_AT_ONCE}
-        site = stack.enter_context(
-            Site(folder, {MAIN: tms.url}, **{name: str(value) for name, value in settings.items()})
-        )
+        site = stack.enter_context(Site(folder, {MAIN: tms.url}, **settings))
         site.set_up()
         operator = Operator(site, tms, rng)
         say("One server is up.")

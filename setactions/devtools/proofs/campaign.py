@@ -5,14 +5,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from setactions.devtools.proofs.clients import MAIN, UNREACHABLE, Client
 from setactions.devtools.proofs.evidence import Shown
 from setactions.devtools.proofs.reconciler import Reconciler, ReconcileReport, read_report, start_reconcile
-from setactions.devtools.proofs.site import HOST, OPEN_AFTER_S, START_S, ClosedPort, ProofError, Server, Site
+from setactions.devtools.proofs.site import HOST, OPEN_AFTER_S, START_S, ProofError, Server, Site, unused_port
 from setactions.devtools.simulator import Call, Simulator
 
 SERVERS = 2
@@ -44,9 +44,10 @@ def run_campaign(folder: Path, *, kills: int, clients: int, seed: int, say: Call
     Raise ProofError if the site cannot be brought up, or a server ends by itself.
     """
     with ExitStack() as stack:
-        closed_port = stack.enter_context(closing(ClosedPort()))
+        closed_port = stack.enter_context(unused_port())
+        closed_number = closed_port.getsockname()[1]
         tms = stack.enter_context(Simulator(latency_s=LATENCY_S))
-        clusters = {MAIN: tms.url, UNREACHABLE: f"http://{HOST}:{closed_port.number}"}
+        clusters = {MAIN: tms.url, UNREACHABLE: f"http://{HOST}:{closed_number}"}
         site = stack.enter_context(Site(folder, clusters))
         site.set_up()
         load = _Load(site, clusters, clients, seed)
@@ -57,7 +58,7 @@ def run_campaign(folder: Path, *, kills: int, clients: int, seed: int, say: Call
         time.sleep(OPEN_AFTER_S + 0.5)  # reconcile goes by the age of attempts; there is no event to wait for
         # The clusters can be read now, all of them: what never reached the other one is found not applied.
         closed_port.close()
-        other = stack.enter_context(Simulator(port=closed_port.number))
+        other = stack.enter_context(Simulator(port=closed_number))
         reports = [read_report(site, start_reconcile(site, with_token=True)) for _ in range(2)]
         facts = {"kills": kills, **load.facts, "closed in the end": sum(report.closed for report in reports)}
         surprises = [*load.surprises, *_unread(reports[-1]), *site.audit_problems()]
@@ -126,7 +127,7 @@ def _kill_at_random(
     servers: Sequence[Server], kills: int, rng: random.Random, over: threading.Event, say: Callable[[str], None]
 ) -> None:
     """Kill the servers in turn, each at a random moment after it is healthy again, sometimes both at once."""
-    done, lines = 0, 0
+    done = 0
     while done < kills:
         turn = servers[done % len(servers)]
         turn.wait_until_healthy()
@@ -136,9 +137,8 @@ def _kill_at_random(
             server.kill()
         for server in dying:
             server.start()
-        done += len(dying)
-        if done * PROGRESS_LINES >= (lines + 1) * kills:
-            lines = done * PROGRESS_LINES // kills
+        before, done = done, done + len(dying)
+        if done * PROGRESS_LINES // kills > before * PROGRESS_LINES // kills:
             say(f"{done:,} of {kills:,} kills")
 
 

@@ -1,11 +1,8 @@
 """The load: clients that submit Set Actions of every kind, insist on each key, and remember what they were shown."""
 
-import random
 import re
 import threading
-import traceback
 import uuid
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -13,7 +10,8 @@ from typing import Any, NamedTuple
 import requests
 
 from setactions.devtools.proofs.evidence import NO, YES, Shown
-from setactions.devtools.proofs.site import PASSWORD, USER, new_session
+from setactions.devtools.proofs.load import LoadThread
+from setactions.devtools.proofs.site import PASSWORD, USER, ProofError, new_session
 
 TIMEOUT_S = 30.0  # a server that lives answers long before
 PAUSE_S = 0.1  # after a broken connection or "still running"; there is no event to wait for
@@ -43,10 +41,6 @@ FAULTS = {
 PENDING = "pending"
 
 
-class LoadIsOverError(Exception):
-    """Time to stop."""
-
-
 class Order(NamedTuple):
     """What a client wants: an action, as it spells it, for customers of a cluster."""
 
@@ -55,7 +49,7 @@ class Order(NamedTuple):
     cids: list[str]
 
 
-class Client(threading.Thread):
+class Client(LoadThread):
     """One operator with two hands, so that they can do two things at once. Runs until `over` is set."""
 
     def __init__(
@@ -67,29 +61,21 @@ class Client(threading.Thread):
         over: threading.Event,
     ) -> None:
         """Prepare a client; `common_cids` are customers that others ask for, too."""
-        super().__init__(name=f"client {seed}", daemon=True)
+        super().__init__(f"client {seed}", seed, over)
         self.shown: list[Shown] = []
-        self.facts: Counter[str] = Counter()
-        self.surprises: list[str] = []
-        """What should not have happened, on either side."""
         self.is_signed_in = threading.Event()
-        self._random = random.Random(seed)  # noqa: S311 (repeatable, not secret)
-        self._sites, self._clusters, self._common_cids, self._over = sites, clusters, common_cids, over
+        self._sites, self._clusters, self._common_cids = sites, clusters, common_cids
         self._hands = (new_session(), new_session())
         self._cids: list[str] = []
         self._stage = 0
 
-    def run(self) -> None:
+    def work(self) -> None:
         """Sign in, and submit one thing after the other."""
         try:
             self._sign_in()
             self.is_signed_in.set()
             while True:
                 self._submit()
-        except LoadIsOverError:
-            return
-        except Exception:  # noqa: BLE001 (whatever it is, the proof must not pass without this client)
-            self.surprises.append(traceback.format_exc())
         finally:
             self.is_signed_in.set()
             for hand in self._hands:
@@ -161,16 +147,16 @@ class Client(threading.Thread):
                 self._be_surprised("send", answer)
             self.facts["refused"] += 1
             return
-        for _ in range(ASK_AGAIN):
-            page = self._request(hand, "GET", answer.headers["Location"], site=hand)
-            shown = _shown_on(page, answer.headers["Location"].strip("/").rpartition("/")[2])
+        location = answer.headers["Location"]
+
+        def look() -> Shown | None:
+            page = self._request(hand, "GET", location, site=hand)
+            shown = _shown_on(page, location.strip("/").rpartition("/")[2])
             if shown is None:
                 self._be_surprised("attempt", page)
-                return
-            self.shown.append(shown)
-            if shown.outcome != PENDING:
-                return
-            self._over.wait(PAUSE_S)
+            return shown
+
+        self._ask_on(look)
 
     def _post_action(
         self, hand: int, site: int, key: str, token: str, order: Order, *, send_again: bool = False
@@ -183,15 +169,26 @@ class Client(threading.Thread):
             "postData": {"action": order.action, "cids": order.cids},
             "sendAgain": send_again,
         }
-        for _ in range(ASK_AGAIN):
+
+        def post() -> Shown | None:
             answer = self._request(hand, "POST", "/proxy_fetch", site=site, json=body, headers={"Idempotency-Key": key})
             shown = _shown_in(answer)
             if shown is None or (shown.outcome != "refused" and shown.attempt_id != key):
                 self._be_surprised("proxy_fetch", answer)
-                return
+                return None
             self.facts["replayed"] += answer.json().get("replayed", False)
             if shown.outcome == "refused":
                 self.facts["refused"] += 1
+                return None
+            return shown
+
+        self._ask_on(post)
+
+    def _ask_on(self, ask: Callable[[], Shown | None]) -> None:
+        """Remember what is shown, again and again while that is "still running"; None ends it, too."""
+        for _ in range(ASK_AGAIN):
+            shown = ask()
+            if shown is None:
                 return
             self.shown.append(shown)
             if shown.outcome != PENDING:
@@ -212,7 +209,7 @@ class Client(threading.Thread):
             list(pool.map(work, (0, 1)))
 
     def _request(self, hand: int, method: str, path: str, *, site: int = 0, **kwargs: Any) -> requests.Response:
-        """Return the answer; broken connections are tried again, in turn on both servers. Raise LoadIsOverError."""
+        """Return the answer; broken connections are tried again, in turn on both servers. Raise ProofError."""
         session = self._hands[hand]
         headers = kwargs.pop("headers", {}) | {"X-CSRFToken": session.cookies.get("csrftoken", "")}
         while not self._over.is_set():
@@ -231,7 +228,7 @@ class Client(threading.Thread):
                 self.facts["broken connections"] += 1
             site = 1 - site
             self._over.wait(PAUSE_S)
-        raise LoadIsOverError
+        raise ProofError("The load is over.")
 
     def _be_surprised(self, what: str, answer: requests.Response) -> None:
         self.surprises.append(f"{what}: HTTP {answer.status_code}: {answer.text[:500]}")

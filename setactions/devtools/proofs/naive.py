@@ -11,7 +11,6 @@ from jobs.stored import DATABASE
 from setactions import service
 from setactions.submission import Submission
 from setactions.tms import client
-from setactions.tms.replies import Reply
 from setactions.token import Token
 from tmsdash.db.transactions import write_transaction
 
@@ -37,8 +36,9 @@ def record_then_call(submission: Submission, token: Token) -> None:
     events = [(reply.kind, {"http_status": reply.http_status})]
     if reply.kind == Kind.ACCEPTED:
         events.append((Kind.RECORDED, {}))
-    else:
-        _take_back(attempt_id, reply)
+    elif reply.kind != Kind.UNKNOWN:  # it may have been applied: there is no right thing to do
+        with write_transaction(DATABASE):
+            Job.objects.filter(job_id=attempt_id).delete()
     audit.record_events(attempt_id, events, wait_s=WAIT_S)
 
 
@@ -56,10 +56,3 @@ def _create_job(attempt_id: uuid.UUID, submission: Submission) -> None:
     )
     with write_transaction(DATABASE):
         jobs.create_job(accepted)
-
-
-def _take_back(attempt_id: uuid.UUID, reply: Reply) -> None:
-    if reply.kind == Kind.UNKNOWN:
-        return  # it may have been applied; there is no right thing to do
-    with write_transaction(DATABASE):
-        Job.objects.filter(job_id=attempt_id).delete()

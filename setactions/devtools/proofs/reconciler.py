@@ -1,15 +1,13 @@
 """`reconcile` beside live traffic: with a token and without, two at once, and killed at random moments."""
 
 import json
-import random
 import subprocess
 import threading
 import time
-import traceback
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from setactions.devtools.proofs.load import LoadThread
 from setactions.devtools.proofs.site import ProofError, Site, kill
 
 TOKEN = "a-token-for-reading"  # noqa: S105 (the simulator takes any)
@@ -27,28 +25,19 @@ class ReconcileReport:
     need_person: list[str]
 
 
-class Reconciler(threading.Thread):
+class Reconciler(LoadThread):
     """Runs reconcile from time to time until `over` is set."""
 
     def __init__(self, site: Site, seed: str, over: threading.Event) -> None:
         """Prepare; nothing runs before `start`."""
-        super().__init__(name="reconciler", daemon=True)
-        self.facts: Counter[str] = Counter()
-        self.surprises: list[str] = []
-        self._site, self._over = site, over
-        self._random = random.Random(seed)  # noqa: S311 (repeatable, not secret)
+        super().__init__("reconciler", seed, over)
+        self._site = site
         self._usual_s = 1.0
 
-    def run(self) -> None:
+    def work(self) -> None:
         """Run reconcile, again and again."""
-        try:
-            while not self._over.wait(self._random.uniform(*PAUSES_S)):
-                self._run_some()
-        except ProofError:
-            if not self._over.is_set():
-                self.surprises.append(traceback.format_exc())
-        except Exception:  # noqa: BLE001 (whatever it is, the proof must not pass without this thread)
-            self.surprises.append(traceback.format_exc())
+        while not self._over.wait(self._random.uniform(*PAUSES_S)):
+            self._run_some()
 
     def _run_some(self) -> None:
         count = self._random.choice([1, 1, 2])

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -35,7 +35,7 @@ class ProofError(Exception):
 class Site:
     """Everything in `folder`. Leaving the `with` block kills every process that was started here."""
 
-    def __init__(self, folder: Path, clusters: dict[str, str], **settings: str) -> None:
+    def __init__(self, folder: Path, clusters: dict[str, str], **settings: object) -> None:
         """Prepare a site that knows `clusters`, their origins by name; nothing runs before `set_up`."""
         self.folder = folder
         self._environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ} | {
@@ -45,8 +45,7 @@ class Site:
             "TMS_DEADLINE_S": str(DEADLINE_S),
             "TMS_OPEN_AFTER_S": str(OPEN_AFTER_S),
             "TMS_READBACK_INTERVAL_S": str(READBACK_INTERVAL_S),
-            **settings,
-        }
+        } | {name: str(value) for name, value in settings.items()}
         # Ctrl-C strikes the main thread, anywhere; in this one a process is always noted once it is started.
         self._starter = ThreadPoolExecutor(1, "starter")
         self._processes: list[subprocess.Popen[str]] = []
@@ -119,7 +118,8 @@ class Server:
 
     def __init__(self, site: Site, number: int) -> None:
         """Choose a port and start."""
-        self.port = _free_port()
+        with unused_port() as port:
+            self.port = port.getsockname()[1]
         self.url = f"http://{HOST}:{self.port}"
         self._site, self._name = site, f"server-{number}"
         self.start()
@@ -144,26 +144,24 @@ class Server:
     def _is_healthy(self) -> bool:
         if self._process.poll() is not None:
             raise ProofError(f"{self._name} ended by itself: {self._site.log(self._name)}")
-        try:
-            with new_session() as session:
-                return session.get(f"{self.url}/health", timeout=START_S).ok
-        except requests.RequestException:
-            return False
+        return is_healthy(self.url)
 
 
-class ClosedPort:
-    """A port of this machine at which nobody listens, and that nobody else can take until it is closed."""
+def is_healthy(url: str) -> bool:
+    """Tell whether the server there answers and finds itself healthy."""
+    try:
+        with new_session() as session:
+            return session.get(f"{url}/health", timeout=START_S).ok
+    except requests.RequestException:
+        return False
 
-    def __init__(self) -> None:
-        """Choose a free one."""
-        self._socket = socket.socket()
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind((HOST, 0))
-        self.number: int = self._socket.getsockname()[1]
 
-    def close(self) -> None:
-        """Give it free."""
-        self._socket.close()
+def unused_port() -> socket.socket:
+    """Hold a free port of this machine: nobody listens at it, and nobody else can take it until it is closed."""
+    port = socket.socket()
+    port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    port.bind((HOST, 0))
+    return port
 
 
 def kill(process: subprocess.Popen[str]) -> None:
@@ -187,8 +185,3 @@ def new_session() -> requests.Session:
     session = requests.Session()
     session.trust_env = False
     return session
-
-
-def _free_port() -> int:
-    with closing(ClosedPort()) as port:
-        return port.number

@@ -19,17 +19,6 @@ class KilledError(BaseException):
     """The process is gone. No handler of ordinary exceptions gets hold of it."""
 
 
-class _Steps:
-    def __init__(self, kill_before: int) -> None:
-        self._left = kill_before
-
-    def take(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        self._left -= 1
-        if self._left <= 0:  # and whatever is tried on the way out, too: the process is gone
-            raise KilledError
-        return work(*args, **kwargs)
-
-
 @contextmanager
 def killed_before(step: int) -> Iterator[None]:
     """Kill the block before its step number `step`, counting from 1: KilledError comes out, if it has so many.
@@ -37,28 +26,32 @@ def killed_before(step: int) -> Iterator[None]:
     Steps are the statements and commits on the jobs and audit databases of this thread, and calls to
     TMS, each of which counts twice: before it is made, and when its answer has come.
     """
-    steps = _Steps(step)
-    call = client.set_action
+    left, call = step, client.set_action
+
+    def take(work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left <= 0:  # and whatever is tried on the way out, too: the process is gone
+            raise KilledError
+        return work(*args, **kwargs)
 
     def call_and_answer(*args: Any) -> Any:
-        answer = steps.take(call, *args)
-        return steps.take(lambda: answer)
+        answer = take(call, *args)
+        return take(lambda: answer)
+
+    def commit(connection: Any) -> None:
+        try:
+            take(type(connection)._commit, connection)
+        except KilledError:
+            connection._rollback()  # what leads out of a transaction would commit it after all
+            raise
 
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(client, "set_action", call_and_answer))
         for alias in ("jobs", "audit"):
-            stack.enter_context(connections[alias].execute_wrapper(steps.take))
-            stack.enter_context(mock.patch.object(connections[alias], "_commit", partial(_commit, alias, steps)))
+            stack.enter_context(connections[alias].execute_wrapper(take))
+            stack.enter_context(mock.patch.object(connections[alias], "_commit", partial(commit, connections[alias])))
         yield
-
-
-def _commit(alias: str, steps: _Steps) -> None:
-    connection: Any = connections[alias]
-    try:
-        steps.take(type(connection)._commit, connection)
-    except KilledError:
-        connection._rollback()  # what leads out of a transaction would commit it after all
-        raise
 
 
 def each_step(work: Callable[[int], None]) -> int:

@@ -14,7 +14,7 @@ _PREFIX: Final = "fault:"
 _NOT_READY: Final = b'{"message": "TMS bootstrap status(INIT) is not Ready", "success": false}'
 _NASTY_TEXT: Final = "\r\n\t\x00\x07\x1b[31m<script>alert(1)</script>\u202e\ud800"
 _NASTY_MESSAGE: Final = f"{ACCEPTED['message']}{_NASTY_TEXT}"
-# What summaries are too long for a row of the table.
+# Summaries that are too long for a row of the table.
 _HTTP: Final = "status CODE with the gateway's page, and RETRY as Retry-After"
 _TIMEOUT: Final = "no answer for SECONDS (3600), then the connection closes"
 _ECHO: Final = "refused with a message that holds the token"

@@ -92,7 +92,7 @@ def test_a_server_that_is_asked_to_end_finishes_its_calls_and_leaves_the_rest_to
     settings = {"TMS_BATCH_CHUNK": CHUNK, "TMS_MAX_CIDS_PER_CALL": CHUNK, "TMS_BATCH_CALLS": 2}
     with (
         Simulator() as tms,
-        Site(tmp_path, {MAIN: tms.url}, **{name: str(value) for name, value in settings.items()}) as site,
+        Site(tmp_path, {MAIN: tms.url}, **settings) as site,
     ):
         site.set_up()
         operator = Operator(site, tms, random.Random(1))  # noqa: S311 (repeatable, not secret)
