@@ -12,19 +12,15 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import requests
-
+from setactions.devtools.proofs.site import BASE_DIR, HOST, ProofError, is_healthy, new_session, wait_for
 from tmsdash import startup
 
-BASE_DIR = Path(__file__).resolve().parents[2]
-HOST = "127.0.0.1"
-USER = "demo"
-CLUSTER = "demo"
+USER = CLUSTER = "demo"
 FLEET = 1000
-START_TIMEOUT_S = 60
 
 
 def main() -> None:
@@ -36,20 +32,24 @@ def main() -> None:
     password = _prepare()
     from setactions.devtools.simulator import Simulator, fleet_ids
 
-    with Simulator(port=tms_port, fleet=FLEET, latency_s=0.3) as tms, _Server(port) as site:
-        job_id = _perform_set_action(site.url, tms.url, password, fleet_ids(FLEET)[:3])
+    site = f"http://{HOST}:{port}"
+    with Simulator(port=tms_port, fleet=FLEET, latency_s=0.3) as tms, _server(site, port) as server:
+        job_id = _perform_set_action(site, tms.url, password, fleet_ids(FLEET)[:3])
         print(f"\nOne Set Action was performed. Its job id: {job_id}\n")  # noqa: T201
         if os.environ.get("DEMO_ONCE") == "1":
             return
         examples = "\n".join(f"    {cid}" for cid in fleet_ids(FLEET)[3:8])
         print(  # noqa: T201
-            f"Sign in at {site.url} as {USER} with the password {password}\n"
+            f"Sign in at {site} as {USER} with the password {password}\n"
             f"The simulated TMS takes any token. It knows {FLEET} customers, among them:\n{examples}\n"
             "A token such as fault:not-ready or fault:timeout makes it misbehave "
             "(manage.py tms_simulator --help lists them).\nStop with Ctrl-C.",
             flush=True,
         )
-        site.wait()
+        try:
+            server.wait()
+        except KeyboardInterrupt:
+            print("\nStopping.")  # noqa: T201
 
 
 def _port(name: str, default: int) -> int:
@@ -110,50 +110,26 @@ def _prepare() -> str:
     return password
 
 
-class _Server:
-    """The production server as a child process, up when the `with` block begins and gone after it."""
-
-    def __init__(self, port: int) -> None:
-        self.url = f"http://{HOST}:{port}"
-        command = [sys.executable, str(BASE_DIR / "manage.py"), "serve", "--host", HOST, "--port", str(port)]
-        self._process = subprocess.Popen(command)  # noqa: S603 (our own command)
-
-    def __enter__(self) -> "_Server":
-        give_up = time.monotonic() + START_TIMEOUT_S
-        while not self._is_healthy():
-            if self._process.poll() is not None or time.monotonic() > give_up:
-                self.__exit__()
-                sys.exit("The server did not start; its messages above say why.")
-            time.sleep(0.1)  # another process: there is no event to wait for
-        return self
-
-    def _is_healthy(self) -> bool:
-        try:
-            return _session().get(f"{self.url}/health", timeout=5).ok
-        except requests.RequestException:
-            return False
-
-    def wait(self) -> None:
-        try:
-            self._process.wait()
-        except KeyboardInterrupt:
-            print("\nStopping.")  # noqa: T201
-
-    def __exit__(self, *args: object) -> None:
-        self._process.terminate()
-        self._process.wait()
-
-
-def _session() -> requests.Session:
-    """Return a session that does not ask the environment for proxies: all of this is on loopback."""
-    session = requests.Session()
-    session.trust_env = False
-    return session
+@contextmanager
+def _server(url: str, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run the production server as a child process, up when the block begins and gone after it."""
+    command = [sys.executable, str(BASE_DIR / "manage.py"), "serve", "--host", HOST, "--port", str(port)]
+    server = subprocess.Popen(command)  # noqa: S603 (our own command)
+    try:
+        wait_for(lambda: is_healthy(url) or server.poll() is not None, "No answer")
+        if server.poll() is not None:
+            raise ProofError("It has ended.")
+        yield server
+    except ProofError:
+        sys.exit("The server did not start; its messages above say why.")
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def _perform_set_action(site: str, tms: str, password: str, cids: list[str]) -> str:
     """Do what a script does: sign in, post to /proxy_fetch, return the job id."""
-    session = _session()
+    session = new_session()
     session.get(f"{site}/login/", timeout=30)
     form = {"username": USER, "password": password, "csrfmiddlewaretoken": session.cookies["csrftoken"]}
     session.post(f"{site}/login/", data=form, timeout=30).raise_for_status()

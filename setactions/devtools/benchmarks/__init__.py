@@ -6,13 +6,5 @@ from .audit import audit_chain, audit_customer, audit_verify
 from .batches import batch, batch_check
 from .set_actions import job_insert, reconcile, set_action
 
-BENCHMARKS: dict[str, Callable[[], bool]] = {
-    "audit-chain": audit_chain,
-    "audit-customer": audit_customer,
-    "audit-verify": audit_verify,
-    "batch": batch,
-    "batch-check": batch_check,
-    "job-insert": job_insert,
-    "reconcile": reconcile,
-    "set-action": set_action,
-}
+_ALL = (audit_chain, audit_customer, audit_verify, batch, batch_check, job_insert, reconcile, set_action)
+BENCHMARKS: dict[str, Callable[[], bool]] = {function.__name__.replace("_", "-"): function for function in _ALL}

@@ -12,7 +12,6 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 from django.conf import settings
 from django.db import connections, transaction
@@ -154,19 +153,17 @@ def _fill_part(count: int) -> list[str]:
         attempts.append((number, attempt_id.hex, *asked, *("accepted", at, 0, 0, 200, "", "", "")))
         customers += [(number, cid) for cid in cids]
     head.signature = chain.sign_head(key, head.sequence, head.mac)
-    _insert(
-        {"auditentry": (_ENTRY, entries), "attempt": (_ATTEMPT, attempts), "attemptcustomer": (_CUSTOMER, customers)}
-    )
-    head.save()
-    return [cid for _, cid in customers]
-
-
-def _insert(rows_by_table: dict[str, tuple[str, list[Any]]]) -> None:
     with transaction.atomic(using="audit"):
-        for table, (columns, rows) in rows_by_table.items():
+        for table, columns, rows in (
+            ("auditentry", _ENTRY, entries),
+            ("attempt", _ATTEMPT, attempts),
+            ("attemptcustomer", _CUSTOMER, customers),
+        ):
             marks = ", ".join("?" * len(columns.split(",")))
             statement = f"INSERT INTO audit_{table} ({columns}) VALUES ({marks})"  # noqa: S608 (constants)
             connections["audit"].connection.executemany(statement, rows)
+    head.save()
+    return [cid for _, cid in customers]
 
 
 _CUSTOMER = "attempt_id, cid"

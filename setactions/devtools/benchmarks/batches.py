@@ -15,7 +15,7 @@ import requests
 from django.conf import settings
 from django.contrib.auth.models import User
 
-from setactions.devtools.benchmarks.measurement import FLEET, compare, scaled
+from setactions.devtools.benchmarks.measurement import FLEET, NOBODY, compare, scaled
 from setactions.devtools.simulator import Simulator
 from setactions.inputs.csv_table import read_table
 
@@ -46,14 +46,11 @@ def batch() -> bool:
         def ours() -> None:
             subprocess.run(command, env=environment, cwd=settings.BASE_DIR, capture_output=True, check=True)  # noqa: S603
 
+        session.headers["Authorization"] = "Bearer bench"
+
         def call(cids: list[str]) -> None:
-            answer = session.post(
-                f"{tms.url}/tms/v1/set/action",
-                json={"action": "PE-Enable", "cids": cids},
-                headers={"Authorization": "Bearer bench"},
-                timeout=30,
-            )
-            answer.raise_for_status()
+            body = {"action": "PE-Enable", "cids": cids}
+            session.post(f"{tms.url}/tms/v1/set/action", json=body, timeout=30).raise_for_status()
 
         def bare() -> None:
             cids = file.read_text().split()
@@ -67,7 +64,7 @@ def batch() -> bool:
 
 def batch_check() -> bool:
     """Compare checking a file of a million lines with only reading and sorting it on disk, and look at the memory."""
-    settings.TMS_CLUSTERS = {"bench": "http://127.0.0.1:9"}  # nobody asks it anything
+    settings.TMS_CLUSTERS = {"bench": NOBODY}
     lines = scaled(LINES)
     path = Path(settings.VAR_DIR) / "million.csv"
     with path.open("w") as file:

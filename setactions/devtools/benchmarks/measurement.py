@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 FLEET = 27_682  # the largest real fleet
+NOBODY = "http://127.0.0.1:9"  # a cluster that is asked nothing
 rounds = 9  # the median of so many is reported
 scale = 1.0  # of the rows and customers that a benchmark makes
 

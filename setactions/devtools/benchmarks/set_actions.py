@@ -4,7 +4,7 @@ import json
 import logging
 import sqlite3
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,19 @@ from django.test import Client
 
 from audit import services as audit
 from audit.actors import Actor
+from audit.bodies import OutcomeBody
 from audit.choices import Kind, Source
 from audit.selectors import open_attempts
+from jobs.models import Job
 from jobs.services import AcceptedAttempt, create_job
-from setactions.devtools.benchmarks.measurement import FLEET, compare, median_ms, new_ids, scaled
+from setactions.devtools.benchmarks.measurement import FLEET, NOBODY, compare, median_ms, new_ids, scaled
 from setactions.devtools.simulator import Simulator
 from setactions.resolving import reconcile as module
 from setactions.token import Token
 from tmsdash.db.transactions import write_transaction
+
+OWED, IN_DOUBT = 300, 100
+ACCEPTED: OutcomeBody = {"http_status": 200, "data": {"success": True}}
 
 
 def job_insert() -> bool:
@@ -32,14 +37,9 @@ def job_insert() -> bool:
     cids = new_ids(scaled(FLEET))
 
     def ours() -> None:
-        accepted = AcceptedAttempt(
-            attempt_id=uuid.uuid4(),
-            user_id="bench",
-            intent=_intent("https://bench.example", cids),
-            answer={"data": {"success": True}, "http_status": 200},
-        )
+        attempt_id, intent = uuid.uuid4(), _intent(NOBODY, cids)
         with write_transaction("jobs"):
-            create_job(accepted)
+            create_job(AcceptedAttempt(attempt_id=attempt_id, user_id="bench", intent=intent, answer=ACCEPTED))
 
     def raw() -> None:
         with write_transaction("jobs"):
@@ -48,10 +48,7 @@ def job_insert() -> bool:
             connections["jobs"].connection.executemany(statement, rows)
 
     ours()
-    with connections["jobs"].cursor() as cursor:
-        # The raw rows need an owner of their own each time; the first job lends its id, emptied.
-        cursor.execute("SELECT min(id) FROM jobs_job")
-        owner = cursor.fetchone()[0]
+    owner = Job.objects.order_by("id").values_list("id", flat=True)[0]  # of the raw rows: the first job, emptied
 
     def empty() -> None:
         with write_transaction("jobs"), connections["jobs"].cursor() as cursor:
@@ -75,7 +72,7 @@ def set_action() -> bool:
             cids = new_ids(size)
             payload = {"action": "PE-Enable", "cids": cids}
             body = json.dumps({"url": url, "token": "bench", "isPost": True, "sendAgain": True, "postData": payload})
-            floor = _RawRecord(Path(settings.VAR_DIR) / f"floor-{size}.db")
+            write_floor = _raw_writer(f"floor-{size}.db")
 
             def through_us(body: str) -> None:
                 answer = client.post("/proxy_fetch", body, content_type="application/json")
@@ -85,37 +82,36 @@ def set_action() -> bool:
             def direct(payload: dict[str, Any]) -> None:
                 requests.post(url, json=payload, headers={"Authorization": "Bearer bench"}, timeout=30)
 
-            def direct_and_raw(payload: dict[str, Any], floor: _RawRecord) -> None:
+            def direct_and_raw(payload: dict[str, Any], write: Callable[..., None]) -> None:
                 direct(payload)
-                floor.write(payload)
+                write(payload)
 
-            comparison = compare(partial(through_us, body), partial(direct_and_raw, payload, floor))
+            comparison = compare(partial(through_us, body), partial(direct_and_raw, payload, write_floor))
             added = comparison.ours_ms - median_ms(partial(direct, payload))
             label = f"a Set Action for {size:,} customers (adds {added:.1f} ms to the call)"
             passed &= comparison.report("set-action", label, "call and raw durable writes", limit)
     return passed
 
 
-class _RawRecord:
-    """The least that has to be written: for a Set Action four durable commits, each customer twice."""
+def _raw_writer(file_name: str) -> Callable[..., None]:
+    """Return what writes the least that has to be: for a Set Action four durable commits, each customer twice."""
+    database = sqlite3.connect(Path(settings.VAR_DIR) / file_name, isolation_level=None)
+    database.executescript(
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+        "CREATE TABLE event (id INTEGER PRIMARY KEY, body TEXT);"
+        "CREATE TABLE customer (id INTEGER PRIMARY KEY, owner INTEGER, cid TEXT);"
+        "CREATE INDEX by_cid ON customer (cid, owner); CREATE INDEX by_owner ON customer (owner);"
+    )
 
-    def __init__(self, path: Path) -> None:
-        self._database = sqlite3.connect(path, isolation_level=None)
-        self._database.executescript(
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-            "CREATE TABLE event (id INTEGER PRIMARY KEY, body TEXT);"
-            "CREATE TABLE customer (id INTEGER PRIMARY KEY, owner INTEGER, cid TEXT);"
-            "CREATE INDEX by_cid ON customer (cid, owner); CREATE INDEX by_owner ON customer (owner);"
-        )
-
-    def write(self, payload: dict[str, Any], commits: int = 4) -> None:
+    def write(payload: dict[str, Any], commits: int = 4) -> None:
         text = json.dumps(payload)
         for body, cids in ((text, payload["cids"]), ("{}", []), (text, payload["cids"]), ("{}", []))[:commits]:
-            self._database.execute("BEGIN IMMEDIATE")
-            owner = self._database.execute("INSERT INTO event (body) VALUES (?)", [body]).lastrowid
-            rows = [(owner, cid) for cid in cids]
-            self._database.executemany("INSERT INTO customer (owner, cid) VALUES (?, ?)", rows)
-            self._database.execute("COMMIT")
+            database.execute("BEGIN IMMEDIATE")
+            owner = database.execute("INSERT INTO event (body) VALUES (?)", [body]).lastrowid
+            database.executemany("INSERT INTO customer (owner, cid) VALUES (?, ?)", [(owner, cid) for cid in cids])
+            database.execute("COMMIT")
+
+    return write
 
 
 def reconcile() -> bool:
@@ -126,20 +122,19 @@ def reconcile() -> bool:
     module.INTERVAL_MARGIN_S = 0
     actor, token, run = Actor(user_id="bench"), Token("bench"), module.reconcile
     with Simulator() as tms:
-        accepting = "http://127.0.0.1:9"  # nobody asks it anything
-        settings.TMS_CLUSTERS = {"accepting": accepting, "bench": tms.url}
+        settings.TMS_CLUSTERS = {"accepting": NOBODY, "bench": tms.url}
 
         def expect(closed: int, token: Token | None = None) -> None:
             if run(actor, token).closed != closed:
                 raise RuntimeError("reconcile did not close what was left open")
 
-        floor = _RawRecord(Path(settings.VAR_DIR) / "floor.db")
+        write = _raw_writer("floor.db")
 
         def raw() -> None:
             for _ in range(owed):
-                floor.write({"cids": ["a", "b", "c"]}, commits=2)
+                write({"cids": ["a", "b", "c"]}, commits=2)
 
-        before = partial(_leave_open, accepting, owed, 3, Kind.ACCEPTED)
+        before = partial(_leave_open, NOBODY, owed, 3, Kind.ACCEPTED)
         comparison = compare(partial(expect, owed), raw, before=before)
         label = f"{owed} owed jobs rolled forward ({owed / comparison.ours_ms * 1000:.0f} a second)"
         passed = comparison.report("reconcile", label, "raw durable writes", limit=8.0)
@@ -149,7 +144,7 @@ def reconcile() -> bool:
             for _ in range(2):
                 requests.get(f"{tms.url}/tms/v1/get/action?cid=ALL", headers={"Authorization": "Bearer x"}, timeout=30)
             for _ in range(in_doubt):
-                floor.write({"cids": []}, commits=1)
+                write({"cids": []}, commits=1)
 
         before = partial(_leave_open, tms.url, in_doubt, 150, Kind.UNKNOWN)
         comparison = compare(partial(expect, in_doubt, token), bare, before=before)
@@ -157,19 +152,16 @@ def reconcile() -> bool:
         return comparison.report("reconcile", label, "bare reads and raw durable writes", limit=100.0) and passed
 
 
-OWED, IN_DOUBT = 300, 100
-
-
 def _leave_open(cluster_url: str, count: int, size: int, kind: Any) -> None:
     """Make open attempts of so many customers each: with the answer that `kind` tells of, and no more."""
     if open_attempts().exists():
-        return  # `_compare` prepares for the floor, too
+        return  # `compare` prepares for the floor, too
+    actor = Actor(user_id="bench", source=Source.API)
     for _ in range(count):
-        attempt_id, actor = uuid.uuid4(), Actor(user_id="bench", source=Source.API)
+        attempt_id = uuid.uuid4()
         intent = _intent(cluster_url, [f"{attempt_id.hex[:20]}{number:012x}" for number in range(size)])
         audit.open_attempt(attempt_id, actor, intent, duplicate_window_s=0, duplicate_allowed=True, wait_s=5)
-        body = {"http_status": 200, "data": {"success": True}}
-        audit.record_events(attempt_id, [(kind, body)], wait_s=5)
+        audit.record_events(attempt_id, [(kind, ACCEPTED)], wait_s=5)
 
 
 def _intent(cluster_url: str, cids: Sequence[str]) -> Any:

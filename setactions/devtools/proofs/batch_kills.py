@@ -17,8 +17,17 @@ import requests
 from setactions.devtools.proofs.campaign import Remains
 from setactions.devtools.proofs.clients import MAIN, TIMEOUT_S
 from setactions.devtools.proofs.reconciler import TOKEN, read_report, start_reconcile
-from setactions.devtools.proofs.site import OPEN_AFTER_S, PASSWORD, USER, ProofError, Server, Site
-from setactions.devtools.proofs.site import kill, new_session, wait_for
+from setactions.devtools.proofs.site import (
+    OPEN_AFTER_S,
+    PASSWORD,
+    USER,
+    ProofError,
+    Server,
+    Site,
+    kill,
+    new_session,
+    wait_for,
+)
 from setactions.devtools.simulator import Simulator
 
 CUSTOMERS, CHUNK = 40, 4

@@ -38,14 +38,17 @@ class Site:
     def __init__(self, folder: Path, clusters: dict[str, str], **settings: object) -> None:
         """Prepare a site that knows `clusters`, their origins by name; nothing runs before `set_up`."""
         self.folder = folder
-        self._environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ} | {
+        variables = {
             "ENV_FILE": os.devnull,
-            "VAR_DIR": str(folder),
+            "VAR_DIR": folder,
             "TMS_CLUSTERS": ",".join(f"{name}={origin}" for name, origin in clusters.items()),
-            "TMS_DEADLINE_S": str(DEADLINE_S),
-            "TMS_OPEN_AFTER_S": str(OPEN_AFTER_S),
-            "TMS_READBACK_INTERVAL_S": str(READBACK_INTERVAL_S),
-        } | {name: str(value) for name, value in settings.items()}
+            "TMS_DEADLINE_S": DEADLINE_S,
+            "TMS_OPEN_AFTER_S": OPEN_AFTER_S,
+            "TMS_READBACK_INTERVAL_S": READBACK_INTERVAL_S,
+            **settings,
+        }
+        self._environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+        self._environment |= {name: str(value) for name, value in variables.items()}
         # Ctrl-C strikes the main thread, anywhere; in this one a process is always noted once it is started.
         self._starter = ThreadPoolExecutor(1, "starter")
         self._processes: list[subprocess.Popen[str]] = []
