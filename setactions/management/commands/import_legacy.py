@@ -85,14 +85,10 @@ def _users(pairs: list[str]) -> dict[str, str]:
         old, equals, new = (part.strip() for part in pair.partition("="))
         if not (old and equals and new) or users.get(old, new) != new:
             raise CommandError(f"--user-map {pair}: write each old name once, as old=new.")
-        if not User.objects.filter(username=new).exists():  # then an account that is still to be made
-            _check_spelling(new)
+        try:
+            if not User.objects.filter(username=new).exists():  # then an account that is still to be made
+                check_spelling(new)
+        except ValidationError as wrong:
+            raise CommandError(f"--user-map: nobody here is called {new!r}. {' '.join(wrong.messages)}") from None
         users[old] = new
     return users
-
-
-def _check_spelling(name: str) -> None:
-    try:
-        check_spelling(name)
-    except ValidationError as wrong:
-        raise CommandError(f"--user-map: nobody here is called {name!r}. {' '.join(wrong.messages)}") from None

@@ -20,6 +20,8 @@ GROUPS = {
     },
 }
 
+PLACE = ("ENGINE", "HOST", "PORT", "NAME")  # what tells two databases apart
+
 
 class Command(BaseCommand):
     help = (
@@ -41,7 +43,7 @@ class Command(BaseCommand):
         return {"tags": registry.tags_available() - {NEW_INSTALLATION}} if is_new else super().get_check_kwargs(options)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        places = {tuple(str(d.get(key)) for key in ("ENGINE", "HOST", "PORT", "NAME")) for d in _described()}
+        places = {tuple(str(one.settings_dict.get(key)) for key in PLACE) for one in connections.all()}
         if len(places) < len(VARIABLES):
             # They would share one table of applied migrations, and all but the first would stay empty.
             raise CommandError(f"{', '.join(VARIABLES.values())}: name three different databases.")
@@ -67,15 +69,9 @@ class Command(BaseCommand):
         site_keys.remember()
 
 
-def _described() -> list[dict[str, Any]]:
-    return [connection.settings_dict for connection in connections.all()]
-
-
 def make_groups() -> None:
     """Create the two groups and grant their permissions; permissions added by hand are kept."""
     for name, labels in GROUPS.items():
         group, _ = Group.objects.get_or_create(name=name)
-        for label in labels:
-            app_label, codename = label.split(".")
-            permission = Permission.objects.get(content_type__app_label=app_label, codename=codename)
-            group.permissions.add(permission)
+        for app_label, codename in (label.split(".") for label in labels):
+            group.permissions.add(Permission.objects.get(content_type__app_label=app_label, codename=codename))

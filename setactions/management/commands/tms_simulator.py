@@ -18,18 +18,14 @@ class _HelpFormatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
 
 
 class Command(BaseCommand):
-    """Serve a simulated TMS on loopback until SIGINT or SIGTERM; never in a production installation."""
-
     help = "Serve a simulated TMS on loopback. It accepts every bearer token; those at the end choose a fault."
     requires_system_checks = ()  # it uses nothing of the site, which may not be set up yet
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Put the table of faults at the end of the help."""
         epilog = f"Bearer tokens that choose a fault:\n{describe_faults()}"
         return super().create_parser(prog_name, subcommand, epilog=epilog, formatter_class=_HelpFormatter, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare the options."""
         parser.add_argument(
             "--port", type=int, default=9000, help="port to listen on; 0 picks a free one (default: %(default)s)"
         )
@@ -42,7 +38,6 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, port: int, host: str, latency_ms: int, fleet: int, **_options: Any) -> None:
-        """Serve, and return when a signal has ended it. Raise CommandError when it must not or cannot start."""
         if settings.HTTPS_ONLY:
             raise CommandError("The TMS simulator does not run in a production installation (HTTPS_ONLY is true).")
         try:
@@ -52,19 +47,14 @@ class Command(BaseCommand):
         # Blocked before the first thread starts, so that the signals reach nobody but sigwait.
         previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)
         try:
-            self._serve(simulator, f"{host}, port {port}")
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
-
-    def _serve(self, simulator: Simulator, address: str) -> None:
-        try:
-            simulator.start()
-        except OSError as error:
-            reason = "the port is in use" if error.errno == errno.EADDRINUSE else error.strerror
-            raise CommandError(f"The TMS simulator cannot listen on {address}: {reason}.") from error
-        try:
+            try:
+                simulator.start()
+            except OSError as error:
+                reason = "the port is in use" if error.errno == errno.EADDRINUSE else error.strerror
+                raise CommandError(f"The TMS simulator cannot listen on {host}, port {port}: {reason}.") from error
             self.stdout.write(f"TMS simulator on {simulator.url}")
             self.stdout.flush()  # whoever started this in the background waits for the line
             signal.sigwait(_END_SIGNALS)
         finally:
             simulator.stop()
+            signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
