@@ -2,10 +2,9 @@
 
 import json
 import uuid
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, cast
+from typing import Any, TypeVar, cast
 
 from django.db.models import Count, Min, Q, QuerySet
 from django.http import Http404
@@ -16,7 +15,8 @@ from audit.chain import anchor
 from audit.choices import ACCEPTED_OUTCOMES, HARMLESS_OUTCOMES, IN_DOUBT_OUTCOMES, POSSIBLY_APPLIED_OUTCOMES, Kind
 from audit.models import Attempt, AttemptCustomer, AuditEntry
 
-CIDS_PER_QUERY = 500  # databases bound the number of a statement's parameters
+IDS_PER_QUERY = 500
+Id = TypeVar("Id")
 
 
 def find_attempt(attempt_id: uuid.UUID) -> Attempt | None:
@@ -102,48 +102,20 @@ def actions_asked_for(cluster_url: str, cids: Sequence[str]) -> set[tuple[str, i
         attempt__cluster_url=cluster_url, attempt__outcome__in=POSSIBLY_APPLIED_OUTCOMES
     )
     actions: set[tuple[str, int]] = set()
-    for part in _parts(cids):
+    for part in parts(cids):
         pairs = telling.filter(cid__in=part).order_by().values_list("cid", "attempt__action_code").distinct()
         actions.update((cid, code) for cid, code in pairs if code is not None)
     return actions
 
 
 def _asking_for(attempts: QuerySet[Attempt], cids: Sequence[str]) -> list[Attempt]:
-    by_key: dict[int, Attempt] = {}
-    for part in _parts(cids):
-        by_key |= {attempt.pk: attempt for attempt in attempts.filter(customers__cid__in=part).distinct()}
-    return [by_key[pk] for pk in sorted(by_key)]
+    found = {attempt for part in parts(cids) for attempt in attempts.filter(customers__cid__in=part).distinct()}
+    return sorted(found, key=lambda attempt: attempt.pk)
 
 
-def _parts(cids: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (cids[start : start + CIDS_PER_QUERY] for start in range(0, len(cids), CIDS_PER_QUERY))
-
-
-class Bodies(NamedTuple):
-    """What the events of an attempt say: the one that opened it, and the one that its outcome rests on."""
-
-    opening: OpeningBody
-    """With the ids; of an attempt whose events are in an archive it says no more than that."""
-    outcome: OutcomeBody
-    """Of the most trusted event; empty if there is only the INTENT."""
-
-
-def bodies_of(attempts: Sequence[Attempt]) -> list[Bodies]:
-    """Return the bodies of each of `attempts`, of which there may be some hundred."""
-    entries: defaultdict[uuid.UUID | None, list[AuditEntry]] = defaultdict(list)
-    for entry in AuditEntry.objects.filter(attempt_id__in=[a.attempt_id for a in attempts]).order_by("sequence"):
-        entries[entry.attempt_id].append(entry)
-    return [_bodies(attempt, entries[attempt.attempt_id]) for attempt in attempts]
-
-
-def _bodies(attempt: Attempt, entries: list[AuditEntry]) -> Bodies:
-    if not entries:  # they are in an archive; what the row and the index hold is still known
-        outcome: OutcomeBody = {"http_status": attempt.http_status, "message": attempt.error_message}
-        opening = {"archived": True, "action_sent": "", "batch_id": None, "cids": []}
-        return Bodies(cast(OpeningBody, opening), outcome)
-    telling = [entry for entry in entries if entry.kind not in (Kind.INTENT, Kind.RECORDED)]
-    deciding = max(telling, key=lambda entry: Kind(entry.kind).trust, default=None)
-    return Bodies(json.loads(entries[0].body), json.loads(deciding.body) if deciding else {})
+def parts(ids: Sequence[Id]) -> Iterator[Sequence[Id]]:
+    """Yield ids in parts that fit into one query: databases bound the number of a statement's parameters."""
+    return (ids[start : start + IDS_PER_QUERY] for start in range(0, len(ids), IDS_PER_QUERY))
 
 
 def anchor_of(attempt: Attempt) -> str:
@@ -158,13 +130,20 @@ def entries_of(attempt: Attempt) -> QuerySet[AuditEntry]:
 
 
 def opening_body(attempt: Attempt) -> OpeningBody:
-    """Return the body of the event that opened the attempt (INTENT or REFUSED), with its ids."""
-    return bodies_of([attempt])[0].opening
+    """Return the body of the event that opened the attempt, with its ids; once archived, it says no more than that."""
+    opening = entries_of(attempt).first()
+    body = json.loads(opening.body) if opening else {"archived": True, "action_sent": "", "batch_id": None, "cids": []}
+    return cast(OpeningBody, body)
 
 
 def outcome_body(attempt: Attempt) -> OutcomeBody:
     """Return the body of the event that the attempt's outcome rests on; empty if there is only the INTENT."""
-    return bodies_of([attempt])[0].outcome
+    entries = list(entries_of(attempt))
+    if not entries:  # they are in an archive; what the row holds is still known
+        return {"http_status": attempt.http_status, "message": attempt.error_message}
+    telling = [entry for entry in entries if entry.kind not in (Kind.INTENT, Kind.RECORDED)]
+    deciding = max(telling, key=lambda entry: Kind(entry.kind).trust, default=None)
+    return cast(OutcomeBody, json.loads(deciding.body)) if deciding else {}
 
 
 def attempts_of_customer(cid: str) -> QuerySet[AttemptCustomer]:

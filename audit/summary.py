@@ -20,12 +20,9 @@ WIDTH, HEIGHT, GAP = 900, 120, 0.25
 
 
 class Day(Func):
-    """The day of a time in UTC, or its month, as text. SQLite asks Python for Django's own, once for each row."""
+    """The first `digits` of a time in UTC: its day, or its month. SQLite asks Python for Django's own, row by row."""
 
     output_field = CharField()
-
-    def __init__(self, *expressions: Any, digits: int = 10, **extra: Any) -> None:
-        super().__init__(*expressions, digits=digits, **extra)
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
         return self.as_sql(compiler, connection, template="substr(%(expressions)s, 1, %(digits)s)", **context)
@@ -96,7 +93,12 @@ def summarize(attempts: QuerySet[Attempt], first: datetime | None, last: datetim
     most = max((sum(part.values()) for part in counts.values()), default=0)
     return AttemptSummary(
         unit="month" if by_month else "day",
-        periods=_periods(names, counts, most),
+        periods=[
+            Period(
+                name, [counts[name][group] for group in OutcomeGroup], [*_bars(number, len(names), counts[name], most)]
+            )
+            for number, name in enumerate(names)
+        ],
         total=sum(outcomes.values()),
         customers=accepted or 0,
         outcomes=[(str(outcome.label), outcome.group.value, count) for outcome, count in outcomes.most_common()],
@@ -117,13 +119,6 @@ def _months(first: date, last: date, counted: list[str]) -> list[str]:
     (year, month), (end_year, end_month) = (map(int, name.split("-")) for name in (begin, end))
     numbers = range(12 * year + month - 1, 12 * end_year + end_month)
     return [f"{number // 12:04d}-{number % 12 + 1:02d}" for number in numbers]
-
-
-def _periods(names: list[str], counts: dict[str, Counter[OutcomeGroup]], most: int) -> list[Period]:
-    return [
-        Period(name, [counts[name][group] for group in OutcomeGroup], [*_bars(number, len(names), counts[name], most)])
-        for number, name in enumerate(names)
-    ]
 
 
 def _bars(number: int, period_count: int, counts: Counter[OutcomeGroup], most: int) -> Iterator[Bar]:

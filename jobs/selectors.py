@@ -6,25 +6,16 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
+from audit.selectors import parts
 from jobs.models import Job, JobCustomer
 from tmsdash.db.known_values import known_values
 
 CLUSTERS_SHOWN = 100
-IDS_PER_QUERY = 500  # databases bound the number of a statement's parameters
 
 
 def jobs_present(job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Job]:
     """Return those of `job_ids` whose job is recorded, each with its job (whose large JSON is read when asked for)."""
-    jobs: dict[uuid.UUID, Job] = {}
-    for start in range(0, len(job_ids), IDS_PER_QUERY):
-        part = job_ids[start : start + IDS_PER_QUERY]
-        jobs |= {job.job_id: job for job in all_jobs().filter(job_id__in=part)}
-    return jobs
-
-
-def find_job(job_id: uuid.UUID) -> Job | None:
-    """Return the job, whoever it belongs to, or None."""
-    return Job.objects.filter(job_id=job_id).first()
+    return {job.job_id: job for part in parts(job_ids) for job in all_jobs().filter(job_id__in=part)}
 
 
 def jobs_of(user: Any) -> QuerySet[Job]:
@@ -60,7 +51,7 @@ def may_view_job_of(user: Any, user_id: str) -> bool:
 
 def job_for(user: Any, job_id: uuid.UUID) -> Job | None:
     """Return the job; None if there is none, or `user` may not see it."""
-    job = find_job(job_id)
+    job = Job.objects.filter(job_id=job_id).first()
     return job if job and may_view_job_of(user, job.user_id) else None
 
 

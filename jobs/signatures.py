@@ -114,21 +114,15 @@ def _fits(purpose: str, row_digest: str, mac: str, key_id: str) -> bool:
 
 
 def _digest_of_chunk(chunk: BatchChunk) -> str:
-    facts: dict[str, Any] = {
-        "batch_id": chunk.batch.batch_id.hex,
-        "user_id": chunk.batch.user_id,
-        "number": chunk.number,
-        "cluster_url": chunk.cluster_url,
-        "action_code": chunk.action_code,
-        "action_sent": chunk.action_sent,
-        "cids": chunk.cids,
-        "set_aside": chunk.set_aside,
-    }
-    return digest(facts)
+    names = ("number", "cluster_url", "action_code", "action_sent", "cids", "set_aside")
+    facts: dict[str, Any] = {name: getattr(chunk, name) for name in names}
+    return digest(facts | {"batch_id": chunk.batch.batch_id.hex, "user_id": chunk.batch.user_id})
 
 
 def _digest_of_batch(batch: Batch) -> str:
-    names = ("user_id", "file_name", "list_digest", "cluster_url", "action_code")
-    counts = ("customer_count", "repeated", "chunk_count")
-    facts: dict[str, Any] = {name: getattr(batch, name) for name in (*names, *counts)}
+    names = (
+        *("user_id", "file_name", "list_digest", "cluster_url", "action_code"),
+        *("customer_count", "repeated", "chunk_count"),
+    )
+    facts: dict[str, Any] = {name: getattr(batch, name) for name in names}
     return digest(facts | {"batch_id": batch.batch_id.hex, "created_at": chain.stored_time(batch.created_at)})

@@ -3,7 +3,6 @@
 import json
 import uuid
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
@@ -14,11 +13,6 @@ from audit.proof.stored import hex_of, rows_of, time_of
 from jobs.models import Job
 
 DATABASE = "jobs"
-COLUMNS = (
-    *("job_id", "user_id", "batch_id", "action_code", "action_name", "cluster_url", "created_at"),
-    *("request_payload", "response_summary", "http_status", "evidence", "status", "customer_count", "source"),
-    *("legacy", "old_status", "doubles", "mac", "key_id"),
-)
 
 
 class StoredJob(NamedTuple):
@@ -56,9 +50,13 @@ class StoredJob(NamedTuple):
             del facts[name]
         payload = self.request_payload
         # A fleet's ids are in the payload once more; they are encoded once.
-        repeats_ids = isinstance(payload, dict) and _is_list_of(payload.get("cids"), self.cids)
+        ids = payload.get("cids") if isinstance(payload, dict) else None
+        repeats_ids = isinstance(ids, list | tuple) and tuple(ids) == self.cids
         facts["request_payload"] = plain(payload | {"cids": None} if repeats_ids else payload)
         return digest(facts | {"repeats_ids": repeats_ids, "response_summary": plain(self.response_summary)})
+
+
+COLUMNS = [name for name in StoredJob._fields if name not in ("cids", "is_in_order")]
 
 
 def stored_job(job: Job, cids: Sequence[str]) -> StoredJob:
@@ -87,11 +85,12 @@ def stored_jobs(condition: str = "") -> Iterator[StoredJob]:
     """
     where = f"WHERE {condition}" if condition else ""
     columns = ", ".join(f"j.{name}" for name in COLUMNS)
-    customers = _grouped(
+    query = (
         f"SELECT j.id, c.position, c.cid FROM jobs_job j JOIN jobs_jobcustomer c ON c.job_id = j.id {where} "  # noqa: S608 (constants)
         "ORDER BY j.job_id, j.id, c.position"
     )
     # Both queries run in the same order, so one pass through each joins them; a job without customers has no group.
+    customers = ((key, list(rows)) for key, rows in groupby(rows_of(query, DATABASE), key=itemgetter(0)))
     group_key, group = next(customers, (None, []))
     for key, *values in rows_of(f"SELECT j.id, {columns} FROM jobs_job j {where} ORDER BY j.job_id, j.id", DATABASE):  # noqa: S608
         rows: list[tuple[Any, ...]] = []
@@ -120,21 +119,13 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _is_list_of(value: Any, cids: tuple[str, ...]) -> bool:
-    return isinstance(value, list | tuple) and tuple(value) == cids
-
-
 def _from_columns(values: dict[str, Any], cids: Sequence[str], *, is_in_order: bool) -> StoredJob:
     for name in ("job_id", "batch_id", "doubles"):
         values[name] = hex_of(values[name])
-    values |= {"created_at": _time_of(values["created_at"]), "legacy": bool(values["legacy"])}
+    values |= {"created_at": time_of(values["created_at"]), "legacy": bool(values["legacy"])}
     # Members of enumerations become plain text, as the database gives it back.
     values = {name: str(value) if isinstance(value, str | bytes) else value for name, value in values.items()}
     return StoredJob(**values, cids=tuple(cids), is_in_order=is_in_order)
-
-
-def _time_of(value: Any) -> str:
-    return time_of(value if isinstance(value, datetime) else str(value or ""))
 
 
 def _json_of(value: Any) -> Any:
@@ -145,8 +136,3 @@ def _json_of(value: Any) -> Any:
         return json.loads(value)
     except (ValueError, RecursionError):
         return f"no JSON: {value!r}"
-
-
-def _grouped(query: str) -> Iterator[tuple[int, list[tuple[Any, ...]]]]:
-    for key, rows in groupby(rows_of(query, DATABASE), key=itemgetter(0)):
-        yield key, list(rows)

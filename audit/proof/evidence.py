@@ -16,10 +16,10 @@ from django.utils import timezone
 
 from audit import chain
 from audit.exports import facts_of
-from audit.models import Attempt, AuditEntry, ChainHead
+from audit.models import Attempt, ChainHead
 from audit.proof.projection import FIELDS, compare
 from audit.proof.stored import StoredEntry, rows_of, stored_entries
-from audit.selectors import CIDS_PER_QUERY
+from audit.selectors import entries_of, parts
 from tmsdash.csv_text import ids_text
 from tmsdash.db.transactions import read_transaction
 from tmsdash.text import one_line
@@ -51,27 +51,18 @@ def gather(attempt: Attempt) -> Evidence:
     """Read an attempt's events, and check them, their neighbours in the chain, its row and its ids in the index."""
     with read_transaction(chain.DATABASE):
         attempt.refresh_from_db()
-        own = AuditEntry.objects.filter(attempt_id=attempt.attempt_id).order_by("sequence")
-        sequences = list(own.values_list("sequence", flat=True))
+        sequences = list(entries_of(attempt).values_list("sequence", flat=True))
         numbers = sorted({number for sequence in sequences for number in range(sequence - 1, sequence + 2)})
         near = {entry.sequence: entry for entry in stored_entries(f"sequence IN ({', '.join(map(str, numbers))})")}
         head = ChainHead.objects.get()
         entries = [near[sequence] for sequence in sequences]
         row = next(rows_of(f"SELECT {', '.join(FIELDS)} FROM audit_attempt WHERE id = {attempt.pk:d}"))  # noqa: S608
-        cids = _indexed(attempt, json.loads(entries[0].body)["cids"])
+        indexed = (attempt.customers.filter(cid__in=part) for part in parts(json.loads(entries[0].body)["cids"]))
+        cids = [cid for part in indexed for cid in part.values_list("cid", flat=True)]
         problems = [*_chain_problems(entries, near, head), *compare(Attempt(), entries, [row], cids)]
         if not problems and not chain.is_signed(head.sequence, head.mac, head.key_id, head.signature):
             problems = ["The end of the chain is not proven: its head was changed, or its key is not known."]
     return Evidence(attempt, entries, problems, chain.anchor(head.sequence, head.mac))
-
-
-def _indexed(attempt: Attempt, cids: list[str]) -> list[str]:
-    """Return those of `cids` that the customer index holds for the attempt."""
-    indexed: list[str] = []
-    for start in range(0, len(cids), CIDS_PER_QUERY):
-        part = attempt.customers.filter(cid__in=cids[start : start + CIDS_PER_QUERY])
-        indexed += part.values_list("cid", flat=True)
-    return indexed
 
 
 def _chain_problems(entries: list[StoredEntry], near: dict[int, StoredEntry], head: ChainHead) -> Iterator[str]:

@@ -10,7 +10,6 @@ Somebody who puts yesterday's database file back has a chain that is whole; the 
 
 import json
 import logging
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -95,13 +94,10 @@ def _read(path: Path, key: str) -> SealFile:
     return SealFile(path, seals, problems)
 
 
-def _complete_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a file that have an end; none if there is no file."""
-    if not path.exists():
-        return
-    for line in path.read_text(encoding="ascii", errors="replace").splitlines(keepends=True):
-        if line.endswith("\n"):
-            yield line
+def _complete_lines(path: Path) -> list[str]:
+    """Return the lines of a file that have an end; none if there is no file."""
+    text = path.read_text(encoding="ascii", errors="replace") if path.exists() else ""
+    return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def last_numbers() -> dict[str, int]:
@@ -122,7 +118,7 @@ def write_seal(head: ChainHead) -> Seal:
     with alone("seal", lambda: None, wait_s=WAIT_S):
         written = _read(path, key).seals
         unsigned = Seal(
-            number=len(list(_complete_lines(path))) + 1,
+            number=len(_complete_lines(path)) + 1,
             at=datetime.now(UTC).isoformat(timespec="microseconds"),
             sequence=head.sequence,
             mac=head.mac,
