@@ -7,7 +7,7 @@ from django.views.decorators.cache import never_cache
 
 from audit.models import Attempt
 from audit.selectors import attempts_of_customer, may_look_up_customers, may_view_in_full
-from tmsdash.web.errors import BadLimitError, error_json, json_get, limit_of
+from tmsdash.web.errors import error_json, json_get, limit_of
 
 
 @never_cache
@@ -18,10 +18,7 @@ def customer(request: HttpRequest, cid: str) -> JsonResponse:
     Everybody sees when, who, which action and outcome, because operators must not send what a colleague has already
     sent. Addresses, errors, ids and sizes are for auditors, and for who made the attempt.
     """
-    try:
-        limit = limit_of(request)
-    except BadLimitError as error:
-        return error_json(400, str(error), "limit")
+    limit = limit_of(request)
     if not may_look_up_customers(request.user):
         return error_json(403, "Your account may not see this. Ask an administrator for the permission.", "user")
     records = [

@@ -8,7 +8,7 @@ from django.views.decorators.cache import never_cache
 
 from jobs.models import Job
 from jobs.selectors import customers_of, job_for, jobs_of
-from tmsdash.web.errors import BadLimitError, error_json, json_get, limit_of
+from tmsdash.web.errors import error_json, json_get, limit_of
 
 
 def job_json(job: Job) -> dict[str, Any]:
@@ -31,11 +31,7 @@ def job_json(job: Job) -> dict[str, Any]:
 @json_get
 def mine(request: HttpRequest) -> JsonResponse:
     """List the user's own jobs, newest first."""
-    try:
-        limit = limit_of(request)
-    except BadLimitError as error:
-        return error_json(400, str(error), "limit")
-    jobs = [job_json(job) for job in jobs_of(request.user)[:limit]]
+    jobs = [job_json(job) for job in jobs_of(request.user)[: limit_of(request)]]
     return JsonResponse({"success": True, "user_id": request.user.get_username(), "job_count": len(jobs), "jobs": jobs})
 
 

@@ -50,7 +50,6 @@ def known_batch_clusters() -> list[str]:
 
 
 def count_clusters(batch: Batch) -> int:
-    """Return for how many clusters the batch is."""
     return BatchChunk.objects.filter(batch=batch).order_by().values("cluster_url").distinct().count()
 
 
@@ -106,7 +105,6 @@ class Progress:
 
 
 def progress_of(batch: Batch) -> Progress:
-    """Return how far a batch is."""
     return progress_of_many([batch])[0]
 
 

@@ -50,7 +50,6 @@ class BatchOptions:
 
     @staticmethod
     def add_to(parser: CommandParser) -> None:
-        """Add the options."""
         add = parser.add_argument
         add("file", metavar="FILE", help="a CSV file in UTF-8, or - for standard input")
         add("--user", required=True, help="the dashboard user on whose behalf this is done")
@@ -70,17 +69,14 @@ class BatchOptions:
 
     @classmethod
     def from_parsed(cls, parsed: dict[str, Any]) -> "BatchOptions":
-        """Return the options as argparse parsed them."""
         return cls(**{field.name: parsed[field.name] for field in fields(cls)})
 
     def check(self) -> None:
         """Raise CommandError if one of them cannot be, or two of them not together."""
         if self.file == self.from_file == STANDARD_INPUT:
             raise CommandError("Standard input cannot be both the list and the token.")
-        for name, value, largest in (
-            ("--chunk", self.chunk, settings.TMS_MAX_CIDS_PER_CALL),
-            ("--workers", self.workers, MAX_WORKERS),
-        ):
+        limits = ("--chunk", self.chunk, settings.TMS_MAX_CIDS_PER_CALL), ("--workers", self.workers, MAX_WORKERS)
+        for name, value, largest in limits:
             if value is not None and not 1 <= value <= largest:
                 raise CommandError(f"{name} must be from 1 to {largest:,}.")
 
@@ -120,9 +116,8 @@ class BatchOptions:
         """Read and check the whole list; raises TableError, too."""
         try:
             with sys.stdin.buffer if self.file == STANDARD_INPUT else Path(self.file).open("rb") as source:
-                return read_table(
-                    cast("BufferedReader", source), cluster=self.cluster, action=self.action, strict=self.strict
-                )
+                content = cast("BufferedReader", source)
+                return read_table(content, cluster=self.cluster, action=self.action, strict=self.strict)
         except OSError as error:
             raise CommandError(f"The file cannot be read: {error.strerror or type(error).__name__}.") from None
 

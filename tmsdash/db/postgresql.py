@@ -42,11 +42,13 @@ def serve_pages() -> None:
 
 
 def limit_for_writing(connection: BaseDatabaseWrapper, wait_s: float) -> None:
-    """Limit how long the current transaction waits for locks, and how long others wait for it.
+    """Limit how long a transaction on PostgreSQL waits for locks, and others for it (SQLite has its busy timeout).
 
     Set for the transaction, so that it holds behind a PgBouncer that pools transactions, too. No SELECT: the first
     statement of a transaction that sees the database has to be its own.
     """
+    if connection.vendor != "postgresql":
+        return
     idle = getattr(connection.connection, IDLE_LIMIT, _ms(IDLE_IN_TRANSACTION_S))
     _set_local(connection, lock_timeout=_ms(max(0.001, wait_s)), idle_in_transaction_session_timeout=idle)
 

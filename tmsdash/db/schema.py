@@ -17,8 +17,6 @@ from django.db.utils import load_backend
 
 Definitions = dict[str, str]  # what is defined, such as "index job_by_user", and how
 
-_SQLITE_OWN = re.compile("sqlite_")  # its sequences, statistics and automatic indexes
-
 
 def schema_problems(alias: str, programs: Collection[str] = ()) -> list[str]:
     """Return a sentence about each thing in a database that is missing, altered or foreign.
@@ -102,7 +100,7 @@ def _sqlite_definitions(connection: BaseDatabaseWrapper) -> Definitions:
     with connection.cursor() as cursor:
         cursor.execute("SELECT type, name, sql FROM sqlite_master WHERE type IN ('table', 'index') AND sql IS NOT NULL")
         for kind, name, sql in cursor.fetchall():
-            if _SQLITE_OWN.match(name):
+            if name.startswith("sqlite_"):  # its own: sequences, statistics and automatic indexes
                 continue
             if kind == "index":
                 definitions[f"index {name}"] = _words(sql)

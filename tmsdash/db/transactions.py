@@ -106,7 +106,7 @@ def write_transaction(using: str, wait_s: float = BUSY_TIMEOUT_S) -> Iterator[No
     """
     connection = connections[using]
     with _turn_to_write(connection, wait_s), transaction.atomic(using=using, durable=True):
-        _limit_lock_wait(connection, wait_s)
+        postgresql.limit_for_writing(connection, wait_s)
         yield
 
 
@@ -159,7 +159,7 @@ def transaction_around_call(using: str) -> Iterator[Callable[[float], None]]:
             nonlocal answered
             answered = True
             turn.enter_context(_turn_to_write(connection, wait_s))
-            _limit_lock_wait(connection, wait_s)
+            postgresql.limit_for_writing(connection, wait_s)
 
         def refuse_before_answer(execute: Callable[..., Any], *args: Any) -> Any:
             if not answered:
@@ -267,9 +267,3 @@ def _set_busy_timeout(connection: BaseDatabaseWrapper, seconds: float) -> None:
     if connection.connection is not None:  # a failed transaction may have closed it
         # Below Django's cursor, because this is not a statement of the transaction.
         connection.connection.execute(f"PRAGMA busy_timeout = {max(0, int(seconds * 1000))}")
-
-
-def _limit_lock_wait(connection: BaseDatabaseWrapper, wait_s: float) -> None:
-    """Limit PostgreSQL's waits for locks to this transaction's budget (SQLite has its busy timeout)."""
-    if connection.vendor == "postgresql":
-        postgresql.limit_for_writing(connection, wait_s)

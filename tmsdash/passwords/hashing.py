@@ -65,7 +65,6 @@ class HashingPlacesMiddleware(Middleware):
     """Answer 503 to a request that found no place for its password; nothing has been done for it."""
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Handle what a view raised, if it is HashingBusyError."""
         if not isinstance(exception, HashingBusyError):
             return None
         logger.warning("[SIGN_IN] busy: no place to hash a password, address=%s", request.META.get("REMOTE_ADDR"))

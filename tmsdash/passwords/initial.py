@@ -46,7 +46,6 @@ class InitialPasswordMiddleware(Middleware):
     def process_view(
         self, request: HttpRequest, view_func: Callable[..., HttpResponseBase], *args: Any
     ) -> HttpResponseBase | None:
-        """Return an answer instead of the view's, or None."""
         if not getattr(view_func, "login_required", True) or not request.user.is_authenticated:
             return None
         initial = InitialPassword.objects.filter(user=request.user).first()

@@ -32,13 +32,11 @@ class MaximumLengthValidator:
 
     @sensitive_variables()
     def validate(self, password: str, user: Any = None) -> None:
-        """Raise ValidationError for a password that is too long."""
         if len(password) > MAXIMUM_LENGTH:
             message = f"This password is too long. It may have at most {MAXIMUM_LENGTH:,} characters."
             raise ValidationError(message, code="password_too_long")
 
     def get_help_text(self) -> str:
-        """Return the rule in a sentence."""
         return "It may be as long as you like, with any characters, blanks included, and may be pasted."
 
 
@@ -47,7 +45,6 @@ class GuessableValidator:
 
     @sensitive_variables()
     def validate(self, password: str, user: Any = None) -> None:
-        """Raise ValidationError for a password that is easily guessed."""
         if len(password) > MAXIMUM_LENGTH:
             return  # another validator reports it
         plain = unicodedata.normalize("NFKC", password).casefold()
@@ -63,7 +60,6 @@ class GuessableValidator:
         raise ValidationError(f"This password is easily guessed: {why}", code="password_guessable")
 
     def get_help_text(self) -> str:
-        """Return the rule in a sentence."""
         return (
             "It may not hold your user name, nor be the name of this site, of a cluster or another common word with "
             "only digits and signs added. A few words that have nothing to do with each other are good."

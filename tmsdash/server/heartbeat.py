@@ -119,7 +119,6 @@ class _Body:
             self._end()
 
     def close(self) -> None:
-        """End the request."""
         try:
             if hasattr(self._body, "close"):
                 self._body.close()

@@ -146,7 +146,6 @@ class _Worker:
         self._vitals = vitals
 
     def is_alive(self) -> bool:
-        """Tell whether the process is running."""
         return not self._has_ended_within(0)
 
     def tell(self, message: str) -> None:

@@ -108,15 +108,18 @@ class AlwaysHidingFilter(SafeExceptionReporterFilter):
 
 
 def json_get(view: Callable[..., JsonResponse]) -> Callable[..., JsonResponse]:
-    """Restrict a JSON view to GET and HEAD; other methods get 405 in JSON."""
+    """Restrict a JSON view to GET and HEAD, others get 405 in JSON; answer 400 to a BadLimitError."""
 
     @wraps(view)
     def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> JsonResponse:
-        if request.method in ("GET", "HEAD"):
+        if request.method not in ("GET", "HEAD"):
+            response = error_json(405, "Use GET.")
+            response["Allow"] = "GET, HEAD"
+            return response
+        try:
             return view(request, *args, **kwargs)
-        response = error_json(405, "Use GET.")
-        response["Allow"] = "GET, HEAD"
-        return response
+        except BadLimitError as error:
+            return error_json(400, str(error), "limit")
 
     return checked
 
