@@ -25,7 +25,6 @@ class RunnerMark:
         self._descriptor = hold(_path(self._id))
 
     def take_down(self) -> None:
-        """Stop showing it."""
         if self._descriptor is not None:
             _path(self._id).unlink(missing_ok=True)
             os.close(self._descriptor)

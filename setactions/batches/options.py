@@ -123,7 +123,6 @@ class BatchOptions:
 
     @sensitive_variables()
     def needed_token(self) -> Token:
-        """Return the token that was given or is typed."""
         token = token_of_options(asdict(self)) or (ask_for_token() if self.can_ask else None)
         if token is None:
             raise CommandError("A token is needed: --ask-token, --token-file FILE or TMS_TOKEN.")
@@ -134,7 +133,6 @@ class BatchOptions:
         return Path(self.report).open("a", encoding="utf-8", newline="") if self.report else nullcontext()
 
     def resume_line(self, batch: Batch) -> str:
-        """Return the command line to go on with a batch."""
         repeated = ("user", "cluster", "action", "chunk", "workers")
         words = [word for name in repeated if getattr(self, name) for word in (f"--{name}", str(getattr(self, name)))]
         return shlex.join(["manage.py", "set_action_batch", self.file, *words, "--batch-id", str(batch.batch_id)])

@@ -194,7 +194,6 @@ class Runner:
         return True
 
     def _carry_out(self, chunk: BatchChunk, call: ExitStack) -> None:
-        """Send one chunk, and write down what became of it."""
         kill_point("batch: chunk claimed, nothing sent")
 
         def on_accepted() -> None:

@@ -36,7 +36,6 @@ class Summary:
         return self.progress.customers(*scope.states)
 
     def counts(self) -> dict[str, int]:
-        """Return how many customers there are by outcome."""
         counts = dict.fromkeys(_NAMES.values(), 0)
         for tally in self.progress.tallies:
             counts[_NAMES[tally.state]] += tally.customers

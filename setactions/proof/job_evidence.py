@@ -28,6 +28,7 @@ from tmsdash.text import one_line
 
 OUR_EVIDENCE = (Evidence.REPLY, Evidence.READ_BACK, Evidence.DECIDED)
 FOUND_BY_JOB = "found by its job"  # the message of an answer that was taken from a Job, as the audit had lost it
+UNKNOWN_KEY = "which is neither AUDIT_KEY nor in AUDIT_OLD_KEYS."
 CLOCKS_DIFFER = timedelta(minutes=1)
 SHOWN_CHARACTERS = 60
 
@@ -83,10 +84,7 @@ class History:
                 excused = lost_keys.excused_numbers(lost_keys.acknowledged()) if excused is None else excused
                 if entry.sequence <= excused.get(entry.key_id, 0):
                     continue
-                yield (
-                    f"Its entry {entry.sequence} is signed with the key {entry.key_id}, which is neither AUDIT_KEY nor "
-                    "in AUDIT_OLD_KEYS."
-                )
+                yield f"Its entry {entry.sequence} is signed with the key {entry.key_id}, {UNKNOWN_KEY}"
             elif not is_signed:
                 yield f"Its entry {entry.sequence} was changed: its mac does not match what it says."
 
@@ -270,6 +268,6 @@ def _signature_problems(job: StoredJob, history: History) -> Iterator[str]:
     elif job.key_id not in chain.known_keys():
         # A key that is lost: RECORDED vouches for the Job, if it is of the time of that key.
         if digest is None or job.key_id not in {entry.key_id for entry in history.entries}:
-            yield f"It is signed with the key {_shown(job.key_id)}, which is neither AUDIT_KEY nor in AUDIT_OLD_KEYS."
+            yield f"It is signed with the key {_shown(job.key_id)}, {UNKNOWN_KEY}"
     elif not job_is_signed(job):
         yield "It was changed after it was written: its signature does not match."

@@ -44,7 +44,7 @@ def log_refused(request: HttpRequest, what: str) -> None:
 
 
 def _write(request: HttpRequest, verdict: str, what: str) -> None:
-    name = one_line(_user_name(request), 150) or "-"
+    name = one_line(user_name(request), 150) or "-"
     address = one_line(request.META.get("REMOTE_ADDR", ""), 45)
     logger.warning("[ACCESS] %s: user=%s, address=%s, %s", verdict, name, address, what)
 
@@ -57,15 +57,16 @@ def _is_denied(request: HttpRequest, response: HttpResponse) -> bool:
     if response.status_code == 404:  # of an existing page: what belongs to somebody else is "not there"
         match = request.resolver_match
         is_named = match is not None and match.url_name is not None
-        return is_named and not getattr(response, "is_tms_verdict", False) and bool(_user_name(request))
+        return is_named and not getattr(response, "is_tms_verdict", False) and bool(user_name(request))
     if response.status_code == 302:  # the admin sends everybody who is not staff to its sign-in page
-        return response["Location"].startswith(f"{reverse('admin_login')}?") and bool(_user_name(request))
+        return response["Location"].startswith(f"{reverse('admin_login')}?") and bool(user_name(request))
     return False
 
 
-def _user_name(request: HttpRequest) -> str:
-    """Return who is signed in, or the empty string."""
+def user_name(request: HttpRequest) -> str:
+    """Return who is signed in; the empty string if nobody is, or that cannot be known."""
     user = getattr(request, "user", None)
-    with suppress(AnyDatabaseError), drop_if_broken("default"):  # the user may be looked up only here
+    # The user may be looked up only here; whoever needs them meets the error again.
+    with suppress(AnyDatabaseError), drop_if_broken("default"):
         return user.get_username() if user is not None else ""
     return ""

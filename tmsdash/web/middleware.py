@@ -3,22 +3,19 @@
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
 
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.db import Error as AnyDatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed, UnreadablePostError
 from django.shortcuts import render
 from django_htmx.http import HttpResponseClientRefresh
 
-from tmsdash.db.transactions import drop_if_broken
 from tmsdash.text import one_line
 from tmsdash.tokens import REMOVED, looks_like_token, without_tokens
 from tmsdash.web import request_id
-from tmsdash.web.access_log import log_refused
+from tmsdash.web.access_log import log_refused, user_name
 from tmsdash.web.addresses import Address, parsed
 from tmsdash.web.base import Middleware
 from tmsdash.web.errors import busy_response, error_response, wants_json
@@ -165,7 +162,7 @@ class RequestBodyMiddleware(Middleware):
             return None
         if not (length.isascii() and length.isdigit()):
             return error_response(request, 400, "The Content-Length is not a number. Nothing was sent to TMS.")
-        is_user = _is_signed_in(request) or getattr(request, "session_ended", False)
+        is_user = bool(user_name(request)) or getattr(request, "session_ended", False)
         size, limit = int(length[:19]), settings.DATA_UPLOAD_MAX_MEMORY_SIZE  # more digits are too many anyway
         if size > limit:
             if is_user and size <= limit + self.READ_BEYOND_LIMIT:
@@ -200,12 +197,6 @@ class RequestBodyMiddleware(Middleware):
         if not is_whole:  # the server does not report a body that broke off
             return error_response(request, 400, "The request broke off. Nothing was sent to TMS. Send it again.")
         return None
-
-
-def _is_signed_in(request: HttpRequest) -> bool:
-    with suppress(AnyDatabaseError), drop_if_broken("default"):  # whoever needs the user meets the error again
-        return request.user.is_authenticated
-    return False
 
 
 class SignInRequiredMiddleware(LoginRequiredMiddleware):
