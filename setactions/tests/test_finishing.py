@@ -116,7 +116,7 @@ def test_a_job_that_a_lock_kept_from_being_written_is_there_after_the_lock(
     for words in ("Accepted", "its job is still being recorded", "The job will have the id"):
         assert words in text_of(page)
     assert 'http-equiv="refresh"' in page.content.decode()
-    assert "accepted, its job is being recorded" in text_of(client.get("/jobs/"))
+    assert "accepted; its job is being recorded" in text_of(client.get("/jobs/"))
     background.try_in_vain(tries)
     assert not Job.objects.exists()
     other.close()

@@ -108,7 +108,7 @@ def test_an_owed_job_keeps_its_batch(fetch, carry_out):
 def test_an_owed_job_is_recorded_however_young_its_attempt_is(fetch, settings, olivia):
     settings.TMS_OPEN_AFTER_S = 86_400
     owed = send_and_die(fetch, OWED)
-    assert "accepted, its job is being recorded" in text_of(signed_in(olivia).get("/jobs/"))
+    assert "accepted; its job is being recorded" in text_of(signed_in(olivia).get("/jobs/"))
     assert in_words(run(None)) == {"closed": 1, "recorded": 1}
     page = text_of(signed_in(olivia).get("/jobs/"))
     assert str(owed.attempt_id) in page
