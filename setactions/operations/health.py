@@ -33,8 +33,11 @@ WRITE_WAIT_S = 5.0
 @json_get
 @login_not_required
 def health(request: HttpRequest) -> JsonResponse:
-    """Tell whether all three databases answer and take writes; 503 names the others. Staff also see what is open."""
-    silent = [alias for alias in connections if not _answers(alias)]
+    """Tell whether all three databases answer and take writes; 503 names the others. Staff also see what is open.
+
+    That is how many attempts are open, and the age of the oldest one in seconds (0 if there is none).
+    """
+    silent = [alias for alias in connections if not _succeeds(_read, alias, "does not answer")]
     # A stand-by writes nothing, and its databases may be copies that nobody can write to.
     asked = [] if settings.TMS_PASSIVE else [alias for alias in connections if alias not in silent]
     read_only = [alias for alias in asked if not _proofs[alias].holds()]
@@ -45,31 +48,31 @@ def health(request: HttpRequest) -> JsonResponse:
     if read_only:
         body["read_only"] = ", ".join(read_only)
     if is_healthy and request.user.is_staff:
-        body |= _open_attempts()
+        count, oldest = count_open()
+        age_s = (timezone.now() - oldest).total_seconds() if oldest else 0
+        body |= {"open_attempts": count, "oldest_open_s": round(age_s)}
     return JsonResponse(body, status=200 if is_healthy else 503)
 
 
-def _open_attempts() -> dict[str, int]:
-    """Return how many attempts are open, and the age of the oldest one in seconds (0 if there is none)."""
-    count, oldest = count_open()
-    age_s = (timezone.now() - oldest).total_seconds() if oldest else 0
-    return {"open_attempts": count, "oldest_open_s": round(age_s)}
-
-
-def _answers(alias: str) -> bool:
-    connection = connections[alias]
+def _succeeds(access: Callable[[str], None], alias: str, problem: str) -> bool:
+    """Tell whether a database can be accessed; if not, the log has the problem."""
     try:
         with drop_if_broken(alias):
-            connection.close()  # an open one would go on reading a file that was moved away
-            if not file_is_there(connection):
-                raise OperationalError("its file is gone")
-            with connection.cursor() as cursor:
-                # A table, because SQLite answers "SELECT 1" from a file that it has just made.
-                cursor.execute("SELECT 1 FROM django_migrations LIMIT 1")
+            access(alias)
     except AnyDatabaseError as error:
-        logger.error("[HEALTH] database %s does not answer: %s", alias, error)
+        logger.error("[HEALTH] database %s %s: %s", alias, problem, error)
         return False
     return True
+
+
+def _read(alias: str) -> None:
+    connection = connections[alias]
+    connection.close()  # an open one would go on reading a file that was moved away
+    if not file_is_there(connection):
+        raise OperationalError("its file is gone")
+    with connection.cursor() as cursor:
+        # A table, because SQLite answers "SELECT 1" from a file that it has just made.
+        cursor.execute("SELECT 1 FROM django_migrations LIMIT 1")
 
 
 class _WriteProof:
@@ -86,21 +89,15 @@ class _WriteProof:
         """Tell whether the database accepts writes, as of now or of the try before."""
         if time.monotonic() - self._ended_at > WRITABLE_FOR_S and self._turn.acquire(blocking=False):
             try:
-                self._is_writable = self._try()
+                self._is_writable = _succeeds(self._access, self._alias, "cannot be written")
                 self._ended_at = time.monotonic()
             finally:
                 self._turn.release()
         return self._is_writable
 
-    def _try(self) -> bool:
-        try:
-            with drop_if_broken(self._alias):
-                assert_disk_has_room(self._alias)
-                self._write(WRITE_WAIT_S)
-        except AnyDatabaseError as error:
-            logger.error("[HEALTH] database %s cannot be written: %s", self._alias, error)
-            return False
-        return True
+    def _access(self, alias: str) -> None:
+        assert_disk_has_room(alias)
+        self._write(WRITE_WAIT_S)
 
 
 def _write_session(wait_s: float) -> None:

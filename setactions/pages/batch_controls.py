@@ -18,28 +18,20 @@ from setactions.batches import service
 from setactions.batches.chunks import chunks_of
 from setactions.pages.batch_view import WITHOUT_UNKNOWN
 from setactions.pages.batches import batch_page, load
-from setactions.pages.forms import NewActionForm
-from setactions.pages.new_action import form_page
-from setactions.pages.review import check_confirmed, review_of, review_page, token_of
+from setactions.pages.new_action import reviewed_step
+from setactions.pages.review import check_confirmed, review_page, token_of
+from setactions.pages.sealing import Review
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from setactions.token import Token
 
 
-@never_cache
-@sensitive_post_parameters()
+@reviewed_step
 @sensitive_variables()
-@require_http_methods(["GET", "POST"])
-def start(request: HttpRequest) -> HttpResponse:
+def start(request: HttpRequest, reviewed: Review) -> HttpResponse:
     """Run what was reviewed as a batch, and lead to its page; what is refused comes back for review."""
-    if request.method == "GET":
-        return redirect("new_action")
     if not may_set_action(request.user):
         raise PermissionDenied
-    try:
-        reviewed = review_of(request)
-    except Refusal as refusal:
-        return form_page(request, NewActionForm(), status=refusal.code, error=refusal.message)
     sealed, first_only = "", "first_only" in request.POST
     try:
         token, sealed = token_of(request, reviewed.attempt_id)

@@ -40,12 +40,10 @@ class BatchLine:
 
     @property
     def css(self) -> str:
-        """The classes of its colour."""
         return self.batch.shown_state if self.is_whole else f"{self.batch.shown_state} partly"
 
     @property
     def action(self) -> str:
-        """What it asks for."""
         return str(self.batch.get_action_code_display() or "Several actions")
 
 
@@ -67,20 +65,17 @@ class BatchView(BatchLine):
 
     @property
     def title(self) -> str:
-        """What it does, and where."""
         cluster = self.cluster.name if self.cluster else self.batch.cluster_url or "several clusters"
         return f"{self.action} for {counted(self.batch.customer_count, 'customer')} on {cluster}"
 
     @property
     def headline(self) -> str:
-        """How it stands."""
         if self.batch.shown_state != Batch.State.DONE:
             return self.batch.shown_state.label
         return f"Done: {'TMS accepted every customer' if self.is_whole else 'not every customer was accepted'}"
 
     @property
     def size(self) -> str:
-        """How many customers it has, in how many chunks."""
         size = f"{counted(self.batch.customer_count, 'customer')} in {counted(self.batch.chunk_count, 'chunk')}"
         return f"{size}; {counted(self.batch.repeated, 'repeat')} left out" if self.batch.repeated else size
 

@@ -1,7 +1,9 @@
 """The steps of a Set Action up to sending it: the form, its review, and sending what was reviewed."""
 
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
 from typing import Any
 
 from django.conf import settings
@@ -58,20 +60,32 @@ def review(request: HttpRequest) -> HttpResponse:
     return review_page(request, to_review, seal_token(form.secret, request.user.get_username(), to_review.attempt_id))
 
 
-@never_cache
-@sensitive_post_parameters()
+def reviewed_step(view: Callable[[HttpRequest, Review], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Give a view what the user reviewed. Without a valid review, or on a GET, the form is shown again."""
+
+    @never_cache
+    @sensitive_post_parameters()
+    @require_http_methods(["GET", "POST"])
+    @wraps(view)
+    @sensitive_variables()
+    def step(request: HttpRequest) -> HttpResponse:
+        if request.method == "GET":
+            return redirect("new_action")
+        try:
+            reviewed = review_of(request)
+        except Refusal as refusal:
+            if not may_set_action(request.user):
+                raise PermissionDenied from None
+            return form_page(request, NewActionForm(), status=refusal.code, error=refusal.message)
+        return view(request, reviewed)
+
+    return step
+
+
+@reviewed_step
 @sensitive_variables()
-@require_http_methods(["GET", "POST"])
-def send(request: HttpRequest) -> HttpResponse:
+def send(request: HttpRequest, reviewed: Review) -> HttpResponse:
     """Send what was reviewed and lead to the attempt's page; after a refusal the review page comes back."""
-    if request.method == "GET":
-        return redirect("new_action")
-    try:
-        reviewed = review_of(request)
-    except Refusal as refusal:
-        if not may_set_action(request.user):
-            raise PermissionDenied from None
-        return form_page(request, NewActionForm(), status=refusal.code, error=refusal.message)
     sealed = ""
     try:
         token, sealed = token_of(request, reviewed.attempt_id)
@@ -98,23 +112,13 @@ def send(request: HttpRequest) -> HttpResponse:
     return page
 
 
-@never_cache
-@require_http_methods(["GET", "POST"])
-def edit(request: HttpRequest) -> HttpResponse:
+@reviewed_step
+def edit(request: HttpRequest, reviewed: Review) -> HttpResponse:
     """Show the form filled in but for the token, on the way back from the review page or from an attempt's."""
-    if request.method == "GET":
-        return redirect("new_action")
     if not may_set_action(request.user):
         raise PermissionDenied
-    try:
-        submission = review_of(request).submission
-    except Refusal as refusal:
-        return form_page(request, NewActionForm(), status=refusal.code, error=refusal.message)
-    initial = {
-        "cluster": submission.cluster.name,
-        "action": submission.action.label,
-        "cids": as_text(submission.cids),
-    }
+    submission = reviewed.submission
+    initial = {"cluster": submission.cluster.name, "action": submission.action.label, "cids": as_text(submission.cids)}
     return form_page(request, NewActionForm(initial=initial))
 
 
