@@ -63,7 +63,7 @@ import django
 django.setup()
 from django.db import DatabaseError
 from audit.services import record_events
-from tmsdash import postgresql
+from tmsdash.db import postgresql
 postgresql.IDLE_IN_TRANSACTION_S = 2
 for number in range(2):
     try:
