@@ -3,7 +3,8 @@
 - What a spreadsheet would calculate gets an apostrophe in front, in every column.
 - So does an id that it would change (a number that loses its zeros or digits, a date, a truth value), one that reads
   like the header of the column, and one that begins with an apostrophe itself.
-- `from_cell` takes off exactly these apostrophes, so a file of ours that is uploaded holds the very same ids.
+- `from_cell` takes off exactly these apostrophes, so a file of ours that is uploaded holds the very same ids; and a
+  pair of them around an id, as in lists for databases.
 """
 
 import csv
@@ -14,9 +15,11 @@ from collections.abc import Iterable
 from django.http import HttpResponse
 
 # How people and programs name the column of customer ids.
-_GAP = r"[\s_.:#\u2010-\u2015\u200b\ufeff-]*+"
+_GAP = r"[\s_.:#*?/\\\"`<>()\[\]\u2010-\u2015\u200b\ufeff-]*+"
 ID_COLUMN = re.compile(rf"{_GAP}(cust(omer)?{_GAP}id|c?id){_GAP}", re.IGNORECASE)
 
+# Nothing to which we put an apostrophe in front looks like this.
+_QUOTED = re.compile(r"'(\w[^'=]*)'")
 # What a spreadsheet takes for a formula; East Asian ones take the wide characters, too.
 _FORMULA = re.compile("[-=+@\uff0d\uff1d\uff0b\uff20]")
 # What it makes a number, a date, a time or a truth value of. Possessive, and nothing repeats within what repeats: ids
@@ -60,6 +63,8 @@ def from_cell(cell: str) -> str:
     """Return the id in a cell: without the apostrophe that keeps it text in spreadsheets, if it has one."""
     if not cell.startswith("'"):
         return cell
+    if quoted := _QUOTED.fullmatch(cell):
+        return quoted[1]
     cid = cell[1:]
     is_protected = (
         cid.startswith("'")

@@ -83,7 +83,7 @@ class Rows:
             self.delimiter = _named_delimiter(first[0], separator[1])
         else:
             self.delimiter, lines = _delimiter_in(first[1]), chain([first], lines)
-        reader = csv.reader(self._followed(lines), delimiter=self.delimiter, strict=True)
+        reader = csv.reader(self._followed(lines), delimiter=self.delimiter, skipinitialspace=True, strict=True)
         while True:
             self._row_begins = 0
             try:
@@ -113,13 +113,14 @@ class Rows:
                 "marks that belong to the text, or take them out."
             )
         if "field limit" in str(error) and self._row_begins == self._line:
-            return f"A cell is longer than {csv.field_size_limit():,} characters. Shorten it."
+            return f"A cell is longer than {csv.field_size_limit():,} characters. Put each id on a line of its own."
         raise _Unreadable(self._row_begins, _UNCLOSED) from error  # for a field without an end there is no next row
 
 
 def _delimiter_in(line: str) -> str:
     start = line[:100_000]  # less than a cell may have, so that there is no error
-    candidates = [mark for mark in ",;\t|" if any(map(ID_COLUMN.fullmatch, next(csv.reader([start], delimiter=mark))))]
+    heads = {mark: next(csv.reader([start], delimiter=mark, skipinitialspace=True)) for mark in ",;\t|"}
+    candidates = [mark for mark, cells in heads.items() if any(map(ID_COLUMN.fullmatch, cells))]
     unquoted = re.sub(r'"[^"]*"?', "", line)
     return max(candidates or ",;\t", key=unquoted.count)
 
