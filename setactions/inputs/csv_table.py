@@ -167,10 +167,10 @@ class _Reading:
         values: dict[str, Any] = {}
         for what, cell in (("cluster", row.cluster), ("action", row.action)):
             value = _FIND[what](cell) if cell else self._defaults[what]
-            if self._is_chosen and value != self._defaults[what]:
-                self._problems.add(row.line, _ANOTHER, what)
-            elif value is None:
+            if value is None:
                 self._problems.add(row.line, _unknown if cell else _MISSING, what)
+            elif self._is_chosen and value != self._defaults[what]:
+                self._problems.add(row.line, _ANOTHER, what)
             else:
                 values[what] = value
         if len(values) < 2:

@@ -3,12 +3,13 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from setactions.inputs.problems import Problems
 from setactions.refusal import Refusal
+from tmsdash.text import counted
 from tmsdash.tokens import looks_like_token
 
 MAX_LENGTH = 128
@@ -107,7 +108,10 @@ def problem_of(cid: Any) -> str:
         return f"A customer id has 1 to {MAX_LENGTH} characters, this one has {len(cid):,}."
     character = next(filter(_holds_forbidden, cid))
     name = unicodedata.name(character, "a control character").lower()
-    return f"The customer id holds U+{ord(character):04X} ({name}), which no customer id may hold."
+    return (
+        f"The customer id holds U+{ord(character):04X} ({name}), which no customer id may hold. Take it out; if these "
+        "are several ids, list them one by one."
+    )
 
 
 def _holds_forbidden(text: str) -> bool:
@@ -129,24 +133,17 @@ def _json_type(value: Any) -> str:
     return names.get(type(value), "an object")
 
 
-def _warnings(cids: Iterable[str]) -> Iterator[str]:
-    by_shape: dict[str, list[str]] = {DAMAGED: [], FORMULA: [], UNUSUAL: []}
-    for cid in cids:
-        if shape := shape_of(cid):
-            by_shape[shape].append(cid)
-    for shape, odd in by_shape.items():
-        if odd:
-            hexadecimal = sum(1 for cid in odd if _HEX.fullmatch(cid)) if shape == UNUSUAL else 0
+def _warnings(cids: Sequence[str]) -> Iterator[str]:
+    not_usual = [(cid, shape) for cid in cids if (shape := shape_of(cid))]
+    for kind in (DAMAGED, FORMULA, UNUSUAL):
+        if odd := [cid for cid, shape in not_usual if shape == kind]:
+            hexadecimal = sum(1 for cid in odd if _HEX.fullmatch(cid)) if kind == UNUSUAL else 0
             note = f" ({hexadecimal:,} hexadecimal, but not of 32 characters)" if hexadecimal else ""
-            yield f"{_count(odd)} {shape}{note}: {_some(odd)}."
-    folded = Counter(cid.lower() for cid in cids)
+            yield f"{counted(len(odd), 'id')} {'looks' if len(odd) == 1 else 'look'} {kind}{note}: {_some(odd)}."
+    folded = Counter(map(str.lower, cids))
     same = [cid for cid in cids if folded[cid.lower()] > 1]
     if same:
         yield f"{len(same):,} ids differ only by upper and lower case: {_some(same)}."
-
-
-def _count(cids: list[str]) -> str:
-    return "1 id looks" if len(cids) == 1 else f"{len(cids):,} ids look"
 
 
 def _some(cids: list[str]) -> str:
