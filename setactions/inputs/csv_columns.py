@@ -13,7 +13,7 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from setactions.inputs.csv_rows import SEPARATOR_LINE, Row, Rows
-from setactions.inputs.ids import EMPTY, is_allowed, shape_of
+from setactions.inputs.ids import EMPTY, UNUSUAL, is_allowed, shape_of
 from setactions.inputs.problems import Problems
 from setactions.tms.actions import find_action
 from setactions.tms.clusters import find_cluster
@@ -25,7 +25,7 @@ LOOKED_AT = 20  # rows, to tell a header from an id
 _BLANKS = " \t\u00a0"  # that may stand around an id
 _OTHER_COLUMN = re.compile(r"[\s_-]*+(cluster|action)[\s_-]*+", re.IGNORECASE)
 _DIGIT = re.compile(r"\d")
-_LIKE_A_HEADER = re.compile(r"[^\W\d](?:[^\W\d]|[\s./:#&|()-])*")
+_LIKE_A_HEADER = re.compile(r"(?=\W*+[^\W\d])\D*+")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 _HINT = (
@@ -33,12 +33,20 @@ _HINT = (
 )
 _HEADER_ONLY = "The list has a header and nothing below it. Give at least one customer id."
 _SHORT = "The row has fewer cells than the first line. It may have been cut off; complete it."
-_LONG = "The row has more cells than the first line. They may have shifted: put text with a comma in quotation marks."
+_LONG = (
+    "The row has more cells than the first line. They may have shifted: put text with a comma in quotation marks, "
+    "and each id on a line of its own."
+)
 _LATE_HEADER = (
     "This is a header, but it is not the first line. Keep one at the top: files may have been put together here."
 )
+_NAMELESS = "one without a name"
 _TWICE = "The header names a column twice: {}. Keep one of them."
-_SEVERAL = f"There are several columns, and the first line{{}} does not say which holds ids. {_HINT}"
+_SEVERAL = (
+    f"There are several columns, and the first line{{}} does not say which holds ids. {_HINT} If all of them hold ids, "
+    "put each id on a line of its own."
+)
+_ID_IN_HEADER = "This is a header, but it holds an id, too. Put each id on a line of its own, below the header."
 _UNKNOWN = f"This header{{}} is not known. {_HINT}"
 _PIPES = f"This looks like several columns. Separate them with commas, semicolons or tabs. {_HINT}"
 _NOT_ALIKE = f"Not everything in this line looks like an id. Put each id on a line of its own. {_HINT}"
@@ -90,7 +98,7 @@ def asked_by(rows: Rows, problems: Problems, notes: Problems) -> Iterator[Asked]
         if any(map(str.strip, names[1:])):
             problems.add(line, _SEVERAL, listed)
             return
-        is_unknown = listed and _have_digits(head[1:])
+        is_unknown = listed and _have_ids(head[1:])
         if is_unknown:
             problems.add(line, _UNKNOWN, listed)
         yield from _asked_in(chain(head[1:] if is_unknown else head, rest), _Layout(), rows, problems)
@@ -100,61 +108,66 @@ def _layout_below(head: list[Row], rows: Rows, problems: Problems, notes: Proble
     """Return what the header says; None after noting what is wrong with it."""
     line, last, names = head[0]
     columns: dict[str, list[int]] = {}
-    for place, name in enumerate(names):
+    width = max(place for place, name in enumerate(names, start=1) if name.strip())
+    for place, name in enumerate(names[:width]):
         other = _OTHER_COLUMN.fullmatch(name)
         column = "id" if ID_COLUMN.fullmatch(name) else other[1].lower() if other else ""
-        if name.strip():
-            columns.setdefault(column, []).append(place)
+        columns.setdefault(column, []).append(place)
     unread = columns.pop("", [])
     twice = [names[place] for places in columns.values() if len(places) > 1 for place in places]
     if twice:
         problems.add(line, _TWICE, _listed(twice))
         return None
-    [place] = columns["id"]
-    if last > line and (hidden := _hidden_row([*names[:place], "0", *names[place + 1 :]], place, len(names), rows)):
+    cid, cluster, action = (columns.get(column, [-1])[0] for column in ("id", "cluster", "action"))
+    if last > line and (hidden := _hidden_row([*names[:cid], "0", *names[cid + 1 :]], cid, width, rows)):
         problems.add(line + hidden[0], _HIDDEN, *(line + offset for offset in hidden))
+    elif not all(shape_of(name.strip(_BLANKS)) for name in names):
+        problems.add(line, _ID_IN_HEADER)
     elif len(head) == 1 and not problems.count:
         problems.add(0, _HEADER_ONLY)
     if unread:
-        notes.add(line, f"Columns that are not read: {_listed(names[place] for place in unread)}.")
-    cid, cluster, action = (columns.get(column, [-1])[0] for column in ("id", "cluster", "action"))
-    return _Layout(cid, cluster, action, max(cid, cluster, action, *unread) + 1, len(names))
+        notes.add(line, f"Columns that are not read: {_listed(names[place].strip() or _NAMELESS for place in unread)}.")
+    return _Layout(cid, cluster, action, width, len(names))
 
 
 def _asked_in(all_rows: Iterator[Row], layout: _Layout, rows: Rows, problems: Problems) -> Iterator[Asked]:
     cid, cluster, action, width, padded = layout
     is_first_read_only = max(cid, cluster, action) == 0
     for line, last, row in all_rows:
-        if last > line and (hidden := _hidden_row(row, cid, padded, rows)):
+        if last > line and (hidden := _hidden_row(row, cid, width, rows)):
             problems.add(line + hidden[0], _HIDDEN, *(line + offset for offset in hidden))
         elif len(row) < width:
             problems.add(line, _SHORT)
         # Empty cells behind the last column are nothing, unless a comma in a text has put a cell too many before them.
         elif len(row) > width and (any(map(str.strip, row[width:])) or (len(row) > padded and not is_first_read_only)):
             problems.add(line, _LONG)
-        elif not _DIGIT.search(row[cid]) and _is_header(row):
+        elif not _looks_like_id(row[cid]) and _is_header(row):
             problems.add(line, _LATE_HEADER)
         elif "|" in row[cid] and any(not shape_of(part.strip(_BLANKS)) for part in row[cid].split("|")):
             problems.add(line, _PIPES)
         else:
-            yield Asked(
-                line,
-                from_cell(row[cid].strip(_BLANKS)),
-                row[cluster].strip() if cluster >= 0 else "",
-                row[action].strip() if action >= 0 else "",
-            )
+            row.append("")  # at -1, for columns that are not in this list
+            yield Asked(line, from_cell(row[cid].strip(_BLANKS)), row[cluster].strip(), row[action].strip())
 
 
 def _asked_in_line(row: Row, problems: Problems) -> Iterator[Asked]:
     """Return the ids of a list that is one line, whatever separates them."""
     line, _, cells = row
-    cids = [cid for cell in cells for part in re.split("[,;\t]", cell) if (cid := part.strip(_BLANKS))]
+    cids = [cid for cell in cells for part in re.split("[,;\t]", cell) for cid in _ids_between_blanks(part)]
     if not cids:
         problems.add(0, EMPTY)
+    elif len(cids) == 1 and is_allowed(cids[0]) and _is_like_header(cids):
+        problems.add(line, _UNKNOWN, f" ({_listed(cids)})")
     elif not _are_alike(cids) or (1 < len(cids) < LOOKED_AT and any(map(_names_something, cids))):
         problems.add(line, _NOT_ALIKE)
     else:
         yield from (Asked(line, from_cell(cid)) for cid in cids)
+
+
+def _ids_between_blanks(text: str) -> list[str]:
+    cids = re.findall(f"[^{_BLANKS}]+", text)
+    # One number may have blanks between its thousands, and a name has some, too.
+    return cids if not any(map(shape_of, cids)) else [text.strip(_BLANKS)]
 
 
 def _hidden_row(row: list[str], cid: int, width: int, rows: Rows) -> tuple[int, int, int] | None:
@@ -189,21 +202,25 @@ def _is_header(row: list[str]) -> bool:
 
 def _is_like_header(cells: list[str]) -> bool:
     names = [cell.strip() for cell in cells if cell.strip()]
-    return all(_LIKE_A_HEADER.fullmatch(name) and shape_of(name) for name in names)
+    return all(_LIKE_A_HEADER.fullmatch(name) and shape_of(name) == UNUSUAL for name in names)
+
+
+def _looks_like_id(cell: str) -> bool:
+    """Tell whether a cell may well be an id: names of columns and of people have no digits, ids mostly have."""
+    return _DIGIT.search(cell) is not None or not shape_of(cell.strip(_BLANKS))
 
 
 def _are_alike(cids: list[str]) -> bool:
-    """Tell whether all may be ids of one list: names of columns and of people have no digits, ids mostly have."""
-    return len({_DIGIT.search(cid) is None and shape_of(cid) != "" for cid in cids}) == 1
+    return len(set(map(_looks_like_id, cids))) == 1
 
 
 def _names_something(cid: str) -> bool:
     return find_action(cid) is not None or find_cluster(cid) is not None
 
 
-def _have_digits(rows: list[Row]) -> bool:
-    """Tell whether the lines below a first line without a digit have some: the next one, or most."""
-    having = [any(map(_DIGIT.search, row)) for _, _, row in rows]
+def _have_ids(rows: list[Row]) -> bool:
+    """Tell whether the lines below a first line that is like a header look like ids: the next one, or most."""
+    having = [any(map(_looks_like_id, row)) for _, _, row in rows]
     return having[0] or sum(having) > len(having) / 2
 
 
