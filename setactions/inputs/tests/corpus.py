@@ -1,5 +1,9 @@
 """Lists of many kinds, each with the ids that are in it, or with what is wrong with it."""
 
+import gzip
+import io
+import zipfile
+
 A, B, C = "0123456789abcdef" * 2, "1" * 32, "ab" * 16
 D, E = "1234567", "0012345"
 
@@ -107,10 +111,12 @@ BAD = {
     "a header above lines of several ids": (f"id\n{A},{B}\n{C}\n", [f"Line 2: {_LONG}"]),
     "several lines of ids between blanks": (f"{A} {B}\n{C}\n", ["Line 1: The customer id holds U+0020 (space)"]),
     "a number with blanks": ("7 392 801\n", ["Line 1: The customer id holds U+0020 (space)"]),
+    "an unknown cluster": (f"id,cluster\n{A},evian3\n{B},evian4\n", ["Line 3: This cluster is not known"]),
     "an unknown action": (f"id,action\n{A},Explode\n", ["Line 2: This action is not known"]),
     "an unknown header and a bad line": (f"Kunde\n{A}\nx y\n", [_UNKNOWN, "Line 3: The customer id holds U+0020"]),
     "unknown headers": (f"Kunde;Name\n{A};x\n{B};y\n", [f"{_COLUMNS} (Kunde, Name) does not say"]),
     "no header": (f"{A},x\n{B},y\n", [_COLUMNS]),
+    "no header, action beside": (f"{A};PE-Enable\n{B};PE-Enable\n", [_COLUMNS]),
     "no header, numbers beside": (f"{A},{D}\n{B},{E}\n", [_COLUMNS]),
     "no header, cut short": (f"{D},{E}\n{D}\n", [_COLUMNS]),
     "no header, pipes": (f"{A}|x\n{B}|y\n", ["Line 1: This looks like several", "Line 2: This looks like several"]),
@@ -173,10 +179,19 @@ BAD = {
     "a long line": ("id\n" + "7" * 1_100_000, ["Line 2: The line is longer than 1,048,576 characters"]),
 }
 
+_ARCHIVE = io.BytesIO()
+with zipfile.ZipFile(_ARCHIVE, "w") as archive:
+    archive.writestr("fleet.csv", A)
+
 # What no page of ours can paste.
 BAD_BYTES = {
     "UTF-16": (f"id\n{A}\n".encode("utf-16"), ["The file is UTF-16 text, not CSV. Save it as CSV UTF-8."]),
     "UTF-16 without a mark": (f"id\n{A}\n".encode("utf-16-le"), ["Line 1: The file is not text: there is a NUL"]),
     "Windows' characters": (f"id,x\n{A},M\xfcller\n,y\n".encode("cp1252"), ["Line 2: The line is not UTF-8", "Line 3"]),
     "a workbook": (b"PK\x03\x04\x14\0\x06\0", ["The file is a workbook or an archive, not CSV"]),
+    "an archive": (_ARCHIVE.getvalue(), ["The file is a workbook or an archive, not CSV"]),
+    "compressed": (gzip.compress(A.encode()), ["The file is compressed, not CSV"]),
+    "a PDF": (b"%PDF-1.7\n%\xe2\xe3", ["The file is a PDF document, not CSV"]),
+    "an old workbook": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), ["The file is a workbook in an old format"]),
+    "binary": (bytes(range(128, 256)) * 40 + b"\0", ["Line 1: The file is not text"]),
 }

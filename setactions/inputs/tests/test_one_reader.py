@@ -87,9 +87,11 @@ def test_a_pasted_list_gives_the_same(page):
 
 
 def test_the_command_sends_the_same_ids_and_nothing_of_a_list_with_errors(run):
-    for name, (text, cids) in list(GOOD.items())[::8]:
+    good = list(GOOD.items())[::8]
+    for name, (text, cids) in good:
         assert run(text.encode(), "--yes") == cids, name
     assert_as_expected({name: run(content, "--yes") for name, (content, _) in ALL_BAD.items()}, ALL_BAD)
+    assert Batch.objects.count() == len(good)
 
 
 def test_standard_input_of_the_command_gives_the_same(run):
