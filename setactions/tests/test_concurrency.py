@@ -37,7 +37,9 @@ def test_fifty_parallel_posts_of_one_key_make_one_call_and_one_job(fetch, tms, o
 
 
 def test_fifty_parallel_posts_of_one_form_make_one_call_and_one_job(tms, olivia):
-    page = signed_in(olivia).post("/review/", {"cluster": "evian3", "action": "PE-Enable", "token": TOKEN, "cids": "a"})
+    page = signed_in(olivia).post(
+        "/review/", {"cluster": "evian3", "action": "PE-Enable", "token": TOKEN, "cids": "a1"}
+    )
     hidden = {name: hidden_value(page.content.decode(), name) for name in ("review", "sealed")}
     clients = [signed_in(olivia) for _ in range(PARALLEL)]
     answers = at_once(PARALLEL, lambda number: clients[number].post("/send/", hidden))
