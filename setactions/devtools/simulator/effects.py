@@ -131,18 +131,11 @@ def hang(exchange: Exchange, argument: str, *, applied: bool) -> None:
     exchange.reply.hang_up()
 
 
-def hang_up(exchange: Exchange, _argument: str, *, applied: bool) -> None:
-    """End the connection politely, without an answer."""
+def end(exchange: Exchange, _argument: str, *, applied: bool, how: Callable[[Reply], None]) -> None:
+    """End the connection without an answer."""
     if applied:
         exchange.carry_out()
-    exchange.reply.hang_up()
-
-
-def reset(exchange: Exchange, _argument: str, *, applied: bool) -> None:
-    """End the connection rudely, without an answer."""
-    if applied:
-        exchange.carry_out()
-    exchange.reply.reset()
+    how(exchange.reply)
 
 
 def half_body(exchange: Exchange, _argument: str) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from . import effects
 from .effects import BadArgumentError, Effect, Exchange, accept_with, answer_with
 from .fleet import ACCEPTED
-from .reply import HTML, gateway_page
+from .reply import HTML, Reply, gateway_page
 
 _PREFIX: Final = "fault:"
 _NOT_READY: Final = b'{"message": "TMS bootstrap status(INIT) is not Ready", "success": false}'
@@ -69,8 +69,8 @@ _TABLE: Final = (
     Fault("slow", ":SECONDS", "waits SECONDS, then applies and answers", effects.slow),
     Fault("body-drip", "[:SECONDS]", "applied; a correct body, one byte every SECONDS (0.2)", effects.body_drip),
     Fault("header-drip", "[:SECONDS]", "applied; endless headers, one byte every SECONDS (0.2)", effects.header_drip),
-    *_both("reset-before reset-after", "", "TCP reset without an answer", effects.reset),
-    *_both("close-before close-after", "", "closes without an answer", effects.hang_up),
+    *_both("reset-before reset-after", "", "TCP reset without an answer", partial(effects.end, how=Reply.reset)),
+    *_both("close-before close-after", "", "closes without an answer", partial(effects.end, how=Reply.hang_up)),
     Fault("half-body", "", "applied; closes after half of the promised body", effects.half_body),
     Fault("broken-json", "", "applied; a body that is cut-off JSON", answer_with(b'{"message": "Sending act')),
     Fault("html", "", "applied; 200 with an HTML page", answer_with(gateway_page(200), HTML)),

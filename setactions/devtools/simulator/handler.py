@@ -104,12 +104,9 @@ class Handler(BaseHTTPRequestHandler):
             fault.strike(exchange, argument)
 
     def _refused_by_gateway(self, reply: Reply, path: str, methods: dict[str, str]) -> bool:
-        if path not in methods:
-            reply.page(404)
-        elif methods[path] != self.command:
-            reply.page(405)
-        else:
+        if methods.get(path) == self.command:
             return False
+        reply.page(405 if path in methods else 404)
         return True
 
     def _bearer_token(self) -> str:
