@@ -94,8 +94,6 @@ class Operator:
         self.request("GET", "/login/")
         self.request("POST", "/login/", username=USER, password=PASSWORD)
 
-    # -- The command --------------------------------------------------------------------------------------------------
-
     def kill_command(self) -> Fleet:
         """Start a fleet by the command, kill that, and start it again."""
         fleet = self._new_fleet(str(uuid.UUID(int=self._random.getrandbits(128), version=4)), by_command=True)
@@ -120,8 +118,6 @@ class Operator:
         output, _ = process.communicate(timeout=TIMEOUT_S * 2)
         if process.returncode not in ENDED:
             raise ProofError(f"The command ended with {process.returncode}: {output} {self._site.log(LOG)}")
-
-    # -- The server ---------------------------------------------------------------------------------------------------
 
     def kill_server(self) -> Fleet:
         """Start a fleet on the pages, kill the server, start it again, and go on."""
@@ -171,16 +167,9 @@ class Operator:
 
     def request(self, method: str, path: str, **form: str) -> requests.Response:
         """Return the server's answer to a form; redirects are not followed."""
-        return self._session.request(
-            method,
-            self.server.url + path,
-            data=form,
-            headers={"X-CSRFToken": self._session.cookies.get("csrftoken", "")},
-            timeout=TIMEOUT_S,
-            allow_redirects=False,
-        )
-
-    # -- Both ---------------------------------------------------------------------------------------------------------
+        self._session.headers["X-CSRFToken"] = self._session.cookies.get("csrftoken") or ""
+        url = self.server.url + path
+        return self._session.request(method, url, data=form, timeout=TIMEOUT_S, allow_redirects=False)
 
     def _new_fleet(self, batch_id: str, *, by_command: bool) -> Fleet:
         cids = [f"{self._random.getrandbits(128):032x}" for _ in range(CUSTOMERS)]

@@ -60,9 +60,13 @@ def run_campaign(folder: Path, *, kills: int, clients: int, seed: int, say: Call
         closed_port.close()
         other = stack.enter_context(Simulator(port=closed_number))
         reports = [read_report(site, start_reconcile(site, with_token=True)) for _ in range(2)]
-        facts = {"kills": kills, **load.facts, "closed in the end": sum(report.closed for report in reports)}
-        surprises = [*load.surprises, *_unread(reports[-1]), *site.audit_problems()]
-        return Remains(folder, [*tms.calls(), *other.calls()], load.shown, facts, surprises, reports[-1])
+        counted = sum((thread.facts for thread in load.threads), Counter())
+        facts = {"kills": kills, **counted, "closed in the end": sum(report.closed for report in reports)}
+        surprises = [surprise for thread in load.threads for surprise in thread.surprises]
+        surprises += [f"reconcile needs a token for {name}, and had one" for name in reports[-1].need_token]
+        surprises += site.audit_problems()
+        shown = [shown for client in load.clients for shown in client.shown]
+        return Remains(folder, [*tms.calls(), *other.calls()], shown, facts, surprises, reports[-1])
 
 
 class _Load:
@@ -75,17 +79,17 @@ class _Load:
         rng = random.Random(f"{seed} common")  # noqa: S311 (repeatable, not secret)
         common = [f"{rng.getrandbits(96):024x}" for _ in range(COMMON_CIDS)]
         urls = [server.url for server in self.servers]
-        self._clients = [Client(f"{seed} {number}", urls, clusters, common, self.over) for number in range(clients)]
+        self.clients = [Client(f"{seed} {number}", urls, clusters, common, self.over) for number in range(clients)]
         self._tidier = Reconciler(site, f"{seed} reconciler", self.over)
-        self._threads: list[Client | Reconciler] = [*self._clients, self._tidier]
+        self.threads: list[Client | Reconciler] = [*self.clients, self._tidier]
 
     def __enter__(self) -> "_Load":
         try:
             for server in self.servers:
                 server.wait_until_healthy()
-            for client in self._clients:
+            for client in self.clients:
                 client.start()
-            for client in self._clients:
+            for client in self.clients:
                 if not client.is_signed_in.wait(START_S):
                     raise ProofError(f"A client could not sign in within {START_S:.0f} s.")
             self._tidier.start()
@@ -103,24 +107,9 @@ class _Load:
         self.over.set()
         if at_once:
             self._site.close()  # running reconciles, too
-        for thread in self._threads:
+        for thread in self.threads:
             if thread.ident is not None:
                 thread.join()
-
-    @property
-    def shown(self) -> list[Shown]:
-        """What the clients were shown."""
-        return [shown for client in self._clients for shown in client.shown]
-
-    @property
-    def facts(self) -> Counter[str]:
-        """What was counted, added up."""
-        return sum((thread.facts for thread in self._threads), Counter())
-
-    @property
-    def surprises(self) -> list[str]:
-        """What should not have happened."""
-        return [surprise for thread in self._threads for surprise in thread.surprises]
 
 
 def _kill_at_random(
@@ -140,7 +129,3 @@ def _kill_at_random(
         before, done = done, done + len(dying)
         if done * PROGRESS_LINES // kills > before * PROGRESS_LINES // kills:
             say(f"{done:,} of {kills:,} kills")
-
-
-def _unread(report: ReconcileReport) -> list[str]:
-    return [f"reconcile needs a token for {attempt_id}, and had one" for attempt_id in report.need_token]

@@ -86,8 +86,6 @@ class Client(LoadThread):
         self._request(0, "POST", "/login/", data={"username": USER, "password": PASSWORD})
         self._hands[1].cookies.update(self._hands[0].cookies)
 
-    # -- What is submitted ------------------------------------------------------------------------------------------
-
     def _submit(self) -> None:
         ways = {self._by_api: 60, self._by_api_twice_at_once: 12, self._by_form: 14, self._by_api_and_again: 5}
         way = self._random.choices([*ways], weights=[*ways.values()])[0]
@@ -110,8 +108,6 @@ class Client(LoadThread):
 
     def _new_cids(self, count: int) -> list[str]:
         return [f"{self._random.getrandbits(96):024x}" for _ in range(count)]
-
-    # -- Ways to submit ---------------------------------------------------------------------------------------------
 
     def _by_api(self, order: Order, *, send_again: bool = False) -> None:
         site = self._random.randrange(2)
@@ -202,8 +198,6 @@ class Client(LoadThread):
         self.facts["submissions"] += 1
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
 
-    # -- HTTP -------------------------------------------------------------------------------------------------------
-
     def _with_both_hands(self, work: Callable[[int], None]) -> None:
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(work, (0, 1)))
@@ -211,17 +205,11 @@ class Client(LoadThread):
     def _request(self, hand: int, method: str, path: str, *, site: int = 0, **kwargs: Any) -> requests.Response:
         """Return the answer; broken connections are tried again, in turn on both servers. Raise ProofError."""
         session = self._hands[hand]
-        headers = kwargs.pop("headers", {}) | {"X-CSRFToken": session.cookies.get("csrftoken", "")}
+        kwargs["headers"] = kwargs.get("headers", {}) | {"X-CSRFToken": session.cookies.get("csrftoken", "")}
+        kwargs |= {"timeout": TIMEOUT_S, "allow_redirects": False}
         while not self._over.is_set():
             try:
-                return session.request(
-                    method,
-                    self._sites[site] + path,
-                    headers=headers,
-                    timeout=TIMEOUT_S,
-                    allow_redirects=False,
-                    **kwargs,
-                )
+                return session.request(method, self._sites[site] + path, **kwargs)
             except requests.ReadTimeout:
                 self.surprises.append(f"{path} did not answer within {TIMEOUT_S:.0f} s")
             except requests.RequestException:

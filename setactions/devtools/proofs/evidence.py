@@ -143,7 +143,7 @@ def read_evidence(calls: Iterable[Call], jobs_file: Path, audit_file: Path, show
 
     Raises sqlite3.Error if a file is missing or has not the tables.
     """
-    with closing(_open(jobs_file)) as jobs, closing(_open(audit_file)) as audit:
+    with closing(open_read_only(jobs_file)) as jobs, closing(open_read_only(audit_file)) as audit:
         damage = [*_damage(jobs_file.name, jobs), *_damage(audit_file.name, audit)]
         received = [call for call in calls if call.method == "POST" and call.path.endswith("/set/action")]
         whole = [call for call in received if call.action or call.cids or call.applied]
@@ -151,7 +151,8 @@ def read_evidence(calls: Iterable[Call], jobs_file: Path, audit_file: Path, show
         return Evidence(whole, cut_off, _read_attempts(audit), _read_jobs(jobs), list(shown), damage)
 
 
-def _open(file: Path) -> sqlite3.Connection:
+def open_read_only(file: Path) -> sqlite3.Connection:
+    """Open a database file that must be there already."""
     return sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)
 
 

@@ -1,12 +1,12 @@
 """What the judge says of fleets, customer by customer. It shares no code with what it judges."""
 
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterable
 from contextlib import closing
 from pathlib import Path
 
+from setactions.devtools.proofs.evidence import open_read_only
 from setactions.devtools.simulator import Call
 
 FLEET_KINDS = {
@@ -19,7 +19,7 @@ FLEET_KINDS = {
 def judge_fleets(customers: Collection[str], calls: Iterable[Call], jobs_file: Path) -> dict[str, list[str]]:
     """Return a sentence for each case of FLEET_KINDS; each customer is to get one action, by one call."""
     applied = Counter(cid for call in calls if call.applied for cid in call.cids)
-    with closing(sqlite3.connect(f"{jobs_file.resolve().as_uri()}?mode=ro", uri=True)) as jobs:
+    with closing(open_read_only(jobs_file)) as jobs:
         chunks = jobs.execute("SELECT cids FROM jobs_batchchunk WHERE state IN ('unknown', 'calling')")
         unknown = {cid for (cids,) in chunks for cid in json.loads(cids)}
         unfiled = [f"job {job_id}" for (job_id,) in jobs.execute("SELECT job_id FROM jobs_job WHERE batch_id IS NULL")]
