@@ -78,13 +78,9 @@ def _use_own_settings(port: int, tms_port: int) -> None:
         "VAR_DIR": str(var_dir),
         "TMS_CLUSTERS": f"{CLUSTER}=http://{HOST}:{tms_port}",
         "ALLOWED_HOSTS": f"{HOST},localhost",
-        "CSRF_TRUSTED_ORIGINS": "",
         "HTTPS_ONLY": "false",
         "DEBUG": "false",
-        "SECRET_KEY": "",
-        "TOKEN_KEY": "",
-        "AUDIT_KEY": "",
-        "AUDIT_OLD_KEYS": "",
+        **dict.fromkeys(("CSRF_TRUSTED_ORIGINS", "SECRET_KEY", "TOKEN_KEY", "AUDIT_KEY", "AUDIT_OLD_KEYS"), ""),
         "PORT": str(port),
     }
 
