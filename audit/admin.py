@@ -109,7 +109,6 @@ class AttemptAdmin(ExactSearchAdmin):
             '<span class="outcome {}">{}</span>', attempt.outcome_group.value, attempt.get_outcome_display()
         )
 
-    @admin.display(description="left to do")
     def left_to_do(self, attempt: Attempt) -> str:
         if attempt.job_owed:
             return "its job has to be recorded"
@@ -119,17 +118,14 @@ class AttemptAdmin(ExactSearchAdmin):
     def entries(self, attempt: Attempt) -> SafeString:
         return link_to_list("audit_auditentry", "Audit entries of this attempt", attempt_id=attempt.attempt_id)
 
-    @admin.display(description="page")
     def page(self, attempt: Attempt) -> SafeString:
         url = reverse("attempt", args=[attempt.attempt_id])
         return format_html('<a href="{}">What its user sees of this attempt</a>', url)
 
-    @admin.display(description="evidence")
     def evidence(self, attempt: Attempt) -> SafeString:
         url = reverse("evidence", args=[attempt.attempt_id])
         return format_html('<a href="{}" download>Evidence pack: events, ids, macs, and a text for a ticket</a>', url)
 
-    @admin.display(description="job")
     def job(self, attempt: Attempt) -> SafeString | str:
         if not attempt.has_job:
             return "none"
@@ -161,18 +157,15 @@ class AuditEntryAdmin(ExactSearchAdmin):
     def rows_of_customer(self, cid: str) -> Q:
         return Q(attempt_id__in=Attempt.objects.filter(customers__cid=cid).values("attempt_id"))
 
-    @admin.display(description="attempt")
     def attempt(self, entry: AuditEntry) -> SafeString | str:
         if entry.attempt_id is None:
             return "none"
         return link_to_list("audit_attempt", "Attempt of this entry", attempt_id=entry.attempt_id)
 
-    @admin.display(description="job")
     def job(self, entry: AuditEntry) -> SafeString | str:
         if entry.attempt_id is None:
             return "none"
         return link_to_list("jobs_job", "Job of this attempt, if TMS accepted it", job_id=entry.attempt_id)
 
-    @admin.display(description="facts")
     def facts(self, entry: AuditEntry) -> SafeString:
         return shown_json(json.loads(entry.body))

@@ -48,11 +48,8 @@ def answer_export(
     actor = actor_of(request)
     if not rate.take(actor.user_id, per_minute):
         logger.warning("[AUDIT] export refused, too many: user=%s, address=%s", actor.user_id, actor.ip_address)
-        answer = error_response(
-            request, 429, f"You exported {per_minute} times within a minute. Nothing was exported now. Wait a minute."
-        )
-        answer["Retry-After"] = str(WINDOW_S)
-        return answer
+        message = f"You exported {per_minute} times within a minute. Nothing was exported now. Wait a minute."
+        return error_response(request, 429, message, retry_after_s=WINDOW_S)
     try:
         with drop_if_broken(DATABASE):
             return make(actor)

@@ -88,7 +88,6 @@ class BatchAdmin(ExactSearchAdmin):
         batches: QuerySet[Any] = super().get_queryset(request).annotate(accepted=accepted)
         return batches
 
-    @admin.display(description="accepted")
     def accepted(self, batch: Any) -> int:
         return int(batch.accepted)
 
@@ -100,7 +99,6 @@ class BatchAdmin(ExactSearchAdmin):
     def page(self, batch: Batch) -> SafeString:
         return format_html('<a href="{}">Page of this batch</a>', reverse("batch", args=[batch.batch_id]))
 
-    @admin.display(description="jobs")
     def jobs(self, batch: Batch) -> SafeString:
         return link_to_list("jobs_job", "Jobs of this batch", batch_id=batch.batch_id)
 

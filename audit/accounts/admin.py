@@ -36,6 +36,8 @@ from tmsdash.passwords.initial import note_given, note_own
 from tmsdash.web.admin import StrictListAdmin
 from tmsdash.web.sessions import end_sessions, live_sessions
 
+PRIVILEGES = ("is_staff", "is_superuser", "groups", "user_permissions")
+
 
 class AuditedAdmin(StrictListAdmin):
     """Writes every change to the audit before it is committed.
@@ -97,44 +99,71 @@ class AuditedAdmin(StrictListAdmin):
         return may_delete and self.may_touch(request, obj)
 
 
-class SessionsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """The part of the admin of users that ends sessions, and does not let anybody get round their old password."""
+admin.site.unregister([User, Group])
 
+
+@admin.register(User)
+class AuditedUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
     actions = ("end_sessions_of_chosen",)
+    add_form = NewAccountForm
 
     def get_urls(self) -> Any:
         page = self.admin_site.admin_view(self.sessions_view)
         return [path("<id>/sessions/", page, name="auth_user_sessions"), *super().get_urls()]
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Keep the name: jobs and attempts belong to it as text, and would go over to whoever gets it next."""
+        fixed = ("username",) if obj else ()
+        return fixed if request.user.is_superuser else (*fixed, *PRIVILEGES)
+
+    def may_touch(self, request: HttpRequest, account: User | None) -> bool:
+        """Keep superusers out of everybody's reach but superusers'."""
+        return account is None or not account.is_superuser or request.user.is_superuser
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Save the account. One that is switched off is signed out for good, even if it is soon switched on again."""
+        """Save the account. The user of a new one has to change its password; one that is switched off is signed out
+        for good, even if it is soon switched on again."""
         super().save_model(request, obj, form, change)
         if change and not obj.is_active:
             end_sessions(obj)
+        elif not change and obj.has_usable_password():
+            note_given(obj)
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """Add an account. Its password is hashed within a transaction, so the line for hashing comes before that."""
+        with in_line() if request.method == "POST" else nullcontext():
+            answer: HttpResponse = super().add_view(request, form_url, extra_context)
+            return answer
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        """Change another user's password. One's own is changed on the page that asks for the old one."""
+        """Change another user's password, or take it away, but only together with its entry in the audit.
+
+        One's own is changed on the page that asks for the old one.
+        """
         if self.get_object(request, unquote(id)) == request.user:  # an id has many spellings
             return redirect("password_change")
-        answer: HttpResponse = super().user_change_password(request, id, form_url)  # type: ignore[misc]
-        return answer
+        # SQLite has one writer, so few may hash while they write or wait to write.
+        with in_line() if request.method == "POST" else nullcontext(), transaction.atomic(using="default"):
+            self._keep_facts(request, unquote(id))
+            before: Any = self.get_object(request, unquote(id))
+            answer: HttpResponse = super().user_change_password(request, id, form_url)
+            user: Any = self.get_object(request, unquote(id))
+            if user is not None and before is not None and user.password != before.password:
+                (note_given if user.has_usable_password() else note_own)(user)
+            return answer
 
     @method_decorator(require_http_methods(["GET", "HEAD", "POST"]))
     def sessions_view(self, request: HttpRequest, id: str) -> HttpResponse:
         """Show where a user is signed in, and end one or all of those sessions."""
-        user = self.get_object(request, id)
+        user: Any = self.get_object(request, id)
         if not self.has_change_permission(request, user):
             raise PermissionDenied
         if user is None:
             raise Http404
         if request.method != "POST":
-            context = self.admin_site.each_context(request) | shown_sessions(live_sessions(user), request)
-            title = f"Sessions of {user.get_username()}"
-            return TemplateResponse(
-                request,
-                "admin/auth/user/sessions.html",
-                context | {"title": title, "original": user, "opts": self.opts},
-            )
+            context = {"title": f"Sessions of {user.get_username()}", "original": user, "opts": self.opts}
+            context |= self.admin_site.each_context(request) | shown_sessions(live_sessions(user), request)
+            return TemplateResponse(request, "admin/auth/user/sessions.html", context)
         chosen = request.POST.get("end", "")
         count = _end_sessions(request, user, None if chosen == "all" else [chosen])
         self.message_user(request, ended_in_words(count), messages.SUCCESS)
@@ -157,49 +186,6 @@ def _end_sessions(request: HttpRequest, user: User, only: list[str] | None = Non
     return count
 
 
-PRIVILEGES = ("is_staff", "is_superuser", "groups", "user_permissions")
-
-admin.site.unregister([User, Group])
-
-
-@admin.register(User)
-class AuditedUserAdmin(SessionsAdmin, AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
-    add_form = NewAccountForm
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Keep the name: jobs and attempts belong to it as text, and would go over to whoever gets it next."""
-        fixed = ("username",) if obj else ()
-        return fixed if request.user.is_superuser else (*fixed, *PRIVILEGES)
-
-    def may_touch(self, request: HttpRequest, account: User | None) -> bool:
-        """Keep superusers out of everybody's reach but superusers'."""
-        return account is None or not account.is_superuser or request.user.is_superuser
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Save the account. The user of a new one has to change its password."""
-        super().save_model(request, obj, form, change)
-        if not change and obj.has_usable_password():
-            note_given(obj)
-
-    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
-        """Add an account. Its password is hashed within a transaction, so the line for hashing comes before that."""
-        with in_line() if request.method == "POST" else nullcontext():
-            answer: HttpResponse = super().add_view(request, form_url, extra_context)
-            return answer
-
-    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        """Change a password, or take it away, but only together with its entry in the audit."""
-        # SQLite has one writer, so few may hash while they write or wait to write.
-        with in_line() if request.method == "POST" else nullcontext(), transaction.atomic(using="default"):
-            self._keep_facts(request, unquote(id))
-            before = self.get_object(request, unquote(id))
-            answer = super().user_change_password(request, id, form_url)
-            user = self.get_object(request, unquote(id))
-            if user is not None and before is not None and user.password != before.password:
-                (note_given if user.has_usable_password() else note_own)(user)
-            return answer
-
-
 @admin.register(Group)
 class AuditedGroupAdmin(AuditedAdmin, GroupAdmin):
     """Lets only superusers change groups, because each gives its members rights.
@@ -214,5 +200,4 @@ class AuditedGroupAdmin(AuditedAdmin, GroupAdmin):
         return bool(request.user.is_superuser)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        is_kept = bool(obj and obj.name in KNOWN_GROUPS)
-        return super().has_delete_permission(request, obj) and not is_kept
+        return super().has_delete_permission(request, obj) and not (obj and obj.name in KNOWN_GROUPS)

@@ -33,16 +33,14 @@ class SignInForm(AuthenticationForm):
 def refuse_token(text: str) -> None:
     """Raise ValidationError for a token that was pasted where none belongs."""
     if looks_like_token(text):
-        raise forms.ValidationError(
-            "This looks like a bearer token. It was not kept; if it is one, revoke it.", code="token"
-        )
+        message = "This looks like a bearer token. It was not kept; if it is one, revoke it."
+        raise forms.ValidationError(message, code="token")
 
 
 class NewAccountForm(AdminUserCreationForm):  # type: ignore[type-arg]
-    """An administrator makes an account for somebody else."""
+    """An administrator makes an account for somebody else, with a name that can be told apart from every other."""
 
     def clean_username(self) -> Any:
-        """Take only a name that can be told apart from every other."""
         name = super().clean_username()
         if name:
             check_new_name(name)
@@ -50,8 +48,6 @@ class NewAccountForm(AdminUserCreationForm):  # type: ignore[type-arg]
 
 
 class OwnPasswordForm(PasswordChangeForm):
-    """Users change their own password."""
-
     old_password = CurrentPasswordField("Old password", autofocus=True)
 
     @sensitive_variables()
@@ -78,7 +74,6 @@ class EndSessionsForm(forms.Form):
 
     @sensitive_variables()
     def clean_password(self) -> str:
-        """Refuse every password but the account's own."""
         password: str = self.cleaned_data["password"]
         if not self.user.check_password(password):
             raise forms.ValidationError("This is not your password. Enter it again.", code=INCORRECT)

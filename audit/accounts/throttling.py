@@ -107,6 +107,4 @@ def too_many_wrong_passwords(request: HttpRequest) -> HttpResponse:
 
 def _wait(request: HttpRequest, message: str) -> HttpResponse:
     seconds = int(settings.AXES_COOLOFF_TIME.total_seconds())
-    answer = error_response(request, 429, message.format(minutes=seconds // 60))
-    answer["Retry-After"] = str(seconds)
-    return answer
+    return error_response(request, 429, message.format(minutes=seconds // 60), retry_after_s=seconds)

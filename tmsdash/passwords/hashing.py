@@ -16,7 +16,7 @@ from django.contrib.auth import hashers
 from django.http import HttpRequest, HttpResponse
 
 from tmsdash.web.base import Middleware
-from tmsdash.web.errors import busy_response
+from tmsdash.web.errors import error_response
 
 logger = logging.getLogger(__name__)
 
@@ -69,4 +69,4 @@ class HashingPlacesMiddleware(Middleware):
             return None
         logger.warning("[SIGN_IN] busy: no place to hash a password, address=%s", request.META.get("REMOTE_ADDR"))
         message = "Too many passwords are being checked just now. Nothing was done. Try again in a few seconds."
-        return busy_response(request, message, RETRY_AFTER_S)
+        return error_response(request, 503, message, retry_after_s=RETRY_AFTER_S)

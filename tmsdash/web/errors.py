@@ -39,21 +39,20 @@ def error_json(status: int, message: str, field: str = "request") -> JsonRespons
     return JsonResponse(body, status=status)
 
 
-def error_response(request: HttpRequest, status: int, message: str, list_url: str = "") -> HttpResponse:
+def error_response(
+    request: HttpRequest, status: int, message: str, list_url: str = "", *, retry_after_s: int | None = None
+) -> HttpResponse:
     """Return `message` with `status`, as JSON or as a page, whichever `request` is for.
 
-    `list_url` is the address of the list to go back to, if there is one.
+    `list_url` is the address of the list to go back to, and `retry_after_s` says when to come back, if there is one.
     """
     if wants_json(request):
-        return error_json(status, message)
-    return render(request, "error.html", _context(status, message) | {"list_url": list_url}, status=status)
-
-
-def busy_response(request: HttpRequest, message: str, retry_after_s: int) -> HttpResponse:
-    """Return a 503 that says when to come back."""
-    response = error_response(request, 503, message)
-    response["Retry-After"] = str(retry_after_s)
-    return response
+        answer: HttpResponse = error_json(status, message)
+    else:
+        answer = render(request, "error.html", _context(status, message) | {"list_url": list_url}, status=status)
+    if retry_after_s is not None:
+        answer["Retry-After"] = str(retry_after_s)
+    return answer
 
 
 def _context(status: int, message: str) -> dict[str, Any]:

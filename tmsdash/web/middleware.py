@@ -18,7 +18,7 @@ from tmsdash.web import request_id
 from tmsdash.web.access_log import log_refused, user_name
 from tmsdash.web.addresses import Address, parsed
 from tmsdash.web.base import Middleware
-from tmsdash.web.errors import busy_response, error_response, wants_json
+from tmsdash.web.errors import error_response, wants_json
 from tmsdash.web.sessions import is_polling
 
 logger = logging.getLogger(__name__)
@@ -187,7 +187,7 @@ class RequestBodyMiddleware(Middleware):
     def _receive(self, request: HttpRequest, length: int, room: threading.BoundedSemaphore) -> HttpResponse | None:
         if not room.acquire(blocking=False):
             message = "The dashboard is busy: too many requests are still arriving. Nothing was sent. Try again soon."
-            return busy_response(request, message, RETRY_AFTER_S)
+            return error_response(request, 503, message, retry_after_s=RETRY_AFTER_S)
         try:
             is_whole = len(request.body) == length  # Django keeps it for later readers
         except UnreadablePostError:

@@ -6,7 +6,6 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
-from django.db.models import QuerySet
 
 from audit.actors import command_actor
 from audit.choices import Action, Outcome, Source
@@ -49,12 +48,16 @@ class Command(BaseCommand):
         parser.add_argument("--customer", metavar="ID", help="only for exactly this customer")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        filters = {name: str(options[name]) for name in LOOKUPS if options[name]}
+        given = {name: options[name] for name in LOOKUPS if options[name]}
+        attempts = Attempt.objects.filter(
+            **{LOOKUPS[name][0]: LOOKUPS[name][1](value) for name, value in given.items()}
+        )
+        filters = {name: str(value) for name, value in given.items()}
         try:
             # The file is made first: what cannot be written is no export, and must not be noted as one.
             output: Any = open_new(options["output"]) if options["output"] else nullcontext(self.stdout._out)
             with output as file:
-                file.writelines(export(_chosen(options), options["format"], filters, command_actor()))
+                file.writelines(export(attempts, options["format"], filters, command_actor()))
                 file.flush()
         except AnyDatabaseError as error:
             raise CommandError(f"The audit cannot be used, so the export is not complete. {error}") from None
@@ -69,9 +72,3 @@ def open_new(name: str) -> Any:
     path = Path(name)
     path.touch(mode=0o600, exist_ok=False)
     return path.open("w", encoding="utf-8", newline="")
-
-
-def _chosen(options: dict[str, Any]) -> QuerySet[Attempt]:
-    """Return the attempts that the options ask for."""
-    given = {name: options[name] for name in LOOKUPS if options[name]}
-    return Attempt.objects.filter(**{LOOKUPS[name][0]: LOOKUPS[name][1](value) for name, value in given.items()})
