@@ -24,9 +24,8 @@ def recorded_name(typed: str) -> str:
     """
     if get_user_model().objects.filter(username=typed).exists():
         return typed
-    return (
-        f"{UNKNOWN_NAME}{salted_hmac('tmsdash.accounts.unknown', typed, algorithm='sha256').hexdigest()[:HASH_DIGITS]}"
-    )
+    digest = salted_hmac("tmsdash.accounts.unknown", typed, algorithm="sha256").hexdigest()
+    return UNKNOWN_NAME + digest[:HASH_DIGITS]
 
 
 def throttled_name(request: HttpRequest, credentials: dict[str, Any] | None) -> str:

@@ -66,14 +66,7 @@ def from_cell(cell: str) -> str:
     if quoted := _QUOTED.fullmatch(cell):
         return quoted[1]
     cid = cell[1:]
-    is_protected = (
-        cid.startswith("'")
-        or _FORMULA.match(cid)
-        or _OFTEN_PROTECTED.match(cid)
-        or _CONVERTED.fullmatch(cid)
-        or _reads_like_header(cid)
-    )
-    return cid if is_protected else cell
+    return cid if _OFTEN_PROTECTED.match(cid) or to_id_cell(cid) != cid else cell
 
 
 def _reads_like_header(cid: str) -> bool:
@@ -87,8 +80,9 @@ def ids_text(cids: Iterable[str]) -> str:
 
 def ids_file(name: str, cids: Iterable[str]) -> HttpResponse:
     """Return customer ids as a CSV file to download under this name."""
-    return HttpResponse(
-        ids_text(cids),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
+    return HttpResponse(ids_text(cids), headers=csv_headers(name))
+
+
+def csv_headers(name: str) -> dict[str, str]:
+    """Return the headers of a CSV file to download under this name."""
+    return {"Content-Type": "text/csv; charset=utf-8", "Content-Disposition": f'attachment; filename="{name}"'}

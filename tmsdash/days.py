@@ -1,6 +1,7 @@
 """Days in UTC, as people and addresses write them."""
 
 import re
+from contextlib import suppress
 from datetime import UTC, date, datetime, time
 
 from tmsdash.text import one_line
@@ -12,11 +13,9 @@ class NoDayError(ValueError):
 
 def day_of(text: str) -> date:
     """Return the day that a text names as year-month-day; raises NoDayError."""
-    try:
+    with suppress(ValueError):  # such as the 30th of February
         if re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
             return date.fromisoformat(text)
-    except ValueError:
-        pass  # such as the 30th of February
     raise NoDayError(f"{one_line(text, 20)} is no day. Write year-month-day, such as 2026-02-28.")
 
 

@@ -29,17 +29,23 @@ _HOST = r"([A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9
 _PORT = r"(?::(?!0+(?![0-9]))[0-9]{1,5})?"
 
 
-def read_file(name: str, base_dir: Path, default: str) -> None:
+def read_file(name: str, base_dir: Path, default: str) -> Path | None:
     """Read `NAME=value` lines from the file that a variable names; the real environment wins over them.
 
-    The default file may be missing, a named one may not.
+    Return the file's path; None if it is the default one, which may be missing; a named one may not.
     """
     path = base_dir / text(name, default)
     if path.is_dir() or (text(name) and not path.exists()):
         raise _wrong(name, "name a file that exists", str(path))
     if not path.is_file():
-        return
-    for number, line in enumerate(_read(path, name).splitlines(), start=1):
+        return None
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}: {path} cannot be read ({error.strerror}).") from None
+    except UnicodeDecodeError:
+        raise ImproperlyConfigured(f"{name}: {path} is not UTF-8 text.") from None
+    for number, line in enumerate(lines, start=1):
         match = re.match(r"#|(?:export )?([A-Za-z_0-9]+)=", line)
         if line and not match:
             # Skipping it would leave an unintended default in force. Not quoted, because it may hold a secret.
@@ -49,16 +55,7 @@ def read_file(name: str, base_dir: Path, default: str) -> None:
             file_lines[match[1]] = f"{path}, line {number}"
     environ.Env.read_env(str(path))
     startup.take_token_out()  # a token in the file is for commands, not for the programs that they start
-
-
-def _read(path: Path, name: str) -> str:
-    """Return the text of a file; raises ImproperlyConfigured, which quotes none of it, if it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ImproperlyConfigured(f"{name}: {path} cannot be read ({error.strerror}).") from None
-    except UnicodeDecodeError:
-        raise ImproperlyConfigured(f"{name}: {path} is not UTF-8 text.") from None
+    return path
 
 
 def _refuse_odd_value(value: str, where: str) -> None:
@@ -83,12 +80,6 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def file_named(name: str, base_dir: Path, default: str) -> Path | None:
-    """Return the file that a variable names or the default one, relative to `base_dir`; None if it does not exist."""
-    path = base_dir / text(name, default)
-    return path if path.is_file() else None
-
-
 def text(name: str, default: str = "") -> str:
     """Return the trimmed value; unset and empty both mean the default."""
     read_names.add(name)
@@ -98,13 +89,10 @@ def text(name: str, default: str = "") -> str:
 def boolean(name: str, default: bool) -> bool:
     """Return a flag; a misspelled one stops start-up instead of meaning false."""
     value = text(name).lower()
-    if not value:
-        return default
-    if value in ("true", "1", "yes", "on"):
-        return True
-    if value in ("false", "0", "no", "off"):
-        return False
-    raise _wrong(name, "write true or false", value)
+    flags = dict.fromkeys(("true", "1", "yes", "on"), True) | dict.fromkeys(("false", "0", "no", "off"), False)
+    if value and value not in flags:
+        raise _wrong(name, "write true or false", value)
+    return flags.get(value, default)
 
 
 def debugging(name: str, allowed_hosts: Collection[str]) -> bool:

@@ -4,6 +4,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -61,9 +62,8 @@ def _read_or_make(path: Path) -> str:
         try:
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_urlsafe(64))
-            os.link(own_file, path)
-        except FileExistsError:
-            pass  # another process was faster; its key is read below
+            with suppress(FileExistsError):  # another process was faster; its key is read below
+                os.link(own_file, path)
         finally:
             Path(own_file).unlink()
     return path.read_text(encoding="utf-8").strip()

@@ -70,7 +70,6 @@ class Session(AbstractBaseSession):
 
     @property
     def public_id(self) -> str:
-        """An identifier of the session that does not open it."""
         return public_id(self.session_key)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
@@ -88,7 +87,6 @@ class SessionStore(DatabaseSessionStore):
         return Session
 
     def create_model_instance(self, data: dict[str, Any]) -> Session:
-        """Return the row of a session that holds `data`."""
         row: Session = super().create_model_instance(data)  # type: ignore[assignment]
         row.account_id = int(data[ACCOUNT_KEY]) if ACCOUNT_KEY in data else None
         row.begun_at, row.seen_at = (_moment(data.get(name)) for name in (BEGUN, SEEN))

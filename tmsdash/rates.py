@@ -18,21 +18,13 @@ class Rate:
         """Count one more of `key`; False, and nothing is counted, if there were `per_minute` already."""
         now = time.monotonic()
         with self._lock:
-            self._forget(now - WINDOW_S)
+            for name, times in list(self._times.items()):
+                while times and times[0] < now - WINDOW_S:
+                    times.popleft()
+                if not times:
+                    del self._times[name]
             times = self._times[key]
             if len(times) >= per_minute:
                 return False
             times.append(now)
             return True
-
-    def reset(self) -> None:
-        """Forget what was counted."""
-        with self._lock:
-            self._times.clear()
-
-    def _forget(self, before: float) -> None:
-        for key, times in list(self._times.items()):
-            while times and times[0] < before:
-                times.popleft()
-            if not times:
-                del self._times[key]

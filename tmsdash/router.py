@@ -17,8 +17,7 @@ class AppRouter:
     def db_for_read(self, model: type[Model], **hints: Any) -> str:
         return DATABASE_OF_APP.get(model._meta.app_label, "default")
 
-    def db_for_write(self, model: type[Model], **hints: Any) -> str:
-        return DATABASE_OF_APP.get(model._meta.app_label, "default")
+    db_for_write = db_for_read
 
     def allow_relation(self, first: Model, second: Model, **hints: Any) -> bool:
         return self.db_for_read(type(first)) == self.db_for_read(type(second))

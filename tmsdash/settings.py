@@ -10,8 +10,7 @@ from tmsdash import env, key_files
 from tmsdash.db import transactions
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-ENV_PATH = env.file_named("ENV_FILE", BASE_DIR, ".env")  # first: the file may hold a line of that name
-env.read_file("ENV_FILE", BASE_DIR, ".env")
+ENV_PATH = env.read_file("ENV_FILE", BASE_DIR, ".env")
 VAR_DIR = BASE_DIR / env.text("VAR_DIR", "var")
 
 # -- Who may reach the site ---------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -46,10 +47,8 @@ def remember() -> None:
     kept = set(SiteKey.objects.values_list("name", flat=True))
     for name in KEPT:
         if name not in kept:
-            try:
+            with suppress(IntegrityError):  # another process was first; its keys are compared with ours
                 SiteKey.objects.create(name=name, key_id=id_of(name), since=timezone.now())
-            except IntegrityError:
-                continue  # another process was first; its keys are compared with ours
 
 
 def assert_ours(names: Collection[str] = ALL) -> bool:
@@ -59,11 +58,9 @@ def assert_ours(names: Collection[str] = ALL) -> bool:
     """
     if not names:
         return True
-    try:
+    with suppress(Error):  # no answer, no tables yet, or read-only: we compare what we can
         if file_is_there(connections[DEFAULT_DB_ALIAS]):
             remember()
-    except Error:
-        pass  # no answer, no tables yet, or read-only: we compare what we can
     messages = checks.run_checks(tags=[TAG], databases=list(connections))
     wrong = [f"{message.msg} {message.hint}" for message in messages if message.is_serious() and message.obj in names]
     if wrong:

@@ -139,11 +139,6 @@ class AttemptPage:
         return self.judgement is not None and self.judgement.verdict == Verdict.UNCLEAR
 
     @property
-    def interval_s(self) -> int:
-        """Seconds that have to lie between two readings."""
-        return settings.TMS_READBACK_INTERVAL_S
-
-    @property
     def signed_first_reading(self) -> str:
         return self._signed(self.first_reading, Purpose.SECOND)
 
@@ -163,8 +158,8 @@ def page_of(user: Any, attempt: Attempt, **state: Any) -> AttemptPage:
 
 
 def _show(request: HttpRequest, attempt: Attempt, *, status: int = 200, **state: Any) -> HttpResponse:
-    page = page_of(request.user, attempt, **state)
-    return render(request, "setactions/attempt.html", {"page": page}, status=status)
+    context = {"page": page_of(request.user, attempt, **state), "interval_s": settings.TMS_READBACK_INTERVAL_S}
+    return render(request, "setactions/attempt.html", context, status=status)
 
 
 @never_cache

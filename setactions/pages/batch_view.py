@@ -26,7 +26,7 @@ class Control:
     field: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class BatchLine:
     """A batch as a line of the list of batches."""
 

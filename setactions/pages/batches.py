@@ -20,7 +20,7 @@ from setactions.batches.report import report_lines
 from setactions.pages.batch_view import BatchLine, BatchView
 from setactions.permissions import may_set_action
 from setactions.tms.clusters import cluster_at
-from tmsdash.csv_text import ids_file
+from tmsdash.csv_text import csv_headers, ids_file
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.web.paging import Page, numbered_page
 
@@ -52,10 +52,7 @@ def batch_list(request: HttpRequest) -> HttpResponse:
     context = {
         "filters": filters,
         "page": page,
-        "lines": [
-            BatchLine(batch=batch, progress=progress)
-            for batch, progress in zip(page.rows, selectors.progress_of_many(page.rows), strict=True)
-        ],
+        "lines": list(map(BatchLine, page.rows, selectors.progress_of_many(page.rows))),
         "may_view_all": may_all,
         "everybody": everybody,
         "mine": filters.address(everybody=False),
@@ -75,11 +72,7 @@ def batch(request: HttpRequest, batch_id: uuid.UUID, template: str = "batches/ba
 @require_safe
 def report_csv(request: HttpRequest, batch_id: uuid.UUID) -> StreamingHttpResponse:
     """Download what became of each customer."""
-    return StreamingHttpResponse(
-        report_lines(load(request, batch_id)),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="batch-{batch_id}.csv"'},
-    )
+    return StreamingHttpResponse(report_lines(load(request, batch_id)), headers=csv_headers(f"batch-{batch_id}.csv"))
 
 
 @never_cache

@@ -96,7 +96,7 @@ def unfinished(monkeypatch: pytest.MonkeyPatch) -> list[Recorder]:
 def no_refusals_or_exports_yet() -> None:
     """Users of the same name as in the test before start anew."""
     for rate in (limits.refusals, exports.lists, exports.packs):
-        rate.reset()
+        rate._times.clear()
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,7 @@ def _in_words(counts: Counts) -> str:
     )
 
 
-def _file(name: str, tables: dict[str, set[str]]) -> Path:
+def _file(name: str, tables: dict[str, str]) -> Path:
     """Return the path of a file with these tables; raises CommandError, before anything is imported, if it is none."""
     if not Path(name).is_file():
         raise CommandError(f"{name} is no file.")

@@ -28,14 +28,13 @@ def disagreements(jobs: Source, audit: Source) -> list[str]:
     recorded = f"WHERE outcome IN ({outcomes}) AND NOT job_owed"
     without_job = list(lacking(_ids(audit, Attempt, "attempt_id", recorded), _ids(jobs, Job, "job_id")))
     without_attempt = list(lacking(_ids(jobs, Job, "job_id"), _ids(audit, Attempt, "attempt_id")))
-    sentences = _chain_disagreements(audit)
-    if without_job:
-        sentences.append(
-            f"{len(without_job):,} attempts are recorded in the audit, but have no Job: {_named(without_job)}."
-        )
-    if without_attempt:
-        sentences.append(f"{len(without_attempt):,} Jobs are unknown to the audit: {_named(without_attempt)}.")
-    return sentences
+    problems = {
+        "attempts are recorded in the audit, but have no Job": without_job,
+        "Jobs are unknown to the audit": without_attempt,
+    }
+    return _chain_disagreements(audit) + [
+        f"{len(ids):,} {text}: {_named(ids)}." for text, ids in problems.items() if ids
+    ]
 
 
 def _chain_disagreements(audit: Source) -> list[str]:

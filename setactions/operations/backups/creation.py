@@ -19,7 +19,6 @@ from setactions.operations.backups.manifest import Manifest, product_version
 from setactions.operations.backups.postgresql import PostgresqlDatabase
 from setactions.operations.backups.sqlite import SqliteDatabase
 from tmsdash.db.files import sync
-from tmsdash.db.transactions import VARIABLES
 
 ALIASES = ("default", "jobs", "audit")  # in the order in which their locks are taken
 # While it waits for one database's lock it holds the others, and a Set Action waits for them 4 s at most.
@@ -90,8 +89,7 @@ def _copy(database: Database, snapshot: Snapshot, folder: Path, on_step: Step) -
     """Copy a snapshot into `folder` and describe it for the manifest."""
     contents = snapshot.contents()
     if not contents.migrations:
-        variable = VARIABLES[database.alias]
-        raise BackupError(f"{variable}: this database holds no tables. Run manage.py migrate_all first.")
+        raise BackupError(f"{database.variable}: this database holds no tables. Run manage.py migrate_all first.")
     file = folder / f"{database.alias}{database.suffix}"
     file.touch(mode=0o600)
     snapshot.copy_to(file, contents, on_step)

@@ -12,6 +12,7 @@ from django.db import Error as AnyDatabaseError
 from django.db import connections
 
 from tmsdash.db.files import sync
+from tmsdash.db.transactions import VARIABLES
 
 Step = Callable[[], None]  # called while a copy is being made, again and again
 
@@ -99,6 +100,7 @@ class Database(ABC):
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
+        self.variable = VARIABLES[alias]  # the setting that names it
         self.connection = connections[alias]
 
     @abstractmethod

@@ -13,22 +13,16 @@ from typing import Any
 
 from setactions.operations.backups.engine import BackupError, Contents, Database, Kept, Snapshot, Source, Step
 from tmsdash.db.postgresql import IDLE_IN_TRANSACTION_S
-from tmsdash.db.transactions import VARIABLES, own_session
+from tmsdash.db.transactions import own_session
 
 PROGRAMS = ("pg_dump", "pg_restore", "psql")
 DEBIAN = Path("/usr/lib/postgresql")
 _KEPT = frozenset({"HOME", "LANG", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER"})
-TLS_VARIABLES = {
-    "sslcrl": "PGSSLCRL",
-    "sslcrldir": "PGSSLCRLDIR",
-    "sslcertmode": "PGSSLCERTMODE",
-    "sslnegotiation": "PGSSLNEGOTIATION",
-    "ssl_min_protocol_version": "PGSSLMINPROTOCOLVERSION",
-    "ssl_max_protocol_version": "PGSSLMAXPROTOCOLVERSION",
-    "channel_binding": "PGCHANNELBINDING",
-    "gssencmode": "PGGSSENCMODE",
-    "require_auth": "PGREQUIREAUTH",
-}
+# Of a connection, beyond those that Django hands over; their variables are named alike, such as PGREQUIREAUTH.
+TLS_OPTIONS = (
+    *("sslcrl", "sslcrldir", "sslcertmode", "sslnegotiation", "ssl_min_protocol_version", "ssl_max_protocol_version"),
+    *("channel_binding", "gssencmode", "require_auth"),
+)
 POLL_S = 0.1
 SESSION_END_TRIES = 20
 LOCK_WAIT_MS = 20_000  # for reading: only a change of the tables themselves is in its way
@@ -136,7 +130,7 @@ class PostgresqlDatabase(Database):
         others = self._others()
         if others:
             raise BackupError(
-                f"{VARIABLES[self.alias]}: {others} other sessions use the database {self._name}. Stop the site and "
+                f"{self.variable}: {others} other sessions use the database {self._name}. Stop the site and "
                 "everything else that is connected to it, then run this again. Nothing was changed."
             )
         yield
@@ -236,8 +230,8 @@ def _environment() -> dict[str, str]:
 
 
 def _tls_variables(options: dict[str, Any]) -> dict[str, str]:
-    """Return the variables, beyond Django's, that make PostgreSQL's programs use the same TLS as the site."""
-    variables = {variable: str(options[name]) for name, variable in TLS_VARIABLES.items() if name in options}
+    """Return the variables that make PostgreSQL's programs use the same TLS as the site."""
+    variables = {f"PG{name.replace('_', '').upper()}": str(options[name]) for name in TLS_OPTIONS if name in options}
     roots = ssl.get_default_verify_paths().cafile
     if options.get("sslrootcert") == "system" and roots:
         variables["PGSSLROOTCERT"] = roots  # programs before version 16 take the word for a file name
@@ -266,4 +260,4 @@ def _run(command: Sequence[str], environment: dict[str, str] | None = None, on_s
 
 def _last_line(errors: bytes) -> str:
     lines = errors.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "It errors nothing."
+    return lines[-1] if lines else "It says nothing."

@@ -11,7 +11,6 @@ from urllib.parse import quote
 from setactions.operations.backups.engine import BackupError, Contents, Database, Kept, Snapshot, Source, Step
 from tmsdash.db.files import sync
 from tmsdash.db.locks import held_alone
-from tmsdash.db.transactions import VARIABLES
 
 PAGES_PER_STEP = 2_000  # of 4 KiB
 COMPANIONS = ("", "-wal", "-shm", "-journal")  # the files of one database
@@ -54,7 +53,6 @@ class SqliteDatabase(Database):
 
     @property
     def path(self) -> Path:
-        """The file of the database."""
         return Path(self.connection.settings_dict["NAME"])
 
     def connect(self) -> sqlite3.Connection:
@@ -62,9 +60,7 @@ class SqliteDatabase(Database):
 
     def size(self) -> int:
         if not self.path.exists():
-            raise BackupError(
-                f"{VARIABLES[self.alias]}: there is no file {self.path}. Run manage.py migrate_all first."
-            )
+            raise BackupError(f"{self.variable}: there is no file {self.path}. Run manage.py migrate_all first.")
         return sum(file.stat().st_size for file in _files(self.path) if not file.name.endswith("-shm"))
 
     @contextmanager
@@ -108,7 +104,7 @@ class SqliteDatabase(Database):
 
     def _in_use(self) -> BackupError:
         return BackupError(
-            f"{VARIABLES[self.alias]}: {self.path} is in use. Stop the site and everything else that uses the file, "
+            f"{self.variable}: {self.path} is in use. Stop the site and everything else that uses the file, "
             "then run this again. Nothing was changed."
         )
 

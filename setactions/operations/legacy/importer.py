@@ -31,6 +31,7 @@ from setactions.operations.legacy.old_files import (
     json_of,
     opened,
     rows_of,
+    text_of,
     time_of,
     uuid_or_none,
     without_secrets,
@@ -213,8 +214,7 @@ class Importer:
         )
 
     def _user(self, value: Any) -> str:
-        """Return the user's name here."""
-        name = one_line(str(value if value is not None else "").strip(), USER_ID_LENGTH) or "unknown"
+        name = one_line(text_of(value), USER_ID_LENGTH) or "unknown"
         return self.users.get(name, name)
 
 
@@ -227,7 +227,7 @@ def _action(code: Any, name: Any) -> Action | None:
 
 
 def _http_status(value: Any) -> int | None:
-    text = str(value if value is not None else "")
+    text = str(value)
     return int(text) if text.isdecimal() and len(text) == 3 else None
 
 

@@ -13,19 +13,13 @@ from typing import Any
 from audit.models import CID_LENGTH
 from tmsdash.tokens import looks_like_token
 
+# The columns of each table that the import needs.
 JOBS = {
-    "jobs": {
-        *("job_id", "user_id", "batch_id", "action_code", "action_name", "cluster_url", "created_at"),
-        *("request_payload", "response_summary", "status"),
-    },
-    "job_customers": {"job_id", "cid"},
+    "jobs": "job_id user_id batch_id action_code action_name cluster_url created_at status request_payload "
+    "response_summary",
+    "job_customers": "job_id cid",
 }
-AUDIT = {
-    "audit_log": {
-        *("user_id", "action_type", "customer_ids", "timestamp", "ip_address", "status"),
-        *("error_message", "duration_ms"),
-    }
-}
+AUDIT = {"audit_log": "user_id action_type customer_ids timestamp ip_address status error_message duration_ms"}
 HIDDEN = "[hidden by the import]"
 _SECRET_NAME = re.compile("token|authorization|bearer|password|secret", re.IGNORECASE)
 _TIME_OUT = re.compile(r"time[ds]?[ -]?out|deadline", re.IGNORECASE)
@@ -43,14 +37,16 @@ class BadRowError(ValueError):
 
 
 @contextmanager
-def opened(path: Path, tables: dict[str, set[str]]) -> Iterator[sqlite3.Connection]:
+def opened(path: Path, tables: dict[str, str]) -> Iterator[sqlite3.Connection]:
     """Open a file for reading only; raises BadFileError unless it has these tables with these columns."""
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
             database.row_factory = sqlite3.Row
             database.text_factory = lambda raw: raw.decode(errors="replace")
             for table, columns in tables.items():
-                lacking = columns - {row["name"] for row in database.execute(f"PRAGMA table_info({table})")}
+                lacking = set(columns.split()) - {
+                    row["name"] for row in database.execute(f"PRAGMA table_info({table})")
+                }
                 if lacking:
                     raise BadFileError(
                         f"{path} is none of the old dashboard's: {table} lacks {', '.join(sorted(lacking))}."
@@ -94,9 +90,14 @@ def customers_of_nothing(database: sqlite3.Connection) -> Iterator[int]:
 # -- Values -------------------------------------------------------------------------------------------------------
 
 
+def text_of(value: Any) -> str:
+    """Return a value as trimmed text, which is empty if there is none."""
+    return "" if value is None else str(value).strip()
+
+
 def id_of(value: Any) -> uuid.UUID:
     """Return a job's id; an id that is no UUID is turned into one. Raises BadRowError if it is missing."""
-    text = str(value if value is not None else "").strip()
+    text = text_of(value)
     if not text:
         raise BadRowError("it has no job_id")
     return uuid_or_none(text) or uuid.uuid5(_NAMESPACE, f"job {text}")
@@ -162,10 +163,8 @@ def json_of(value: Any) -> Any:
 def without_secrets(value: Any) -> Any:
     """Return a JSON value without anything that looks like a token or stands where tokens usually stand."""
     if isinstance(value, dict):
-        return {
-            _storable(name): HIDDEN if _SECRET_NAME.search(name) else without_secrets(part)
-            for name, part in value.items()
-        }
+        parts = {name: HIDDEN if _SECRET_NAME.search(name) else without_secrets(part) for name, part in value.items()}
+        return {_storable(name): part for name, part in parts.items()}
     if isinstance(value, list):
         return [without_secrets(part) for part in value]
     if isinstance(value, str):
