@@ -13,7 +13,7 @@ from setactions.devtools.proofs.evidence import NO, YES, Shown
 from setactions.devtools.proofs.load import LoadThread
 from setactions.devtools.proofs.site import PASSWORD, USER, ProofError, new_session
 
-TIMEOUT_S = 30.0  # a server that lives answers long before
+TIMEOUT_S = 120.0  # a server that lives answers long before, on a busy machine, too
 PAUSE_S = 0.1  # after a broken connection or "still running"; there is no event to wait for
 ASK_AGAIN = 20  # how often a client asks for the outcome of what is still running
 MAIN, UNREACHABLE = "main", "unreachable"  # the clusters
