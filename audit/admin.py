@@ -51,7 +51,6 @@ class AttemptAdmin(ExactSearchAdmin):
         return Q(pk__in=AttemptCustomer.objects.filter(cid=cid).values("attempt_id"))
 
     def get_urls(self) -> list[Any]:
-        """Add the exports of what the list shows."""
         view = self.admin_site.admin_view(self.export)
         exports = [path(f"export.{form}", view, {"form": form}, name=f"audit_attempt_{form}") for form in FORMS]
         return [*exports, *super().get_urls()]
@@ -78,9 +77,8 @@ class AttemptAdmin(ExactSearchAdmin):
         return answer_export(request, lists, LISTS_PER_MINUTE, noted_lines)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the list with links to its exports."""
-        forms = {f"audit_attempt_{form}": label for form, label in (("csv", "CSV"), ("jsonl", "JSON lines"))}
-        exports = [(reverse(f"admin:{name}"), label) for name, label in forms.items()]
+        labels = {"csv": "CSV", "jsonl": "JSON lines"}
+        exports = [(reverse(f"admin:audit_attempt_{form}"), label) for form, label in labels.items()]
         return super().changelist_view(request, {"exports": exports} | (extra_context or {}))
 
     def change_view(
@@ -90,12 +88,11 @@ class AttemptAdmin(ExactSearchAdmin):
         attempt = self.get_object(request, object_id)
         context: dict[str, Any] = {}
         if isinstance(attempt, Attempt) and self.has_view_permission(request, attempt):
+            cids, number = opening_body(attempt)["cids"], request.GET.get("ids")
             context = {
                 "events": [(entry, anchor(entry.sequence, entry.mac)) for entry in entries_of(attempt)],
                 "answer": shown_json(outcome_body(attempt)),
-                "ids": numbered_page(
-                    opening_body(attempt)["cids"], request.GET.get("ids"), CIDS_PER_PAGE, "?ids={}#ids-title".format
-                ),
+                "ids": numbered_page(cids, number, CIDS_PER_PAGE, "?ids={}#ids-title".format),
             }
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
@@ -105,9 +102,8 @@ class AttemptAdmin(ExactSearchAdmin):
 
     @admin.display(description="outcome", ordering="outcome")
     def shown_outcome(self, attempt: Attempt) -> SafeString:
-        return format_html(
-            '<span class="outcome {}">{}</span>', attempt.outcome_group.value, attempt.get_outcome_display()
-        )
+        group, words = attempt.outcome_group.value, attempt.get_outcome_display()
+        return format_html('<span class="outcome {}">{}</span>', group, words)
 
     def left_to_do(self, attempt: Attempt) -> str:
         if attempt.job_owed:

@@ -67,13 +67,8 @@ def customer(request: HttpRequest, cid: str) -> HttpResponse:
         older_than,
         lambda **place: own_page + (f"?{urlencode(place)}" if place else ""),
     )
-    context = {
-        "cid": cid,
-        "given": cid,
-        "page": page,
-        "rows": [_row(request.user, row.attempt) for row in page.rows],
-    }
-    return render(request, "audit/customer.html", context)
+    rows = [_row(request.user, row.attempt) for row in page.rows]
+    return render(request, "audit/customer.html", {"cid": cid, "given": cid, "page": page, "rows": rows})
 
 
 @never_cache

@@ -37,10 +37,8 @@ class JobAdmin(ExactSearchAdmin):
         answer = super().changelist_view(request, extra_context)
         changelist = getattr(answer, "context_data", {}).get("cl")
         if changelist and request.user.has_perm("audit.view_attempt"):
-            answer.context_data |= {  # type: ignore[attr-defined]
-                "summary": summary_for(changelist),
-                "attempts_query": query_of_attempts(changelist),
-            }
+            summed_up = {"summary": summary_for(changelist), "attempts_query": query_of_attempts(changelist)}
+            answer.context_data |= summed_up  # type: ignore[attr-defined]
         return answer
 
     def rows_of_customer(self, cid: str) -> Q:

@@ -27,12 +27,8 @@ class DayField(forms.DateField):
     """A day (UTC), written as browsers send it."""
 
     def __init__(self, label: str) -> None:
-        super().__init__(
-            label=label,
-            required=False,
-            input_formats=["%Y-%m-%d"],
-            widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
-        )
+        widget = forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
+        super().__init__(label=label, required=False, input_formats=["%Y-%m-%d"], widget=widget)
 
     def to_python(self, value: Any) -> date | None:
         try:
@@ -47,10 +43,8 @@ class KnownChoiceField(forms.ChoiceField):
 
     def __init__(self, thing: str, choices: Iterable[tuple[str, Any]] = ()) -> None:
         self.any_of_them = ("", f"Any {thing}")
-        message = f"There is no such {thing}. Choose one from the list."
-        super().__init__(
-            required=False, choices=[self.any_of_them, *choices], error_messages={"invalid_choice": message}
-        )
+        messages = {"invalid_choice": f"There is no such {thing}. Choose one from the list."}
+        super().__init__(required=False, choices=[self.any_of_them, *choices], error_messages=messages)
 
 
 class ListFilters(forms.Form):
@@ -98,10 +92,8 @@ class ListFilters(forms.Form):
 
         `place` says where in the list the page begins.
         """
-        query: dict[str, Any] = {name: value for name, value in self.active.items() if everybody or name != "user"}
-        if everybody:
-            query["whose"] = "all"
-        query |= place
+        own = {name: value for name, value in self.active.items() if name != "user"}
+        query = (self.active | {"whose": "all"} if everybody else own) | place
         return reverse(self.url_name) + (f"?{urlencode(query)}" if query else "")
 
     def clean_user(self) -> str:
@@ -169,8 +161,6 @@ class JobFilters(ListFilters):
 
 
 class BatchFilters(ListFilters):
-    """The filters of Batches."""
-
     url_name = "batch_list"
 
     state = KnownChoiceField("state", Batch.State.choices)

@@ -45,13 +45,8 @@ def create_legacy_jobs(rows: Sequence[LegacyJob]) -> int:
         new = [row for row in rows if row.job_id not in existing]
         for row in new:
             facts = {name: value for name, value in vars(row).items() if name != "cids"}
-            job = Job(
-                **facts,
-                evidence=Evidence.LEGACY,
-                customer_count=len(row.cids),
-                source=Source.LEGACY,
-                legacy=True,
-            )
+            facts |= {"evidence": Evidence.LEGACY, "source": Source.LEGACY, "legacy": True}
+            job = Job(customer_count=len(row.cids), **facts)
             job.mac, job.key_id = sign_job(stored_job(job, row.cids))
             job.save(force_insert=True)
             insert_list(DATABASE, JobCustomer._meta.db_table, "job_id", job.pk, row.cids, with_position=True)

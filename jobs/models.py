@@ -143,9 +143,8 @@ class Batch(Signed):
     @property
     def shown_state(self) -> "Batch.State":
         """Its state as it really is: without a runner nothing runs, whatever a dead one left written."""
-        return (
-            self.State.STOPPED if self.state == self.State.RUNNING and not self.has_runner else self.State(self.state)
-        )
+        is_dead = self.state == self.State.RUNNING and not self.has_runner
+        return self.State.STOPPED if is_dead else self.State(self.state)
 
 
 class BatchChunk(Signed):

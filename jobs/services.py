@@ -5,6 +5,8 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -76,14 +78,9 @@ def insert_job(job: Job, cids: Sequence[str]) -> None:
     job.save(using=DATABASE, force_insert=True)
     kill_point("jobs: job without its customers, not committed")
     insert_list(DATABASE, JobCustomer._meta.db_table, "job_id", job.pk, cids, with_position=True)
-    job_id, user_id = job.job_id, job.user_id
-    transaction.on_commit(
-        lambda: logger.info(
-            "[JOBS] create_job: Successfully created job %s for user %s with %d customers", job_id, user_id, len(cids)
-        ),
-        using=DATABASE,
-        robust=True,
-    )
+    words = "[JOBS] create_job: Successfully created job %s for user %s with %d customers"
+    written = partial(logger.info, words, job.job_id, job.user_id, len(cids))
+    transaction.on_commit(written, using=DATABASE, robust=True)
 
 
 def assert_writable(*, wait_s: float) -> None:
@@ -93,13 +90,7 @@ def assert_writable(*, wait_s: float) -> None:
     """
     assert_disk_has_room(DATABASE)
     with write_transaction(DATABASE, wait_s):
-        Job(
-            job_id=uuid.uuid4(),
-            action_code=Action.TRANS_BEGIN,
-            created_at=timezone.now(),
-            request_payload={},
-            response_summary={},
-            http_status=0,
-            customer_count=0,
-        ).save(using=DATABASE, force_insert=True)
+        needed: dict[str, Any] = {"request_payload": {}, "response_summary": {}, "http_status": 0, "customer_count": 0}
+        job = Job(job_id=uuid.uuid4(), action_code=Action.TRANS_BEGIN, created_at=timezone.now(), **needed)
+        job.save(using=DATABASE, force_insert=True)
         transaction.set_rollback(True, using=DATABASE)

@@ -54,7 +54,6 @@ class AuditedAdmin(StrictListAdmin):
         return field
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Save the account, and keep what it might do before."""
         if change:
             self._keep_facts(request, str(obj.pk))
         super().save_model(request, obj, form, change)

@@ -48,7 +48,6 @@ class AsksForPassword(FormMixin):  # type: ignore[type-arg]
         return answer
 
     def get_form_kwargs(self) -> dict[str, Any]:
-        """Tell the form whose password it is."""
         return super().get_form_kwargs() | {"user": self.request.user}
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -78,7 +77,6 @@ class AsksForPassword(FormMixin):  # type: ignore[type-arg]
         sessions.forget_wrong_passwords(self.request.session)
 
     def _end_session(self) -> HttpResponse:
-        """Sign out, and say why."""
         record(Kind.SIGNED_OUT, self.request, self.request.user.get_username(), at=self.at, because="wrong passwords")
         sessions.end(self.request)
         return too_many_wrong_passwords(self.request)

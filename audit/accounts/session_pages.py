@@ -24,8 +24,6 @@ OTHERS = "others"
 
 
 class ShownSession(NamedTuple):
-    """A session as a page shows it."""
-
     row: Session
     browser: str
     is_this: bool
@@ -58,9 +56,8 @@ class OwnSessions(AsksForPassword, FormView):  # type: ignore[type-arg]
     at = "sessions"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Show the sessions beside the form."""
-        rows = sessions.live_sessions(self.request.user)
-        return super().get_context_data(**kwargs) | shown_sessions(rows, self.request)
+        shown = shown_sessions(sessions.live_sessions(self.request.user), self.request)
+        return super().get_context_data(**kwargs) | shown
 
     def form_valid(self, form: EndSessionsForm) -> HttpResponse:
         """End the chosen session, or all others; to end this one is to sign out."""

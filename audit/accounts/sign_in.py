@@ -40,7 +40,6 @@ class SignIn(LoginView):
     extra_context = {"idle_minutes": settings.SESSION_IDLE_S // 60, "max_hours": settings.SESSION_MAX_S // 3600}
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Check one password at a time for each user name and address."""
         with sign_in_turn(request):
             return super().post(request, *args, **kwargs)
 
@@ -74,7 +73,6 @@ class SignOut(LogoutView):
     """Ends the session, even if the audit cannot be written."""
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Sign out, and lead to the page to sign in."""
         if request.user.is_authenticated:
             record(Kind.SIGNED_OUT, request, request.user.get_username())
         return sessions.forget_at_client(super().post(request, *args, **kwargs))

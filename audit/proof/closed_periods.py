@@ -78,10 +78,9 @@ def archive(last: int, folder: Path, actor: Actor, on_step: Callable[[int], obje
         append_only.remove(connection)
         with connection.cursor() as cursor:
             cursor.execute("DELETE FROM audit_auditentry WHERE sequence <= %s", [last])
-            if cursor.rowcount != last - first + 1:
-                raise ArchiveError(
-                    f"{cursor.rowcount} entries would be deleted, and {last - first + 1} are in the file."
-                )
+            count = last - first + 1
+            if cursor.rowcount != count:
+                raise ArchiveError(f"{cursor.rowcount} entries would be deleted, and {count} are in the file.")
         append_only.install(connection)
         body = {"file": made.path.name, "first": first, "last": last, "sha256": digest, "what": "archive"}
         chain.append([chain.new_entry(None, Kind.ARCHIVED, actor.user_id, body, ip_address=actor.ip_address)])
@@ -108,10 +107,8 @@ def _write(made: Archive, on_step: Callable[[int], object]) -> str:
     made.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = made.path.with_suffix(".incomplete")
     key, digest = settings.AUDIT_KEY, hashlib.sha256()
-    header = {
-        **{"format": FORMAT, "first": made.first, "last": made.last},
-        **{"made_at": datetime.now(UTC).isoformat(), "key_id": chain.id_of_key(key)},
-    }
+    header: dict[str, Any] = {"format": FORMAT, "first": made.first, "last": made.last}
+    header |= {"made_at": datetime.now(UTC).isoformat(), "key_id": chain.id_of_key(key)}
     with partial.open("wb") as raw, read_transaction(chain.DATABASE):
         partial.chmod(0o600)
         with gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as file:

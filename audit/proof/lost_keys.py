@@ -78,8 +78,8 @@ def acknowledged(folder: Path | None = None) -> list[LostKey]:
 
     Raises DatabaseError if the database cannot be read.
     """
-    noted = settings_changed(CHANGE, find_archives(folder))
-    return [lost for entry in noted if (lost := _acknowledgement(entry))]
+    noted = map(_acknowledgement, settings_changed(CHANGE, find_archives(folder)))
+    return [lost for lost in noted if lost]
 
 
 def settings_changed(text: str, archives: Iterable[Archive]) -> list[StoredEntry]:
