@@ -58,11 +58,8 @@ def sign_recorded_jobs() -> None:
     while part := dict(islice(digests, JOBS_AT_ONCE)):
         for job in jobs_by_id([*part]).values():
             if not job.mac and job.digest == part[uuid.UUID(job.job_id)]:
-                with connections[DATABASE].cursor() as cursor:
-                    cursor.execute(
-                        f"UPDATE jobs_job SET mac = %s, key_id = %s WHERE job_id = '{job.job_id}'",  # noqa: S608 (hex digits)
-                        sign_job(job),
-                    )
+                mac, key_id = sign_job(job)
+                Job.objects.using(DATABASE).filter(job_id=job.job_id).update(mac=mac, key_id=key_id)
 
 
 def _recorded_digests() -> Iterator[tuple[uuid.UUID, str]]:

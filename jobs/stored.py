@@ -45,9 +45,7 @@ class StoredJob(NamedTuple):
     @property
     def digest(self) -> str:
         """The SHA-256 of everything that the job says, its customers in their order included, as 64 hex digits."""
-        facts = self._asdict()
-        for name in ("mac", "key_id", "is_in_order"):
-            del facts[name]
+        facts = {name: value for name, value in self._asdict().items() if name not in ("mac", "key_id", "is_in_order")}
         payload = self.request_payload
         # A fleet's ids are in the payload once more; they are encoded once.
         ids = payload.get("cids") if isinstance(payload, dict) else None

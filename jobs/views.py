@@ -74,15 +74,13 @@ def _unfinished(user: Any, *, everybody: bool) -> list[Attempt]:
 @require_safe
 def job_detail(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
     """Show one job with a page of its customers."""
-    job = _job_or_404(request, job_id)
+    job, number = _job_or_404(request, job_id), request.GET.get("page")
     context = {
         "job": job,
         "was_changed": bool(job.mac) and not job_is_signed(read_job(job)),
         "answer": printable(json.dumps(job.response_summary, indent=2, ensure_ascii=False)),
         "may_view_attempt": may_view_attempt_of(request.user, job.user_id),
-        "page": numbered_page(
-            customers_of(job), request.GET.get("page"), CUSTOMERS_PER_PAGE, "?page={}#customers-title".format
-        ),
+        "page": numbered_page(customers_of(job), number, CUSTOMERS_PER_PAGE, "?page={}#customers-title".format),
     }
     return render(request, "jobs/job_detail.html", context)
 

@@ -28,8 +28,6 @@ TURN_WAIT_S = 60.0  # the line is short; only a database that does not answer ta
 
 
 class ThrottleHandler(AxesDatabaseHandler):  # type: ignore[misc]
-    """Counts failures by name and address, and keeps nothing else about a request."""
-
     def user_login_failed(
         self, sender: Any, credentials: dict[str, Any], request: HttpRequest | None = None, **kwargs: Any
     ) -> None:
@@ -46,7 +44,6 @@ class ThrottleHandler(AxesDatabaseHandler):  # type: ignore[misc]
 
 
 def sign_in_turn(request: HttpRequest) -> AbstractContextManager[None]:
-    """Let one password at a time be checked for each user name and address."""
     # Normalized, because Django takes many spellings for the same name. Cut first, because nobody has a longer name,
     # and normalizing thousands of accents takes as many steps as their number squared.
     name = unicodedata.normalize("NFKC", request.POST.get("username", "")[:USER_ID_LENGTH]).strip()

@@ -83,11 +83,8 @@ def _chain_problems(entries: list[StoredEntry], near: dict[int, StoredEntry], he
 def ticket(evidence: Evidence) -> str:
     """Return a short text about the attempt, to be pasted into a ticket."""
     facts, attempt = facts_of(evidence.attempt), evidence.attempt
-    checked = (
-        "Its events, their places in the audit's chain, its row and its customers were checked: all is as written."
-        if not evidence.problems
-        else "NOT AS IT WAS WRITTEN: " + " ".join(evidence.problems)
-    )
+    whole = "Its events, their places in the audit's chain, its row and its customers were checked: all is as written."
+    checked = f"NOT AS IT WAS WRITTEN: {' '.join(evidence.problems)}" if evidence.problems else whole
     lines = [
         f"Attempt {facts['attempt_id']}",
         f"{facts['action'] or 'An unknown action'} for {facts['customer_count']:,} customers on "

@@ -46,14 +46,12 @@ class LostKey:
     @property
     def sentence(self) -> str:
         """What has to be known about it for ever."""
-        what = (
-            f"{self.entries:,} entries from {self.first:,} to {self.last:,} cannot be checked"
-            if self.entries
-            else f"nothing proves that the chain ended with entry {self.last:,}"
-        )
+        what = f"Nothing proves that the chain ended with entry {self.last:,}"
+        if self.entries:
+            what = f"{self.entries:,} entries from {self.first:,} to {self.last:,} cannot be checked"
         return (
-            f"{what[0].upper()}{what[1:]}: the key {self.key_id} was acknowledged as lost by {one_line(self.by)} on "
-            f"{self.at} (entry {self.noted:,}): {one_line(self.reason)}"
+            f"{what}: the key {self.key_id} was acknowledged as lost by {one_line(self.by)} on {self.at} (entry "
+            f"{self.noted:,}): {one_line(self.reason)}"
         )
 
 
