@@ -15,27 +15,8 @@ from audit.legacy import Imported, record_imported
 from audit.models import USER_ID_LENGTH
 from jobs.legacy import LegacyJob, create_legacy_jobs, other_jobs
 from jobs.models import Job
-from setactions.operations.legacy.old_files import (
-    AUDIT,
-    JOBS,
-    BadRowError,
-    Row,
-    cid_of,
-    cids_of_json,
-    customers_of,
-    customers_of_nothing,
-    id_of,
-    id_of_log_row,
-    index_customers,
-    is_time_out,
-    json_of,
-    opened,
-    rows_of,
-    text_of,
-    time_of,
-    uuid_or_none,
-    without_secrets,
-)
+from setactions.operations.legacy import old_files
+from setactions.operations.legacy.old_files import AUDIT, JOBS, BadRowError, Row, text_of, without_secrets
 from setactions.tms.actions import find_action
 from tmsdash.text import one_line
 
@@ -76,8 +57,8 @@ class Importer:
 
     def import_jobs(self, path: Path) -> None:
         """Import the jobs; a time without an offset is UTC there. Raises BadFileError or DatabaseError."""
-        with opened(path, JOBS) as database:
-            index_customers(database)
+        with old_files.opened(path, JOBS) as database:
+            old_files.index_customers(database)
             rows = self._jobs(database)
             while part := list(islice(rows, ROWS_AT_ONCE)):
                 ours = other_jobs([job.job_id for _, job, _ in part])
@@ -87,13 +68,13 @@ class Importer:
                 good = [(job, fact) for _, job, fact in part if job.job_id not in ours]
                 record_imported([fact for _, fact in good], self.imported_by)
                 self.jobs.imported += create_legacy_jobs([job for job, _ in good])
-            for number in customers_of_nothing(database):
+            for number in old_files.customers_of_nothing(database):
                 self.say(f"job_customers row {number}: there is no job with its job_id; skipped")
 
     def import_log(self, path: Path) -> None:
         """Import the audit log, whose times are local. Raises BadFileError or DatabaseError."""
-        with opened(path, AUDIT) as database:
-            rows = self._log(rows_of(database, "audit_log"))
+        with old_files.opened(path, AUDIT) as database:
+            rows = self._log(old_files.rows_of(database, "audit_log"))
             while part := list(islice(rows, ROWS_AT_ONCE)):
                 self.log.imported += record_imported(part, self.imported_by)
 
@@ -107,9 +88,9 @@ class Importer:
         """Yield what each row becomes, with its number."""
         lately: dict[str, tuple[datetime, uuid.UUID]] = {}
         seen: set[uuid.UUID] = set()
-        for number, row in rows_of(database, "jobs"):
+        for number, row in old_files.rows_of(database, "jobs"):
             self.jobs.rows += 1
-            cids = tuple(dict.fromkeys(self._cids(customers_of(database, row["job_id"]))))
+            cids = tuple(dict.fromkeys(self._cids(old_files.customers_of(database, row["job_id"]))))
             try:
                 job = self._job(row, cids)
                 if job.job_id in seen:
@@ -131,7 +112,7 @@ class Importer:
     def _cids(self, rows: Iterable[tuple[int, Any]]) -> Iterator[str]:
         for number, value in rows:
             try:
-                yield cid_of(value)
+                yield old_files.cid_of(value)
             except BadRowError as error:
                 self.say(f"job_customers row {number}: {error}; skipped")
 
@@ -140,15 +121,15 @@ class Importer:
         if action is None:
             raise BadRowError(f"{str(row['action_code'])[:20]!r}, {str(row['action_name'])[:40]!r} is no action")
         return LegacyJob(
-            job_id=id_of(row["job_id"]),
+            job_id=old_files.id_of(row["job_id"]),
             user_id=self._user(row["user_id"]),
-            batch_id=uuid_or_none(row["batch_id"]),
+            batch_id=old_files.uuid_or_none(row["batch_id"]),
             action_code=action.value,
             action_name=action.label,
             cluster_url=one_line(str(row["cluster_url"] or ""), 300),
-            created_at=time_of(row["created_at"], UTC),
-            request_payload=json_of(row["request_payload"]),
-            response_summary=json_of(row["response_summary"]),
+            created_at=old_files.time_of(row["created_at"], UTC),
+            request_payload=old_files.json_of(row["request_payload"]),
+            response_summary=old_files.json_of(row["response_summary"]),
             http_status=_http_status(row.get("http_status")),
             status=Job.Status(_state(row)),
             old_status=one_line(str(row["status"] or ""), 64),
@@ -198,15 +179,15 @@ class Importer:
         action = find_action(name)
         old = {name: without_secrets(row[name]) for name in ("duration_ms", "status", "timestamp", "user_id")}
         return Imported(
-            attempt_id=id_of_log_row(number, row),
+            attempt_id=old_files.id_of_log_row(number, row),
             source=Source.LEGACY_LOG,
             user_id=self._user(row["user_id"]),
             action_code=action.value if action else None,
             action_name=action.label if action else name,
             cluster_url="",
             ip_address=one_line(str(row["ip_address"] or ""), 45),
-            cids=cids_of_json(row["customer_ids"]),
-            at=time_of(row["timestamp"], self.zone),
+            cids=old_files.cids_of_json(row["customer_ids"]),
+            at=old_files.time_of(row["timestamp"], self.zone),
             outcome=Outcome(f"legacy_{_state(row)}"),
             http_status=None,
             message=str(without_secrets(str(row["error_message"] or ""))),
@@ -240,4 +221,4 @@ def _state(row: Row) -> str:
     status = str(row["status"] or "").strip().lower()
     if status in SUCCESS_WORDS:
         return "success"
-    return "failed" if status in FAILURE_WORDS and not is_time_out(row) else "unknown"
+    return "failed" if status in FAILURE_WORDS and not old_files.is_time_out(row) else "unknown"
