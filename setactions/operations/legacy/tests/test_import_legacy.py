@@ -256,7 +256,11 @@ def test_imported_rows_stand_outside_of_every_count(imported, audrey):
 
 
 def test_pages_say_whose_word_it_is(imported, olivia, audrey):
-    for status, words in (("success", "reported success"), ("failed", "failed"), ("unknown", "did not know")):
+    for status, words in (
+        ("success", "reported success"),
+        ("failed", "reported a failure"),
+        ("unknown", "did not know"),
+    ):
         job = imported[status]
         page = text_of(signed_in(olivia).get(f"/jobs/{job.job_id}/"))
         assert f"from the old dashboard, where its status was {job.old_status}" in page
