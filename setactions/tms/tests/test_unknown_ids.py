@@ -145,7 +145,7 @@ def test_the_page_tells_how_many_of_how_many_tms_does_not_know(refused, operator
     assert "TMS does not know 150 of 1,500 ids" in page
     assert "nothing was applied to the other 1,350 either" in page
     assert "Review again without these 150" in page
-    assert "These are the first 100; the file has them all." in page
+    assert "These are the first 100; the file has all of them." in page
     listed = re.search(r'<ul class="ids listed".*?</ul>', operator.get(path(attempt)).content.decode(), re.DOTALL)[0]
     assert re.findall("<li>(.*?)</li>", listed) == [f"c{number}" for number in range(0, 1000, 10)]
 
