@@ -22,17 +22,17 @@ def test_the_same_list_again_is_noticed_before_it_is_started(operator, oscar, tm
 
 
 @pytest.mark.parametrize(
-    ("header", "row", "column"),
+    ("header", "row", "sentence"),
     [
-        ("id,action", "c1,T-Enable", "action"),
-        ("cluster,id", "brooke,c1", "cluster"),
-        ("id,cluster", "c1,zz", "cluster"),
+        ("id,action", "c1,T-Enable", "The column action names another action than is chosen here"),
+        ("cluster,id", "brooke,c1", "The column cluster names another cluster than is chosen here"),
+        ("id,cluster", "c1,zz", "This cluster is not known. Known are evian3, brooke."),
     ],
 )
-def test_a_file_that_asks_for_something_else_than_the_form_is_refused(operator, tms, header, row, column):
+def test_a_file_that_asks_for_something_else_than_the_form_is_refused(operator, tms, header, row, sentence):
     page = operator.post("/review/", form_with_file(f"{header}\n{row}"))
     assert page.status_code == 400
-    assert f"Line 2: The column {column} names another {column} than is chosen here" in text_of(page)
+    assert f"Line 2: {sentence}" in text_of(page)
 
 
 @pytest.mark.parametrize("text", ["id,action\nc1,pe-enable\nc2,", "cluster,id,action\nevian3,c1,PE-Enable\n"])
