@@ -190,7 +190,7 @@ def _open(attempt_id: uuid.UUID, actor: Actor, intent: Intent) -> Recorder | Res
     _check_ready(budget)
     kill_point("service: checked, nothing written")
     log(attempt_id, "Logging audit: INTENT")
-    try:
+    with drop_if_broken("audit", raising=partial(_unavailable, "audit")):
         opened, attempt = audit.open_attempt(
             attempt_id,
             actor,
@@ -199,9 +199,6 @@ def _open(attempt_id: uuid.UUID, actor: Actor, intent: Intent) -> Recorder | Res
             duplicate_allowed=intent["send_again"],
             wait_s=budget.left(),
         )
-    except AnyDatabaseError as error:
-        connections["audit"].close()
-        raise _unavailable("audit", error) from error
     if opened is audit.Opened.KNOWN:
         return _replay(attempt, actor, intent)
     if opened is audit.Opened.DUPLICATE:
