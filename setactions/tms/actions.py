@@ -1,4 +1,4 @@
-"""The registry of Set Actions: which spelling means which action."""
+"""How Set Actions may be spelled. The actions themselves are in `audit.choices`."""
 
 from audit.choices import Action
 
