@@ -48,7 +48,7 @@ def answer_export(
     actor = actor_of(request)
     if not rate.take(actor.user_id, per_minute):
         logger.warning("[AUDIT] export refused, too many: user=%s, address=%s", actor.user_id, actor.ip_address)
-        message = f"You exported {per_minute} times within a minute. Nothing was exported now. Wait a minute."
+        message = f"You made {per_minute} exports within a minute, so this one was not made. Wait a minute."
         return error_response(request, 429, message, retry_after_s=WINDOW_S)
     try:
         with drop_if_broken(DATABASE):

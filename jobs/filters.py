@@ -142,7 +142,7 @@ class JobFilters(ListFilters):
     job = forms.UUIDField(
         label="Job id",
         required=False,
-        error_messages={"invalid": "This is no job id. Give a whole one, as the page of a job shows it."},
+        error_messages={"invalid": "This is not a job id. Give a whole one, as a job's page shows it."},
     )
 
     def known_clusters(self) -> list[str]:

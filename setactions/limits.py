@@ -92,7 +92,7 @@ def check_refusal_rate(user: Any) -> None:
             429,
             "request",
             f"More than {per_minute} of your requests were refused within a minute. Nothing was sent to TMS. "
-            "Wait a minute, then send again what is right.",
+            "Wait a minute, then send only what is right.",
         )
 
 

@@ -94,7 +94,7 @@ def test_who_sees_all_finds_by_user_too(audrey, jobs):
         ({"customer": "x" * 129}, "A customer id has at most 128 characters."),
         ({"user": "oscar"}, "You can see only your own."),
         ({"user": "x" * 151}, "A user name has at most 150 characters."),
-        ({"job": "123"}, "This is no job id."),
+        ({"job": "123"}, "This is not a job id."),
         ({"job": str(uuid.uuid4())}, "There is no such job, or it belongs to somebody else."),
         ({"action": ["PE-Enable", "PE-Direct"]}, "The address gives this more than once."),
     ],

@@ -85,7 +85,7 @@ def plan_rest(table: Table, batch: Batch, scope: Scope) -> Plan:
     total = f"In all {counted(count, 'customer')} left of {batch.customer_count:,}."
     sentences += [f"{total} What is over or unknown is not sent again.", _at_once()]
     if batch.reason:
-        sentences.append(f"It did not go on because of this: {batch.reason}")
+        sentences.append(f"It stopped for this reason: {batch.reason}")
     return Plan(table, count, frozenset(clusters[part.cluster_url] for part in left), tuple(sentences))
 
 

@@ -90,7 +90,7 @@ def _decide_rejected(result: Result, chunk: BatchChunk, backoffs: int) -> ChunkD
         reason = f"The cluster keeps asking for fewer calls: {result.message} Go on later."
         return decision if backoffs < MAX_BACKOFFS else replace(decision, batch_state=Stopped, reason=reason)
     if status in (401, 403):
-        reason = f"TMS does not take the token (HTTP {status}): {result.message} Go on with a new one."
+        reason = f"TMS does not accept the token (HTTP {status}): {result.message} Go on with a new one."
         return _decision(result, State.WAITING, retry=True, batch_state=Paused, reason=reason)
     if status in (200, 201) and NOT_READY in result.message:
         return _decide_not_ready(result, backoffs)

@@ -126,7 +126,7 @@ def _layout_below(head: list[Row], rows: Rows, problems: Problems, notes: Proble
     elif len(head) == 1 and not problems.count:
         problems.add(0, _HEADER_ONLY)
     if unread:
-        notes.add(line, f"Columns that are not read: {_listed(names[place].strip() or _NAMELESS for place in unread)}.")
+        notes.add(line, f"Columns that are ignored: {_listed(names[place].strip() or _NAMELESS for place in unread)}.")
     return _Layout(cid, cluster, action, width, len(names))
 
 

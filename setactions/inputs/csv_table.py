@@ -18,17 +18,17 @@ from setactions.tms.actions import find_action
 from setactions.tms.clusters import Cluster, all_clusters, find_cluster
 from tmsdash.csv_text import csv_text, to_typed_cell
 
-SAID_OF_A_SORT = 20  # warnings of one sort that are said one by one
+SAID_OF_A_SORT = 20  # warnings of one sort that are listed one by one
 REPEATED, TWINS = "are repeated", "differ from others only by upper and lower case"
 _SHAPE = "The id {} looks {}."
 _TWIN = "The id {} differs from the one in line {:,} only by upper and lower case."
 _REPEAT = "The same id as in line {:,}; it is left out."
 _CONFLICT = "The same customer as in line {:,}, with another action. Give each customer of a cluster one action."
-_ONLY_REPEATS = "The list holds one customer {:,} times, and no other. Look whether the column was filled by mistake."
+_ONLY_REPEATS = "The list holds one customer {:,} times, and no other. Check whether the column was filled by mistake."
 _MISSING = "There is no {0}. Give --{0}, or name it in a column called {0}."
 _ANOTHER = (
-    "The column {0} names another {0} than is chosen here. Choose the same, or split the file. Files for several are "
-    "for the command set_action_batch."
+    "The column {0} names another {0} than is chosen here. Choose the same, or split the file. For a file that "
+    "names several, use the command set_action_batch."
 )
 _FIND: dict[str, Callable[[str], Cluster | Action | None]] = {"cluster": find_cluster, "action": find_action}
 
@@ -218,4 +218,4 @@ class _Reading:
 
 def _unknown(what: str) -> str:
     known = Action.labels if what == "action" else [cluster.name for cluster in all_clusters()]
-    return f"This {what} is not known. Known are {', '.join(known) or 'none: set TMS_CLUSTERS'}."
+    return f"This {what} is not known. Choose from: {', '.join(known) or 'none, set TMS_CLUSTERS'}."

@@ -66,7 +66,7 @@ def from_json(value: Any) -> CidList:
 def check_length(count: int) -> None:
     """Refuse (413) what would keep the server busy for seconds, only to be refused as too long in the end."""
     if count > MAX_IDS:
-        raise Refusal(413, FIELD, f"The list has more than {MAX_IDS:,} ids or lines. Cut it into smaller ones.")
+        raise Refusal(413, FIELD, f"The list has more than {MAX_IDS:,} ids or lines. Split it into smaller ones.")
 
 
 def refuse(problems: Problems) -> None:

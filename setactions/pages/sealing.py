@@ -132,7 +132,7 @@ def unseal_token(sealed: str, user_id: str, attempt_id: uuid.UUID) -> Token:
     """Return the token; raises Refusal (400) after SEALED_FOR_S, Unverified if it was sealed for another use."""
     if not sealed:
         raise Refusal(400, "token", "Enter your bearer token for this cluster.")
-    expired = "The token was kept for ten minutes, which are over. Enter it again."
+    expired = "The token is kept for only ten minutes. Enter it again."
     try:
         nonce_and_content = _as_bytes(sealed)
         nonce, content = nonce_and_content[:_NONCE_BYTES], nonce_and_content[_NONCE_BYTES:]

@@ -59,7 +59,7 @@ class LedgerComparison:
                     yield f"Chunk {chunk.number + 1}: {problem}"
         waiting = batch.chunks.filter(state__in=[State.WAITING, State.CALLING]).count()
         if batch.state == Batch.State.DONE and waiting:
-            yield f"It is called done, and {waiting:,} of its chunks have not been sent."
+            yield f"It is marked as done, but {waiting:,} of its chunks have not been sent."
         if (numbers, customers) != (batch.chunk_count, batch.customer_count):
             confirmed = f"{batch.chunk_count:,} for {batch.customer_count:,}"
             yield f"It has {numbers:,} chunks for {customers:,} customers; confirmed were {confirmed}."

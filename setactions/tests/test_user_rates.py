@@ -107,7 +107,7 @@ def test_the_eleventh_export_within_a_minute_is_refused(audrey, adam, path, cloc
         assert b"".join(client.get(path).streaming_content)
     refused = client.get(path)
     assert (refused.status_code, refused["Retry-After"]) == (429, "60")
-    assert "You exported 10 times within a minute. Nothing was exported now." in text_of(refused)
+    assert "You made 10 exports within a minute, so this one was not made." in text_of(refused)
     assert AuditEntry.objects.filter(kind=Kind.EXPORTED).count() == 10
     assert "export refused, too many: user=audrey, address=127.0.0.1" in caplog.text
     assert signed_in(adam).get(path).status_code == 200

@@ -26,7 +26,7 @@ CHOOSE = (
 )
 EXPIRED = (
     f"An administrator gave you your password more than {INITIAL_PASSWORD_DAYS} days ago, and it was never changed: it "
-    "is not good any more. Ask an administrator for a new one. Nothing was sent to TMS."
+    "no longer works. Ask an administrator for a new one. Nothing was sent to TMS."
 )
 
 

@@ -61,8 +61,8 @@ class GuessableValidator:
 
     def get_help_text(self) -> str:
         return (
-            "It may not hold your user name, nor be the name of this site, of a cluster or another common word with "
-            "only digits and signs added. A few words that have nothing to do with each other are good."
+            "It may not contain your user name, nor be the name of this site, of a cluster or another common word with "
+            "only digits and signs added. A few unrelated words work well."
         )
 
 

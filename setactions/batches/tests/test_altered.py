@@ -163,7 +163,7 @@ def test_a_chunk_without_the_ids_that_tms_does_not_know_is_signed_again(make_bat
 def test_a_batch_that_is_called_done_before_it_is_is_named(make_batch):
     make_batch()
     set_column("jobs", "jobs_batch", "state", "done")
-    assert "called done" in problems()[0]
+    assert "marked as done" in problems()[0]
 
 
 UNREADABLE = [

@@ -166,7 +166,7 @@ def test_at_a_terminal_it_asks_for_the_number_and_for_tokens_and_shows_how_far_i
     terminal.type("10")
     terminal.await_words("Bearer token:")
     terminal.type(TOKEN)
-    terminal.await_words("TMS does not take the token")
+    terminal.await_words("TMS does not accept the token")
     terminal.await_words("Bearer token:")
     terminal.type("another-token")
     code = terminal.end()

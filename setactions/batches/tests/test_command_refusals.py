@@ -39,8 +39,8 @@ def test_wrong_options_send_nothing(options, words, fleet, tms):
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        ({"cluster": "evian4"}, "This cluster is not known. Known are"),
-        ({"action": "Explode"}, "This action is not known. Known are Trans-Begin"),
+        ({"cluster": "evian4"}, "This cluster is not known. Choose from"),
+        ({"action": "Explode"}, "This action is not known. Choose from: Trans-Begin"),
         ({"cluster": None}, "There is no cluster. Give --cluster"),
         ({"action": None}, "There is no action. Give --action"),
         ({"user": "nobody"}, "There is no active user nobody"),

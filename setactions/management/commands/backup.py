@@ -49,7 +49,7 @@ class Command(BaseCommand):
             for sentence in backup.manifest.disagreements:
                 self.stderr.write(sentence)
             self.stderr.write(
-                "The databases themselves are so. Run manage.py reconcile --full, then make another one; "
+                "This is in the databases, not in the copy. Run manage.py reconcile --full, then make another one; "
                 "manage.py audit_verify says more of the audit."
             )
             sys.exit(DO_NOT_FIT)

@@ -64,7 +64,7 @@ def _in_words(counts: Counts) -> str:
 def _file(name: str, tables: dict[str, str]) -> Path:
     """Return the path of a file with these tables; raises CommandError, before anything is imported, if it is none."""
     if not Path(name).is_file():
-        raise CommandError(f"{name} is no file.")
+        raise CommandError(f"There is no file {name}.")
     try:
         with opened(Path(name), tables):
             return Path(name)

@@ -58,7 +58,7 @@ class Command(BaseCommand):
 
         seed = secrets.randbelow(1 << 32) if options["seed"] is None else options["seed"]
         if options["batch_kills"]:
-            say(f"{options['batch_kills']:,} kills of what carries fleets, seed {seed}, in {folder}")
+            say(f"{options['batch_kills']:,} kills of whatever runs a batch, seed {seed}, in {folder}")
             remains = run_batch_kills(folder, kills=options["batch_kills"], seed=seed, say=say)
         else:
             say(f"{options['kills']:,} kills, {options['clients']:,} clients, seed {seed}, in {folder}")

@@ -13,7 +13,7 @@ from tmsdash.processes import INTERRUPTED, ended_by_signals
 
 NEXT = (
     "Everybody has to sign in again. Accounts, passwords and permissions are those of the backup, too: switch off "
-    "again who was switched off since.\n"
+    "again whoever was switched off since.\n"
     "Next: start the site, then find out what TMS accepted since, of which nothing here knows any more:\n"
     "  manage.py reconcile --full --ask-token"
 )

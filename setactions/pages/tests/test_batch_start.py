@@ -26,7 +26,7 @@ def test_the_same_list_again_is_noticed_before_it_is_started(operator, oscar, tm
     [
         ("id,action", "c1,T-Enable", "The column action names another action than is chosen here"),
         ("cluster,id", "brooke,c1", "The column cluster names another cluster than is chosen here"),
-        ("id,cluster", "c1,zz", "This cluster is not known. Known are evian3, brooke."),
+        ("id,cluster", "c1,zz", "This cluster is not known. Choose from: evian3, brooke."),
     ],
 )
 def test_a_file_that_asks_for_something_else_than_the_form_is_refused(operator, tms, header, row, sentence):

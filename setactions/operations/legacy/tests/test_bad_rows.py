@@ -126,7 +126,7 @@ def test_files_that_are_none_of_its_are_refused_before_anything_is_imported(old,
         with pytest.raises(CommandError, match="audit.db"):
             old.run()
     old.audit.unlink()
-    with pytest.raises(CommandError, match="is no file"):
+    with pytest.raises(CommandError, match="There is no file"):
         old.run()
     assert not Job.objects.exists()
 
