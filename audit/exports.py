@@ -109,17 +109,17 @@ def facts_of(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _csv_lines(found: Iterable[AttemptWithEntries]) -> Iterator[str]:
+def _csv_lines(attempts: Iterable[AttemptWithEntries]) -> Iterator[str]:
     """Yield a row for each customer of each attempt, safe for spreadsheets: no formula, and ids stay text."""
     yield csv_text([COLUMNS])
-    for attempt, entries in found:
+    for attempt, entries in attempts:
         facts = [to_cell("" if value is None else str(value)) for value in facts_of(attempt).values()]
         yield csv_text([*facts, to_id_cell(cid)] for cid in cids_of(entries) or [""])
 
 
-def _json_lines(found: Iterable[AttemptWithEntries]) -> Iterator[str]:
+def _json_lines(attempts: Iterable[AttemptWithEntries]) -> Iterator[str]:
     """Yield an object for each attempt, with its customers and what chains its events."""
-    for attempt, entries in found:
+    for attempt, entries in attempts:
         chained = [
             {"sequence": entry.sequence, "kind": entry.kind, "time": entry.created_at.isoformat()}
             | {"user": entry.user_id, "address": entry.ip_address, "mac": entry.mac}

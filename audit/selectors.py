@@ -109,8 +109,8 @@ def actions_asked_for(cluster_url: str, cids: Sequence[str]) -> set[tuple[str, i
 
 
 def _asking_for(attempts: QuerySet[Attempt], cids: Sequence[str]) -> list[Attempt]:
-    found = {attempt for part in parts(cids) for attempt in attempts.filter(customers__cid__in=part).distinct()}
-    return sorted(found, key=lambda attempt: attempt.pk)
+    matches = {attempt for part in parts(cids) for attempt in attempts.filter(customers__cid__in=part).distinct()}
+    return sorted(matches, key=lambda attempt: attempt.pk)
 
 
 def parts(ids: Sequence[Id]) -> Iterator[Sequence[Id]]:

@@ -32,9 +32,9 @@ class ShownSession(NamedTuple):
 
 def shown_sessions(rows: Sequence[Session], request: HttpRequest) -> dict[str, Any]:
     """Return what a template needs to list sessions, that of the request first."""
-    this = public_id(request.session.session_key or "")
-    first = sorted(rows, key=lambda row: row.public_id != this)[:SHOWN]
-    shown = [ShownSession(row, browser_name(row.user_agent), row.public_id == this) for row in first]
+    current = public_id(request.session.session_key or "")
+    first = sorted(rows, key=lambda row: row.public_id != current)[:SHOWN]
+    shown = [ShownSession(row, browser_name(row.user_agent), row.public_id == current) for row in first]
     return {"sessions": shown, "hidden_count": len(rows) - len(shown)}
 
 

@@ -63,7 +63,7 @@ class Plan:
 def plan_list(table: Table, chunk_size: int) -> Plan:
     """Plan a new batch of the whole table."""
     sentences = [
-        f"{_asked(part.action, part.cluster)}: {counted(part.customer_count, 'customer')} in "
+        f"{_target(part.action, part.cluster)}: {counted(part.customer_count, 'customer')} in "
         f"{counted(ceil(part.customer_count / chunk_size), 'call')} of at most {chunk_size:,}."
         for part in table.parts
     ]
@@ -77,7 +77,7 @@ def plan_rest(table: Table, batch: Batch, scope: Scope) -> Plan:
     clusters = {part.cluster.origin: part.cluster for part in table.parts}
     left = left_parts(batch, scope)
     sentences = [
-        f"{_asked(Action(part.action_code), clusters[part.cluster_url])}: {counted(part.customers, 'customer')} left, "
+        f"{_target(Action(part.action_code), clusters[part.cluster_url])}: {counted(part.customers, 'customer')} left, "
         f"in {counted(part.chunks, 'call')}."
         for part in left
     ]
@@ -89,7 +89,7 @@ def plan_rest(table: Table, batch: Batch, scope: Scope) -> Plan:
     return Plan(table, count, frozenset(clusters[part.cluster_url] for part in left), tuple(sentences))
 
 
-def _asked(action: Action, cluster: Cluster) -> str:
+def _target(action: Action, cluster: Cluster) -> str:
     return f"{action.label} on {cluster.name}{' (PRODUCTION)' if cluster.is_production else ''}"
 
 

@@ -141,9 +141,9 @@ def _warnings(cids: Sequence[str]) -> Iterator[str]:
             note = f" ({hexadecimal:,} hexadecimal, but not of 32 characters)" if hexadecimal else ""
             yield f"{counted(len(odd), 'id')} {'looks' if len(odd) == 1 else 'look'} {kind}{note}: {_some(odd)}."
     folded = Counter(map(str.lower, cids))
-    same = [cid for cid in cids if folded[cid.lower()] > 1]
-    if same:
-        yield f"{len(same):,} ids differ only by upper and lower case: {_some(same)}."
+    twins = [cid for cid in cids if folded[cid.lower()] > 1]
+    if twins:
+        yield f"{len(twins):,} ids differ only by upper and lower case: {_some(twins)}."
 
 
 def _some(cids: list[str]) -> str:

@@ -50,7 +50,7 @@ class States:
     begun_at: datetime
     ended_at: datetime
 
-    def of(self, cids: Sequence[str]) -> "Reading":
+    def reading_of(self, cids: Sequence[str]) -> "Reading":
         """Return what this reading shows of `cids`."""
         listed_otherwise = {cid.casefold() for cid in self.codes}  # then nobody knows whether it is the same customer
 
@@ -145,7 +145,7 @@ def _read(cluster: Cluster, asked: str, token: Token) -> dict[str, int]:
 
 def examine(attempt: Attempt, cids: Sequence[str], states: States, first: Reading | None = None) -> Judgement:
     """Say what `states`, after an earlier reading `first` if there is one, prove of an attempt for `cids`."""
-    reading = states.of(cids)
+    reading = states.reading_of(cids)
     # A list that lacks what must be on it is no list of all: it must not pass for "no action yet".
     absent = [cid for cid in cids if cid not in states.codes]
     if any(other.is_accepted for other in attempts_touching(attempt, absent)):

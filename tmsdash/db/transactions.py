@@ -64,7 +64,7 @@ def tuned(described: dict[str, Any], web_threads: int, synchronous: str) -> dict
 
 def files(described: dict[str, dict[str, Any]]) -> list[Path]:
     """Return the files of the SQLite databases among the `described` ones, whether they exist or not."""
-    return [Path(each["NAME"]) for each in described.values() if each["ENGINE"] == "django.db.backends.sqlite3"]
+    return [Path(base["NAME"]) for base in described.values() if base["ENGINE"] == "django.db.backends.sqlite3"]
 
 
 def files_with_audit_key(described: dict[str, dict[str, Any]]) -> Iterator[Path]:

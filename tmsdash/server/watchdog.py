@@ -134,7 +134,7 @@ class _Worker:
     def forgive(self, vitals: Vitals) -> None:
         """Start counting afresh."""
         self._vitals = vitals
-        self.answered = self.beaten = self.stepped = self._told = time.monotonic()
+        self.answered = self.beaten = self.stepped = self._warned = time.monotonic()
 
     def note(self, vitals: Vitals) -> None:
         """Note what has changed since the last look."""
@@ -150,8 +150,8 @@ class _Worker:
 
     def tell(self, message: str) -> None:
         """Log a warning, but not too often."""
-        if time.monotonic() - self._told >= TELL_EVERY_S:
-            self._told = time.monotonic()
+        if time.monotonic() - self._warned >= TELL_EVERY_S:
+            self._warned = time.monotonic()
             logger.warning("[WATCHDOG] %s", message)
 
     def ask_to_end(self, why: str) -> None:

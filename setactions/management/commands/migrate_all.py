@@ -43,7 +43,7 @@ class Command(BaseCommand):
         return {"tags": registry.tags_available() - {NEW_INSTALLATION}} if is_new else super().get_check_kwargs(options)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        places = {tuple(str(one.settings_dict.get(key)) for key in PLACE) for one in connections.all()}
+        places = {tuple(str(database.settings_dict.get(key)) for key in PLACE) for database in connections.all()}
         if len(places) < len(VARIABLES):
             # They would share one table of applied migrations, and all but the first would stay empty.
             raise CommandError(f"{', '.join(VARIABLES.values())}: name three different databases.")

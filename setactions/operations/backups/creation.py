@@ -57,7 +57,7 @@ def back_up(folder: Path, on_step: Step = lambda: None) -> Backup:
                 for snapshot in snapshots.values():
                     snapshot.begin()
                 made_at = datetime.now(UTC)
-            entries = {each.alias: _copy(each, snapshots[each.alias], partial, on_step) for each in databases}
+            entries = {base.alias: _copy(base, snapshots[base.alias], partial, on_step) for base in databases}
             problems = disagreements(snapshots["jobs"], snapshots["audit"])
             manifest = Manifest(made_at.isoformat(timespec="seconds"), product_version(), entries, problems)
             manifest.save(partial)

@@ -127,23 +127,23 @@ class PostgresqlDatabase(Database):
         for name in PROGRAMS:
             _program(name)
         self.connection.close_pool()  # type: ignore[attr-defined]
-        others = self._others()
-        if others:
+        count = self._count_sessions()
+        if count:
             raise BackupError(
-                f"{self.variable}: {others} other sessions use the database {self._name}. Stop the site and "
+                f"{self.variable}: {count} other sessions use the database {self._name}. Stop the site and "
                 "everything else that is connected to it, then run this again. Nothing was changed."
             )
         yield
 
-    def _others(self) -> int:
+    def _count_sessions(self) -> int:
         """Return how many other sessions remain; the server takes a moment to notice that one has ended."""
         with self.present() as source:
             for _ in range(SESSION_END_TRIES):
-                [others] = next(source.ask(OTHERS))
-                if not others:
+                [count] = next(source.ask(OTHERS))
+                if not count:
                     break
                 time.sleep(POLL_S)  # there is no event for the end of another session
-        return int(others)
+        return int(count)
 
     @contextmanager
     def replaced(self, file: Path, keep_in: Path, moment: str) -> Iterator[Kept]:

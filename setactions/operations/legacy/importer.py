@@ -99,13 +99,13 @@ class Importer:
                 self._skip(self.jobs, f"jobs row {number}: {error}")
                 continue
             seen.add(job.job_id)
-            same = digest([job.user_id, job.action_code, sorted(cids)])
-            before = lately.get(same)
+            asked_for = digest([job.user_id, job.action_code, sorted(cids)])
+            before = lately.get(asked_for)
             if before and abs(job.created_at - before[0]) <= DOUBLED_WITHIN:
                 job = replace(job, doubles=before[1])
                 self.jobs.doubled += 1
             else:
-                lately[same] = job.created_at, job.job_id
+                lately[asked_for] = job.created_at, job.job_id
             self.jobs.customers += len(cids)
             yield number, job, self._fact_of(row, job)
 

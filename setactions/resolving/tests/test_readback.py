@@ -191,7 +191,7 @@ ODD_IDS = [
 
 
 def counts(*cids, token=TOKEN):
-    return read_states(cluster_named("evian3"), cids, Token(token)).of(cids).counts
+    return read_states(cluster_named("evian3"), cids, Token(token)).reading_of(cids).counts
 
 
 @pytest.mark.parametrize("cid", ODD_IDS)
