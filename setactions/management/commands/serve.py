@@ -64,9 +64,9 @@ def _keep_running(host: str, port: int) -> int:
     granian replaces a worker that died, but gives up when workers die in quick succession. Then granian itself is
     started again here, unless it has failed to start every time.
     """
+    notice_end()  # first: a signal that comes between the two must not be lost
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # is_ending tells of them
-    notice_end()
     code, has_run, starts = 0, False, 0
     while not is_ending() and (has_run or starts < QUICK_ENDS):  # once, as a rule
         _finish_what_was_left_open()

@@ -115,6 +115,28 @@ def test_a_polite_stop_ends_all_of_it_with_0(tmp_path):
         assert not alive(worker)
 
 
+STOPPED_AT_ONCE = """
+import os, signal
+real = signal.signal
+def stopped(number, handler):
+    before = real(number, handler)
+    if getattr(handler, "__module__", "").endswith("commands.serve"):
+        os.kill(os.getpid(), number)
+    return before
+signal.signal = stopped
+import manage
+manage.main()
+"""
+
+
+def test_a_stop_that_comes_while_it_prepares_for_one_is_not_lost(tmp_path):
+    install(tmp_path)
+    [port] = free_ports(1)
+    ended = run_python("-c", STOPPED_AT_ONCE, "serve", "--port", str(port), var_dir=tmp_path)
+    # Whether it noticed before or after it started the server, which may not have got as far as ending in order.
+    assert ended.returncode in (0, 128 + signal.SIGTERM), ended.stderr
+
+
 def test_the_servers_processes_do_not_hold_a_token_of_the_environment(tmp_path):
     with serving(tmp_path) as (process, _):
         for pid in (process.pid, *worker_of(process)):
