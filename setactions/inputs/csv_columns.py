@@ -26,6 +26,7 @@ _BLANKS = " \t\u00a0"  # that may stand around an id
 _OTHER_COLUMN = re.compile(r"[\s_-]*+(cluster|action)[\s_-]*+", re.IGNORECASE)
 _DIGIT = re.compile(r"\d")
 _LIKE_A_HEADER = re.compile(r"(?=\W*+[^\W\d])\D*+")
+_PLAIN_WORD = re.compile(r"[a-z_-]++|[A-Z_-]++")  # alone it is taken for an id; Kunde is written like a header
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 _HINT = (
@@ -156,7 +157,7 @@ def _asked_in_line(row: Row, problems: Problems) -> Iterator[Asked]:
     cids = [cid for cell in cells for part in re.split("[,;\t]", cell) for cid in _ids_between_blanks(part)]
     if not cids:
         problems.add(0, EMPTY)
-    elif len(cids) == 1 and is_allowed(cids[0]) and _is_like_header(cids):
+    elif len(cids) == 1 and is_allowed(cids[0]) and _is_like_header(cids) and not _PLAIN_WORD.fullmatch(cids[0]):
         problems.add(line, _UNKNOWN, f" ({_listed(cids)})")
     elif not _are_alike(cids) or (1 < len(cids) < LOOKED_AT and any(map(_names_something, cids))):
         problems.add(line, _NOT_ALIKE)

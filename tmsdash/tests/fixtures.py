@@ -105,11 +105,23 @@ def snapshots(django_test_environment: None, django_db_blocker: DjangoDbBlocker)
     with django_db_blocker.unblock(), ExitStack() as stack:
         created = setup_databases(verbosity=0, interactive=False, aliases=dict.fromkeys(connections))
         stack.callback(teardown_databases, created, verbosity=0)
+        stack.callback(_end_other_sessions)
         make_groups()
         if not ChainHead.objects.exists():
             chain.begin()
         append_only.install(connections["audit"])
         yield [snapshot_of(connection) for connection in connections.all()]
+
+
+def _end_other_sessions() -> None:
+    """Let PostgreSQL drop its databases, to which a thread of a test that is over may still be connected."""
+    for connection in connections.all():
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ D, E = "1234567", "0012345"
 
 # Name: content, and the ids.
 GOOD = {
+    "one word without digits": ("one\n", ("one",)),
     "a header": (f"customer_id\n{A}\n{B}\n{C}\n", (A, B, C)),
     "a mark in front and Windows' line ends": (f"\ufeffCustomer_ID\r\n{A}\r\n{B}", (A, B)),
     "line ends of an old Mac": (f"cust_id\r{A}\r{B}\r", (A, B)),
