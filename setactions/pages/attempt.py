@@ -25,7 +25,7 @@ from setactions.pages.review import ListEnds, ends_of, review_page, token_of
 from setactions.pages.sealing import Purpose, Review, load_reading, sign_reading, sign_review
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal, Unverified
-from setactions.resolving import decisions
+from setactions.resolving import rulings
 from setactions.resolving.readback import Judgement, Reading, ReadingFailedError, Verdict
 from setactions.results import Result, result_of
 from setactions.submission import Submission
@@ -83,12 +83,12 @@ class AttemptPage:
 
     @cached_property
     def may_check(self) -> bool:
-        return self.is_unknown and self.cluster_is_configured and decisions.may_check(self.user, self.attempt)
+        return self.is_unknown and self.cluster_is_configured and rulings.may_check(self.user, self.attempt)
 
     @cached_property
     def may_decide(self) -> bool:
         has_grounds = self.failed_reading is not None or not self.cluster_is_configured
-        return self.is_unknown and has_grounds and decisions.may_decide(self.user)
+        return self.is_unknown and has_grounds and rulings.may_decide(self.user)
 
     @cached_property
     def may_send_again(self) -> bool:
@@ -178,12 +178,12 @@ def check(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
     attempt = attempt_for(request.user, attempt_id)
     if request.method == "GET" or not attempt.is_open:
         return redirect("attempt", attempt_id=attempt_id)
-    if not decisions.may_check(request.user, attempt):
+    if not rulings.may_check(request.user, attempt):
         raise PermissionDenied
     first, sealed = _reading_of(request, attempt_id, Purpose.SECOND), ""
     try:
         token, sealed = token_of(request, attempt_id)
-        judgement = decisions.check(attempt, token, first, actor_of(request))
+        judgement = rulings.check(attempt, token, first, actor_of(request))
     except Refusal as refusal:
         return _show(request, attempt, status=refusal.code, error=refusal.message, first_reading=first, sealed=sealed)
     except ReadingFailedError as error:
@@ -203,12 +203,12 @@ def decide(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
     attempt = attempt_for(request.user, attempt_id)
     if request.method == "GET" or not attempt.is_open:
         return redirect("attempt", attempt_id=attempt_id)
-    if not decisions.may_decide(request.user):
+    if not rulings.may_decide(request.user):
         raise PermissionDenied
     reading = _reading_of(request, attempt_id, Purpose.DECISION)
     ruling, reason = request.POST.get("ruling", ""), request.POST.get("reason", "")
     try:
-        decisions.decide(attempt, ruling, reason, reading, actor_of(request))
+        rulings.decide(attempt, ruling, reason, reading, actor_of(request))
     except Refusal as refusal:
         kept = "" if looks_like_token(reason) else reason
         return _show(request, attempt, status=refusal.code, error=refusal.message, failed_reading=reading, reason=kept)
