@@ -133,7 +133,7 @@ def test_what_is_too_long_is_refused_at_once_and_never_hashed(olivia, monkeypatc
 
 def test_the_page_says_the_rules_in_plain_words(olivia):
     page = text_of(signed_in(olivia).get("/password/"))
-    for words in ("at least 12 characters", "as long as you like", "may be pasted", "may not hold your user name"):
+    for words in ("at least 12 characters", "as long as you like", "may be pasted", "may not contain your user name"):
         assert words in page
 
 
