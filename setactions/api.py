@@ -14,10 +14,10 @@ from audit.choices import Evidence, Outcome, Source
 from setactions import service
 from setactions.inputs import ids
 from setactions.limits import call_slot, read_slot, throttle_read
+from setactions.payload import Submission, check_fits_one_call, find_overlap_warnings, make_submission
 from setactions.permissions import NotPermitted, check_may_set_action, may_set_action
 from setactions.refusal import Checks, Refusal
 from setactions.results import Result
-from setactions.submission import Submission, check_fits_one_call, find_overlap_warnings, make_submission
 from setactions.tms import client
 from setactions.tms.clusters import Target, parse_target
 from setactions.token import Token

@@ -34,11 +34,11 @@ from audit.models import Attempt
 from audit.selectors import find_attempt
 from jobs import services as jobs
 from setactions.limits import call_slot, check_active, check_refusal_rate
+from setactions.payload import BatchPart, Submission
 from setactions.permissions import check_may_set_action
 from setactions.recording import Budget, Recorder, log
 from setactions.refusal import AuditUnavailable, Refusal
 from setactions.results import Result, refused, result_of
-from setactions.submission import BatchPart, Submission
 from setactions.tms import client
 from setactions.token import Token
 from tmsdash.db.transactions import drop_if_broken, transaction_around_call

@@ -7,7 +7,7 @@ from django.conf import settings
 
 from jobs.batches.lists import NewChunk
 from setactions.inputs.csv_table import Table
-from setactions.submission import Submission, new_chunk, wire_name
+from setactions.payload import Submission, new_chunk, wire_name
 
 
 def chunks_of(submission: Submission, *, first_only: bool) -> Iterator[NewChunk]:

@@ -41,9 +41,9 @@ from setactions.batches.chunk_check import check_chunk
 from setactions.batches.liveness import RunnerMark, is_dead
 from setactions.batches.policy import decide
 from setactions.batches.recovery import catch_up
+from setactions.payload import BatchPart, Submission
 from setactions.refusal import Refusal
 from setactions.results import Result, refused
-from setactions.submission import BatchPart, Submission
 from setactions.tms.clusters import cluster_at
 from setactions.token import Token
 from tmsdash.db.transactions import drop_if_broken

@@ -15,8 +15,8 @@ from typing import NamedTuple
 from setactions.inputs.csv_rows import SEPARATOR_LINE, Row, Rows
 from setactions.inputs.ids import EMPTY, UNUSUAL, is_allowed, shape_of
 from setactions.inputs.problems import Problems
-from setactions.tms.actions import find_action
 from setactions.tms.clusters import find_cluster
+from setactions.tms.spellings import find_action
 from tmsdash.csv_text import ID_COLUMN, from_cell
 from tmsdash.text import one_line
 from tmsdash.tokens import without_tokens

@@ -14,8 +14,8 @@ from setactions.inputs.csv_rows import Rows
 from setactions.inputs.ids import MAX_ERRORS, CidList, check_length, is_allowed, problem_of, refuse, shape_of
 from setactions.inputs.problems import Problems
 from setactions.inputs.spool import Spool
-from setactions.tms.actions import find_action
 from setactions.tms.clusters import Cluster, all_clusters, find_cluster
+from setactions.tms.spellings import find_action
 from tmsdash.csv_text import csv_text, to_typed_cell
 
 SAID_OF_A_SORT = 20  # warnings of one sort that are listed one by one

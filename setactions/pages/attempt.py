@@ -23,14 +23,14 @@ from jobs.selectors import may_view_job_of
 from setactions.inputs.ids import CidList
 from setactions.pages.review import ListEnds, ends_of, review_page, token_of
 from setactions.pages.sealing import Purpose, Review, load_reading, sign_reading, sign_review
+from setactions.payload import Submission
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal, Unverified
 from setactions.resolving import rulings
 from setactions.resolving.readback import Judgement, Reading, ReadingFailedError, Verdict
 from setactions.results import Result, result_of
-from setactions.submission import Submission
-from setactions.tms.actions import find_action
 from setactions.tms.clusters import cluster_at
+from setactions.tms.spellings import find_action
 from setactions.tms.unknown_ids import Repair, find_repair
 from tmsdash.csv_text import ids_file
 from tmsdash.text import printable

@@ -9,10 +9,10 @@ from django.views.decorators.debug import sensitive_variables
 from audit.choices import Action
 from setactions.inputs.csv_table import read_list
 from setactions.inputs.ids import FIELD, CidList
+from setactions.payload import Submission, make_submission, wire_name
 from setactions.refusal import Refusal
-from setactions.submission import Submission, make_submission, wire_name
-from setactions.tms.actions import find_action
 from setactions.tms.clusters import Cluster, all_clusters, cluster_named
+from setactions.tms.spellings import find_action
 from setactions.token import AMONG_IDS, Token
 from tmsdash.tokens import REMOVED, looks_like_token
 

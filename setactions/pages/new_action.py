@@ -25,9 +25,9 @@ from setactions.inputs.csv_table import as_text
 from setactions.pages.forms import NewActionForm
 from setactions.pages.review import check_confirmed, review_of, review_page, token_of
 from setactions.pages.sealing import Review, seal_token
+from setactions.payload import check_fits_one_call
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
-from setactions.submission import check_fits_one_call
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.rates import WINDOW_S
 

@@ -21,8 +21,8 @@ from jobs.models import Batch
 from jobs.selectors import may_view_job_of
 from setactions.confirmation import check_typed_count, must_type_count
 from setactions.pages.sealing import Review, load_review, seal_token, sign_review, unseal_token
+from setactions.payload import Submission, find_overlap_warnings, fits_one_call, new_chunk
 from setactions.refusal import Unverified
-from setactions.submission import Submission, find_overlap_warnings, fits_one_call, new_chunk
 from setactions.token import Token
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.web.access_log import log_refused

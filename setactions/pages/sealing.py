@@ -22,11 +22,11 @@ from django.conf import settings
 from django.core import signing
 from django.views.decorators.debug import sensitive_variables
 
+from setactions.payload import Submission
 from setactions.refusal import Refusal, Unverified
 from setactions.resolving.readback import Reading
-from setactions.submission import Submission
-from setactions.tms.actions import find_action
 from setactions.tms.clusters import cluster_named
+from setactions.tms.spellings import find_action
 from setactions.token import Token
 
 SEALED_FOR_S = 600

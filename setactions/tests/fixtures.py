@@ -8,7 +8,7 @@ from audit.actors import Actor
 from audit.choices import Source
 from setactions import recording, service
 from setactions.inputs.ids import from_json
-from setactions.submission import make_submission
+from setactions.payload import make_submission
 from setactions.tms.clusters import cluster_named
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN

@@ -19,7 +19,7 @@ BREAKS = [
     ("setactions.api", "audit.chain"),
     ("setactions.pages.batches", "jobs.services"),
     ("setactions.pages.batch_controls", "jobs.batches.ledger"),
-    ("setactions.submission", "jobs.batches.creation"),
+    ("setactions.payload", "jobs.batches.creation"),
 ]
 
 

@@ -10,7 +10,7 @@ from audit.choices import Kind, Source
 from jobs.models import Job
 from setactions import service
 from setactions.inputs.ids import from_json
-from setactions.submission import make_submission
+from setactions.payload import make_submission
 from setactions.tms.clusters import cluster_named
 from tmsdash.tests.fixtures import TOKEN, signed_in
 

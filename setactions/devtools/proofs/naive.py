@@ -9,7 +9,7 @@ from jobs import services as jobs
 from jobs.models import Job
 from jobs.stored import DATABASE
 from setactions import service
-from setactions.submission import Submission
+from setactions.payload import Submission
 from setactions.tms import client
 from setactions.token import Token
 from tmsdash.db.transactions import write_transaction

@@ -13,7 +13,7 @@ from setactions.devtools.proofs.judge import judge
 from setactions.devtools.proofs.naive import call_then_record, record_then_call
 from setactions.devtools.proofs.steps import KilledError, each_step, killed_before
 from setactions.inputs.ids import from_json
-from setactions.submission import make_submission
+from setactions.payload import make_submission
 from setactions.tms.clusters import cluster_named
 from setactions.token import Token
 from tmsdash.db.transactions import write_transaction

@@ -19,7 +19,7 @@ from setactions import service
 from setactions.devtools.proofs.evidence import read_evidence
 from setactions.devtools.proofs.judge import judge
 from setactions.inputs.ids import from_json
-from setactions.submission import make_submission
+from setactions.payload import make_submission
 from setactions.tms.clusters import cluster_named
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN

@@ -17,7 +17,7 @@ from jobs.legacy import LegacyJob, create_legacy_jobs, other_jobs
 from jobs.models import Job
 from setactions.operations.legacy import old_files
 from setactions.operations.legacy.old_files import AUDIT, JOBS, BadRowError, Row, text_of, without_secrets
-from setactions.tms.actions import find_action
+from setactions.tms.spellings import find_action
 from tmsdash.text import one_line
 
 ROWS_AT_ONCE = 200

@@ -13,8 +13,8 @@ from setactions.batches import background, service
 from setactions.batches.chunks import chunks_of
 from setactions.pages.tests.batch_pages import CIDS, ledger_batch, page_of, start, started, upload
 from setactions.pages.tests.test_new_action import hidden_fields
+from setactions.payload import Submission
 from setactions.refusal import Refusal
-from setactions.submission import Submission
 from setactions.tms.clusters import cluster_named
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN, signed_in

@@ -8,8 +8,8 @@ from django.test import Client
 
 from audit.choices import Action
 from setactions.pages.sealing import Purpose, Review, load_reading, seal_token, sign_reading, sign_review
+from setactions.payload import Submission
 from setactions.resolving.tests.doubting import LOST_BEFORE, be_impatient, hidden_fields, send
-from setactions.submission import Submission
 from setactions.tms.clusters import cluster_named
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN, signed_in

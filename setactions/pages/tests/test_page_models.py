@@ -11,10 +11,10 @@ from audit.models import Attempt
 from setactions.pages.attempt import AttemptPage
 from setactions.pages.review import ReviewPage, ends_of
 from setactions.pages.sealing import Purpose, Review, load_reading, load_review
+from setactions.payload import Submission
 from setactions.refusal import Unverified
 from setactions.resolving.readback import Judgement, Reading, Verdict
 from setactions.results import Result
-from setactions.submission import Submission
 from setactions.tms.clusters import cluster_named
 
 CLUSTERS = {"evian3": "http://127.0.0.1:1", "brooke": "http://127.0.0.1:2"}

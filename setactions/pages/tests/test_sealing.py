@@ -14,8 +14,8 @@ from django.conf import settings as site
 
 from audit.choices import Action
 from setactions.pages.sealing import Review, load_review, seal_token, sign_review, unseal_token
+from setactions.payload import Submission
 from setactions.refusal import Refusal
-from setactions.submission import Submission
 from setactions.tms.clusters import Cluster
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN

@@ -15,6 +15,7 @@ from audit.models import Attempt, AuditEntry
 from audit.tests.making import make_attempt, record, sign_again, tampering
 from jobs.models import Job, JobCustomer
 from jobs.tests.making import make_job
+from setactions.payload import BatchPart
 from setactions.resolving.tests.doubting import (
     LOST_AFTER,
     LOST_BEFORE,
@@ -26,7 +27,6 @@ from setactions.resolving.tests.doubting import (
     send,
     send_and_die,
 )
-from setactions.submission import BatchPart
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import kinds_of, text_of
 

@@ -1,4 +1,4 @@
-"""What is being submitted, once it was checked."""
+"""What is about to be sent, once it was checked: for `setactions.service`, which sends it."""
 
 import uuid
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from audit.selectors import undecided_overlaps
 from jobs.batches.lists import NewChunk
 from setactions.inputs.ids import FIELD, CidList
 from setactions.refusal import Refusal
-from setactions.tms.actions import find_action
 from setactions.tms.clusters import Cluster
+from setactions.tms.spellings import find_action
 from tmsdash.db.transactions import drop_if_broken
 
 MAX_OVERLAPS = 5  # named at once
