@@ -202,6 +202,8 @@ _LEAST_TRUSTED_FIRST = (
 _TOLD_BY_BODY = (Kind.DECIDED, Kind.IMPORTED)
 
 ACCEPTED_OUTCOMES = frozenset(outcome for outcome in Outcome if outcome.is_accepted)
+# Accepted without a word of TMS's: known by a reading, or by a person's ruling.
+CONFIRMED_OUTCOMES = frozenset(outcome for outcome in ACCEPTED_OUTCOMES if outcome.evidence != Evidence.REPLY)
 IN_DOUBT_OUTCOMES = frozenset(outcome for outcome in Outcome if outcome.is_in_doubt)
 HARMLESS_OUTCOMES = frozenset(outcome for outcome in Outcome if outcome.is_harmless)
 POSSIBLY_APPLIED_OUTCOMES = frozenset(

@@ -122,7 +122,6 @@ class Attempt(models.Model):
             models.Index(fields=["action_code", "-id"], name="attempt_by_action"),
             models.Index(fields=["outcome", "-id"], name="attempt_by_outcome"),
             models.Index(fields=["created_at", "outcome"], name="attempt_by_time"),
-            models.Index(fields=["list_digest", "-id"], name="attempt_by_list"),
             models.Index(fields=["id"], name="attempt_open", condition=models.Q(is_open=True)),
         ]
 

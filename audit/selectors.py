@@ -3,12 +3,11 @@
 import json
 import uuid
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from django.db.models import Count, Min, Q, QuerySet
 from django.http import Http404
-from django.utils import timezone
 
 from audit.bodies import OpeningBody, OutcomeBody
 from audit.chain import anchor
@@ -60,17 +59,6 @@ def open_attempts() -> QuerySet[Attempt]:
 def open_attempts_of(user: Any) -> QuerySet[Attempt]:
     """Return the user's own open attempts, oldest first."""
     return open_attempts().filter(user_id=user.get_username())
-
-
-def find_duplicate(list_digest: str, window_s: int) -> Attempt | None:
-    """Return the newest attempt with the same cluster, action and set of ids that is open or newly accepted."""
-    return Attempt.objects.filter(duplicates(list_digest, window_s)).order_by("-id").first()
-
-
-def duplicates(list_digest: str, window_s: int) -> Q:
-    """Return the condition for attempts with this list that are open, or were accepted within `window_s` seconds."""
-    accepted_lately = Q(outcome__in=ACCEPTED_OUTCOMES, decided_at__gt=timezone.now() - timedelta(seconds=window_s))
-    return Q(list_digest=list_digest) & (Q(is_open=True) | accepted_lately)
 
 
 def count_open() -> tuple[int, datetime | None]:

@@ -7,11 +7,9 @@ audit cannot be written within `wait_s` seconds; nothing is half written.
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from enum import Enum, auto
 from typing import Any, cast
 
 from django.db import IntegrityError
-from django.db.models import Q
 
 from audit import chain
 from audit.actors import Actor
@@ -19,7 +17,8 @@ from audit.bodies import Intent, Refused, outcome_of
 from audit.chain import DATABASE
 from audit.choices import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, Kind, Outcome
 from audit.models import CID_LENGTH, Attempt, AttemptCustomer, AuditEntry
-from audit.selectors import duplicates
+from audit.overlap import OverlapError, attempts_sharing
+from audit.selectors import find_attempt
 from tmsdash.db.bulk import insert_list
 from tmsdash.db.transactions import one_at_a_time, write_transaction
 from tmsdash.kill_points import kill_point
@@ -36,44 +35,35 @@ REFUSED_CIDS_KEPT = 500  # of a refused list, which anybody can make as long as 
 Event = tuple[Kind, Mapping[str, Any]]  # a kind and the body that goes with it, see audit.bodies
 
 
-class Opened(Enum):
-    """What `open_attempt` came upon."""
-
-    NEW = auto()
-    KNOWN = auto()  # an attempt with this id exists already
-    DUPLICATE = auto()  # another attempt with the same list is open, or was accepted a moment ago
-
-
 def open_attempt(
     attempt_id: uuid.UUID,
     actor: Actor,
     intent: Intent,
     *,
-    duplicate_window_s: int,
-    duplicate_allowed: bool,
+    accepted_since: datetime | None,
     wait_s: float,
-) -> tuple[Opened, Attempt]:
-    """Write the INTENT, unless the attempt id or, within the window, its list was seen before.
+) -> tuple[Attempt, bool]:
+    """Write the INTENT and return the new attempt and True; or, if there is one with this id, that one and False.
 
-    Returns what there was, and the new, the known or the other attempt with the same list.
+    Raises OverlapError, and writes nothing, if customers are part of another attempt at the same action that is open,
+    or that TMS accepted after `accepted_since`. With None they may be.
     """
     try:
         with write_transaction(DATABASE, wait_s):
-            # Two with the same list must not both find no duplicate.
-            one_at_a_time(DATABASE, intent["list_digest"])
-            same_id = Q(attempt_id=attempt_id)
-            same_list = duplicates(intent["list_digest"], duplicate_window_s)
-            seen = Attempt.objects.filter(same_id if duplicate_allowed else same_id | same_list)
-            if seen.exists():  # hardly ever, so one cheap query is enough
-                known = seen.filter(same_id).first()
-                return (Opened.KNOWN, known) if known else (Opened.DUPLICATE, seen.order_by("-id")[0])
-            return Opened.NEW, _add_attempt(attempt_id, actor, Kind.INTENT, intent)
+            target = intent["cluster_url"], intent["action_code"]
+            # Two that share customers must not both miss the other.
+            one_at_a_time(DATABASE, "{}\0{}".format(*target))
+            if known := find_attempt(attempt_id):
+                return known, False
+            if accepted_since and (shared := attempts_sharing(*target, intent["cids"], accepted_since)):
+                raise OverlapError(shared)
+            return _add_attempt(attempt_id, actor, Kind.INTENT, intent), True
     except IntegrityError:
         # PostgreSQL lets two transactions insert the same attempt id; the later one comes here.
-        known = Attempt.objects.filter(attempt_id=attempt_id).first()
+        known = find_attempt(attempt_id)
         if known is None:
             raise
-        return Opened.KNOWN, known
+        return known, False
 
 
 def refuse_attempt(attempt_id: uuid.UUID, actor: Actor, refused: Refused, *, wait_s: float) -> Attempt:

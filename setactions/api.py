@@ -167,6 +167,7 @@ def respond(result: Result, submission: Submission | None = None, overlaps: tupl
         body["attempt_id"] = str(result.attempt_id)
         if result.duplicate_of:
             body["duplicate_of"] = str(result.duplicate_of)
+            body["overlap"] = result.overlap
         return JsonResponse(body, status=result.refusal_code)
     accepted = result.outcome.is_accepted
     outcome = Outcome.NOT_APPLIED if result.outcome.is_not_applied else result.outcome

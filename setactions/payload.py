@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.conf import settings
 from django.db import Error as AnyDatabaseError
@@ -27,10 +28,12 @@ MAX_OVERLAPS = 5  # named at once
 class BatchPart:
     """Where a submission belongs that is a chunk of a batch, for the audit.
 
-    `chunk` and `try_number` count from 1, `retry_of` is the attempt of the try before.
+    `chunk` and `try_number` count from 1, `retry_of` is the attempt of the try before. `batch_created_at` is when its
+    customers were compared with what had been asked for already.
     """
 
     batch_id: uuid.UUID
+    batch_created_at: datetime
     chunk: int
     try_number: int = 1
     retry_of: uuid.UUID | None = None
@@ -70,13 +73,13 @@ class Submission:
 def find_overlap_warnings(submission: Submission) -> tuple[str, ...]:
     """Return a sentence for each open attempt on the cluster that shares customers with this submission.
 
-    While it is open, another action for the same customers spoils what a reading could prove of it. Attempts with the
-    very same list are left out: the guard against duplicates looks after them.
+    While it is open, another action for the same customers spoils what a reading could prove of it. Attempts at the
+    same action are left out: the guard in `setactions.overlap` looks after them.
     """
     overlapping: list[Attempt] = []  # without the audit none is found, and sending will say what is wrong
     with suppress(AnyDatabaseError), drop_if_broken("audit"):
         overlapping = undecided_overlaps(submission.cluster.origin, submission.cids)
-    others = [other for other in overlapping if other.list_digest != submission.list_digest]
+    others = [other for other in overlapping if other.action_code != submission.action.value]
     sentences = [
         f"{other.action_name} of {other.user_id} for some of these customers has no outcome yet (attempt "
         f"{other.attempt_id}). Sending now can make it impossible to find out what became of it."

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -11,14 +11,23 @@ class Refusal(Exception):
     """Stopped by us: nothing was sent.
 
     `code` is its HTTP status, `errors` maps a field to its sentences, each with the next step. Sentences never quote
-    what was submitted: it might be a token in the wrong field.
+    what was submitted: it might be a token in the wrong field. `duplicate_of` and `overlap` name what
+    asked for the same customers before, see setactions.overlap.
     """
 
-    def __init__(self, code: int, field: str, *messages: str, duplicate_of: uuid.UUID | None = None) -> None:
+    def __init__(
+        self,
+        code: int,
+        field: str,
+        *messages: str,
+        duplicate_of: uuid.UUID | None = None,
+        overlap: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(messages[0])
         self.code = code
         self.errors: dict[str, list[str]] = {field: list(messages)}
         self.duplicate_of = duplicate_of
+        self.overlap = overlap
 
     @property
     def message(self) -> str:

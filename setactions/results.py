@@ -34,6 +34,7 @@ class Result:
     refusal_code: int | None = None
     errors: dict[str, list[str]] = field(default_factory=dict)
     duplicate_of: uuid.UUID | None = None
+    overlap: dict[str, Any] | None = None
 
 
 def result_of(attempt: Attempt, *, replayed: bool = False) -> Result:
@@ -86,6 +87,7 @@ def refused(attempt_id: uuid.UUID, refusal: Refusal) -> Result:
         refusal_code=refusal.code,
         errors=refusal.errors,
         duplicate_of=refusal.duplicate_of,
+        overlap=refusal.overlap,
     )
 
 

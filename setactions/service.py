@@ -21,7 +21,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from django.conf import settings
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 from django.views.decorators.debug import sensitive_variables
@@ -31,9 +30,12 @@ from audit.actors import Actor
 from audit.bodies import Intent, Refused
 from audit.choices import Kind
 from audit.models import Attempt
+from audit.overlap import OverlapError, attempts_sharing
 from audit.selectors import find_attempt
 from jobs import services as jobs
+from jobs.batches.overlap import batches_sharing, open_batches
 from setactions.limits import call_slot, check_active, check_refusal_rate
+from setactions.overlap import overlap_of, window_start
 from setactions.payload import BatchPart, Submission
 from setactions.permissions import check_may_set_action
 from setactions.recording import Budget, Recorder, log
@@ -68,9 +70,9 @@ def set_action(
     """Carry out one attempt and return what happened; nothing is ever sent twice under one attempt id.
 
     `attempt_id` comes from the review page or the client; without one a new id is made. An id that was used before
-    gets its recorded result again, without a call. `send_again` overrides the guard against lists that were accepted
-    a moment ago. What is refused is recorded under an id of its own. The Job of a chunk of a `batch` carries the
-    batch's id. `on_accepted` is called as soon as TMS has accepted, before that is recorded.
+    gets its recorded result again, without a call. `send_again` overrides the guard against customers that were asked
+    for already, see setactions.overlap. What is refused is recorded under an id of its own. The Job of a chunk of a
+    `batch` carries the batch's id. `on_accepted` is called as soon as TMS has accepted, before that is recorded.
     """
     is_new, attempt_id = attempt_id is None, attempt_id or uuid.uuid4()
     intent = intent_of(actor, submission, send_again=send_again, batch=batch)
@@ -83,7 +85,7 @@ def set_action(
         if known:
             return _replay(known, actor, intent)
         with call_slot():
-            recorder = _open(attempt_id, actor, intent)
+            recorder = _open(attempt_id, actor, intent, batch)
             return recorder if isinstance(recorder, Result) else _carry_out(submission, recorder, token, on_accepted)
     except AuditUnavailable as refusal:
         return refused(uuid.uuid4(), refusal)
@@ -184,27 +186,36 @@ def _replay(known: Attempt, actor: Actor, intent: Intent) -> Result:
     return result_of(known, replayed=True)
 
 
-def _open(attempt_id: uuid.UUID, actor: Actor, intent: Intent) -> Recorder | Result:
+def _open(attempt_id: uuid.UUID, actor: Actor, intent: Intent, batch: BatchPart | None) -> Recorder | Result:
     """Steps 0 (the databases) and 1; a Result if somebody else made the same attempt in the meantime."""
     budget = Budget(BEFORE_CALL_WAIT_S)
     _check_ready(budget)
     kill_point("service: checked, nothing written")
+    accepted_since = None if intent["send_again"] else window_start(batch.batch_created_at if batch else None)
+    if accepted_since and not batch:
+        _check_open_batches(intent)
     log(attempt_id, "Logging audit: INTENT")
     with drop_if_broken("audit", raising=partial(_unavailable, "audit")):
-        opened, attempt = audit.open_attempt(
-            attempt_id,
-            actor,
-            intent,
-            duplicate_window_s=settings.TMS_DUPLICATE_WINDOW_S,
-            duplicate_allowed=intent["send_again"],
-            wait_s=budget.left(),
-        )
-    if opened is audit.Opened.KNOWN:
+        try:
+            attempt, is_new = audit.open_attempt(
+                attempt_id, actor, intent, accepted_since=accepted_since, wait_s=budget.left()
+            )
+        except OverlapError as error:
+            raise overlap_of(intent["cids"], error.shared, {}).refusal() from None
+    if not is_new:
         return _replay(attempt, actor, intent)
-    if opened is audit.Opened.DUPLICATE:
-        raise _duplicate(attempt)
     kill_point("service: intent in the audit")
     return Recorder(attempt, intent)
+
+
+def _check_open_batches(intent: Intent) -> None:
+    """Raise Refusal (409) if customers are part of a batch at the same action that runs or is paused."""
+    target = intent["cluster_url"], intent["action_code"], intent["cids"]
+    with drop_if_broken("jobs", raising=partial(_unavailable, "jobs")):
+        batches = batches_sharing(*target, batches=open_batches())
+    if batches:
+        with drop_if_broken("audit", raising=partial(_unavailable, "audit")):
+            raise overlap_of(intent["cids"], attempts_sharing(*target, window_start()), batches).refusal()
 
 
 @sensitive_variables("token")
@@ -245,17 +256,3 @@ def _carry_out(submission: Submission, recorder: Recorder, token: Token, on_acce
     if not recorder.is_finished():
         recorder.finish_later()
     return result
-
-
-def _duplicate(other: Attempt) -> Refusal:
-    if other.is_accepted:
-        state = "was accepted a moment ago"
-    else:
-        state = "is being sent" if other.is_running else "has no known outcome"
-    return Refusal(
-        409,
-        "cids",
-        f"The same action for the same customers {state}, as attempt {other.attempt_id}. "
-        "Look at it first; send again only if you mean to.",
-        duplicate_of=other.attempt_id,
-    )

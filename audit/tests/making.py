@@ -2,16 +2,20 @@
 
 import uuid
 from contextlib import contextmanager
+from datetime import timedelta
+from enum import Enum, auto
 from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import connections
+from django.utils import timezone
 
 from audit import chain, services
 from audit.actors import Actor
 from audit.choices import Action, Kind, Source
 from audit.digests import digest, list_digest
 from audit.models import Attempt, AuditEntry
+from audit.overlap import OverlapError
 from audit.proof import append_only
 
 CLUSTER = "https://evian3.example"
@@ -52,20 +56,29 @@ def make_request(
     return Request(attempt_id or uuid.uuid4(), actor, opening | (body or {}) | values)
 
 
-def open_(request=None, *, duplicate_window_s=600, duplicate_allowed=False, **values):
-    """Open an attempt; returns what there was and the attempt."""
-    return services.open_attempt(
-        *(request or make_request(**values)),
-        duplicate_window_s=duplicate_window_s,
-        duplicate_allowed=duplicate_allowed,
-        wait_s=20,
-    )
+class Opened(Enum):
+    """What opening an attempt came upon."""
+
+    NEW = auto()
+    KNOWN = auto()
+    OVERLAP = auto()
+
+
+def open_(request=None, *, window_s=600, overlap_allowed=False, wait_s=20, **values):
+    """Open an attempt; returns what there was and the attempt, or the newest that shares customers with it."""
+    accepted_since = None if overlap_allowed else timezone.now() - timedelta(seconds=window_s)
+    request = request or make_request(**values)
+    try:
+        attempt, is_new = services.open_attempt(*request, accepted_since=accepted_since, wait_s=wait_s)
+    except OverlapError as error:
+        return Opened.OVERLAP, next(iter(error.shared))
+    return Opened.NEW if is_new else Opened.KNOWN, attempt
 
 
 def make_attempt(*kinds, message="", http_status=200, **values):
     """An attempt that was opened, and to which then these kinds of events happened."""
-    found, attempt = open_(duplicate_allowed=True, **values)
-    assert found is services.Opened.NEW
+    found, attempt = open_(overlap_allowed=True, **values)
+    assert found is Opened.NEW
     return record(attempt, *kinds, message=message, http_status=http_status) if kinds else attempt
 
 

@@ -1,4 +1,4 @@
-"""Opening an attempt: once per id, and not while or shortly after the same list was sent."""
+"""Opening an attempt: once per id, and not while or shortly after its customers were sent."""
 
 import json
 import uuid
@@ -8,11 +8,19 @@ import pytest
 from django.db import DatabaseError, connections
 from django.utils import timezone
 
-from audit import services
 from audit.choices import Action, Kind, Outcome
 from audit.models import Attempt, AttemptCustomer, AuditEntry
-from audit.services import Opened
-from audit.tests.making import CLUSTER, customers_of, kinds_of, make_attempt, make_request, open_, refuse, row
+from audit.tests.making import (
+    CLUSTER,
+    Opened,
+    customers_of,
+    kinds_of,
+    make_attempt,
+    make_request,
+    open_,
+    refuse,
+    row,
+)
 from tmsdash.tests.tools import at_once, in_thread, locked, table_missing
 
 pytestmark = pytest.mark.usefixtures("databases")
@@ -76,47 +84,48 @@ def test_names_with_control_characters_are_made_fit_for_a_line():
 # -- An attempt that is known -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("duplicate_allowed", [True, False])
+@pytest.mark.parametrize("overlap_allowed", [True, False])
 @pytest.mark.parametrize("kinds", [(), (Kind.REJECTED,), (Kind.ACCEPTED, Kind.RECORDED)])
-def test_an_id_that_comes_again_is_known_whatever_became_of_it(kinds, duplicate_allowed):
+def test_an_id_that_comes_again_is_known_whatever_became_of_it(kinds, overlap_allowed):
     first = make_attempt(*kinds)
     again = make_request(attempt_id=first.attempt_id, cids=("other",), user_id="oscar")
-    found, attempt = open_(again, duplicate_allowed=duplicate_allowed)
+    found, attempt = open_(again, overlap_allowed=overlap_allowed)
     assert (found, attempt) == (Opened.KNOWN, first)
     assert attempt.user_id == "olivia"
     assert kinds_of(first) == ["INTENT", *kinds]
     assert customers_of(first) == ["a1", "b2"]
 
 
-# -- A duplicate --------------------------------------------------------------------------------------------------
+# -- An overlap ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("other", "is_duplicate"),
+    ("other", "is_overlap"),
     [
         ({}, True),
         ({"cids": ("b2", "a1")}, True),  # the same set, whatever its order
         ({"user_id": "oscar"}, True),  # whoever asks
         ({"source": "api", "ip_address": ""}, True),
-        ({"cids": ("a1",)}, False),
-        ({"cids": ("a1", "b2", "c3")}, False),
-        ({"cids": ("a1", "B2")}, False),
+        ({"cids": ("a1",)}, True),  # one of them is enough
+        ({"cids": ("c3", "b2", "d4")}, True),
+        ({"cids": ("c3", "d4")}, False),
+        ({"cids": ("A1", "B2")}, False),
         ({"cids": ("a1b2",)}, False),
         ({"cids": ("a1,b2",)}, False),
         ({"action": Action.T_ENABLE}, False),
         ({"cluster_url": "https://brooke.example"}, False),
     ],
 )
-def test_the_same_action_for_the_same_customers_of_the_same_cluster_is_a_duplicate(other, is_duplicate):
+def test_the_same_action_for_any_of_the_customers_on_the_same_cluster_is_an_overlap(other, is_overlap):
     first = make_attempt()
     found, attempt = open_(**other)
-    assert found is (Opened.DUPLICATE if is_duplicate else Opened.NEW)
-    assert (attempt == first) is is_duplicate
-    assert Attempt.objects.count() == AuditEntry.objects.count() == (1 if is_duplicate else 2)
+    assert found is (Opened.OVERLAP if is_overlap else Opened.NEW)
+    assert (attempt == first) is is_overlap
+    assert Attempt.objects.count() == AuditEntry.objects.count() == (1 if is_overlap else 2)
 
 
 @pytest.mark.parametrize(
-    ("kinds", "is_duplicate"),
+    ("kinds", "is_overlap"),
     [
         ((), True),
         ((Kind.UNKNOWN,), True),
@@ -129,9 +138,9 @@ def test_the_same_action_for_the_same_customers_of_the_same_cluster_is_a_duplica
         ((Kind.UNKNOWN, Kind.NOT_APPLIED), False),
     ],
 )
-def test_what_may_have_been_applied_lately_is_guarded_and_what_was_not_may_be_sent_again(kinds, is_duplicate):
+def test_what_may_have_been_applied_lately_is_guarded_and_what_was_not_may_be_sent_again(kinds, is_overlap):
     make_attempt(*kinds)
-    assert open_()[0] is (Opened.DUPLICATE if is_duplicate else Opened.NEW)
+    assert open_()[0] is (Opened.OVERLAP if is_overlap else Opened.NEW)
 
 
 def test_a_refused_attempt_guards_nothing():
@@ -140,7 +149,7 @@ def test_a_refused_attempt_guards_nothing():
 
 
 @pytest.mark.parametrize(
-    ("kinds", "seconds_ago", "is_duplicate"),
+    ("kinds", "seconds_ago", "is_overlap"),
     [
         ((Kind.ACCEPTED, Kind.RECORDED), 590, True),
         ((Kind.ACCEPTED, Kind.RECORDED), 610, False),
@@ -149,34 +158,34 @@ def test_a_refused_attempt_guards_nothing():
         ((), 1_000_000, True),
     ],
 )
-def test_an_accepted_list_is_guarded_for_the_window_and_an_open_one_always(kinds, seconds_ago, is_duplicate):
+def test_an_accepted_list_is_guarded_for_the_window_and_an_open_one_always(kinds, seconds_ago, is_overlap):
     attempt = make_attempt(*kinds)
     then = timezone.now() - timedelta(seconds=seconds_ago)
     Attempt.objects.filter(pk=attempt.pk).update(created_at=then, decided_at=then if kinds else None)
-    assert open_(duplicate_window_s=600)[0] is (Opened.DUPLICATE if is_duplicate else Opened.NEW)
+    assert open_(window_s=600)[0] is (Opened.OVERLAP if is_overlap else Opened.NEW)
 
 
-def test_the_window_counts_from_the_acceptance_not_from_the_submission():
-    attempt = make_attempt(Kind.ACCEPTED, Kind.RECORDED)
+def test_the_window_counts_from_the_moment_when_a_doubt_ended():
+    attempt = make_attempt(Kind.UNKNOWN, Kind.APPLIED, Kind.RECORDED)
     Attempt.objects.filter(pk=attempt.pk).update(created_at=timezone.now() - timedelta(days=1))
-    assert open_()[0] is Opened.DUPLICATE
+    assert open_()[0] is Opened.OVERLAP
 
 
 def test_without_a_window_only_open_attempts_are_guarded():
     make_attempt(Kind.ACCEPTED, Kind.RECORDED)
-    assert open_(duplicate_window_s=0)[0] is Opened.NEW
-    assert open_(duplicate_window_s=0)[0] is Opened.DUPLICATE
+    assert open_(window_s=0)[0] is Opened.NEW
+    assert open_(window_s=0)[0] is Opened.OVERLAP
 
 
-def test_the_newest_duplicate_is_named():
+def test_the_newest_overlap_is_named_first():
     make_attempt(Kind.ACCEPTED, Kind.RECORDED)
     newest = make_attempt(Kind.ACCEPTED, Kind.RECORDED)
-    assert open_() == (Opened.DUPLICATE, newest)
+    assert open_() == (Opened.OVERLAP, newest)
 
 
-def test_a_duplicate_may_be_allowed():
+def test_an_overlap_may_be_allowed():
     first = make_attempt()
-    found, attempt = open_(duplicate_allowed=True)
+    found, attempt = open_(overlap_allowed=True)
     assert found is Opened.NEW
     assert attempt != first
 
@@ -204,7 +213,7 @@ def test_twenty_that_open_one_id_at_once_leave_one_intent(same_list):
 def test_of_twenty_with_one_list_at_once_one_is_new():
     orders = [("a1", "b2"), ("b2", "a1")]
     results = at_once(20, lambda number: open_(make_request(cids=orders[number % 2])))
-    assert sorted(found.name for found, _ in results) == ["DUPLICATE"] * 19 + ["NEW"]
+    assert sorted(found.name for found, _ in results) == ["NEW"] + ["OVERLAP"] * 19
     assert len({attempt.attempt_id for _, attempt in results}) == 1
     assert AuditEntry.objects.count() == Attempt.objects.count() == 1
 
@@ -243,7 +252,7 @@ def test_facts_that_are_no_json_leave_nothing(write):
 def test_a_locked_audit_is_an_error_after_the_wait():
     request = make_request()
     with locked("audit", "audit_attempt"), pytest.raises(DatabaseError):
-        services.open_attempt(*request, duplicate_window_s=600, duplicate_allowed=False, wait_s=0.05)
+        open_(request, wait_s=0.05)
     assert nothing_is_written()
 
 

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from audit import digests
 from audit.choices import Kind, Outcome
 from audit.models import Attempt, AttemptCustomer, AuditEntry
-from audit.selectors import attempt_for, attempts_of_customer, find_duplicate, older_than, opening_body, outcome_body
+from audit.selectors import attempt_for, attempts_of_customer, older_than, opening_body, outcome_body
 from audit.tests.making import make_attempt, record, refuse
 
 pytestmark = pytest.mark.usefixtures("databases")
@@ -100,23 +100,6 @@ def test_the_newest_of_a_kind_are_read_in_order_from_their_index(model, filters,
     plan = model.objects.filter(**filters).order_by("-pk")[:50].explain()
     assert f"USING INDEX {index}" in plan
     assert "TEMP B-TREE" not in plan
-
-
-@pytest.mark.sqlite
-def test_the_search_for_a_duplicate_uses_its_index():
-    statements: list[str] = []
-    with connections["audit"].execute_wrapper(
-        lambda execute, sql, params, many, context: (
-            statements.append(sql % tuple(repr(str(value)) for value in params)),
-            execute(sql, params, many, context),
-        )[1]
-    ):
-        find_duplicate("d" * 64, 600)
-    with connections["audit"].cursor() as cursor:
-        cursor.execute(f"EXPLAIN QUERY PLAN {statements[0]}")
-        plan = " ".join(str(line) for line in cursor.fetchall())
-    assert "attempt_by_list" in plan
-    assert "SCAN" not in plan
 
 
 @pytest.mark.sqlite

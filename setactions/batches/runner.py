@@ -241,6 +241,7 @@ class Runner:
             attempt_id=chunk.derived_attempt_id,
             batch=BatchPart(
                 batch_id=self.batch.batch_id,
+                batch_created_at=self.batch.created_at,
                 chunk=chunk.number + 1,
                 try_number=chunk.tries,
                 retry_of=chunk.attempt_id_of(chunk.tries - 1) if chunk.tries > 1 else None,

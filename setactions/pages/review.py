@@ -14,12 +14,13 @@ from django.shortcuts import render
 from django.views.decorators.debug import sensitive_variables
 
 from audit.models import Attempt
-from audit.selectors import find_duplicate, may_view_attempt_of
+from audit.selectors import may_view_attempt_of
 from jobs.batches.lists import ListDigest
 from jobs.batches.selectors import batches_of_list
 from jobs.models import Batch
 from jobs.selectors import may_view_job_of
 from setactions.confirmation import check_typed_count, must_type_count
+from setactions.overlap import find_overlap
 from setactions.pages.sealing import Review, load_review, seal_token, sign_review, unseal_token
 from setactions.payload import Submission, find_overlap_warnings, fits_one_call, new_chunk
 from setactions.refusal import Unverified
@@ -124,7 +125,8 @@ def review_page(
 def _duplicate_of(submission: Submission) -> Attempt | None:
     """Return an attempt that was given the same list; None, too, without the audit: sending then says so."""
     with suppress(AnyDatabaseError), drop_if_broken("audit"):
-        return find_duplicate(submission.list_digest, settings.TMS_DUPLICATE_WINDOW_S)
+        overlap = find_overlap(submission.cluster.origin, submission.action.value, submission.cids)
+        return next(iter(overlap.attempts), None)
     return None
 
 

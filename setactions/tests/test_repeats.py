@@ -71,7 +71,7 @@ def interrupted(tms, olivia):
     key = uuid.uuid4()
     submission = make_submission(cluster_named("evian3"), "PE-Enable", from_json(["a1", "b2"]))
     intent = service.intent_of(API, submission, send_again=False, batch=None)
-    audit.open_attempt(key, API, intent, duplicate_window_s=0, duplicate_allowed=True, wait_s=1)
+    audit.open_attempt(key, API, intent, accepted_since=None, wait_s=1)
     return key
 
 
@@ -124,7 +124,7 @@ def test_the_same_list_again_is_refused_unless_meant(fetch, tms):
     assert answer.status_code == 409
     assert answer.json()["duplicate_of"] == first
     assert "was accepted a moment ago" in answer.json()["message"]
-    assert fetch(cids=["a"]).status_code == 200
+    assert fetch(cids=["c"]).status_code == 200
     assert fetch(cids=["a", "b"], action="T-Enable").status_code == 200
     assert fetch(cids=["b", "a"], sendAgain=True).status_code == 200
     assert len(tms.calls()) == Job.objects.count() == 4

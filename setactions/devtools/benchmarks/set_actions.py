@@ -160,7 +160,7 @@ def _leave_open(cluster_url: str, count: int, size: int, kind: Any) -> None:
     for _ in range(count):
         attempt_id = uuid.uuid4()
         intent = _intent(cluster_url, [f"{attempt_id.hex[:20]}{number:012x}" for number in range(size)])
-        audit.open_attempt(attempt_id, actor, intent, duplicate_window_s=0, duplicate_allowed=True, wait_s=5)
+        audit.open_attempt(attempt_id, actor, intent, accepted_since=None, wait_s=5)
         audit.record_events(attempt_id, [(kind, ACCEPTED)], wait_s=5)
 
 

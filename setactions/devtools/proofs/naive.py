@@ -45,7 +45,7 @@ def record_then_call(submission: Submission, token: Token) -> None:
 def _open(submission: Submission) -> uuid.UUID:
     attempt_id = uuid.uuid4()
     intent = service.intent_of(NOBODY, submission, send_again=False, batch=None)
-    audit.open_attempt(attempt_id, NOBODY, intent, duplicate_window_s=0, duplicate_allowed=True, wait_s=WAIT_S)
+    audit.open_attempt(attempt_id, NOBODY, intent, accepted_since=None, wait_s=WAIT_S)
     return attempt_id
 
 

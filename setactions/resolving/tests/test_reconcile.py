@@ -7,6 +7,7 @@ import uuid
 import pytest
 from django.apps import apps
 from django.db import OperationalError
+from django.utils import timezone
 
 from audit import services
 from audit.choices import Kind, Outcome
@@ -97,7 +98,7 @@ def test_an_owed_job_keeps_its_batch(fetch, carry_out):
     opening = json.loads(AuditEntry.objects.get(attempt_id=owed.attempt_id, kind="INTENT").body)
     set_body(owed, "INTENT", canonical(opening | {"batch_id": str(batch_id)}))
     sign_again(owed, "INTENT")
-    live = carry_out(batch=BatchPart(batch_id=batch_id, chunk=1))
+    live = carry_out(batch=BatchPart(batch_id=batch_id, batch_created_at=timezone.now(), chunk=1))
     run(None)
     assert set(Job.objects.values_list("job_id", "batch_id")) == {
         (live.attempt_id, batch_id),

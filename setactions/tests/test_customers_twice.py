@@ -1,0 +1,87 @@
+"""The guard against sending twice, by customer: what shares any with what is open or newly accepted is refused."""
+
+import uuid
+
+import pytest
+from django.utils import timezone
+
+from audit.choices import Action, Kind
+from audit.tests.making import make_attempt
+from jobs.batches.creation import create_batch
+from jobs.batches.lists import NewBatch, NewChunk
+from jobs.models import Batch, BatchChunk, Job
+from tmsdash.tests.tools import at_once
+
+pytestmark = pytest.mark.usefixtures("databases")
+
+
+def make_batch(tms, cids, *, state=Batch.State.PAUSED, chunk_state=BatchChunk.State.WAITING, action=Action.PE_ENABLE):
+    chunk = NewChunk(cluster_url=tms.url, action_code=action.value, action_sent=action.label, cids=cids)
+    batch, _ = create_batch("oscar", NewBatch(batch_id=uuid.uuid4(), chunks=[chunk]))
+    Batch.objects.filter(pk=batch.pk).update(state=state, reason="as this test says")
+    BatchChunk.objects.update(state=chunk_state)
+    return batch
+
+
+def test_one_shared_customer_is_enough_and_the_answer_says_which(fetch, tms):
+    first = fetch(cids=["a", "b", "c"]).json()["attempt_id"]
+    second = fetch(cids=["d"]).json()["attempt_id"]
+    answer = fetch(cids=["x", "c", "d", "a", "y"])
+    assert (answer.status_code, answer.json()["outcome"]) == (409, "refused")
+    assert answer.json()["duplicate_of"] == second
+    overlap = {"count": 3, "cids": ["c", "d", "a"], "attempts": [second, first], "batches": []}
+    assert answer.json()["overlap"] == overlap
+    assert "PE-Enable of olivia was accepted a moment ago" in answer.json()["message"]
+    assert len(tms.calls()) == Job.objects.count() == 2
+    assert fetch(cids=["x", "y"]).status_code == 200
+    assert fetch(cids=["x", "c", "d", "a", "y"], sendAgain=True).status_code == 200
+
+
+def test_of_many_shared_customers_the_first_hundred_are_listed(fetch, tms):
+    cids = [f"{number:032x}" for number in range(250)]
+    fetch(cids=cids)
+    overlap = fetch(cids=["first", *cids]).json()["overlap"]
+    assert (overlap["count"], overlap["cids"]) == (250, cids[:100])
+
+
+def test_of_many_that_share_a_customer_at_once_one_is_sent(fetch, tms):
+    answers = at_once(12, lambda number: fetch(cids=["shared", f"own{number}"]).status_code)
+    assert sorted(answers) == [200] + [409] * 11
+    assert len(tms.calls()) == Job.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("batch", "status"),
+    [
+        ({}, 409),
+        ({"chunk_state": BatchChunk.State.ACCEPTED}, 409),
+        ({"chunk_state": BatchChunk.State.REJECTED}, 200),
+        ({"state": Batch.State.STOPPED}, 200),
+        ({"state": Batch.State.DONE}, 200),
+        ({"action": Action.T_ENABLE}, 200),
+    ],
+)
+def test_customers_of_a_batch_that_is_open_are_guarded(fetch, tms, batch, status):
+    batch_id = str(make_batch(tms, ["a", "b"], **batch).batch_id)
+    answer = fetch(cids=["b", "c"])
+    assert answer.status_code == status
+    if status == 409:
+        assert answer.json()["overlap"] == {"count": 1, "cids": ["b"], "attempts": [], "batches": [batch_id]}
+        assert answer.json()["duplicate_of"] == batch_id
+        assert f"1 customer: batch {batch_id} of oscar" in answer.json()["message"]
+        assert fetch(cids=["b", "c"], sendAgain=True).status_code == 200
+
+
+def test_what_is_said_counts_the_customers_of_each_user_and_state(fetch, tms):
+    made = {
+        "olivia": make_attempt(Kind.ACCEPTED, Kind.RECORDED, cids=["a", "b"], cluster_url=tms.url),
+        "oscar": make_attempt(Kind.UNKNOWN, cids=["c"], cluster_url=tms.url, user_id="oscar"),
+    }
+    newest = make_attempt(Kind.ACCEPTED, Kind.RECORDED, cids=["b", "d"], cluster_url=tms.url)
+    at = f"{timezone.now():%d %b}"
+    errors = fetch(cids=["a", "b", "c", "d"]).json()["errors"]["cids"]
+    assert errors[0] == "4 customers of this list were asked for already."
+    assert errors[1].startswith(f"3 customers: PE-Enable of olivia was accepted a moment ago, at {at}")
+    assert errors[1].endswith(f"as attempt {newest.attempt_id} and 1 before it.")
+    assert errors[2].startswith("1 customer: PE-Enable of oscar ")
+    assert errors[2].endswith(f"as attempt {made['oscar'].attempt_id}.")
