@@ -7,9 +7,11 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 130  # exit code after a signal, as a shell reports Ctrl-C
 _PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here: not between fork and exec
@@ -26,19 +28,40 @@ def end_with_parent() -> None:
         sys.exit("The main process is dead already.")  # too early for its death to be signalled
 
 
+def heeded(*numbers: signal.Signals) -> list[signal.Signals]:
+    """Return those of these signals that this process does not ignore.
+
+    `nohup` makes it ignore SIGHUP, and a shell without job control SIGINT for what it runs in the background. A
+    handler would undo that, and end what was meant to go on.
+    """
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+def handle(handler: Callable[..., object], *numbers: signal.Signals) -> dict[signal.Signals, Any]:
+    """Let `handler` handle these signals, and return what did before; those that are ignored stay ignored."""
+    return {number: signal.signal(number, handler) for number in heeded(*numbers)}
+
+
+@contextmanager
+def handling(handler: Callable[..., object], *numbers: signal.Signals) -> Iterator[None]:
+    """Let `handler` handle these signals during the block."""
+    before = handle(handler, *numbers)
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
+
+
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Make signals end the block, and everything that it started, as Ctrl-C does, even if Ctrl-C is ignored."""
+    """Make signals end the block, and everything that it started, as Ctrl-C does."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
+    with handling(interrupt, *END_SIGNALS):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 _ending = threading.Event()

@@ -1,7 +1,6 @@
 """Carries a batch in a command's own process: its progress on the terminal, and an orderly end on Ctrl-C."""
 
 import logging
-import signal
 import sys
 import threading
 import time
@@ -25,10 +24,10 @@ from setactions.batches.summary import SOME_UNKNOWN
 from setactions.refusal import Refusal
 from setactions.token import Token
 from setactions.token_options import ask_for_token
+from tmsdash.processes import END_SIGNALS, handling
 
 POLL_S = 0.2  # how soon a signal, or the end of another runner's lease, is noticed
 INTERRUPTED = "Interrupted. The running calls were finished."
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _RECORDED = "What was sent is recorded: run it again with --batch-id and the batch's id to see how it stands."
 
 
@@ -112,12 +111,11 @@ class Foreground:
             self._signals += 1
 
         root = logging.getLogger()
-        level, handlers = root.level, {number: signal.signal(number, note) for number in _SIGNALS}
+        level = root.level
         if self._options.verbosity < 2 and sys.stderr.isatty():
             root.setLevel(logging.WARNING)
         try:
-            yield
+            with handling(note, *END_SIGNALS):
+                yield
         finally:
             root.setLevel(level)
-            for number, handler in handlers.items():
-                signal.signal(number, handler)

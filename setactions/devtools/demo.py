@@ -18,6 +18,7 @@ from pathlib import Path
 
 from setactions.devtools.proofs.site import BASE_DIR, HOST, ProofError, is_healthy, new_session, wait_for
 from tmsdash import startup
+from tmsdash.processes import handle
 
 USER = CLUSTER = "demo"
 FLEET = 1000
@@ -28,7 +29,7 @@ def main() -> None:
     startup.begin("demo")
     port, tms_port = _port("PORT", 8000), _port("TMS_PORT", 9000)
     _use_own_settings(port, tms_port)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the server goes down with the demo
+    handle(lambda *_: sys.exit(0), signal.SIGTERM, signal.SIGHUP)  # so that the server goes down with the demo
     password = _prepare()
     from setactions.devtools.simulator import Simulator, fleet_ids
 

@@ -22,6 +22,7 @@ from django.conf import settings
 from django.db import connections
 
 from audit.models import AuditEntry
+from tmsdash.processes import END_SIGNALS
 
 # For processes that begin where no installation is yet: only migrating makes keys.
 KEYS = {"SECRET_KEY": "s" * 50, "TOKEN_KEY": "t" * 32, "AUDIT_KEY": "a" * 32}
@@ -72,6 +73,18 @@ def free_ports(count):
         for probe in probes:
             probe.bind(("127.0.0.1", 0))
         return [probe.getsockname()[1] for probe in probes]
+
+
+def heeding_signals(*ignored):
+    """As a `preexec_fn`: let a process heed the signals that end it, whatever this one ignores, except `ignored`."""
+    for number in END_SIGNALS:
+        signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+
+
+def signals_of(pid, row):
+    """The signals in a row of a process' status: "SigIgn" those that it ignores, "SigBlk" those that it holds back."""
+    mask = int(re.search(rf"^{row}:\s(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)[1], 16)
+    return {number for number in signal.Signals if mask >> (number - 1) & 1}
 
 
 def database_bytes(file):

@@ -1,18 +1,24 @@
 """Runs the batch command in the test's own process."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from io import StringIO
 
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from setactions.management.commands.set_action_batch import Command
+from setactions.resolving.tests.doubting import environment_of_process
 from tmsdash.tests.fixtures import TOKEN
+from tmsdash.tests.tools import heeding_signals
 
 CIDS = [f"{number:032x}" for number in range(1, 11)]
 GO = ("--yes", "--json")
+NAMED = ("--cluster=evian3", "--action=PE-Enable")
 
 
 @dataclass
@@ -38,6 +44,25 @@ def command(*arguments, user="olivia", cluster="evian3", action="PE-Enable"):
     except SystemExit as error:
         code = error.code
     return Ended(code, out.getvalue(), err.getvalue())
+
+
+def start(file, tms, *more, stdin=subprocess.DEVNULL, ignored=()):
+    """Start the command in a process of its own, which ignores some signals."""
+    environment = environment_of_process(tms, settings.VAR_DIR) | {
+        "TMS_TOKEN": TOKEN,
+        "TMS_BATCH_CHUNK": "2",
+        "TMS_BATCH_CALLS": "1",
+    }
+    return subprocess.Popen(
+        [sys.executable, "manage.py", "set_action_batch", str(file), "--user=olivia", *NAMED, *GO, *more],
+        cwd=settings.BASE_DIR,
+        env=environment,
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: heeding_signals(*ignored),
+    )
 
 
 def go_on(file, ended, monkeypatch, *more):

@@ -24,12 +24,12 @@ from audit.models import AuditEntry
 from jobs.batches import ledger
 from jobs.models import Batch, BatchChunk, Job, JobCustomer
 from setactions.batches import foreground
-from setactions.batches.tests.commanding import CIDS, GO, command, go_on, sent
+from setactions.batches.tests.commanding import CIDS, GO, NAMED, command, go_on, sent, start
 from setactions.resolving.tests.doubting import environment_of_process
 from tmsdash.tests.fixtures import TOKEN
 from tmsdash.tests.killing import dying_at
+from tmsdash.tests.tools import heeding_signals, signals_of
 
-NAMED = ("--cluster=evian3", "--action=PE-Enable")
 pytestmark = pytest.mark.usefixtures("ready")
 
 
@@ -47,24 +47,6 @@ def test_a_command_that_dies_is_gone_on_with_and_nothing_is_sent_twice(point, fl
 
 
 # -- As a process of its own ------------------------------------------------------------------------------------------
-
-
-def start(file, tms, *more, stdin=subprocess.DEVNULL):
-    line = [sys.executable, "manage.py", "set_action_batch", str(file), "--user=olivia", *NAMED]
-    environment = environment_of_process(tms, django_settings.VAR_DIR) | {
-        "TMS_TOKEN": TOKEN,
-        "TMS_BATCH_CHUNK": "2",
-        "TMS_BATCH_CALLS": "1",
-    }
-    return subprocess.Popen(
-        [*line, *GO, *more],
-        cwd=django_settings.BASE_DIR,
-        env=environment,
-        stdin=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -87,6 +69,20 @@ def test_an_interrupted_command_finishes_its_call_and_says_how_to_go_on(number, 
     assert output["left"] == 6
     ended = command(file, *GO, "--batch-id", output["batch_id"])
     assert (ended.code, ended.json["counts"]["accepted"], len(tms.calls())) == (0, 10, 5)
+
+
+@pytest.mark.linux
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_is_ignored_as_under_nohup_does_not_interrupt_it(number, fleet, tms):
+    tms.script("", "fault:slow:3600")
+    process = start(fleet(), tms, ignored=(number,))
+    tms.wait_for(lambda calls: len(calls) == 2)
+    assert number in signals_of(process.pid, "SigIgn")
+    process.send_signal(number)
+    tms.release()
+    out, said = process.communicate(timeout=60)
+    assert (process.returncode, json.loads(out)["counts"]["accepted"]) == (0, 10)
+    assert "Finishing the running calls" not in said
 
 
 def test_a_killed_command_leaves_what_it_was_sending_unknown(fleet, tms):
@@ -126,6 +122,7 @@ class Terminal:
         self.shown, self._looked_at = "", 0
 
         def become_its_session():
+            heeding_signals()
             os.setsid()
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 

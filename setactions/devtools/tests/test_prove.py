@@ -20,6 +20,7 @@ from django.core.management import CommandError, call_command
 from setactions.devtools.proofs.judge import KINDS
 from setactions.devtools.proofs.site import ProofError, Server, Site
 from setactions.management.commands import prove
+from tmsdash.tests.tools import heeding_signals
 
 pytestmark = pytest.mark.sqlite
 END_S = 60
@@ -152,7 +153,9 @@ def test_stopping_it_leaves_no_process_and_no_file(tmp_path):
     command = [sys.executable, "manage.py", "prove", "--kills", "100000", "--clients", "2"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     for end_signal in (signal.SIGINT, signal.SIGTERM):
-        with subprocess.Popen(command, env=environment, cwd=django_settings.BASE_DIR, **pipes) as process:
+        with subprocess.Popen(
+            command, env=environment, cwd=django_settings.BASE_DIR, preexec_fn=heeding_signals, **pipes
+        ) as process:
             while "are signed in" not in process.stderr.readline():
                 assert process.poll() is None
             assert len(processes_of(temporary)) >= 3

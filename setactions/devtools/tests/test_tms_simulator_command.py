@@ -4,7 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from urllib.request import Request, urlopen
 
@@ -14,16 +14,22 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from setactions.devtools.simulator import FAULTS, fleet_ids
+from tmsdash.tests.tools import heeding_signals
 
 HANG_S = 30.0  # long enough to tell that something hangs; a test that passes never waits so long
 
 
 @contextmanager
-def running(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def running(*options: str, ignored: Sequence[signal.Signals] = ()) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The process, and the line that it prints when it is ready."""
     command = [sys.executable, "manage.py", "tms_simulator", *options]
     with subprocess.Popen(
-        command, cwd=settings.BASE_DIR, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=settings.BASE_DIR,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: heeding_signals(*ignored),
     ) as process:
         try:
             assert process.stdout is not None
@@ -43,6 +49,16 @@ def test_it_serves_until_a_signal_and_ends_with_0_even_while_a_call_hangs(end_si
             process.send_signal(end_signal)
             assert process.communicate(timeout=HANG_S) == ("", "")
             assert process.returncode == 0
+
+
+def test_in_the_background_of_a_script_ctrl_c_does_not_end_it() -> None:
+    with running("--port", "0", ignored=[signal.SIGINT]) as (process, line):
+        process.send_signal(signal.SIGINT)
+        read = Request(f"{line.split()[-1]}/tms/v1/get/action?cid=ALL", headers={"Authorization": "Bearer t"})
+        assert urlopen(read, timeout=HANG_S).status == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=HANG_S) == 0
+        assert process.returncode == 0
 
 
 def test_it_takes_host_latency_and_fleet() -> None:

@@ -17,7 +17,7 @@ from django.db import connections
 from tmsdash.commands import require_site_keys
 from tmsdash.db.migration import MIGRATE_FIRST, are_migrations_due
 from tmsdash.env import is_loopback
-from tmsdash.processes import end_with_parent, is_ending, notice_end
+from tmsdash.processes import end_with_parent, handle, heeded, is_ending, notice_end
 from tmsdash.server import open_files, watchdog
 from tmsdash.server.heartbeat import DESCRIPTOR, SharedVitals
 from tmsdash.text import one_line
@@ -65,8 +65,10 @@ def _keep_running(host: str, port: int) -> int:
     started again here, unless it has failed to start every time.
     """
     notice_end()  # first: a signal that comes between the two must not be lost
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)  # is_ending tells of them
+    handle(lambda *_: None, signal.SIGTERM, signal.SIGINT)  # is_ending tells of them
+    # granian handles these even if they are ignored, as under nohup; what is blocked here never reaches it.
+    of_terminals = {signal.SIGHUP, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, of_terminals.difference(heeded(*of_terminals)))
     code, has_run, starts = 0, False, 0
     while not is_ending() and (has_run or starts < QUICK_ENDS):  # once, as a rule
         _finish_what_was_left_open()

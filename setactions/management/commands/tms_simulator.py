@@ -3,14 +3,13 @@
 import argparse
 import errno
 import signal
-from typing import Any, Final
+from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
 
 from setactions.devtools.simulator import Simulator, describe_faults
-
-_END_SIGNALS: Final = {signal.SIGINT, signal.SIGTERM}
+from tmsdash.processes import heeded
 
 
 class _HelpFormatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -44,8 +43,9 @@ class Command(BaseCommand):
             simulator = Simulator(port=port, host=host, latency_s=latency_ms / 1000, fleet=fleet)
         except ValueError as error:
             raise CommandError(str(error)) from error
+        end_signals = heeded(signal.SIGINT, signal.SIGTERM)
         # Blocked before the first thread starts, so that the signals reach nobody but sigwait.
-        previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)
+        previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, end_signals)
         try:
             try:
                 simulator.start()
@@ -54,7 +54,7 @@ class Command(BaseCommand):
                 raise CommandError(f"The TMS simulator cannot listen on {host}, port {port}: {reason}.") from error
             self.stdout.write(f"TMS simulator on {simulator.url}")
             self.stdout.flush()  # whoever started this in the background waits for the line
-            signal.sigwait(_END_SIGNALS)
+            signal.sigwait(end_signals)
         finally:
             simulator.stop()
             signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)

@@ -11,7 +11,7 @@ import pytest
 import requests
 from django.conf import settings as django_settings
 
-from tmsdash.tests.tools import KEYS, free_ports, install, run_python, until
+from tmsdash.tests.tools import KEYS, free_ports, heeding_signals, install, run_python, signals_of, until
 
 pytestmark = [pytest.mark.sqlite, pytest.mark.linux]
 
@@ -113,6 +113,21 @@ def test_a_polite_stop_ends_all_of_it_with_0(tmp_path):
         assert process.wait(60) == 0
         assert not alive(server)
         assert not alive(worker)
+
+
+def test_under_nohup_no_process_of_it_ends_with_the_terminal(tmp_path):
+    ignored = {signal.SIGHUP, signal.SIGINT}
+    with serving(tmp_path, preexec_fn=lambda: heeding_signals(*ignored)) as (process, healthy):
+        processes = worker_of(process)
+        assert ignored <= signals_of(process.pid, "SigIgn")
+        assert all(ignored <= signals_of(pid, "SigBlk") for pid in processes)  # granian has handlers of its own
+        for number in ignored:
+            for pid in (process.pid, *processes):
+                os.kill(pid, number)
+        assert healthy()
+        assert worker_of(process) == processes
+        process.terminate()
+        assert process.wait(60) == 0
 
 
 STOPPED_AT_ONCE = """
