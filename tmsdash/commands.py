@@ -1,6 +1,8 @@
 """What our management commands have in common."""
 
 import getpass
+import io
+import logging
 import os
 import socket
 import sys
@@ -54,6 +56,29 @@ class Command(SiteCommand):
 
         parser.error = error  # type: ignore[method-assign]
         return parser
+
+
+class TimerCommand(Command):
+    """A command that timers run: with --verbosity 0 it prints and logs nothing unless something is wrong.
+
+    cron mails whatever a command prints. What it has to say is held back, and printed if it ends with another exit
+    code than 0; warnings and errors are logged at once.
+    """
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Run the command; raises what `handle` raises."""
+        if options.get("verbosity") != 0:
+            return super().execute(*args, **options)
+        stdout, held = options.get("stdout") or self.stdout, io.StringIO()
+        logging.disable(logging.INFO)
+        try:
+            return super().execute(*args, **options | {"stdout": held})
+        except BaseException:  # SystemExit, as a rule
+            if held.getvalue():
+                stdout.write(held.getvalue())
+            raise
+        finally:
+            logging.disable(logging.NOTSET)
 
 
 def require_site_keys(names: Collection[str] = site_keys.ALL, *, exit_code: int = 1) -> None:

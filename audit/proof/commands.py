@@ -5,12 +5,12 @@ from typing import NoReturn
 
 from audit.proof.findings import Finding
 from tmsdash import site_keys
-from tmsdash.commands import Command
+from tmsdash.commands import TimerCommand
 
 BROKEN = 3  # the exit code if the audit is not whole
 
 
-class ProofCommand(Command):
+class ProofCommand(TimerCommand):
     """A command that does its work only if the audit is whole, which a wrong AUDIT_KEY contradicts, too."""
 
     needed_keys = site_keys.KEPT

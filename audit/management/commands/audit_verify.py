@@ -14,13 +14,13 @@ from audit.proof.archives import ArchiveError
 from audit.proof.commands import BROKEN
 from audit.proof.findings import Finding, Verification
 from audit.proof.verification import verify
-from tmsdash.commands import Command as BaseCommand
+from tmsdash.commands import TimerCommand
 from tmsdash.text import one_line
 
 COUNTS = ("entries", "attempts", "last", "archives", "seals", "superseded", "anchors")
 
 
-class Command(BaseCommand):
+class Command(TimerCommand):
     help = (
         "Prove that the audit is what was written: no entry changed, missing or added, the chain as long as it was, "
         "and the attempts and the index of customers as the entries say. It is compared with the seals in "

@@ -7,13 +7,13 @@ from django.core.management.base import CommandError, CommandParser
 
 from setactions.operations.backups.creation import back_up
 from setactions.operations.backups.engine import BackupError
-from tmsdash.commands import Command as BaseCommand
+from tmsdash.commands import TimerCommand
 from tmsdash.processes import INTERRUPTED, ended_by_signals
 
 DO_NOT_FIT = 2
 
 
-class Command(BaseCommand):
+class Command(TimerCommand):
     help = (
         "Copy the three databases, as they are at one moment, into a new folder below FOLDER, and verify the copy. "
         "The site may serve meanwhile, and older backups are left alone. The three keys in VAR_DIR are not copied: "

@@ -14,7 +14,7 @@ from setactions.resolving.reconcile import reconcile
 from setactions.resolving.roll_forward import ReconcileReport
 from setactions.resolving.unexplained import Unexplained, find_unexplained, in_words
 from setactions.token_options import add_token_arguments, token_of_options
-from tmsdash.commands import Command as BaseCommand
+from tmsdash.commands import TimerCommand
 from tmsdash.text import one_line
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 SOME_NEED_A_TOKEN, SOME_NEED_A_PERSON, FAILED = 1, 2, 3
 
 
-class Command(BaseCommand):
+class Command(TimerCommand):
     help = (
         "Finish what was left open: record the jobs that are owed and, with a token, read back what TMS shows for "
         "attempts whose outcome is unknown. After a backup was restored, --full with a token also names the customers "
