@@ -41,6 +41,7 @@ _LONG = (
 _LATE_HEADER = (
     "This is a header, but it is not the first line. Keep one at the top: files may have been put together here."
 )
+_UNREAD = "Columns that are ignored: {}."
 _NAMELESS = "one without a name"
 _TWICE = "The header names a column twice: {}. Keep one of them."
 _SEVERAL = (
@@ -52,8 +53,8 @@ _UNKNOWN = f"This header{{}} is not known. {_HINT}"
 _PIPES = f"This looks like several columns. Separate them with commas, semicolons or tabs. {_HINT}"
 _NOT_ALIKE = f"Not everything in this line looks like an id. Put each id on a line of its own. {_HINT}"
 _HIDDEN = (
-    "A cell in quotation marks begins here and ends in line {2:,}, but line {1:,} looks like a row of its own. Take "
-    "out the stray quotation marks."
+    "A cell in quotation marks begins here, but line {} within it looks like a row of its own. Take out the stray "
+    "quotation marks."
 )
 
 
@@ -121,13 +122,13 @@ def _layout_below(head: list[Row], rows: Rows, problems: Problems, notes: Proble
         return None
     cid, cluster, action = (columns.get(column, [-1])[0] for column in ("id", "cluster", "action"))
     if last > line and (hidden := _hidden_row([*names[:cid], "0", *names[cid + 1 :]], cid, width, rows)):
-        problems.add(line + hidden[0], _HIDDEN, *(line + offset for offset in hidden))
+        problems.add(line + hidden[0], _HIDDEN, f"{line + hidden[1]:,}")
     elif not all(shape_of(name.strip(_BLANKS)) for name in names):
         problems.add(line, _ID_IN_HEADER)
     elif len(head) == 1 and not problems.count:
         problems.add(0, _HEADER_ONLY)
     if unread:
-        notes.add(line, f"Columns that are ignored: {_listed(names[place].strip() or _NAMELESS for place in unread)}.")
+        notes.add(line, _UNREAD, _listed(names[place].strip() or _NAMELESS for place in unread))
     return _Layout(cid, cluster, action, width, len(names))
 
 
@@ -136,7 +137,7 @@ def _asked_in(all_rows: Iterator[Row], layout: _Layout, rows: Rows, problems: Pr
     is_first_read_only = max(cid, cluster, action) == 0
     for line, last, row in all_rows:
         if last > line and (hidden := _hidden_row(row, cid, width, rows)):
-            problems.add(line + hidden[0], _HIDDEN, *(line + offset for offset in hidden))
+            problems.add(line + hidden[0], _HIDDEN, f"{line + hidden[1]:,}")
         elif len(row) < width:
             problems.add(line, _SHORT)
         # Empty cells behind the last column are nothing, unless a comma in a text has put a cell too many before them.
@@ -171,11 +172,11 @@ def _ids_between_blanks(text: str) -> list[str]:
     return cids if not any(map(shape_of, cids)) else [text.strip(_BLANKS)]
 
 
-def _hidden_row(row: list[str], cid: int, width: int, rows: Rows) -> tuple[int, int, int] | None:
+def _hidden_row(row: list[str], cid: int, width: int, rows: Rows) -> tuple[int, int] | None:
     """Look for a line within a cell in quotation marks that would be a row: as many cells, an id in the id's place.
 
-    Returns how many lines below the first one that cell begins, that line stands, and the cell ends; None if all is
-    well. The cells around the quoted one belong to the row that its first or last line would be.
+    Returns how many lines below the first one that cell begins, and that line stands; None if all is well. The cells
+    around the quoted one belong to the row that its first or last line would be.
     """
     own, offset = from_cell(row[cid].strip(_BLANKS)) if cid < len(row) else "", 0
     for place, cell in enumerate(row):
@@ -187,7 +188,7 @@ def _hidden_row(row: list[str], cid: int, width: int, rows: Rows) -> tuple[int, 
             if before + len(cells) + after >= width and before <= cid < before + len(cells):
                 inner = from_cell(cells[cid - before].strip(_BLANKS))
                 if is_allowed(inner) and (not shape_of(inner) or (shape_of(own) and _are_alike([own, inner]))):
-                    return offset, offset + number, offset + len(lines) - 1
+                    return offset, offset + number
         offset += len(lines) - 1
     return None
 

@@ -27,6 +27,10 @@ _SIGNATURES = {
 }
 _AS_UTF8 = "Save it as CSV UTF-8."
 _NOT_DECODED = re.compile("[\udc80-\udcff]")
+_CLOSED = (
+    "A quotation mark is closed in line {} and followed by more text. Double the quotation marks that belong to the "
+    "text, or take them out."
+)
 _UNCLOSED = "A quotation mark is opened here and not closed. Close it, or take it out. What follows was not checked."
 
 Row = tuple[int, int, list[str]]  # the numbers of its first and last line, and its cells
@@ -89,7 +93,7 @@ class Rows:
             try:
                 row = next(reader, None)
             except csv.Error as error:
-                self._problems.add(self._row_begins, self._sentence_for(error))
+                self._problems.add(self._row_begins, *self._sentence_for(error))
                 continue
             if row is None:
                 return
@@ -106,14 +110,11 @@ class Rows:
                 raise _Unreadable(self._row_begins, _UNCLOSED)
             yield line
 
-    def _sentence_for(self, error: csv.Error) -> str:
+    def _sentence_for(self, error: csv.Error) -> tuple[str, str]:
         if "expected after" in str(error):
-            return (
-                f"A quotation mark is closed in line {self._line:,} and followed by more text. Double the quotation "
-                "marks that belong to the text, or take them out."
-            )
+            return _CLOSED, f"{self._line:,}"
         if "field limit" in str(error) and self._row_begins == self._line:
-            return f"A cell is longer than {csv.field_size_limit():,} characters. Put each id on a line of its own."
+            return f"A cell is longer than {csv.field_size_limit():,} characters. Put each id on a line of its own.", ""
         raise _Unreadable(self._row_begins, _UNCLOSED) from error  # for a field without an end there is no next row
 
 

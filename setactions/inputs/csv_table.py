@@ -11,20 +11,17 @@ from typing import Any
 from audit.choices import Action
 from setactions.inputs.csv_columns import Asked, asked_by, may_be_misread
 from setactions.inputs.csv_rows import Rows
-from setactions.inputs.ids import MAX_ERRORS, CidList, check_length, is_allowed, problem_of, refuse, shape_of
+from setactions.inputs.ids import CidList, check_length, is_allowed, problem_of, refuse, shape_of
 from setactions.inputs.problems import Problems
 from setactions.inputs.spool import Spool
 from setactions.tms.clusters import Cluster, all_clusters, find_cluster
 from setactions.tms.spellings import find_action
 from tmsdash.csv_text import csv_text, to_typed_cell
 
-SAID_OF_A_SORT = 20  # warnings of one sort that are listed one by one
-REPEATED, TWINS = "are repeated", "differ from others only by upper and lower case"
-_SHAPE = "The id {} looks {}."
-_TWIN = "The id {} differs from the one in line {:,} only by upper and lower case."
-_REPEAT = "The same id as in line {:,}; it is left out."
-_CONFLICT = "The same customer as in line {:,}, with another action. Give each customer of a cluster one action."
-_ONLY_REPEATS = "The list holds one customer {:,} times, and no other. Check whether the column was filled by mistake."
+_TWIN = "The id differs only by upper and lower case from the one in line {}."
+_REPEAT = "The same id as in line {}; it is left out."
+_CONFLICT = "The same customer as in line {}, with another action. Give each customer of a cluster one action."
+_ONLY_REPEATS = "The list holds one customer {} times, and no other. Check whether the column was filled by mistake."
 _MISSING = "There is no {0}. Give --{0}, or name it in a column called {0}."
 _ANOTHER = (
     "The column {0} names another {0} than is chosen here. Choose the same, or split the file. For a file that "
@@ -43,7 +40,7 @@ class Part:
 
 
 class TableError(Exception):
-    """The file cannot be used. `errors` are the first sentences, `error_count` is how many there are in all."""
+    """The file cannot be used. `errors` has a sentence for each cause, `error_count` is how many lines are wrong."""
 
     def __init__(self, problems: Problems) -> None:
         self.errors, self.error_count = tuple(problems), problems.count
@@ -84,7 +81,7 @@ def read_table(source: io.BufferedReader, *, cluster: str = "", action: str = ""
     problems = Problems()
     for what, name in (("cluster", cluster), ("action", action)):
         if name and _FIND[what](name) is None:
-            problems.add(0, _unknown, what)
+            problems.add(0, _unknown(what))
     if problems.count:
         raise TableError(problems)
     spool = Spool()
@@ -95,7 +92,7 @@ def read_table(source: io.BufferedReader, *, cluster: str = "", action: str = ""
             raise TableError(problems)
         counts = spool.counts()
         parts = (Part(part.cluster, part.action, counts[number]) for number, part in enumerate(reading.parts))
-        return Table(spool, tuple(parts), reading.repeated, tuple(reading.all_warnings()))
+        return Table(spool, tuple(parts), reading.repeated, (*reading.notes, *reading.warnings))
     except BaseException:  # Ctrl-C, too: the ids must not stay on disk
         spool.close()
         raise
@@ -104,11 +101,11 @@ def read_table(source: io.BufferedReader, *, cluster: str = "", action: str = ""
 def read_list(content: bytes, *, cluster: Cluster | None = None, action: Action | None = None) -> CidList:
     """Read and check a list that somebody pasted or uploaded, by the same rules as `read_table`.
 
-    Columns named cluster and action must agree with what was chosen. Raises Refusal (400 naming each line that is
+    Columns named cluster and action must agree with what was chosen. Raises Refusal (400 naming the lines that are
     wrong, 413 far too long).
     """
     check_length(max(content.count(b"\n"), content.count(b"\r")))
-    problems, is_chosen = Problems(MAX_ERRORS), bool(cluster and action)
+    problems, is_chosen = Problems(), bool(cluster and action)
     with closing(Spool()) as spool:
         # What was not chosen is an error of the form; the list is checked all the same.
         anything = cluster or Cluster("", ""), action or Action.PE_ENABLE
@@ -141,10 +138,9 @@ class _Reading:
         strict: bool = False,
         is_chosen: bool = False,
     ) -> None:
-        self.notes, self.parts, self.repeated = Problems(), list[Part](), 0
+        self.notes, self.warnings, self.parts, self.repeated = Problems(), Problems(), list[Part](), 0
         self._spool, self._problems, self._strict, self._is_chosen = spool, problems, strict, is_chosen
         self._defaults = {"cluster": cluster, "action": action}
-        self._warnings = dict[str, Problems]()  # by sort
         self._numbers: dict[tuple[str, str], int] = {}  # of the parts, by how cells name them
 
     def read(self, source: io.BufferedReader) -> None:
@@ -154,13 +150,19 @@ class _Reading:
             if number is None:
                 number = self._number_of(row)
             if not is_allowed(row.cid):
-                self._problems.add(row.line, problem_of, row.cid)
+                self._problems.add(row.line, *problem_of(row.cid))
             elif number is not None:
                 if shape := shape_of(row.cid):
-                    self._warn(row.line, f"look {shape}", _SHAPE, row.cid, shape)
+                    self._note_shape(row, shape)
                 self._spool.add(number, row.cid, row.line)
         self._spool.flush()
         self._compare()
+
+    def _note_shape(self, row: Asked, shape: str) -> None:
+        if self._strict:
+            self._problems.add(row.line, f"The id looks {shape}. Correct it, or leave out --strict.")
+        else:
+            self.warnings.add(row.line, f"The id looks {shape}: {{}}.", row.cid)
 
     def _number_of(self, row: Asked) -> int | None:
         """Return the number of the part to which a row belongs; None after noting an error."""
@@ -168,9 +170,9 @@ class _Reading:
         for what, cell in (("cluster", row.cluster), ("action", row.action)):
             value = _FIND[what](cell) if cell else self._defaults[what]
             if value is None:
-                self._problems.add(row.line, _unknown if cell else _MISSING, what)
+                self._problems.add(row.line, _unknown(what) if cell else _MISSING.format(what))
             elif self._is_chosen and value != self._defaults[what]:
-                self._problems.add(row.line, _ANOTHER, what)
+                self._problems.add(row.line, _ANOTHER.format(what))
             else:
                 values[what] = value
         if len(values) < 2:
@@ -191,29 +193,15 @@ class _Reading:
             if first == number:
                 twin = next((place[1] for (other, _), place in places.items() if other != cid), None)
                 if twin:
-                    self._warn(line, TWINS, _TWIN, cid, twin)
+                    (self._problems if self._strict else self.warnings).add(line, _TWIN, f"{twin:,}")
             elif first_part == part:
                 self.repeated += 1
                 self._spool.leave_out(number)
-                self._warn(line, REPEATED, _REPEAT, first_line)
+                self.warnings.add(line, _REPEAT, f"{first_line:,}")
             else:
-                self._problems.add(line, _CONFLICT, first_line)
+                self._problems.add(line, _CONFLICT, f"{first_line:,}")
         if self.repeated and len(self._spool) == self.repeated + 1 and not self._problems.count:
-            self._problems.add(first_line, _ONLY_REPEATS, self.repeated + 1)
-
-    def _warn(self, line: int, sort: str, sentence: str, *args: object) -> None:
-        is_error = self._strict and sort != REPEATED
-        (self._problems if is_error else self._warnings.setdefault(sort, Problems(SAID_OF_A_SORT))).add(
-            line, sentence, *args
-        )
-
-    def all_warnings(self) -> Iterator[str]:
-        """Return what looks unusual: of each sort the first ones by themselves, and how many more there are."""
-        yield from self.notes
-        for sort, sentences in self._warnings.items():
-            yield from sentences
-            if sentences.count > SAID_OF_A_SORT:
-                yield f"{sentences.count - SAID_OF_A_SORT:,} more ids {sort}."
+            self._problems.add(first_line, _ONLY_REPEATS, f"{self.repeated + 1:,}")
 
 
 def _unknown(what: str) -> str:

@@ -13,13 +13,16 @@ from tmsdash.text import counted
 from tmsdash.tokens import looks_like_token
 
 MAX_LENGTH = 128
-MAX_ERRORS = 100  # shown at once
 MAX_IDS = 200_000  # in one list: more than any call may carry, even with repeats
 FIELD = "cids"
 EMPTY = "The list is empty. Give at least one customer id."
 
 DAMAGED, FORMULA, UNUSUAL = "damaged by a spreadsheet", "like a spreadsheet formula", "unusual for a customer id"
 
+_FORBIDDEN = (
+    "The customer id holds {}, which no customer id may hold. Take it out; if these are several ids, list them one by "
+    "one."
+)
 _PLAIN = re.compile(r"[!-+\--:<-~]{1,128}")  # visible ASCII without comma and semicolon
 _PLAIN_LINES = re.compile(rf"{_PLAIN.pattern}(\n{_PLAIN.pattern})*")
 _USUAL = re.compile(r"[0-9a-fA-F]{32}|[0-9]{7}")
@@ -45,19 +48,19 @@ class CidList:
 def from_json(value: Any) -> CidList:
     """Take a JSON list of strings and integers, untrimmed.
 
-    Raises Refusal (400 naming each item that is wrong, 413 far too long).
+    Raises Refusal (400 naming the items that are wrong, 413 far too long).
     """
     if not isinstance(value, list):
         raise Refusal(400, FIELD, "cids must be a list of customer ids.")
     check_length(len(value))
-    problems = Problems(MAX_ERRORS, "Item")
+    problems = Problems("Item")
     if not value:
         problems.add(0, EMPTY)
     if not _are_all_plain(value):
         value = [str(item) if type(item) is int else item for item in value]
         for number, item in enumerate(value, start=1):
             if not is_allowed(item):
-                problems.add(number, problem_of, item)
+                problems.add(number, *problem_of(item))
     refuse(problems)
     cids = tuple(dict.fromkeys(value))
     return CidList(cids, len(value) - len(cids))
@@ -71,8 +74,6 @@ def check_length(count: int) -> None:
 
 def refuse(problems: Problems) -> None:
     """Raise Refusal (400) if there are problems."""
-    if problems.count > len(problems):
-        raise Refusal(400, FIELD, *problems, f"These are the first {len(problems)} of {problems.count:,} problems.")
     if problems.count:
         raise Refusal(400, FIELD, *problems)
 
@@ -96,22 +97,22 @@ def is_allowed(cid: Any) -> bool:
     )
 
 
-def problem_of(cid: Any) -> str:
-    """Say why `cid`, which is not allowed, can be no id. It is not quoted: it may be a misplaced secret."""
+def problem_of(cid: Any) -> tuple[str, str]:
+    """Return why `cid`, which is not allowed, can be no id: a sentence and its detail, as `Problems.add` takes them.
+
+    The id is not quoted: it may be a misplaced secret.
+    """
     if not isinstance(cid, str):
-        return f"A customer id is text or a whole number, not {_json_type(cid)}."
+        return "A customer id is text or a whole number, not {}.", _json_type(cid)
     if not cid:
-        return "The customer id is missing. Add it, or take out the whole entry."
+        return "The customer id is missing. Add it, or take out the whole entry.", ""
     if looks_like_token(cid):
-        return "This looks like a bearer token, not like a customer id. Take it out of the list."
+        return "This looks like a bearer token, not like a customer id. Take it out of the list.", ""
     if len(cid) > MAX_LENGTH:
-        return f"A customer id has 1 to {MAX_LENGTH} characters, this one has {len(cid):,}."
+        return f"A customer id has 1 to {MAX_LENGTH} characters, not {{}}.", f"{len(cid):,}"
     character = next(filter(_holds_forbidden, cid))
     name = unicodedata.name(character, "a control character").lower()
-    return (
-        f"The customer id holds U+{ord(character):04X} ({name}), which no customer id may hold. Take it out; if these "
-        "are several ids, list them one by one."
-    )
+    return _FORBIDDEN, f"U+{ord(character):04X} ({name})"
 
 
 def _holds_forbidden(text: str) -> bool:

@@ -1,40 +1,73 @@
-"""What is wrong with a list, in sentences with their places: the first ones in order, and how many there are."""
+"""What is wrong with a list: a sentence for each cause, with the first places where it is so and their number."""
 
 import heapq
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+
+SHOWN = 10  # places of one cause that are named
+
+
+class _Cause:
+    """Where one thing is wrong: the first places and details, and how many places there are in all."""
+
+    def __init__(self) -> None:
+        self.times = self.place_count = self._last_place = 0
+        self._first: list[int] = []  # negated places: a heap whose first element is the last of them
+        self._details: dict[str, None] = {}  # in the order in which they came
+
+    def add(self, place: int, detail: str) -> None:
+        self.times += 1
+        if len(self._details) <= SHOWN:  # one more than is shown tells that there are others
+            self._details[detail] = None
+        if place == self._last_place and self.place_count:
+            return  # one more id of a line that holds several
+        self.place_count += 1
+        self._last_place = place
+        # What shows only when all ids are compared comes in the order of ids, not of places.
+        is_full = len(self._first) >= SHOWN
+        if not is_full or -place > self._first[0]:
+            (heapq.heapreplace if is_full else heapq.heappush)(self._first, -place)
+
+    @property
+    def first_place(self) -> int:
+        return -max(self._first)
+
+    def in_words(self, unit: str, sentence: str) -> str:
+        details = list(self._details)
+        sentence = sentence.replace("{}", _listed(details[:SHOWN], "or", "others" if len(details) > SHOWN else ""))
+        if not self.first_place:
+            return sentence
+        more = self.place_count - len(self._first)
+        places = [f"{-place:,}" for place in sorted(self._first, reverse=True)]
+        listed = _listed(places, "and", f"{more:,} more" if more else "")
+        times = f" ({self.times:,} times)" if self.place_count == 1 < self.times else ""
+        return f"{unit}{'s' * (self.place_count > 1)} {listed}{times}: {sentence}"
 
 
 class Problems:
-    """The first `limit` sentences about a list, in the order of its places, and how many there are in all.
+    """Sentences about a list, one for each cause, in the order of the first place of each.
 
-    `unit` names what places are counted in.
+    `count` is how many places have one; `unit` names what places are counted in.
     """
 
-    def __init__(self, limit: int = 1_000, unit: str = "Line") -> None:
+    def __init__(self, unit: str = "Line") -> None:
         self.count = 0
-        self._limit, self._unit = limit, unit
-        self._kept: list[tuple[int, int, str]] = []  # a heap whose first element is the last in the order of places
+        self._unit, self._last_place = unit, 0
+        self._causes: dict[str, _Cause] = {}  # by their sentences, of which the code has a few dozen
 
-    def add(self, place: int, sentence: str | Callable[..., str], *args: Any) -> None:
-        """Count one more; place 0 is the list as a whole.
+    def add(self, place: int, sentence: str, detail: str = "") -> None:
+        """Note one more; place 0 is the list as a whole.
 
-        `sentence` is a format or a function for `args`, which is used only if the sentence is kept.
+        `detail` is what differs from place to place, and goes where `sentence` has {}: it makes no cause of its own.
         """
-        self.count += 1
-        is_full = len(self._kept) >= self._limit
-        if is_full and -place <= self._kept[0][0]:
-            return
-        if args:
-            sentence = (sentence.format if isinstance(sentence, str) else sentence)(*args)
-        (heapq.heapreplace if is_full else heapq.heappush)(self._kept, (-place, -self.count, str(sentence)))
-
-    def __len__(self) -> int:
-        """How many sentences are kept."""
-        return len(self._kept)
+        self.count += place == 0 or place != self._last_place
+        self._last_place = place
+        self._causes.setdefault(sentence, _Cause()).add(place, detail)
 
     def __iter__(self) -> Iterator[str]:
-        return (
-            f"{self._unit} {-place:,}: {sentence}" if place else sentence
-            for place, _, sentence in sorted(self._kept, reverse=True)
-        )
+        causes = sorted(self._causes.items(), key=lambda item: item[1].first_place)
+        return (cause.in_words(self._unit, sentence) for sentence, cause in causes)
+
+
+def _listed(words: list[str], conjunction: str, rest: str) -> str:
+    *others, last = [*words, rest] if rest else words
+    return f"{', '.join(others)} {conjunction} {last}" if others else last

@@ -89,7 +89,7 @@ def test_errors_are_json_where_that_is_asked_for(fleet):
     ended = command(fleet(["a b", "c d"]), *GO)
     output = ended.json
     assert (ended.code, output["status"], output["error_count"], output["exit_code"]) == (1, "error", 2, 1)
-    assert output["errors"][0].startswith("Line 2:")
+    assert output["errors"][0].startswith("Lines 2 and 3: ")
     assert command(fleet(), *GO, user="nobody").json["error_count"] == 1
 
 

@@ -78,7 +78,7 @@ _OTHER = _LONG
 _LATE = "This is a header, but it is not the first line"
 _MISSING = "The customer id is missing"
 _ALIKE = "Line 1: Not everything in this line looks like an id"
-_QUOTED = "A cell in quotation marks begins here and ends in line"
+_QUOTED = "A cell in quotation marks begins here, but line"
 
 # Name: content, and how each of the errors begins.
 BAD = {
@@ -99,7 +99,7 @@ BAD = {
     ),
     "a row cut short": (f"name,customer_id\nx,{A}\ny\n", [f"Line 3: {_SHORT}"]),
     "the last row cut short": (f"customer_id,name,note\n{A},x,y\n{B},x", [f"Line 3: {_SHORT}"]),
-    "an empty id": (f"customer_id,name\n{A},x\n,y\n  ,z\n", [f"Line 3: {_MISSING}", f"Line 4: {_MISSING}"]),
+    "an empty id": (f"customer_id,name\n{A},x\n,y\n  ,z\n", [f"Lines 3 and 4: {_MISSING}"]),
     "an unknown header": (f"Kunde\n{A}\n{B}\n", [f"{_UNKNOWN} (Kunde) is not known"]),
     "an unknown header of two words": (f"Kunden-Nr. (neu)\n{D}\n", [f"{_UNKNOWN} (Kunden-Nr. (neu)) is not known"]),
     "an unknown header above a word": (f"Kunde\nalpha\n{A}\n{B}\n", [_UNKNOWN]),
@@ -120,7 +120,7 @@ BAD = {
     "no header, action beside": (f"{A};PE-Enable\n{B};PE-Enable\n", [_COLUMNS]),
     "no header, numbers beside": (f"{A},{D}\n{B},{E}\n", [_COLUMNS]),
     "no header, cut short": (f"{D},{E}\n{D}\n", [_COLUMNS]),
-    "no header, pipes": (f"{A}|x\n{B}|y\n", ["Line 1: This looks like several", "Line 2: This looks like several"]),
+    "no header, pipes": (f"{A}|x\n{B}|y\n", ["Lines 1 and 2: This looks like several"]),
     "one row without a header": (f"{A},x\n", [_ALIKE]),
     "one row with its action": (f"{A};PE-Enable\n", [_ALIKE]),
     "one row with its cluster": (f"{A};evian3\n", [_ALIKE]),
@@ -136,24 +136,24 @@ BAD = {
     "sep of nothing": (f"sep=\n{A}\n", ["Line 1: The line sep= names nothing"]),
     "stray quotation marks": (
         f'id,note\n{A},"x\n{B},y\n{C},z"\n{D},w\n',
-        [f"Line 2: {_QUOTED} 4, but line 3 looks like a row"],
+        [f"Line 2: {_QUOTED} 3 within it"],
     ),
     "stray quotation marks below an empty name": (
         f'id,note,\n{A},"x\n{B},y\n{C},z"\n',
-        [f"Line 2: {_QUOTED} 4, but line 3 looks like a row"],
+        [f"Line 2: {_QUOTED} 3 within it"],
     ),
-    "stray quotation marks of two rows": (f'id,note\n{A},"x\n{B},y"\n', [f"Line 2: {_QUOTED} 3, but line 3"]),
-    "stray quotation marks before the id": (f'note,id\n"x,{A}\ny",{B}\n', [f"Line 2: {_QUOTED} 3, but line 2"]),
+    "stray quotation marks of two rows": (f'id,note\n{A},"x\n{B},y"\n', [f"Line 2: {_QUOTED} 3 within it"]),
+    "stray quotation marks before the id": (f'note,id\n"x,{A}\ny",{B}\n', [f"Line 2: {_QUOTED} 2 within it"]),
     "stray quotation marks in the middle": (
         f'x,note,id\n1,"a,{A}\n2,b",{B}\n',
-        [f"Line 2: {_QUOTED} 3, but line 2"],
+        [f"Line 2: {_QUOTED} 2 within it"],
     ),
     "stray quotation marks between columns": (
         f'id;note;city\n{A};"x;y\n{B};z";v\n{C};;\n',
-        [f"Line 2: {_QUOTED} 3, but line 3"],
+        [f"Line 2: {_QUOTED} 3 within it"],
     ),
-    "stray quotation marks around ids": (f'{A}\n"{B}\n{C}"\n{D}\n', [f"Line 2: {_QUOTED} 3, but line 2"]),
-    "stray quotation marks in the header": (f'id,"note\n{A},x"\n{B},y\n', [f"Line 1: {_QUOTED} 2, but line 2"]),
+    "stray quotation marks around ids": (f'{A}\n"{B}\n{C}"\n{D}\n', [f"Line 2: {_QUOTED} 2 within it"]),
+    "stray quotation marks in the header": (f'id,"note\n{A},x"\n{B},y\n', [f"Line 1: {_QUOTED} 2 within it"]),
     "NUL": (f"id\n{A}\n12\0004\n", ["Line 3: The file is not text: there is a NUL"]),
     "a quotation mark without an end": (f'id\n{A}\n"{B}\n{C}\n', ["Line 3: A quotation mark is opened here"]),
     "text after a quotation mark": (f'id\n"{A}"x\nx y\n', ["Line 2: A quotation mark is closed in line 2", "Line 3"]),
@@ -164,7 +164,7 @@ BAD = {
     "a line end inside": ('id\n"x\ny"\n', ["Line 2: A cell in quotation marks begins here"]),
     "a separator inside": (f'id,x\n"{A};{B}",1\n', ["Line 2: The customer id holds U+003B (semicolon)"]),
     "an escape sequence": ("id\n\x1b[31m\n", ["Line 2: The customer id holds U+001B"]),
-    "too long an id": (f"id\n{'7' * 129}\n", ["Line 2: A customer id has 1 to 128 characters, this one has 129"]),
+    "too long an id": (f"id\n{'7' * 129}\n", ["Line 2: A customer id has 1 to 128 characters, not 129"]),
     "a token": (f"{A}\neyJhbGciOi.eyJzdWIiOi.c2lnbmF0\n", ["Line 2: This looks like a bearer token"]),
     "only repeats": (f"id\n{A}\n{A}\n{A}\n", ["Line 2: The list holds one customer 3 times, and no other"]),
     "repeats and something else": (f"{A}\n{A}\nx y\n", ["Line 3: The customer id holds U+0020"]),

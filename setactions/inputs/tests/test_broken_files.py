@@ -37,12 +37,12 @@ def test_a_broken_file_gets_a_clear_sentence_and_sends_nothing(name, olivia, tms
 
 
 STRICT = {
-    "a formula": (f"id\n{A}\n=HYPERLINK(1)\n", "Line 3: The id =HYPERLINK(1) looks like a spreadsheet formula"),
-    "a damaged id": (f"id\n{A}\n7.39E+12\n", "Line 3: The id 7.39E+12 looks damaged by a spreadsheet"),
-    "an unusual id": (f"id\n{A}\nfoo\n", "Line 3: The id foo looks unusual"),
+    "a formula": (f"id\n{A}\n=HYPERLINK(1)\n", "Line 3: The id looks like a spreadsheet formula"),
+    "a damaged id": (f"id\n{A}\n7.39E+12\n", "Line 3: The id looks damaged by a spreadsheet"),
+    "an unusual id": (f"id\n{A}\nfoo\n", "Line 3: The id looks unusual"),
     "only the case differs": (
         f"id\n{'a' * 32}\n{'A' * 32}\n",
-        "Line 3: The id " + "A" * 32 + " differs from the one in line 2",
+        "Line 3: The id differs only by upper and lower case from the one in line 2",
     ),
 }
 

@@ -67,7 +67,7 @@ def test_repeats_are_left_out_and_named():
     with read(f"{A}\n{B}\n{A}\n{A}\n") as table:
         assert (table.customer_count, table.repeated) == (2, 2)
         assert list(table.chunks(5))[0][1] == (A, B)
-        assert table.warnings[0] == "Line 3: The same id as in line 1; it is left out."
+        assert table.warnings[0] == "Lines 3 and 4: The same id as in line 1; it is left out."
 
 
 def test_repeats_in_one_line_are_left_out_too():
@@ -89,10 +89,10 @@ def test_columns_cut_the_list_and_win_over_the_options():
 def test_what_looks_unusual_is_named_with_its_line():
     with read(f"{A}\n1.2E+15\n=1\nxyz\n{C}\n{C.upper()}\n") as table:
         assert table.warnings == (
-            "Line 2: The id 1.2E+15 looks damaged by a spreadsheet.",
-            "Line 3: The id =1 looks like a spreadsheet formula.",
-            "Line 4: The id xyz looks unusual for a customer id.",
-            f"Line 6: The id {C.upper()} differs from the one in line 5 only by upper and lower case.",
+            "Line 2: The id looks damaged by a spreadsheet: 1.2E+15.",
+            "Line 3: The id looks like a spreadsheet formula: =1.",
+            "Line 4: The id looks unusual for a customer id: xyz.",
+            "Line 6: The id differs only by upper and lower case from the one in line 5.",
         )
 
 
@@ -102,19 +102,23 @@ def test_what_looks_unusual_is_an_error_when_strict():
     assert ids_of(f"{A}\n{B}\n{A}\n", strict=True) == [A, B]
 
 
-def test_of_many_warnings_the_first_are_said_and_the_others_counted():
+def test_warnings_of_one_cause_are_one_sentence_with_the_first_lines_and_ids():
     with read("".join(f"odd-{number}\n" for number in range(50))) as table:
-        assert len(table.warnings) == 21
-        assert table.warnings[19].startswith("Line 20:")
-        assert table.warnings[20] == "30 more ids look unusual for a customer id."
+        [warning] = table.warnings
+        assert warning.startswith(
+            "Lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 40 more: The id looks unusual for a customer id"
+        )
+        assert warning.endswith(": odd-0, odd-1, odd-2, odd-3, odd-4, odd-5, odd-6, odd-7, odd-8, odd-9 or others.")
 
 
-def test_of_many_errors_the_first_thousand_are_said_and_all_counted():
-    error = errors_of("id\n" + "a b\n" * 5000 + f"{A}\n")
-    assert error.error_count == 5000
-    assert len(error.errors) == 1000
-    assert error.errors[0].startswith("Line 2:")
-    assert error.errors[-1].startswith("Line 1,001:")
+def test_errors_of_one_cause_are_one_sentence_and_all_wrong_lines_are_counted():
+    error = errors_of("id\n" + "a b\n" * 5000 + f"{A}\n" + ("\u202ex\n" + "y" * 129 + "\n") * 2)
+    assert error.error_count == 5004
+    space, length = error.errors
+    assert space.startswith(
+        "Lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 4,992 more: The customer id holds U+0020 (space) or U+202E"
+    )
+    assert length.startswith("Lines 5,004 and 5,006: ")
 
 
 def test_errors_that_are_found_last_stand_at_their_line():
@@ -154,7 +158,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     ("content", "said"),
     [
         (b"".join(b"%032x%096d\n" % (number, number) for number in range(300_000)), "300000 300000"),
-        (b"id\n" + b"x y\n" * 300_000, "300000 Line 2"),
+        (b"id\n" + b"x y\n" * 300_000, "300000 Lines 2"),
         (b"%032d\n" % 7 + b"%032d\n" % 8 * 300_000, "2 2"),
         (b"id\n" + b"7" * 50_000_000, "1 Line 2"),
         (b'id\n"' + b"77\n" * 20_000_000, "1 Line 2"),

@@ -3,7 +3,7 @@
 import pytest
 
 from setactions.inputs.csv_table import as_text, read_list
-from setactions.inputs.ids import MAX_ERRORS, from_json
+from setactions.inputs.ids import from_json
 from setactions.refusal import Refusal
 
 HEX = "0123456789abcdef0123456789abcdef"
@@ -73,10 +73,11 @@ def test_an_empty_list_is_refused(text):
     assert "at least one" in errors_of(from_text, text)[0]
 
 
-def test_many_errors_are_counted_and_the_first_ones_shown():
-    errors = errors_of(from_text, "\n".join(["a b"] * 1234))
-    assert len(errors) == MAX_ERRORS + 1
-    assert "1,234" in errors[-1]
+def test_errors_of_one_cause_are_one_sentence_with_the_first_lines_and_a_count():
+    [error] = errors_of(from_text, "\n".join(["a b"] * 1234))
+    assert error.startswith("Lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 1,224 more: The customer id holds U+0020 (space),")
+    [error] = errors_of(from_json, ["ok", *["a b"] * 12])
+    assert error.startswith("Items 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 2 more: The customer id holds U+0020 (space),")
 
 
 def test_usual_ids_bring_no_warning():

@@ -48,8 +48,7 @@ class Command(BaseCommand):
             with ExitStack() as stack:
                 code = self._handle(stack, engine, batch_options)
         except TableError as error:
-            shown = f" The first {len(error.errors):,} are:" if error.error_count > len(error.errors) else ""
-            problem = f"Nothing was sent: {counted(error.error_count, 'error')}.{shown}"
+            problem = f"Nothing was sent: {counted(error.error_count, 'error')}."
             self._fail(problem, 1, error.errors, error.error_count)
         except (CommandError, Refusal, AnyDatabaseError, OSError, KeyboardInterrupt) as error:
             self._fail(*engine.explain(error))
