@@ -86,8 +86,9 @@ class Recorder:
     def write_failure(self, kind: Kind, error: Exception) -> None:
         """There is no reply: NOT_SENT if the transaction around the call could not even begin, else UNKNOWN."""
         self.log_error(error)
-        reason = "the jobs database could not be used" if kind == Kind.NOT_SENT else "the dashboard failed in the call"
-        self._answer = {"http_status": None, "message": f"There is no answer: {reason}."}
+        unsent = "The jobs database could not be used, so nothing was sent. Try again, then tell the admin."
+        message = unsent if kind == Kind.NOT_SENT else "There is no answer: the dashboard failed in the call."
+        self._answer = {"http_status": None, "message": message}
         self._add_event(kind, self._answer, AFTER_REPLY_WAIT_S)
 
     def log_error(self, error: Exception) -> None:

@@ -107,8 +107,7 @@ EXPLANATIONS = {
     "that nothing was applied. You may send the list again.",
     Outcome.REJECTED: "TMS refused the whole list; nothing was applied. Correct what its message complains about, then "
     "send the list again.",
-    Outcome.NOT_SENT: "TMS could not be reached and received nothing. You may send the list again; "
-    "if the problem persists, ask whoever runs the cluster.",
+    Outcome.NOT_SENT: "TMS received nothing, so nothing was applied. Once the cause is gone, you may send it again.",
     Outcome.UNKNOWN: "TMS may have applied this; nobody knows yet. Do not send the list again. Find out first: Check "
     "now, on this attempt's page, reads back what TMS shows of these customers (its get/action).",
     Outcome.LEGACY_SUCCESS: "The old dashboard reported success. Nobody here can vouch for that.",

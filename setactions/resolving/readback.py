@@ -138,8 +138,8 @@ def _read(cluster: Cluster, asked: str, token: Token) -> dict[str, int]:
     if not reply.ok:
         bad_token = reply.http_status in (401, 403)
         step = "Use a token that is valid there." if bad_token else "Try again later."
-        message = f"{cluster.name} could not be read: {one_line(reply.message, 300)} {step}"
-        raise ReadingFailedError(message, bad_token=bad_token)
+        said = one_line(reply.message) if reply.kind == Kind.NOT_SENT else f"{one_line(reply.message, 300)} {step}"
+        raise ReadingFailedError(f"{cluster.name} could not be read: {said}", bad_token=bad_token)
     return _codes(reply.data, cluster)
 
 

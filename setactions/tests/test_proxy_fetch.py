@@ -1,11 +1,13 @@
 """POST /proxy_fetch, row by row of what scripts rely on."""
 
+import logging
+
 import pytest
 
 from audit.models import Attempt
 from jobs.models import Job
 from tmsdash.tests.fixtures import signed_in
-from tmsdash.tests.tools import kinds_of
+from tmsdash.tests.tools import kinds_of, text_of
 
 
 def assert_refused(answer, code, field, tms):
@@ -126,6 +128,22 @@ def test_what_cannot_be_reached_was_not_sent(fetch, tms, settings):
     body = answer.json()
     assert (answer.status_code, body["outcome"], body["httpStatus"]) == (502, "not_sent", None)
     assert kinds_of(body["attempt_id"]) == ["INTENT", "NOT_SENT"]
+
+
+def test_why_nothing_was_sent_is_the_same_in_json_on_the_page_and_in_the_log(fetch, settings, operator, caplog):
+    settings.TMS_CLUSTERS = {"gone": "http://127.0.0.1:2"}
+    caplog.set_level(logging.WARNING)
+    why = "The connection to 127.0.0.1:2 was refused, so nothing was sent"
+    body = fetch(url="http://127.0.0.1:2/tms/v1/set/action").json()
+    assert body["message"].startswith(why)
+    assert "Once the cause is gone, you may send it again." in body["message"]
+    assert why in text_of(operator.get(f"/attempts/{body['attempt_id']}/"))
+    [line] = [line for line in caplog.messages if "REQUEST_ERROR" in line]
+    assert why in line
+    assert "Technical reason: Connection refused." in line
+    read = fetch(url="http://127.0.0.1:2/tms/v1/get/action?cid=a", isPost=False)
+    assert (read.status_code, read.json()["outcome"]) == (502, "not_sent")
+    assert read.json()["message"].startswith(why)
 
 
 def test_unusual_ids_are_sent_and_warned_about(fetch, tms):

@@ -27,8 +27,10 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
 
+from audit.choices import Kind
 from setactions.tms.clusters import Call, Cluster, Target
 from setactions.tms.replies import Answer, Failure, Reply, classify, classify_read
+from setactions.tms.unsent import BundleError, Way, reason_of
 from setactions.token import Token
 
 logger = logging.getLogger(__name__)
@@ -58,7 +60,10 @@ def read(target: Target, token: Token) -> Reply:
     url = f"{target.cluster.origin}{target.call.value}?{urlencode(target.query)}"
     exchange = _Exchange(requests.Request("GET", url, headers=_headers(token)), settings.TMS_MAX_READ_BYTES)
     factor = 2 if ("cid", "ALL") in target.query else 1
-    return _classified(exchange.answer_within(factor * settings.TMS_DEADLINE_S), token, classify_read)
+    reply = _classified(exchange.answer_within(factor * settings.TMS_DEADLINE_S), token, classify_read)
+    if reply.kind == Kind.NOT_SENT:
+        logger.warning("[SET_ACTION] REQUEST_ERROR: a read was not sent: %s", reply.message)
+    return reply
 
 
 def _classified(answer: Answer, token: Token, classify_as: Callable[[Answer, Token], Reply]) -> Reply:
@@ -68,7 +73,8 @@ def _classified(answer: Answer, token: Token, classify_as: Callable[[Answer, Tok
         # For lack of memory, for example. Nothing of the body is used any more, so this cannot fail the same way.
         name = type(error).__name__
         logger.error("[SET_ACTION] EXCEPTION: %s while reading TMS's answer", name)
-        unreadable = Answer(sent=answer.sent, failure=Failure.UNREADABLE, detail=name, duration_s=answer.duration_s)
+        detail = name if answer.sent else answer.detail
+        unreadable = Answer(sent=answer.sent, failure=Failure.UNREADABLE, detail=detail, duration_s=answer.duration_s)
         return classify_as(unreadable, token)
 
 
@@ -98,6 +104,7 @@ class _Exchange:
     def __post_init__(self) -> None:
         self._gate = threading.Lock()
         self._socket: socket.socket | None = None
+        self._is_connected = self._is_tunnelled = False
 
     def answer_within(self, deadline_s: float) -> Answer:
         """Run the exchange and return its answer at the latest `deadline_s` (and a grace second) later."""
@@ -111,7 +118,9 @@ class _Exchange:
         answer = self.answer
         if self.expired or answer is None:
             # Whatever arrived after the deadline may be cut short.
-            answer = Answer(sent=self.sent, failure=Failure.TIMEOUT, detail=f"no answer within {deadline_s:g} s")
+            detail = f"no {'answer' if self.sent else 'connection'} within {deadline_s:g} s"
+            detail = detail if self.sent else self._way().why_timed_out(detail)
+            answer = Answer(sent=self.sent, failure=Failure.TIMEOUT, detail=detail)
         answer.duration_s = time.monotonic() - started
         return answer
 
@@ -119,6 +128,11 @@ class _Exchange:
         """Keep a handle on the socket: a duplicate, because TLS will take the original over."""
         with self._gate:
             self._socket = connection.dup()
+            self._is_connected = True
+
+    def tunnelled(self) -> None:
+        """Note that the proxy has made its connection to the cluster."""
+        self._is_tunnelled = True
 
     def pass_gate(self) -> None:
         """Let the request leave, unless the deadline has passed."""
@@ -170,7 +184,7 @@ class _Exchange:
             try:
                 self._read_body(response, answer)
             except (requests.RequestException, OSError, HTTPError) as error:
-                answer.failure, answer.detail = Failure.CUT_SHORT, type(error).__name__
+                answer.failure, answer.detail = Failure.CUT_SHORT, reason_of(error)
             finally:
                 response.raw.close()  # never back to a pool
             return answer
@@ -189,7 +203,11 @@ class _Exchange:
             answer.body = body.read()
 
     def _failed(self, failure: Failure, error: Exception) -> Answer:
-        return Answer(sent=self.sent, failure=failure, detail=type(error).__name__)
+        detail = reason_of(error) if self.sent else self._way().why_failed(error)
+        return Answer(sent=self.sent, failure=failure, detail=detail)
+
+    def _way(self) -> Way:
+        return Way(self.request.url, settings.TMS_PROXY, self._is_connected, self._is_tunnelled)
 
 
 def _shut_down(connection: socket.socket) -> None:
@@ -228,6 +246,10 @@ def _gated(connection_class: type[HTTPConnection], exchange: _Exchange) -> type[
             exchange.connected(connection)
             return connection
 
+        def _tunnel(self) -> None:
+            super()._tunnel()
+            exchange.tunnelled()
+
         def connect(self) -> None:
             super().connect()  # includes the proxy's tunnel and the TLS handshake
             exchange.pass_gate()
@@ -238,4 +260,7 @@ def _gated(connection_class: type[HTTPConnection], exchange: _Exchange) -> type[
 @cache
 def _tls_context(ca_bundle: str) -> ssl.SSLContext:
     """Return a verifying context; loading certificates takes longer than a call's other overhead."""
-    return ssl.create_default_context(cafile=ca_bundle or certifi.where())
+    try:
+        return ssl.create_default_context(cafile=ca_bundle or certifi.where())
+    except OSError as error:  # also what is no certificate
+        raise BundleError from error

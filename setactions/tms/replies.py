@@ -38,7 +38,10 @@ class Failure(Enum):
 
 @dataclass
 class Answer:
-    """What came over the wire: whether the request left, the status and body as far as they arrived."""
+    """What came over the wire: whether the request left, the status and body as far as they arrived.
+
+    `detail` is the technical reason of a `failure`; if the request did not leave, the whole sentence of why.
+    """
 
     sent: bool
     http_status: int | None = None
@@ -171,12 +174,10 @@ def _message_of(value: Any) -> str:
 
 
 def _our_message(answer: Answer, kind: Kind, problem: str) -> str:
-    if answer.failure is Failure.TIMEOUT and not answer.sent:
-        return f"No connection to TMS: {answer.detail}."
+    if not answer.sent:
+        return answer.detail
     if answer.failure is Failure.TIMEOUT:
         return f"TMS did not answer in time: {answer.detail}."
-    if not answer.sent:
-        return f"No connection to TMS ({answer.detail})."
     if answer.failure is Failure.UNREADABLE:
         return f"TMS's answer could not be read here ({answer.detail})."
     if answer.http_status is None:

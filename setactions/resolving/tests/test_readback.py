@@ -297,7 +297,7 @@ def test_an_answer_that_is_too_long_is_no_reading(tms, settings):
 
 
 def test_a_cluster_that_cannot_be_reached_is_no_reading(tms):
-    with pytest.raises(ReadingFailedError, match=r"^brooke could not be read: No connection"):
+    with pytest.raises(ReadingFailedError, match=r"^brooke could not be read: The connection to .* was refused"):
         read_states(cluster_named("brooke"), ["a1"], Token(TOKEN))
 
 
