@@ -8,7 +8,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 from django.urls import path, reverse
 from django.utils import timezone
@@ -22,6 +22,7 @@ from audit.chain import anchor
 from audit.exports import CONTENT_TYPES, FORMS, LISTS_PER_MINUTE, answer_export, export, lists
 from audit.models import Attempt, AttemptCustomer, AuditEntry
 from audit.selectors import entries_of, opening_body, outcome_body
+from tmsdash.downloads import download
 from tmsdash.web.admin import NO_SUCH_LIST, AddressError, ExactSearchAdmin, link_to_list, shown_json
 from tmsdash.web.admin_filters import ActionFilter, TimeFilter, UserFilter
 from tmsdash.web.paging import numbered_page
@@ -71,8 +72,7 @@ class AttemptAdmin(ExactSearchAdmin):
         def noted_lines(actor: Actor) -> HttpResponseBase:
             lines = export(changelist.queryset, form, _filters_of(changelist), actor)
             name = f"attempts-{timezone.now():%Y-%m-%dT%H-%M-%SZ}.{form}"
-            headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-            return StreamingHttpResponse(lines, content_type=CONTENT_TYPES[form], headers=headers)
+            return download(lines, name, CONTENT_TYPES[form])
 
         return answer_export(request, lists, LISTS_PER_MINUTE, noted_lines)
 

@@ -17,7 +17,7 @@ from audit.chain import DATABASE
 from audit.choices import Kind
 from audit.models import Attempt, AuditEntry
 from audit.services import record_fact
-from tmsdash.csv_text import csv_text, to_cell, to_id_cell
+from tmsdash.csv_text import CSV_TYPE, csv_text, to_cell, to_id_cell
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.rates import WINDOW_S, Rate
 from tmsdash.web.errors import error_response
@@ -129,4 +129,4 @@ def _json_lines(attempts: Iterable[AttemptWithEntries]) -> Iterator[str]:
 
 
 FORMS: dict[str, Callable[[Iterable[AttemptWithEntries]], Iterator[str]]] = {"csv": _csv_lines, "jsonl": _json_lines}
-CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; charset=utf-8"}
+CONTENT_TYPES = {"csv": CSV_TYPE, "jsonl": "application/jsonl; charset=utf-8"}

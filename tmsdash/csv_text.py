@@ -14,6 +14,8 @@ from collections.abc import Iterable
 
 from django.http import HttpResponse
 
+CSV_TYPE = "text/csv; charset=utf-8"
+
 # How people and programs name the column of customer ids.
 _GAP = r"[\s_.:#*?/\\\"`<>()\[\]\u2010-\u2015\u200b\ufeff-]*+"
 ID_COLUMN = re.compile(rf"{_GAP}(cust(omer)?{_GAP}id|c?id){_GAP}", re.IGNORECASE)
@@ -80,9 +82,5 @@ def ids_text(cids: Iterable[str]) -> str:
 
 def ids_file(name: str, cids: Iterable[str]) -> HttpResponse:
     """Return customer ids as a CSV file to download under this name."""
-    return HttpResponse(ids_text(cids), headers=csv_headers(name))
-
-
-def csv_headers(name: str) -> dict[str, str]:
-    """Return the headers of a CSV file to download under this name."""
-    return {"Content-Type": "text/csv; charset=utf-8", "Content-Disposition": f'attachment; filename="{name}"'}
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(ids_text(cids), content_type=CSV_TYPE, headers=headers)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, F, Min, Q, QuerySet, Sum
 from django.utils import timezone
 
 from jobs.batches.scopes import Scope
@@ -15,6 +15,7 @@ from jobs.selectors import CLUSTERS_SHOWN, may_view_job_of
 
 State = BatchChunk.State
 RECENTLY = timedelta(days=1)
+REASONS_SHOWN = 5
 
 
 def all_batches() -> QuerySet[Batch]:
@@ -146,6 +147,17 @@ def left_parts(batch: Batch, scope: Scope) -> list[LeftPart]:
         .annotate(chunks=Count("pk"), customers=Sum("customer_count"))
     )
     return [LeftPart(**row) for row in rows]
+
+
+def reasons_of(batch: Batch) -> list[str]:
+    """Return why customers of a batch were not accepted, in the order of its chunks: a sentence for each reason.
+
+    A batch mostly has one reason, and many chunks of it; the first few reasons stand for all.
+    """
+    ended = BatchChunk.objects.filter(batch=batch).exclude(state__in=[State.WAITING, State.CALLING, State.ACCEPTED])
+    count = Sum(F("customer_count") + F("set_aside_count"))
+    rows = ended.order_by().values("state", "message").annotate(first=Min("number"), count=count).order_by("first")
+    return [f"{State(row['state']).label} ({row['count']:,}): {row['message']}" for row in rows[:REASONS_SHOWN]]
 
 
 def set_aside_ids(batch: Batch, at_most: int | None = None) -> list[str]:

@@ -20,6 +20,7 @@ from setactions.inputs.csv_table import Table, read_table
 from setactions.permissions import check_may_set_action
 from setactions.token import Token
 from setactions.token_options import add_token_arguments, ask_for_token, token_of_options
+from tmsdash.downloads import whole_file
 from tmsdash.text import one_line
 
 MAX_WORKERS = 64
@@ -129,8 +130,8 @@ class BatchOptions:
         return token
 
     def open_report(self) -> AbstractContextManager[TextIO | None]:
-        """Open the report before anything is sent; what it holds is kept until there is something to write."""
-        return Path(self.report).open("a", encoding="utf-8", newline="") if self.report else nullcontext()
+        """Make the report before anything is sent; a file of that name is kept until the new one is whole."""
+        return whole_file(Path(self.report)) if self.report else nullcontext()
 
     def resume_line(self, batch: Batch) -> str:
         repeated = ("user", "cluster", "action", "chunk", "workers")

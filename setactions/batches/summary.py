@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from jobs.batches.scopes import Scope
-from jobs.batches.selectors import Progress, progress_of, set_aside_ids
+from jobs.batches.selectors import Progress, progress_of, reasons_of, set_aside_ids
 from jobs.models import Batch, BatchChunk
 from tmsdash.text import counted
 
@@ -22,6 +22,7 @@ class Summary:
         self.batch = Batch.objects.get(pk=batch.pk)
         self.progress: Progress = progress_of(batch)
         self.unknown_to_tms = set_aside_ids(batch)
+        self.reasons = reasons_of(batch)
 
     @property
     def exit_code(self) -> int:
@@ -49,7 +50,7 @@ class Summary:
             "status": "success" if self.exit_code == ALL_ACCEPTED else "error",
             "batch_id": str(batch.batch_id),
             "state": batch.shown_state.value,
-            "reason": batch.reason,
+            "reason": " ".join(filter(None, [batch.reason, *self.reasons])),
             "customers": batch.customer_count,
             "repeated": batch.repeated,
             "chunks": batch.chunk_count,
@@ -69,6 +70,7 @@ class Summary:
         for name, count in counts.items():
             if count:
                 yield f"{name.replace('_', ' ').replace('tms', 'TMS').capitalize().replace('tms', 'TMS')}: {count:,}."
+        yield from self.reasons
         if self.unknown_to_tms:
             more = " …" if len(self.unknown_to_tms) > 20 else ""
             yield f"TMS does not know {', '.join(self.unknown_to_tms[:20])}{more}"

@@ -51,12 +51,14 @@ class BatchLine:
 class BatchView(BatchLine):
     """A batch on its own page, for a user who `may_control` batches, and who may be its owner.
 
-    `answered` are the chunks that were answered last, `set_aside_ids` the first ids that TMS does not know.
+    `answered` are the chunks that were answered last, `reasons` say why customers were not accepted, `set_aside_ids`
+    are the first ids that TMS does not know.
     """
 
     cluster: Cluster | None
     chunks: Page[BatchChunk]
     answered: Sequence[BatchChunk] = ()
+    reasons: Sequence[str] = ()
     set_aside_ids: Sequence[str] = ()
     rate: Rate | None = None
     may_control: bool = False

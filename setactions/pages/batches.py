@@ -20,8 +20,9 @@ from setactions.batches.report import report_lines
 from setactions.pages.batch_view import BatchLine, BatchView
 from setactions.permissions import may_set_action
 from setactions.tms.clusters import cluster_at
-from tmsdash.csv_text import csv_headers, ids_file
+from tmsdash.csv_text import CSV_TYPE, ids_file
 from tmsdash.db.transactions import drop_if_broken
+from tmsdash.downloads import download
 from tmsdash.web.paging import Page, numbered_page
 
 CHUNKS_PER_PAGE = 100
@@ -72,7 +73,7 @@ def batch(request: HttpRequest, batch_id: uuid.UUID, template: str = "batches/ba
 @require_safe
 def report_csv(request: HttpRequest, batch_id: uuid.UUID) -> StreamingHttpResponse:
     """Download what became of each customer."""
-    return StreamingHttpResponse(report_lines(load(request, batch_id)), headers=csv_headers(f"batch-{batch_id}.csv"))
+    return download(report_lines(load(request, batch_id)), f"batch-{batch_id}.csv", CSV_TYPE)
 
 
 @never_cache
@@ -116,6 +117,7 @@ def _view(request: HttpRequest, batch: Batch, error: str = "") -> BatchView:
         cluster=cluster_at(batch.cluster_url),
         rate=rate_of(batch, progress),
         chunks=page,
+        reasons=selectors.reasons_of(batch),
         answered=list(chunks.exclude(ended_at=None).order_by("-ended_at")[:LAST_ANSWERS]),
         set_aside_ids=selectors.set_aside_ids(batch, IDS_SHOWN) if progress.set_aside else [],
         may_control=may_set_action(request.user),

@@ -14,6 +14,8 @@ from audit.models import Attempt, AttemptCustomer
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import day_option
 from tmsdash.days import first_moment, last_moment
+from tmsdash.downloads import MARKS, IncompleteError, marked, whole_file
+from tmsdash.text import one_line
 
 ACTIONS = {action.label: action.value for action in Action}
 # What each option asks of an attempt: the field, and the option's text or day as that field holds it.
@@ -53,22 +55,19 @@ class Command(BaseCommand):
             **{LOOKUPS[name][0]: LOOKUPS[name][1](value) for name, value in given.items()}
         )
         filters = {name: str(value) for name, value in given.items()}
+        form, name = options["format"], options["output"]
         try:
             # The file is made first: what cannot be written is no export, and must not be noted as one.
-            output: Any = open_new(options["output"]) if options["output"] else nullcontext(self.stdout._out)
+            output: Any = whole_file(Path(name), is_new=True) if name else nullcontext(self.stdout._out)
             with output as file:
-                file.writelines(export(attempts, options["format"], filters, command_actor()))
+                file.writelines(marked(export(attempts, form, filters, command_actor()), MARKS[form]))
                 file.flush()
         except AnyDatabaseError as error:
-            raise CommandError(f"The audit cannot be used, so the export is not complete. {error}") from None
+            raise CommandError(f"The audit cannot be used, so nothing was exported. {one_line(str(error))}") from None
+        except IncompleteError as error:
+            left = f"{name} was not made" if name else "what was printed is not whole, as its last line says"
+            raise CommandError(f"The export failed: {left}. {error} Try again, then tell the admin.") from None
         except BrokenPipeError:
             sys.exit(1)  # whoever reads the lines has stopped
         except OSError as error:
-            raise CommandError(f"{options['output']} cannot be written: {error.strerror}.") from None
-
-
-def open_new(name: str) -> Any:
-    """Open a file that must not be there yet, for its owner only."""
-    path = Path(name)
-    path.touch(mode=0o600, exist_ok=False)
-    return path.open("w", encoding="utf-8", newline="")
+            raise CommandError(f"{name} cannot be written: {error.strerror}.") from None

@@ -26,6 +26,7 @@ from setactions.limits import check_active
 from setactions.refusal import Refusal
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import os_actor_name
+from tmsdash.downloads import MARKS, IncompleteError, marked
 from tmsdash.text import counted, one_line
 
 
@@ -50,7 +51,7 @@ class Command(BaseCommand):
         except TableError as error:
             problem = f"Nothing was sent: {counted(error.error_count, 'error')}."
             self._fail(problem, 1, error.errors, error.error_count)
-        except (CommandError, Refusal, AnyDatabaseError, OSError, KeyboardInterrupt) as error:
+        except (CommandError, Refusal, AnyDatabaseError, IncompleteError, OSError, KeyboardInterrupt) as error:
             self._fail(*engine.explain(error))
         if code:
             sys.exit(code)
@@ -91,8 +92,7 @@ class Command(BaseCommand):
         """Report how the batch stands, and return the exit code."""
         summary, resume_line = Summary(batch), options.resume_line(batch)
         if report:
-            report.truncate(0)
-            report.writelines(report_lines(batch))
+            report.writelines(marked(report_lines(batch), MARKS["csv"]))
         self._output(summary.as_json(resume_line), *summary.in_words(resume_line))
         return summary.exit_code
 
