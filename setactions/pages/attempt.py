@@ -99,7 +99,7 @@ class AttemptPage:
     def signed_again(self) -> str:
         """The list, signed for the way back to the form; "" unless the user may send it again."""
         submission = self.submission_of(self.opening["cids"]) if self.may_send_again else None
-        return sign_review(Review(uuid.uuid4(), submission), self.attempt.user_id) if submission else ""
+        return sign_review(Review.of(submission), self.attempt.user_id) if submission else ""
 
     @cached_property
     def repair(self) -> Repair | None:
@@ -226,7 +226,7 @@ def repair(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
     if not page.may_send_again:
         raise PermissionDenied
     submission = replace(submission, warnings=CidList(submission.cids, 0).warnings)
-    return review_page(request, Review(uuid.uuid4(), submission), "")
+    return review_page(request, Review.of(submission), "")
 
 
 @never_cache

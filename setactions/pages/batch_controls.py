@@ -18,8 +18,8 @@ from setactions.batches import service
 from setactions.batches.chunks import chunks_of
 from setactions.pages.batch_view import WITHOUT_UNKNOWN
 from setactions.pages.batches import batch_page, load
-from setactions.pages.new_action import reviewed_step
-from setactions.pages.review import check_confirmed, review_page, token_of
+from setactions.pages.new_action import review_again, reviewed_step
+from setactions.pages.review import ReviewEnded, check_confirmed, review_page, token_of, was_sent
 from setactions.pages.sealing import Review
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
@@ -34,6 +34,8 @@ def start(request: HttpRequest, reviewed: Review) -> HttpResponse:
         raise PermissionDenied
     sealed, first_only = "", "first_only" in request.POST
     try:
+        if was_sent(reviewed, request.user.get_username(), is_batch=True):
+            return redirect("batch", batch_id=reviewed.attempt_id)
         token, sealed = token_of(request, reviewed.attempt_id)
         check_confirmed(request, reviewed.submission)
         batch = service.start_batch(
@@ -48,6 +50,8 @@ def start(request: HttpRequest, reviewed: Review) -> HttpResponse:
             ),
             token=token,
         )
+    except ReviewEnded as refusal:
+        return review_again(request, reviewed, refusal)
     except Refusal as refusal:
         return review_page(request, reviewed, sealed, status=refusal.code, error=refusal.message)
     return redirect("batch", batch_id=batch.batch_id)

@@ -1,6 +1,5 @@
 """The steps of a Set Action up to sending it: the form, its review, and sending what was reviewed."""
 
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
@@ -23,9 +22,16 @@ from jobs.signatures import signed_jobs
 from setactions import service
 from setactions.inputs.csv_table import as_text
 from setactions.pages.forms import NewActionForm
-from setactions.pages.review import check_confirmed, review_of, review_page, token_of
+from setactions.pages.review import (
+    ReviewEnded,
+    check_confirmed,
+    is_configured,
+    review_of,
+    review_page,
+    token_of,
+    was_sent,
+)
 from setactions.pages.sealing import Review, seal_token
-from setactions.payload import check_fits_one_call
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from tmsdash.db.transactions import drop_if_broken
@@ -56,7 +62,7 @@ def review(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return form_page(request, form, status=400)
     upload = form.cleaned_data["csv_file"]
-    to_review = Review(uuid.uuid4(), form.submission, upload.name if upload else "")
+    to_review = Review.of(form.submission, upload.name if upload else "")
     return review_page(request, to_review, seal_token(form.secret, request.user.get_username(), to_review.attempt_id))
 
 
@@ -88,9 +94,12 @@ def send(request: HttpRequest, reviewed: Review) -> HttpResponse:
     """Send what was reviewed and lead to the attempt's page; after a refusal the review page comes back."""
     sealed = ""
     try:
+        if was_sent(reviewed, request.user.get_username(), is_batch=False):
+            return redirect("attempt", attempt_id=reviewed.attempt_id)
         token, sealed = token_of(request, reviewed.attempt_id)
-        check_fits_one_call(reviewed.submission)
         check_confirmed(request, reviewed.submission)
+    except ReviewEnded as refusal:
+        return review_again(request, reviewed, refusal)
     except Refusal as refusal:
         return review_page(request, reviewed, sealed, status=refusal.code, error=refusal.message)
     result = service.set_action(
@@ -117,9 +126,21 @@ def edit(request: HttpRequest, reviewed: Review) -> HttpResponse:
     """Show the form filled in but for the token, on the way back from the review page or from an attempt's."""
     if not may_set_action(request.user):
         raise PermissionDenied
-    submission = reviewed.submission
-    initial = {"cluster": submission.cluster.name, "action": submission.action.label, "cids": as_text(submission.cids)}
-    return form_page(request, NewActionForm(initial=initial))
+    return form_page(request, _filled_in(reviewed))
+
+
+def review_again(request: HttpRequest, ended: Review, refusal: ReviewEnded) -> HttpResponse:
+    """Show the list of a review that has ended for another one; without its cluster, on the form."""
+    if is_configured(ended.submission.cluster):
+        fresh = Review.of(ended.submission, ended.file_name)
+        return review_page(request, fresh, "", status=refusal.code, error=refusal.message)
+    return form_page(request, _filled_in(ended), status=refusal.code, error=refusal.message)
+
+
+def _filled_in(reviewed: Review) -> NewActionForm:
+    submission, cluster = reviewed.submission, reviewed.submission.cluster
+    initial = {"action": submission.action.label, "cids": as_text(submission.cids)}
+    return NewActionForm(initial=initial | ({"cluster": cluster.name} if is_configured(cluster) else {}))
 
 
 def form_page(request: HttpRequest, form: NewActionForm, *, status: int = 200, error: str = "") -> HttpResponse:

@@ -1,5 +1,13 @@
-"""The review page: what is about to be sent, what speaks against sending it, and what comes back from the page."""
+"""The review page: what is about to be sent, what speaks against sending it, and what comes back from the page.
 
+A review is used once, in the way that its page offered:
+
+- sent a second time, it shows the attempt or the batch that it became;
+- sent in the other way, after TMS_REVIEW_MAX_S, or to a cluster that the settings name otherwise by now, it is refused,
+  and the same list is shown for another review.
+"""
+
+import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,16 +22,17 @@ from django.shortcuts import render
 from django.views.decorators.debug import sensitive_variables
 
 from audit.models import Attempt
-from audit.selectors import may_view_attempt_of
+from audit.selectors import find_attempt, may_view_attempt_of
 from jobs.batches.lists import ListDigest
 from jobs.batches.selectors import batches_of_list
 from jobs.models import Batch
 from jobs.selectors import may_view_job_of
 from setactions.confirmation import check_typed_count, must_type_count
 from setactions.overlap import find_overlap
-from setactions.pages.sealing import Review, load_review, seal_token, sign_review, unseal_token
-from setactions.payload import Submission, find_overlap_warnings, fits_one_call, new_chunk
-from setactions.refusal import Unverified
+from setactions.pages.sealing import CLOCK_SKEW_S, Review, load_review, seal_token, sign_review, unseal_token
+from setactions.payload import Submission, check_fits_one_call, find_overlap_warnings, new_chunk
+from setactions.refusal import Refusal, Unverified
+from setactions.tms.clusters import Cluster, cluster_named
 from setactions.token import Token
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.web.access_log import log_refused
@@ -79,10 +88,6 @@ class ReviewPage:
         return ends_of(self.review.submission.cids)
 
     @property
-    def is_batch(self) -> bool:
-        return not fits_one_call(self.review.submission)
-
-    @property
     def chunk_count(self) -> int:
         return ceil(self.customer_count / settings.TMS_BATCH_CHUNK)
 
@@ -116,7 +121,7 @@ def review_page(
         error=error,
         duplicate=_duplicate_of(review.submission),
         overlaps=find_overlap_warnings(review.submission),
-        earlier_batches=[] if fits_one_call(review.submission) else _batches_of_same_list(review.submission),
+        earlier_batches=_batches_of_same_list(review.submission) if review.is_batch else [],
     )
     context = {"page": page, "chunk_size": settings.TMS_BATCH_CHUNK, "calls_at_once": settings.TMS_BATCH_CALLS}
     return render(request, "setactions/review.html", context, status=status)
@@ -132,10 +137,13 @@ def _duplicate_of(submission: Submission) -> Attempt | None:
 
 def _batches_of_same_list(submission: Submission) -> list[Batch]:
     """Return the last day's batches of the same list; none, too, without the jobs database: starting then says so."""
-    digest = str(ListDigest([new_chunk(submission, submission.cids)]))
     with suppress(AnyDatabaseError), drop_if_broken("jobs"):
-        return list(batches_of_list(digest)[:BATCHES_SHOWN])
+        return list(batches_of_list(_digest_for_batches(submission))[:BATCHES_SHOWN])
     return []
+
+
+def _digest_for_batches(submission: Submission) -> str:
+    return str(ListDigest([new_chunk(submission, submission.cids)]))
 
 
 def review_of(request: HttpRequest) -> Review:
@@ -145,6 +153,68 @@ def review_of(request: HttpRequest) -> Review:
     except Unverified:
         log_refused(request, "its review does not verify")
         raise
+
+
+class ReviewEnded(Refusal):
+    """A review of this user's that is not sent any more. The same list may be reviewed anew."""
+
+
+def was_sent(review: Review, user_id: str, *, is_batch: bool) -> bool:
+    """Tell whether the user sent this review before, in this way: as a batch if `is_batch`.
+
+    Raises ReviewEnded unless it was, or may be sent now.
+    """
+    if is_batch != review.is_batch:
+        offered = "a batch" if review.is_batch else "a single call"
+        message = f"This review was for {offered}, and a review is sent only as its page offered. Check it once more."
+        raise ReviewEnded(409, "review", message)
+    if _is_sent(review, user_id):
+        return True
+    _check_not_ended(review)
+    return False
+
+
+def _is_sent(review: Review, user_id: str) -> bool:
+    """Tell whether its attempt or batch exists; raises ReviewEnded if its id stands for something else.
+
+    False, too, without the databases: sending then says so.
+    """
+    attempt = batch = None
+    with suppress(AnyDatabaseError), drop_if_broken("audit", "jobs"):
+        attempt = find_attempt(review.attempt_id)
+        batch = Batch.objects.filter(batch_id=review.attempt_id).first()
+    if attempt is None and batch is None:
+        return False
+    submission = review.submission
+    if review.is_batch:
+        is_same = attempt is None and batch is not None and batch.list_digest == _digest_for_batches(submission)
+    else:
+        is_same = batch is None and attempt is not None and attempt.payload_digest == submission.payload_digest
+    if not is_same or user_id not in {sent.user_id for sent in (attempt, batch) if sent}:
+        raise ReviewEnded(409, "review", "The id of this review was used for something else. Check the list once more.")
+    return True
+
+
+def _check_not_ended(review: Review) -> None:
+    if not is_configured(cluster := review.submission.cluster):
+        message = f"The cluster {cluster.name} has another address than when you reviewed this list, or none any more."
+        raise ReviewEnded(400, "review", f"{message} Choose the cluster again; the list is kept.")
+    age_s = time.time() - review.made_at
+    if age_s > settings.TMS_REVIEW_MAX_S:
+        raise ReviewEnded(400, "review", "This review was made too long ago to be sent. Check the list once more.")
+    if age_s < -CLOCK_SKEW_S:
+        message = "By the clock of this server, this review was made in the future. Check the list once more."
+        raise ReviewEnded(400, "review", message)
+    if not review.is_batch:
+        try:
+            check_fits_one_call(review.submission)
+        except Refusal as refusal:  # TMS_MAX_CIDS_PER_CALL was lowered
+            raise ReviewEnded(refusal.code, "review", refusal.message) from None
+
+
+def is_configured(cluster: Cluster) -> bool:
+    """Tell whether the settings have this cluster, with this very origin, under this name."""
+    return cluster_named(cluster.name) == cluster
 
 
 @sensitive_variables()

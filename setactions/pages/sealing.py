@@ -3,6 +3,8 @@
 The rules that this module enforces:
 
 - signed content can be read but not changed, and is accepted only from the user whom it was made for;
+- a review holds all that makes up the action: the origin of its cluster, not only the name that the settings give it
+  today, in which of the two ways it is sent, and when it was made (`setactions.pages.review` says when it has ended);
 - a reading counts for one attempt and one purpose, and for an hour;
 - a sealed token cannot be read; it opens for one user and one attempt, and for ten minutes.
 """
@@ -22,10 +24,10 @@ from django.conf import settings
 from django.core import signing
 from django.views.decorators.debug import sensitive_variables
 
-from setactions.payload import Submission
+from setactions.payload import Submission, fits_one_call
 from setactions.refusal import Refusal, Unverified
 from setactions.resolving.readback import Reading
-from setactions.tms.clusters import cluster_named
+from setactions.tms.clusters import Cluster, cluster_named
 from setactions.tms.spellings import find_action
 from setactions.token import Token
 
@@ -51,14 +53,21 @@ class Purpose(Enum):
 
 @dataclass(frozen=True)
 class Review:
-    """A submission under review, to be sent as the attempt or batch with the id `attempt_id`.
+    """A submission under review, to be sent as the attempt, or if it `is_batch` as the batch, with id `attempt_id`.
 
-    `file_name` is the name of the uploaded list, "" if the ids were pasted.
+    `made_at` is in seconds since 1970. `file_name` is the name of the uploaded list, "" if the ids were pasted.
     """
 
     attempt_id: uuid.UUID
     submission: Submission
+    is_batch: bool
+    made_at: float
     file_name: str = ""
+
+    @classmethod
+    def of(cls, submission: Submission, file_name: str = "") -> "Review":
+        """Return a new review, made now, in the way that the length of the list asks for."""
+        return cls(uuid.uuid4(), submission, not fits_one_call(submission), time.time(), file_name)
 
 
 def sign_review(review: Review, user_id: str) -> str:
@@ -68,17 +77,23 @@ def sign_review(review: Review, user_id: str) -> str:
         "user": user_id,
         "attempt": str(review.attempt_id),
         "cluster": submission.cluster.name,
+        "origin": submission.cluster.origin,
         "action": submission.action_sent,
         "cids": submission.cids,
         "repeated": submission.repeated,
         "warnings": submission.warnings,
+        "batch": review.is_batch,
+        "at": review.made_at,
         "file": review.file_name,
     }
     return signing.dumps(state, salt=_SALT, compress=True)
 
 
 def load_review(text: str, user_id: str) -> Review:
-    """Return the review in `text`; raises Refusal (400), Unverified if it was changed or made for another user."""
+    """Return the review in `text`, however old; raises Refusal (400), Unverified if it was changed, or another user's.
+
+    Reviews of versions that signed neither origin nor time count as made in 1970.
+    """
     invalid = "This review page is no longer valid. Fill in the form again."
     try:
         state = signing.loads(text, salt=_SALT)
@@ -86,12 +101,19 @@ def load_review(text: str, user_id: str) -> Review:
         state = {}
     if state.get("user") != user_id:
         raise Unverified(400, "review", invalid)
-    cluster, action = cluster_named(state["cluster"]), find_action(state["action"])
-    if cluster is None or action is None:  # the settings have changed since
+    action = find_action(state["action"])
+    if action is None:  # another version of the dashboard knew it
         raise Refusal(400, "review", invalid)
+    if "origin" in state:
+        cluster = Cluster(state["cluster"], state["origin"])
+    else:
+        cluster = cluster_named(state["cluster"]) or Cluster(state["cluster"], "")
+    cids, warnings = tuple(state["cids"]), tuple(state["warnings"])
     return Review(
         uuid.UUID(state["attempt"]),
-        Submission(cluster, action, state["action"], tuple(state["cids"]), state["repeated"], tuple(state["warnings"])),
+        Submission(cluster, action, state["action"], cids, state["repeated"], warnings),
+        state.get("batch", False),
+        state.get("at", 0.0),
         state.get("file", ""),
     )
 

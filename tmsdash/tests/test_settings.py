@@ -25,6 +25,7 @@ RANGES = {
     "WEB_THREADS": (2, 512),
     "TMS_MAX_IN_FLIGHT": (1, 64),  # not above WEB_THREADS
     "TMS_CONFIRM_ABOVE": (1, 1_000_000),
+    "TMS_REVIEW_MAX_S": (1, 7 * 86_400),
     "TMS_BATCH_CHUNK": (1, 5000),  # not above TMS_MAX_CIDS_PER_CALL
     "TMS_BATCH_CALLS": (1, 64),
     "TMS_BATCH_LEASE_S": (1, 86_400),

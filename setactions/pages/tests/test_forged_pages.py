@@ -2,6 +2,7 @@
 
 import logging
 import uuid
+from dataclasses import replace
 
 import pytest
 from django.test import Client
@@ -41,9 +42,9 @@ def line(what, user="olivia"):
     return [f"[ACCESS] refused: user={user}, address={ADDRESS}, {what}"]
 
 
-def review_by(user_id, attempt_id=None):
+def review_by(user_id, **changes):
     submission = Submission(cluster_named("evian3"), Action.PE_ENABLE, "PE-Enable", ("a1",))
-    return sign_review(Review(attempt_id or uuid.uuid4(), submission), user_id)
+    return sign_review(replace(Review.of(submission), **changes), user_id)
 
 
 def test_a_review_that_does_not_verify(olivia, tms, lines):
@@ -56,8 +57,9 @@ def test_a_review_that_does_not_verify(olivia, tms, lines):
 
 
 def test_a_sealed_token_that_does_not_verify(olivia, tms, lines):
-    client, review = client_of(olivia), review_by("olivia")
-    for path in ("/send/", "/batches/start/"):
+    client = client_of(olivia)
+    for path, is_batch in (("/send/", False), ("/batches/start/", True)):
+        review = review_by("olivia", is_batch=is_batch)
         for sealed in (PLANTED, seal_token(Token(PLANTED), "oscar", uuid.uuid4()), f"1{'A' * 200}"):
             assert client.post(path, {"review": review, "sealed": sealed}).status_code == 400
             assert lines() == line("its sealed token does not verify")
@@ -87,7 +89,7 @@ def test_what_is_only_old_or_missing_is_no_attack(olivia, tms, lines, monkeypatc
     with monkeypatch.context() as earlier:
         earlier.setattr("time.time", lambda: 1_000_000.0)
         old = seal_token(Token(TOKEN), "olivia", attempt_id)
-    review = review_by("olivia", attempt_id)
+    review = review_by("olivia", attempt_id=attempt_id)
     for sealed in (old, ""):
         assert client.post("/send/", {"review": review, "sealed": sealed}).status_code == 400
     assert lines() == []

@@ -84,7 +84,7 @@ def test_of_a_longer_list_both_ends_are_shown_with_their_numbers(count):
 def review_page(*, count=2, cluster="evian3", action_sent="PE-Enable", user=OPERATOR, **values):
     cids = tuple(f"c{number}" for number in range(count))
     submission = Submission(cluster_named(cluster), Action.PE_ENABLE, action_sent, cids)
-    return ReviewPage(user=user, review=Review(uuid.uuid4(), submission), sealed="", **values)
+    return ReviewPage(user=user, review=Review.of(submission), sealed="", **values)
 
 
 def test_what_comes_back_from_the_page_is_what_it_showed_and_for_its_user_only():
@@ -97,7 +97,7 @@ def test_what_comes_back_from_the_page_is_what_it_showed_and_for_its_user_only()
 @pytest.mark.parametrize(("count", "is_batch", "chunks"), [(5, False, 3), (6, True, 3), (7, True, 4)])
 def test_a_list_that_is_too_long_for_one_call_is_a_batch_of_whole_chunks(count, is_batch, chunks):
     page = review_page(count=count)
-    assert (page.is_batch, page.chunk_count, page.customer_count) == (is_batch, chunks, count)
+    assert (page.review.is_batch, page.chunk_count, page.customer_count) == (is_batch, chunks, count)
 
 
 @pytest.mark.parametrize(
