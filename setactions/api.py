@@ -12,6 +12,7 @@ from django.views.decorators.debug import sensitive_variables
 from audit.actors import actor_of
 from audit.choices import Evidence, Outcome, Source
 from setactions import service
+from setactions.confirmation import check_number, number_in
 from setactions.inputs import ids
 from setactions.limits import call_slot, read_slot, throttle_read
 from setactions.payload import Submission, check_fits_one_call, find_overlap_warnings, make_submission
@@ -37,6 +38,7 @@ class Fetch:
     token: Token
     submission: Submission | None
     send_again: bool
+    confirm: int | None  # the number of customers that the client says it is sending to
 
 
 @never_cache
@@ -57,6 +59,7 @@ def proxy_fetch(request: HttpRequest) -> HttpResponse:
         if fetch.submission is None:
             check_may_set_action(request.user)
             return _read(fetch)
+        _check_confirmed(fetch.submission, fetch.confirm, attempt_id)
     except Refusal as error:
         refusal = error if may_set_action(request.user) else NotPermitted()
         if is_read:
@@ -108,11 +111,12 @@ def _parse(body: dict[str, Any]) -> Fetch:
     target = checks.run(lambda: _target(body))
     token = checks.run(lambda: Token(body.get("token")))
     send_again = checks.run(lambda: _send_again(body))
+    confirm = checks.run(lambda: number_in(body))
     submission = checks.run(lambda: _submission(body, target)) if body["isPost"] else None
     checks.finish()
     if target is None or token is None:
         raise RuntimeError("checks passed without a target or token")
-    return Fetch(target, token, submission, bool(send_again))
+    return Fetch(target, token, submission, bool(send_again), confirm)
 
 
 def _target(body: dict[str, Any]) -> Target:
@@ -127,6 +131,13 @@ def _send_again(body: dict[str, Any]) -> bool:
     if not isinstance(value, bool):
         raise Refusal(400, "sendAgain", "sendAgain must be true or false.")
     return value
+
+
+def _check_confirmed(submission: Submission, confirm: int | None, attempt_id: uuid.UUID | None) -> None:
+    """Raise Refusal (400) unless the number of customers is confirmed, if it has to be."""
+    if confirm is None and attempt_id and service.find_known(attempt_id):
+        return  # a replay sends nothing
+    check_number(confirm, submission.cluster, len(submission.cids))
 
 
 def _submission(body: dict[str, Any], target: Target | None) -> Submission | None:

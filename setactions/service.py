@@ -81,7 +81,7 @@ def set_action(
         token.check_not_among(submission.cids)
         check_may_set_action(user)
         _log_start(attempt_id, actor, submission)
-        known = None if is_new else _find_known(attempt_id)
+        known = None if is_new else find_known(attempt_id)
         if known:
             return _replay(known, actor, intent)
         with call_slot():
@@ -137,7 +137,8 @@ def _log_start(attempt_id: uuid.UUID, actor: Actor, submission: Submission) -> N
     log(attempt_id, message, actor.user_id, submission.action_sent, count, submission.cluster.name, first_cids)
 
 
-def _find_known(attempt_id: uuid.UUID) -> Attempt | None:
+def find_known(attempt_id: uuid.UUID) -> Attempt | None:
+    """Return the attempt that was made under this id; raises AuditUnavailable (503) if nobody can tell."""
     with drop_if_broken("audit", raising=partial(_unavailable, "audit")):
         return find_attempt(attempt_id)
 

@@ -136,6 +136,7 @@ def _perform_set_action(site: str, tms: str, password: str, cids: list[str]) -> 
         "isPost": True,
         "postData": {"action": "PE-Enable", "cids": cids},
         "sendAgain": True,
+        "confirm": len(cids),
     }
     headers = {"X-CSRFToken": session.cookies["csrftoken"]}
     answer = session.post(f"{site}/proxy_fetch", json=body, headers=headers, timeout=60)

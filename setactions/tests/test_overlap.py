@@ -116,7 +116,7 @@ def test_one_of_five_thousand_customers_is_found_wherever_it_stands(fetch, revie
     cids = [f"{number:032x}" for number in range(5000)]
     attempt = send(fetch, "other", cids[place], token=LOST_BEFORE)
     assert sentence(attempt) in text_of(review(cids))
-    assert warnings_of(fetch, cids) == [sentence(attempt)]
+    assert warnings_of(fetch, cids, confirm=5000) == [sentence(attempt)]
 
 
 def test_without_the_audit_the_review_page_appears_all_the_same(review):

@@ -11,7 +11,7 @@ from tmsdash.tests.fresh_settings import DATABASE_URLS, READ, SOURCE
 
 CHECKED = set(re.findall(r'(?:env|key_files)\.(?!text|names)\w+\(\s*"([A-Z0-9_]+)"', SOURCE.read_text()))
 
-BOOLEANS = ("DEBUG", "HTTPS_ONLY", "TMS_503_NOT_APPLIED", "TMS_PASSIVE")
+BOOLEANS = ("DEBUG", "HTTPS_ONLY", "TMS_503_NOT_APPLIED", "TMS_JSON_CONFIRM", "TMS_PASSIVE")
 
 
 RANGES = {

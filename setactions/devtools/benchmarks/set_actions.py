@@ -71,7 +71,8 @@ def set_action() -> bool:
         for size, limit in ((1, 5.0), (150, 5.0), (scaled(FLEET), 2.0)):
             cids = new_ids(size)
             payload = {"action": "PE-Enable", "cids": cids}
-            body = json.dumps({"url": url, "token": "bench", "isPost": True, "sendAgain": True, "postData": payload})
+            confirmed = {"sendAgain": True, "confirm": size}
+            body = json.dumps({"url": url, "token": "bench", "isPost": True, "postData": payload} | confirmed)
             write_floor = _raw_writer(f"floor-{size}.db")
 
             def through_us(body: str) -> None:

@@ -164,6 +164,7 @@ class Client(LoadThread):
             "isPost": True,
             "postData": {"action": order.action, "cids": order.cids},
             "sendAgain": send_again,
+            "confirm": len(order.cids),
         }
 
         def post() -> Shown | None:
