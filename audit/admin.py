@@ -45,7 +45,7 @@ class AttemptAdmin(ExactSearchAdmin):
     fields = (
         *("attempt_id", "time", "user_id", "ip_address", "source", "action_name", "cluster_url"),
         *("customer_count", "shown_outcome", "decided_at", "left_to_do", "http_status", "error_message"),
-        *("page", "evidence", "entries", "job"),
+        *("page", "evidence", "entries", "job", "same_action"),
     )
 
     def rows_of_customer(self, cid: str) -> Q:
@@ -126,6 +126,15 @@ class AttemptAdmin(ExactSearchAdmin):
         if not attempt.has_job:
             return "none"
         return link_to_list("jobs_job", "Job of this attempt", job_id=attempt.attempt_id)
+
+    @admin.display(description="same action in the old dashboard")
+    def same_action(self, attempt: Attempt) -> SafeString | str:
+        body = opening_body(attempt)
+        if row_id := body.get("log_row_id"):
+            return link_to_list("audit_attempt", "Row of its audit log", attempt_id=row_id)
+        if job_id := body.get("job_id"):
+            return link_to_list("jobs_job", "Job", job_id=job_id)
+        return "none"
 
 
 def _filters_of(changelist: ChangeList) -> dict[str, Any]:

@@ -51,6 +51,10 @@ class OpeningBody(Intent, total=False):
 
     archived: bool
 
+    # IMPORTED: the job, or the row of the audit log, with which the old dashboard told of the same action.
+    job_id: str | None
+    log_row_id: str | None
+
 
 class OutcomeBody(TypedDict, total=False):
     """Of an event that tells an outcome: what of it lists show, and what it rests on."""

@@ -1,5 +1,6 @@
 """What is imported from the old dashboard: facts that it wrote down, chained as such, and marked for ever."""
 
+import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,28 @@ class Imported:
     http_status: int | None
     message: str
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the audit says of a row that was imported earlier."""
+
+    at: datetime
+    user_id: str
+    cluster_url: str
+
+
+def stored_rows(attempt_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Stored]:
+    """Return those of some hundred rows that are in the audit."""
+    values = ("attempt_id", "created_at", "user_id", "cluster_url")
+    return {row[0]: Stored(*row[1:]) for row in Attempt.objects.filter(attempt_id__in=attempt_ids).values_list(*values)}
+
+
+def imported_body(attempt_id: uuid.UUID) -> dict[str, Any]:
+    """Return all that the audit says of an imported row; empty if its entry is in an archive."""
+    entry = AuditEntry.objects.filter(attempt_id=attempt_id, kind=Kind.IMPORTED).first()
+    body: dict[str, Any] = json.loads(entry.body) if entry else {}
+    return body
 
 
 def record_imported(rows: Sequence[Imported], imported_by: str) -> int:

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
@@ -11,7 +11,14 @@ from django.http import Http404
 
 from audit.bodies import OpeningBody, OutcomeBody
 from audit.chain import anchor
-from audit.choices import ACCEPTED_OUTCOMES, HARMLESS_OUTCOMES, IN_DOUBT_OUTCOMES, POSSIBLY_APPLIED_OUTCOMES, Kind
+from audit.choices import (
+    ACCEPTED_OUTCOMES,
+    HARMLESS_OUTCOMES,
+    IN_DOUBT_OUTCOMES,
+    POSSIBLY_APPLIED_OUTCOMES,
+    Kind,
+    Source,
+)
 from audit.models import Attempt, AttemptCustomer, AuditEntry
 
 IDS_PER_QUERY = 500
@@ -122,6 +129,14 @@ def opening_body(attempt: Attempt) -> OpeningBody:
     opening = entries_of(attempt).first()
     body = json.loads(opening.body) if opening else {"archived": True, "action_sent": "", "batch_id": None, "cids": []}
     return cast(OpeningBody, body)
+
+
+def jobs_of_log_rows(attempts: Iterable[Attempt]) -> dict[uuid.UUID, uuid.UUID]:
+    """Return, for those attempts that are rows of the old audit log, the job of the same action, if it is known."""
+    row_ids = [attempt.attempt_id for attempt in attempts if attempt.source == Source.LEGACY_LOG]
+    entries = AuditEntry.objects.filter(attempt_id__in=row_ids, kind=Kind.IMPORTED) if row_ids else ()
+    jobs = {entry.attempt_id: json.loads(entry.body).get("job_id") for entry in entries}
+    return {row_id: uuid.UUID(job_id) for row_id, job_id in jobs.items() if row_id and job_id}
 
 
 def outcome_body(attempt: Attempt) -> OutcomeBody:

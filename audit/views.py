@@ -21,6 +21,7 @@ from audit.selectors import (
     attempt_for,
     attempts_of_customer,
     entries_of,
+    jobs_of_log_rows,
     may_look_up_customers,
     may_view_in_full,
     older_than,
@@ -67,7 +68,16 @@ def customer(request: HttpRequest, cid: str) -> HttpResponse:
         older_than,
         lambda **place: own_page + (f"?{urlencode(place)}" if place else ""),
     )
-    rows = [_row(request.user, row.attempt) for row in page.rows]
+    attempts = [row.attempt for row in page.rows]
+    jobs = jobs_of_log_rows(attempts)
+    # One action is one line: that of its job leads to the row of the old audit log that tells of the same.
+    log_rows = {job_id: row_id for row_id, job_id in jobs.items()}
+    shown = {attempt.attempt_id for attempt in attempts}
+    rows = [
+        _row(request.user, attempt, jobs.get(attempt.attempt_id), log_rows.get(attempt.attempt_id))
+        for attempt in attempts
+        if jobs.get(attempt.attempt_id) not in shown
+    ]
     return render(request, "audit/customer.html", {"cid": cid, "given": cid, "page": page, "rows": rows})
 
 
@@ -95,5 +105,11 @@ def _check_may_look_up(request: HttpRequest) -> None:
         raise PermissionDenied
 
 
-def _row(user: Any, attempt: Attempt) -> dict[str, Any]:
-    return {"attempt": attempt, "in_full": may_view_in_full(user, attempt), "tone": TONES[attempt.outcome_group]}
+def _row(user: Any, attempt: Attempt, job_id: uuid.UUID | None, log_row_id: uuid.UUID | None) -> dict[str, Any]:
+    return {
+        "attempt": attempt,
+        "in_full": may_view_in_full(user, attempt),
+        "job_id": attempt.attempt_id if attempt.has_job else job_id,
+        "log_row_id": log_row_id,
+        "tone": TONES[attempt.outcome_group],
+    }

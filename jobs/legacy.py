@@ -53,6 +53,6 @@ def create_legacy_jobs(rows: Sequence[LegacyJob]) -> int:
     return len(new)
 
 
-def other_jobs(job_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
-    """Return those of `job_ids` that are jobs of this dashboard's own."""
-    return set(Job.objects.filter(job_id__in=job_ids, legacy=False).values_list("job_id", flat=True))
+def existing_jobs(job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, bool]:
+    """Return those of some hundred ids that jobs have already, and whether these are the old dashboard's."""
+    return dict(Job.objects.filter(job_id__in=job_ids).values_list("job_id", "legacy"))

@@ -48,7 +48,7 @@ def test_a_bad_job_is_reported_with_its_number_and_skipped(old, row, problem):
     [
         ({"timestamp": "1 June"}, "'1 June' is no time"),
         ({"timestamp": None}, "is no time"),
-        ({"customer_ids": "a1, b2"}, "customer_ids is not JSON"),
+        ({"customer_ids": '["a1", "b2'}, "customer_ids is not JSON"),
         ({"customer_ids": '{"a": 1}'}, "customer_ids is no list"),
         ({"customer_ids": '["a1", null]'}, "'None' is no customer id"),
         ({"customer_ids": '[""]'}, "'' is no customer id"),
@@ -152,6 +152,7 @@ def test_what_is_no_pair_of_names_is_refused(old, pairs):
 
 @pytest.mark.parametrize("name", ["system", "Nobody", "оlivia", "jo hn"])
 def test_jobs_are_given_to_nobody_who_could_be_mistaken(old, name):
+    old.job("a1", user_id="jdoe")
     with pytest.raises(CommandError, match="nobody here is called"):
         old.run("--user-map", f"jdoe={name}")
     assert not Job.objects.exists()

@@ -17,8 +17,8 @@ from jobs.models import Job
 from setactions.operations.backups.consistency import disagreements
 from setactions.operations.backups.creation import database_of
 from setactions.operations.legacy import importer
-from setactions.operations.legacy.old_files import HIDDEN
 from setactions.operations.legacy.tests.old_dashboard import JWT, OldDashboard, facts
+from setactions.operations.legacy.values import HIDDEN
 from setactions.pages.tests.forging import problems, set_column, write
 from setactions.resolving.reconcile import reconcile
 from setactions.resolving.tests.doubting import OPERATIONS, in_words
@@ -41,7 +41,7 @@ def test_every_job_and_customer_is_imported_and_marked(old):
     assert (str(job.job_id), job.batch_id, job.user_id) == (job_id, batch, "olivia")
     assert (job.legacy, job.status, job.old_status, job.evidence) == (True, "success", "SUCCESS", "legacy")
     assert (job.action_code, job.action_name, job.http_status) == (2, "PE-Enable", 200)
-    assert job.created_at == datetime(2025, 6, 1, 10, tzinfo=UTC)
+    assert job.created_at == datetime(2025, 6, 1, 8, tzinfo=UTC)  # summer in Paris
     assert job.request_payload == {"action": "PE-Enable", "cids": ["b2", "a1"]}
     assert (job.response_summary, job.customer_count, job.source) == ({"success": True}, 2, "legacy")
     assert list(job.customers.values_list("cid", flat=True)) == ["b2", "a1"]
@@ -51,7 +51,7 @@ def test_every_job_and_customer_is_imported_and_marked(old):
     entry = AuditEntry.objects.get()
     body = json.loads(entry.body)
     assert (entry.kind, entry.user_id, body["imported_by"]) == ("IMPORTED", "olivia", os_actor_name())
-    assert (body["cids"], body["time"]) == (["b2", "a1"], "2025-06-01 10:00:00.000000")
+    assert (body["cids"], body["time"]) == (["b2", "a1"], "2025-06-01 08:00:00.000000")
     assert body["old"]["updated_at"] == "2025-06-01T10:00:09"
     assert verify().findings == []
 
@@ -95,8 +95,8 @@ def test_every_row_of_the_audit_log_is_imported_in_utc(old):
     assert reported == []
     assert "Audit log: 3 rows with 4 customers, 3 imported, 0 there already, 0 bad" in printed
     first, second, third = Attempt.objects.order_by("pk")
-    assert first.created_at == datetime(2025, 6, 1, 10, 0, 0, 500_000, tzinfo=UTC)  # summer in Paris
-    assert second.created_at == datetime(2025, 12, 1, 11, tzinfo=UTC)
+    assert first.created_at == datetime(2025, 6, 1, 12, 0, 0, 500_000, tzinfo=UTC)
+    assert second.created_at == datetime(2025, 12, 1, 12, tzinfo=UTC)
     assert third.created_at == datetime(2025, 12, 1, 7, tzinfo=UTC)
     assert (first.outcome, first.ip_address, first.action_code) == ("legacy_success", "10.0.0.7", 2)
     assert (second.outcome, second.error_message) == ("legacy_failed", "CID unknown")

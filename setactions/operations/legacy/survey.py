@@ -1,0 +1,191 @@
+"""What the two files hold, read and judged as a whole before anything is written.
+
+The audit keeps for ever what is imported. So the times, links and names of all rows are settled first, and what looks
+wrong is said while it can still be changed.
+"""
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta, tzinfo
+from typing import Any
+
+from django.utils import timezone
+
+from audit.legacy import Stored, stored_rows
+from audit.selectors import parts
+from jobs.legacy import existing_jobs
+from setactions.operations.legacy.matching import link, mark_doubles
+from setactions.operations.legacy.names import Names
+from setactions.operations.legacy.old_files import OldFile
+from setactions.operations.legacy.rows import Entry, entry_of_job, entry_of_log_row
+from setactions.operations.legacy.times import settle
+from setactions.operations.legacy.values import BadRowError, cid_of
+from tmsdash.text import counted
+
+CLOCKS_DIFFER = timedelta(minutes=5)
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class FileSurvey:
+    """The rows of a file that make sense, by their numbers, and how many there are at all."""
+
+    entries: dict[int, Entry] = field(default_factory=dict)
+    rows: int = 0
+    bad: int = 0
+    known: int = 0
+    """Of the rows that make sense, those that were imported earlier."""
+
+    @property
+    def customers(self) -> int:
+        return sum(entry.customers for entry in self.entries.values())
+
+
+@dataclass
+class Survey:
+    """Both files. `say` is called with a sentence for each row that is skipped, and for what looks wrong."""
+
+    zone: tzinfo
+    users: Names
+    clusters: Names
+    say: Say
+    jobs: FileSurvey = field(default_factory=FileSurvey)
+    log: FileSurvey = field(default_factory=FileSurvey)
+    linked: int = 0
+    doubled: int = 0
+    stored: dict[uuid.UUID, Stored] = field(default_factory=dict)
+    """What the audit has of these rows already."""
+
+    def read(self, jobs: OldFile, log: OldFile) -> None:
+        """Read both files. Raises BadFileError, or DatabaseError if ours cannot be read."""
+        for file in (jobs, log):
+            if file.lacks_wal:
+                self.say(
+                    f"{file.path} was written with a {file.path.name}-wal beside it, which is missing. After a clean "
+                    "stop of the old dashboard that is right; otherwise the newest rows are missing: stop it, and copy "
+                    "both files."
+                )
+        jobs.index_customers()
+        self._read_jobs(jobs)
+        self._read_log(log)
+        self._note_what_is_known()
+        entries = [*self.jobs.entries.values()]
+        self.linked = link(entries, [*self.log.entries.values()])
+        by_link = sum(entry.moment.is_shown_twice and entry.at is not None for entry in entries)
+        settle(entries)
+        settle([*self.log.entries.values()])
+        self.doubled = mark_doubles(entries)
+        for problem in self._doubts(by_link):
+            self.say(problem)
+
+    def _read_jobs(self, file: OldFile) -> None:
+        seen: set[uuid.UUID] = set()
+        for number, row in file.rows("jobs"):
+            self.jobs.rows += 1
+            try:
+                cids = tuple(cids_of_job(file, row["job_id"], self.say))
+                entry = entry_of_job(number, row, cids, self.zone, self.users, self.clusters)
+                if entry.attempt_id in seen:
+                    raise BadRowError("its job_id is there twice")
+            except BadRowError as error:
+                self._skip(self.jobs, f"jobs row {number}: {error}")
+                continue
+            seen.add(entry.attempt_id)
+            self.jobs.entries[number] = entry
+        for number in file.customers_of_nothing():
+            self.say(f"job_customers row {number}: there is no job with its job_id; skipped")
+
+    def _read_log(self, file: OldFile) -> None:
+        for number, row in file.rows("audit_log"):
+            self.log.rows += 1
+            try:
+                self.log.entries[number] = entry_of_log_row(number, row, self.users)
+            except BadRowError as error:
+                self._skip(self.log, f"audit_log row {number}: {error}")
+
+    def _skip(self, survey: FileSurvey, problem: str) -> None:
+        survey.bad += 1
+        self.say(f"{problem}; skipped")
+
+    def _note_what_is_known(self) -> None:
+        """Find the rows that were imported earlier, and leave out jobs whose ids are those of other jobs here."""
+        for part in parts([*self.jobs.entries.values()]):
+            jobs = existing_jobs([entry.attempt_id for entry in part])
+            for entry in part:
+                if jobs.get(entry.attempt_id) is False:
+                    del self.jobs.entries[entry.number]
+                    self._skip(self.jobs, f"jobs row {entry.number}: a job of this dashboard has its id")
+                entry.has_job = entry.attempt_id in jobs
+        for part in parts([*self.jobs.entries.values(), *self.log.entries.values()]):
+            self.stored |= stored_rows([entry.attempt_id for entry in part])
+        self.jobs.known = sum(entry.has_job for entry in self.jobs.entries.values())
+        self.log.known = sum(entry.attempt_id in self.stored for entry in self.log.entries.values())
+
+    # -- What looks wrong ---------------------------------------------------------------------------------------------
+
+    def _doubts(self, by_link: int) -> Iterator[str]:
+        jobs, log = [*self.jobs.entries.values()], [*self.log.entries.values()]
+        if left_out := [job for job in jobs if job.moment.is_left_out]:
+            yield (
+                f"{counted(len(left_out), 'job')} at a time that clocks in {self.zone} never showed, because they were "
+                f"put forward, such as {_example(left_out[0])}. Is --time-zone right?"
+            )
+        if shown_twice := [job for job in jobs if job.moment.is_shown_twice]:
+            second = sum(job.instant != job.moment.instants[0] for job in shown_twice)
+            yield (
+                f"{counted(len(shown_twice), 'job')} in an hour that clocks in {self.zone} showed twice, because they "
+                f"were put back: {by_link:,} placed by the row of the audit log that belongs to it, the others by the "
+                f"order of the rows, and in the first hour where that says nothing. {second:,} are in the second hour. "
+                f"The first one is {_example(shown_twice[0])}."
+            )
+        until = timezone.now() + CLOCKS_DIFFER
+        for table, entries in (("jobs", jobs), ("audit_log", log)):
+            if future := [entry for entry in entries if entry.instant > until]:
+                yield (
+                    f"{table}: {counted(len(future), 'row')} in the future, such as {_example(future[0])}. Are "
+                    "--time-zone and this machine's clock right?"
+                )
+        if not self.linked and not {map(_asked_for, jobs)}.isdisjoint(map(_asked_for, log)):
+            yield (
+                "No job has a row of the audit log within seconds of it, although the same was asked for in both. "
+                "Is --time-zone right?"
+            )
+        yield from self._differences([*jobs, *log])
+
+    def _differences(self, entries: Iterable[Entry]) -> Iterator[str]:
+        """Yield how many rows were imported earlier as something else than they are now."""
+        known = [(entry, self.stored[entry.attempt_id]) for entry in entries if entry.attempt_id in self.stored]
+        for what, count in (
+            ("time", sum(stored.at != entry.instant for entry, stored in known)),
+            ("user", sum(stored.user_id != entry.user_id for entry, stored in known)),
+            ("cluster", sum(stored.cluster_url != entry.cluster_url for entry, stored in known)),
+        ):
+            if count:
+                yield (
+                    f"{counted(count, 'row')} imported earlier with another {what} than they would get now. They stay "
+                    "as they are, because the audit changes nothing; docs/operating.md says what can be done."
+                )
+
+
+def cids_of_job(file: OldFile, job_id: Any, say: Say) -> Iterator[str]:
+    """Yield the customers of a job, each once, in their order."""
+    seen: set[str] = set()
+    for number, value in file.customers_of(job_id):
+        try:
+            cid = cid_of(value)
+        except BadRowError as error:
+            say(f"job_customers row {number}: {error}; skipped")
+            continue
+        if cid not in seen:
+            seen.add(cid)
+            yield cid
+
+
+def _asked_for(entry: Entry) -> tuple[object, ...]:
+    return entry.user_id, entry.action_code, entry.ids
+
+
+def _example(entry: Entry) -> str:
+    return f"row {entry.number}: {entry.moment.written} → {entry.instant:%Y-%m-%d %H:%M:%S} UTC"
