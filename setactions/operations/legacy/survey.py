@@ -147,7 +147,7 @@ class Survey:
                     f"{table}: {counted(len(future), 'row')} in the future, such as {_example(future[0])}. Are "
                     "--time-zone and this machine's clock right?"
                 )
-        if not self.linked and not {map(_asked_for, jobs)}.isdisjoint(map(_asked_for, log)):
+        if not self.linked and not set(map(_asked_for, jobs)).isdisjoint(map(_asked_for, log)):
             yield (
                 "No job has a row of the audit log within seconds of it, although the same was asked for in both. "
                 "Is --time-zone right?"

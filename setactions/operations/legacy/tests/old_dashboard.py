@@ -9,19 +9,9 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 
-JOBS = (
-    "CREATE TABLE jobs (job_id TEXT PRIMARY KEY, user_id TEXT, batch_id TEXT, action_code INTEGER, action_name TEXT, "
-    "cluster_url TEXT, created_at TEXT, request_payload TEXT, response_summary TEXT, status TEXT{})"
-)
+from setactions.operations.legacy.tests.old_code import CUSTOMERS, JOBS, LOG
 
 NEWER = ", http_status INTEGER, error_message TEXT, updated_at TEXT"
-
-CUSTOMERS = "CREATE TABLE job_customers (id INTEGER PRIMARY KEY, job_id TEXT, cid TEXT)"
-
-LOG = (
-    "CREATE TABLE audit_log (id INTEGER PRIMARY KEY, user_id TEXT, action_type TEXT, customer_ids TEXT, "
-    "timestamp TEXT, ip_address TEXT, status TEXT, error_message TEXT, duration_ms INTEGER)"
-)
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 
