@@ -100,9 +100,8 @@ def _is_time_out(row: Row) -> bool:
 
 def cid_of(value: Any) -> str:
     """Return a customer id; raises BadRowError if it is none."""
-    text = text_of(value) if isinstance(value, (str, int, bytes)) and not isinstance(value, bool) else ""
-    is_damaged = isinstance(value, bytes) and text == value.hex()
-    if not 0 < len(text) <= CID_LENGTH or is_damaged or _storable(text) != text:
+    text = text_of(value)
+    if not 0 < len(text) <= CID_LENGTH or _is_damaged(value) or isinstance(value, (bool, list, dict)):
         raise BadRowError(f"{str(value)[:40]!r} is no customer id")
     if looks_like_token(text):
         raise BadRowError("a token stands where a customer id belongs")
@@ -116,6 +115,8 @@ def cids_of(value: Any) -> tuple[str, ...]:
     several with commas between them. An id of digits alone keeps its zeros.
     """
     text = text_of(value)
+    if _is_damaged(value):
+        raise BadRowError(f"customer_ids cannot be read: {text[:40]!r}")
     items: Any = text
     try:
         items = json.loads(text, parse_int=str)
@@ -131,6 +132,13 @@ def cids_of(value: Any) -> tuple[str, ...]:
         if words := next((part for part in items if re.search(r"\s", part)), None):
             raise BadRowError(f"{words[:40]!r} is no customer id")
     return tuple(dict.fromkeys(map(cid_of, items or ())))
+
+
+def _is_damaged(value: Any) -> bool:
+    """Tell whether a value lost characters on its way, or was a number that may have lost digits."""
+    text = text_of(value)
+    is_cut = isinstance(value, bytes) and text == value.hex()
+    return isinstance(value, float) or is_cut or "\ufffd" in text or _storable(text) != text
 
 
 # -- JSON -----------------------------------------------------------------------------------------------------------
