@@ -1,7 +1,7 @@
 """`import_legacy --dry-run`: shows what would be imported, and leaves no trace."""
 
+import tempfile
 from pathlib import Path
-from tempfile import gettempdir
 
 import pytest
 from django.conf import settings as site_settings
@@ -56,13 +56,16 @@ def test_a_dry_run_shows_rows_times_samples_names_and_links(filled, settings):
     ]
 
 
-def test_a_dry_run_writes_nothing(filled):
+def test_a_dry_run_writes_nothing(filled, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    lock = Path(site_settings.VAR_DIR) / "import_legacy.lock"
+    lock.unlink(missing_ok=True)
     kept = (Job, Attempt, AuditEntry, ChainHead)
     before = [facts(model) for model in kept]
     filled.run("--dry-run")
     assert [facts(model) for model in kept] == before
-    assert not list(site_settings.VAR_DIR.rglob("*import_legacy*"))  # not even its lock
-    assert not list(Path(gettempdir()).glob("import_legacy-*"))
+    assert not lock.exists()
+    assert sorted(tmp_path.iterdir()) == [filled.audit, filled.jobs]
 
 
 def test_a_dry_run_after_an_import_shows_what_is_new(filled):
