@@ -7,7 +7,8 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 
 from jobs.models import Job
-from jobs.selectors import customers_of, job_for, jobs_of
+from jobs.selectors import all_cids_of, job_for, jobs_of
+from tmsdash.downloads import IncompleteError
 from tmsdash.web.errors import error_json, json_get, limit_of
 
 
@@ -53,7 +54,10 @@ def customers(request: HttpRequest, job_id: uuid.UUID) -> JsonResponse:
     job = job_for(request.user, job_id)
     if job is None:
         return _no_such_job()
-    cids = list(customers_of(job).values_list("cid", flat=True))
+    try:
+        cids = all_cids_of(job)
+    except IncompleteError as error:
+        return error_json(500, str(error), "job_id")
     return JsonResponse({"success": True, "job_id": str(job.job_id), "customer_count": len(cids), "customers": cids})
 
 

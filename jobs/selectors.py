@@ -9,6 +9,7 @@ from django.db.models import Q, QuerySet
 from audit.selectors import parts
 from jobs.models import Job, JobCustomer
 from tmsdash.db.known_values import known_values
+from tmsdash.downloads import IncompleteError
 
 CLUSTERS_SHOWN = 100
 
@@ -58,3 +59,14 @@ def job_for(user: Any, job_id: uuid.UUID) -> Job | None:
 def customers_of(job: Job) -> QuerySet[JobCustomer]:
     """Return the job's customers in the order in which they were given."""
     return job.customers.order_by("position")
+
+
+def all_cids_of(job: Job) -> list[str]:
+    """Return the ids of a job's customers in order; raises IncompleteError unless they are as many as it counts."""
+    cids = list(customers_of(job).values_list("cid", flat=True))
+    if len(cids) != job.customer_count:
+        raise IncompleteError(
+            f"The job counts {job.customer_count:,} customers, but {len(cids):,} can be read: the list is not whole. "
+            "Tell the admin: manage.py audit_verify --jobs says more."
+        )
+    return cids

@@ -16,12 +16,14 @@ from audit.models import Attempt
 from audit.selectors import may_view_all_attempts, may_view_attempt_of, open_attempts, open_attempts_of
 from jobs.filters import JobFilters
 from jobs.models import Job
-from jobs.selectors import all_jobs, customers_of, job_for, jobs_of, may_view_all_jobs, older_than
+from jobs.selectors import all_cids_of, all_jobs, customers_of, job_for, jobs_of, may_view_all_jobs, older_than
 from jobs.signatures import job_is_signed, signed_jobs
 from jobs.stored import read_job
 from tmsdash.csv_text import ids_file
 from tmsdash.db.transactions import drop_if_broken
+from tmsdash.downloads import IncompleteError
 from tmsdash.text import printable
+from tmsdash.web.errors import error_response
 from tmsdash.web.paging import numbered_page, page_behind
 
 JOBS_PER_PAGE = 50
@@ -90,7 +92,10 @@ def job_detail(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
 def customers_csv(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
     """Download all customers of one job, in order. A job has 100,000 at most, so the file is made before it is sent."""
     job = _job_or_404(request, job_id)
-    return ids_file(f"customers-{job.job_id}.csv", customers_of(job).values_list("cid", flat=True))
+    try:
+        return ids_file(f"customers-{job.job_id}.csv", all_cids_of(job))
+    except IncompleteError as error:
+        return error_response(request, 500, str(error))
 
 
 def _job_or_404(request: HttpRequest, job_id: uuid.UUID) -> Job:

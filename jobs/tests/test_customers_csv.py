@@ -67,3 +67,14 @@ def test_it_is_for_signed_in_users_and_reading_only(olivia):
 def test_the_page_of_the_job_leads_to_it(olivia):
     job = make_job()
     assert f'href="{path(job.job_id)}"' in signed_in(olivia).get(f"/jobs/{job.job_id}/").content.decode()
+
+
+def test_a_job_that_lost_customers_is_no_shorter_list(olivia):
+    job = make_job(cids=("a", "b", "c"))
+    job.customers.filter(cid="b").delete()
+    answer = signed_in(olivia).get(path(job.job_id))
+    assert (answer.status_code, "Content-Disposition" in answer) == (500, False)
+    assert "The job counts 3 customers, but 2 can be read" in text_of(answer)
+    answer = signed_in(olivia).get(f"/api/jobs/{job.job_id}/customers")
+    assert (answer.status_code, answer.json()["status"]) == (500, "error")
+    assert "2 can be read" in answer.json()["message"]

@@ -92,7 +92,7 @@ class Command(BaseCommand):
         """Report how the batch stands, and return the exit code."""
         summary, resume_line = Summary(batch), options.resume_line(batch)
         if report:
-            report.writelines(marked(report_lines(batch), MARKS["csv"]))
+            report.writelines(marked(report_lines(summary.batch), MARKS["csv"]))
         self._output(summary.as_json(resume_line), *summary.in_words(resume_line))
         return summary.exit_code
 

@@ -286,3 +286,20 @@ def test_the_python_example_of_the_page_runs_and_sends_its_action_once(site):
     printed = run_example(site, sys.executable, "-c", "\n".join(blocks("python")))
     assert printed.startswith("T-Enable success ['1000003', '1000053'] ['accepted'")
     assert len(site.tms.calls()) == before + 1
+
+
+def test_a_download_whose_rows_break_off_is_not_taken_for_a_whole_one(site):
+    """The server ends what it sends in good order, whatever the rows do; so the last line has to say it."""
+    make = "from jobs.tests.making import make_batch; print(make_batch(cids=[f'c{n}' for n in range(60)]).batch_id)"
+    made = run_python("manage.py", "shell", "--no-imports", "-c", make, var_dir=site.folder)
+    batch_id = made.stdout.split()[-1]
+    with closing(sqlite3.connect(site.folder / "jobs.db")) as jobs, jobs:
+        jobs.execute("UPDATE jobs_batchchunk SET cids = '5' WHERE number = 25")
+    with site.signed_in() as session:
+        answer = session.get(f"{site.url}/batches/{batch_id}/report.csv")
+    *rows, last = answer.text.splitlines()
+    assert (answer.status_code, rows[-1].split(",")[0]) == (200, "c49")
+    assert "INCOMPLETE: the rest could not be read" in last
+    log = (site.folder / "log").read_text()
+    assert log.count(f"[DOWNLOAD] EXCEPTION: batch-{batch_id}.csv was sent incomplete") == 1
+    assert "Traceback" not in log

@@ -1,0 +1,129 @@
+"""The report of a batch: why customers were not accepted, and what it is when a row cannot be read."""
+
+import csv
+import io
+import logging
+
+import pytest
+from django.db import connections
+
+from jobs.batches.selectors import reasons_of
+from jobs.models import Batch, BatchChunk
+from setactions.batches.report import report_lines
+from setactions.batches.tests.commanding import CIDS, GO, command, go_on
+from tmsdash.downloads import INCOMPLETE, IncompleteError
+from tmsdash.tests.tools import text_of
+
+pytestmark = pytest.mark.usefixtures("ready")
+WHY = "The connection to 127.0.0.1:2 was refused, so nothing was sent"
+
+
+def rows_of(text):
+    return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+
+
+def damage(batch, number, cids="5"):
+    """Change a chunk's list of ids in the database into something that is none."""
+    with connections["jobs"].cursor() as cursor:
+        where = "batch_id = %s AND number = %s"
+        cursor.execute(f"UPDATE jobs_batchchunk SET cids = %s WHERE {where}", [cids, batch.pk, number])
+
+
+def test_each_customer_that_was_not_sent_has_the_reason_and_so_has_the_summary(fleet, tmp_path):
+    out = tmp_path / "out.csv"
+    ended = command(fleet(CIDS[:3]), *GO, "--report", out, cluster="brooke")
+    assert ended.code == 2
+    assert ended.json["reason"].startswith(f"Not sent (3): {WHY}")
+    rows = rows_of(out.read_text())
+    assert {row["outcome"] for row in rows} == {"not_sent"}
+    assert all(row["reason"].startswith(WHY) for row in rows)
+    assert all("you may send it again" in row["reason"] for row in rows)
+
+
+def test_a_stopped_batch_says_why_of_what_it_did_not_reach(fleet, tmp_path):
+    out = tmp_path / "out.csv"
+    file = fleet(CIDS)
+    ended = command(file, *GO, "--chunk=1", "--report", out, cluster="brooke")
+    assert (ended.code, ended.json["state"]) == (2, "stopped")
+    rows = rows_of(out.read_text())
+    assert [row["outcome"] for row in rows] == ["not_sent"] * 5 + ["waiting"] * 5
+    assert all(row["reason"].startswith("Not sent yet. 5 chunks failed") for row in rows[5:])
+
+
+def test_a_rejection_a_doubt_and_an_id_unknown_to_tms_have_reasons_an_acceptance_has_none(fleet, tms, tmp_path):
+    tms.script("fault:unknown-ids:1", "fault:http:500", "fault:http:400")
+    out = tmp_path / "out.csv"
+    ended = command(fleet(CIDS[:8]), *GO, "--report", out)
+    reasons = {row["outcome"]: row["reason"] for row in rows_of(out.read_text())}
+    assert {outcome for outcome, reason in reasons.items() if not reason} == {"accepted"}
+    assert "Do not send the list again" in reasons["unknown"]
+    assert "do not exist" in reasons["rejected"] or "did not understand" in reasons["rejected"]
+    assert "Correct it" in reasons["unknown_to_tms"]
+    assert "Unknown (2): HTTP 500" in ended.json["reason"]
+
+
+def test_a_batch_of_which_all_was_accepted_needs_no_reason(fleet):
+    assert command(fleet(CIDS[:2]), *GO).json["reason"] == ""
+
+
+def test_the_page_of_a_batch_says_why_nothing_was_sent(make_batch, operator):
+    batch = make_batch(count=2)
+    batch.chunks.update(state=BatchChunk.State.NOT_SENT, message=f"{WHY}.")
+    assert f"Not sent (2): {WHY}." in text_of(operator.get(f"/batches/{batch.batch_id}/"))
+    assert reasons_of(batch) == [f"Not sent (2): {WHY}."]
+
+
+def test_a_download_with_a_damaged_row_does_not_end_as_if_it_were_whole(make_batch, operator, caplog):
+    caplog.set_level(logging.ERROR)
+    batch = make_batch(count=50)
+    damage(batch, 20)
+    answer = operator.get(f"/batches/{batch.batch_id}/report.csv")
+    rows = rows_of(answer.getvalue().decode())
+    assert (answer.status_code, rows[-1]["customer_id"]) == (200, INCOMPLETE)
+    assert len(rows) < 50
+    assert [record.getMessage()[:10] for record in caplog.records] == ["[DOWNLOAD]"]
+
+
+def test_rows_that_nobody_can_read_from_the_first_on_are_an_error_page(make_batch, operator):
+    batch = make_batch(count=4)
+    damage(batch, 0)
+    operator.raise_request_exception = False
+    answer = operator.get(f"/batches/{batch.batch_id}/report.csv")
+    assert answer.status_code == 500
+    assert "Content-Disposition" not in answer
+
+
+@pytest.mark.parametrize("number", [0, 12, 24])
+def test_a_chunk_that_is_missing_does_not_go_unnoticed(make_batch, number):
+    batch = make_batch(count=50)
+    batch.chunks.filter(number=number).delete()
+    with pytest.raises(IncompleteError, match=f"^Chunk {number + 1} of the batch is missing.$"):
+        list(report_lines(Batch.objects.get(pk=batch.pk)))
+
+
+def test_a_chunk_with_fewer_ids_than_it_counts_does_not_go_unnoticed(make_batch):
+    batch = make_batch(count=4)
+    damage(batch, 1, '["c2"]')
+    with pytest.raises(IncompleteError, match="^Chunk 2 does not hold the customers that it counts"):
+        list(report_lines(Batch.objects.get(pk=batch.pk)))
+
+
+def test_no_list_of_ours_is_taken_from_a_report_that_is_not_whole(make_batch, operator, tms, tmp_path):
+    batch = make_batch(count=50)
+    damage(batch, 20)
+    file = tmp_path / "broken.csv"
+    file.write_bytes(operator.get(f"/batches/{batch.batch_id}/report.csv").getvalue())
+    ended = command(file, *GO)
+    assert (ended.code, ended.json["error_count"] > 0, tms.calls()) == (1, True, [])
+
+
+def test_a_report_that_cannot_be_read_leaves_the_old_one_and_fails(fleet, tmp_path, monkeypatch):
+    file, out = fleet(), tmp_path / "out.csv"
+    ended = command(file, *GO, "--report", out)
+    before = out.read_text()
+    BatchChunk.objects.filter(number=3).delete()
+    ended = go_on(file, ended, monkeypatch, "--report", out)
+    assert ended.code == 1
+    assert "Chunk 4 of the batch is missing. Nothing was sent." in ended.json["errors"][0]
+    assert out.read_text() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fleet.csv", "out.csv"]
