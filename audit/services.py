@@ -52,7 +52,7 @@ def open_attempt(
         with write_transaction(DATABASE, wait_s):
             target = intent["cluster_url"], intent["action_code"]
             # Two that share customers must not both miss the other.
-            one_at_a_time(DATABASE, "{}\0{}".format(*target))
+            one_at_a_time(DATABASE, "{} {}".format(*target))
             if known := find_attempt(attempt_id):
                 return known, False
             if accepted_since and (shared := attempts_sharing(*target, intent["cids"], accepted_since)):
