@@ -10,6 +10,7 @@ an attempt that TMS accepted within TMS_DUPLICATE_WINDOW_S. It is decided where 
   its chunk is seen then, however long the batch takes.
 """
 
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,6 +32,27 @@ SENTENCES = 5  # at once
 
 
 @dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A batch that asks for customers of a list, or a user's attempts in one state, with the newest one's `sent_as`.
+
+    Its `sentence` says how many customers, by whom, when and as what. The id stands in it, between two parts.
+    """
+
+    sentence: str
+    sent_as: uuid.UUID
+    user_id: str
+    is_batch: bool
+
+    @property
+    def before_id(self) -> str:
+        return self.sentence.partition(str(self.sent_as))[0]
+
+    @property
+    def after_id(self) -> str:
+        return self.sentence.partition(str(self.sent_as))[2]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Overlap:
     """The customers of a list that were asked for already: `cids`, in the order of the list.
 
@@ -45,9 +67,19 @@ class Overlap:
         return bool(self.cids)
 
     @property
+    def summary(self) -> str:
+        """How many customers there are, in a sentence."""
+        return f"{counted(len(self.cids), 'customer')} of this list {_were(self.cids)} asked for already."
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """One for each batch, and for each user's attempts in one state."""
+        return (*map(_of_batch, self.batches.items()), *_of_attempts(self._lone_attempts()))
+
+    @property
     def sentences(self) -> tuple[str, ...]:
-        """How many customers, by whom, when and as what: a sentence for each batch and for each user's attempts."""
-        every = (*map(_of_batch, self.batches.items()), *_of_attempts(self._lone_attempts()))
+        """How many customers, by whom, when and as what."""
+        every = tuple(entry.sentence for entry in self.entries)
         more = len(every) - SENTENCES
         return (*every[:SENTENCES], f"There are {more:,} more such entries.") if more > 0 else every
 
@@ -67,7 +99,7 @@ class Overlap:
         return Refusal(
             409,
             "cids",
-            f"{counted(len(self.cids), 'customer')} of this list {_were(self.cids)} asked for already.",
+            self.summary,
             *self.sentences,
             "Nothing was sent. Look there first; then leave these customers out, or send them again if you mean to.",
             duplicate_of=newest or next(batch.batch_id for batch in self.batches),
@@ -78,6 +110,9 @@ class Overlap:
         """Return the attempts that say more than the batches do: not those of chunks."""
         in_batches = frozenset[str]().union(*self.batches.values())
         return [(attempt, cids) for attempt, cids in self.attempts.items() if not cids <= in_batches]
+
+
+NO_OVERLAP = Overlap(cids=(), attempts={}, batches={})
 
 
 def find_overlap(
@@ -113,15 +148,16 @@ def window_start(before: datetime | None = None) -> datetime:
     return (before or timezone.now()) - timedelta(seconds=settings.TMS_DUPLICATE_WINDOW_S)
 
 
-def _of_batch(shared: tuple[Batch, frozenset[str]]) -> str:
+def _of_batch(shared: tuple[Batch, frozenset[str]]) -> Entry:
     batch, cids = shared
     state = batch.shown_state.label.lower()
     when = f"{batch.created_at:%d %b %H:%M} UTC"
-    return f"{counted(len(cids), 'customer')}: batch {batch.batch_id} of {batch.user_id}, of {when} ({state})."
+    sentence = f"{counted(len(cids), 'customer')}: batch {batch.batch_id} of {batch.user_id}, of {when} ({state})."
+    return Entry(sentence=sentence, sent_as=batch.batch_id, user_id=batch.user_id, is_batch=True)
 
 
-def _of_attempts(shared: Sequence[tuple[Attempt, frozenset[str]]]) -> Iterator[str]:
-    """Yield a sentence for each user and state of some attempts, which are the newest first."""
+def _of_attempts(shared: Sequence[tuple[Attempt, frozenset[str]]]) -> Iterator[Entry]:
+    """Yield an entry for each user and state of some attempts, which are the newest first."""
     groups: dict[tuple[str, str], list[tuple[Attempt, frozenset[str]]]] = {}
     for attempt, cids in shared:
         groups.setdefault((attempt.user_id, _state_of(attempt)), []).append((attempt, cids))
@@ -130,7 +166,8 @@ def _of_attempts(shared: Sequence[tuple[Attempt, frozenset[str]]]) -> Iterator[s
         action = Action(newest.action_code).label if newest.action_code else newest.action_name
         what = f"{counted(count, 'customer')}: {action} of {user_id} {state}, at {newest.created_at:%d %b %H:%M} UTC"
         which = f"attempt {newest.attempt_id}"
-        yield f"{what}, as {which}{f' and {len(members) - 1:,} before it' if len(members) > 1 else ''}."
+        sentence = f"{what}, as {which}{f' and {len(members) - 1:,} before it' if len(members) > 1 else ''}."
+        yield Entry(sentence=sentence, sent_as=newest.attempt_id, user_id=user_id, is_batch=False)
 
 
 def _state_of(attempt: Attempt) -> str:

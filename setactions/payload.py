@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.conf import settings
@@ -96,6 +96,11 @@ def make_submission(cluster: Cluster, action_name: str, cid_list: CidList) -> Su
         known = ", ".join(Action.labels)
         raise Refusal(400, "action", f"This action is not known. Use one of {known}.")
     return Submission(cluster, action, action_name, cid_list.cids, cid_list.repeated, cid_list.warnings)
+
+
+def narrowed(submission: Submission, cids: Sequence[str]) -> Submission:
+    """Return the same submission for only some of its customers."""
+    return replace(submission, cids=tuple(cids), warnings=CidList(tuple(cids), 0).warnings)
 
 
 def fits_one_call(submission: Submission) -> bool:

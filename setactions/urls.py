@@ -9,6 +9,7 @@ urlpatterns = [
     path("review/", new_action.review, name="review"),
     path("send/", new_action.send, name="send"),
     path("edit/", new_action.edit, name="edit"),
+    path("leave-out/", new_action.leave_out, name="leave_out"),
     path("attempts/<uuid:attempt_id>/", attempt.attempt, name="attempt"),
     path("attempts/<uuid:attempt_id>/check/", attempt.check, name="attempt_check"),
     path("attempts/<uuid:attempt_id>/decide/", attempt.decide, name="attempt_decide"),

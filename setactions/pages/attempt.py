@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -20,10 +20,9 @@ from audit.choices import Outcome, Ruling
 from audit.models import Attempt
 from audit.selectors import anchor_of, attempt_for, opening_body
 from jobs.selectors import may_view_job_of
-from setactions.inputs.ids import CidList
 from setactions.pages.review import ListEnds, ends_of, review_page, token_of
 from setactions.pages.sealing import Purpose, Review, load_reading, sign_reading, sign_review
-from setactions.payload import Submission
+from setactions.payload import Submission, narrowed
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal, Unverified
 from setactions.resolving import rulings
@@ -225,8 +224,7 @@ def repair(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
         return redirect("attempt", attempt_id=attempt_id)
     if not page.may_send_again:
         raise PermissionDenied
-    submission = replace(submission, warnings=CidList(submission.cids, 0).warnings)
-    return review_page(request, Review.of(submission), "")
+    return review_page(request, Review.of(narrowed(submission, submission.cids)), "")
 
 
 @never_cache

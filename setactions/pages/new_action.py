@@ -26,12 +26,14 @@ from setactions.pages.review import (
     ReviewEnded,
     check_confirmed,
     is_configured,
+    refused_page,
     review_of,
     review_page,
     token_of,
     was_sent,
+    without_overlap,
 )
-from setactions.pages.sealing import Review, seal_token
+from setactions.pages.sealing import Review, seal_for_another, seal_token
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from tmsdash.db.transactions import drop_if_broken
@@ -101,7 +103,7 @@ def send(request: HttpRequest, reviewed: Review) -> HttpResponse:
     except ReviewEnded as refusal:
         return review_again(request, reviewed, refusal)
     except Refusal as refusal:
-        return review_page(request, reviewed, sealed, status=refusal.code, error=refusal.message)
+        return refused_page(request, reviewed, sealed, refusal)
     result = service.set_action(
         user=request.user,
         actor=actor_of(request, Source.FORM),
@@ -113,7 +115,7 @@ def send(request: HttpRequest, reviewed: Review) -> HttpResponse:
     if result.outcome != Outcome.REFUSED:
         return redirect("attempt", attempt_id=result.attempt_id)
     if result.refusal_code not in (400, 429):
-        return review_page(request, reviewed, sealed, status=result.refusal_code or 400, error=result.message)
+        return refused_page(request, reviewed, sealed, result)
     # A 400 means that the token stands among the ids: such a list is not shown again.
     page = form_page(request, NewActionForm(), status=result.refusal_code, error=result.message)
     if result.refusal_code == 429:
@@ -127,6 +129,28 @@ def edit(request: HttpRequest, reviewed: Review) -> HttpResponse:
     if not may_set_action(request.user):
         raise PermissionDenied
     return form_page(request, _filled_in(reviewed))
+
+
+@reviewed_step
+@sensitive_variables()
+def leave_out(request: HttpRequest, reviewed: Review) -> HttpResponse:
+    """Show the list for another review without the customers who were asked for already."""
+    if not may_set_action(request.user):
+        raise PermissionDenied
+    user_id, sealed, sealed_for_rest = request.user.get_username(), "", ""
+    with suppress(Refusal):  # the next page asks for the token
+        sealed = token_of(request, reviewed.attempt_id)[1]
+    try:
+        if was_sent(reviewed, user_id, is_batch=reviewed.is_batch):
+            return redirect("batch" if reviewed.is_batch else "attempt", reviewed.attempt_id)
+        rest = without_overlap(reviewed)
+    except ReviewEnded as refusal:
+        return review_again(request, reviewed, refusal)
+    except Refusal as refusal:
+        return refused_page(request, reviewed, sealed, refusal)
+    with suppress(Refusal):
+        sealed_for_rest = seal_for_another(sealed, user_id, reviewed.attempt_id, rest.attempt_id)
+    return review_page(request, rest, sealed_for_rest)
 
 
 def review_again(request: HttpRequest, ended: Review, refusal: ReviewEnded) -> HttpResponse:

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -21,24 +22,24 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.debug import sensitive_variables
 
-from audit.models import Attempt
 from audit.selectors import find_attempt, may_view_attempt_of
 from jobs.batches.lists import ListDigest
-from jobs.batches.selectors import batches_of_list
 from jobs.models import Batch
 from jobs.selectors import may_view_job_of
 from setactions.confirmation import check_typed_count, must_type_count
-from setactions.overlap import find_overlap
+from setactions.inputs.ids import FIELD
+from setactions.overlap import NO_OVERLAP, Entry, Overlap, find_overlap
 from setactions.pages.sealing import CLOCK_SKEW_S, Review, load_review, seal_token, sign_review, unseal_token
-from setactions.payload import Submission, check_fits_one_call, find_overlap_warnings, new_chunk
+from setactions.payload import Submission, check_fits_one_call, find_overlap_warnings, narrowed, new_chunk
 from setactions.refusal import Refusal, Unverified
+from setactions.results import Result
 from setactions.tms.clusters import Cluster, cluster_named
 from setactions.token import Token
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.web.access_log import log_refused
 
 IDS_AT_EACH_END = 10
-BATCHES_SHOWN = 10
+ENTRIES_SHOWN = 10
 
 
 class ListEnds(NamedTuple):
@@ -62,17 +63,17 @@ def ends_of(cids: Sequence[str]) -> ListEnds:
 class ReviewPage:
     """A review as its user sees it. Without a `sealed` token the page asks for the token once more.
 
-    `duplicate` is an attempt with the very same list, `overlaps` are sentences on open attempts that share customers
-    with it, `earlier_batches` those of the last day with the same list. `error` says why it came back.
+    `overlap` tells which customers were asked for already, `warnings` are sentences on open attempts at other actions.
+    `error` says why the page came back, `typed` is the number of customers that was typed then.
     """
 
     user: Any
     review: Review
     sealed: str
     error: str = ""
-    duplicate: Attempt | None = None
-    overlaps: Sequence[str] = ()
-    earlier_batches: Sequence[Batch] = ()
+    typed: str = ""
+    overlap: Overlap = NO_OVERLAP
+    warnings: Sequence[str] = ()
 
     @property
     def customer_count(self) -> int:
@@ -96,54 +97,58 @@ class ReviewPage:
         return must_type_count(self.review.submission.cluster, self.customer_count)
 
     @property
-    def duplicate_is_open(self) -> bool:
-        """Whether nobody knows yet what became of the duplicate; otherwise TMS accepted it."""
-        return self.duplicate is not None and self.duplicate.is_open and not self.duplicate.job_owed
+    def rest_count(self) -> int:
+        """How many customers were not asked for already."""
+        return self.customer_count - len(self.overlap.cids)
 
     @property
-    def may_view_duplicate(self) -> bool:
-        return self.duplicate is not None and may_view_attempt_of(self.user, self.duplicate.user_id)
+    def first_cids_asked_for(self) -> Sequence[str]:
+        return self.overlap.cids[:IDS_AT_EACH_END]
 
     @property
-    def earlier_batches_with_access(self) -> list[tuple[Batch, bool]]:
-        """The earlier batches, each with whether the user may open it."""
-        return [(batch, may_view_job_of(self.user, batch.user_id)) for batch in self.earlier_batches]
+    def more_cids_asked_for(self) -> int:
+        return len(self.overlap.cids) - len(self.first_cids_asked_for)
+
+    @cached_property
+    def entries(self) -> list[tuple[Entry, bool]]:
+        """What asks for the customers, each with whether the user may open it."""
+        may_view = {True: may_view_job_of, False: may_view_attempt_of}
+        entries = self.overlap.entries[:ENTRIES_SHOWN]
+        return [(entry, may_view[entry.is_batch](self.user, entry.user_id)) for entry in entries]
+
+    @property
+    def more_entries(self) -> int:
+        return len(self.overlap.entries) - len(self.entries)
 
 
 def review_page(
-    request: HttpRequest, review: Review, sealed: str, *, status: int = 200, error: str = ""
+    request: HttpRequest, review: Review, sealed: str, *, status: int = 200, error: str = "", typed: str = ""
 ) -> HttpResponse:
     """Show the list that would be sent, with what speaks against it."""
+    submission = review.submission
+    overlap: Overlap = NO_OVERLAP
+    with suppress(AnyDatabaseError), drop_if_broken("audit", "jobs"):  # sending will say what is wrong
+        overlap = find_overlap(submission.cluster.origin, submission.action.value, submission.cids)
     page = ReviewPage(
         user=request.user,
         review=review,
         sealed=sealed,
         error=error,
-        duplicate=_duplicate_of(review.submission),
-        overlaps=find_overlap_warnings(review.submission),
-        earlier_batches=_batches_of_same_list(review.submission) if review.is_batch else [],
+        typed=typed,
+        overlap=overlap,
+        warnings=find_overlap_warnings(submission),
     )
     context = {"page": page, "chunk_size": settings.TMS_BATCH_CHUNK, "calls_at_once": settings.TMS_BATCH_CALLS}
     return render(request, "setactions/review.html", context, status=status)
 
 
-def _duplicate_of(submission: Submission) -> Attempt | None:
-    """Return an attempt that was given the same list; None, too, without the audit: sending then says so."""
-    with suppress(AnyDatabaseError), drop_if_broken("audit"):
-        overlap = find_overlap(submission.cluster.origin, submission.action.value, submission.cids)
-        return next(iter(overlap.attempts), None)
-    return None
-
-
-def _batches_of_same_list(submission: Submission) -> list[Batch]:
-    """Return the last day's batches of the same list; none, too, without the jobs database: starting then says so."""
-    with suppress(AnyDatabaseError), drop_if_broken("jobs"):
-        return list(batches_of_list(_digest_for_batches(submission))[:BATCHES_SHOWN])
-    return []
-
-
-def _digest_for_batches(submission: Submission) -> str:
-    return str(ListDigest([new_chunk(submission, submission.cids)]))
+def refused_page(request: HttpRequest, review: Review, sealed: str, refusal: Refusal | Result) -> HttpResponse:
+    """Show a review again that was not sent, with what was typed."""
+    status = refusal.refusal_code if isinstance(refusal, Result) else refusal.code
+    # The page lists what asks for the customers by itself, as it is now.
+    error = " ".join(refusal.errors[FIELD][:1]) if refusal.overlap else refusal.message
+    typed = request.POST.get("confirm", "")[:20]
+    return review_page(request, review, sealed, status=status or 400, error=error, typed=typed)
 
 
 def review_of(request: HttpRequest) -> Review:
@@ -187,7 +192,8 @@ def _is_sent(review: Review, user_id: str) -> bool:
         return False
     submission = review.submission
     if review.is_batch:
-        is_same = attempt is None and batch is not None and batch.list_digest == _digest_for_batches(submission)
+        digest = str(ListDigest([new_chunk(submission, submission.cids)]))
+        is_same = attempt is None and batch is not None and batch.list_digest == digest
     else:
         is_same = batch is None and attempt is not None and attempt.payload_digest == submission.payload_digest
     if not is_same or user_id not in {sent.user_id for sent in (attempt, batch) if sent}:
@@ -210,6 +216,22 @@ def _check_not_ended(review: Review) -> None:
             check_fits_one_call(review.submission)
         except Refusal as refusal:  # TMS_MAX_CIDS_PER_CALL was lowered
             raise ReviewEnded(refusal.code, "review", refusal.message) from None
+
+
+def without_overlap(review: Review) -> Review:
+    """Return a new review of the customers who were not asked for already; raises Refusal if there are none."""
+    submission = review.submission
+    with drop_if_broken("audit", "jobs", raising=_unreadable):
+        overlap = find_overlap(submission.cluster.origin, submission.action.value, submission.cids)
+    left_out = set(overlap.cids)
+    cids = [cid for cid in submission.cids if cid not in left_out]
+    if not cids:
+        raise Refusal(409, FIELD, "All customers of this list were asked for already, so there is nobody left.")
+    return Review.of(narrowed(submission, cids), review.file_name, review.left_out + len(left_out))
+
+
+def _unreadable(_: Exception) -> Refusal:
+    return Refusal(503, "request", "A database cannot be read now, so nothing was changed. Try again in a minute.")
 
 
 def is_configured(cluster: Cluster) -> bool:

@@ -55,7 +55,8 @@ class Purpose(Enum):
 class Review:
     """A submission under review, to be sent as the attempt, or if it `is_batch` as the batch, with id `attempt_id`.
 
-    `made_at` is in seconds since 1970. `file_name` is the name of the uploaded list, "" if the ids were pasted.
+    `made_at` is in seconds since 1970. `file_name` is the name of the uploaded list, "" if the ids were pasted;
+    `left_out` is how many of its customers its user left out, since they were asked for already.
     """
 
     attempt_id: uuid.UUID
@@ -63,11 +64,12 @@ class Review:
     is_batch: bool
     made_at: float
     file_name: str = ""
+    left_out: int = 0
 
     @classmethod
-    def of(cls, submission: Submission, file_name: str = "") -> "Review":
+    def of(cls, submission: Submission, file_name: str = "", left_out: int = 0) -> "Review":
         """Return a new review, made now, in the way that the length of the list asks for."""
-        return cls(uuid.uuid4(), submission, not fits_one_call(submission), time.time(), file_name)
+        return cls(uuid.uuid4(), submission, not fits_one_call(submission), time.time(), file_name, left_out)
 
 
 def sign_review(review: Review, user_id: str) -> str:
@@ -85,6 +87,7 @@ def sign_review(review: Review, user_id: str) -> str:
         "batch": review.is_batch,
         "at": review.made_at,
         "file": review.file_name,
+        "left_out": review.left_out,
     }
     return signing.dumps(state, salt=_SALT, compress=True)
 
@@ -115,6 +118,7 @@ def load_review(text: str, user_id: str) -> Review:
         state.get("batch", False),
         state.get("at", 0.0),
         state.get("file", ""),
+        state.get("left_out", 0),
     )
 
 
@@ -144,7 +148,12 @@ def load_reading(text: str, user_id: str, attempt_id: uuid.UUID, purpose: Purpos
 @sensitive_variables()
 def seal_token(token: Token, user_id: str, attempt_id: uuid.UUID) -> str:
     """Return the token encrypted, for this user and attempt."""
-    content = json.dumps([time.time(), token.reveal()]).encode()
+    return _seal(time.time(), token.reveal(), user_id, attempt_id)
+
+
+@sensitive_variables()
+def _seal(sealed_at: float, token: str, user_id: str, attempt_id: uuid.UUID) -> str:
+    content = json.dumps([sealed_at, token]).encode()
     nonce = secrets.token_bytes(_NONCE_BYTES)
     return _as_text(nonce + _cipher().encrypt(nonce, content, _bound_to(user_id, attempt_id)))
 
@@ -152,6 +161,17 @@ def seal_token(token: Token, user_id: str, attempt_id: uuid.UUID) -> str:
 @sensitive_variables()
 def unseal_token(sealed: str, user_id: str, attempt_id: uuid.UUID) -> Token:
     """Return the token; raises Refusal (400) after SEALED_FOR_S, Unverified if it was sealed for another use."""
+    return Token(_open(sealed, user_id, attempt_id)[1])
+
+
+@sensitive_variables()
+def seal_for_another(sealed: str, user_id: str, attempt_id: uuid.UUID, other_id: uuid.UUID) -> str:
+    """Return the token sealed for another attempt of the user, for what is left of its time; raises as above."""
+    return _seal(*_open(sealed, user_id, attempt_id), user_id, other_id)
+
+
+@sensitive_variables()
+def _open(sealed: str, user_id: str, attempt_id: uuid.UUID) -> tuple[float, str]:
     if not sealed:
         raise Refusal(400, "token", "Enter your bearer token for this cluster.")
     expired = "The token is kept for only ten minutes. Enter it again."
@@ -163,7 +183,7 @@ def unseal_token(sealed: str, user_id: str, attempt_id: uuid.UUID) -> Token:
         raise Unverified(400, "token", expired) from None
     if not -CLOCK_SKEW_S <= time.time() - sealed_at <= SEALED_FOR_S:
         raise Refusal(400, "token", expired)
-    return Token(token)
+    return sealed_at, token
 
 
 def _cipher() -> AESGCM:

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from audit.choices import Action, Outcome
 from audit.models import Attempt
+from setactions.overlap import Overlap
 from setactions.pages.attempt import AttemptPage
 from setactions.pages.review import ReviewPage, ends_of
 from setactions.pages.sealing import Purpose, Review, load_reading, load_review
@@ -108,17 +109,34 @@ def test_the_count_is_typed_from_the_set_number_on_and_on_production_clusters(co
     assert review_page(count=count, cluster=cluster).must_type_count is must_type
 
 
-def test_a_duplicate_is_open_unless_only_its_job_is_owed():
-    states = [(False, False), (True, False), (True, True)]
-    duplicates = [Attempt(user_id="oscar", is_open=is_open, job_owed=owed) for is_open, owed in states]
-    assert [review_page(duplicate=one).duplicate_is_open for one in (None, *duplicates)] == [False, False, True, False]
+def overlap(*cids, **owners):
+    """Customers who were asked for already, each time by one attempt of each of some users, of `customers` each."""
+    attempts = {
+        Attempt(
+            pk=number, attempt_id=uuid.UUID(int=number), user_id=user_id, action_code=2, created_at=timezone.now()
+        ): frozenset(owned)
+        for number, (user_id, owned) in enumerate(owners.items(), start=1)
+    }
+    return Overlap(cids=cids, attempts=attempts, batches={})
 
 
-def test_a_colleagues_duplicate_is_opened_only_by_who_may_view_it():
-    duplicate = Attempt(user_id="oscar")
-    pages = [review_page(duplicate=duplicate, user=user) for user in (OPERATOR, User("oscar"), VIEWER, DECIDER)]
-    assert [page.may_view_duplicate for page in pages] == [False, True, True, True]
-    assert not review_page().may_view_duplicate
+def test_the_rest_is_who_was_not_asked_for():
+    page = review_page(count=5, overlap=overlap("c1", "c3", oscar=["c1", "c3"]))
+    assert (page.rest_count, page.first_cids_asked_for, page.more_cids_asked_for) == (3, ("c1", "c3"), 0)
+    assert (review_page().rest_count, review_page().entries) == (2, [])
+
+
+def test_a_colleagues_attempt_is_opened_only_by_who_may_view_it():
+    pages = [
+        review_page(overlap=overlap("c1", oscar=["c1"]), user=user)
+        for user in (OPERATOR, User("oscar"), VIEWER, DECIDER)
+    ]
+    assert [may_view for page in pages for _, may_view in page.entries] == [False, True, True, True]
+
+
+def test_of_many_entries_the_first_are_shown_and_the_others_counted():
+    page = review_page(overlap=overlap("c1", **{f"user{number}": ["c1"] for number in range(13)}))
+    assert (len(page.entries), page.more_entries) == (10, 3)
 
 
 # -- An attempt's page --------------------------------------------------------------------------------------------

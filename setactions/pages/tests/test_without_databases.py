@@ -66,7 +66,7 @@ def test_the_review_page_comes_without_what_the_audit_holds_against_it(operator,
 
 
 @by_error
-def test_the_review_of_a_batch_comes_without_earlier_batches(operator, settings, error):
+def test_the_review_page_comes_without_the_batches_that_it_shares_customers_with(operator, settings, error):
     settings.TMS_MAX_CIDS_PER_CALL = 2
     with failing("jobs", error):
         assert "This runs as a batch" in text_of(upload(operator))

@@ -1,0 +1,150 @@
+"""Customers who were asked for already: the review page names them, and sends them again or leaves them out."""
+
+import pytest
+
+from audit.models import AuditEntry
+from jobs.models import Job
+from setactions.pages import sealing
+from setactions.pages.tests.test_new_action import fill_in, hidden_fields, proceed
+from setactions.resolving.tests.doubting import LOST_BEFORE
+from tmsdash.tests.fixtures import TOKEN, signed_in
+from tmsdash.tests.tools import text_of
+
+pytestmark = pytest.mark.usefixtures("engine_at_rest")
+BLOCK = "asked for already"
+
+
+@pytest.fixture
+def others(oscar):
+    return signed_in(oscar)
+
+
+def leave_out(client, page, **extra):
+    return client.post("/leave-out/", hidden_fields(page) | extra)
+
+
+def sent_ids(tms):
+    return [call.cids for call in tms.calls()]
+
+
+def test_what_a_colleague_sends_in_between_stops_the_list_and_is_named_with_its_customers(operator, others, tms):
+    first, second = fill_in(operator, cids="a,b,c"), fill_in(others, cids="b,c,d")
+    assert BLOCK not in text_of(first) + text_of(second)
+    attempt = proceed(others, second).url.split("/")[2]
+    page = proceed(operator, first)
+    assert page.status_code == 409
+    text = text_of(page)
+    assert "Nothing was sent" in text
+    assert "2 customers of this list were asked for already." in text
+    assert "2 of these customers were asked for already" in text
+    assert "2 customers: PE-Enable of oscar was accepted a moment ago, at " in text
+    assert f"as attempt {attempt}" in text
+    assert " b, c " in text
+    assert sent_ids(tms) == [("b", "c", "d")]
+
+
+def test_an_attempt_is_linked_for_who_may_open_it_and_otherwise_its_user_is_to_be_asked(operator, others, adam, tms):
+    path = proceed(others, fill_in(others)).url
+    for client, is_linked in ((operator, False), (others, True), (signed_in(adam), True)):
+        page = fill_in(client)
+        assert (f'href="{path}"' in page.content.decode()) is is_linked
+        assert ("Ask oscar first." in text_of(page)) is not is_linked
+        assert path.split("/")[2] in text_of(page)
+
+
+def test_those_who_were_asked_for_are_left_out_and_the_rest_is_reviewed_once_more(operator, others, tms):
+    proceed(others, fill_in(others, cids="b,d"))
+    page = fill_in(operator, cids="a,b,c,d,e")
+    rest = leave_out(operator, page)
+    assert rest.status_code == 200
+    assert "2 customers who were asked for already are left out." in text_of(rest)
+    assert "send_again" not in rest.content.decode()
+    assert proceed(operator, rest).status_code == 302  # its token is still sealed
+    assert sent_ids(tms) == [("b", "d"), ("a", "c", "e")]
+    again = proceed(operator, page)
+    assert again.status_code == 409
+    assert "All 5 customers were asked for already" in text_of(again)
+
+
+def test_leaving_out_says_how_many_are_out_by_now_and_counts_on(operator, others, tms):
+    proceed(others, fill_in(others, cids="b"))
+    rest = leave_out(operator, fill_in(operator, cids="a,b,c,d"))
+    proceed(others, fill_in(others, cids="c"))
+    fewer = leave_out(operator, rest)
+    assert "2 customers who were asked for already are left out." in text_of(fewer)
+    assert proceed(operator, fewer).status_code == 302
+    assert sent_ids(tms)[-1] == ("a", "d")
+
+
+def test_with_nobody_left_there_is_no_button_but_a_sentence(operator, others, tms):
+    proceed(others, fill_in(others, cids="a,b,c"))
+    page = fill_in(operator, cids="c,a")
+    assert "/leave-out/" not in page.content.decode()
+    assert "Without them nobody is left on this list" in text_of(page)
+    answer = leave_out(operator, page)
+    assert answer.status_code == 409
+    assert "nobody left" in text_of(answer)
+    assert len(sent_ids(tms)) == 1
+
+
+def test_a_tick_sends_them_again_and_the_audit_says_so(operator, others, tms):
+    proceed(others, fill_in(others, cids="b"))
+    page = fill_in(operator, cids="a,b")
+    assert "Send this one again" in text_of(page)
+    assert proceed(operator, page, send_again="1").status_code == 302
+    assert sent_ids(tms) == [("b",), ("a", "b")]
+    assert '"send_again":true' in AuditEntry.objects.filter(kind="INTENT").latest("sequence").body
+    assert Job.objects.count() == 2
+
+
+def test_without_its_token_the_rest_asks_for_it(operator, others, tms, monkeypatch):
+    proceed(others, fill_in(others, cids="b"))
+    page = fill_in(operator, cids="a,b")
+    monkeypatch.setattr(sealing, "SEALED_FOR_S", -1)
+    rest = leave_out(operator, page)
+    assert 'name="token"' in rest.content.decode()
+    assert proceed(operator, rest, token=TOKEN).status_code == 302
+
+
+def test_the_seal_of_the_rest_is_no_younger_than_the_one_it_came_from(operator, others, tms, monkeypatch):
+    proceed(others, fill_in(others, cids="b"))
+    page = hidden_fields(fill_in(operator, cids="a,b"))
+    rest = hidden_fields(operator.post("/leave-out/", page))
+    assert opened(rest) == opened(page)
+
+
+def opened(fields):
+    """When a page's token was sealed, and the token."""
+    review = sealing.load_review(fields["review"], "olivia")
+    return sealing._open(fields["sealed"], "olivia", review.attempt_id)
+
+
+def test_what_was_typed_stays_after_a_refusal(operator, others, tms, settings):
+    settings.TMS_CONFIRM_ABOVE = 2
+    page = fill_in(operator, cids="a,b")
+    proceed(others, fill_in(others, cids="b"))
+    refused = proceed(operator, page, confirm="2")
+    assert (refused.status_code, 'value="2"' in refused.content.decode()) == (409, True)
+    wrong = proceed(operator, page, confirm='3"><b>')
+    assert (wrong.status_code, "3&quot;&gt;&lt;b&gt;" in wrong.content.decode()) == (400, True)
+    assert 'value="2"' not in leave_out(operator, refused, confirm="2").content.decode()
+
+
+def test_a_list_whose_outcome_is_unknown_is_named_as_such(operator, others, tms, settings):
+    settings.TMS_DUPLICATE_WINDOW_S = 0
+    proceed(others, fill_in(others, cids="a,b", token=LOST_BEFORE))
+    assert "PE-Enable of oscar has no known outcome" in text_of(fill_in(operator, cids="b,c"))
+
+
+def test_of_many_the_first_are_shown_and_the_others_counted(operator, others, tms):
+    cids = [f"c{number}" for number in range(25)]
+    proceed(others, fill_in(others, cids="\n".join(cids)))
+    page = text_of(fill_in(operator, cids="\n".join(["x0", *cids])))
+    assert "25 of these customers were asked for already" in page
+    assert "c8, c9 and 15 more" in page
+
+
+def test_another_users_review_leaves_nothing_out(operator, others, tms):
+    answer = leave_out(others, fill_in(operator))
+    assert answer.status_code == 400
+    assert "a1" not in answer.content.decode()
