@@ -130,7 +130,7 @@ def refused(fetch, tms, monkeypatch):
         message = refusal(*unknown) if isinstance(unknown, list | tuple) else unknown
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Fleet, "set_action", lambda *_: {"message": message, "success": False})
-            return send(fetch, *cids, **values)
+            return send(fetch, *cids, confirm=len(cids), **values)
 
     return send_in_vain
 
