@@ -14,8 +14,9 @@ def preview(survey: Survey, jobs: Path, log: Path) -> Iterator[str]:
     yield from _file_lines(f"Jobs in {jobs}", survey.jobs)
     yield f"  Doubled: {survey.doubled:,}."
     yield from _file_lines(f"Audit log in {log}", survey.log)
-    for what, names in (("Users", survey.users), ("Clusters", survey.clusters)):
-        yield f"{what}, with their rows: {', '.join(names.in_words()) or 'none'}."
+    for title, names in (("Users, with their rows", survey.users), ("Clusters, with their jobs", survey.clusters)):
+        yield f"{title}:"
+        yield from (f"  {name}" for name in names.in_words() or ["none"])
     yield f"Jobs with their row of the audit log: {survey.linked:,} of {len(survey.jobs.entries):,}."
     yield "Dry run: nothing was written."
 

@@ -45,8 +45,10 @@ def test_a_dry_run_shows_rows_times_samples_names_and_links(filled, settings):
         "  Earliest: 2025-06-01 10:00:00 → 2025-06-01 10:00:00 UTC",
         "  Latest: 2025-06-01 10:00:00 → 2025-06-01 10:00:00 UTC",
         "  Row 1: 2025-06-01 10:00:00 → 2025-06-01 10:00:00 UTC · john · PE-Enable · 1 customer",
-        "Users, with their rows: olivia (3), jdoe → john (2).",
-        f"Clusters, with their rows: https://evian3.example → {ours} (3), https://gone.example (1).",
+        *("Users, with their rows:", "  olivia (3)", "  jdoe → john (2)"),
+        "Clusters, with their jobs:",
+        f"  https://evian3.example → {ours} (3)",
+        "  https://gone.example (1)",
         "Jobs with their row of the audit log: 1 of 4.",
         "Dry run: nothing was written.",
     ]
@@ -78,7 +80,7 @@ def test_a_dry_run_after_an_import_shows_what_is_new(filled):
 def test_a_dry_run_of_empty_files_shows_that_they_are_empty(old):
     printed, reported = old.run("--dry-run")
     assert "Jobs in" in printed
-    assert "Users, with their rows: none." in printed
+    assert "Users, with their rows:\n  none\n" in printed
     assert reported == []
 
 
