@@ -18,6 +18,7 @@ from django.utils.safestring import SafeString
 from audit.accounts import admin as account_admin  # noqa: F401 (registers accounts and groups)
 from audit.actors import Actor
 from audit.admin_filters import ConfiguredClusterFilter, EntryUserFilter, SourceFilter
+from audit.bodies import words_given
 from audit.chain import anchor
 from audit.exports import CONTENT_TYPES, FORMS, LISTS_PER_MINUTE, answer_export, export, lists
 from audit.models import Attempt, AttemptCustomer, AuditEntry
@@ -45,7 +46,7 @@ class AttemptAdmin(ExactSearchAdmin):
     fields = (
         *("attempt_id", "time", "user_id", "ip_address", "source", "action_name", "cluster_url"),
         *("customer_count", "shown_outcome", "decided_at", "left_to_do", "http_status", "error_message"),
-        *("page", "evidence", "entries", "job", "same_action"),
+        *("deliberately", "page", "evidence", "entries", "job", "same_action"),
     )
 
     def rows_of_customer(self, cid: str) -> Q:
@@ -104,6 +105,9 @@ class AttemptAdmin(ExactSearchAdmin):
     def shown_outcome(self, attempt: Attempt) -> SafeString:
         group, words = attempt.outcome_group.value, attempt.get_outcome_display()
         return format_html('<span class="outcome {}">{}</span>', group, words)
+
+    def deliberately(self, attempt: Attempt) -> str:
+        return words_given(opening_body(attempt)) or "nothing that needs a word of its own"
 
     def left_to_do(self, attempt: Attempt) -> str:
         if attempt.job_owed:

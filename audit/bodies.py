@@ -34,6 +34,7 @@ class Intent(Opening, ChunkFacts):
     batch_id: str | None
     repeated: int
     send_again: bool
+    allow_unusual: NotRequired[bool]  # true, or not there: that ids which look damaged are meant
     run_by: NotRequired[str]
 
 
@@ -87,6 +88,12 @@ class Recorded(TypedDict, total=False):
     job_created_at: str
     job_digest: str
     by: str
+
+
+def words_given(opening: Mapping[str, Any]) -> str:
+    """Say what somebody expressly took upon them when they opened an attempt; "" if that was nothing."""
+    words = {"send_again": "sent again", "allow_unusual": "with ids that look damaged"}
+    return ", ".join(word for name, word in words.items() if opening.get(name))
 
 
 def outcome_of(kind: Kind, body: Mapping[str, Any]) -> Outcome:

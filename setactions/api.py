@@ -110,9 +110,10 @@ def _parse(body: dict[str, Any]) -> Fetch:
     checks = Checks()
     target = checks.run(lambda: _target(body))
     token = checks.run(lambda: Token(body.get("token")))
-    send_again = checks.run(lambda: _send_again(body))
+    send_again = checks.run(lambda: _flag(body, "sendAgain"))
+    allow_unusual = checks.run(lambda: _flag(body, "allowUnusual"))
     confirm = checks.run(lambda: number_in(body))
-    submission = checks.run(lambda: _submission(body, target)) if body["isPost"] else None
+    submission = checks.run(lambda: _submission(body, target, bool(allow_unusual))) if body["isPost"] else None
     checks.finish()
     if target is None or token is None:
         raise RuntimeError("checks passed without a target or token")
@@ -126,10 +127,10 @@ def _target(body: dict[str, Any]) -> Target:
     return parse_target(url, is_post=body["isPost"])
 
 
-def _send_again(body: dict[str, Any]) -> bool:
-    value = body.get("sendAgain", False)
+def _flag(body: dict[str, Any], name: str) -> bool:
+    value = body.get(name, False)
     if not isinstance(value, bool):
-        raise Refusal(400, "sendAgain", "sendAgain must be true or false.")
+        raise Refusal(400, name, f"{name} must be true or false.")
     return value
 
 
@@ -140,11 +141,11 @@ def _check_confirmed(submission: Submission, confirm: int | None, attempt_id: uu
     check_number(confirm, submission.cluster, len(submission.cids))
 
 
-def _submission(body: dict[str, Any], target: Target | None) -> Submission | None:
+def _submission(body: dict[str, Any], target: Target | None, allow_unusual: bool) -> Submission | None:
     post_data = body.get("postData")
     if not isinstance(post_data, dict) or not isinstance(post_data.get("action"), str):
         raise Refusal(400, "postData", 'postData must be {"action": "...", "cids": [...]}, the action as text.')
-    cid_list = ids.from_json(post_data.get("cids"))
+    cid_list = ids.from_json(post_data.get("cids"), allow_unusual=allow_unusual)
     if target is None:
         return None
     submission = make_submission(target.cluster, post_data["action"], cid_list)

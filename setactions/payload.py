@@ -16,6 +16,7 @@ from audit.models import Attempt
 from audit.selectors import undecided_overlaps
 from jobs.batches.lists import NewChunk
 from setactions.inputs.ids import FIELD, CidList
+from setactions.inputs.shapes import has_damaged
 from setactions.refusal import Refusal
 from setactions.tms.clusters import Cluster
 from setactions.tms.spellings import find_action
@@ -49,7 +50,8 @@ class BatchPart:
 class Submission:
     """An action for customers of a cluster. `action_sent` is the spelling that TMS gets.
 
-    `repeated` counts the ids that were left out as repeats, `warnings` say what looks unusual.
+    `repeated` counts the ids that were left out as repeats, `warnings` say what looks unusual. `allow_unusual` tells
+    that some ids look damaged, and that somebody gave their word for them.
     """
 
     cluster: Cluster
@@ -58,6 +60,12 @@ class Submission:
     cids: tuple[str, ...]
     repeated: int = 0
     warnings: tuple[str, ...] = ()
+    allow_unusual: bool = False
+
+    @property
+    def lacks_word(self) -> bool:
+        """Whether ids look damaged and nobody gave their word for them, as in lists from before that was needed."""
+        return not self.allow_unusual and has_damaged(self.cids)
 
     @property
     def list_digest(self) -> str:
@@ -95,7 +103,8 @@ def make_submission(cluster: Cluster, action_name: str, cid_list: CidList) -> Su
     if action is None:
         known = ", ".join(Action.labels)
         raise Refusal(400, "action", f"This action is not known. Use one of {known}.")
-    return Submission(cluster, action, action_name, cid_list.cids, cid_list.repeated, cid_list.warnings)
+    said = cid_list.repeated, cid_list.warnings, cid_list.allow_unusual
+    return Submission(cluster, action, action_name, cid_list.cids, *said)
 
 
 def narrowed(submission: Submission, cids: Sequence[str]) -> Submission:

@@ -172,6 +172,8 @@ def intent_of(actor: Actor, submission: Submission, *, send_again: bool, batch: 
         "send_again": send_again,
         "source": actor.source or "",
     }
+    if submission.allow_unusual:
+        intent["allow_unusual"] = True
     if actor.run_by:
         intent["run_by"] = actor.run_by
     return {**intent, **batch.facts} if batch else intent

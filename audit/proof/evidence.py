@@ -15,6 +15,7 @@ from typing import Any
 from django.utils import timezone
 
 from audit import chain
+from audit.bodies import words_given
 from audit.exports import facts_of
 from audit.models import Attempt, ChainHead
 from audit.proof.projection import FIELDS, compare
@@ -83,6 +84,7 @@ def _chain_problems(entries: list[StoredEntry], near: dict[int, StoredEntry], he
 def ticket(evidence: Evidence) -> str:
     """Return a short text about the attempt, to be pasted into a ticket."""
     facts, attempt = facts_of(evidence.attempt), evidence.attempt
+    words = words_given(json.loads(evidence.entries[0].body))
     whole = "Its events, their places in the audit's chain, its row and its customers were checked: all is as written."
     checked = f"NOT AS IT WAS WRITTEN: {' '.join(evidence.problems)}" if evidence.problems else whole
     lines = [
@@ -92,6 +94,7 @@ def ticket(evidence: Evidence) -> str:
         f"By {facts['user']}, {facts['time']}, from {facts['address'] or 'no address'} ({facts['source']})",
         f"Outcome: {attempt.get_outcome_display()}, since {facts['outcome_since'] or 'it was begun'}",
         f"Job: {facts['job_id'] or 'none'}",
+        *([f"Deliberately {words}"] if words else []),
         *([f"Message: {facts['error']}"] if facts["error"] else []),
         "",
         checked,

@@ -40,6 +40,7 @@ class BatchOptions:
     workers: int | None
     without_unknown: bool
     strict: bool
+    allow_unusual: bool
     dry_run: bool
     yes: bool
     confirm: int | None
@@ -61,6 +62,7 @@ class BatchOptions:
         add("--workers", type=int, metavar="N", help="calls at once, at most TMS_BATCH_CALLS per cluster")
         add("--without-unknown", action="store_true", help="also run rejected chunks, without the ids unknown to TMS")
         add("--strict", action="store_true", help="treat everything that looks unusual as an error")
+        add("--allow-unusual", action="store_true", help="take ids that look damaged, such as #N/A, with a warning")
         add("--dry-run", action="store_true", help="check the file, print the plan and send nothing")
         add("--yes", action="store_true", help="do not ask for confirmation")
         add("--confirm", type=int, metavar="N", help="confirm the number of customers that are about to be sent")
@@ -76,6 +78,8 @@ class BatchOptions:
         """Raise CommandError if one of them cannot be, or two of them not together."""
         if self.file == self.from_file == STANDARD_INPUT:
             raise CommandError("Standard input cannot be both the list and the token.")
+        if self.strict and self.allow_unusual:
+            raise CommandError("--strict and --allow-unusual contradict each other. Give one of them.")
         limits = ("--chunk", self.chunk, settings.TMS_MAX_CIDS_PER_CALL), ("--workers", self.workers, MAX_WORKERS)
         for name, value, largest in limits:
             if value is not None and not 1 <= value <= largest:
@@ -118,7 +122,8 @@ class BatchOptions:
         try:
             with sys.stdin.buffer if self.file == STANDARD_INPUT else Path(self.file).open("rb") as source:
                 content = cast("BufferedReader", source)
-                return read_table(content, cluster=self.cluster, action=self.action, strict=self.strict)
+                shapes = {"strict": self.strict, "allow_unusual": self.allow_unusual}
+                return read_table(content, cluster=self.cluster, action=self.action, **shapes)
         except OSError as error:
             raise CommandError(f"The file cannot be read: {error.strerror or type(error).__name__}.") from None
 
@@ -136,4 +141,5 @@ class BatchOptions:
     def resume_line(self, batch: Batch) -> str:
         repeated = ("user", "cluster", "action", "chunk", "workers")
         words = [word for name in repeated if getattr(self, name) for word in (f"--{name}", str(getattr(self, name)))]
+        words += ["--allow-unusual"] * self.allow_unusual  # without it, the list is not read again
         return shlex.join(["manage.py", "set_action_batch", self.file, *words, "--batch-id", str(batch.batch_id)])

@@ -13,8 +13,9 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from setactions.inputs.csv_rows import SEPARATOR_LINE, Row, Rows
-from setactions.inputs.ids import EMPTY, UNUSUAL, is_allowed, shape_of
+from setactions.inputs.ids import EMPTY, is_allowed
 from setactions.inputs.problems import Problems
+from setactions.inputs.shapes import HEADER, UNUSUAL, shape_of
 from setactions.tms.clusters import find_cluster
 from setactions.tms.spellings import find_action
 from tmsdash.csv_text import ID_COLUMN, from_cell
@@ -26,6 +27,7 @@ _BLANKS = " \t\u00a0"  # that may stand around an id
 _OTHER_COLUMN = re.compile(r"[\s_-]*+(cluster|action)[\s_-]*+", re.IGNORECASE)
 _DIGIT = re.compile(r"\d")
 _LIKE_A_HEADER = re.compile(r"(?=\W*+[^\W\d])\D*+")
+_MARKS_IN_HEADERS = re.compile(r"[\s*?.:()\[\]]")
 _PLAIN_WORD = re.compile(r"[a-z_-]++|[A-Z_-]++")  # alone it is taken for an id; Kunde is written like a header
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
@@ -50,7 +52,6 @@ _SEVERAL = (
 )
 _ID_IN_HEADER = "This is a header, but it holds an id, too. Put each id on a line of its own, below the header."
 _UNKNOWN = f"This header{{}} is not known. {_HINT}"
-_PIPES = f"This looks like several columns. Separate them with commas, semicolons or tabs. {_HINT}"
 _NOT_ALIKE = f"Not everything in this line looks like an id. Put each id on a line of its own. {_HINT}"
 _HIDDEN = (
     "A cell in quotation marks begins here, but line {} within it looks like a row of its own. Take out the stray "
@@ -77,10 +78,11 @@ class _Layout(NamedTuple):
     padded: int = 1
 
 
-def asked_by(rows: Rows, problems: Problems, notes: Problems) -> Iterator[Asked]:
+def asked_by(rows: Rows, problems: Problems, notes: Problems, *, takes_headers: bool = False) -> Iterator[Asked]:
     """Return what each row asks for; what is wrong with the header or with rows goes to `problems`.
 
-    `notes` get what is left unread.
+    `notes` get what is left unread. With `takes_headers`, somebody gave their word that a header further down a single
+    column is an id.
     """
     rest = iter(rows)
     head = list(islice(rest, LOOKED_AT))
@@ -89,7 +91,7 @@ def asked_by(rows: Rows, problems: Problems, notes: Problems) -> Iterator[Asked]
             problems.add(0, EMPTY)
     elif any(map(ID_COLUMN.fullmatch, head[0][2])):
         if layout := _layout_below(head, rows, problems, notes):
-            yield from _asked_in(chain(head[1:], rest), layout, rows, problems)
+            yield from _asked_in(chain(head[1:], rest), layout, rows, problems, takes_headers=takes_headers)
     elif late := next((line for line, _, row in head if len(row) > 1 and _is_header(row)), None):
         problems.add(late, _LATE_HEADER)
     elif len(head) == 1:
@@ -103,7 +105,8 @@ def asked_by(rows: Rows, problems: Problems, notes: Problems) -> Iterator[Asked]
         is_unknown = listed and _have_ids(head[1:])
         if is_unknown:
             problems.add(line, _UNKNOWN, listed)
-        yield from _asked_in(chain(head[1:] if is_unknown else head, rest), _Layout(), rows, problems)
+        all_rows = chain(head[1:] if is_unknown else head, rest)
+        yield from _asked_in(all_rows, _Layout(), rows, problems, takes_headers=takes_headers)
 
 
 def _layout_below(head: list[Row], rows: Rows, problems: Problems, notes: Problems) -> _Layout | None:
@@ -132,7 +135,9 @@ def _layout_below(head: list[Row], rows: Rows, problems: Problems, notes: Proble
     return _Layout(cid, cluster, action, width, len(names))
 
 
-def _asked_in(all_rows: Iterator[Row], layout: _Layout, rows: Rows, problems: Problems) -> Iterator[Asked]:
+def _asked_in(
+    all_rows: Iterator[Row], layout: _Layout, rows: Rows, problems: Problems, *, takes_headers: bool
+) -> Iterator[Asked]:
     cid, cluster, action, width, padded = layout
     is_first_read_only = max(cid, cluster, action) == 0
     for line, last, row in all_rows:
@@ -143,10 +148,8 @@ def _asked_in(all_rows: Iterator[Row], layout: _Layout, rows: Rows, problems: Pr
         # Empty cells behind the last column are nothing, unless a comma in a text has put a cell too many before them.
         elif len(row) > width and (any(map(str.strip, row[width:])) or (len(row) > padded and not is_first_read_only)):
             problems.add(line, _LONG)
-        elif not _looks_like_id(row[cid]) and _is_header(row):
+        elif not _looks_like_id(row[cid]) and _is_header(row) and not (takes_headers and width == 1):
             problems.add(line, _LATE_HEADER)
-        elif "|" in row[cid] and any(not shape_of(part.strip(_BLANKS)) for part in row[cid].split("|")):
-            problems.add(line, _PIPES)
         else:
             row.append("")  # at -1, for columns that are not in this list
             yield Asked(line, from_cell(row[cid].strip(_BLANKS)), row[cluster].strip(), row[action].strip())
@@ -204,7 +207,11 @@ def _is_header(row: list[str]) -> bool:
 
 def _is_like_header(cells: list[str]) -> bool:
     names = [cell.strip() for cell in cells if cell.strip()]
-    return all(_LIKE_A_HEADER.fullmatch(name) and shape_of(name) == UNUSUAL for name in names)
+    return all(_LIKE_A_HEADER.fullmatch(name) and _shape_of_name(name) in (UNUSUAL, HEADER) for name in names)
+
+
+def _shape_of_name(name: str) -> str:
+    return shape_of(_MARKS_IN_HEADERS.sub("", name))
 
 
 def _looks_like_id(cell: str) -> bool:

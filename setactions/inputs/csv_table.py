@@ -11,8 +11,9 @@ from typing import Any
 from audit.choices import Action
 from setactions.inputs.csv_columns import Asked, asked_by, may_be_misread
 from setactions.inputs.csv_rows import Rows
-from setactions.inputs.ids import CidList, check_length, is_allowed, problem_of, refuse, shape_of
+from setactions.inputs.ids import BY_OPTION, BY_TICK, CidList, check_length, damage_of, is_allowed, problem_of, refuse
 from setactions.inputs.problems import Problems
+from setactions.inputs.shapes import is_damaged, shape_of
 from setactions.inputs.spool import Spool
 from setactions.tms.clusters import Cluster, all_clusters, find_cluster
 from setactions.tms.spellings import find_action
@@ -48,10 +49,15 @@ class TableError(Exception):
 
 
 class Table:
-    """A checked file: what it asks for, and each customer once, in order. A context manager."""
+    """A checked file: what it asks for, and each customer once, in order. A context manager.
 
-    def __init__(self, spool: Spool, parts: tuple[Part, ...], repeated: int, warnings: tuple[str, ...]) -> None:
-        self.parts, self.repeated, self.warnings = parts, repeated, warnings
+    `allow_unusual` tells that there are ids that look damaged, and that somebody gave their word for them.
+    """
+
+    def __init__(
+        self, spool: Spool, parts: tuple[Part, ...], repeated: int, warnings: tuple[str, ...], *, allow_unusual: bool
+    ) -> None:
+        self.parts, self.repeated, self.warnings, self.allow_unusual = parts, repeated, warnings, allow_unusual
         self._spool = spool
 
     def __enter__(self) -> "Table":
@@ -73,10 +79,13 @@ class Table:
                 yield part, chunk
 
 
-def read_table(source: io.BufferedReader, *, cluster: str = "", action: str = "", strict: bool = False) -> Table:
+def read_table(
+    source: io.BufferedReader, *, cluster: str = "", action: str = "", strict: bool = False, allow_unusual: bool = False
+) -> Table:
     """Read and check a CSV file, which may be a pipe. `cluster` and `action` are for rows that name none.
 
-    With `strict`, what looks unusual is an error. Raises TableError, and OSError if the file cannot be read.
+    What looks damaged is an error, unless with `allow_unusual`; with `strict`, so is what merely looks unusual. Raises
+    TableError, and OSError if the file cannot be read.
     """
     problems = Problems()
     for what, name in (("cluster", cluster), ("action", action)):
@@ -85,35 +94,39 @@ def read_table(source: io.BufferedReader, *, cluster: str = "", action: str = ""
     if problems.count:
         raise TableError(problems)
     spool = Spool()
-    reading = _Reading(spool, problems, find_cluster(cluster), find_action(action), strict=strict)
+    defaults = find_cluster(cluster), find_action(action)
+    reading = _Reading(spool, problems, *defaults, way=BY_OPTION, strict=strict, allow_unusual=allow_unusual)
     try:
         reading.read(source)
         if problems.count:
             raise TableError(problems)
         counts = spool.counts()
         parts = (Part(part.cluster, part.action, counts[number]) for number, part in enumerate(reading.parts))
-        return Table(spool, tuple(parts), reading.repeated, (*reading.notes, *reading.warnings))
+        warnings = (*reading.notes, *reading.warnings)
+        return Table(spool, tuple(parts), reading.repeated, warnings, allow_unusual=reading.has_damage)
     except BaseException:  # Ctrl-C, too: the ids must not stay on disk
         spool.close()
         raise
 
 
-def read_list(content: bytes, *, cluster: Cluster | None = None, action: Action | None = None) -> CidList:
+def read_list(
+    content: bytes, *, cluster: Cluster | None = None, action: Action | None = None, allow_unusual: bool = False
+) -> CidList:
     """Read and check a list that somebody pasted or uploaded, by the same rules as `read_table`.
 
     Columns named cluster and action must agree with what was chosen. Raises Refusal (400 naming the lines that are
-    wrong, 413 far too long).
+    wrong, DamagedIds if `allow_unusual` would help; 413 far too long).
     """
     check_length(max(content.count(b"\n"), content.count(b"\r")))
     problems, is_chosen = Problems(), bool(cluster and action)
     with closing(Spool()) as spool:
         # What was not chosen is an error of the form; the list is checked all the same.
         anything = cluster or Cluster("", ""), action or Action.PE_ENABLE
-        reading = _Reading(spool, problems, *anything, is_chosen=is_chosen)
+        reading = _Reading(spool, problems, *anything, way=BY_TICK, is_chosen=is_chosen, allow_unusual=allow_unusual)
         reading.read(io.BufferedReader(io.BytesIO(content)))
         check_length(len(spool))
-        refuse(problems)
-        return CidList(tuple(spool.ids_of(0)), reading.repeated, tuple(reading.notes))
+        refuse(problems, has_damage=reading.has_damage)
+        return CidList(tuple(spool.ids_of(0)), reading.repeated, tuple(reading.notes), reading.has_damage)
 
 
 def as_text(cids: Sequence[str]) -> str:
@@ -125,7 +138,8 @@ def as_text(cids: Sequence[str]) -> str:
 class _Reading:
     """One pass through the lines of a file, then one through its ids in their own order.
 
-    `cluster` and `action` are for rows that name none, and if they are chosen, no row may name others.
+    `cluster` and `action` are for rows that name none, and if they are chosen, no row may name others. `way` is how
+    somebody gives their word for ids that look damaged.
     """
 
     def __init__(
@@ -135,17 +149,22 @@ class _Reading:
         cluster: Cluster | None,
         action: Action | None,
         *,
+        way: str,
         strict: bool = False,
+        allow_unusual: bool = False,
         is_chosen: bool = False,
     ) -> None:
         self.notes, self.warnings, self.parts, self.repeated = Problems(), Problems(), list[Part](), 0
-        self._spool, self._problems, self._strict, self._is_chosen = spool, problems, strict, is_chosen
+        self.has_damage = False
+        self._spool, self._problems, self._is_chosen = spool, problems, is_chosen
+        self._way, self._strict, self._allow_unusual = way, strict, allow_unusual
         self._defaults = {"cluster": cluster, "action": action}
         self._numbers: dict[tuple[str, str], int] = {}  # of the parts, by how cells name them
 
     def read(self, source: io.BufferedReader) -> None:
         """Put the ids of all rows into the spool, and note what is wrong with them."""
-        for row in asked_by(Rows(source, self._problems), self._problems, self.notes):
+        rows = Rows(source, self._problems)
+        for row in asked_by(rows, self._problems, self.notes, takes_headers=self._allow_unusual):
             number = self._numbers.get((row.cluster, row.action))
             if number is None:
                 number = self._number_of(row)
@@ -159,7 +178,10 @@ class _Reading:
         self._compare()
 
     def _note_shape(self, row: Asked, shape: str) -> None:
-        if self._strict:
+        self.has_damage |= is_damaged(shape)
+        if is_damaged(shape) and not self._allow_unusual:
+            self._problems.add(row.line, damage_of(shape, self._way))
+        elif self._strict:
             self._problems.add(row.line, f"The id looks {shape}. Correct it, or leave out --strict.")
         else:
             self.warnings.add(row.line, f"The id looks {shape}: {{}}.", row.cid)

@@ -1,4 +1,4 @@
-"""What a customer id is, what looks unusual about one, and lists of ids from JSON."""
+"""What a customer id is, what is said of ids that look unusual or damaged, and lists of ids from JSON."""
 
 import re
 import unicodedata
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from setactions.inputs.problems import Problems
+from setactions.inputs.shapes import is_damaged, shape_of
 from setactions.refusal import Refusal
 from tmsdash.text import counted
 from tmsdash.tokens import looks_like_token
@@ -17,27 +18,30 @@ MAX_IDS = 200_000  # in one list: more than any call may carry, even with repeat
 FIELD = "cids"
 EMPTY = "The list is empty. Give at least one customer id."
 
-DAMAGED, FORMULA, UNUSUAL = "damaged by a spreadsheet", "like a spreadsheet formula", "unusual for a customer id"
+# How somebody gives their word, on each way that lists take, that ids which look damaged are ids all the same.
+BY_TICK = "tick “Take ids that look damaged by a spreadsheet” below"
+BY_OPTION = "give --allow-unusual"
+BY_KEY = 'say "allowUnusual": true'
 
 _FORBIDDEN = (
     "The customer id holds {}, which no customer id may hold. Take it out; if these are several ids, list them one by "
     "one."
 )
 _PLAIN = re.compile(r"[!-+\--:<-~]{1,128}")  # visible ASCII without comma and semicolon
-_PLAIN_LINES = re.compile(rf"{_PLAIN.pattern}(\n{_PLAIN.pattern})*")
-_USUAL = re.compile(r"[0-9a-fA-F]{32}|[0-9]{7}")
-_DAMAGED = re.compile(r"[0-9]+(\.[0-9]+)?E\+?[0-9]+|[0-9]+\.[0-9]+|#[A-Z/0]+[!?]?", re.IGNORECASE)
 _HEX = re.compile(r"[0-9a-fA-F]+")
-_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the last four in full width, as in East Asia
 
 
 @dataclass(frozen=True)
 class CidList:
-    """Ids in the order given, each once, how many repeats were left out, and what else is to be said of the list."""
+    """Ids in the order given, each once, how many repeats were left out, and what else is to be said of the list.
+
+    `allow_unusual` tells that there are ids among them that look damaged, and that somebody gave their word for them.
+    """
 
     cids: tuple[str, ...]
     repeated: int
     notes: tuple[str, ...] = ()
+    allow_unusual: bool = False
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -45,8 +49,12 @@ class CidList:
         return (*self.notes, *_warnings(self.cids))
 
 
-def from_json(value: Any) -> CidList:
-    """Take a JSON list of strings and integers, untrimmed.
+class DamagedIds(Refusal):
+    """A list is refused that holds ids which look damaged. Whoever means these very ids may say so."""
+
+
+def from_json(value: Any, *, allow_unusual: bool = False) -> CidList:
+    """Take a JSON list of strings and integers, untrimmed; ids that look damaged only with `allow_unusual`.
 
     Raises Refusal (400 naming the items that are wrong, 413 far too long).
     """
@@ -56,14 +64,17 @@ def from_json(value: Any) -> CidList:
     problems = Problems("Item")
     if not value:
         problems.add(0, EMPTY)
-    if not _are_all_plain(value):
-        value = [str(item) if type(item) is int else item for item in value]
-        for number, item in enumerate(value, start=1):
-            if not is_allowed(item):
-                problems.add(number, *problem_of(item))
-    refuse(problems)
+    value, has_damage = [str(item) if type(item) is int else item for item in value], False
+    for number, item in enumerate(value, start=1):
+        if not is_allowed(item):
+            problems.add(number, *problem_of(item))
+        elif is_damaged(shape := shape_of(item)):
+            has_damage = True
+            if not allow_unusual:
+                problems.add(number, damage_of(shape, BY_KEY))
+    refuse(problems, has_damage=has_damage)
     cids = tuple(dict.fromkeys(value))
-    return CidList(cids, len(value) - len(cids))
+    return CidList(cids, len(value) - len(cids), allow_unusual=has_damage)
 
 
 def check_length(count: int) -> None:
@@ -72,19 +83,15 @@ def check_length(count: int) -> None:
         raise Refusal(413, FIELD, f"The list has more than {MAX_IDS:,} ids or lines. Split it into smaller ones.")
 
 
-def refuse(problems: Problems) -> None:
-    """Raise Refusal (400) if there are problems."""
+def refuse(problems: Problems, *, has_damage: bool) -> None:
+    """Raise Refusal (400) if there are problems: DamagedIds if a word for damaged ids can solve some of them."""
     if problems.count:
-        raise Refusal(400, FIELD, *problems)
+        raise (DamagedIds if has_damage else Refusal)(400, FIELD, *problems)
 
 
-def _are_all_plain(items: list[Any]) -> bool:
-    """Tell whether nothing has to be looked at one by one: a fleet's ids take a millisecond instead of fifty."""
-    if set(map(type, items)) != {str}:
-        return False
-    joined = "\n".join(items)
-    is_plain = _PLAIN_LINES.fullmatch(joined) is not None and joined.count("\n") == len(items) - 1
-    return is_plain and not looks_like_token(joined)
+def damage_of(shape: str, way: str) -> str:
+    """Say what is wrong with an id of a damaged shape, without the id, and how to go on; `way` is such as BY_KEY."""
+    return f"The id looks {shape}. Correct it where it comes from, each id on its own; if it really is an id, {way}."
 
 
 def is_allowed(cid: Any) -> bool:
@@ -120,27 +127,20 @@ def _holds_forbidden(text: str) -> bool:
     return not text.isprintable() or " " in text or "," in text or ";" in text
 
 
-def shape_of(cid: str) -> str:
-    """Return what an id looks like that is not of a usual shape: DAMAGED, FORMULA or UNUSUAL; else nothing."""
-    if _USUAL.fullmatch(cid):
-        return ""
-    if _DAMAGED.fullmatch(cid):
-        return DAMAGED
-    return FORMULA if cid.startswith(_FORMULA) else UNUSUAL
-
-
 def _json_type(value: Any) -> str:
     names = {bool: "true or false", float: "a number with a fraction", type(None): "null", list: "a list"}
     return names.get(type(value), "an object")
 
 
 def _warnings(cids: Sequence[str]) -> Iterator[str]:
-    not_usual = [(cid, shape) for cid in cids if (shape := shape_of(cid))]
-    for kind in (DAMAGED, FORMULA, UNUSUAL):
-        if odd := [cid for cid, shape in not_usual if shape == kind]:
-            hexadecimal = sum(1 for cid in odd if _HEX.fullmatch(cid)) if kind == UNUSUAL else 0
-            note = f" ({hexadecimal:,} hexadecimal, but not of 32 characters)" if hexadecimal else ""
-            yield f"{counted(len(odd), 'id')} {'looks' if len(odd) == 1 else 'look'} {kind}{note}: {_some(odd)}."
+    by_shape: dict[str, list[str]] = {}
+    for cid in cids:
+        by_shape.setdefault(shape_of(cid), []).append(cid)
+    for shape in sorted(by_shape.keys() - {""}, key=lambda shape: (not is_damaged(shape), shape)):
+        odd = by_shape[shape]
+        hexadecimal = 0 if is_damaged(shape) else sum(1 for cid in odd if _HEX.fullmatch(cid))
+        note = f" ({hexadecimal:,} hexadecimal, but not of 32 characters)" if hexadecimal else ""
+        yield f"{counted(len(odd), 'id')} {'looks' if len(odd) == 1 else 'look'} {shape}{note}: {_some(odd)}."
     folded = Counter(map(str.lower, cids))
     twins = [cid for cid in cids if folded[cid.lower()] > 1]
     if twins:

@@ -15,11 +15,13 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_http_methods, require_safe
 
 from audit.actors import actor_of
-from audit.bodies import OpeningBody
+from audit.bodies import OpeningBody, words_given
 from audit.choices import Outcome, Ruling
 from audit.models import Attempt
 from audit.selectors import anchor_of, attempt_for, opening_body
 from jobs.selectors import may_view_job_of
+from setactions.inputs.shapes import has_damaged
+from setactions.pages.new_action import filled_in_form, form_page
 from setactions.pages.review import ListEnds, ends_of, review_page, token_of
 from setactions.pages.sealing import Purpose, Review, load_reading, sign_reading, sign_review
 from setactions.payload import Submission, narrowed
@@ -107,15 +109,20 @@ class AttemptPage:
         return find_repair(self.result.message, self.opening["cids"]) if is_rejected else None
 
     def submission_of(self, cids: Sequence[str]) -> Submission | None:
-        """Return the attempt's action for `cids`; None if the events are archived, or the settings lack its cluster."""
+        """Return the attempt's action for some of its ids; None if it is archived, or the settings lack its cluster."""
         cluster, action = cluster_at(self.attempt.cluster_url), find_action(self.attempt.action_name)
         if cluster is None or action is None or self.opening.get("archived"):
             return None
-        return Submission(cluster, action, self.opening["action_sent"], tuple(cids))
+        allow_unusual = self.opening.get("allow_unusual", False) and has_damaged(cids)
+        return Submission(cluster, action, self.opening["action_sent"], tuple(cids), allow_unusual=allow_unusual)
 
     @property
     def ends(self) -> ListEnds:
         return ends_of(self.opening["cids"])
+
+    @property
+    def words_given(self) -> str:
+        return words_given(self.opening)
 
     @property
     def sent_as(self) -> str:
@@ -224,6 +231,8 @@ def repair(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
         return redirect("attempt", attempt_id=attempt_id)
     if not page.may_send_again:
         raise PermissionDenied
+    if submission.lacks_word:
+        return form_page(request, filled_in_form(submission))
     return review_page(request, Review.of(narrowed(submission, submission.cids)), "")
 
 

@@ -8,7 +8,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from audit.choices import Action
 from setactions.inputs.csv_table import read_list
-from setactions.inputs.ids import FIELD, CidList
+from setactions.inputs.ids import FIELD, CidList, DamagedIds
 from setactions.payload import Submission, make_submission, wire_name
 from setactions.refusal import Refusal
 from setactions.tms.clusters import Cluster, all_clusters, cluster_named
@@ -26,7 +26,10 @@ def _label(cluster: Cluster) -> str:
 
 
 class NewActionForm(forms.Form):
-    """Cluster, action, token and ids. After `is_valid()` it has a `submission` and a `secret`, which is the token."""
+    """Cluster, action, token and ids. After `is_valid()` it has a `submission` and a `secret`, which is the token.
+
+    `has_damaged_ids` tells that there is something for `allow_unusual` to take.
+    """
 
     cluster = forms.ChoiceField(label="Cluster", error_messages=_NO_SUCH_CHOICE)
     action = forms.ChoiceField(
@@ -54,13 +57,16 @@ class NewActionForm(forms.Form):
         widget=forms.FileInput(attrs={"accept": ".csv,.txt,text/csv,text/plain"}),
         help_text="Instead of pasting: a file with one column, or with several of which one is named customer_id.",
     )
+    allow_unusual = forms.BooleanField(label="Take ids that look damaged by a spreadsheet", required=False)
 
     submission: Submission
     secret: Token
+    has_damaged_ids = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         clusters = [(cluster.name, _label(cluster)) for cluster in all_clusters()]
+        self.has_damaged_ids = bool(self.initial.get("allow_unusual"))
         self.fields["cids"].validators = []  # the reader says what is wrong, with its line
         self.fields["cluster"].choices = ([("", "Choose a cluster")] if len(clusters) != 1 else []) + clusters  # type: ignore[attr-defined]
 
@@ -77,6 +83,7 @@ class NewActionForm(forms.Form):
         cluster = cluster_named(data.get("cluster", ""))
         action = find_action(data.get("action", ""))
         cid_list = self._read_cids(data.get("cids", ""), data.get("csv_file"), cluster, action)
+        self.has_damaged_ids |= cid_list is not None and cid_list.allow_unusual
         token: Token | None = data.get("token")
         if token and cid_list and token.is_among(cid_list.cids):
             self.add_error("cids", AMONG_IDS)
@@ -96,8 +103,10 @@ class NewActionForm(forms.Form):
             return None
         try:
             content = upload.read() if upload else text.encode(errors="surrogatepass")
-            return read_list(content, cluster=cluster, action=action)
+            allow_unusual = self.cleaned_data["allow_unusual"]
+            return read_list(content, cluster=cluster, action=action, allow_unusual=allow_unusual)
         except Refusal as refusal:
+            self.has_damaged_ids = isinstance(refusal, DamagedIds)
             token = self.cleaned_data.get("token")  # it may be where a header is expected
             for message in refusal.errors[FIELD]:
                 self.add_error("csv_file" if upload else "cids", token.cut_from_name(message) if token else message)

@@ -34,6 +34,7 @@ from setactions.pages.review import (
     without_overlap,
 )
 from setactions.pages.sealing import Review, seal_for_another, seal_token
+from setactions.payload import Submission
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from tmsdash.db.transactions import drop_if_broken
@@ -128,7 +129,7 @@ def edit(request: HttpRequest, reviewed: Review) -> HttpResponse:
     """Show the form filled in but for the token, on the way back from the review page or from an attempt's."""
     if not may_set_action(request.user):
         raise PermissionDenied
-    return form_page(request, _filled_in(reviewed))
+    return form_page(request, filled_in_form(reviewed.submission))
 
 
 @reviewed_step
@@ -154,16 +155,21 @@ def leave_out(request: HttpRequest, reviewed: Review) -> HttpResponse:
 
 
 def review_again(request: HttpRequest, ended: Review, refusal: ReviewEnded) -> HttpResponse:
-    """Show the list of a review that has ended for another one; without its cluster, on the form."""
-    if is_configured(ended.submission.cluster):
+    """Show the list of a review that has ended for another one; on the form, if that has to be asked something."""
+    if is_configured(ended.submission.cluster) and not ended.submission.lacks_word:
         fresh = Review.of(ended.submission, ended.file_name)
         return review_page(request, fresh, "", status=refusal.code, error=refusal.message)
-    return form_page(request, _filled_in(ended), status=refusal.code, error=refusal.message)
+    return form_page(request, filled_in_form(ended.submission), status=refusal.code, error=refusal.message)
 
 
-def _filled_in(reviewed: Review) -> NewActionForm:
-    submission, cluster = reviewed.submission, reviewed.submission.cluster
-    initial = {"action": submission.action.label, "cids": as_text(submission.cids)}
+def filled_in_form(submission: Submission) -> NewActionForm:
+    """Return the form with everything but the token, and without a cluster that the settings lack."""
+    initial = {
+        "action": submission.action.label,
+        "cids": as_text(submission.cids),
+        "allow_unusual": submission.allow_unusual,
+    }
+    cluster = submission.cluster
     return NewActionForm(initial=initial | ({"cluster": cluster.name} if is_configured(cluster) else {}))
 
 

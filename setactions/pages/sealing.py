@@ -84,6 +84,7 @@ def sign_review(review: Review, user_id: str) -> str:
         "cids": submission.cids,
         "repeated": submission.repeated,
         "warnings": submission.warnings,
+        "allow_unusual": submission.allow_unusual,
         "batch": review.is_batch,
         "at": review.made_at,
         "file": review.file_name,
@@ -111,10 +112,10 @@ def load_review(text: str, user_id: str) -> Review:
         cluster = Cluster(state["cluster"], state["origin"])
     else:
         cluster = cluster_named(state["cluster"]) or Cluster(state["cluster"], "")
-    cids, warnings = tuple(state["cids"]), tuple(state["warnings"])
+    cids, warnings, allow_unusual = tuple(state["cids"]), tuple(state["warnings"]), state.get("allow_unusual", False)
     return Review(
         uuid.UUID(state["attempt"]),
-        Submission(cluster, action, state["action"], cids, state["repeated"], warnings),
+        Submission(cluster, action, state["action"], cids, state["repeated"], warnings, allow_unusual),
         state.get("batch", False),
         state.get("at", 0.0),
         state.get("file", ""),

@@ -15,6 +15,7 @@ from audit.tests.making import make_attempt
 from jobs.models import Job
 from jobs.tests.making import make_job
 from setactions.inputs.csv_table import as_text, read_list
+from setactions.inputs.shapes import shape_of
 from setactions.resolving.tests.doubting import hidden_fields
 from setactions.tests.hostile import (  # noqa: F401 (the fixtures)
     as_id,
@@ -45,9 +46,14 @@ LISTS = (
 LISTS_OF_USERS = LISTS[2:3] + LISTS[4:]
 
 
+# Harmless texts of the shapes that the hostile ones have; each is to be told from others by its name.
+TWINS = ("harmless-{}", "=harmless-{}", "harmless-{}.", "harmless|{}", "harmless\\{}")
+
+
 def twin(name, text):
     """A harmless text that is warned about in the same way as `text`."""
-    return f"{'=' if text.startswith(CALCULATED) else ''}harmless-{name}"
+    twins = {shape_of(harmless.format("x")): harmless for harmless in TWINS}
+    return twins[shape_of(text)].format(name) if shape_of(text) in twins else "?" * (5 + name.startswith("two"))
 
 
 def shapes_of_lists(client, paths=LISTS):
@@ -65,7 +71,7 @@ def assert_same_growth(before, between, after):
 
 
 def fill_in(client, cids, token=TOKEN, **changes):
-    data = {"cluster": "evian3", "action": "PE-Enable", "token": token, "cids": as_text(cids)}
+    data = {"cluster": "evian3", "action": "PE-Enable", "token": token, "cids": as_text(cids), "allow_unusual": "1"}
     return client.post("/review/", data | changes)
 
 
@@ -129,7 +135,7 @@ def test_ids_are_inert_on_every_page_and_in_every_file(client, tms, settings, ci
         if part:
             cells = [row[0] for row in csv.reader(io.StringIO(file.content.decode(), newline=""))]
             assert [cell for cell in cells if cell.startswith(CALCULATED)] == []
-            assert read_list(file.content).cids == tuple(part)
+            assert read_list(file.content, allow_unusual=True).cids == tuple(part)
     for cid in cids:
         found = client.get(f"/api/audit/customer/{quote(cid, safe='')}").json()
         assert (found["customer_id"], found["count"]) == (cid, 3)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from audit.models import Attempt
 from jobs.models import Batch, Job
 from setactions.batches.tests.commanding import command
+from setactions.inputs.ids import BY_KEY, BY_OPTION, BY_TICK
 from setactions.inputs.tests.corpus import BAD, BAD_BYTES, GOOD
+from setactions.inputs.tests.shapes import DAMAGED_IDS, MERELY_UNUSUAL
 from setactions.pages.sealing import load_review
 from setactions.resolving.tests.doubting import hidden_fields
 from tmsdash.csv_text import ids_text
@@ -24,8 +27,9 @@ def page(tms, olivia):
     """What the review page would send of a list, or what the form says is wrong with it."""
     client = signed_in(olivia)
 
-    def read(*, text="", content=None, action="PE-Enable"):
+    def read(*, text="", content=None, action="PE-Enable", allow_unusual=False):
         data = {"cluster": "evian3", "action": action, "token": TOKEN, "cids": text}
+        data |= {"allow_unusual": "on"} if allow_unusual else {}
         if content is not None:
             data["csv_file"] = SimpleUploadedFile("list.csv", content)
         answer = client.post("/review/", data)
@@ -63,6 +67,11 @@ def run(tms, olivia, tmp_path, monkeypatch, settings):
     return read
 
 
+def without_way(errors):
+    """Errors without how to go on, which each way of a list into the product has its own words for."""
+    return [error.partition("; if it really is an id, ")[0] for error in errors]
+
+
 def assert_as_expected(results, bad):
     """Each list gave its ids, or the errors that begin as expected, and none besides."""
     for name, result in results.items():
@@ -78,8 +87,8 @@ def test_an_uploaded_list_and_a_file_of_the_command_give_the_same_ids_or_errors(
     uploads |= {name: page(content=content) for name, (content, _) in ALL_BAD.items()}
     assert_as_expected(uploads, ALL_BAD)
     for name, result in uploads.items():
-        expected = len(result) if name in GOOD else result
-        assert run((GOOD[name][0].encode() if name in GOOD else ALL_BAD[name][0]), "--dry-run") == expected, name
+        ended = run((GOOD[name][0].encode() if name in GOOD else ALL_BAD[name][0]), "--dry-run")
+        assert ended == len(result) if name in GOOD else without_way(ended) == without_way(result), name
 
 
 def test_a_pasted_list_gives_the_same(page):
@@ -125,6 +134,48 @@ def test_json_takes_the_same_ids_and_says_the_same_of_others(fetch, tms, page):
     assert [error.partition(": ")[2] for error in lines] == [error.partition(": ")[2] for error in items]
 
 
+# -- Ids that look damaged ---------------------------------------------------------------------------------------------
+
+DAMAGED = [cid for cids in DAMAGED_IDS.values() for cid in cids]
+GIVEN = [*MERELY_UNUSUAL, *DAMAGED]
+
+
+def places(errors, offset=0):
+    """The sentence of each error with its first places, less `offset`."""
+    split = [error.partition(": ") for error in without_way(errors)]
+    return {
+        sentence: [int(place) - offset for place in re.findall(r"\d+\b(?! more)", where)]
+        for where, _, sentence in split
+    }
+
+
+def test_damaged_ids_are_refused_on_every_way_with_the_same_words(page, run, fetch, tms):
+    content = ids_text(GIVEN).encode()
+    refused = {
+        BY_TICK: [page(text=content.decode()), page(content=content)],
+        BY_OPTION: [run(content, "--yes"), run(content, "--dry-run", name="-")],
+        BY_KEY: [fetch(cids=GIVEN).json()["errors"]["cids"]],
+    }
+    expected = places(refused[BY_KEY][0])
+    assert [sentence.partition(" (")[0] for sentence in expected] == ["The id looks damaged"] * len(DAMAGED_IDS)
+    for way, answers in refused.items():
+        for errors in answers:
+            assert places(errors, offset=0 if way == BY_KEY else 1) == expected
+            assert all(error.endswith(f"if it really is an id, {way}.") for error in errors)
+    assert (tms.calls(), Attempt.objects.exclude(outcome="refused").count()) == ([], 0)
+
+
+def test_damaged_ids_are_taken_on_every_way_on_somebodys_word(page, run, fetch, tms):
+    content = ids_text(GIVEN).encode()
+    assert page(text=content.decode(), allow_unusual=True) == tuple(GIVEN)
+    assert page(content=content, allow_unusual=True) == tuple(GIVEN)
+    assert run(content, "--allow-unusual", "--dry-run", name="-") == len(GIVEN)
+    assert run(content, "--allow-unusual", "--yes") == tuple(GIVEN)
+    tms.reset()
+    assert fetch(cids=GIVEN, allowUnusual=True).status_code == 200
+    assert tms.calls()[-1].cids == tuple(GIVEN)
+
+
 # -- What the product itself writes -----------------------------------------------------------------------------------
 
 OURS = (
@@ -154,7 +205,7 @@ def written(tms, olivia, audrey, tmp_path, monkeypatch):
     report = tmp_path / "report.csv"
     file = tmp_path / "ours.csv"
     file.write_text(ids_text(OURS), encoding="utf-8", newline="")
-    ended = command(file, "--yes", "--json", "--report", report, action="T-Enable")
+    ended = command(file, "--yes", "--json", "--allow-unusual", "--report", report, action="T-Enable")
     assert ended.code == 0
     [job], [attempt], [batch] = Job.objects.all(), Attempt.objects.all(), Batch.objects.all()
     operator, auditor = signed_in(olivia), signed_in(audrey)
@@ -174,9 +225,9 @@ def test_what_we_write_is_read_back_to_the_same_ids_cluster_and_action(written, 
         file = tmp_path / "again.csv"
         file.write_bytes(content)
         given = {"cluster": None, "action": None} if name in with_columns else {"action": "T-Enable"}
-        ended = command(file, "--dry-run", "--json", **given)
+        ended = command(file, "--dry-run", "--json", "--allow-unusual", **given)
         assert (ended.code, ended.json["parts"]) == (0, PARTS), name
-        assert page(content=content, action="T-Enable") == OURS, name
-        assert page(text=content.decode(), action="T-Enable") == OURS, name
+        assert page(content=content, action="T-Enable", allow_unusual=True) == OURS, name
+        assert page(text=content.decode(), action="T-Enable", allow_unusual=True) == OURS, name
     for name, content in with_columns.items():
         assert "names another action" in page(content=content)[0], name
