@@ -109,7 +109,9 @@ def make_submission(cluster: Cluster, action_name: str, cid_list: CidList) -> Su
 
 def narrowed(submission: Submission, cids: Sequence[str]) -> Submission:
     """Return the same submission for only some of its customers."""
-    return replace(submission, cids=tuple(cids), warnings=CidList(tuple(cids), 0).warnings)
+    allow_unusual = submission.allow_unusual and has_damaged(cids)
+    warnings = CidList(tuple(cids), 0).warnings
+    return replace(submission, cids=tuple(cids), warnings=warnings, allow_unusual=allow_unusual)
 
 
 def fits_one_call(submission: Submission) -> bool:

@@ -157,7 +157,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"".join(b"%032x%096d\n" % (number, number) for number in range(300_000)), "300000 300000"),
+        (b"".join(b"%032x_%095d\n" % (number, number) for number in range(300_000)), "300000 300000"),
         (b"id\n" + b"x y\n" * 300_000, "300000 Lines 2"),
         (b"%032d\n" % 7 + b"%032d\n" % 8 * 300_000, "2 2"),
         (b"id\n" + b"7" * 50_000_000, "1 Line 2"),
