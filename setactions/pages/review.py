@@ -40,6 +40,7 @@ from tmsdash.web.access_log import log_refused
 
 IDS_AT_EACH_END = 10
 ENTRIES_SHOWN = 10
+IDS_ASKED_FOR_SHOWN = 5
 
 
 class ListEnds(NamedTuple):
@@ -103,7 +104,7 @@ class ReviewPage:
 
     @property
     def first_cids_asked_for(self) -> Sequence[str]:
-        return self.overlap.cids[:IDS_AT_EACH_END]
+        return self.overlap.cids[:IDS_ASKED_FOR_SHOWN]
 
     @property
     def more_cids_asked_for(self) -> int:

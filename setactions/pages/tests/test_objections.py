@@ -1,5 +1,7 @@
 """Customers who were asked for already: the review page names them, and sends them again or leaves them out."""
 
+import re
+
 import pytest
 
 from audit.models import AuditEntry
@@ -39,7 +41,8 @@ def test_what_a_colleague_sends_in_between_stops_the_list_and_is_named_with_its_
     assert "2 of these customers were asked for already" in text
     assert "2 customers: PE-Enable of oscar was accepted a moment ago, at " in text
     assert f"as attempt {attempt}" in text
-    assert " b, c " in text
+    listed = re.search('<ul class="ids">(.*?)</ul>', page.content.decode(), re.DOTALL)[1]
+    assert re.findall("<li>(.*?)</li>", listed) == ["b", "c"]
     assert sent_ids(tms) == [("b", "c", "d")]
 
 
@@ -141,7 +144,7 @@ def test_of_many_the_first_are_shown_and_the_others_counted(operator, others, tm
     proceed(others, fill_in(others, cids="\n".join(cids)))
     page = text_of(fill_in(operator, cids="\n".join(["x0", *cids])))
     assert "25 of these customers were asked for already" in page
-    assert "c8, c9 and 15 more" in page
+    assert "c4 and 20 more" in page
 
 
 def test_another_users_review_leaves_nothing_out(operator, others, tms):

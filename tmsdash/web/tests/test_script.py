@@ -42,9 +42,9 @@ def in_browser(folder, body, script="", budget_ms=1000):
     return ended.stdout
 
 
-def results(folder, script):
-    """Return what the expression `script` is in the browser."""
-    document = in_browser(folder, '<pre id="out"></pre>', f"out.textContent = JSON.stringify({script})")
+def results(folder, script, body=""):
+    """Return what the expression `script` is in the browser, below a body."""
+    document = in_browser(folder, f'{body}<pre id="out"></pre>', f"out.textContent = JSON.stringify({script})")
     return json.loads(html.unescape(re.search('<pre id="out">(.*?)</pre>', document, re.DOTALL)[1]))
 
 
