@@ -8,6 +8,7 @@ from django.db import models
 from django.utils import timezone
 
 from audit.choices import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, Action, Kind, Outcome, OutcomeGroup, Source
+from tmsdash.clocks import CLOCK_SKEW_S
 
 USER_ID_LENGTH = 150  # Django's user names
 CID_LENGTH = 128
@@ -144,9 +145,31 @@ class Attempt(models.Model):
         return (self.is_accepted and not self.job_owed) or self.source == Source.LEGACY
 
     @property
+    def begun_by(self) -> datetime:
+        """When it had certainly begun, by the clock as it is now.
+
+        That is its own time, unless the clock was set back since: then that of the first entry of the audit after it
+        whose time is past.
+        """
+        if not self.clock_problem:
+            return self.created_at
+        intent = AuditEntry.objects.filter(attempt_id=self.attempt_id).order_by("sequence")
+        later = AuditEntry.objects.filter(sequence__gt=intent.values("sequence")[:1], created_at__lte=timezone.now())
+        return later.order_by("sequence").values_list("created_at", flat=True).first() or self.created_at
+
+    @property
+    def clock_problem(self) -> str:
+        """A sentence if its time lies ahead of this host's clock by more than clocks may differ, else ""."""
+        ahead_s = (self.created_at - timezone.now()).total_seconds()
+        if ahead_s <= CLOCK_SKEW_S:
+            return ""
+        ahead = f"{ahead_s / 60:,.0f} minutes" if ahead_s >= 90 else "a minute"
+        return f"Its time is {ahead} ahead of this server's clock, which is wrong or was set back since."
+
+    @property
     def judged_from(self) -> datetime:
         """When its call is certainly over, so that an outcome that is missing still is in doubt."""
-        return self.created_at + timedelta(seconds=settings.TMS_OPEN_AFTER_S)
+        return self.begun_by + timedelta(seconds=settings.TMS_OPEN_AFTER_S)
 
     @property
     def is_young(self) -> bool:

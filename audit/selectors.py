@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
-from django.db.models import Count, Min, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404
 
 from audit.bodies import OpeningBody, OutcomeBody
@@ -69,9 +69,9 @@ def open_attempts_of(user: Any) -> QuerySet[Attempt]:
 
 
 def count_open() -> tuple[int, datetime | None]:
-    """Return how many attempts are open, and when the oldest of them began."""
-    totals = open_attempts().aggregate(count=Count("pk"), oldest=Min("created_at"))
-    return totals["count"], totals["oldest"]
+    """Return how many attempts are open, and when the oldest of them had begun."""
+    oldest = open_attempts().first()
+    return open_attempts().count(), oldest.begun_by if oldest else None
 
 
 def undecided_overlaps(cluster_url: str, cids: Sequence[str]) -> list[Attempt]:

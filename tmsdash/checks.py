@@ -124,6 +124,11 @@ def check_open_after() -> Problems:
     if settings.TMS_OPEN_AFTER_S <= settings.TMS_DEADLINE_S:
         text = "TMS_OPEN_AFTER_S is not above TMS_DEADLINE_S: attempts would be judged while their calls are running."
         yield "tmsdash.W002", text, "Leave it out: the default is a minute more than TMS_DEADLINE_S."
+    if settings.TMS_READBACK_INTERVAL_S <= settings.TMS_DEADLINE_S:
+        # Ages are told by the clock that may be set; what lies between two readings is not.
+        text = "TMS_READBACK_INTERVAL_S is not above TMS_DEADLINE_S: a call that is running could count as not applied "
+        text += "after the clock was set ahead."
+        yield "tmsdash.W008", text, "Set it to at least half a minute more than TMS_DEADLINE_S."
 
 
 @_check(Tags.security, deploy=True)

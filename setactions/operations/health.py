@@ -50,7 +50,7 @@ def health(request: HttpRequest) -> JsonResponse:
     if is_healthy and request.user.is_staff:
         count, oldest = count_open()
         age_s = (timezone.now() - oldest).total_seconds() if oldest else 0
-        body |= {"open_attempts": count, "oldest_open_s": round(age_s)}
+        body |= {"open_attempts": count, "oldest_open_s": max(0, round(age_s))}
     return JsonResponse(body, status=200 if is_healthy else 503)
 
 

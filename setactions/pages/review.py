@@ -29,12 +29,13 @@ from jobs.selectors import may_view_job_of
 from setactions.confirmation import check_typed_count, must_type_count
 from setactions.inputs.ids import FIELD
 from setactions.overlap import NO_OVERLAP, Entry, Overlap, find_overlap
-from setactions.pages.sealing import CLOCK_SKEW_S, Review, load_review, seal_token, sign_review, unseal_token
+from setactions.pages.sealing import Review, load_review, seal_token, sign_review, unseal_token
 from setactions.payload import Submission, check_fits_one_call, find_overlap_warnings, narrowed, new_chunk
 from setactions.refusal import Refusal, Unverified
 from setactions.results import Result
 from setactions.tms.clusters import Cluster, cluster_named
 from setactions.token import Token
+from tmsdash.clocks import CLOCK_SKEW_S
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.web.access_log import log_refused
 

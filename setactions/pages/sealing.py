@@ -30,9 +30,9 @@ from setactions.resolving.readback import Reading
 from setactions.tms.clusters import Cluster, cluster_named
 from setactions.tms.spellings import find_action
 from setactions.token import Token
+from tmsdash.clocks import CLOCK_SKEW_S
 
 SEALED_FOR_S = 600
-CLOCK_SKEW_S = 60  # how far ahead the clock of another host of the site may be
 READING_KEPT_S = 3600
 _SALT = "setactions.review"
 _READING_SALT = "setactions.reading"

@@ -8,17 +8,19 @@ only where nothing else can explain what it shows. The rules, in the order in wh
 - some customer shows the action or a later one, or something that cannot be read: unclear;
 - another attempt may have changed one of the customers since: unclear;
 - no customer shows the action, in two readings an interval apart: not applied.
+
+The interval has to pass by the clock that tells the time and by the one that nobody can set: a clock that jumps ahead
+proves nothing. Of attempts, the order in which the audit took them counts as well as their times.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
 from django.conf import settings
-from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from audit.choices import Action, Kind
@@ -27,6 +29,8 @@ from audit.selectors import any_accepted, attempts_touching
 from setactions.tms import client
 from setactions.tms.clusters import Call, Cluster, Target
 from setactions.token import Token
+from tmsdash import clocks
+from tmsdash.clocks import Moment
 from tmsdash.text import one_line
 
 ALL = "ALL"
@@ -47,8 +51,8 @@ class States:
     """A reading of one cluster: the action code of each customer that has one."""
 
     codes: dict[str, int]
-    begun_at: datetime
-    ended_at: datetime
+    begun: Moment
+    ended: Moment
 
     def reading_of(self, cids: Sequence[str]) -> "Reading":
         """Return what this reading shows of `cids`."""
@@ -58,7 +62,7 @@ class States:
             return self.codes.get(cid, UNREADABLE if cid.casefold() in listed_otherwise else NO_ACTION)
 
         counts = Counter(code(cid) for cid in cids)
-        return Reading(dict(sorted(counts.items())), self.begun_at, self.ended_at)
+        return Reading(dict(sorted(counts.items())), self.begun, self.ended)
 
 
 @dataclass(frozen=True)
@@ -69,27 +73,35 @@ class Reading:
     """
 
     counts: dict[int, int]
-    begun_at: datetime
-    ended_at: datetime
+    begun: Moment
+    ended: Moment
     problem: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the same for the audit; `from_json` takes it back."""
         counts = {str(code): count for code, count in self.counts.items()}
-        times = {"begun_at": self.begun_at.isoformat(), "ended_at": self.ended_at.isoformat()}
+        times: dict[str, Any] = {"boot_id": self.ended.boot_id}
+        for name, moment in (("begun", self.begun), ("ended", self.ended)):
+            times |= {f"{name}_at": moment.at.isoformat(), f"{name}_uptime_s": moment.uptime_s}
         return {"counts": counts} | times | ({"problem": self.problem} if self.problem else {})
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Reading":
         """Return the reading that `as_json` gave as `value`."""
         counts = {int(code): count for code, count in value["counts"].items()}
-        begun_at, ended_at = (datetime.fromisoformat(value[name]) for name in ("begun_at", "ended_at"))
-        return cls(counts, begun_at, ended_at, value.get("problem", ""))
+        begun, ended = (
+            # Readings in pages of an older release have times alone, which compare with nothing.
+            Moment(
+                datetime.fromisoformat(value[f"{name}_at"]), value.get(f"{name}_uptime_s", 0), value.get("boot_id", "")
+            )
+            for name in ("begun", "ended")
+        )
+        return cls(counts, begun, ended, value.get("problem", ""))
 
     @classmethod
     def failed(cls, problem: str) -> "Reading":
         """Return what stands for a reading that there could not be."""
-        return cls({}, timezone.now(), timezone.now(), problem)
+        return cls({}, clocks.now(), clocks.now(), problem)
 
     def in_words(self) -> str:
         """Return the counts as text, such as "PE-Enable: 3, no action: 1"."""
@@ -125,11 +137,11 @@ def read_states(cluster: Cluster, cids: Sequence[str], token: Token) -> States:
 
     TMS is known to take one id or ALL; for several ids all customers are read, in one call.
     """
-    begun_at = timezone.now()
+    begun = clocks.now()
     codes = _read(cluster, cids[0], token) if len(cids) == 1 else {}
     if not codes.keys() & set(cids):  # that TMS does not list a customer must be seen in the list of all
         codes = _read(cluster, ALL, token)
-    return States(codes, begun_at, timezone.now())
+    return States(codes, begun, clocks.now())
 
 
 @sensitive_variables("token")
@@ -144,8 +156,13 @@ def _read(cluster: Cluster, asked: str, token: Token) -> dict[str, int]:
 
 
 def examine(attempt: Attempt, cids: Sequence[str], states: States, first: Reading | None = None) -> Judgement:
-    """Say what `states`, after an earlier reading `first` if there is one, prove of an attempt for `cids`."""
+    """Say what `states`, after an earlier reading `first` if there is one, prove of an attempt for `cids`.
+
+    A first reading by a clock to which that of `states` cannot be compared is no help; another one takes its place.
+    """
     reading = states.reading_of(cids)
+    if first and reading.begun.seconds_since(first.ended) is None:
+        first = None
     # A list that lacks what must be on it is no list of all: it must not pass for "no action yet".
     absent = [cid for cid in cids if cid not in states.codes]
     if any(other.is_accepted for other in attempts_touching(attempt, absent)):
@@ -181,15 +198,19 @@ def judge(attempt: Attempt, touching: Sequence[Attempt], *readings: Reading) -> 
     if since:
         reason = f"Attempt {since[0].attempt_id} may have changed some of these customers since."
         return Judgement(Verdict.UNCLEAR, reason, readings)
-    interval = timedelta(seconds=settings.TMS_READBACK_INTERVAL_S)
-    if len(readings) > 1 and readings[-1].begun_at - readings[0].ended_at >= interval:
+    seconds = readings[-1].begun.seconds_since(readings[0].ended) if len(readings) > 1 else None
+    if seconds is not None and seconds >= settings.TMS_READBACK_INTERVAL_S:
         return Judgement(Verdict.NOT_APPLIED, "No customer shows the action, in two readings.", readings)
     return Judgement(Verdict.READ_AGAIN, "No customer shows the action so far.", readings)
 
 
 def _may_act_after(other: Attempt, attempt: Attempt) -> bool:
     """Tell whether `other` may have changed customers when `attempt` was begun already."""
-    return other.is_open or other.decided_at is None or other.decided_at >= attempt.created_at
+    if other.is_open or other.decided_at is None or other.decided_at >= attempt.created_at:
+        return True
+    # Times say nothing if the clock was set back: it began later, or the clock was set back while it ran.
+    began_later = other.pk is not None and attempt.pk is not None and other.pk > attempt.pk
+    return began_later or other.decided_at < other.created_at
 
 
 def _codes(data: Any, cluster: Cluster) -> dict[str, int]:

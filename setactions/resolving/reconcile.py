@@ -50,7 +50,7 @@ INTERVAL_MARGIN_S = 0.5
 
 @sensitive_variables("token")
 def reconcile(actor: Actor, token: Token | None = None, *, full: bool = False) -> ReconcileReport:
-    """Close every open attempt that can be closed; those that are too young to be judged are left alone.
+    """Close every open attempt that can be closed; those that are too young to be judged are left alone, and counted.
 
     `full` also compares all jobs with all attempts, as is due after a restored backup. Raises
     one of UNUSABLE_DATABASE if a database cannot be used.
@@ -64,7 +64,7 @@ def reconcile(actor: Actor, token: Token | None = None, *, full: bool = False) -
         report.note_schema(problem)
     # What needs no token comes first: it is closed even if every reading fails.
     roll_forward(open_attempts().filter(job_owed=True), actor, report)
-    in_doubt = _in_doubt()
+    in_doubt = _in_doubt(report)
     kill_point("reconcile: owed jobs recorded")
     with_job = jobs_present([attempt.attempt_id for attempt in in_doubt])
     # A Job that fits is the evidence that TMS accepted: the audit could not be written after TMS's answer.
@@ -77,10 +77,23 @@ def reconcile(actor: Actor, token: Token | None = None, *, full: bool = False) -
     return report
 
 
-def _in_doubt() -> list[Attempt]:
-    """Return the open attempts whose outcome is unknown and whose call is certainly over, oldest first."""
-    now = timezone.now()
-    return [a for a in open_attempts().filter(outcome__in=IN_DOUBT_OUTCOMES) if a.judged_from < now]
+def _in_doubt(report: ReconcileReport) -> list[Attempt]:
+    """Return the open attempts whose outcome is unknown and whose call is certainly over, oldest first.
+
+    The report says how many are too young for that, and leaves those from the future to a person.
+    """
+    now, in_doubt = timezone.now(), []
+    for attempt in open_attempts().filter(outcome__in=IN_DOUBT_OUTCOMES):
+        judged_from = attempt.judged_from
+        if judged_from < now:
+            in_doubt.append(attempt)
+            continue
+        report.still_open += 1
+        report.judged_from = max(judged_from, report.judged_from or judged_from)
+        if problem := attempt.clock_problem:
+            report.need_person.append(attempt.attempt_id)
+            report.note(f"Attempt {attempt.attempt_id} is open. {problem} Set the clock right.")
+    return in_doubt
 
 
 def _is_as_written(attempt: Attempt, report: ReconcileReport) -> bool:
@@ -217,7 +230,7 @@ def _pages(rows: QuerySet[Row]) -> Iterator[list[Row]]:
 
 def _log(report: ReconcileReport) -> None:
     count, oldest = count_open()
-    age_s = round((timezone.now() - oldest).total_seconds()) if oldest else 0
+    age_s = max(0, round((timezone.now() - oldest).total_seconds())) if oldest else 0
     logger.info(
         "[RECONCILE] closed=%d, recorded=%d, need_token=%d, need_person=%d, open=%d, oldest_open_s=%d",
         *(report.closed, report.recorded, len(report.need_token), len(report.need_person), count, age_s),

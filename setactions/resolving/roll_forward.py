@@ -4,6 +4,7 @@ import logging
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from django.db import IntegrityError, transaction
 
@@ -30,11 +31,14 @@ class ReconcileReport:
     """What a run did, and what it left to others; `problems` are sentences on what did not work.
 
     `altered` are attempts and Jobs that are not as they were written; a person is needed for them, too. `schema`
-    are sentences on what does not belong into the databases.
+    are sentences on what does not belong into the databases. `still_open` counts the attempts on which TMS may still be
+    working; from `judged_from` on all of them can be judged.
     """
 
     closed: int = 0
     recorded: int = 0
+    still_open: int = 0
+    judged_from: datetime | None = None
     need_token: list[uuid.UUID] = field(default_factory=list)
     need_person: list[uuid.UUID] = field(default_factory=list)
     not_recorded: list[uuid.UUID] = field(default_factory=list)

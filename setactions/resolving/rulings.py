@@ -90,9 +90,8 @@ def _check_in_doubt(attempt: Attempt) -> None:
     if not attempt.is_open or attempt.job_owed or signed_jobs([attempt.attempt_id]):
         raise Refusal(409, "attempt", "The outcome of this attempt is known; there is nothing left to check.")
     if attempt.is_young:
-        raise Refusal(
-            409,
-            "attempt",
+        sentence = (
             f"TMS may still be working on it. Check from {attempt.judged_from:%H:%M:%S} UTC on: before that, a reading "
-            "proves nothing.",
+            f"proves nothing. {attempt.clock_problem}"
         )
+        raise Refusal(409, "attempt", sentence.rstrip())

@@ -6,9 +6,10 @@ import pytest
 
 from audit.actors import Actor
 from audit.choices import Source
-from setactions import recording, service
+from setactions import limits, recording, service
 from setactions.inputs.ids import from_json
 from setactions.payload import make_submission
+from setactions.resolving import reconcile
 from setactions.tms.clusters import cluster_named
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN
@@ -38,6 +39,20 @@ def quick(monkeypatch):
     monkeypatch.setattr(service, "BEFORE_CALL_WAIT_S", 0.2)
     monkeypatch.setattr(recording, "AFTER_REPLY_WAIT_S", 0.4)
     monkeypatch.setattr(recording, "AUDIT_SHARE_S", 0.1)
+
+
+@pytest.fixture
+def impatient(settings, monkeypatch):
+    """Attempts are judged at once, with no time between two readings, which may be many."""
+    settings.TMS_OPEN_AFTER_S = settings.TMS_READBACK_INTERVAL_S = 0
+    monkeypatch.setattr(reconcile, "INTERVAL_MARGIN_S", 0)
+    monkeypatch.setattr(limits, "READS_PER_MINUTE", 10_000)
+
+
+@pytest.fixture
+def short_calls(settings):
+    """A call to TMS takes 2 s at most."""
+    settings.TMS_DEADLINE_S = 2
 
 
 @pytest.fixture

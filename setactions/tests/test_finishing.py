@@ -14,7 +14,7 @@ from jobs import services as jobs
 from jobs.models import Job
 from setactions import recording
 from setactions.recording import Recorder
-from setactions.resolving.tests.doubting import be_impatient, hidden_fields, run
+from setactions.resolving.tests.doubting import hidden_fields, run
 from setactions.tms import client as tms_client
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import in_thread, kinds_of, text_of
@@ -199,10 +199,8 @@ def test_when_reconcile_was_quicker_the_background_ends_without_a_second_job(fet
     assert Job.objects.count() == 1
 
 
-def test_when_it_was_read_back_meanwhile_what_tms_answered_counts(
-    fetch, background, failing_jobs, settings, monkeypatch
-):
-    be_impatient(settings, monkeypatch)
+@pytest.mark.usefixtures("impatient")
+def test_when_it_was_read_back_meanwhile_what_tms_answered_counts(fetch, background, failing_jobs):
     attempt_id = fetch().json()["attempt_id"]
     background.await_pause()
     failing_jobs()

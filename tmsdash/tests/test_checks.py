@@ -222,6 +222,15 @@ def test_deploy_warns_of_an_sqlite_without_the_fix_if_it_is_used(found, monkeypa
     assert found(product(described), ours=[checks.check_sqlite_version]) == expected
 
 
+@pytest.mark.parametrize(
+    ("deadline_s", "expected"), [(30, []), (60, ["tmsdash.W008"]), (90, ["tmsdash.W002", "tmsdash.W008"])]
+)
+def test_attempts_are_judged_only_when_their_calls_are_over_whatever_the_clock_does(settings, deadline_s, expected):
+    settings.TMS_OPEN_AFTER_S, settings.TMS_READBACK_INTERVAL_S = 90, 60
+    settings.TMS_DEADLINE_S = deadline_s
+    assert [message.id for message in checks.check_open_after()] == expected
+
+
 @pytest.mark.parametrize(("mode", "expected"), [(0o700, []), (0o750, ["tmsdash.W003"]), (0o701, ["tmsdash.W003"])])
 def test_deploy_warns_of_a_folder_that_others_can_look_into(settings, tmp_path, mode, expected):
     tmp_path.chmod(mode)

@@ -26,8 +26,9 @@ class Command(TimerCommand):
     help = (
         "Finish what was left open: record the jobs that are owed and, with a token, read back what TMS shows for "
         "attempts whose outcome is unknown. After a backup was restored, --full with a token also names the customers "
-        "for which TMS shows an action that nothing here asked for. Exit code 0: all closed; 1: some need a token, or "
-        "a cluster could not be read; 2: some need a person; 3: a database could not be used."
+        "for which TMS shows an action that nothing here asked for. Exit code 0: all closed, except those on which TMS "
+        "may still be working, which are counted; 1: some need a token, or a cluster could not be read; 2: some need "
+        "a person; 3: a database could not be used."
     )
 
     wrong_key_exit_code = FAILED
@@ -68,7 +69,9 @@ def _exit_code(report: ReconcileReport, unexplained: Unexplained | None) -> int:
 
 
 def _as_json(report: ReconcileReport, unexplained: Unexplained | None) -> dict[str, Any]:
-    answer: dict[str, Any] = {"closed": report.closed, "recorded": report.recorded}
+    answer: dict[str, Any] = {"closed": report.closed, "recorded": report.recorded, "open": report.still_open}
+    if report.judged_from:
+        answer["judged_from"] = report.judged_from.isoformat()
     for name in ("need_token", "need_person", "altered", "schema"):
         items = [str(item) for item in getattr(report, name)]
         if items or name.startswith("need"):
@@ -85,6 +88,11 @@ def _in_words(report: ReconcileReport) -> str:
     lines = [f"Attempts closed: {report.closed:,}. Jobs recorded: {report.recorded:,}."]
     if report.not_recorded:
         lines.append(f"Jobs that could not be recorded, see the log: {len(report.not_recorded):,}.")
+    if report.judged_from:
+        lines.append(
+            f"Open, because TMS may still be working on them: {report.still_open:,}. Run it again after "
+            f"{report.judged_from:%Y-%m-%d %H:%M:%S} UTC, when all of them can be judged."
+        )
     lists: list[tuple[str, Sequence[object]]] = [
         ("A token is needed, to read back what TMS shows, for", report.need_token),
         ("A person is needed, who looks at the attempt's page and the log, for", report.need_person),

@@ -11,7 +11,6 @@ from jobs.models import Job
 from setactions.pages import sealing
 from setactions.resolving.tests.doubting import (
     LOST_BEFORE,
-    be_impatient,
     check,
     hidden_fields,
     lose_patience,
@@ -25,13 +24,8 @@ from setactions.resolving.tests.doubting import (
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import at_once, kinds_of, locked, text_of
 
-pytestmark = pytest.mark.usefixtures("databases", "tms")
+pytestmark = pytest.mark.usefixtures("databases", "tms", "impatient")
 REASON = "Tina of the migration team looked at both customers."
-
-
-@pytest.fixture(autouse=True)
-def impatient(settings, monkeypatch):
-    be_impatient(settings, monkeypatch)
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from setactions.pages import sealing
 from setactions.resolving.tests.doubting import (
     LOST_AFTER,
     LOST_BEFORE,
-    be_impatient,
     check,
     hidden_fields,
     now,
@@ -28,14 +27,8 @@ from setactions.resolving.tests.doubting import (
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import at_once, kinds_of, text_of
 
-pytestmark = pytest.mark.usefixtures("databases", "tms")
+pytestmark = pytest.mark.usefixtures("databases", "tms", "impatient", "short_calls")
 PLANTED = "planted-secret-token-0123456789"
-
-
-@pytest.fixture(autouse=True)
-def impatient(settings, monkeypatch):
-    be_impatient(settings, monkeypatch)
-    settings.TMS_DEADLINE_S = 2
 
 
 @pytest.fixture

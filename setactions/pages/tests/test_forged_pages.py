@@ -10,7 +10,7 @@ from django.test import Client
 from audit.choices import Action
 from setactions.pages.sealing import Purpose, Review, load_reading, seal_token, sign_reading, sign_review
 from setactions.payload import Submission
-from setactions.resolving.tests.doubting import LOST_BEFORE, be_impatient, hidden_fields, send
+from setactions.resolving.tests.doubting import LOST_BEFORE, hidden_fields, send
 from setactions.tms.clusters import cluster_named
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN, signed_in
@@ -66,8 +66,8 @@ def test_a_sealed_token_that_does_not_verify(olivia, tms, lines):
     assert tms.calls() == []
 
 
-def test_a_reading_and_a_seal_of_an_attempt_that_do_not_verify(fetch, tms, adam, lines, settings, monkeypatch):
-    be_impatient(settings, monkeypatch)
+@pytest.mark.usefixtures("impatient")
+def test_a_reading_and_a_seal_of_an_attempt_that_do_not_verify(fetch, tms, adam, lines):
     client, attempt = client_of(adam), send(fetch, token=LOST_BEFORE)
     calls, page = len(tms.calls()), f"/attempts/{attempt.attempt_id}/"
     signed = hidden_fields(client.post(f"{page}check/", {"token": TOKEN}))["reading"]

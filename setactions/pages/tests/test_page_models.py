@@ -1,7 +1,7 @@
 """What the review page and an attempt's page say and offer, as plain values: no database, no request."""
 
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from django.utils import timezone
@@ -17,10 +17,11 @@ from setactions.refusal import Unverified
 from setactions.resolving.readback import Judgement, Reading, Verdict
 from setactions.results import Result
 from setactions.tms.clusters import cluster_named
+from tmsdash import clocks
 
 CLUSTERS = {"evian3": "http://127.0.0.1:1", "brooke": "http://127.0.0.1:2"}
 UNKNOWN_IDS = "those CIDs ['b2'] do not exist"
-READING = Reading({0: 2}, datetime(2026, 3, 5, tzinfo=UTC), datetime(2026, 3, 5, 0, 1, tzinfo=UTC))
+READING = Reading({0: 2}, clocks.now(), clocks.now())
 
 
 class User:

@@ -10,7 +10,7 @@ from audit.choices import Kind
 from audit.models import Attempt
 from audit.tests.making import make_attempt
 from jobs.tests.making import make_job
-from setactions.resolving.tests.doubting import LOST_BEFORE, be_impatient, run, send, send_and_die
+from setactions.resolving.tests.doubting import LOST_BEFORE, run, send, send_and_die
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import table_missing, text_of
 
@@ -59,9 +59,9 @@ def test_user_jobs_tells_of_each_open_attempt_what_it_waits_for(fetch, olivia):
         assert f'href="/attempts/{attempt.attempt_id}/"' in client.get("/jobs/").content.decode()
 
 
-def test_what_is_finished_leaves_the_list(fetch, olivia, settings, monkeypatch):
+@pytest.mark.usefixtures("impatient")
+def test_what_is_finished_leaves_the_list(fetch, olivia):
     client = signed_in(olivia)
-    be_impatient(settings, monkeypatch)
     send_and_die(fetch, OWED, "o")
     send(fetch, "l", token=LOST_BEFORE)
     send(fetch, "n", token="fault:not-ready")

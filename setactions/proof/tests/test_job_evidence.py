@@ -26,7 +26,6 @@ from setactions.recording import ForeignJobError
 from setactions.resolving.tests.doubting import (
     LOST_AFTER,
     LOST_BEFORE,
-    be_impatient,
     check,
     in_words,
     now,
@@ -37,14 +36,9 @@ from setactions.resolving.tests.doubting import (
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import kinds_of, text_of
 
-pytestmark = pytest.mark.usefixtures("databases", "tms")
+pytestmark = pytest.mark.usefixtures("databases", "tms", "impatient")
 OWED = "service: answer in the audit"
 OTHER_ID = "0" * 31 + "1"
-
-
-@pytest.fixture(autouse=True)
-def impatient(settings, monkeypatch):
-    be_impatient(settings, monkeypatch)
 
 
 def verify_jobs(*arguments):
@@ -249,7 +243,7 @@ def test_a_forged_job_of_an_attempt_in_doubt_is_named_by_every_run_with_2(fetch,
     assert (code, json.loads(printed)) == (
         2,
         {
-            **{"closed": 0, "recorded": 0, "need_token": []},
+            **{"closed": 0, "recorded": 0, "open": 0, "need_token": []},
             **{"need_person": [str(attempt.attempt_id)], "altered": [str(attempt.attempt_id)]},
         },
     )

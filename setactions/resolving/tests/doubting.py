@@ -1,19 +1,21 @@
 """Attempts whose outcome is in doubt, as they come about: TMS's answer is lost, or the server dies in the call."""
 
+import io
 import os
 import re
 import uuid
 from html import unescape
 from types import SimpleNamespace
 
+import pytest
 import requests
 from django.conf import settings
 from django.contrib.auth.models import Group, Permission
+from django.core.management import CommandError, call_command
 from django.db import connections
 
 from audit.actors import Actor
 from audit.models import Attempt
-from setactions import limits
 from setactions.resolving import reconcile as reconcile_module
 from setactions.resolving import roll_forward as roll_forward_module
 from setactions.resolving.reconcile import reconcile
@@ -62,16 +64,26 @@ def run(token=TOKEN, **options):
     return reconcile(OPERATIONS, Token(token) if token else None, **options)
 
 
+def run_reconcile(*arguments, token=None):
+    """Run `manage.py reconcile` in this process; returns its exit code and what it printed."""
+    output = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        if token is not None:
+            patch.setenv("TMS_TOKEN", token)
+        try:
+            call_command("reconcile", *arguments, stdout=output)
+        except SystemExit as ended:
+            return ended.code, output.getvalue()
+        except CommandError as error:
+            return error.returncode, f"{error}"
+        finally:
+            os.environ.pop("TMS_TOKEN", None)
+    return 0, output.getvalue()
+
+
 def in_words(report):
     """A report without its zeros, empty lists and sentences."""
     return {name: value for name, value in vars(report).items() if value and name != "problems"}
-
-
-def be_impatient(settings, monkeypatch):
-    """Judge attempts at once, with no time between two readings, which may be many."""
-    settings.TMS_OPEN_AFTER_S = settings.TMS_READBACK_INTERVAL_S = 0
-    monkeypatch.setattr(reconcile_module, "INTERVAL_MARGIN_S", 0)
-    monkeypatch.setattr(limits, "READS_PER_MINUTE", 10_000)
 
 
 def lose_patience(monkeypatch):

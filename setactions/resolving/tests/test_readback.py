@@ -13,13 +13,17 @@ from setactions.resolving.readback import (
     Judgement,
     Reading,
     ReadingFailedError,
+    States,
     Verdict,
+    examine,
     judge,
     read_states,
 )
 from setactions.resolving.tests.doubting import reads, tms_does
 from setactions.tms.clusters import cluster_named
 from setactions.token import Token
+from tmsdash import clocks
+from tmsdash.clocks import Moment
 from tmsdash.tests.fixtures import TOKEN
 
 BEGUN = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -31,18 +35,20 @@ def at(seconds):
     return BEGUN + timedelta(seconds=seconds)
 
 
-def attempt(action=Action.T_ENABLE, *, decided_s=None, is_open=False):
+def attempt(action=Action.T_ENABLE, *, created_s=0, decided_s=None, is_open=False, pk=None):
     decided_at = None if decided_s is None else at(decided_s)
-    return Attempt(action_code=action, created_at=BEGUN, decided_at=decided_at, is_open=is_open)
+    return Attempt(pk=pk, action_code=action, created_at=at(created_s), decided_at=decided_at, is_open=is_open)
 
 
-def reading(codes, begun_s=100, ended_s=None):
+def moment(seconds, *, clock_s=0, boot_id="this"):
+    """So many seconds after the attempt, with the clock as much ahead."""
+    return Moment(at(seconds + clock_s), 5_000.0 + seconds, boot_id)
+
+
+def reading(codes, begun_s=100, ended_s=None, **changes):
     """A reading in which as many customers as stand there showed each code."""
-    return Reading(
-        {code: codes.count(code) for code in sorted(set(codes))},
-        at(begun_s),
-        at(begun_s if ended_s is None else ended_s),
-    )
+    begun, ended = (moment(seconds, **changes) for seconds in (begun_s, begun_s if ended_s is None else ended_s))
+    return Reading({code: codes.count(code) for code in sorted(set(codes))}, begun, ended)
 
 
 def verdict(readings, *touching, action=Action.T_ENABLE):
@@ -114,6 +120,31 @@ def test_the_readings_are_an_interval_apart_from_end_to_beginning(first, second,
     assert verdict([reading([NONE], *first), reading([NONE], *second)]) == expected
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"clock_s": 3600, "seconds": 101}, {"clock_s": -3600}, {"clock_s": -1}, {"boot_id": "another"}],
+    ids=["the clock was set ahead", "set back", "set back a little", "on another host, or after a reboot"],
+)
+def test_time_that_one_clock_alone_shows_proves_nothing(changes):
+    begun_s = changes.pop("seconds", 100 + INTERVAL_S)
+    assert verdict([reading([NONE]), reading([NONE], begun_s, **changes)]) == Verdict.READ_AGAIN
+
+
+@pytest.mark.parametrize(
+    ("changes", "readings"), [({}, 2), ({"clock_s": 3600}, 2), ({"clock_s": -3600}, 1), ({"boot_id": "another"}, 1)]
+)
+def test_a_first_reading_that_cannot_be_compared_is_replaced(databases, changes, readings):
+    """Else the page would carry it on, and every press of its button would be in vain."""
+    later = moment(101, **changes)
+    judgement = examine(attempt(), ["a1"], States({"a1": NONE}, later, later), reading([NONE]))
+    assert (judgement.verdict, len(judgement.readings)) == (Verdict.READ_AGAIN, readings)
+
+
+def test_a_reading_in_a_page_of_an_older_release_compares_with_nothing():
+    old = {"counts": {"0": 1}, "begun_at": at(100).isoformat(), "ended_at": at(100).isoformat()}
+    assert clocks.now().seconds_since(Reading.from_json(old).ended) is None
+
+
 def test_what_a_slow_tms_applies_between_the_readings_is_applied():
     assert verdict([reading([NONE, NONE]), reading([Action.T_ENABLE] * 2, 101)]) == Verdict.APPLIED
 
@@ -139,7 +170,7 @@ def test_the_same_action_by_another_attempt_is_always_for_a_person(codes, other)
 
 @pytest.mark.parametrize("action", [Action.TRANS_BEGIN, Action.PE_ENABLE, Action.PE_FINALIZE, Action.PE_DIRECT])
 def test_another_action_that_was_over_before_spoils_nothing(action):
-    before = attempt(action, decided_s=-0.000001)
+    before = attempt(action, created_s=-5, decided_s=-0.000001)
     assert verdict([reading([Action.T_ENABLE])], before) == Verdict.APPLIED
     assert verdict([reading([NONE])], before) == Verdict.READ_AGAIN
     assert verdict([reading([NONE]), reading([NONE], 160)], before) == Verdict.NOT_APPLIED
@@ -154,6 +185,15 @@ def test_another_action_that_may_have_come_since_leaves_a_lower_code_to_a_person
     assert verdict([reading([Action.PE_ENABLE])], since) == Verdict.UNCLEAR
     assert verdict([reading([NONE]), reading([NONE], 160)], since) == Verdict.UNCLEAR
     assert verdict([reading([Action.T_ENABLE])], since) == Verdict.APPLIED  # only we can have done this
+
+
+@pytest.mark.parametrize(
+    "values", [{"created_s": -3600, "pk": 8}, {"created_s": -60, "pk": 6}], ids=["later", "earlier, over later"]
+)
+def test_a_clock_that_was_set_back_hides_no_other_action(values):
+    """By the clock it was over an hour before this one began; the order in the audit, or its own times, say more."""
+    other, readings = attempt(Action.PE_ENABLE, decided_s=-3599, **values), [reading([NONE]), reading([NONE], 160)]
+    assert judge(attempt(pk=7), [other], *readings).verdict == Verdict.UNCLEAR
 
 
 # -- A reading as it is kept --------------------------------------------------------------------------------------
@@ -235,7 +275,7 @@ def test_a_whole_fleet_is_read(tms):
 def test_a_reading_tells_when_it_was_made(tms):
     before = datetime.now(UTC)
     states = read_states(cluster_named("evian3"), ["a1"], Token(TOKEN))
-    assert before <= states.begun_at <= tms.calls()[0].received_at <= states.ended_at <= datetime.now(UTC)
+    assert before <= states.begun.at <= tms.calls()[0].received_at <= states.ended.at <= datetime.now(UTC)
 
 
 # Answers under HTTP 200 that are JSON, but not a list of customers' actions.

@@ -20,7 +20,6 @@ from setactions.payload import BatchPart
 from setactions.resolving.tests.doubting import (
     LOST_AFTER,
     LOST_BEFORE,
-    be_impatient,
     in_words,
     now,
     reads,
@@ -31,13 +30,8 @@ from setactions.resolving.tests.doubting import (
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import kinds_of, text_of
 
-pytestmark = pytest.mark.usefixtures("databases", "tms")
+pytestmark = pytest.mark.usefixtures("databases", "tms", "impatient")
 OWED = "service: answer in the audit"  # where a server dies that leaves an accepted action without its job
-
-
-@pytest.fixture(autouse=True)
-def impatient(settings, monkeypatch):
-    be_impatient(settings, monkeypatch)
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
-from django.core.management import CommandError, call_command
 from django.db import connections
 
 from audit.models import Attempt, AuditEntry
@@ -25,7 +24,6 @@ from setactions.resolving.tests.doubting import (
     LOST_AFTER,
     LOST_BEFORE,
     VARIABLES,
-    be_impatient,
     environment_of_process,
     lose_patience,
     now,
@@ -34,34 +32,13 @@ from setactions.resolving.tests.doubting import (
     send_and_die,
     tms_does,
 )
+from setactions.resolving.tests.doubting import run_reconcile as run
 from tmsdash.tests.tools import database_bytes, kinds_of, locked
 
-pytestmark = pytest.mark.usefixtures("databases", "tms")
+pytestmark = pytest.mark.usefixtures("databases", "tms", "impatient")
 PLANTED = "planted-secret-token-9876543210"
-NOTHING = {"closed": 0, "recorded": 0, "need_token": [], "need_person": []}
+NOTHING = {"closed": 0, "recorded": 0, "open": 0, "need_token": [], "need_person": []}
 OWED = "service: answer in the audit"
-
-
-@pytest.fixture(autouse=True)
-def impatient(settings, monkeypatch):
-    be_impatient(settings, monkeypatch)
-
-
-def run(*arguments, token=None):
-    """Run the command in this process; returns its exit code and what it printed."""
-    output = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        if token is not None:
-            patch.setenv("TMS_TOKEN", token)
-        try:
-            call_command("reconcile", *arguments, stdout=output)
-        except SystemExit as ended:
-            return ended.code, output.getvalue()
-        except CommandError as error:
-            return error.returncode, f"{error}"
-        finally:
-            os.environ.pop("TMS_TOKEN", None)
-    return 0, output.getvalue()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from setactions.devtools.simulator.fleet import Fleet
 from setactions.resolving.tests.doubting import (
     LOST_AFTER,
     LOST_BEFORE,
-    be_impatient,
     between_readings,
     in_words,
     now,
@@ -23,13 +22,7 @@ from setactions.resolving.tests.doubting import (
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import kinds_of, text_of
 
-pytestmark = pytest.mark.usefixtures("databases", "tms")
-
-
-@pytest.fixture(autouse=True)
-def impatient(settings, monkeypatch):
-    be_impatient(settings, monkeypatch)
-    settings.TMS_DEADLINE_S = 2
+pytestmark = pytest.mark.usefixtures("databases", "tms", "impatient", "short_calls")
 
 
 def assert_left_to_a_person(attempt, *others):

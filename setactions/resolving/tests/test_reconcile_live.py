@@ -15,7 +15,6 @@ from setactions.recording import Recorder
 from setactions.resolving.tests.doubting import (
     LOST_AFTER,
     LOST_BEFORE,
-    be_impatient,
     between_readings,
     in_words,
     now,
@@ -27,15 +26,9 @@ from setactions.resolving.tests.doubting import (
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import at_once, in_thread, kinds_of
 
-pytestmark = pytest.mark.usefixtures("databases", "tms")
+pytestmark = pytest.mark.usefixtures("databases", "tms", "impatient")
 WAIT_S = 60
 TMS_SAYS = {"message": "Sending action to migration services", "success": True}
-
-
-@pytest.fixture(autouse=True)
-def impatient(settings, monkeypatch):
-    be_impatient(settings, monkeypatch)
-    settings.TMS_DEADLINE_S = 30
 
 
 @pytest.fixture

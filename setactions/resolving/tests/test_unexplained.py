@@ -17,18 +17,17 @@ from jobs.models import Job
 from setactions.devtools.simulator import Simulator
 from setactions.operations.backups.creation import back_up
 from setactions.operations.backups.restoration import restore, verified
-from setactions.resolving.tests.doubting import LOST_AFTER, be_impatient, reads, send, tms_does
+from setactions.resolving.tests.doubting import LOST_AFTER, reads, send, tms_does
 from setactions.resolving.unexplained import find_unexplained
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN
 
-pytestmark = pytest.mark.usefixtures("databases", "tms", "nobody_connected")
-NOTHING = {"closed": 0, "recorded": 0, "need_token": [], "need_person": []}
+pytestmark = pytest.mark.usefixtures("databases", "tms", "nobody_connected", "impatient")
+NOTHING = {"closed": 0, "recorded": 0, "open": 0, "need_token": [], "need_person": []}
 
 
 @pytest.fixture(autouse=True)
-def one_cluster(tms, settings, monkeypatch):
-    be_impatient(settings, monkeypatch)
+def one_cluster(tms, settings):
     settings.TMS_CLUSTERS = {"evian3": tms.url}
 
 
