@@ -121,6 +121,7 @@ class Batch(Signed):
     reason = models.CharField(max_length=MESSAGE_LENGTH, blank=True, help_text="why it does not go on")
     resume_at = models.DateTimeField(null=True, help_text="when a paused one goes on by itself")
     first_only = models.BooleanField(default=False, help_text="only the first chunk, until its user has looked at it")
+    allow_unusual = models.BooleanField(default=False, help_text="its user let ids pass that look damaged")
     runner = models.CharField(max_length=128, blank=True)
     runner_until = models.DateTimeField(null=True)
 

@@ -122,4 +122,7 @@ def _digest_of_batch(batch: Batch) -> str:
         *("customer_count", "repeated", "chunk_count"),
     )
     facts: dict[str, Any] = {name: getattr(batch, name) for name in names}
+    # Only if it is true, so that older signatures hold. A migration signs batches that have no such column yet.
+    if getattr(batch, "allow_unusual", False):
+        facts["allow_unusual"] = True
     return digest(facts | {"batch_id": batch.batch_id.hex, "created_at": chain.stored_time(batch.created_at)})

@@ -5,30 +5,40 @@ action was asked for already if a customer is part of an attempt that is open, o
 an attempt that TMS accepted within TMS_DUPLICATE_WINDOW_S. It is decided where it cannot change meanwhile:
 
 - every attempt is compared with all other attempts in the transaction that writes its INTENT;
-- a batch is compared as a whole before it goes on, and a single attempt with the batches that are open;
+- a batch is compared as a whole before it starts or goes on, with other batches under a lock, and a single attempt
+  with the batches that are open;
 - for chunks the window begins that long before their batch was made. So whatever came in between its comparison and
   its chunk is seen then, however long the batch takes.
+
+Only an explicit word lets customers be sent again. It holds for the attempt, or for the run of the batch, for which it
+was given, and each INTENT of that says so.
 """
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.utils import timezone
 
-from audit.choices import Action
+from audit.choices import Action, Source
 from audit.models import Attempt
 from audit.overlap import attempts_sharing
+from jobs.batches.lists import Chunk, lists_of
 from jobs.batches.overlap import batches_sharing, open_batches
 from jobs.models import Batch
 from setactions.refusal import Refusal
 from tmsdash.text import counted
 
 CIDS_IN_JSON = 100
+SOURCES_OF_CHUNKS = (Source.BATCH, Source.COMMAND)
 SENTENCES = 5  # at once
+TODO = "Nothing was sent. Look there first; then leave these customers out, or send them again if you mean to."
+
+T = TypeVar("T", Attempt, Batch)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +76,11 @@ class Overlap:
     def __bool__(self) -> bool:
         return bool(self.cids)
 
+    @cached_property
+    def shared(self) -> frozenset[str]:
+        """The same customers, to be looked up in."""
+        return frozenset(self.cids)
+
     @property
     def summary(self) -> str:
         """How many customers there are, in a sentence."""
@@ -93,15 +108,15 @@ class Overlap:
             "batches": [str(batch.batch_id) for batch in self.batches],
         }
 
-    def refusal(self) -> Refusal:
-        """Return what stops a list because of this."""
+    def refusal(self, todo: str = TODO) -> Refusal:
+        """Return what stops a list because of this; `todo` says how to go on."""
         newest = next((attempt.attempt_id for attempt in self.attempts), None)
         return Refusal(
             409,
             "cids",
             self.summary,
             *self.sentences,
-            "Nothing was sent. Look there first; then leave these customers out, or send them again if you mean to.",
+            todo,
             duplicate_of=newest or next(batch.batch_id for batch in self.batches),
             overlap=self.as_json,
         )
@@ -109,7 +124,14 @@ class Overlap:
     def _lone_attempts(self) -> list[tuple[Attempt, frozenset[str]]]:
         """Return the attempts that say more than the batches do: not those of chunks."""
         in_batches = frozenset[str]().union(*self.batches.values())
-        return [(attempt, cids) for attempt, cids in self.attempts.items() if not cids <= in_batches]
+        return [
+            (attempt, cids)
+            for attempt, cids in self.attempts.items()
+            if attempt.source not in SOURCES_OF_CHUNKS or not cids <= in_batches
+        ]
+
+
+TargetOverlap = tuple[str, int, Overlap]  # a cluster, an action, and who of a list was asked for already
 
 
 NO_OVERLAP = Overlap(cids=(), attempts={}, batches={})
@@ -135,6 +157,28 @@ def find_overlap(
     )
 
 
+def find_overlaps(
+    chunks: Iterable[Chunk], *, accepted_since: datetime | None = None, but: Batch | None = None
+) -> Iterator[TargetOverlap]:
+    """Yield the same for the customers of some chunks, list by list, so that only what they share is in memory."""
+    for cluster_url, action_code, cids in lists_of(chunks):
+        overlap = find_overlap(cluster_url, action_code, cids, accepted_since=accepted_since, but=but)
+        if overlap:
+            yield cluster_url, action_code, overlap
+
+
+def united(overlaps: Iterable[TargetOverlap]) -> Overlap:
+    """Return the overlap of all lists together."""
+    cids: list[str] = []
+    attempts: dict[Attempt, frozenset[str]] = {}
+    batches: dict[Batch, frozenset[str]] = {}
+    for *_, overlap in overlaps:
+        cids += overlap.cids
+        _add_shared(attempts, overlap.attempts)
+        _add_shared(batches, overlap.batches)
+    return Overlap(cids=cids, attempts=_newest_first(attempts), batches=_newest_first(batches))
+
+
 def overlap_of(
     cids: Iterable[str], attempts: Mapping[Attempt, frozenset[str]], batches: Mapping[Batch, frozenset[str]]
 ) -> Overlap:
@@ -148,6 +192,15 @@ def window_start(before: datetime | None = None) -> datetime:
     return (before or timezone.now()) - timedelta(seconds=settings.TMS_DUPLICATE_WINDOW_S)
 
 
+def _add_shared(shared: dict[T, frozenset[str]], more: Mapping[T, frozenset[str]]) -> None:
+    for owner, cids in more.items():
+        shared[owner] = shared.get(owner, frozenset()) | cids
+
+
+def _newest_first(shared: Mapping[T, frozenset[str]]) -> dict[T, frozenset[str]]:
+    return dict(sorted(shared.items(), key=lambda item: item[0].pk, reverse=True))
+
+
 def _of_batch(shared: tuple[Batch, frozenset[str]]) -> Entry:
     batch, cids = shared
     state = batch.shown_state.label.lower()
@@ -157,11 +210,12 @@ def _of_batch(shared: tuple[Batch, frozenset[str]]) -> Entry:
 
 
 def _of_attempts(shared: Sequence[tuple[Attempt, frozenset[str]]]) -> Iterator[Entry]:
-    """Yield an entry for each user and state of some attempts, which are the newest first."""
-    groups: dict[tuple[str, str], list[tuple[Attempt, frozenset[str]]]] = {}
+    """Yield an entry for each user, state, cluster and action of some attempts, which are the newest first."""
+    groups: dict[tuple[Any, ...], list[tuple[Attempt, frozenset[str]]]] = {}
     for attempt, cids in shared:
-        groups.setdefault((attempt.user_id, _state_of(attempt)), []).append((attempt, cids))
-    for (user_id, state), members in groups.items():
+        key = attempt.user_id, _state_of(attempt), attempt.cluster_url, attempt.action_code
+        groups.setdefault(key, []).append((attempt, cids))
+    for (user_id, state, *_), members in groups.items():
         newest, count = members[0][0], len(frozenset[str]().union(*(cids for _, cids in members)))
         action = Action(newest.action_code).label if newest.action_code else newest.action_name
         what = f"{counted(count, 'customer')}: {action} of {user_id} {state}, at {newest.created_at:%d %b %H:%M} UTC"

@@ -7,18 +7,21 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from jobs.batches.lists import ListDigest, NewBatch, NewChunk
+from jobs.batches.overlap import BatchOverlapError, batches_sharing_chunks, open_batches
 from jobs.models import Batch, BatchChunk
 from jobs.signatures import sign_batch, sign_chunk
-from tmsdash.db.transactions import write_transaction
+from tmsdash.db.transactions import one_at_a_time, write_transaction
 from tmsdash.text import one_line
 
 CHUNKS_PER_INSERT = 50
 
 
-def create_batch(user_id: str, new: NewBatch) -> tuple[Batch, bool]:
+def create_batch(user_id: str, new: NewBatch, *, send_again: bool = False) -> tuple[Batch, bool]:
     """Write a batch with all its chunks, stopped until a runner leases it. Returns it, and whether it is new.
 
-    The same id again returns the batch that is there, whoever it belongs to and whatever it holds.
+    The same id again returns the batch that is there, whoever it belongs to and whatever it holds. Raises
+    BatchOverlapError, and writes nothing, if another open batch asks for some of its customers, unless they are to be
+    sent again.
     """
     batch = Batch(
         batch_id=new.batch_id,
@@ -28,13 +31,20 @@ def create_batch(user_id: str, new: NewBatch) -> tuple[Batch, bool]:
         created_at=timezone.now(),
         state=Batch.State.STOPPED,
         first_only=new.first_only,
+        allow_unusual=new.allow_unusual,
         customer_count=0,
         chunk_count=0,
     )
     try:
         with write_transaction("jobs"):
+            _keep_out_others(new.chunks)
+            if known := Batch.objects.filter(batch_id=new.batch_id).first():
+                return known, False
+            if not send_again and (shared := batches_sharing_chunks(new.chunks, batches=open_batches())):
+                raise BatchOverlapError(shared)
             batch.save(force_insert=True)
             _insert_chunks(batch, new.chunks)
+            batch.list_digest = new.list_digest or batch.list_digest
             sign_batch(batch)
             batch.save()
     except IntegrityError:
@@ -43,6 +53,13 @@ def create_batch(user_id: str, new: NewBatch) -> tuple[Batch, bool]:
             raise
         return known, False
     return batch, True
+
+
+def _keep_out_others(chunks: Iterable[NewChunk]) -> None:
+    """Let no other batch be made for the same action on the same cluster meanwhile: two would miss each other."""
+    # Sorted, so that two batches that both have several do not wait for each other.
+    for cluster_url, action_code in sorted({(chunk.cluster_url, chunk.action_code) for chunk in chunks}):
+        one_at_a_time("jobs", f"batch {action_code} {cluster_url}")
 
 
 def _insert_chunks(batch: Batch, chunks: Iterable[NewChunk]) -> None:

@@ -13,6 +13,7 @@ class ChunkDecision:
     """What became of a chunk's try, and what follows from it for the chunk, its cluster and its batch.
 
     `retry` makes a new try of it, `set_aside` takes ids out of it. It is not claimed for the next `delay_s` seconds.
+    One that `is_skipped` is left for a later run; that says nothing about the other chunks.
     Its cluster gets no call for `backoff_s` seconds (None: nothing changes), and after that one at a time.
     The batch gets `batch_state` for `reason`; one that is paused goes on by itself after `resume_s` seconds.
     """
@@ -23,6 +24,7 @@ class ChunkDecision:
     attempt_id: uuid.UUID | None = None
     set_aside: frozenset[str] = frozenset()
     retry: bool = False
+    is_skipped: bool = False
     delay_s: float = 0
     backoff_s: float | None = None
     batch_state: Batch.State | None = None
@@ -32,4 +34,4 @@ class ChunkDecision:
     @property
     def is_failure(self) -> bool:
         """Whether the chunk failed. One that TMS wants later did not."""
-        return self.state != State.ACCEPTED and not self.retry
+        return self.state != State.ACCEPTED and not self.retry and not self.is_skipped

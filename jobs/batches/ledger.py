@@ -10,7 +10,8 @@ Runners may die at any moment, and lose their batch without noticing. So these r
    decided or a chunk that somebody else claimed, changes nothing.
 4. A new try, which has a new attempt id and so a new call, is made of nothing that may have been applied: not of
    what is unknown, being sent or accepted. What is only unclaimed keeps its try and its attempt id, so that a runner
-   that was not dead after all makes the same attempt, and the audit lets one of the two make the call.
+   that was not dead after all makes the same attempt, and the audit lets one of the two make the call. What was
+   refused keeps its try, too: it never became an attempt.
 5. What operators decide outlives what runners report: only a running batch is paused or stopped by its chunks.
 6. What `creation` wrote is changed in one case: ids that TMS does not know leave their chunk, which is signed anew.
 
@@ -25,7 +26,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, When
 from django.utils import timezone
 
 from jobs.batches.decision import ChunkDecision
@@ -230,7 +231,8 @@ def retry(batch: Batch, scope: Scope) -> int:
     """Make a new try of each chunk that the scope retries, and return how many there are."""
     with write_transaction(DATABASE):
         chunks = BatchChunk.objects.filter(batch_id=batch.pk, state__in=scope.value, customer_count__gt=0)
-        return chunks.update(state=State.WAITING, tries=F("tries") + 1, not_before=None, ended_at=None)
+        more = Case(When(state=State.REFUSED, then=0), default=1)
+        return chunks.update(state=State.WAITING, tries=F("tries") + more, not_before=None, ended_at=None)
 
 
 # -- What operators decide ----------------------------------------------------------------------------------------

@@ -2,8 +2,23 @@
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Protocol
+
+IDS_AT_ONCE = 50_000
+
+
+class Chunk(Protocol):
+    """What chunks have in common, those of new batches and those of the ledger: customers who get an action."""
+
+    @property
+    def cluster_url(self) -> str: ...
+    @property
+    def action_code(self) -> int: ...
+    @property
+    def cids(self) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,13 +33,33 @@ class NewChunk:
 
 @dataclass(frozen=True, kw_only=True)
 class NewBatch:
-    """What a new batch is made of. `repeated` ids were left out; `first_only` stops it after its first chunk."""
+    """What a new batch is made of.
+
+    `chunks` are gone through several times. `list_digest` is that of the list as it was given, in case customers were
+    left out of it. `repeated` ids were left out; `first_only` pauses it after its first chunk; with `allow_unusual`
+    its user let ids pass that look damaged.
+    """
 
     batch_id: uuid.UUID
     chunks: Iterable[NewChunk]
+    list_digest: str = ""
     file_name: str = ""
     repeated: int = 0
     first_only: bool = False
+    allow_unusual: bool = False
+
+
+def lists_of(chunks: Iterable[Chunk]) -> Iterator[tuple[str, int, list[str]]]:
+    """Yield cluster, action and ids of chunks that follow each other: long lists, yet none that fills the memory."""
+    for (cluster_url, action_code), alike in groupby(chunks, lambda chunk: (chunk.cluster_url, chunk.action_code)):
+        cids: list[str] = []
+        for chunk in alike:
+            cids += chunk.cids
+            if len(cids) >= IDS_AT_ONCE:
+                yield cluster_url, action_code, cids
+                cids = []
+        if cids:
+            yield cluster_url, action_code, cids
 
 
 class ListDigest:

@@ -11,8 +11,8 @@ class Scope(Enum):
     """How much a run sends; each value holds the states of the chunks that it makes a new try of."""
 
     WAITING = frozenset[State]()
-    REST = frozenset({State.NOT_SENT, State.NOT_APPLIED})  # certainly not applied
-    REST_WITHOUT_UNKNOWN_IDS = frozenset({State.NOT_SENT, State.NOT_APPLIED, State.SET_ASIDE})
+    REST = frozenset({State.REFUSED, State.NOT_SENT, State.NOT_APPLIED})  # certainly not applied
+    REST_WITHOUT_UNKNOWN_IDS = frozenset({State.REFUSED, State.NOT_SENT, State.NOT_APPLIED, State.SET_ASIDE})
 
     @property
     def states(self) -> frozenset[State]:

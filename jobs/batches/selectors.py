@@ -1,21 +1,19 @@
 """Reads of batches."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from django.db.models import Count, F, Min, Q, QuerySet, Sum
-from django.utils import timezone
 
 from jobs.batches.scopes import Scope
 from jobs.models import Batch, BatchChunk, ClusterBackoff
 from jobs.selectors import CLUSTERS_SHOWN, may_view_job_of
 
 State = BatchChunk.State
-RECENTLY = timedelta(days=1)
 REASONS_SHOWN = 5
+CHUNKS_AT_ONCE = 50  # with their ids in memory
 
 
 def all_batches() -> QuerySet[Batch]:
@@ -26,11 +24,6 @@ def all_batches() -> QuerySet[Batch]:
 def batches_of(user: Any) -> QuerySet[Batch]:
     """Return the user's own batches, newest first."""
     return all_batches().filter(user_id=user.get_username())
-
-
-def batches_of_list(list_digest: str) -> QuerySet[Batch]:
-    """Return the batches of the last day that were given the very same list, newest first."""
-    return all_batches().filter(list_digest=list_digest, created_at__gt=timezone.now() - RECENTLY)
 
 
 def batch_for(user: Any, batch_id: uuid.UUID) -> Batch | None:
@@ -126,6 +119,12 @@ def progress_of_many(batches: Sequence[Batch]) -> list[Progress]:
 def _progress(row_of: dict[str, Any]) -> Progress:
     tallies = (Tally(state, row_of[state]["chunks"], row_of[state]["customers"]) for state in State if state in row_of)
     return Progress(tuple(tallies), sum(row["aside"] for row in row_of.values()))
+
+
+def left_chunks(batch: Batch, scope: Scope) -> Iterator[BatchChunk]:
+    """Yield the chunks that a further run with this scope sends, a few at a time."""
+    left = BatchChunk.objects.filter(batch=batch, state__in=scope.states).order_by("number")
+    yield from left.iterator(chunk_size=CHUNKS_AT_ONCE)
 
 
 @dataclass(frozen=True)

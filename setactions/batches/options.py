@@ -39,6 +39,8 @@ class BatchOptions:
     chunk: int | None
     workers: int | None
     without_unknown: bool
+    without_accepted: bool
+    send_again: bool
     strict: bool
     allow_unusual: bool
     dry_run: bool
@@ -61,6 +63,8 @@ class BatchOptions:
         add("--chunk", type=int, metavar="N", help="customers per call (default: TMS_BATCH_CHUNK)")
         add("--workers", type=int, metavar="N", help="calls at once, at most TMS_BATCH_CALLS per cluster")
         add("--without-unknown", action="store_true", help="also run rejected chunks, without the ids unknown to TMS")
+        add("--without-accepted", action="store_true", help="leave out customers that are open or newly accepted")
+        add("--send-again", action="store_true", help="also send customers that are open or newly accepted")
         add("--strict", action="store_true", help="treat everything that looks unusual as an error")
         add("--allow-unusual", action="store_true", help="take ids that look damaged, such as #N/A, with a warning")
         add("--dry-run", action="store_true", help="check the file, print the plan and send nothing")
@@ -80,6 +84,8 @@ class BatchOptions:
             raise CommandError("Standard input cannot be both the list and the token.")
         if self.strict and self.allow_unusual:
             raise CommandError("--strict and --allow-unusual contradict each other. Give one of them.")
+        if self.send_again and self.without_accepted:
+            raise CommandError("Give either --send-again or --without-accepted.")
         limits = ("--chunk", self.chunk, settings.TMS_MAX_CIDS_PER_CALL), ("--workers", self.workers, MAX_WORKERS)
         for name, value, largest in limits:
             if value is not None and not 1 <= value <= largest:

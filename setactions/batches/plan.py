@@ -1,7 +1,7 @@
 """What the batch command is about to do with a list, or with the rest of a batch, and the yes for it."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -10,23 +10,33 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from audit.choices import Action
-from jobs.batches.scopes import Scope
-from jobs.batches.selectors import batches_of_list, left_parts
-from jobs.models import Batch
+from jobs.batches.overlap import stopped_batches_with
+from jobs.batches.selectors import left_chunks, left_parts
+from jobs.models import Batch, BatchChunk
+from setactions.batches import service
+from setactions.batches.chunks import TableChunks
 from setactions.batches.options import BatchOptions
 from setactions.confirmation import check_typed_count, must_type_count
 from setactions.inputs.csv_table import Table
+from setactions.overlap import Overlap, TargetOverlap, united
 from setactions.tms.clusters import Cluster
 from tmsdash.text import counted
+
+BATCHES_NAMED = 3
+HOW_TO_GO_ON = "Look there first; then give --without-accepted to leave them out, or --send-again if you mean to."
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How many customers are about to be sent to which clusters, and that in sentences."""
+    """How many customers are about to be sent to which clusters, and that in sentences.
+
+    `overlap` holds those that were asked for already: about to be sent again, left out, or in the way.
+    """
 
     table: Table
     customer_count: int
     clusters: frozenset[Cluster]
+    overlap: Overlap
     sentences: tuple[str, ...]
 
     def as_json(self, batch: Batch | None) -> dict[str, Any]:
@@ -37,7 +47,21 @@ class Plan:
         ]
         facts = {"customers": self.table.customer_count, "repeated": self.table.repeated, "parts": parts}
         left = {"left": self.customer_count} if batch else {}
-        return {"status": "checked", **facts, **left, "warnings": self.table.warnings, "exit_code": 0}
+        overlap = {"overlap": self.overlap.as_json} if self.overlap else {}
+        return {"status": "checked", **facts, **left, **overlap, "warnings": self.table.warnings, "exit_code": 0}
+
+    def about_overlap(self, options: BatchOptions) -> Iterator[str]:
+        """Yield sentences on the customers that were asked for already, and on what becomes of them."""
+        if self.overlap:
+            them = "They are sent again." if options.send_again else HOW_TO_GO_ON
+            yield self.overlap.summary
+            yield from self.overlap.sentences
+            yield "They are left out." if options.without_accepted else them
+
+    def check_overlap(self, options: BatchOptions) -> None:
+        """Raise Refusal if customers were asked for already, and the user did not say what becomes of them."""
+        if self.overlap and not (options.send_again or options.without_accepted):
+            raise self.overlap.refusal(HOW_TO_GO_ON)
 
     def confirm(self, options: BatchOptions) -> None:
         """Return if the user said yes, by options or on the terminal; raises CommandError or Refusal if not."""
@@ -60,20 +84,45 @@ class Plan:
             raise CommandError("Not confirmed.")
 
 
-def plan_list(table: Table, chunk_size: int) -> Plan:
-    """Plan a new batch of the whole table."""
+def plan_list(table: Table, options: BatchOptions) -> Plan:
+    """Plan a new batch of the whole table, or of what of it is left without customers that were asked for already.
+
+    Raises Refusal if that is nothing.
+    """
+    chunks = TableChunks(table, options.chunk_size)
+    overlaps = service.overlaps_of_new(chunks)
+    if options.without_accepted:
+        for cluster_url, action_code, overlap in overlaps:
+            table.leave_out(cluster_url, action_code, overlap.cids)
+    if not table.customer_count:
+        raise united(overlaps).refusal("No other customer is left to send.")
     sentences = [
         f"{_target(part.action, part.cluster)}: {counted(part.customer_count, 'customer')} in "
-        f"{counted(ceil(part.customer_count / chunk_size), 'call')} of at most {chunk_size:,}."
+        f"{counted(ceil(part.customer_count / options.chunk_size), 'call')} of at most {options.chunk_size:,}."
         for part in table.parts
+        if part.customer_count
     ]
     left_out = f" {counted(table.repeated, 'repeat')} left out." if table.repeated else ""
-    sentences += [f"In all {counted(table.customer_count, 'customer')}.{left_out}", _at_once(), *table.warnings]
-    return Plan(table, table.customer_count, frozenset(part.cluster for part in table.parts), tuple(sentences))
+    sentences += [f"In all {counted(table.customer_count, 'customer')}.{left_out}", _at_once()]
+    sentences += [*_stopped_batches(chunks, options.user), *table.warnings]
+    clusters = frozenset(part.cluster for part in table.parts if part.customer_count)
+    return Plan(table, table.customer_count, clusters, united(overlaps), tuple(sentences))
 
 
-def plan_rest(table: Table, batch: Batch, scope: Scope) -> Plan:
+def _stopped_batches(chunks: TableChunks, user_id: str) -> Iterator[str]:
+    """Yield a sentence for each batch that stopped lately with customers of the list left to send."""
+    for batch, cids in [*stopped_batches_with(chunks).items()][:BATCHES_NAMED]:
+        to_go_on = f" To go on with that one, give --batch-id {batch.batch_id}." if batch.user_id == user_id else ""
+        yield (
+            f"{counted(len(cids), 'customer')} of this list {'is' if len(cids) == 1 else 'are'} left to send in batch "
+            f"{batch.batch_id} of {batch.user_id}, which stopped.{to_go_on}"
+        )
+
+
+def plan_rest(table: Table, batch: Batch, options: BatchOptions) -> Plan:
     """Plan a further run of the batch that was made of the table."""
+    scope = options.scope
+    overlaps = service.overlaps_of_rest(batch, scope)
     clusters = {part.cluster.origin: part.cluster for part in table.parts}
     left = left_parts(batch, scope)
     sentences = [
@@ -82,11 +131,23 @@ def plan_rest(table: Table, batch: Batch, scope: Scope) -> Plan:
         for part in left
     ]
     count = sum(part.customers for part in left)
+    if options.without_accepted and overlaps:
+        skipped = sum(chunk.customer_count for chunk in left_chunks(batch, scope) if _holds_any(chunk, overlaps))
+        count -= skipped
+        sentences.append(f"Chunks with such customers are skipped: {counted(skipped, 'customer')}.")
     total = f"In all {counted(count, 'customer')} left of {batch.customer_count:,}."
     sentences += [f"{total} What is over or unknown is not sent again.", _at_once()]
     if batch.reason:
         sentences.append(f"It stopped for this reason: {batch.reason}")
-    return Plan(table, count, frozenset(clusters[part.cluster_url] for part in left), tuple(sentences))
+    return Plan(
+        table, count, frozenset(clusters[part.cluster_url] for part in left), united(overlaps), tuple(sentences)
+    )
+
+
+def _holds_any(chunk: BatchChunk, overlaps: Sequence[TargetOverlap]) -> bool:
+    """Tell whether a chunk has a customer of one of these overlaps."""
+    target = (chunk.cluster_url, chunk.action_code)
+    return any(target == (url, code) and not overlap.shared.isdisjoint(chunk.cids) for url, code, overlap in overlaps)
 
 
 def _target(action: Action, cluster: Cluster) -> str:
@@ -95,15 +156,6 @@ def _target(action: Action, cluster: Cluster) -> str:
 
 def _at_once() -> str:
     return f"No cluster gets more than {counted(settings.TMS_BATCH_CALLS, 'call')} at once."
-
-
-def same_list_lately(digest: str, *, but: Any = None) -> Iterator[str]:
-    """Return a sentence for each batch of the last day that was given the very same list."""
-    for batch in batches_of_list(digest).exclude(batch_id=but)[:3]:
-        yield (
-            f"The same list was given to batch {batch.batch_id} by {batch.user_id} at {batch.created_at:%H:%M} UTC "
-            f"({batch.shown_state.label.lower()}). To go on with that one, give --batch-id {batch.batch_id}."
-        )
 
 
 def _ask(question: str) -> str:

@@ -7,6 +7,8 @@
 3. A token that TMS does not take pauses the batch, so that its owner can go on with another one.
 4. Ids that TMS does not know are set aside. What is left of their chunk goes when its owner says so.
 5. Chunks that fail one after the other stop the batch: something is wrong that further calls will not fix.
+6. A chunk whose customers somebody else asked for meanwhile is skipped: it is refused, and the others go on. Its owner
+   may run it later.
 """
 
 import random
@@ -122,7 +124,7 @@ def _decide_refused(result: Result, failures: int) -> ChunkDecision:
         return _decision(result, State.WAITING, batch_state=Stopped, reason=result.message)
     if result.refusal_code == 503:  # a database, or too many calls: it may pass
         return _decision(result, State.WAITING, delay_s=2**failures)
-    return _decision(result)
+    return _decision(result, is_skipped=result.overlap is not None)
 
 
 def _backoff_s(result: Result, backoffs: int) -> float:

@@ -72,15 +72,18 @@ class Runner:
         *,
         workers: int,
         scope: Scope = Scope.WAITING,
+        send_again: bool = False,
         on_settled: Callable[[BatchChunk, ChunkDecision], None] | None = None,
     ) -> None:
         """Prepare to send what `scope` says in at most `workers` calls at once.
 
+        With `send_again` customers who were asked for already are sent, too, and the INTENTs of their chunks say so.
         `on_settled` is told of each chunk that was sent, by the thread that sent it.
         """
         self.batch = batch
         self.token_refused = False
         self._actor, self._token, self._workers, self._scope = actor, token, workers, scope
+        self._send_again = send_again
         self._calls = threading.Semaphore(workers)
         self._answered: set[int] = set()  # chunks that TMS accepted, while that is being recorded
         self._on_settled = on_settled
@@ -208,7 +211,8 @@ class Runner:
         with self._lock:  # chunks that end at once are counted one after the other
             backoffs = 0 if result.outcome == Outcome.ACCEPTED else failures_of(chunk.cluster_url)
             decision = decide(result, chunk, backoffs=backoffs, failures=self._failures_in_a_row)
-            self._failures_in_a_row = self._failures_in_a_row + 1 if decision.is_failure else 0
+            if not decision.is_skipped:
+                self._failures_in_a_row = self._failures_in_a_row + 1 if decision.is_failure else 0
         if result.outcome == Outcome.REJECTED and result.http_status in (401, 403):
             self.token_refused = True
         self._persist(lambda: ledger.settle(chunk, decision))
@@ -239,6 +243,7 @@ class Runner:
             submission=Submission(cluster, Action(chunk.action_code), chunk.action_sent, tuple(chunk.cids)),
             token=self._token,
             attempt_id=chunk.derived_attempt_id,
+            send_again=self._send_again,
             batch=BatchPart(
                 batch_id=self.batch.batch_id,
                 batch_created_at=self.batch.created_at,

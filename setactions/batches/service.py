@@ -7,15 +7,16 @@ For both of them:
 2. Only users who may trigger Set Actions do anything here. Only its owner goes on with a batch; the others may pause
    and stop it, since that sends nothing.
 3. A list that holds the bearer token is never written to the ledger.
+4. Nothing starts or goes on with customers that were asked for already, see setactions.overlap, unless its user says
+   so now. That word is in the memory of the process that carries the batch, like the token, and ends with it.
 
 All functions raise Refusal and DatabaseError.
 """
 
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 from django.views.decorators.debug import sensitive_variables
 
@@ -23,34 +24,59 @@ from audit.actors import Actor
 from jobs.batches import ledger
 from jobs.batches.creation import create_batch
 from jobs.batches.lists import NewBatch, NewChunk
+from jobs.batches.overlap import BatchOverlapError
 from jobs.batches.scopes import Scope
+from jobs.batches.selectors import left_chunks
 from jobs.models import Batch
 from setactions.batches import background
 from setactions.batches.recovery import catch_up
 from setactions.limits import check_active
+from setactions.overlap import TargetOverlap, find_overlaps, overlap_of, united, window_start
 from setactions.permissions import check_may_set_action
 from setactions.refusal import Refusal
 from setactions.token import Token
+from tmsdash.db.transactions import drop_if_broken
 
 logger = logging.getLogger(__name__)
 
-# Carries a batch for an actor with their token, now or from now on. Raises Refusal if it cannot begin.
-Engine = Callable[[Batch, Actor, Token, Scope], None]
+
+class Engine(Protocol):
+    """Carries a batch for an actor with their token, now or from now on. Raises Refusal if it cannot begin."""
+
+    def __call__(self, batch: Batch, actor: Actor, token: Token, scope: Scope, *, send_again: bool) -> None: ...
 
 
 @sensitive_variables("token")
-def start_batch(*, user: Any, actor: Actor, new: NewBatch, token: Token, engine: Engine = background.start) -> Batch:
+def start_batch(
+    *,
+    user: Any,
+    actor: Actor,
+    new: NewBatch,
+    token: Token,
+    send_again: bool = False,
+    engine: Engine = background.start,
+) -> Batch:
     """Write a new batch and let `engine` carry it. The same id again returns the batch that is there.
 
+    Unless they are to be sent again, customers that were asked for already are refused (409), and nothing is written.
     What keeps the engine from beginning does not undo the batch: it is stopped for this reason, and can go on later.
     """
     check_may_set_action(user)
-    batch, is_new = create_batch(user.get_username(), replace(new, chunks=_without_token(new.chunks, token)))
+    for chunk in new.chunks:
+        token.check_not_among(chunk.cids)
+    overlap = None if send_again else united(overlaps_of_new(new.chunks))
+    # Only now: what it shares customers with may be the batch itself, if it is started twice.
+    if overlap and not Batch.objects.filter(batch_id=new.batch_id).exists():
+        raise overlap.refusal()
+    try:
+        batch, is_new = create_batch(user.get_username(), new, send_again=send_again)
+    except BatchOverlapError as error:
+        raise overlap_of((cid for chunk in new.chunks for cid in chunk.cids), {}, error.shared).refusal() from None
     _check_owner(user, batch)
     if is_new:
         logger.info("[BATCH] %s: started by %s, %d customers", batch.batch_id, batch.user_id, batch.customer_count)
         try:
-            _carry(engine, batch, actor, token, Scope.WAITING)
+            _carry(engine, batch, actor, token, Scope.WAITING, send_again=send_again)
         except Refusal as refusal:
             ledger.explain(batch, refusal.message)
     return batch
@@ -71,14 +97,42 @@ def find_batch(*, user: Any, batch_id: uuid.UUID, list_digest: str) -> Batch | N
 
 @sensitive_variables("token")
 def go_on(
-    *, user: Any, actor: Actor, batch: Batch, token: Token | None, scope: Scope, engine: Engine = background.start
+    *,
+    user: Any,
+    actor: Actor,
+    batch: Batch,
+    token: Token | None,
+    scope: Scope,
+    send_again: bool = False,
+    skip: bool = False,
+    engine: Engine = background.start,
 ) -> None:
-    """Let a batch go on with what `scope` says. One that is paused, and still has its process, needs no token."""
+    """Let a batch go on with what `scope` says. One that is paused, and still has its process, needs no token.
+
+    Customers that were asked for since are refused (409), unless they are to be sent again, or their chunks to `skip`:
+    these are refused one by one then, and stay in the rest. A batch that was only paused goes on like this, since
+    nobody can have asked for its customers meanwhile without an explicit word.
+    """
     _check_owner(user, batch)
     catch_up(batch)
     if not (scope is Scope.WAITING and ledger.resume(batch)):
-        _carry(engine, batch, actor, token, scope)
+        if token and not (send_again or skip) and (overlap := united(overlaps_of_rest(batch, scope))):
+            raise overlap.refusal()
+        _carry(engine, batch, actor, token, scope, send_again=send_again)
     logger.info("[BATCH] %s: %s goes on with it (%s)", batch.batch_id, user.get_username(), scope.name)
+
+
+def overlaps_of_new(chunks: Iterable[NewChunk]) -> list[TargetOverlap]:
+    """Return which customers of a new batch were asked for already."""
+    with drop_if_broken("audit", "jobs"):
+        return [*find_overlaps(chunks)]
+
+
+def overlaps_of_rest(batch: Batch, scope: Scope) -> list[TargetOverlap]:
+    """Return which customers, of those that a further run of a batch sends, were asked for since it was made."""
+    with drop_if_broken("audit", "jobs"):
+        left = left_chunks(batch, scope)
+        return [*find_overlaps(left, accepted_since=window_start(batch.created_at), but=batch)]
 
 
 def pause_batch(*, user: Any, batch: Batch) -> None:
@@ -96,21 +150,14 @@ def stop_batch(*, user: Any, batch: Batch) -> None:
 
 
 @sensitive_variables("token")
-def _carry(engine: Engine, batch: Batch, actor: Actor, token: Token | None, scope: Scope) -> None:
+def _carry(engine: Engine, batch: Batch, actor: Actor, token: Token | None, scope: Scope, *, send_again: bool) -> None:
     check_active()
     if token is None:
         raise Refusal(400, "token", "Enter your bearer token for this cluster: no process holds one for this batch.")
-    engine(batch, actor, token, scope)
+    engine(batch, actor, token, scope, send_again=send_again)
 
 
 def _check_owner(user: Any, batch: Batch) -> None:
     check_may_set_action(user)
     if batch.user_id != user.get_username():
         raise Refusal(403, "user", f"This batch belongs to {batch.user_id}, and only they can go on with it.")
-
-
-@sensitive_variables("token")
-def _without_token(chunks: Iterable[NewChunk], token: Token) -> Iterator[NewChunk]:
-    for chunk in chunks:
-        token.check_not_among(chunk.cids)  # while the batch is being written, so that the whole of it is rolled back
-        yield chunk

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from types import TracebackType
 from typing import Any
@@ -70,6 +70,14 @@ class Table:
     def customer_count(self) -> int:
         """How many customers there are; one of two clusters counts twice."""
         return sum(part.customer_count for part in self.parts)
+
+    def leave_out(self, cluster_url: str, action_code: int, cids: Sequence[str]) -> None:
+        """Leave out customers of the part for this action on this cluster."""
+        for number, part in enumerate(self.parts):
+            if (part.cluster.origin, part.action.value) == (cluster_url, action_code):
+                self._spool.leave_out_ids(number, cids)
+        counts = self._spool.counts()
+        self.parts = tuple(replace(part, customer_count=counts.get(n, 0)) for n, part in enumerate(self.parts))
 
     def chunks(self, size: int) -> Iterator[tuple[Part, tuple[str, ...]]]:
         """Return the ids in tuples of at most `size`, part after part; no tuple mixes parts."""

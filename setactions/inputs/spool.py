@@ -1,7 +1,8 @@
 """Where the ids of a long list are while it is checked: a private temporary file, so that memory stays bounded."""
 
+import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 BLOCK = 10_000  # rows written or read at once
 CACHE_KIB = 32_768
@@ -51,6 +52,13 @@ class Spool:
     def leave_out(self, number: int) -> None:
         """Let this one be the repeat of another one."""
         self._database.execute("INSERT INTO repeats VALUES (?)", [number])
+
+    def leave_out_ids(self, part: int, cids: Sequence[str]) -> None:
+        """Leave these out of a part, as if they were repeats."""
+        listed = "SELECT value FROM json_each(?)"
+        self._database.execute(
+            f"INSERT INTO repeats SELECT number {_KEPT} AND part = ? AND cid IN ({listed})", [part, json.dumps(cids)]
+        )
 
     def counts(self) -> dict[int, int]:
         """Return how many ids each part has, without repeats."""

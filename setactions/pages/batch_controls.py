@@ -16,13 +16,11 @@ from jobs.batches.scopes import Scope
 from jobs.models import Batch
 from setactions.batches import service
 from setactions.batches.chunks import chunks_of
-from setactions.overlap import find_overlap
 from setactions.pages.batch_view import WITHOUT_UNKNOWN
 from setactions.pages.batches import batch_page, load
 from setactions.pages.new_action import review_again, reviewed_step
 from setactions.pages.review import ReviewEnded, check_confirmed, refused_page, token_of, was_sent
 from setactions.pages.sealing import Review
-from setactions.payload import Submission
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from setactions.token import Token
@@ -40,8 +38,6 @@ def start(request: HttpRequest, reviewed: Review) -> HttpResponse:
             return redirect("batch", batch_id=reviewed.attempt_id)
         token, sealed = token_of(request, reviewed.attempt_id)
         check_confirmed(request, reviewed.submission)
-        if "send_again" not in request.POST:
-            check_not_asked_for(reviewed.submission)
         batch = service.start_batch(
             user=request.user,
             actor=actor_of(request, Source.BATCH),
@@ -53,19 +49,13 @@ def start(request: HttpRequest, reviewed: Review) -> HttpResponse:
                 first_only=first_only,
             ),
             token=token,
+            send_again="send_again" in request.POST,
         )
     except ReviewEnded as refusal:
         return review_again(request, reviewed, refusal)
     except Refusal as refusal:
         return refused_page(request, reviewed, sealed, refusal)
     return redirect("batch", batch_id=batch.batch_id)
-
-
-def check_not_asked_for(submission: Submission) -> None:
-    """Raise Refusal (409) if customers of a list were asked for already."""
-    overlap = find_overlap(submission.cluster.origin, submission.action.value, submission.cids)
-    if overlap:
-        raise overlap.refusal()
 
 
 @never_cache

@@ -237,7 +237,7 @@ def test_a_batch_that_another_process_runs_is_left_as_it_is(fleet, tms, monkeypa
     BatchChunk.objects.filter(number=0).update(state=BatchChunk.State.NOT_SENT)
     assert ledger.lease(batch, "elsewhere:1.2:0123", 60)
     monkeypatch.setattr(foreground.time, "sleep", lambda _: ledger.heartbeat(batch, "elsewhere:1.2:0123", 90))
-    refused = go_on(file, ended, monkeypatch)
+    refused = go_on(file, ended, monkeypatch, "--send-again")
     assert (refused.code, len(tms.calls())) == (1, 5)
     assert "Another process is running this batch" in refused.json["errors"][0]
     assert batch.chunks.get(number=0).state == BatchChunk.State.NOT_SENT

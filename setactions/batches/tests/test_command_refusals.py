@@ -112,8 +112,3 @@ def test_a_batch_goes_on_only_with_its_own_list_and_user(fleet, tms, oscar, monk
     foreign = command(fleet(), *GO, "--batch-id", ended.json["batch_id"], user="oscar")
     assert (foreign.code, "belongs to olivia" in foreign.json["errors"][0]) == (1, True)
     assert len(tms.calls()) == sent
-
-
-def test_the_same_list_again_is_noticed(fleet, tms, monkeypatch):
-    ended = command(fleet(), *GO)
-    assert f"was given to batch {ended.json['batch_id']}" in command(fleet(), "--dry-run").out

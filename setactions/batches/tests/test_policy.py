@@ -13,7 +13,7 @@ from setactions.batches.policy import decide, decide_afterwards
 State, Paused, Stopped = BatchChunk.State, Batch.State.PAUSED, Batch.State.STOPPED
 
 
-def result(outcome, status=None, message="", retry_after_s=None, refusal_code=None):
+def result(outcome, status=None, message="", retry_after_s=None, refusal_code=None, overlap=None):
     """As much of an attempt's result as is looked at."""
     return SimpleNamespace(
         outcome=outcome,
@@ -21,6 +21,7 @@ def result(outcome, status=None, message="", retry_after_s=None, refusal_code=No
         message=message,
         retry_after_s=retry_after_s,
         refusal_code=refusal_code,
+        overlap=overlap,
         attempt_id=uuid.uuid4(),
     )
 
@@ -106,6 +107,12 @@ def test_the_fifth_failure_in_a_row_stops_the_batch(outcome):
     decision = after(outcome, failures=4, message="why", refusal_code=409)
     assert decision.batch_state == Stopped
     assert decision.reason.endswith("The last one: why")
+
+
+def test_a_chunk_whose_customers_were_asked_for_meanwhile_stops_no_others():
+    decision = after(Outcome.REFUSED, failures=4, message="why", refusal_code=409, overlap={"count": 1})
+    assert (decision.state, decision.is_skipped, decision.batch_state) == (State.REFUSED, True, None)
+    assert not decision.is_failure
 
 
 def test_what_will_be_tried_again_is_no_failure():

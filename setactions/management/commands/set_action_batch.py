@@ -2,7 +2,6 @@ import json
 import sys
 import uuid
 from contextlib import ExitStack
-from functools import partial
 from typing import Any, NoReturn, TextIO
 
 from django.core.management.base import CommandError, CommandParser
@@ -14,10 +13,10 @@ from audit.choices import Source
 from jobs.batches.lists import ListDigest, NewBatch
 from jobs.models import Batch
 from setactions.batches import service
-from setactions.batches.chunks import chunks_of_table
+from setactions.batches.chunks import TableChunks
 from setactions.batches.foreground import Foreground
 from setactions.batches.options import BatchOptions
-from setactions.batches.plan import plan_list, plan_rest, same_list_lately
+from setactions.batches.plan import plan_list, plan_rest
 from setactions.batches.recovery import catch_up
 from setactions.batches.report import report_lines
 from setactions.batches.summary import Summary
@@ -52,7 +51,7 @@ class Command(BaseCommand):
             problem = f"Nothing was sent: {counted(error.error_count, 'error')}."
             self._fail(problem, 1, error.errors, error.error_count)
         except (CommandError, Refusal, AnyDatabaseError, IncompleteError, OSError, KeyboardInterrupt) as error:
-            self._fail(*engine.explain(error))
+            self._fail(*engine.explain(error), overlap=error.overlap if isinstance(error, Refusal) else None)
         if code:
             sys.exit(code)
 
@@ -62,16 +61,18 @@ class Command(BaseCommand):
         options.check()
         user = options.find_user()
         table = stack.enter_context(options.read_table())
-        chunks = partial(chunks_of_table, table, options.chunk_size)
-        digest = str(ListDigest(chunks()))
+        chunks = TableChunks(table, options.chunk_size)
+        digest = str(ListDigest(chunks))
         batch_id = options.batch_id or uuid.uuid4()
         batch = service.find_batch(user=user, batch_id=batch_id, list_digest=digest)
         if not options.dry_run:
             check_active()
             if batch:
                 catch_up(batch)
-        plan = plan_rest(table, batch, options.scope) if batch else plan_list(table, options.chunk_size)
-        self._say(*plan.sentences, *same_list_lately(digest, but=batch_id))
+        plan = plan_rest(table, batch, options) if batch else plan_list(table, options)
+        if not options.dry_run:
+            plan.check_overlap(options)
+        self._say(*plan.sentences, *plan.about_overlap(options))
         if options.dry_run:
             self._output(plan.as_json(batch), "Nothing was sent: this was a dry run.")
             return 0
@@ -82,10 +83,27 @@ class Command(BaseCommand):
         token = options.needed_token()
         actor = Actor(user_id=user.get_username(), source=Source.COMMAND, run_by=os_actor_name())
         if batch:
-            service.go_on(user=user, actor=actor, batch=batch, token=token, scope=options.scope, engine=engine)
+            service.go_on(
+                user=user,
+                actor=actor,
+                batch=batch,
+                token=token,
+                scope=options.scope,
+                send_again=options.send_again,
+                skip=options.without_accepted,
+                engine=engine,
+            )
         else:
-            new = NewBatch(batch_id=batch_id, chunks=chunks(), file_name=options.file_name, repeated=table.repeated)
-            batch = service.start_batch(user=user, actor=actor, new=new, token=token, engine=engine)
+            new = NewBatch(
+                batch_id=batch_id,
+                chunks=chunks,
+                list_digest=digest,
+                file_name=options.file_name,
+                repeated=table.repeated,
+            )
+            batch = service.start_batch(
+                user=user, actor=actor, new=new, token=token, send_again=options.send_again, engine=engine
+            )
         return self._end(batch, report, options)
 
     def _end(self, batch: Batch, report: TextIO | None, options: BatchOptions) -> int:
@@ -107,9 +125,16 @@ class Command(BaseCommand):
         for line in lines:
             stream.write(one_line(line, 1_000), lambda text: text)
 
-    def _fail(self, problem: str, code: int, errors: tuple[str, ...] = (), count: int = 1) -> NoReturn:
+    def _fail(
+        self,
+        problem: str,
+        code: int,
+        errors: tuple[str, ...] = (),
+        count: int = 1,
+        overlap: dict[str, Any] | None = None,
+    ) -> NoReturn:
         if not self._is_json:
             raise CommandError("\n".join([problem, *errors]), returncode=code) from None
         failure = {"status": "error", "errors": errors or [problem], "error_count": count, "exit_code": code}
-        self.stdout.write(json.dumps(failure))
+        self.stdout.write(json.dumps(failure | ({"overlap": overlap} if overlap else {})))
         sys.exit(code)
