@@ -20,7 +20,6 @@ from audit.choices import Outcome, Ruling
 from audit.models import Attempt
 from audit.selectors import anchor_of, attempt_for, opening_body
 from jobs.selectors import may_view_job_of
-from setactions.inputs.shapes import has_damaged
 from setactions.pages.new_action import filled_in_form, form_page
 from setactions.pages.review import ListEnds, ends_of, review_page, token_of
 from setactions.pages.sealing import Purpose, Review, load_reading, sign_reading, sign_review
@@ -113,8 +112,9 @@ class AttemptPage:
         cluster, action = cluster_at(self.attempt.cluster_url), find_action(self.attempt.action_name)
         if cluster is None or action is None or self.opening.get("archived"):
             return None
-        allow_unusual = self.opening.get("allow_unusual", False) and has_damaged(cids)
-        return Submission(cluster, action, self.opening["action_sent"], tuple(cids), allow_unusual=allow_unusual)
+        allow_unusual = self.opening.get("allow_unusual", False)
+        whole = Submission(cluster, action, self.opening["action_sent"], (), allow_unusual=allow_unusual)
+        return narrowed(whole, cids)
 
     @property
     def ends(self) -> ListEnds:
@@ -233,7 +233,7 @@ def repair(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
         raise PermissionDenied
     if submission.lacks_word:
         return form_page(request, filled_in_form(submission))
-    return review_page(request, Review.of(narrowed(submission, submission.cids)), "")
+    return review_page(request, Review.of(submission), "")
 
 
 @never_cache
