@@ -29,6 +29,8 @@ def copied(path: Path) -> Iterator[Path]:
     with TemporaryDirectory(prefix="import_legacy-") as folder:
         copy = Path(folder) / path.name
         try:
+            if not path.is_file():
+                raise BadFileError(f"There is no file {path}.")
             _copy(path.resolve(), copy)  # SQLite looks for companions beside the file, not beside a link to it
         except OSError as error:
             raise BadFileError(

@@ -20,6 +20,7 @@ from operator import itemgetter
 from uuid import UUID
 
 from setactions.operations.legacy.rows import Entry
+from setactions.operations.legacy.times import settle
 
 WITHIN = timedelta(seconds=5)
 SECOND = timedelta(seconds=1)
@@ -38,20 +39,34 @@ class Pair:
     gap: timedelta
 
 
-def link(jobs: Sequence[Entry], log: Sequence[Entry]) -> int:
-    """Link what belongs together, and date jobs by it that may be of either of two instants; return how many."""
+def link(jobs: Sequence[Entry], log: Sequence[Entry]) -> None:
+    """Link what belongs together, and settle at which instant each job was written.
+
+    A job of an hour that the clock showed twice goes where its row is. Where more than one fits, as for a script that
+    does the same every hour, the order of jobs decides, and then the rows decide that are left over.
+    """
+    _link(jobs, log)
+    unsure = [job for job in jobs if job.at is None and job.moment.is_shown_twice]
+    if unsure:
+        settle(jobs)
+        _link(jobs, log)
+        for job in unsure:
+            job.at = job.at if job.partner else None
+        _link(jobs, log)
+    settle(jobs)
+
+
+def _link(jobs: Sequence[Entry], log: Sequence[Entry]) -> None:
+    """Link those that clearly belong together of all that have no link yet."""
     of_job: dict[UUID, list[Pair]] = defaultdict(list)
     of_row: dict[UUID, list[Pair]] = defaultdict(list)
     for pair in _pairs(jobs, log):
         of_job[pair.job.attempt_id].append(pair)
         of_row[pair.row.attempt_id].append(pair)
-    count = 0
     for pairs in of_row.values():
         best = _first_of_repeats(_nearest(pairs))
         if best and _nearest(of_job[best.job.attempt_id]) == [best]:
             best.job.partner, best.row.partner, best.job.at = best.row.attempt_id, best.job.attempt_id, best.at
-            count += 1
-    return count
 
 
 def mark_doubles(jobs: Sequence[Entry]) -> int:
@@ -69,6 +84,7 @@ def mark_doubles(jobs: Sequence[Entry]) -> int:
 
 
 def _pairs(jobs: Sequence[Entry], log: Sequence[Entry]) -> Iterator[Pair]:
+    jobs = [job for job in jobs if not job.partner]
     by_id = {job.attempt_id: job for job in jobs}
     by_key: dict[tuple[object, ...], list[tuple[datetime, Entry]]] = defaultdict(list)
     for job in jobs:
@@ -78,6 +94,8 @@ def _pairs(jobs: Sequence[Entry], log: Sequence[Entry]) -> Iterator[Pair]:
     for times in by_key.values():
         times.sort(key=itemgetter(0))
     for row in log:
+        if row.partner:
+            continue
         if row.named_job:
             if named := by_id.get(row.named_job):
                 nearest = min((_pair(row, named, at) for at in named.moment.instants), key=lambda pair: pair.gap)

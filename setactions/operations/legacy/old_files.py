@@ -65,8 +65,6 @@ class OldFile:
 @contextmanager
 def opened(path: Path, tables: dict[str, str]) -> Iterator[OldFile]:
     """Open a copy of a file; raises BadFileError unless it has these tables with these columns."""
-    if not path.is_file():
-        raise BadFileError(f"There is no file {path}.")
     with copied(path) as copy, closing(sqlite3.connect(copy)) as database:
         database.row_factory = sqlite3.Row
         database.text_factory = lambda raw: raw.decode(errors="replace")

@@ -15,7 +15,7 @@ from setactions.operations.legacy import values
 from setactions.operations.legacy.names import Names, address_without_secrets, origin_of
 from setactions.operations.legacy.old_files import Row
 from setactions.operations.legacy.times import Moment, moment_of
-from setactions.operations.legacy.values import BadRowError, text_of, without_secrets
+from setactions.operations.legacy.values import BadRowError, shown, text_of, without_secrets
 from tmsdash.text import one_line
 
 
@@ -54,7 +54,7 @@ def entry_of_job(number: int, row: Row, cids: Sequence[str], zone: tzinfo, users
     """Return a job in short; raises BadRowError if it makes no sense."""
     job_id, action = values.id_of(row["job_id"]), values.action_of(row["action_code"], row["action_name"])
     if action is None:
-        raise BadRowError(f"{str(row['action_code'])[:20]!r}, {str(row['action_name'])[:40]!r} is no action")
+        raise BadRowError(f"{shown(row['action_code'])}, {shown(row['action_name'])} is no action")
     return Entry(
         number=number,
         attempt_id=job_id,

@@ -19,7 +19,6 @@ from setactions.operations.legacy.matching import link, mark_doubles
 from setactions.operations.legacy.names import Names
 from setactions.operations.legacy.old_files import OldFile
 from setactions.operations.legacy.rows import Entry, entry_of_job, entry_of_log_row
-from setactions.operations.legacy.times import settle
 from setactions.operations.legacy.values import BadRowError, cid_of
 from tmsdash.text import counted
 
@@ -72,12 +71,10 @@ class Survey:
         self._read_log(log)
         self._note_what_is_known()
         entries = [*self.jobs.entries.values()]
-        self.linked = link(entries, [*self.log.entries.values()])
-        by_link = sum(entry.moment.is_shown_twice and entry.at is not None for entry in entries)
-        settle(entries)
-        settle([*self.log.entries.values()])
+        link(entries, [*self.log.entries.values()])
+        self.linked = sum(entry.partner is not None for entry in entries)
         self.doubled = mark_doubles(entries)
-        for problem in self._doubts(by_link):
+        for problem in self._doubts():
             self.say(problem)
 
     def _read_jobs(self, file: OldFile) -> None:
@@ -125,7 +122,7 @@ class Survey:
 
     # -- What looks wrong ---------------------------------------------------------------------------------------------
 
-    def _doubts(self, by_link: int) -> Iterator[str]:
+    def _doubts(self) -> Iterator[str]:
         jobs, log = [*self.jobs.entries.values()], [*self.log.entries.values()]
         if left_out := [job for job in jobs if job.moment.is_left_out]:
             yield (
@@ -133,6 +130,7 @@ class Survey:
                 f"put forward, such as {_example(left_out[0])}. Is --time-zone right?"
             )
         if shown_twice := [job for job in jobs if job.moment.is_shown_twice]:
+            by_link = sum(job.partner is not None for job in shown_twice)
             second = sum(job.instant != job.moment.instants[0] for job in shown_twice)
             yield (
                 f"{counted(len(shown_twice), 'job')} in an hour that clocks in {self.zone} showed twice, because they "

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Protocol
 
-from setactions.operations.legacy.values import BadRowError, text_of
+from setactions.operations.legacy.values import BadRowError, shown, text_of
 
 OUT_OF_ORDER = timedelta(minutes=1)  # rows of calls that ran side by side may be written so much earlier or later
 _SINCE_1970 = re.compile(r"\d{9,13}(\.\d+)?")
@@ -61,7 +61,7 @@ def moment_of(value: Any, zone: tzinfo) -> Moment:
             return Moment(text, (time.astimezone(UTC),))
         first, second = (time.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
     except (ValueError, OverflowError, OSError):
-        raise BadRowError(f"{str(value)[:40]!r} is no time") from None
+        raise BadRowError(f"{shown(value)} is no time") from None
     instants = (first, second) if first < second else (first,)
     return Moment(text, instants, str(zone), is_left_out=first > second)
 

@@ -10,7 +10,7 @@ from audit.choices import Action
 from audit.models import CID_LENGTH
 from setactions.operations.legacy.old_files import Row
 from setactions.tms.spellings import find_action
-from tmsdash.tokens import looks_like_token
+from tmsdash.tokens import looks_like_token, without_tokens
 
 HIDDEN = "[hidden by the import]"
 SUCCESS_WORDS = frozenset({"success", "succeeded", "successful", "completed", "complete", "accepted", "ok", "done"})
@@ -33,6 +33,11 @@ def text_of(value: Any) -> str:
         except UnicodeDecodeError:
             value = value.hex()
     return "" if value is None else str(value).strip()
+
+
+def shown(value: Any) -> str:
+    """Return the beginning of a value as a message quotes it, without tokens."""
+    return repr(without_tokens(str(value)[:200])[:40])
 
 
 def id_of(value: Any) -> uuid.UUID:
@@ -102,7 +107,7 @@ def cid_of(value: Any) -> str:
     """Return a customer id; raises BadRowError if it is none."""
     text = text_of(value)
     if not 0 < len(text) <= CID_LENGTH or _is_damaged(value) or isinstance(value, (bool, list, dict)):
-        raise BadRowError(f"{str(value)[:40]!r} is no customer id")
+        raise BadRowError(f"{shown(value)} is no customer id")
     if looks_like_token(text):
         raise BadRowError("a token stands where a customer id belongs")
     return text
@@ -116,21 +121,21 @@ def cids_of(value: Any) -> tuple[str, ...]:
     """
     text = text_of(value)
     if _is_damaged(value):
-        raise BadRowError(f"customer_ids cannot be read: {text[:40]!r}")
+        raise BadRowError(f"customer_ids cannot be read: {shown(text)}")
     items: Any = text
     try:
         items = json.loads(text, parse_int=str)
     except (ValueError, RecursionError):
         if text.startswith(("[", "{")):
-            raise BadRowError(f"customer_ids is not JSON: {text[:40]!r}") from None
+            raise BadRowError(f"customer_ids is not JSON: {shown(text)}") from None
     if isinstance(items, (dict, bool)):
-        raise BadRowError(f"customer_ids is no list: {text[:40]!r}")
+        raise BadRowError(f"customer_ids is no list: {shown(text)}")
     if isinstance(items, float):  # an id such as 12E4
         items = text
     if isinstance(items, str):
         items = [part.strip() for part in re.split(r"[,;\n]", items) if part.strip()]
         if words := next((part for part in items if re.search(r"\s", part)), None):
-            raise BadRowError(f"{words[:40]!r} is no customer id")
+            raise BadRowError(f"{shown(words)} is no customer id")
     return tuple(dict.fromkeys(map(cid_of, items or ())))
 
 

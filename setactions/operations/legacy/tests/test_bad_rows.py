@@ -13,6 +13,7 @@ from audit.models import Attempt, AuditEntry
 from audit.proof.verification import verify
 from jobs.models import Job
 from jobs.tests.making import make_job
+from setactions.operations.legacy.tests.old_dashboard import JWT
 
 pytestmark = pytest.mark.usefixtures("databases", "tms")
 
@@ -62,6 +63,13 @@ def test_a_bad_row_of_the_log_is_reported_with_its_number_and_skipped(old, row, 
     assert reported.startswith("audit_log row 1: ")
     assert problem in reported
     assert "2 rows with 2 customers, 1 imported, 0 there already, 1 bad and skipped" in printed
+
+
+def test_a_token_in_a_bad_row_is_not_shown(old):
+    old.log(customer_ids=f'{{"token": "{JWT}"}}')
+    old.log(customer_ids=f"{JWT * 3}")
+    old.job("a1", created_at=JWT)
+    assert "eyJ" not in "".join(old.run()[1])
 
 
 def test_an_action_without_a_code_that_is_known_goes_by_its_name(old):

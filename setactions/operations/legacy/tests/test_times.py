@@ -101,6 +101,18 @@ def test_a_single_job_of_the_second_hour_is_placed_by_its_log(written):
     assert "1 placed by the row of the audit log" in warning
 
 
+@pytest.mark.parametrize("minutes", [0, 1, 30])
+def test_what_a_script_did_every_hour_or_more_often_is_placed_and_linked(written, minutes):
+    start = seconds("2025-10-25 23:30")
+    step = 3600 - 60 * minutes
+    actions = [{"at": start + number * step + number % 2, "cids": ["a1"]} for number in range(6)]
+    printed, _ = written("Europe/Berlin", actions).run(zone="Europe/Berlin")
+    jobs = [job.created_at.timestamp() for job in Job.objects.order_by("pk")]
+    assert jobs == [action["at"] + 0.3 for action in actions]
+    assert "Doubled: 0." in printed
+    assert "Linked to its job: 6." in printed
+
+
 def test_rows_a_little_out_of_order_stay_in_their_hour(old):
     for number, at in enumerate(["02:10:30", "02:10:00", "02:50:00", "02:05:00", "02:04:30"]):
         old.job(f"c{number}", created_at=f"2025-10-26T{at}")
