@@ -62,7 +62,7 @@ def entry_of_job(number: int, row: Row, cids: Sequence[str], zone: tzinfo, users
         user_id=users.new_name(_user(row)),
         action_code=action.value,
         action_name=action.label,
-        cluster_url=clusters.new_name(one_line(origin_of(text_of(row["cluster_url"])), 300)),
+        cluster_url=clusters.new_name(one_line(str(without_secrets(origin_of(text_of(row["cluster_url"])))), 300)),
         ids=_digest(cids),
         customers=len(cids),
     )
