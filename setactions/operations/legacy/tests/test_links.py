@@ -125,6 +125,7 @@ def test_a_row_that_names_its_job_belongs_to_it(old):
     other, named = old.job("a1", created_at=job_at(1)), old.job("a1", created_at=job_at(20), job_id="JOB-17")
     old.log(timestamp=at(1), customer_ids=IDS, job_id=named)
     old.log(timestamp=at(1), customer_ids=IDS, job_id=None)
+    old.log(timestamp=at(20), customer_ids=IDS, job_id=None)  # nearer, but the job has its row
     old.log(timestamp=at(20), customer_ids=IDS, job_id=str(uuid.uuid4()))
     old.run()
     assert links() == {1: str(id_of("JOB-17")), 2: other}

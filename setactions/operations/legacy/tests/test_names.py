@@ -44,10 +44,11 @@ def test_an_origin_is_scheme_host_and_port(address, origin):
 
 @with_site
 def test_mapped_clusters_are_filtered_together_with_ours(old, olivia, settings):
+    settings.TMS_CLUSTERS |= {"brooke": "https://brooke.example:443"}
     for number, address in enumerate(ADDRESSES):
         old.job(f"a{number}", cluster_url=address)
     old.job("b1", cluster_url="https://gone.example/tms/v1/set/action")
-    old.job("b2", cluster_url="http://127.0.0.1:2/tms/v1/set/action")
+    old.job("b2", cluster_url="https://Brooke.example/tms/v1/set/action")
     old.run("--cluster-map", "https://EVIAN3.example:443/tms/v1=evian3")
     ours = settings.TMS_CLUSTERS["evian3"]
     assert Job.objects.filter(cluster_url=ours).count() == len(ADDRESSES)

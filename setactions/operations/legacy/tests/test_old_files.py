@@ -71,17 +71,22 @@ def test_a_wal_that_is_missing_is_said(in_use, tmp_path):
 
 
 def test_half_a_transaction_is_undone_in_the_copy_only(old, tmp_path):
-    old.job("a1")
-    with closing(sqlite3.connect(old.jobs)) as database:
-        database.execute("PRAGMA cache_size = 1")
+    cids = [f"c{number:0100}" for number in range(500)]
+    job_id = old.job()
+    with closing(sqlite3.connect(old.jobs, isolation_level=None)) as database:
         database.execute("BEGIN")
-        rows = [("half", f"c{number:0100}") for number in range(5000)]
+        rows = [(job_id, cid) for cid in cids]
         database.executemany("INSERT INTO job_customers (job_id, cid) VALUES (?, ?)", rows)
+        database.execute("COMMIT")
+        database.execute("PRAGMA cache_size = 1")  # so that the half is in the file
+        database.execute("BEGIN")
+        database.execute("UPDATE job_customers SET cid = 'half ' || id")
         folder = copy_to(old, tmp_path / "copied", "-journal")
         before = contents(folder)
+        assert b"half" in old.jobs.read_bytes()
         assert old.run()[1] == []
         assert contents(folder) == before
-    assert imported() == ["a1"]
+    assert imported() == cids
 
 
 def test_a_file_that_is_written_to_meanwhile_is_copied_again(old, monkeypatch):
