@@ -85,7 +85,7 @@ class BatchOptions:
         if self.strict and self.allow_unusual:
             raise CommandError("--strict and --allow-unusual contradict each other. Give one of them.")
         if self.send_again and self.without_accepted:
-            raise CommandError("Give either --send-again or --without-accepted.")
+            raise CommandError("--send-again and --without-accepted contradict each other. Give one of them.")
         limits = ("--chunk", self.chunk, settings.TMS_MAX_CIDS_PER_CALL), ("--workers", self.workers, MAX_WORKERS)
         for name, value, largest in limits:
             if value is not None and not 1 <= value <= largest:

@@ -70,7 +70,7 @@ def test_if_nobody_else_is_left_nothing_is_sent(fleet, tms, asked):
 def test_the_two_words_exclude_each_other(fleet, tms):
     ended = command(fleet(), *GO, "--send-again", "--without-accepted")
     assert (ended.code, tms.calls()) == (1, [])
-    assert "either --send-again or --without-accepted" in ended.json["errors"][0]
+    assert "--send-again and --without-accepted contradict each other" in ended.json["errors"][0]
 
 
 def test_a_dry_run_says_what_a_run_would_do(fleet, tms, asked):
