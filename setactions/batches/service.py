@@ -38,6 +38,7 @@ from setactions.token import Token
 from tmsdash.db.transactions import drop_if_broken
 
 logger = logging.getLogger(__name__)
+HOW_TO_GO_ON = "Look there first; then skip the chunks that they are in, or send these customers again if you mean to."
 
 
 class Engine(Protocol):
@@ -117,7 +118,7 @@ def go_on(
     catch_up(batch)
     if not (scope is Scope.WAITING and ledger.resume(batch)):
         if token and not (send_again or skip) and (overlap := united(overlaps_of_rest(batch, scope))):
-            raise overlap.refusal()
+            raise overlap.refusal(HOW_TO_GO_ON)
         _carry(engine, batch, actor, token, scope, send_again=send_again)
     logger.info("[BATCH] %s: %s goes on with it (%s)", batch.batch_id, user.get_username(), scope.name)
 

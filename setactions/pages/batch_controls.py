@@ -16,7 +16,7 @@ from jobs.batches.scopes import Scope
 from jobs.models import Batch
 from setactions.batches import service
 from setactions.batches.chunks import chunks_of
-from setactions.pages.batch_view import WITHOUT_UNKNOWN
+from setactions.pages.batch_view import REPEATS, SEND_AGAIN, SKIP, WITHOUT_UNKNOWN
 from setactions.pages.batches import batch_page, load
 from setactions.pages.new_action import review_again, reviewed_step
 from setactions.pages.review import ReviewEnded, check_confirmed, refused_page, token_of, was_sent
@@ -71,7 +71,8 @@ def control(request: HttpRequest, batch_id: uuid.UUID, verb: str) -> HttpRespons
         except Refusal as refusal:
             if refusal.code == 403:
                 raise PermissionDenied(refusal.message) from None
-            return batch_page(request, load(request, batch_id), status=refusal.code, error=refusal.message)
+            batch, is_repeat = load(request, batch_id), refusal.overlap is not None
+            return batch_page(request, batch, status=refusal.code, error=refusal.message, is_repeat=is_repeat)
     return redirect("batch", batch_id=batch_id)
 
 
@@ -90,4 +91,6 @@ def _do(request: HttpRequest, batch: Batch, verb: str) -> None:
             batch=batch,
             token=Token(typed) if typed else None,
             scope=Scope.WAITING if verb == "resume" else scope,
+            send_again=request.POST.get(REPEATS) == SEND_AGAIN,
+            skip=request.POST.get(REPEATS) == SKIP,
         )

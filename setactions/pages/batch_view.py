@@ -13,6 +13,7 @@ from tmsdash.web.paging import Page
 
 State = BatchChunk.State
 WITHOUT_UNKNOWN = "without_unknown"  # what a button sends along
+REPEATS, SEND_AGAIN, SKIP = "repeats", "send_again", "skip"  # what becomes of customers that were asked for since
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ class BatchLine:
 class BatchView(BatchLine):
     """A batch on its own page, for a user who `may_control` batches, and who may be its owner.
 
-    `answered` are the chunks that were answered last, `reasons` say why customers were not accepted, `set_aside_ids`
-    are the first ids that TMS does not know.
+    `is_repeat` says that it could not go on because of customers that were asked for since. `answered` are the chunks
+    that were answered last, `reasons` say why customers were not accepted, `set_aside_ids` are the
+    first ids that TMS does not know.
     """
 
     cluster: Cluster | None
@@ -64,6 +66,7 @@ class BatchView(BatchLine):
     may_control: bool = False
     is_owner: bool = False
     error: str = ""
+    is_repeat: bool = False
 
     @property
     def title(self) -> str:

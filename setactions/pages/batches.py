@@ -83,9 +83,15 @@ def unknown_csv(request: HttpRequest, batch_id: uuid.UUID) -> HttpResponse:
     return ids_file(f"unknown-{batch_id}.csv", selectors.set_aside_ids(load(request, batch_id)))
 
 
-def batch_page(request: HttpRequest, batch: Batch, *, status: int = 200, error: str = "") -> HttpResponse:
-    """Show one batch, and what could not be done if there is something."""
-    return render(request, "batches/batch.html", {"view": _view(request, batch, error)}, status=status)
+def batch_page(
+    request: HttpRequest, batch: Batch, *, status: int = 200, error: str = "", is_repeat: bool = False
+) -> HttpResponse:
+    """Show one batch, and what could not be done if there is something.
+
+    If that `is_repeat`, the page asks what to do with the customers that were asked for since.
+    """
+    view = _view(request, batch, error, is_repeat=is_repeat)
+    return render(request, "batches/batch.html", {"view": view}, status=status)
 
 
 def load(request: HttpRequest, batch_id: uuid.UUID) -> Batch:
@@ -103,7 +109,7 @@ def _catch_up(batch: Batch) -> None:
         catch_up(batch)
 
 
-def _view(request: HttpRequest, batch: Batch, error: str = "") -> BatchView:
+def _view(request: HttpRequest, batch: Batch, error: str = "", *, is_repeat: bool = False) -> BatchView:
     progress, chunks = selectors.progress_of(batch), selectors.chunks_of(batch)
     address = reverse("batch", args=[batch.batch_id])
     page: Page[BatchChunk] = numbered_page(
@@ -123,4 +129,5 @@ def _view(request: HttpRequest, batch: Batch, error: str = "") -> BatchView:
         may_control=may_set_action(request.user),
         is_owner=batch.user_id == request.user.get_username(),
         error=error,
+        is_repeat=is_repeat,
     )
