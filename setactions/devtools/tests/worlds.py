@@ -91,7 +91,7 @@ def new_world(tms, carry_out, olivia, settings, tmp_path_factory):
         "applied": carry_out(cids=["u1"], token="fault:reset-after"),
         "not_applied": carry_out(cids=["n1"], token="fault:reset-before"),
         "mixed": carry_out(cids=["m1", "shared"], token="fault:reset-before"),
-        "sharing": carry_out(cids=["shared"]),
+        "sharing": carry_out(cids=["shared"], send_again=True),
         "unsent": service.set_action(
             user=olivia,
             submission=make_submission(cluster_named("brooke"), "T-Enable", from_json(["x1"])),
