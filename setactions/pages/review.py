@@ -24,11 +24,12 @@ from django.views.decorators.debug import sensitive_variables
 
 from audit.selectors import find_attempt, may_view_attempt_of
 from jobs.batches.lists import ListDigest
+from jobs.batches.overlap import stopped_batches_with
 from jobs.models import Batch
 from jobs.selectors import may_view_job_of
 from setactions.confirmation import check_typed_count, must_type_count
 from setactions.inputs.ids import FIELD
-from setactions.overlap import NO_OVERLAP, Entry, Overlap, find_overlap
+from setactions.overlap import NO_OVERLAP, Entry, Overlap, find_overlap, overlap_of
 from setactions.pages.sealing import Review, load_review, seal_token, sign_review, unseal_token
 from setactions.payload import Submission, check_fits_one_call, find_overlap_warnings, narrowed, new_chunk
 from setactions.refusal import Refusal, Unverified
@@ -65,8 +66,9 @@ def ends_of(cids: Sequence[str]) -> ListEnds:
 class ReviewPage:
     """A review as its user sees it. Without a `sealed` token the page asks for the token once more.
 
-    `overlap` tells which customers were asked for already, `warnings` are sentences on open attempts at other actions.
-    `error` says why the page came back, `typed` is the number of customers that was typed then.
+    `overlap` tells which customers were asked for already, `stopped` which are left to send in batches that stopped
+    lately, `warnings` are sentences on open attempts at other actions. `error` says why the page came back, `typed` is
+    the number of customers that was typed then.
     """
 
     user: Any
@@ -75,6 +77,7 @@ class ReviewPage:
     error: str = ""
     typed: str = ""
     overlap: Overlap = NO_OVERLAP
+    stopped: Overlap = NO_OVERLAP
     warnings: Sequence[str] = ()
 
     @property
@@ -114,8 +117,14 @@ class ReviewPage:
     @cached_property
     def entries(self) -> list[tuple[Entry, bool]]:
         """What asks for the customers, each with whether the user may open it."""
+        return self._with_access(self.overlap.entries[:ENTRIES_SHOWN])
+
+    @cached_property
+    def stopped_entries(self) -> list[tuple[Entry, bool]]:
+        return self._with_access(self.stopped.entries[:ENTRIES_SHOWN])
+
+    def _with_access(self, entries: Sequence[Entry]) -> list[tuple[Entry, bool]]:
         may_view = {True: may_view_job_of, False: may_view_attempt_of}
-        entries = self.overlap.entries[:ENTRIES_SHOWN]
         return [(entry, may_view[entry.is_batch](self.user, entry.user_id)) for entry in entries]
 
     @property
@@ -128,9 +137,10 @@ def review_page(
 ) -> HttpResponse:
     """Show the list that would be sent, with what speaks against it."""
     submission = review.submission
-    overlap: Overlap = NO_OVERLAP
+    cids, overlap, stopped = submission.cids, NO_OVERLAP, NO_OVERLAP
     with suppress(AnyDatabaseError), drop_if_broken("audit", "jobs"):  # sending will say what is wrong
-        overlap = find_overlap(submission.cluster.origin, submission.action.value, submission.cids)
+        overlap = find_overlap(submission.cluster.origin, submission.action.value, cids)
+        stopped = overlap_of(cids, {}, stopped_batches_with([new_chunk(submission, cids)]))
     page = ReviewPage(
         user=request.user,
         review=review,
@@ -138,6 +148,7 @@ def review_page(
         error=error,
         typed=typed,
         overlap=overlap,
+        stopped=stopped,
         warnings=find_overlap_warnings(submission),
     )
     context = {"page": page, "chunk_size": settings.TMS_BATCH_CHUNK, "calls_at_once": settings.TMS_BATCH_CALLS}
