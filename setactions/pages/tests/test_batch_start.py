@@ -1,12 +1,16 @@
 """What the review page says and refuses before a batch is started."""
 
+import json
+
 import pytest
 
+from audit.models import AuditEntry
 from jobs.models import Batch
+from setactions.batches.tests.commanding import sent
 from setactions.pages.tests.batch_pages import CIDS, form_with_file, start, started, upload
-from setactions.pages.tests.test_new_action import hidden_fields
+from setactions.pages.tests.test_new_action import fill_in, hidden_fields, proceed
 from tmsdash.tests.fixtures import signed_in
-from tmsdash.tests.tools import text_of
+from tmsdash.tests.tools import text_of, until
 
 pytestmark = pytest.mark.usefixtures("small_chunks")
 
@@ -34,6 +38,41 @@ def test_what_was_started_in_between_stops_the_whole_list(operator, oscar, tms, 
     assert "PE-Enable of olivia was accepted a moment ago" in text_of(answer)
     assert Batch.objects.count() == 1
     assert sorted(cid for call in tms.calls() for cid in call.cids) == CIDS
+
+
+def test_a_batch_that_stopped_is_named_and_keeps_nobody_from_sending(operator, oscar, tms, engine_at_rest):
+    batch = started(start(operator, first_only="1"))
+    until(lambda: Batch.objects.get().state == Batch.State.PAUSED)
+    operator.post(f"/batches/{batch.batch_id}/stop/")
+    engine_at_rest()
+    page = upload(signed_in(oscar), CIDS[1:])
+    assert "6 of these customers are left to send in a batch that stopped" in text_of(page)
+    assert f"6 customers: batch {batch.batch_id} of olivia" in text_of(page)
+    assert "send_again" not in page.content.decode()
+    assert f'href="/batches/{batch.batch_id}/"' in upload(operator, CIDS[1:]).content.decode()
+    assert started(signed_in(oscar).post("/batches/start/", hidden_fields(page)))
+
+
+def test_a_tick_starts_a_batch_with_everybody_again_and_every_chunk_says_so(operator, oscar, tms, engine_at_rest):
+    proceed(signed_in(oscar), fill_in(signed_in(oscar), cids="c1,c5"))
+    fields = hidden_fields(upload(operator))
+    assert operator.post("/batches/start/", fields).status_code == 409
+    started(operator.post("/batches/start/", fields | {"send_again": "1"}))
+    engine_at_rest()
+    assert sent(tms) == dict.fromkeys(CIDS, 1) | {"c1": 2, "c5": 2}
+    bodies = map(json.loads, AuditEntry.objects.filter(kind="INTENT").values_list("body", flat=True))
+    again = [tuple(body["cids"]) for body in bodies if body["send_again"]]
+    assert sorted(again) == [("c0", "c1"), ("c2", "c3"), ("c4", "c5"), ("c6",)]
+
+
+def test_those_who_were_asked_for_are_left_out_of_a_batch(operator, oscar, tms, engine_at_rest):
+    proceed(signed_in(oscar), fill_in(signed_in(oscar), cids="c1,c5"))
+    rest = operator.post("/leave-out/", hidden_fields(upload(operator)))
+    assert "2 customers who were asked for already are left out." in text_of(rest)
+    batch = started(operator.post("/batches/start/", hidden_fields(rest)))
+    engine_at_rest()
+    assert (batch.customer_count, batch.file_name) == (5, "fleet.csv")
+    assert sent(tms) == dict.fromkeys(CIDS, 1)
 
 
 @pytest.mark.parametrize(
