@@ -3,8 +3,8 @@
 A review is used once, in the way that its page offered:
 
 - sent a second time, it shows the attempt or the batch that it became;
-- sent in the other way, after TMS_REVIEW_MAX_S, or to a cluster that the settings name otherwise by now, it is refused,
-  and the same list is shown for another review.
+- sent in the other way, after TMS_REVIEW_MAX_S, to a cluster that the settings name otherwise by now, or with damaged
+  ids that nobody was asked about, it is refused, and the same list is shown for another review, or on the form.
 """
 
 import time
@@ -223,6 +223,9 @@ def _check_not_ended(review: Review) -> None:
         raise ReviewEnded(400, "review", "This review was made too long ago to be sent. Check the list once more.")
     if age_s < -CLOCK_SKEW_S:
         message = "By the clock of this server, this review was made in the future. Check the list once more."
+        raise ReviewEnded(400, "review", message)
+    if review.submission.lacks_word:
+        message = "Ids of this list look damaged, and nobody gave their word for them. Check the list once more."
         raise ReviewEnded(400, "review", message)
     if not review.is_batch:
         try:

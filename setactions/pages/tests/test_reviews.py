@@ -173,6 +173,18 @@ def test_a_review_of_the_version_before_comes_back_for_another_one(operator, tms
     assert "\n".join(LISTS[way]) in operator.post("/edit/", fields).content.decode()
 
 
+@by_way
+def test_damaged_ids_that_were_not_asked_about_yet_come_back_on_the_form(operator, tms, way):
+    fields = altered(review_for(operator, way), cids=["#N/A", *LISTS[way]])
+    for answer in (operator.post(way, fields), operator.post("/leave-out/", fields)):
+        assert answer.status_code == 400
+        assert "Ids of this list look damaged" in text_of(answer)
+        assert "\n".join(["#N/A", *LISTS[way]]) in answer.content.decode()
+    assert tms.calls() == []
+    allowed = altered(fields, allow_unusual=True)
+    assert_sent(operator, way, allowed)
+
+
 def test_a_list_that_became_too_long_for_one_call_comes_back_as_a_batch(operator, tms, settings):
     fields = review_for(operator, "/send/")
     settings.TMS_MAX_CIDS_PER_CALL = 1
