@@ -42,11 +42,12 @@ PENDING = "pending"
 
 
 class Order(NamedTuple):
-    """What a client wants: an action, as it spells it, for customers of a cluster."""
+    """What a client wants: an action, as it spells it, for customers of a cluster, or to `send_again` to them."""
 
     cluster: str
     action: str
     cids: list[str]
+    send_again: bool = False
 
 
 class Client(LoadThread):
@@ -100,7 +101,7 @@ class Client(LoadThread):
             return Order(UNREACHABLE, self._random.choice(ACTIONS)[0], self._new_cids(2))
         if chance < 0.08:
             common = self._random.sample(self._common_cids, self._random.randint(1, 2))
-            return Order(MAIN, self._random.choice(ACTIONS)[0], self._new_cids(1) + common)
+            return Order(MAIN, self._random.choice(ACTIONS)[0], self._new_cids(1) + common, send_again=True)
         if not self._cids or self._stage == len(ACTIONS):
             self._cids, self._stage = self._new_cids(self._random.choice([1, 1, 2, 3, 5, 30])), 0
         self._stage += 1
@@ -109,9 +110,9 @@ class Client(LoadThread):
     def _new_cids(self, count: int) -> list[str]:
         return [f"{self._random.getrandbits(96):024x}" for _ in range(count)]
 
-    def _by_api(self, order: Order, *, send_again: bool = False) -> None:
+    def _by_api(self, order: Order) -> None:
         site = self._random.randrange(2)
-        self._post_action(0, site, self._new_key(), self._choose_token(), order, send_again=send_again)
+        self._post_action(0, site, self._new_key(), self._choose_token(), order)
 
     def _by_api_twice_at_once(self, order: Order) -> None:
         key, token = self._new_key(), self._choose_token()
@@ -121,7 +122,7 @@ class Client(LoadThread):
         """The same list on purpose under new keys; the guard may stop the second, but not the third."""
         self._by_api(order)
         self._by_api(order)
-        self._by_api(order, send_again=True)
+        self._by_api(order._replace(send_again=True))
         self._cids = []
 
     def _by_form(self, order: Order) -> None:
@@ -134,10 +135,11 @@ class Client(LoadThread):
             self._be_surprised("review", page)
             return
         self.facts["submissions"] += 1
-        self._with_both_hands(lambda hand: self._click(hand, hidden))
+        fields = hidden | ({"send_again": "1"} if order.send_again else {})
+        self._with_both_hands(lambda hand: self._click(hand, fields))
 
-    def _click(self, hand: int, hidden: dict[str, str]) -> None:
-        answer = self._request(hand, "POST", "/send/", site=hand, data=hidden)
+    def _click(self, hand: int, fields: dict[str, str]) -> None:
+        answer = self._request(hand, "POST", "/send/", site=hand, data=fields)
         if answer.status_code != 302:
             if answer.status_code not in (409, 503):  # stopped before anything was sent
                 self._be_surprised("send", answer)
@@ -154,16 +156,14 @@ class Client(LoadThread):
 
         self._ask_on(look)
 
-    def _post_action(
-        self, hand: int, site: int, key: str, token: str, order: Order, *, send_again: bool = False
-    ) -> None:
+    def _post_action(self, hand: int, site: int, key: str, token: str, order: Order) -> None:
         """Post under one key, on and on, until there is an answer that is more than "still running"."""
         body = {
             "url": f"{self._clusters[order.cluster]}/tms/v1/set/action",
             "token": token,
             "isPost": True,
             "postData": {"action": order.action, "cids": order.cids},
-            "sendAgain": send_again,
+            "sendAgain": order.send_again,
             "confirm": len(order.cids),
         }
 
