@@ -86,6 +86,12 @@ def test_a_tick_for_a_list_without_such_ids_is_no_word(operator):
     assert "damaged" not in text_of(operator.get(place))
 
 
+def test_a_header_further_down_a_single_column_is_taken_on_a_tick_and_beside_others_never(operator):
+    for cids, taken in ((f"{USUAL}\nid\n1234567", True), (f"id,x\n{USUAL},1\nid,x\n1234567,2", False)):
+        assert (fill_in(operator, cids).status_code, cids) == (400, cids)
+        assert (fill_in(operator, cids, allow_unusual="on").status_code == 200) is taken
+
+
 def test_a_list_that_was_taken_once_is_not_stopped_when_it_is_edited(operator):
     form = operator.post("/edit/", hidden_fields(fill_in(operator, allow_unusual="on"))).content.decode()
     assert "checked" in form.partition(TICK)[2].partition(">")[0]
