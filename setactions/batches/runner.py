@@ -41,6 +41,7 @@ from setactions.batches.chunk_check import check_chunk
 from setactions.batches.liveness import RunnerMark, is_dead
 from setactions.batches.policy import decide
 from setactions.batches.recovery import catch_up
+from setactions.inputs.shapes import has_damaged
 from setactions.payload import BatchPart, Submission
 from setactions.refusal import Refusal
 from setactions.results import Result, refused
@@ -240,7 +241,13 @@ class Runner:
         return service.set_action(
             user=user,
             actor=self._actor,
-            submission=Submission(cluster, Action(chunk.action_code), chunk.action_sent, tuple(chunk.cids)),
+            submission=Submission(
+                cluster,
+                Action(chunk.action_code),
+                chunk.action_sent,
+                tuple(chunk.cids),
+                allow_unusual=self.batch.allow_unusual and has_damaged(chunk.cids),
+            ),
             token=self._token,
             attempt_id=chunk.derived_attempt_id,
             send_again=self._send_again,

@@ -47,6 +47,7 @@ def start(request: HttpRequest, reviewed: Review) -> HttpResponse:
                 file_name=reviewed.file_name,
                 repeated=reviewed.submission.repeated,
                 first_only=first_only,
+                allow_unusual=reviewed.submission.allow_unusual,
             ),
             token=token,
             send_again="send_again" in request.POST,

@@ -9,6 +9,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from audit.models import Attempt, AuditEntry
+from jobs.models import Batch
 from setactions.batches.tests.commanding import command
 from setactions.pages.sealing import load_review, sign_review
 from setactions.payload import Submission
@@ -188,6 +189,23 @@ def test_the_command_takes_them_with_an_option_and_names_it_for_going_on(tms, ol
     monkeypatch.setenv("TMS_TOKEN", TOKEN)
     ended = command(file, "--yes", "--json", "--allow-unusual", "--batch-id", ended.json["batch_id"])
     assert (ended.code, tms.calls()[-1].cids) == (0, (USUAL, DAMAGED, "1.5E+7", "2.5E+7"))
+
+
+def test_of_a_batch_the_chunks_that_hold_them_say_so_in_the_audit(tms, olivia, tmp_path, token, settings):
+    settings.TMS_BATCH_CHUNK = 2
+    file = tmp_path / "fleet.csv"
+    file.write_text("\n".join(["id", f"{1:032x}", f"{2:032x}", f"{3:032x}", DAMAGED]))
+    assert command(file, "--yes", "--allow-unusual").code == 0
+    said = {tuple(intent["cids"]): intent.get("allow_unusual") for intent in intents()}
+    assert said == {(f"{1:032x}", f"{2:032x}"): None, (f"{3:032x}", DAMAGED): True}
+    assert Batch.objects.get().allow_unusual
+
+
+def test_a_batch_of_the_form_keeps_the_word_too(operator, tms, settings, engine_at_rest):
+    settings.TMS_MAX_CIDS_PER_CALL = 1
+    operator.post("/batches/start/", hidden_fields(fill_in(operator, allow_unusual="on")))
+    engine_at_rest()
+    assert [intent.get("allow_unusual") for intent in intents()] == [True]
 
 
 def test_strict_and_its_opposite_are_not_given_together(tms, olivia, tmp_path, token):

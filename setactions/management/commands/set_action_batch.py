@@ -100,6 +100,7 @@ class Command(BaseCommand):
                 list_digest=digest,
                 file_name=options.file_name,
                 repeated=table.repeated,
+                allow_unusual=table.allow_unusual,
             )
             batch = service.start_batch(
                 user=user, actor=actor, new=new, token=token, send_again=options.send_again, engine=engine
