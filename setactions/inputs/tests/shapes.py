@@ -12,7 +12,7 @@ MERELY_UNUSUAL = rf"""
     test_customer names acid color7 fieldwork9 nothing
 """.split()
 
-DAMAGED_IDS = {
+_TEXTS = {
     "an error of a spreadsheet, such as #N/A": """
         #N/A #REF! #NAME? #VALUE! #DIV/0! #NULL! #NUM! #SPILL! #CALC! #BLOCKED! #GETTING_DATA #ERROR! #n/a ####
         #NV #BEZUG! #WERT! #ÜBERLAUF! #¡REF! #¿NOMBRE? #ССЫЛКА! #ДЕЛ/0! #値! Err:502 Error:508 #Kunde
@@ -53,4 +53,4 @@ DAMAGED_IDS = {
         &a1 ~a1 [object
     """,
 }
-DAMAGED_IDS = {what: text.split() for what, text in DAMAGED_IDS.items()}
+DAMAGED_IDS = {what: text.split() for what, text in _TEXTS.items()}
