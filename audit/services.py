@@ -1,4 +1,4 @@
-"""Events of attempts, accounts and exports: the one way in which the product adds them to the audit.
+"""Events of attempts, accounts and exports, and what adds them to the audit while the product runs.
 
 Each writes its events, the attempt's row and its customers in one transaction. All raise DatabaseError when the
 audit cannot be written within `wait_s` seconds; nothing is half written.
