@@ -5,7 +5,7 @@ audit cannot be written within `wait_s` seconds; nothing is half written.
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -40,13 +40,14 @@ def open_attempt(
     actor: Actor,
     intent: Intent,
     *,
-    accepted_since: datetime | None,
+    accepted_since: datetime,
+    covers: Callable[[Attempt], bool] = lambda attempt: False,
     wait_s: float,
 ) -> tuple[Attempt, bool]:
     """Write the INTENT and return the new attempt and True; or, if there is one with this id, that one and False.
 
     Raises OverlapError, and writes nothing, if customers are part of another attempt at the same action that is open,
-    or that TMS accepted after `accepted_since`. With None they may be.
+    or that TMS accepted after `accepted_since`. Those that a user's word `covers` do not count.
     """
     try:
         with write_transaction(DATABASE, wait_s):
@@ -55,8 +56,9 @@ def open_attempt(
             one_at_a_time(DATABASE, "{} {}".format(*target))
             if known := find_attempt(attempt_id):
                 return known, False
-            if accepted_since and (shared := attempts_sharing(*target, intent["cids"], accepted_since)):
-                raise OverlapError(shared)
+            shared = attempts_sharing(*target, intent["cids"], accepted_since)
+            if uncovered := {attempt: cids for attempt, cids in shared.items() if not covers(attempt)}:
+                raise OverlapError(uncovered)
             return _add_attempt(attempt_id, actor, Kind.INTENT, intent), True
     except IntegrityError:
         # PostgreSQL lets two transactions insert the same attempt id; the later one comes here.

@@ -15,6 +15,7 @@ from setactions import service
 from setactions.confirmation import check_number, number_in
 from setactions.inputs import ids
 from setactions.limits import call_slot, read_slot, throttle_read
+from setactions.overlap import ANY_WORD, NO_WORD
 from setactions.payload import Submission, check_fits_one_call, find_overlap_warnings, make_submission
 from setactions.permissions import NotPermitted, check_may_set_action, may_set_action
 from setactions.refusal import Checks, Refusal
@@ -72,7 +73,7 @@ def proxy_fetch(request: HttpRequest) -> HttpResponse:
         submission=fetch.submission,
         token=fetch.token,
         attempt_id=attempt_id,
-        send_again=fetch.send_again,
+        word=ANY_WORD if fetch.send_again else NO_WORD,
     )
     return respond(result, fetch.submission, overlaps)
 

@@ -11,9 +11,12 @@ an attempt that TMS accepted within TMS_DUPLICATE_WINDOW_S. It is decided where 
   its chunk is seen then, however long the batch takes.
 
 Only an explicit word lets customers be sent again. It holds for the attempt, or for the run of the batch, for which it
-was given, and each INTENT of that says so.
+was given, and each INTENT of that says so. It covers what its user was told of: whatever asked for the customers since
+then is refused all the same.
 """
 
+import re
+import sys
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,15 +25,18 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from django.conf import settings
+from django.db.models import Max, QuerySet
 from django.utils import timezone
 
 from audit.choices import Action, Source
 from audit.models import Attempt
 from audit.overlap import attempts_sharing
+from audit.selectors import opening_body
 from jobs.batches.lists import Chunk, lists_of
 from jobs.batches.overlap import batches_sharing, open_batches
 from jobs.models import Batch
 from setactions.refusal import Refusal
+from tmsdash.db.transactions import drop_if_broken
 from tmsdash.text import counted
 
 CIDS_IN_JSON = 100
@@ -39,6 +45,51 @@ SENTENCES = 5  # at once
 TODO = "Nothing was sent. Look there first; then leave these customers out, or send them again if you mean to."
 
 T = TypeVar("T", Attempt, Batch)
+
+
+@dataclass(frozen=True)
+class Word:
+    """Somebody's explicit word to send customers again that were asked for already.
+
+    It covers the attempts that there were, up to the one with the primary key `newest`, and these `batches` by their
+    ids, whenever their chunks are sent.
+    """
+
+    newest: int
+    batches: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return self != NO_WORD
+
+    def covers(self, attempt: Attempt) -> bool:
+        """Tell whether an attempt may be repeated."""
+        is_chunk = bool(self.batches) and attempt.source in SOURCES_OF_CHUNKS
+        return attempt.pk <= self.newest or (is_chunk and opening_body(attempt)["batch_id"] in self.batches)
+
+    def uncovered(self, batches: QuerySet[Batch]) -> QuerySet[Batch]:
+        """Return those of some batches that may not be repeated."""
+        return batches.none() if self == ANY_WORD else batches.exclude(batch_id__in=self.batches)
+
+    @classmethod
+    def parse(cls, text: str) -> "Word":
+        """Return the word that a page sends back as `text`; what makes no sense covers nothing."""
+        if not re.fullmatch(r"[0-9]{1,18}( [0-9a-f-]{36})*", text, re.ASCII):
+            return NO_WORD
+        newest, *batches = text.split(" ")
+        return cls(int(newest), frozenset(batches))
+
+    def __str__(self) -> str:
+        return " ".join([str(self.newest), *sorted(self.batches)])
+
+
+NO_WORD = Word(0)
+ANY_WORD = Word(sys.maxsize)  # of whoever sends again without having looked
+
+
+def newest_attempt() -> int:
+    """Return the primary key of the newest attempt; taken before a comparison, the word covers what that shows."""
+    with drop_if_broken("audit"):
+        return Attempt.objects.aggregate(pk=Max("pk"))["pk"] or 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +159,10 @@ class Overlap:
             "batches": [str(batch.batch_id) for batch in self.batches],
         }
 
+    def word(self, newest: int) -> Word:
+        """Return the word that covers this overlap, which was found after the attempt with the primary key `newest`."""
+        return Word(newest, frozenset(str(batch.batch_id) for batch in self.batches))
+
     def refusal(self, todo: str = TODO) -> Refusal:
         """Return what stops a list because of this; `todo` says how to go on."""
         newest = next((attempt.attempt_id for attempt in self.attempts), None)
@@ -143,26 +198,32 @@ def find_overlap(
     cids: Sequence[str],
     *,
     accepted_since: datetime | None = None,
+    word: Word = NO_WORD,
     but: Batch | None = None,
 ) -> Overlap:
-    """Return which of `cids` were asked for already, apart from the batch `but`. Raises DatabaseError.
+    """Return which of `cids` were asked for already, apart from the batch `but`, and from what the `word` covers.
 
-    What TMS accepted counts from `accepted_since` on, within the window if that is not given.
+    What TMS accepted counts from `accepted_since` on, within the window if that is not given. Raises DatabaseError.
     """
-    batches = open_batches().exclude(pk=but.pk) if but else open_batches()
+    batches = word.uncovered(open_batches().exclude(pk=but.pk) if but else open_batches())
+    attempts = attempts_sharing(cluster_url, action_code, cids, accepted_since or window_start())
     return overlap_of(
         cids,
-        attempts_sharing(cluster_url, action_code, cids, accepted_since or window_start()),
+        {attempt: common for attempt, common in attempts.items() if not word.covers(attempt)},
         batches_sharing(cluster_url, action_code, cids, batches=batches),
     )
 
 
 def find_overlaps(
-    chunks: Iterable[Chunk], *, accepted_since: datetime | None = None, but: Batch | None = None
+    chunks: Iterable[Chunk],
+    *,
+    accepted_since: datetime | None = None,
+    word: Word = NO_WORD,
+    but: Batch | None = None,
 ) -> Iterator[TargetOverlap]:
     """Yield the same for the customers of some chunks, list by list, so that only what they share is in memory."""
     for cluster_url, action_code, cids in lists_of(chunks):
-        overlap = find_overlap(cluster_url, action_code, cids, accepted_since=accepted_since, but=but)
+        overlap = find_overlap(cluster_url, action_code, cids, accepted_since=accepted_since, word=word, but=but)
         if overlap:
             yield cluster_url, action_code, overlap
 

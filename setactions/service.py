@@ -30,12 +30,12 @@ from audit.actors import Actor
 from audit.bodies import Intent, Refused
 from audit.choices import Kind
 from audit.models import Attempt
-from audit.overlap import OverlapError, attempts_sharing
+from audit.overlap import OverlapError
 from audit.selectors import find_attempt
 from jobs import services as jobs
 from jobs.batches.overlap import batches_sharing, open_batches
 from setactions.limits import call_slot, check_active, check_refusal_rate
-from setactions.overlap import overlap_of, window_start
+from setactions.overlap import NO_WORD, Word, find_overlap, overlap_of, window_start
 from setactions.payload import BatchPart, Submission
 from setactions.permissions import check_may_set_action
 from setactions.recording import Budget, Recorder, log
@@ -63,19 +63,19 @@ def set_action(
     submission: Submission,
     token: Token,
     attempt_id: uuid.UUID | None = None,
-    send_again: bool = False,
+    word: Word = NO_WORD,
     batch: BatchPart | None = None,
     on_accepted: Callable[[], None] = lambda: None,
 ) -> Result:
     """Carry out one attempt and return what happened; nothing is ever sent twice under one attempt id.
 
     `attempt_id` comes from the review page or the client; without one a new id is made. An id that was used before
-    gets its recorded result again, without a call. `send_again` overrides the guard against customers that were asked
+    gets its recorded result again, without a call. The `word` of a user lets customers be sent again that were asked
     for already, see setactions.overlap. What is refused is recorded under an id of its own. The Job of a chunk of a
     `batch` carries the batch's id. `on_accepted` is called as soon as TMS has accepted, before that is recorded.
     """
     is_new, attempt_id = attempt_id is None, attempt_id or uuid.uuid4()
-    intent = intent_of(actor, submission, send_again=send_again, batch=batch)
+    intent = intent_of(actor, submission, send_again=bool(word), batch=batch)
     try:
         # First, because everything that is refused below is recorded together with its ids.
         token.check_not_among(submission.cids)
@@ -85,7 +85,7 @@ def set_action(
         if known:
             return _replay(known, actor, intent)
         with call_slot():
-            recorder = _open(attempt_id, actor, intent, batch)
+            recorder = _open(attempt_id, actor, intent, batch, word)
             return recorder if isinstance(recorder, Result) else _carry_out(submission, recorder, token, on_accepted)
     except AuditUnavailable as refusal:
         return refused(uuid.uuid4(), refusal)
@@ -189,19 +189,26 @@ def _replay(known: Attempt, actor: Actor, intent: Intent) -> Result:
     return result_of(known, replayed=True)
 
 
-def _open(attempt_id: uuid.UUID, actor: Actor, intent: Intent, batch: BatchPart | None) -> Recorder | Result:
+def _open(
+    attempt_id: uuid.UUID, actor: Actor, intent: Intent, batch: BatchPart | None, word: Word
+) -> Recorder | Result:
     """Steps 0 (the databases) and 1; a Result if somebody else made the same attempt in the meantime."""
     budget = Budget(BEFORE_CALL_WAIT_S)
     _check_ready(budget)
     kill_point("service: checked, nothing written")
-    accepted_since = None if intent["send_again"] else window_start(batch.batch_created_at if batch else None)
-    if accepted_since and not batch:
-        _check_open_batches(intent)
+    accepted_since = window_start(batch.batch_created_at if batch else None)
+    if not batch:
+        _check_open_batches(intent, word)
     log(attempt_id, "Logging audit: INTENT")
     with drop_if_broken("audit", raising=partial(_unavailable, "audit")):
         try:
             attempt, is_new = audit.open_attempt(
-                attempt_id, actor, intent, accepted_since=accepted_since, wait_s=budget.left()
+                attempt_id,
+                actor,
+                intent,
+                accepted_since=accepted_since,
+                covers=word.covers,
+                wait_s=budget.left(),
             )
         except OverlapError as error:
             raise overlap_of(intent["cids"], error.shared, {}).refusal() from None
@@ -211,14 +218,14 @@ def _open(attempt_id: uuid.UUID, actor: Actor, intent: Intent, batch: BatchPart 
     return Recorder(attempt, intent)
 
 
-def _check_open_batches(intent: Intent) -> None:
+def _check_open_batches(intent: Intent, word: Word) -> None:
     """Raise Refusal (409) if customers are part of a batch at the same action that runs or is paused."""
     target = intent["cluster_url"], intent["action_code"], intent["cids"]
     with drop_if_broken("jobs", raising=partial(_unavailable, "jobs")):
-        batches = batches_sharing(*target, batches=open_batches())
+        batches = batches_sharing(*target, batches=word.uncovered(open_batches()))
     if batches:
         with drop_if_broken("audit", raising=partial(_unavailable, "audit")):
-            raise overlap_of(intent["cids"], attempts_sharing(*target, window_start()), batches).refusal()
+            raise find_overlap(*target, word=word).refusal()
 
 
 @sensitive_variables("token")

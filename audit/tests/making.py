@@ -66,10 +66,12 @@ class Opened(Enum):
 
 def open_(request=None, *, window_s=600, overlap_allowed=False, wait_s=20, **values):
     """Open an attempt; returns what there was and the attempt, or the newest that shares customers with it."""
-    accepted_since = None if overlap_allowed else timezone.now() - timedelta(seconds=window_s)
+    accepted_since = timezone.now() - timedelta(seconds=window_s)
     request = request or make_request(**values)
     try:
-        attempt, is_new = services.open_attempt(*request, accepted_since=accepted_since, wait_s=wait_s)
+        attempt, is_new = services.open_attempt(
+            *request, accepted_since=accepted_since, covers=lambda _: overlap_allowed, wait_s=wait_s
+        )
     except OverlapError as error:
         return Opened.OVERLAP, next(iter(error.shared))
     return Opened.NEW if is_new else Opened.KNOWN, attempt

@@ -1,6 +1,6 @@
 """New batches in the ledger: a long list, cut into chunks, each signed so that nobody else can put one there."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import islice
 
 from django.db import IntegrityError
@@ -16,12 +16,12 @@ from tmsdash.text import one_line
 CHUNKS_PER_INSERT = 50
 
 
-def create_batch(user_id: str, new: NewBatch, *, send_again: bool = False) -> tuple[Batch, bool]:
+def create_batch(user_id: str, new: NewBatch, *, covered: Collection[str] = ()) -> tuple[Batch, bool]:
     """Write a batch with all its chunks, stopped until a runner leases it. Returns it, and whether it is new.
 
     The same id again returns the batch that is there, whoever it belongs to and whatever it holds. Raises
-    BatchOverlapError, and writes nothing, if another open batch asks for some of its customers, unless they are to be
-    sent again.
+    BatchOverlapError, and writes nothing, if another open batch asks for some of its customers; those with the ids
+    `covered` do not count.
     """
     batch = Batch(
         batch_id=new.batch_id,
@@ -40,7 +40,8 @@ def create_batch(user_id: str, new: NewBatch, *, send_again: bool = False) -> tu
             _keep_out_others(new.chunks)
             if known := Batch.objects.filter(batch_id=new.batch_id).first():
                 return known, False
-            if not send_again and (shared := batches_sharing_chunks(new.chunks, batches=open_batches())):
+            others = open_batches().exclude(batch_id__in=covered)
+            if shared := batches_sharing_chunks(new.chunks, batches=others):
                 raise BatchOverlapError(shared)
             batch.save(force_insert=True)
             _insert_chunks(batch, new.chunks)

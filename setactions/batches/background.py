@@ -16,17 +16,18 @@ from jobs.batches.selectors import count_clusters
 from jobs.models import Batch
 from setactions.batches.runner import Runner
 from setactions.limits import WORKERS_PER_BATCH, batch_slot
+from setactions.overlap import NO_WORD, Word
 from setactions.refusal import Refusal
 from setactions.token import Token
 
 
 @sensitive_variables("token")
-def start(batch: Batch, actor: Actor, token: Token, scope: Scope, *, send_again: bool = False) -> None:
+def start(batch: Batch, actor: Actor, token: Token, scope: Scope, *, word: Word = NO_WORD) -> None:
     """Carry `batch` from now on in this process. Raises Refusal: 503 too many, 409 another process carries it."""
     with ExitStack() as slot:
         slot.enter_context(batch_slot())
         workers = min(WORKERS_PER_BATCH, settings.TMS_BATCH_CALLS * count_clusters(batch))
-        runner = Runner(batch, actor, token, workers=workers, scope=scope, send_again=send_again)
+        runner = Runner(batch, actor, token, workers=workers, scope=scope, word=word)
         if not runner.lease():
             sentence = "This batch is still being run. Stop it, or wait a minute until its last calls are finished."
             raise Refusal(409, "request", sentence)

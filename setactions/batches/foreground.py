@@ -21,6 +21,7 @@ from jobs.models import Batch, BatchChunk
 from setactions.batches.options import BatchOptions
 from setactions.batches.runner import Runner
 from setactions.batches.summary import SOME_UNKNOWN
+from setactions.overlap import Word
 from setactions.refusal import Refusal
 from setactions.token import Token
 from setactions.token_options import ask_for_token
@@ -43,15 +44,13 @@ class Foreground:
         self._lock = threading.Lock()
 
     @sensitive_variables("token")
-    def __call__(self, batch: Batch, actor: Actor, token: Token, scope: Scope, *, send_again: bool) -> None:
+    def __call__(self, batch: Batch, actor: Actor, token: Token, scope: Scope, *, word: Word) -> None:
         """Carry the batch; raises Refusal (409) if another process does."""
         self._say(f"Batch {batch.batch_id}. If this process dies, go on with: {self._options.resume_line(batch)}")
         workers = self._options.worker_count(count_clusters(batch))
         total = progress_of(batch).customers(*scope.states)
         while True:
-            runner = Runner(
-                batch, actor, token, workers=workers, scope=scope, send_again=send_again, on_settled=self._count
-            )
+            runner = Runner(batch, actor, token, workers=workers, scope=scope, word=word, on_settled=self._count)
             with self._terminal_kept():
                 self._await_lease(runner)
                 self.has_begun = True

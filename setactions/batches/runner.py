@@ -42,6 +42,7 @@ from setactions.batches.liveness import RunnerMark, is_dead
 from setactions.batches.policy import decide
 from setactions.batches.recovery import catch_up
 from setactions.inputs.shapes import has_damaged
+from setactions.overlap import NO_WORD, Word
 from setactions.payload import BatchPart, Submission
 from setactions.refusal import Refusal
 from setactions.results import Result, refused
@@ -73,18 +74,18 @@ class Runner:
         *,
         workers: int,
         scope: Scope = Scope.WAITING,
-        send_again: bool = False,
+        word: Word = NO_WORD,
         on_settled: Callable[[BatchChunk, ChunkDecision], None] | None = None,
     ) -> None:
         """Prepare to send what `scope` says in at most `workers` calls at once.
 
-        With `send_again` customers who were asked for already are sent, too, and the INTENTs of their chunks say so.
+        With the `word` customers who were asked for already are sent, too, and the INTENTs of the chunks say so.
         `on_settled` is told of each chunk that was sent, by the thread that sent it.
         """
         self.batch = batch
         self.token_refused = False
         self._actor, self._token, self._workers, self._scope = actor, token, workers, scope
-        self._send_again = send_again
+        self._word = word
         self._calls = threading.Semaphore(workers)
         self._answered: set[int] = set()  # chunks that TMS accepted, while that is being recorded
         self._on_settled = on_settled
@@ -250,7 +251,7 @@ class Runner:
             ),
             token=self._token,
             attempt_id=chunk.derived_attempt_id,
-            send_again=self._send_again,
+            word=self._word,
             batch=BatchPart(
                 batch_id=self.batch.batch_id,
                 batch_created_at=self.batch.created_at,

@@ -31,7 +31,7 @@ from jobs.models import Batch
 from setactions.batches import background
 from setactions.batches.recovery import catch_up
 from setactions.limits import check_active
-from setactions.overlap import TargetOverlap, find_overlaps, overlap_of, united, window_start
+from setactions.overlap import NO_WORD, TargetOverlap, Word, find_overlaps, overlap_of, united, window_start
 from setactions.permissions import check_may_set_action
 from setactions.refusal import Refusal
 from setactions.token import Token
@@ -44,7 +44,7 @@ HOW_TO_GO_ON = "Look there first; then skip the chunks that they are in, or send
 class Engine(Protocol):
     """Carries a batch for an actor with their token, now or from now on. Raises Refusal if it cannot begin."""
 
-    def __call__(self, batch: Batch, actor: Actor, token: Token, scope: Scope, *, send_again: bool) -> None: ...
+    def __call__(self, batch: Batch, actor: Actor, token: Token, scope: Scope, *, word: Word) -> None: ...
 
 
 @sensitive_variables("token")
@@ -54,7 +54,7 @@ def start_batch(
     actor: Actor,
     new: NewBatch,
     token: Token,
-    send_again: bool = False,
+    word: Word = NO_WORD,
     engine: Engine = background.start,
 ) -> Batch:
     """Write a new batch and let `engine` carry it. The same id again returns the batch that is there.
@@ -65,19 +65,19 @@ def start_batch(
     check_may_set_action(user)
     for chunk in new.chunks:
         token.check_not_among(chunk.cids)
-    overlap = None if send_again else united(overlaps_of_new(new.chunks))
+    overlap = united(overlaps_of_new(new.chunks, word))
     # Only now: what it shares customers with may be the batch itself, if it is started twice.
     if overlap and not Batch.objects.filter(batch_id=new.batch_id).exists():
         raise overlap.refusal()
     try:
-        batch, is_new = create_batch(user.get_username(), new, send_again=send_again)
+        batch, is_new = create_batch(user.get_username(), new, covered=word.batches)
     except BatchOverlapError as error:
         raise overlap_of((cid for chunk in new.chunks for cid in chunk.cids), {}, error.shared).refusal() from None
     _check_owner(user, batch)
     if is_new:
         logger.info("[BATCH] %s: started by %s, %d customers", batch.batch_id, batch.user_id, batch.customer_count)
         try:
-            _carry(engine, batch, actor, token, Scope.WAITING, send_again=send_again)
+            _carry(engine, batch, actor, token, Scope.WAITING, word=word)
         except Refusal as refusal:
             ledger.explain(batch, refusal.message)
     return batch
@@ -104,7 +104,7 @@ def go_on(
     batch: Batch,
     token: Token | None,
     scope: Scope,
-    send_again: bool = False,
+    word: Word = NO_WORD,
     skip: bool = False,
     engine: Engine = background.start,
 ) -> None:
@@ -117,23 +117,23 @@ def go_on(
     _check_owner(user, batch)
     catch_up(batch)
     if not (scope is Scope.WAITING and ledger.resume(batch)):
-        if token and not (send_again or skip) and (overlap := united(overlaps_of_rest(batch, scope))):
+        if token and not skip and (overlap := united(overlaps_of_rest(batch, scope, word))):
             raise overlap.refusal(HOW_TO_GO_ON)
-        _carry(engine, batch, actor, token, scope, send_again=send_again)
+        _carry(engine, batch, actor, token, scope, word=word)
     logger.info("[BATCH] %s: %s goes on with it (%s)", batch.batch_id, user.get_username(), scope.name)
 
 
-def overlaps_of_new(chunks: Iterable[NewChunk]) -> list[TargetOverlap]:
-    """Return which customers of a new batch were asked for already."""
+def overlaps_of_new(chunks: Iterable[NewChunk], word: Word = NO_WORD) -> list[TargetOverlap]:
+    """Return which customers of a new batch were asked for already, apart from what the `word` covers."""
     with drop_if_broken("audit", "jobs"):
-        return [*find_overlaps(chunks)]
+        return [*find_overlaps(chunks, word=word)]
 
 
-def overlaps_of_rest(batch: Batch, scope: Scope) -> list[TargetOverlap]:
+def overlaps_of_rest(batch: Batch, scope: Scope, word: Word = NO_WORD) -> list[TargetOverlap]:
     """Return which customers, of those that a further run of a batch sends, were asked for since it was made."""
     with drop_if_broken("audit", "jobs"):
         left = left_chunks(batch, scope)
-        return [*find_overlaps(left, accepted_since=window_start(batch.created_at), but=batch)]
+        return [*find_overlaps(left, accepted_since=window_start(batch.created_at), word=word, but=batch)]
 
 
 def pause_batch(*, user: Any, batch: Batch) -> None:
@@ -151,11 +151,11 @@ def stop_batch(*, user: Any, batch: Batch) -> None:
 
 
 @sensitive_variables("token")
-def _carry(engine: Engine, batch: Batch, actor: Actor, token: Token | None, scope: Scope, *, send_again: bool) -> None:
+def _carry(engine: Engine, batch: Batch, actor: Actor, token: Token | None, scope: Scope, *, word: Word) -> None:
     check_active()
     if token is None:
         raise Refusal(400, "token", "Enter your bearer token for this cluster: no process holds one for this batch.")
-    engine(batch, actor, token, scope, send_again=send_again)
+    engine(batch, actor, token, scope, word=word)
 
 
 def _check_owner(user: Any, batch: Batch) -> None:

@@ -16,7 +16,8 @@ from jobs.batches.scopes import Scope
 from jobs.models import Batch
 from setactions.batches import service
 from setactions.batches.chunks import chunks_of
-from setactions.pages.batch_view import REPEATS, SEND_AGAIN, SKIP, WITHOUT_UNKNOWN
+from setactions.overlap import NO_WORD, Word, newest_attempt
+from setactions.pages.batch_view import COVERED, REPEATS, SEND_AGAIN, SKIP, WITHOUT_UNKNOWN
 from setactions.pages.batches import batch_page, load
 from setactions.pages.new_action import review_again, reviewed_step
 from setactions.pages.review import ReviewEnded, check_confirmed, refused_page, token_of, was_sent
@@ -50,7 +51,7 @@ def start(request: HttpRequest, reviewed: Review) -> HttpResponse:
                 allow_unusual=reviewed.submission.allow_unusual,
             ),
             token=token,
-            send_again="send_again" in request.POST,
+            word=reviewed.word if "send_again" in request.POST else NO_WORD,
         )
     except ReviewEnded as refusal:
         return review_again(request, reviewed, refusal)
@@ -67,13 +68,15 @@ def control(request: HttpRequest, batch_id: uuid.UUID, verb: str) -> HttpRespons
     """Do to a batch what the button with this verb says: pause, stop, resume or rest."""
     batch = load(request, batch_id)
     if request.method == "POST":  # else it is the way back from the sign-in page
+        newest = newest_attempt()
         try:
             _do(request, batch, verb)
         except Refusal as refusal:
             if refusal.code == 403:
                 raise PermissionDenied(refusal.message) from None
-            batch, is_repeat = load(request, batch_id), refusal.overlap is not None
-            return batch_page(request, batch, status=refusal.code, error=refusal.message, is_repeat=is_repeat)
+            named = Word(newest, frozenset(refusal.overlap["batches"])) if refusal.overlap else NO_WORD
+            batch = load(request, batch_id)
+            return batch_page(request, batch, status=refusal.code, error=refusal.message, word=named)
     return redirect("batch", batch_id=batch_id)
 
 
@@ -85,13 +88,13 @@ def _do(request: HttpRequest, batch: Batch, verb: str) -> None:
         service.stop_batch(user=request.user, batch=batch)
     else:
         scope = Scope.REST_WITHOUT_UNKNOWN_IDS if WITHOUT_UNKNOWN in request.POST else Scope.REST
-        typed = request.POST.get("token", "").strip()
+        typed, repeats = request.POST.get("token", "").strip(), request.POST.get(REPEATS)
         service.go_on(
             user=request.user,
             actor=actor_of(request, Source.BATCH),
             batch=batch,
             token=Token(typed) if typed else None,
             scope=Scope.WAITING if verb == "resume" else scope,
-            send_again=request.POST.get(REPEATS) == SEND_AGAIN,
-            skip=request.POST.get(REPEATS) == SKIP,
+            word=Word.parse(request.POST.get(COVERED, "")) if repeats == SEND_AGAIN else NO_WORD,
+            skip=repeats == SKIP,
         )

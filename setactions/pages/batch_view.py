@@ -7,6 +7,7 @@ from jobs.batches.scopes import Scope
 from jobs.batches.selectors import Progress
 from jobs.models import Batch, BatchChunk
 from setactions.batches.progress import Rate
+from setactions.overlap import NO_WORD, Word
 from setactions.tms.clusters import Cluster
 from tmsdash.text import counted
 from tmsdash.web.paging import Page
@@ -14,6 +15,7 @@ from tmsdash.web.paging import Page
 State = BatchChunk.State
 WITHOUT_UNKNOWN = "without_unknown"  # what a button sends along
 REPEATS, SEND_AGAIN, SKIP = "repeats", "send_again", "skip"  # what becomes of customers that were asked for since
+COVERED = "covered"  # what the word to send them again covers
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,9 @@ class BatchLine:
 class BatchView(BatchLine):
     """A batch on its own page, for a user who `may_control` batches, and who may be its owner.
 
-    `is_repeat` says that it could not go on because of customers that were asked for since. `answered` are the chunks
-    that were answered last, `reasons` say why customers were not accepted, `set_aside_ids` are the
-    first ids that TMS does not know.
+    `word` is there if it could not go on because of customers that were asked for since; it is what sending them again
+    would cover. `answered` are the chunks that were answered last, `reasons` say why customers were not accepted,
+    `set_aside_ids` are the first ids that TMS does not know.
     """
 
     cluster: Cluster | None
@@ -66,7 +68,7 @@ class BatchView(BatchLine):
     may_control: bool = False
     is_owner: bool = False
     error: str = ""
-    is_repeat: bool = False
+    word: Word = NO_WORD
 
     @property
     def title(self) -> str:
@@ -86,17 +88,20 @@ class BatchView(BatchLine):
 
     @property
     def controls(self) -> tuple[Control, ...]:
-        """What the user can do while a process carries it, which has the token."""
+        """What the user can do without a token: while a process carries it, which has one, all but to run the rest."""
         state = self.batch.shown_state
-        if not (self.may_control and self.batch.has_runner and state in (Batch.State.RUNNING, Batch.State.PAUSED)):
+        if not self.may_control or state not in (Batch.State.RUNNING, Batch.State.PAUSED):
             return ()
+        if not self.batch.has_runner:
+            hint = "Stopped, it no longer keeps others from sending its customers."
+            return (Control("batch_stop", "Stop", hint),)
         first = (Control("batch_pause", "Pause"),) if state == Batch.State.RUNNING else self._resume()
         return (*first, Control("batch_stop", "Stop after the running calls"))
 
     @property
     def reruns(self) -> tuple[Control, ...]:
         """What its owner can do once it is not carried any more; all of it needs a token."""
-        if self.controls or not self.may_control:
+        if not self.may_control or (self.controls and self.batch.has_runner):
             return ()
         reruns = self._resume()
         if self.batch.has_runner or not self.is_owner:

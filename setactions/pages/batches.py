@@ -17,6 +17,7 @@ from jobs.selectors import may_view_all_jobs
 from setactions.batches.progress import rate_of
 from setactions.batches.recovery import catch_up
 from setactions.batches.report import report_lines
+from setactions.overlap import NO_WORD, Word
 from setactions.pages.batch_view import BatchLine, BatchView
 from setactions.permissions import may_set_action
 from setactions.tms.clusters import cluster_at
@@ -84,13 +85,13 @@ def unknown_csv(request: HttpRequest, batch_id: uuid.UUID) -> HttpResponse:
 
 
 def batch_page(
-    request: HttpRequest, batch: Batch, *, status: int = 200, error: str = "", is_repeat: bool = False
+    request: HttpRequest, batch: Batch, *, status: int = 200, error: str = "", word: Word = NO_WORD
 ) -> HttpResponse:
     """Show one batch, and what could not be done if there is something.
 
-    If that `is_repeat`, the page asks what to do with the customers that were asked for since.
+    With a `word` the page asks what to do with customers that were asked for since.
     """
-    view = _view(request, batch, error, is_repeat=is_repeat)
+    view = _view(request, batch, error, word=word)
     return render(request, "batches/batch.html", {"view": view}, status=status)
 
 
@@ -109,7 +110,7 @@ def _catch_up(batch: Batch) -> None:
         catch_up(batch)
 
 
-def _view(request: HttpRequest, batch: Batch, error: str = "", *, is_repeat: bool = False) -> BatchView:
+def _view(request: HttpRequest, batch: Batch, error: str = "", *, word: Word = NO_WORD) -> BatchView:
     progress, chunks = selectors.progress_of(batch), selectors.chunks_of(batch)
     address = reverse("batch", args=[batch.batch_id])
     page: Page[BatchChunk] = numbered_page(
@@ -129,5 +130,5 @@ def _view(request: HttpRequest, batch: Batch, error: str = "", *, is_repeat: boo
         may_control=may_set_action(request.user),
         is_owner=batch.user_id == request.user.get_username(),
         error=error,
-        is_repeat=is_repeat,
+        word=word,
     )

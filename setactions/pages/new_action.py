@@ -21,6 +21,7 @@ from audit.selectors import open_attempts_of
 from jobs.signatures import signed_jobs
 from setactions import service
 from setactions.inputs.csv_table import as_text
+from setactions.overlap import NO_WORD
 from setactions.pages.forms import NewActionForm
 from setactions.pages.review import (
     ReviewEnded,
@@ -111,7 +112,7 @@ def send(request: HttpRequest, reviewed: Review) -> HttpResponse:
         submission=reviewed.submission,
         token=token,
         attempt_id=reviewed.attempt_id,
-        send_again="send_again" in request.POST,
+        word=reviewed.word if "send_again" in request.POST else NO_WORD,
     )
     if result.outcome != Outcome.REFUSED:
         return redirect("attempt", attempt_id=result.attempt_id)

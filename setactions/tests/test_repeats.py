@@ -3,6 +3,7 @@
 import uuid
 
 import pytest
+from django.utils import timezone
 
 from audit import services as audit
 from audit.actors import Actor
@@ -71,7 +72,7 @@ def interrupted(tms, olivia):
     key = uuid.uuid4()
     submission = make_submission(cluster_named("evian3"), "PE-Enable", from_json(["a1", "b2"]))
     intent = service.intent_of(API, submission, send_again=False, batch=None)
-    audit.open_attempt(key, API, intent, accepted_since=None, wait_s=1)
+    audit.open_attempt(key, API, intent, accepted_since=timezone.now(), wait_s=1)
     return key
 
 

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connections
 from django.test import Client
+from django.utils import timezone
 
 from audit import services as audit
 from audit.actors import Actor
@@ -161,7 +162,7 @@ def _leave_open(cluster_url: str, count: int, size: int, kind: Any) -> None:
     for _ in range(count):
         attempt_id = uuid.uuid4()
         intent = _intent(cluster_url, [f"{attempt_id.hex[:20]}{number:012x}" for number in range(size)])
-        audit.open_attempt(attempt_id, actor, intent, accepted_since=None, wait_s=5)
+        audit.open_attempt(attempt_id, actor, intent, accepted_since=timezone.now(), wait_s=5)
         audit.record_events(attempt_id, [(kind, ACCEPTED)], wait_s=5)
 
 

@@ -2,6 +2,8 @@
 
 import uuid
 
+from django.utils import timezone
+
 from audit import services as audit
 from audit.actors import Actor
 from audit.choices import Kind
@@ -45,7 +47,7 @@ def record_then_call(submission: Submission, token: Token) -> None:
 def _open(submission: Submission) -> uuid.UUID:
     attempt_id = uuid.uuid4()
     intent = service.intent_of(NOBODY, submission, send_again=False, batch=None)
-    audit.open_attempt(attempt_id, NOBODY, intent, accepted_since=None, wait_s=WAIT_S)
+    audit.open_attempt(attempt_id, NOBODY, intent, accepted_since=timezone.now(), wait_s=WAIT_S)
     return attempt_id
 
 

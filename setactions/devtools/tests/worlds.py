@@ -19,6 +19,7 @@ from setactions import service
 from setactions.devtools.proofs.evidence import read_evidence
 from setactions.devtools.proofs.judge import judge
 from setactions.inputs.ids import from_json
+from setactions.overlap import ANY_WORD
 from setactions.payload import make_submission
 from setactions.tms.clusters import cluster_named
 from setactions.token import Token
@@ -85,13 +86,13 @@ def new_world(tms, carry_out, olivia, settings, tmp_path_factory):
     carry_out(cids=["a1", "a2", "a3"])  # refused as a repeat
     results = {
         "first": first,
-        "again": carry_out(cids=["a1", "a2", "a3"], send_again=True),
+        "again": carry_out(cids=["a1", "a2", "a3"], word=ANY_WORD),
         "single": carry_out(cids=["s1", "s2"]),
         "rejected": carry_out(cids=["r1"], token="fault:not-ready"),
         "applied": carry_out(cids=["u1"], token="fault:reset-after"),
         "not_applied": carry_out(cids=["n1"], token="fault:reset-before"),
         "mixed": carry_out(cids=["m1", "shared"], token="fault:reset-before"),
-        "sharing": carry_out(cids=["shared"], send_again=True),
+        "sharing": carry_out(cids=["shared"], word=ANY_WORD),
         "unsent": service.set_action(
             user=olivia,
             submission=make_submission(cluster_named("brooke"), "T-Enable", from_json(["x1"])),

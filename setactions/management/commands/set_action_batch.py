@@ -22,6 +22,7 @@ from setactions.batches.report import report_lines
 from setactions.batches.summary import Summary
 from setactions.inputs.csv_table import TableError
 from setactions.limits import check_active
+from setactions.overlap import NO_WORD, newest_attempt
 from setactions.refusal import Refusal
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import os_actor_name
@@ -69,6 +70,7 @@ class Command(BaseCommand):
             check_active()
             if batch:
                 catch_up(batch)
+        newest = newest_attempt()
         plan = plan_rest(table, batch, options) if batch else plan_list(table, options)
         if not options.dry_run:
             plan.check_overlap(options)
@@ -81,6 +83,7 @@ class Command(BaseCommand):
             return self._end(batch, report, options)
         plan.confirm(options)
         token = options.needed_token()
+        word = plan.overlap.word(newest) if options.send_again else NO_WORD
         actor = Actor(user_id=user.get_username(), source=Source.COMMAND, run_by=os_actor_name())
         if batch:
             service.go_on(
@@ -89,7 +92,7 @@ class Command(BaseCommand):
                 batch=batch,
                 token=token,
                 scope=options.scope,
-                send_again=options.send_again,
+                word=word,
                 skip=options.without_accepted,
                 engine=engine,
             )
@@ -102,9 +105,7 @@ class Command(BaseCommand):
                 repeated=table.repeated,
                 allow_unusual=table.allow_unusual,
             )
-            batch = service.start_batch(
-                user=user, actor=actor, new=new, token=token, send_again=options.send_again, engine=engine
-            )
+            batch = service.start_batch(user=user, actor=actor, new=new, token=token, word=word, engine=engine)
         return self._end(batch, report, options)
 
     def _end(self, batch: Batch, report: TextIO | None, options: BatchOptions) -> int:

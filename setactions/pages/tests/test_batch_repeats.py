@@ -9,6 +9,7 @@ from jobs.batches import ledger
 from jobs.models import Batch, BatchChunk
 from setactions.batches.tests.commanding import sent
 from setactions.pages.tests.batch_pages import CIDS, start, started
+from setactions.resolving.tests.doubting import hidden_fields
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import text_of, until
 
@@ -18,6 +19,13 @@ pytestmark = pytest.mark.usefixtures("small_chunks")
 
 def press(client, batch, verb, **fields):
     return client.post(f"/batches/{batch.batch_id}/{verb}/", {"token": TOKEN} | fields)
+
+
+def press_again(client, batch, verb):
+    """Press it once, read whose customers were asked for since, and say on that page that they are meant."""
+    page = press(client, batch, verb)
+    assert page.status_code == 409
+    return press(client, batch, verb, repeats="send_again", covered=hidden_fields(page)["covered"])
 
 
 def words_given():
@@ -56,16 +64,38 @@ def test_it_goes_on_without_their_chunks_and_offers_them_later(operator, tms, st
     assert "Run the rest: 2 customers" in page
     assert "1 customer of this list was asked for already." in page
     assert set(sent(tms).values()) == {1}
-    assert press(operator, stopped, "rest").status_code == 409
-    assert press(operator, stopped, "rest", repeats="send_again").status_code == 302
+    assert press_again(operator, stopped, "rest").status_code == 302
     engine_at_rest()
     assert sent(tms) == dict.fromkeys([*CIDS, "new"], 1) | {"c3": 2}
     assert {cids for cids, is_again in words_given().items() if is_again} == {("c3", "c4")}
 
 
+def test_a_word_to_send_again_covers_no_more_than_the_page_named(operator, tms, stopped, fetch, oscar):
+    page = press(operator, stopped, "resume")
+    assert fetch(cids=["c4"], client=signed_in(oscar)).status_code == 200
+    for covered in (hidden_fields(page)["covered"], "", "0 0", "all of them"):
+        answer = press(operator, stopped, "resume", repeats="send_again", covered=covered)
+        assert answer.status_code == 409
+    assert set(sent(tms).values()) == {1}
+
+
+def test_a_paused_batch_that_nobody_carries_can_be_stopped_and_then_keeps_nobody(operator, tms, engine_at_rest, fetch):
+    tms.script("", "fault:unauthorized")
+    batch = started(start(operator))
+    engine_at_rest()
+    assert Batch.objects.get().state == Batch.State.PAUSED
+    left = BatchChunk.objects.filter(state=State.WAITING).first().cids
+    assert fetch(cids=left).status_code == 409
+    page = operator.get(f"/batches/{batch.batch_id}/")
+    assert 'id="batch_stop"' in page.content.decode()
+    assert "it no longer keeps others from sending its customers" in text_of(page)
+    assert press(operator, batch, "stop").status_code == 302
+    assert fetch(cids=left).status_code == 200
+
+
 def test_a_word_to_send_again_ends_with_the_process_that_got_it(operator, tms, stopped, engine_at_rest):
     tms.script("", "", "fault:http:401")
-    assert press(operator, stopped, "resume", repeats="send_again").status_code == 302
+    assert press_again(operator, stopped, "resume").status_code == 302
     engine_at_rest()
     BatchChunk.objects.exclude(state=State.ACCEPTED).exclude(number=2).update(state=State.ACCEPTED)
     BatchChunk.objects.filter(number=2).update(state=State.NOT_SENT)

@@ -45,7 +45,7 @@ RESUME = "Resume: 4 customers left in 2 chunks"
         (view(RUNNING, live=True, operator=False, waiting=4), [], []),
         (view(PAUSED, live=True, waiting=4), [RESUME, STOP], []),
         (view(PAUSED, live=True, owner=False, waiting=4), [STOP], []),
-        (view(PAUSED, waiting=4), [], [RESUME]),
+        (view(PAUSED, waiting=4), ["Stop"], [RESUME]),
         (view(STOPPED, live=True, waiting=4, not_sent=2), [], [RESUME]),  # its last calls are still running
         (view(RUNNING, waiting=4, accepted=6), [], [RESUME]),  # its process is gone
         (view(STOPPED, owner=False, waiting=4), [], []),

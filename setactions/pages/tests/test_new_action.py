@@ -232,7 +232,7 @@ def test_each_outcome_is_told_with_the_next_step(operator, tms, fault, words):
 def test_what_could_not_be_reached_may_be_sent_again(operator, tms):
     page = operator.get(proceed(operator, fill_in(operator, cluster="brooke")).url)
     assert "Not sent" in text_of(page)
-    assert "You may send the list again" in text_of(page)
+    assert "you may send it again" in text_of(page)
 
 
 @pytest.mark.parametrize("fault", ["fault:not-ready", "fault:unauthorized"])

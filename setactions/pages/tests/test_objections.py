@@ -100,6 +100,20 @@ def test_a_tick_sends_them_again_and_the_audit_says_so(operator, others, tms):
     assert Job.objects.count() == 2
 
 
+@pytest.mark.parametrize("was_named", ["b", ""], ids=["some were named", "nobody was named"])
+def test_a_tick_covers_nobody_whom_the_page_did_not_name(operator, others, tms, was_named):
+    if was_named:
+        proceed(others, fill_in(others, cids=was_named))
+    page = fill_in(operator, cids="a,b,c")
+    proceed(others, fill_in(others, cids="c"))
+    again = proceed(operator, page, send_again="1")
+    assert again.status_code == 409
+    assert "1 customer of this list was asked for already." in text_of(again)
+    assert ("a", "b", "c") not in sent_ids(tms)
+    assert proceed(operator, again, send_again="1").status_code == 302
+    assert sent_ids(tms)[-1] == ("a", "b", "c")
+
+
 def test_without_its_token_the_rest_asks_for_it(operator, others, tms, monkeypatch):
     proceed(others, fill_in(others, cids="b"))
     page = fill_in(operator, cids="a,b")
