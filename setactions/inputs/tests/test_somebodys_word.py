@@ -9,10 +9,10 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from audit.models import Attempt, AuditEntry
+from audit.selectors import opening_body
 from jobs.models import Batch
 from setactions.batches.tests.commanding import command
 from setactions.pages.sealing import load_review, sign_review
-from setactions.payload import Submission
 from setactions.resolving.tests.doubting import hidden_fields
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import text_of
@@ -122,8 +122,11 @@ def test_a_repaired_list_keeps_the_word_as_long_as_it_needs_it(operator, rejecte
 
 
 def test_a_list_sent_before_anybody_was_asked_is_repaired_on_the_form(operator, rejected, monkeypatch):
-    monkeypatch.setattr(Submission, "allow_unusual", property(lambda _: False, lambda *_: None))
-    page = operator.post(f"{rejected(USUAL, DAMAGED)}repair/")
+    place = rejected(USUAL, DAMAGED)
+    monkeypatch.setattr(
+        "setactions.pages.attempt.opening_body", lambda attempt: opening_body(attempt) | {"allow_unusual": False}
+    )
+    page = operator.post(f"{place}repair/")
     assert "<title>New action" in page.content.decode()
     assert "review" not in hidden_fields(page)
 
