@@ -23,6 +23,7 @@ from django.db import connections
 
 from audit.models import AuditEntry
 from tmsdash.processes import END_SIGNALS
+from tmsdash.tests import forked
 
 # For processes that begin where no installation is yet: only migrating makes keys.
 KEYS = {"SECRET_KEY": "s" * 50, "TOKEN_KEY": "t" * 32, "AUDIT_KEY": "a" * 32}
@@ -30,11 +31,13 @@ KEYS = {"SECRET_KEY": "s" * 50, "TOKEN_KEY": "t" * 32, "AUDIT_KEY": "a" * 32}
 
 def run_python(*arguments, var_dir, **environment):
     """Run Python in the project's folder with no settings but these in its environment."""
-    clean = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, "VAR_DIR": str(var_dir)}
+    clean = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, "VAR_DIR": str(var_dir)} | environment
+    if arguments[0] == "manage.py":
+        return forked.run(settings.BASE_DIR / "manage.py", arguments[1:], env=clean, timeout_s=120)
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=settings.BASE_DIR,
-        env=clean | environment,
+        env=clean,
         capture_output=True,
         text=True,
         check=False,
