@@ -7,10 +7,10 @@ from django.db import connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from audit.choices import Kind
+from audit.choices import Action, Kind
 from audit.models import Attempt
 from audit.overlap import attempts_sharing
-from audit.tests.making import CLUSTER, make_attempt
+from audit.tests.making import CLUSTER, make_attempt, tampering
 from audit.tests.making import record as record_events
 
 pytestmark = pytest.mark.usefixtures("databases")
@@ -69,8 +69,34 @@ def test_no_table_is_read_from_end_to_end():
         make_older(make_attempt(Kind.UNKNOWN), days=days)
     with CaptureQueriesContext(connections["audit"]) as captured:
         assert len(shared(["a1", "b2"])) == 3
-    for query in captured:
+    looked_up = [query["sql"] for query in captured if "SELECT MAX" not in query["sql"]]
+    for sql in looked_up:
         with connections["audit"].cursor() as cursor:
-            cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
-            plan = [row[3] for row in cursor.fetchall()]
-        assert not [step for step in plan if step.startswith("SCAN") and "json_each" not in step], query["sql"]
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+            steps = [row[3] for row in cursor.fetchall() if "json_each" not in row[3]]
+        assert all(" USING " in step for step in steps), (sql, steps)
+
+
+@pytest.mark.parametrize("spoil", ["no JSON", '{"cids": 5}', "{}", '{"cids": [[]]}'])
+def test_a_list_that_somebody_spoilt_in_the_audit_is_looked_up_in_the_index(spoil):
+    cids = [f"c{number}" for number in range(2_000)]
+    spoilt = make_older(make_attempt(Kind.UNKNOWN, cids=cids), days=400)
+    with tampering() as cursor:
+        cursor.execute("UPDATE audit_auditentry SET body = %s WHERE kind = 'INTENT'", [spoil])
+    assert {pk: len(common) for pk, common in shared(cids).items()} == {spoilt.pk: 2_000}
+
+
+def test_both_ways_of_comparing_find_the_same(monkeypatch):
+    cids = [f"c{number}" for number in range(300)]
+    for count in (1, 5, 60, 300):
+        make_attempt(*DONE, cids=cids[:count])
+        make_attempt(Kind.UNKNOWN, cids=[f"other{count}", *cids[-count:]])
+    make_attempt(Kind.REJECTED, cids=cids)
+    make_attempt(*DONE, cids=cids, cluster_url="https://other.example")
+    make_attempt(*DONE, cids=cids, action=Action.T_ENABLE)
+    by_cost = []
+    for cost in (0.0001, 10_000):
+        monkeypatch.setattr("audit.overlap.PER_ATTEMPT", cost)
+        by_cost.append([*shared(cids).items()])
+    assert by_cost[0] == by_cost[1]
+    assert [len(common) for _, common in by_cost[0]] == [300, 300, 60, 60, 5, 5, 1, 1]
