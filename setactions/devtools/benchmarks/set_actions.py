@@ -38,7 +38,7 @@ def job_insert() -> bool:
     cids = new_ids(scaled(FLEET))
 
     def ours() -> None:
-        attempt_id, intent = uuid.uuid4(), _intent(NOBODY, cids)
+        attempt_id, intent = uuid.uuid4(), intent_of(NOBODY, cids)
         with write_transaction("jobs"):
             create_job(AcceptedAttempt(attempt_id=attempt_id, user_id="bench", intent=intent, answer=ACCEPTED))
 
@@ -161,12 +161,12 @@ def _leave_open(cluster_url: str, count: int, size: int, kind: Any) -> None:
     actor = Actor(user_id="bench", source=Source.API)
     for _ in range(count):
         attempt_id = uuid.uuid4()
-        intent = _intent(cluster_url, [f"{attempt_id.hex[:20]}{number:012x}" for number in range(size)])
+        intent = intent_of(cluster_url, [f"{attempt_id.hex[:20]}{number:012x}" for number in range(size)])
         audit.open_attempt(attempt_id, actor, intent, accepted_since=timezone.now(), wait_s=5)
         audit.record_events(attempt_id, [(kind, ACCEPTED)], wait_s=5)
 
 
-def _intent(cluster_url: str, cids: Sequence[str]) -> Any:
+def intent_of(cluster_url: str, cids: Sequence[str]) -> Any:
     """Return what opens an attempt in the audit."""
     return {
         "action_code": 2,

@@ -1,0 +1,114 @@
+"""What the guard against repeats costs: `manage.py bench overlap`."""
+
+import logging
+import sqlite3
+import uuid
+from contextlib import closing
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import connections
+from django.utils import timezone
+
+from audit import services as audit
+from audit.actors import Actor
+from audit.models import Attempt
+from jobs.batches.creation import create_batch
+from jobs.batches.lists import NewBatch, NewChunk
+from setactions.devtools.benchmarks import measurement
+from setactions.devtools.benchmarks.measurement import FLEET, NOBODY, compare, new_ids, scaled
+from setactions.devtools.benchmarks.set_actions import intent_of
+from setactions.overlap import find_overlap
+
+ATTEMPTS = 1_000_000
+RECENT = 100_000  # of them, within the window
+CUSTOMERS_EACH = 10
+FILL_CACHE_KIB = 200_000
+OPEN = 20  # old ones without an outcome
+MAX_MS = 150
+LIMIT = 5
+PE_ENABLE = 2
+
+
+def overlap() -> bool:
+    """Compare looking for a fleet among a million attempts and in an open batch with bare look-ups in the index."""
+    logging.disable(logging.INFO)
+    fleet, recent = scaled(FLEET), scaled(RECENT)
+    cids = new_ids(4 * fleet)
+    listed, others, in_batch = cids[:fleet], cids[fleet : 3 * fleet], cids[3 * fleet :]
+    _leave_open(others)
+    with closing(sqlite3.connect(connections["audit"].settings_dict["NAME"], isolation_level=None)) as database:
+        database.execute("PRAGMA synchronous=OFF")  # it is thrown away
+        database.execute(f"PRAGMA cache_size=-{FILL_CACHE_KIB}")
+        _fill(database, scaled(ATTEMPTS) - recent, listed + others, days=(366, 1))
+        _fill(database, recent - 1, others, days=(settings.TMS_DUPLICATE_WINDOW_S / 86_400, 0))
+        _fill(database, 1, listed[-CUSTOMERS_EACH:], days=(0, 0))
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    _start_batch([*in_batch, listed[0]])
+    first = Attempt.objects.latest("pk").pk - recent
+
+    def ours() -> None:
+        shared = find_overlap(NOBODY, PE_ENABLE, listed)
+        if (len(shared.cids), len(shared.attempts), len(shared.batches)) != (CUSTOMERS_EACH + 1, 1, 1):
+            raise RuntimeError(f"{shared.summary} That is not right.")
+
+    with closing(sqlite3.connect(connections["audit"].settings_dict["NAME"])) as database:
+
+        def bare() -> None:
+            for cid in listed:
+                database.execute(
+                    "SELECT attempt_id FROM audit_attemptcustomer WHERE cid = ? AND attempt_id >= ?", (cid, first)
+                ).fetchall()
+
+        comparison = compare(ours, bare)
+    allowed_ms = MAX_MS * max(measurement.scale, 0.1)
+    what = f"{fleet:,} customers among {scaled(ATTEMPTS):,} attempts and in a batch, at most {allowed_ms:g} ms"
+    return comparison.report("overlap", what, "look-ups in the index", LIMIT) and comparison.ours_ms <= allowed_ms
+
+
+def _leave_open(cids: list[str]) -> None:
+    """Make attempts from a year ago that have no outcome."""
+    for start in range(OPEN):
+        intent = intent_of(NOBODY, cids[start : start + CUSTOMERS_EACH])
+        audit.open_attempt(uuid.uuid4(), Actor(user_id="bench"), intent, accepted_since=timezone.now(), wait_s=5)
+    Attempt.objects.update(created_at=timezone.now() - timedelta(days=365))
+
+
+def _fill(database: sqlite3.Connection, count: int, pool: list[str], *, days: tuple[float, float]) -> None:
+    """Add accepted attempts in bulk, past the services: from so many days ago to so many, for customers of a pool."""
+    last = Attempt.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    numbers = "WITH RECURSIVE numbers (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < :count)"
+    at = "strftime('%Y-%m-%d %H:%M:%f000', 'now', ((i * (:first - :end) / :count) - :first) || ' days')"
+    first, end = days
+    values = {"count": count, "last": last, "cluster": NOBODY, "each": CUSTOMERS_EACH, "first": first, "end": end}
+    database.execute("BEGIN")
+    database.execute("CREATE TEMP TABLE pool (number INTEGER PRIMARY KEY, cid TEXT)")
+    database.executemany("INSERT INTO pool VALUES (?, ?)", enumerate(pool))
+    database.execute(
+        f"""INSERT INTO audit_attempt (id, attempt_id, user_id, action_code, action_name, cluster_url, source,
+                ip_address, customer_count, created_at, outcome, decided_at, is_open, job_owed, http_status,
+                error_message, payload_digest, list_digest)
+            {numbers} SELECT :last + i, lower(hex(randomblob(16))), 'bench', 2, 'PE-Enable', :cluster, 'api',
+                '', :each, {at}, 'accepted', {at}, 0, 0, 200, '', '', '' FROM numbers""",  # noqa: S608 (constants)
+        values,
+    )
+    # Sorted, so that the index is written from end to end. The factor makes neighbours of a pool meet in no attempt.
+    database.execute(
+        f"""INSERT INTO audit_attemptcustomer (attempt_id, cid)
+            {numbers}, places (k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM places WHERE k < :each - 1)
+            SELECT :last + i AS owner, cid FROM numbers, places
+            JOIN pool ON pool.number = (i * :each + k) * 7919 % {len(pool)} ORDER BY cid, owner""",  # noqa: S608 (constants)
+        values,
+    )
+    database.execute("DROP TABLE pool")
+    database.execute("COMMIT")
+
+
+def _start_batch(cids: list[str]) -> None:
+    """Make a batch that counts as open."""
+    size = settings.TMS_BATCH_CHUNK
+    chunks = [
+        NewChunk(cluster_url=NOBODY, action_code=PE_ENABLE, action_sent="PE-Enable", cids=cids[start : start + size])
+        for start in range(0, len(cids), size)
+    ]
+    create_batch("bench", NewBatch(batch_id=uuid.uuid4(), chunks=chunks))
