@@ -11,7 +11,7 @@ and must be quick beside a million attempts. Hence:
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -54,12 +54,19 @@ def attempts_sharing(cluster_url: str, action_code: int, cids: Sequence[str], ac
     first = _first_since(accepted_since - timedelta(seconds=max(0, settings.TMS_OPEN_AFTER_S)))
     older = [*filter(counts, _older(cluster_url, first, accepted_since))]
     shared = _read(older, cids) if _reading_pays(older, len(older) * len(cids)) else _look_up_each(older, cids)
-    if (_last() - first) * PER_ATTEMPT < len(cids):
-        recent = [*filter(counts, Attempt.objects.filter(pk__gte=first, cluster_url=cluster_url))]
+    pks = range(first, _last() + 1)
+    if len(pks) * PER_ATTEMPT < len(cids):
+        recent = [*filter(counts, _with_pks(pks))]
         if _reading_pays(recent, len(cids)):
             return _newest_first(shared | _read(recent, cids))
     shared |= {attempt: common for attempt, common in _look_up_from(first, cids).items() if counts(attempt)}
     return _newest_first(shared)
+
+
+def _with_pks(pks: Sequence[int]) -> Iterator[Attempt]:
+    # One by one, not from the first one on: by statistics that are out of date that may look like most of the table.
+    for part in parts(pks):
+        yield from Attempt.objects.filter(pk__in=part).order_by()
 
 
 def _newest_first(shared: Shared) -> Shared:
@@ -124,5 +131,4 @@ def _look_up_from(first: int, cids: Sequence[str]) -> Shared:
     table = AttemptCustomer._meta.db_table
     for attempt_pk, cid in owners_of_list(DATABASE, table, "attempt_id", sorted(cids), from_owner_id=first):
         cids_of.setdefault(attempt_pk, set()).add(cid)
-    owners = (attempt for part in parts([*cids_of]) for attempt in Attempt.objects.filter(pk__in=part))
-    return {attempt: frozenset(cids_of[attempt.pk]) for attempt in owners}
+    return {attempt: frozenset(cids_of[attempt.pk]) for attempt in _with_pks([*cids_of])}
