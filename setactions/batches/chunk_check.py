@@ -6,12 +6,13 @@ else, a list that nobody confirmed, or once more what TMS accepted.
 
 from audit.choices import Kind, Ruling
 from jobs.models import BatchChunk
-from jobs.signatures import chunk_is_signed
+from jobs.signatures import batch_is_signed, chunk_is_signed
 from setactions.proof.job_evidence import History, read_histories
 from setactions.refusal import AuditUnavailable, Refusal
 from setactions.token import Token
 from tmsdash.db.transactions import drop_if_broken
 
+TELL = "Nothing is sent. Tell the admin: manage.py audit_verify --jobs says more."
 NOT_APPLIED = (Kind.REFUSED, Kind.REJECTED, Kind.NOT_SENT, Kind.NOT_APPLIED)
 
 
@@ -19,8 +20,10 @@ def check_chunk(chunk: BatchChunk, token: Token) -> None:
     """Raise Refusal unless the chunk may be sent: 403, which stops its batch, or 503, after which it is tried again."""
     if not chunk_is_signed(chunk) or not chunk.has_sound_try:
         what = f"Chunk {chunk.number + 1} is not as it was confirmed: somebody changed it in the database."
-        tell = "Nothing is sent. Tell the admin: manage.py audit_verify --jobs says more."
-        raise Refusal(403, "chunk", f"{what} {tell}")
+        raise Refusal(403, "chunk", f"{what} {TELL}")
+    if not batch_is_signed(chunk.batch):  # its time says what its customers are compared with
+        what = "This batch is not as it was confirmed: somebody changed it in the database."
+        raise Refusal(403, "chunk", f"{what} {TELL}")
     if token.is_among(chunk.cids):
         raise Refusal(403, "token", "The bearer token is among the customer ids. Go on with the right token.")
     earlier = [chunk.attempt_id_of(number) for number in range(1, chunk.tries)]

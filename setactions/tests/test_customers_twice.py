@@ -3,6 +3,7 @@
 import uuid
 
 import pytest
+from django.db import connections
 from django.utils import timezone
 
 from audit.choices import Action, Kind
@@ -15,9 +16,16 @@ from tmsdash.tests.tools import at_once
 pytestmark = pytest.mark.usefixtures("databases")
 
 
-def make_batch(tms, cids, *, state=Batch.State.PAUSED, chunk_state=BatchChunk.State.WAITING, action=Action.PE_ENABLE):
-    chunk = NewChunk(cluster_url=tms.url, action_code=action.value, action_sent=action.label, cids=cids)
-    batch, _ = create_batch("oscar", NewBatch(batch_id=uuid.uuid4(), chunks=[chunk]))
+def make_batch(
+    tms, cids, *, state=Batch.State.PAUSED, chunk_state=BatchChunk.State.WAITING, action=Action.PE_ENABLE, size=9
+):
+    chunks = [
+        NewChunk(
+            cluster_url=tms.url, action_code=action.value, action_sent=action.label, cids=cids[start : start + size]
+        )
+        for start in range(0, len(cids), size)
+    ]
+    batch, _ = create_batch("oscar", NewBatch(batch_id=uuid.uuid4(), chunks=chunks))
     Batch.objects.filter(pk=batch.pk).update(state=state, reason="as this test says")
     BatchChunk.objects.update(state=chunk_state)
     return batch
@@ -70,6 +78,18 @@ def test_customers_of_a_batch_that_is_open_are_guarded(fetch, tms, batch, status
         assert answer.json()["duplicate_of"] == batch_id
         assert f"1 customer: batch {batch_id} of oscar" in answer.json()["message"]
         assert fetch(cids=["b", "c"], sendAgain=True).status_code == 200
+
+
+@pytest.mark.sqlite  # which holds anything in any column
+@pytest.mark.parametrize("spoilt", ["x", "5", "[[]]"])
+def test_a_chunk_that_somebody_spoilt_in_the_database_stops_nobody(fetch, tms, spoilt):
+    make_batch(tms, ["a", "b"], size=1)
+    with connections["jobs"].cursor() as cursor:
+        cursor.execute("PRAGMA ignore_check_constraints = ON")
+        cursor.execute("UPDATE jobs_batchchunk SET cids = %s WHERE number = 0", [spoilt])
+        cursor.execute("PRAGMA ignore_check_constraints = OFF")
+    assert fetch(cids=["a"]).status_code == 200  # its runner would not send it either
+    assert fetch(cids=["b"]).status_code == 409
 
 
 def test_what_is_said_counts_the_customers_of_each_user_and_state(fetch, tms):
