@@ -208,6 +208,7 @@ def denied(route):
     return [role for row in rows for role, code in row if role != "nobody" and code in codes]
 
 
+@pytest.mark.pages
 def test_everything_that_is_text_names_its_charset(people, path_of):
     for role in ("adam", "nobody"):
         for route in ROWS:
@@ -222,6 +223,7 @@ def state():
     return [*people], attempts, Job.objects.count(), Group.objects.count()
 
 
+@pytest.mark.pages
 def test_a_deactivated_user_is_nobody(people, path_of):
     client = signed_in(people["adam"])
     people["adam"].is_active = False
@@ -235,6 +237,7 @@ def test_a_deactivated_user_is_nobody(people, path_of):
 ODD_METHODS = ("PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PROPFIND", "X" * 100, "POST GET")
 
 
+@pytest.mark.pages
 def test_methods_that_no_page_uses_reach_no_view(people, path_of, tms):
     client = client_of(people, "adam")
     for path in [*map(path_of, ROWS), "/static/tmsdash.css", "/static/nonsense", "/nonsense"]:
@@ -246,6 +249,7 @@ def test_methods_that_no_page_uses_reach_no_view(people, path_of, tms):
     assert tms.calls() == []
 
 
+@pytest.mark.pages
 def test_no_other_method_breaks_a_view(people, path_of, tms):
     client = client_of(people, "adam")
     for route in ROWS:

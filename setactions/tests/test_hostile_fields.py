@@ -5,6 +5,7 @@ import json
 import logging
 from urllib.parse import quote
 
+import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
@@ -23,6 +24,7 @@ from setactions.tests.hostile_texts import HOSTILE_TEXTS
 from tmsdash.tests.fixtures import TOKEN
 
 
+@pytest.mark.pages
 def test_fields_of_the_form_are_inert(client, tms):
     def page_of(text):
         changes = {"cluster": text, "action": text, "token": f"{text} x", "cids": "a b"}
@@ -36,6 +38,7 @@ def test_fields_of_the_form_are_inert(client, tms):
     assert tms.calls() == []
 
 
+@pytest.mark.pages
 def test_names_of_files_are_inert(client, tms):
     def page_of(name):
         fields = {"cluster": "evian3", "action": "PE-Enable", "token": TOKEN}

@@ -13,6 +13,7 @@ from setactions.resolving.tests.doubting import hidden_fields
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import text_of
 
+pytestmark = pytest.mark.pages
 LIMIT = 5 << 20
 FIELDS = {"cluster": "evian3", "action": "PE-Enable", "token": TOKEN, "cids": ""}
 PDF = b"%PDF-1.4\n1 0 obj\n<< /Type /Catalog >>\nendobj\ntrailer\n<< /Root 1 0 R >>\n%%EOF\n"

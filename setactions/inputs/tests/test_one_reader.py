@@ -19,6 +19,7 @@ from setactions.resolving.tests.doubting import hidden_fields
 from tmsdash.csv_text import ids_text
 from tmsdash.tests.fixtures import TOKEN, signed_in
 
+pytestmark = pytest.mark.pages
 ALL_BAD = {name: (text.encode(), errors) for name, (text, errors) in BAD.items()} | BAD_BYTES
 
 

@@ -10,6 +10,7 @@ from setactions.pages.tests.test_new_action import fill_in
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.web.static_files import collect
 
+pytestmark = pytest.mark.pages
 ADDRESSES = {"src", "href", "action", "formaction", "srcset", "data", "poster", "background", "ping", "manifest"}
 HOME = re.compile(r"(/(?!/)|\?|#|$)")  # of this host: a path, a query or a place on the page
 
