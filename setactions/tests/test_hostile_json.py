@@ -10,6 +10,8 @@ from audit.models import Attempt
 from jobs.models import Job
 from tmsdash.tests.fixtures import signed_in
 
+pytestmark = pytest.mark.pages
+
 SECRET = "a-secret-that-nobody-may-see-0123456789"
 UUID = "00000000-0000-4000-8000-000000000001"
 WRONG: tuple[Any, ...] = (

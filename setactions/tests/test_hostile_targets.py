@@ -9,6 +9,8 @@ from audit.models import Attempt
 from setactions import limits
 from tmsdash.tests.fixtures import signed_in
 
+pytestmark = pytest.mark.pages
+
 SET_ACTION = "/tms/v1/set/action"
 GET_ACTION = "/tms/v1/get/action"
 

@@ -15,12 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 LIBRARIES = [
-    "django.contrib.admin",
-    "django.core.management",
-    "django.db.models",
-    "psycopg",
-    "psycopg_pool",
-    "requests",
+    *("django.contrib.admin", "django.core.handlers.wsgi", "django.core.management", "django.db.migrations.executor"),
+    *("environ", "psycopg", "psycopg_pool", "requests", "whitenoise.middleware"),
 ]
 
 _server = multiprocessing.get_context("forkserver")
