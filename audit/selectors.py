@@ -133,7 +133,11 @@ def opening_body(attempt: Attempt) -> OpeningBody:
 
 def jobs_of_log_rows(attempts: Iterable[Attempt]) -> dict[uuid.UUID, uuid.UUID]:
     """Return, for those attempts that are rows of the old audit log, the job of the same action, if it is known."""
-    row_ids = [attempt.attempt_id for attempt in attempts if attempt.source == Source.LEGACY_LOG]
+    return jobs_of_log_row_ids([attempt.attempt_id for attempt in attempts if attempt.source == Source.LEGACY_LOG])
+
+
+def jobs_of_log_row_ids(row_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
+    """Return the same for some hundred ids of such rows."""
     entries = AuditEntry.objects.filter(attempt_id__in=row_ids, kind=Kind.IMPORTED) if row_ids else ()
     jobs = {entry.attempt_id: json.loads(entry.body).get("job_id") for entry in entries}
     return {row_id: uuid.UUID(job_id) for row_id, job_id in jobs.items() if row_id and job_id}

@@ -53,6 +53,8 @@ def create_legacy_jobs(rows: Sequence[LegacyJob]) -> int:
     return len(new)
 
 
-def existing_jobs(job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, bool]:
-    """Return those of some hundred ids that jobs have already, and whether these are the old dashboard's."""
-    return dict(Job.objects.filter(job_id__in=job_ids).values_list("job_id", "legacy"))
+def existing_jobs(job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[bool, uuid.UUID | None]]:
+    """Return those of some hundred ids that jobs have already: whether these are the old dashboard's, and which job
+    they repeat."""
+    rows = Job.objects.filter(job_id__in=job_ids).values_list("job_id", "legacy", "doubles")
+    return {job_id: (is_legacy, doubles) for job_id, is_legacy, doubles in rows}

@@ -70,14 +70,17 @@ def _link(jobs: Sequence[Entry], log: Sequence[Entry]) -> None:
 
 
 def mark_doubles(jobs: Sequence[Entry]) -> int:
-    """Mark the jobs that repeat one of the last seconds, unless each has a row of its own; return how many."""
+    """Mark the jobs that repeat one of the last seconds, unless each has a row of its own; return how many are marked.
+
+    Those that were imported earlier stay as they were marked then.
+    """
     lately: dict[tuple[object, ...], Entry] = {}
     for job in jobs:
         key = job.user_id, job.action_code, job.ids
         first = lately.get(key)
         is_near = first and abs(job.instant - first.instant) <= DOUBLED_WITHIN
         if first and is_near and not (job.partner and first.partner):
-            job.doubles = first.attempt_id
+            job.doubles = job.doubles if job.has_job else first.attempt_id
         else:
             lately[key] = job
     return sum(job.doubles is not None for job in jobs)

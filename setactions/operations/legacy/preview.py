@@ -17,8 +17,15 @@ def preview(survey: Survey, jobs: Path, log: Path) -> Iterator[str]:
     for title, names in (("Users, with their rows", survey.users), ("Clusters, with their jobs", survey.clusters)):
         yield f"{title}:"
         yield from (f"  {name}" for name in names.in_words() or ["none"])
-    yield f"Jobs with their row of the audit log: {survey.linked:,} of {len(survey.jobs.entries):,}."
+    yield f"Jobs with their row of the audit log: {survey.linked:,} of {len(survey.jobs.entries):,}.{unlinked(survey)}"
     yield "Dry run: nothing was written."
+
+
+def unlinked(survey: Survey) -> str:
+    """Return a sentence, with a blank before it, on links that cannot be made any more; "" if there are none."""
+    if not survey.unlinked:
+        return ""
+    return f" {survey.unlinked:,} more belong together, but were imported earlier and stay without a link."
 
 
 def _file_lines(title: str, survey: FileSurvey) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any
 from django.utils import timezone
 
 from audit.legacy import Stored, stored_rows
-from audit.selectors import parts
+from audit.selectors import jobs_of_log_row_ids, parts
 from jobs.legacy import existing_jobs
 from setactions.operations.legacy.matching import link, mark_doubles
 from setactions.operations.legacy.names import Names
@@ -53,6 +53,9 @@ class Survey:
     jobs: FileSurvey = field(default_factory=FileSurvey)
     log: FileSurvey = field(default_factory=FileSurvey)
     linked: int = 0
+    """Rows of the log whose facts name their job, or will."""
+    unlinked: int = 0
+    """Rows of the log that belong to a job, but were imported earlier as facts that do not name it."""
     doubled: int = 0
     stored: dict[uuid.UUID, Stored] = field(default_factory=dict)
     """What the audit has of these rows already."""
@@ -72,7 +75,7 @@ class Survey:
         self._note_what_is_known()
         entries = [*self.jobs.entries.values()]
         link(entries, [*self.log.entries.values()])
-        self.linked = sum(entry.partner is not None for entry in entries)
+        self._count_links()
         self.doubled = mark_doubles(entries)
         for problem in self._doubts():
             self.say(problem)
@@ -111,14 +114,23 @@ class Survey:
         for part in parts([*self.jobs.entries.values()]):
             jobs = existing_jobs([entry.attempt_id for entry in part])
             for entry in part:
-                if jobs.get(entry.attempt_id) is False:
+                entry.has_job = entry.attempt_id in jobs
+                is_legacy, entry.doubles = jobs.get(entry.attempt_id, (True, None))
+                if not is_legacy:
                     del self.jobs.entries[entry.number]
                     self._skip(self.jobs, f"jobs row {entry.number}: a job of this dashboard has its id")
-                entry.has_job = entry.attempt_id in jobs
         for part in parts([*self.jobs.entries.values(), *self.log.entries.values()]):
             self.stored |= stored_rows([entry.attempt_id for entry in part])
         self.jobs.known = sum(entry.has_job for entry in self.jobs.entries.values())
         self.log.known = sum(entry.attempt_id in self.stored for entry in self.log.entries.values())
+
+    def _count_links(self) -> None:
+        """Count links as the audit has them afterwards: facts that were imported earlier get none any more."""
+        rows = {row.attempt_id: row.partner is not None for row in self.log.entries.values()}
+        earlier = [row_id for row_id in rows if row_id in self.stored]
+        named = {row_id for part in parts(earlier) for row_id in jobs_of_log_row_ids(part)}
+        self.unlinked = sum(rows[row_id] and row_id not in named for row_id in earlier)
+        self.linked = len(named) + sum(rows[row_id] for row_id in rows.keys() - self.stored.keys())
 
     # -- What looks wrong ---------------------------------------------------------------------------------------------
 
@@ -145,7 +157,7 @@ class Survey:
                     f"{table}: {counted(len(future), 'row')} in the future, such as {_example(future[0])}. Are "
                     "--time-zone and this machine's clock right?"
                 )
-        if not self.linked and not set(map(_asked_for, jobs)).isdisjoint(map(_asked_for, log)):
+        if not any(job.partner for job in jobs) and not set(map(_asked_for, jobs)).isdisjoint(map(_asked_for, log)):
             yield (
                 "No job has a row of the audit log within seconds of it, although the same was asked for in both. "
                 "Is --time-zone right?"

@@ -35,7 +35,7 @@ def test_every_job_and_customer_is_imported_and_marked(old):
     printed, reported = old.run()
     assert reported == []
     assert printed.splitlines()[0] == (
-        "Jobs: 1 rows with 2 customers, 1 imported, 0 there already, 0 bad and skipped. Doubled: 0."
+        "Jobs: 1 row with 2 customers, 1 imported, 0 there already, 0 bad and skipped. Doubled: 0."
     )
     job = Job.objects.get()
     assert (str(job.job_id), job.batch_id, job.user_id) == (job_id, batch, "olivia")
@@ -114,8 +114,8 @@ def test_a_second_run_adds_nothing_and_a_later_one_what_is_new(old):
     old.run()
     before = [facts(model) for model in (Job, Attempt, AuditEntry)]
     printed, reported = old.run()
-    assert "1 rows with 1 customers, 0 imported, 1 there already" in printed
-    assert "Audit log: 1 rows with 2 customers, 0 imported, 1 there already" in printed
+    assert "1 row with 1 customer, 0 imported, 1 there already" in printed
+    assert "Audit log: 1 row with 2 customers, 0 imported, 1 there already" in printed
     assert [facts(model) for model in (Job, Attempt, AuditEntry)] == before
     old.job("a2")
     old.log()

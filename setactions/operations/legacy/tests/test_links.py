@@ -142,6 +142,31 @@ def test_a_second_run_links_nothing_anew(old):
         assert body["log_row_id"] is None  # its fact was there first
 
 
+def test_only_links_that_are_written_are_counted(old):
+    """An earlier import read the times otherwise, and so linked nothing."""
+    old.job("a1", created_at=job_at(1))
+    old.log(timestamp=at(1), customer_ids=IDS)
+    printed, _ = old.run(zone="UTC")
+    assert "Linked to its job: 0.\n" in printed
+    job_id = old.job("b2", created_at=job_at(30))
+    old.log(timestamp=at(30), customer_ids="b2")
+    earlier = "1 more belong together, but were imported earlier and stay without a link."
+    assert f"Jobs with their row of the audit log: 1 of 2. {earlier}\n" in old.run("--dry-run")[0]
+    for _ in range(2):
+        assert f"Linked to its job: 1. {earlier}\n" in old.run()[0]
+    assert links() == {2: job_id}
+
+
+def test_only_jobs_that_are_marked_as_doubled_are_counted(old):
+    old.job("a1", created_at=job_at(2))
+    old.run()
+    old.job("a1", created_at=job_at(1.5))
+    assert "Doubled: 1." in old.run()[0]
+    Job.objects.update(doubles=None)  # as if an earlier version had not seen it
+    for arguments in (["--dry-run"], []):
+        assert "Doubled: 0." in old.run(*arguments)[0]
+
+
 def test_pages_show_one_action_once_with_the_way_from_each_to_the_other(old, olivia, audrey, client):
     job_id = old.job("a1", created_at=job_at(1))
     old.log(timestamp=at(1), customer_ids=IDS)
