@@ -119,6 +119,12 @@ def anchor_of(attempt: Attempt) -> str:
     return anchor(entry.sequence, entry.mac) if entry else ""
 
 
+def newest_anchor() -> str:
+    """Return the anchor of the newest entry, which proves all that is before it; "" if there is none."""
+    entry = AuditEntry.objects.order_by("sequence").last()
+    return anchor(entry.sequence, entry.mac) if entry else ""
+
+
 def entries_of(attempt: Attempt) -> QuerySet[AuditEntry]:
     """Return the attempt's events in their order."""
     return AuditEntry.objects.filter(attempt_id=attempt.attempt_id).order_by("sequence")

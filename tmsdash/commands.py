@@ -6,7 +6,8 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import date
 from typing import Any, NoReturn
 
@@ -62,23 +63,32 @@ class TimerCommand(Command):
     """A command that timers run: with --verbosity 0 it prints and logs nothing unless something is wrong.
 
     cron mails whatever a command prints. What it has to say is held back, and printed if it ends with another exit
-    code than 0; warnings and errors are logged at once.
+    code than 0; warnings and errors are logged at once. JSON that was asked for is printed in any case.
     """
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Run the command; raises what `handle` raises."""
         if options.get("verbosity") != 0:
             return super().execute(*args, **options)
-        stdout, held = options.get("stdout") or self.stdout, io.StringIO()
-        logging.disable(logging.INFO)
+        stdout: Any = options.get("stdout") or self.stdout
+        held: Any = stdout if options.get("json") else io.StringIO()  # JSON that was asked for has a reader
         try:
-            return super().execute(*args, **options | {"stdout": held})
+            with only_warnings_logged():
+                return super().execute(*args, **options | {"stdout": held})
         except BaseException:  # SystemExit, as a rule
-            if held.getvalue():
+            if held is not stdout and held.getvalue():
                 stdout.write(held.getvalue())
             raise
-        finally:
-            logging.disable(logging.NOTSET)
+
+
+@contextmanager
+def only_warnings_logged() -> Iterator[None]:
+    """Log nothing below a warning in the block."""
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def require_site_keys(names: Collection[str] = site_keys.ALL, *, exit_code: int = 1) -> None:

@@ -1,4 +1,4 @@
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 
+from audit.selectors import newest_anchor
 from setactions.operations.legacy.copies import BadFileError
 from setactions.operations.legacy.importer import import_jobs, import_log
 from setactions.operations.legacy.names import Names, origin_of
@@ -15,7 +16,7 @@ from setactions.operations.legacy.old_files import AUDIT, JOBS, OldFile, opened
 from setactions.operations.legacy.preview import preview, unlinked
 from setactions.operations.legacy.survey import FileSurvey, Survey
 from tmsdash.commands import Command as BaseCommand
-from tmsdash.commands import os_actor_name
+from tmsdash.commands import only_warnings_logged, os_actor_name
 from tmsdash.db.locks import alone
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.text import counted, one_line
@@ -72,7 +73,10 @@ class Command(BaseCommand):
                         self.stdout.write(one_line(line, 2000))
                 _check_matched(survey)
                 if not dry_run:
-                    self._report(survey, import_jobs(survey, jobs, imported_by), import_log(survey, log, imported_by))
+                    # The log names the anchor of each entry, and would bury the warnings under these lines.
+                    with nullcontext() if options["verbosity"] > 1 else only_warnings_logged():
+                        counts = import_jobs(survey, jobs, imported_by), import_log(survey, log, imported_by)
+                    self._report(survey, *counts)
         except BadFileError as error:
             raise CommandError(str(error)) from None
 
@@ -81,7 +85,11 @@ class Command(BaseCommand):
 
     def _report(self, survey: Survey, jobs: int, log_rows: int) -> None:
         self.stdout.write(f"Jobs: {_in_words(survey.jobs, jobs)}. Doubled: {survey.doubled:,}.")
-        self.stdout.write(f"Audit log: {_in_words(survey.log, log_rows)}. Linked to its job: {survey.linked:,}.{unlinked(survey)}")
+        self.stdout.write(
+            f"Audit log: {_in_words(survey.log, log_rows)}. Linked to its job: {survey.linked:,}.{unlinked(survey)}"
+        )
+        if anchor := newest_anchor():
+            self.stdout.write(f"Anchor of the audit's newest entry: {anchor}. Keep it, for audit_verify --anchor.")
 
 
 def _in_words(file: FileSurvey, imported: int) -> str:

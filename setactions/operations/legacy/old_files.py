@@ -25,6 +25,21 @@ class OldFile:
     def __init__(self, path: Path, database: sqlite3.Connection, *, lacks_wal: bool) -> None:
         self.path, self._database, self.lacks_wal = path, database, lacks_wal
 
+    def check(self, tables: dict[str, str]) -> None:
+        """Raise BadFileError unless it has these tables with these columns."""
+        for table, columns in tables.items():
+            lacking = set(columns.split()) - {row["name"] for row in self.query(f"PRAGMA table_info({table})")}
+            if lacking and self.lacks_wal:
+                raise BadFileError(
+                    f"{self.path} was written with a {self.path.name}-wal beside it, which is missing and has what is "
+                    f"not in the file yet: {table} lacks {', '.join(sorted(lacking))}. Stop the old dashboard, and "
+                    "copy both files."
+                )
+            if lacking:
+                raise BadFileError(
+                    f"{self.path} is none of the old dashboard's: {table} lacks {', '.join(sorted(lacking))}."
+                )
+
     def query(self, sql: str, values: Sequence[Any] = ()) -> Iterator[sqlite3.Row]:
         """Yield what a query finds."""
         try:
@@ -69,10 +84,5 @@ def opened(path: Path, tables: dict[str, str]) -> Iterator[OldFile]:
         database.row_factory = sqlite3.Row
         database.text_factory = lambda raw: raw.decode(errors="replace")
         file = OldFile(path, database, lacks_wal=lacks_wal(copy))
-        for table, columns in tables.items():
-            lacking = set(columns.split()) - {row["name"] for row in file.query(f"PRAGMA table_info({table})")}
-            if lacking:
-                raise BadFileError(
-                    f"{path} is none of the old dashboard's: {table} lacks {', '.join(sorted(lacking))}."
-                )
+        file.check(tables)
         yield file

@@ -1,6 +1,7 @@
 """The import of the old dashboard's files."""
 
 import json
+import logging
 import uuid
 from datetime import UTC, datetime
 from unittest import mock
@@ -106,6 +107,19 @@ def test_every_row_of_the_audit_log_is_imported_in_utc(old):
     assert json.loads(AuditEntry.objects.first().body)["old"]["duration_ms"] == 312
     assert verify().findings == []
     assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize("verbosity", [1, 2])
+def test_the_log_names_each_entry_only_if_asked_and_the_newest_anchor_is_printed(old, caplog, verbosity):
+    caplog.set_level("INFO")
+    old.job("a1")
+    old.log()
+    printed, _ = old.run(f"-v{verbosity}")
+    assert caplog.text.count("[AUDIT] IMPORTED") == (2 if verbosity == 2 else 0)
+    newest = AuditEntry.objects.latest("sequence")
+    assert f"newest entry: 2:{newest.mac[:16]}. Keep it" in printed
+    logging.getLogger("audit.chain").info("logged again")
+    assert "logged again" in caplog.text
 
 
 def test_a_second_run_adds_nothing_and_a_later_one_what_is_new(old):

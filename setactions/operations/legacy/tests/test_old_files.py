@@ -9,6 +9,8 @@ from django.core.management import CommandError
 
 from jobs.models import Job
 from setactions.operations.legacy import copies
+from setactions.operations.legacy.tests.old_code import CUSTOMERS, JOBS
+from setactions.operations.legacy.tests.old_dashboard import OldDashboard
 
 pytestmark = pytest.mark.usefixtures("databases", "tms")
 
@@ -68,6 +70,22 @@ def test_a_wal_that_is_missing_is_said(in_use, tmp_path):
     assert warning.startswith(f"{folder}/jobs.db was written with a jobs.db-wal beside it, which is missing.")
     assert "newest rows are missing" in warning
     assert [file.name for file in folder.iterdir()] == ["jobs.db"]
+
+
+def test_a_wal_that_is_missing_with_all_tables_is_said_and_not_that_the_file_is_foreign(tmp_path):
+    """As after a crash of the old dashboard before its first checkpoint, if only jobs.db was copied."""
+    old = OldDashboard(tmp_path)
+    made = tmp_path / "made.db"
+    with closing(sqlite3.connect(made)) as jobs:
+        jobs.execute("PRAGMA journal_mode=WAL")
+        jobs.executescript(f"{JOBS.format('')};{CUSTOMERS}")
+        shutil.copy2(made, old.jobs)
+    with pytest.raises(
+        CommandError, match=r"jobs\.db was written with a jobs\.db-wal beside it, which is missing"
+    ) as error:
+        old.run()
+    assert str(error.value).endswith("Stop the old dashboard, and copy both files.")
+    assert "none of the old dashboard's" not in str(error.value)
 
 
 def test_half_a_transaction_is_undone_in_the_copy_only(old, tmp_path):
