@@ -50,7 +50,16 @@ class Foreground:
         workers = self._options.worker_count(count_clusters(batch))
         total = progress_of(batch).customers(*scope.states)
         while True:
-            runner = Runner(batch, actor, token, workers=workers, scope=scope, word=word, on_settled=self._count)
+            runner = Runner(
+                batch,
+                actor,
+                token,
+                workers=workers,
+                scope=scope,
+                word=word,
+                allow_unusual=self._options.allow_unusual,
+                on_settled=self._count,
+            )
             with self._terminal_kept():
                 self._await_lease(runner)
                 self.has_begun = True

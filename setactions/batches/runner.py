@@ -75,17 +75,19 @@ class Runner:
         workers: int,
         scope: Scope = Scope.WAITING,
         word: Word = NO_WORD,
+        allow_unusual: bool = False,
         on_settled: Callable[[BatchChunk, ChunkDecision], None] | None = None,
     ) -> None:
         """Prepare to send what `scope` says in at most `workers` calls at once.
 
-        With the `word` customers who were asked for already are sent, too, and the INTENTs of the chunks say so.
+        With the `word` customers who were asked for already are sent, too, and the INTENTs of the chunks say so;
+        with `allow_unusual` so are ids that look damaged, of a batch that was made without a word for them.
         `on_settled` is told of each chunk that was sent, by the thread that sent it.
         """
         self.batch = batch
         self.token_refused = False
         self._actor, self._token, self._workers, self._scope = actor, token, workers, scope
-        self._word = word
+        self._word, self._allow_unusual = word, allow_unusual
         self._calls = threading.Semaphore(workers)
         self._answered: set[int] = set()  # chunks that TMS accepted, while that is being recorded
         self._on_settled = on_settled
@@ -232,7 +234,7 @@ class Runner:
         # Loaded for each chunk: an account that was switched off sends nothing more.
         user = get_user_model().objects.filter(username=self._actor.user_id).first() or AnonymousUser()
         try:
-            check_chunk(chunk, self._token)
+            check_chunk(chunk, self._token, allow_unusual=self._allow_unusual)
         except Refusal as refusal:
             return service.refuse(user=user, actor=self._actor, refusal=refusal)
         cluster = cluster_at(chunk.cluster_url)
@@ -247,7 +249,7 @@ class Runner:
                 Action(chunk.action_code),
                 chunk.action_sent,
                 tuple(chunk.cids),
-                allow_unusual=chunk.batch.allow_unusual and has_damaged(chunk.cids),
+                allow_unusual=has_damaged(chunk.cids),  # with somebody's word, or it had not passed the check
             ),
             token=self._token,
             attempt_id=chunk.derived_attempt_id,

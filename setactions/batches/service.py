@@ -9,6 +9,7 @@ For both of them:
 3. A list that holds the bearer token is never written to the ledger.
 4. Nothing starts or goes on with customers that were asked for already, see setactions.overlap, unless its user says
    so now. That word is in the memory of the process that carries the batch, like the token, and ends with it.
+5. Nor does a batch go on with ids that look damaged, if it was made before anybody was asked about them.
 
 All functions raise Refusal and DatabaseError.
 """
@@ -29,7 +30,9 @@ from jobs.batches.scopes import Scope
 from jobs.batches.selectors import left_chunks
 from jobs.models import Batch
 from setactions.batches import background
+from setactions.batches.chunk_check import UNASKED
 from setactions.batches.recovery import catch_up
+from setactions.inputs.shapes import has_damaged
 from setactions.limits import check_active
 from setactions.overlap import NO_WORD, TargetOverlap, Word, find_overlaps, overlap_of, united, window_start
 from setactions.permissions import check_may_set_action
@@ -106,16 +109,22 @@ def go_on(
     scope: Scope,
     word: Word = NO_WORD,
     skip: bool = False,
+    allow_unusual: bool = False,
     engine: Engine = background.start,
 ) -> None:
     """Let a batch go on with what `scope` says. One that is paused, and still has its process, needs no token.
 
     Customers that were asked for since are refused (409), unless they are to be sent again, or their chunks to `skip`:
     these are refused one by one then, and stay in the rest. A batch that was only paused goes on like this, since
-    nobody can have asked for its customers meanwhile without an explicit word.
+    nobody can have asked for its customers meanwhile without an explicit word. Ids that look damaged, of a batch that
+    was made without a word for them, are refused (409) unless `allow_unusual` is that word.
     """
     _check_owner(user, batch)
     catch_up(batch)
+    if not (allow_unusual or batch.allow_unusual):
+        with drop_if_broken("jobs"):
+            if any(has_damaged(chunk.cids) for chunk in left_chunks(batch, scope)):
+                raise Refusal(409, "request", f"Nothing was sent. {UNASKED}")
     if not (scope is Scope.WAITING and ledger.resume(batch)):
         if token and not skip and (overlap := united(overlaps_of_rest(batch, scope, word))):
             raise overlap.refusal(HOW_TO_GO_ON)

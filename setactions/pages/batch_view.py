@@ -84,7 +84,8 @@ class BatchView(BatchLine):
     @property
     def size(self) -> str:
         size = f"{counted(self.batch.customer_count, 'customer')} in {counted(self.batch.chunk_count, 'chunk')}"
-        return f"{size}; {counted(self.batch.repeated, 'repeat')} left out" if self.batch.repeated else size
+        repeats = f"; {counted(self.batch.repeated, 'repeat')} left out" if self.batch.repeated else ""
+        return f"{size}{repeats}{'; with ids that look damaged' if self.batch.allow_unusual else ''}"
 
     @property
     def controls(self) -> tuple[Control, ...]:

@@ -94,6 +94,7 @@ class Command(BaseCommand):
                 scope=options.scope,
                 word=word,
                 skip=options.without_accepted,
+                allow_unusual=options.allow_unusual,
                 engine=engine,
             )
         else:
