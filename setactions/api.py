@@ -56,7 +56,7 @@ def proxy_fetch(request: HttpRequest) -> HttpResponse:
         body = _load(request)
         is_read = body["isPost"] is False
         attempt_id = None if is_read else _idempotency_key(request)
-        fetch = _parse(body)
+        fetch = _parse(body, attempt_id)
         if fetch.submission is None:
             check_may_set_action(request.user)
             return _read(fetch)
@@ -106,7 +106,7 @@ def _idempotency_key(request: HttpRequest) -> uuid.UUID | None:
 
 
 @sensitive_variables()
-def _parse(body: dict[str, Any]) -> Fetch:
+def _parse(body: dict[str, Any], attempt_id: uuid.UUID | None) -> Fetch:
     """Check the whole body; raises one Refusal that names everything that is wrong."""
     checks = Checks()
     target = checks.run(lambda: _target(body))
@@ -114,7 +114,9 @@ def _parse(body: dict[str, Any]) -> Fetch:
     send_again = checks.run(lambda: _flag(body, "sendAgain"))
     allow_unusual = checks.run(lambda: _flag(body, "allowUnusual"))
     confirm = checks.run(lambda: number_in(body))
-    submission = checks.run(lambda: _submission(body, target, bool(allow_unusual))) if body["isPost"] else None
+    submission = None
+    if body["isPost"]:
+        submission = checks.run(lambda: _submission(body, target, attempt_id, allow_unusual=bool(allow_unusual)))
     checks.finish()
     if target is None or token is None:
         raise RuntimeError("checks passed without a target or token")
@@ -142,11 +144,18 @@ def _check_confirmed(submission: Submission, confirm: int | None, attempt_id: uu
     check_number(confirm, submission.cluster, len(submission.cids))
 
 
-def _submission(body: dict[str, Any], target: Target | None, allow_unusual: bool) -> Submission | None:
+def _submission(
+    body: dict[str, Any], target: Target | None, attempt_id: uuid.UUID | None, *, allow_unusual: bool
+) -> Submission | None:
     post_data = body.get("postData")
     if not isinstance(post_data, dict) or not isinstance(post_data.get("action"), str):
         raise Refusal(400, "postData", 'postData must be {"action": "...", "cids": [...]}, the action as text.')
-    cid_list = ids.from_json(post_data.get("cids"), allow_unusual=allow_unusual)
+    try:
+        cid_list = ids.from_json(post_data.get("cids"), allow_unusual=allow_unusual)
+    except ids.DamagedIds:
+        if not (attempt_id and service.find_known(attempt_id)):
+            raise
+        cid_list = ids.from_json(post_data["cids"], allow_unusual=True)  # a replay sends nothing
     if target is None:
         return None
     submission = make_submission(target.cluster, post_data["action"], cid_list)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import uuid
 import zipfile
 from dataclasses import replace
 
@@ -153,6 +154,18 @@ def test_json_takes_them_with_a_flag_that_the_audit_keeps(fetch, tms):
     assert any(DAMAGED in warning for warning in taken.json()["warnings"])
     fetch(cids=[USUAL], allowUnusual=True, sendAgain=True)
     assert [intent.get("allow_unusual") for intent in intents()] == [True, None]
+
+
+def test_a_replay_in_json_needs_no_word_once_more_and_another_list_stays_refused(fetch, tms):
+    key = uuid.uuid4()
+    first = fetch(cids=[USUAL, DAMAGED], allowUnusual=True, key=key)
+    for words in ({}, {"allowUnusual": False}, {"allowUnusual": True}, {"sendAgain": True}):
+        again = fetch(cids=[USUAL, DAMAGED], key=key, **words)
+        assert (again.status_code, again.json().get("replayed")) == (200, True), words
+        assert again.json()["attempt_id"] == first.json()["attempt_id"] == str(key)
+    assert fetch(cids=[DAMAGED], key=key).status_code == 409
+    assert fetch(cids=[USUAL, DAMAGED], key=uuid.uuid4()).status_code == 400
+    assert len(tms.calls()) == 1
 
 
 @pytest.mark.parametrize("value", [None, 1, "true", []])
