@@ -14,8 +14,8 @@ from setactions.token import Token
 from tmsdash.db.transactions import drop_if_broken
 
 UNASKED = (
-    "Some of its ids look damaged, and nobody gave their word for them when this batch was made. Make a new batch of the "
-    "customers that are left, from its report: that list is checked."
+    "Some of its ids look damaged, and nobody gave their word for them when this batch was made. Make a new batch of "
+    "the customers that are left, from its report: that list is checked."
 )
 TELL = "Nothing is sent. Tell the admin: manage.py audit_verify --jobs says more."
 NOT_APPLIED = (Kind.REFUSED, Kind.REJECTED, Kind.NOT_SENT, Kind.NOT_APPLIED)
