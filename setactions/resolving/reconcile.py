@@ -88,11 +88,13 @@ def _in_doubt(report: ReconcileReport) -> list[Attempt]:
         if judged_from < now:
             in_doubt.append(attempt)
             continue
-        report.still_open += 1
-        report.judged_from = max(judged_from, report.judged_from or judged_from)
         if problem := attempt.clock_problem:
+            report.from_future += 1
             report.need_person.append(attempt.attempt_id)
             report.note(f"Attempt {attempt.attempt_id} is open. {problem} Set the clock right.")
+        else:
+            report.still_open += 1
+            report.judged_from = max(judged_from, report.judged_from or judged_from)
     return in_doubt
 
 
@@ -232,6 +234,8 @@ def _log(report: ReconcileReport) -> None:
     count, oldest = count_open()
     age_s = max(0, round((timezone.now() - oldest).total_seconds())) if oldest else 0
     logger.info(
-        "[RECONCILE] closed=%d, recorded=%d, need_token=%d, need_person=%d, open=%d, oldest_open_s=%d",
-        *(report.closed, report.recorded, len(report.need_token), len(report.need_person), count, age_s),
+        "[RECONCILE] closed=%d, recorded=%d, open=%d, need_token=%d, need_person=%d, open_attempts=%d, "
+        "oldest_open_s=%d",
+        *(report.closed, report.recorded, report.still_open, len(report.need_token), len(report.need_person)),
+        *(count, age_s),
     )

@@ -32,13 +32,15 @@ class ReconcileReport:
 
     `altered` are attempts and Jobs that are not as they were written; a person is needed for them, too. `schema`
     are sentences on what does not belong into the databases. `still_open` counts the attempts on which TMS may still be
-    working; from `judged_from` on all of them can be judged.
+    working; from `judged_from` on all of them can be judged. `from_future` counts those that a person has to look at
+    because their time is still to come.
     """
 
     closed: int = 0
     recorded: int = 0
     still_open: int = 0
     judged_from: datetime | None = None
+    from_future: int = 0
     need_token: list[uuid.UUID] = field(default_factory=list)
     need_person: list[uuid.UUID] = field(default_factory=list)
     not_recorded: list[uuid.UUID] = field(default_factory=list)

@@ -15,7 +15,7 @@ from setactions.resolving.roll_forward import ReconcileReport
 from setactions.resolving.unexplained import Unexplained, find_unexplained, in_words
 from setactions.token_options import add_token_arguments, token_of_options
 from tmsdash.commands import TimerCommand
-from tmsdash.text import one_line
+from tmsdash.text import counted, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +103,11 @@ def _in_words(report: ReconcileReport) -> str:
         if items:
             lines.append(sentence if sentence.endswith(":") else f"{sentence} {len(items):,}:")
             lines += [f"  {item}" for item in items]
+    if report.from_future:
+        lines.append(
+            f"This server's clock is wrong, or was set back: the time of {counted(report.from_future, 'open attempt')} "
+            "is still to come. Set the clock right."
+        )
     return "\n".join(lines)
 
 

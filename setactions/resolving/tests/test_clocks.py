@@ -57,6 +57,16 @@ def test_attempts_that_are_too_young_are_counted_with_the_time_from_which_all_ca
     assert f"working on them: 2. Run it again after {attempts[1].judged_from:%F %T} UTC" in printed
 
 
+def test_the_log_counts_what_is_open_as_the_json_does(fetch, settings, caplog):
+    caplog.set_level("INFO")
+    send(fetch, "a", token=LOST_AFTER)
+    run(None)
+    assert "open=0, need_token=1, need_person=0, open_attempts=1," in caplog.text
+    settings.TMS_OPEN_AFTER_S = 3600
+    assert json.loads(run_reconcile("--json")[1])["open"] == 1
+    assert "open=1, need_token=0, need_person=0, open_attempts=1," in caplog.text
+
+
 def test_what_can_be_judged_is_not_among_those_that_are_open(fetch):
     send(fetch, token=LOST_AFTER)
     answer = json.loads(run_reconcile("--json")[1])
@@ -67,6 +77,8 @@ def test_on_a_timer_it_is_silent_unless_something_is_wrong(fetch, settings):
     settings.TMS_OPEN_AFTER_S = 3600
     attempt = send(fetch, token=LOST_AFTER)
     assert run_reconcile("-v0") == (0, "")
+    code, printed = run_reconcile("-v0", "--json")
+    assert (code, json.loads(printed)["open"]) == (0, 1)  # whoever asks for JSON reads it
     settings.TMS_OPEN_AFTER_S = 0
     code, printed = run_reconcile("-v0")
     assert code == 1
@@ -83,7 +95,12 @@ def test_an_attempt_from_the_future_is_named(fetch, olivia, adam, set_clock, cap
     set_clock(0)
     code, printed = run_reconcile("--json")
     answer = json.loads(printed)
-    assert (code, answer["open"], answer["need_person"]) == (2, 1, [str(attempt.attempt_id)])
+    assert (code, answer["open"], answer["need_person"]) == (2, 0, [str(attempt.attempt_id)])
+    assert "judged_from" not in answer
+    code, printed = run_reconcile()
+    assert (code, printed.count(str(attempt.attempt_id))) == (2, 1)
+    assert "TMS may still be working" not in printed
+    assert "This server's clock is wrong, or was set back: the time of 1 open attempt is still to come." in printed
     assert f"Attempt {attempt.attempt_id} is open. {AHEAD} Set the clock right." in caplog.text
     client = signed_in(olivia)
     for path in ("/jobs/", f"/attempts/{attempt.attempt_id}/"):
