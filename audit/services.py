@@ -41,13 +41,13 @@ def open_attempt(
     intent: Intent,
     *,
     accepted_since: datetime,
-    covers: Callable[[Attempt], bool] = lambda attempt: False,
+    covers: Callable[[Attempt, frozenset[str]], bool] = lambda attempt, cids: False,
     wait_s: float,
 ) -> tuple[Attempt, bool]:
     """Write the INTENT and return the new attempt and True; or, if there is one with this id, that one and False.
 
     Raises OverlapError, and writes nothing, if customers are part of another attempt at the same action that is open,
-    or that TMS accepted after `accepted_since`. Those that a user's word `covers` do not count.
+    or that TMS accepted after `accepted_since`. Those whose customers a user's word `covers` do not count.
     """
     try:
         with write_transaction(DATABASE, wait_s):
@@ -57,7 +57,7 @@ def open_attempt(
             if known := find_attempt(attempt_id):
                 return known, False
             shared = attempts_sharing(*target, intent["cids"], accepted_since)
-            if uncovered := {attempt: cids for attempt, cids in shared.items() if not covers(attempt)}:
+            if uncovered := {attempt: cids for attempt, cids in shared.items() if not covers(attempt, cids)}:
                 raise OverlapError(uncovered)
             return _add_attempt(attempt_id, actor, Kind.INTENT, intent), True
     except IntegrityError:

@@ -2,7 +2,8 @@
 
 It counts customers, not lists: a list that was sorted, cut or made longer is the same to those who are on it. An
 action was asked for already if a customer is part of an attempt that is open, of a batch that runs or is paused, or of
-an attempt that TMS accepted within TMS_DUPLICATE_WINDOW_S. It is decided where it cannot change meanwhile:
+an attempt that TMS accepted, or a batch that was done, within TMS_DUPLICATE_WINDOW_S. It is decided where it cannot
+change meanwhile:
 
 - every attempt is compared with all other attempts in the transaction that writes its INTENT;
 - a batch is compared as a whole before it starts or goes on, with other batches under a lock, and a single attempt
@@ -11,12 +12,11 @@ an attempt that TMS accepted within TMS_DUPLICATE_WINDOW_S. It is decided where 
   its chunk is seen then, however long the batch takes.
 
 Only an explicit word lets customers be sent again. It holds for the attempt, or for the run of the batch, for which it
-was given, and each INTENT of that says so. It covers what its user was told of: whatever asked for the customers since
-then is refused all the same.
+was given, and each INTENT of that says so. It covers what its user was told of: whoever else is on both lists by then,
+and whatever asked for the customers since, is refused all the same.
 """
 
 import re
-import sys
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,15 +25,16 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db.models import Max, QuerySet
+from django.db.models import Max
 from django.utils import timezone
 
 from audit.choices import Action, Source
+from audit.digests import digest
 from audit.models import Attempt
 from audit.overlap import attempts_sharing
 from audit.selectors import opening_body
 from jobs.batches.lists import Chunk, lists_of
-from jobs.batches.overlap import batches_sharing, open_batches
+from jobs.batches.overlap import batches_sharing, counting_batches
 from jobs.models import Batch
 from setactions.refusal import Refusal
 from tmsdash.db.transactions import drop_if_broken
@@ -43,47 +44,72 @@ CIDS_IN_JSON = 100
 SOURCES_OF_CHUNKS = (Source.BATCH, Source.COMMAND)
 SENTENCES = 5  # at once
 TODO = "Nothing was sent. Look there first; then leave these customers out, or send them again if you mean to."
+TODO_OF = {
+    Source.API: "Nothing was sent. Look there first; then send the list without these customers, or with "
+    '"sendAgain": true if you mean to.',
+    Source.COMMAND: "Look there first; then give --without-accepted to leave them out, or --send-again if you mean to.",
+}
 
 T = TypeVar("T", Attempt, Batch)
 
 
 @dataclass(frozen=True)
 class Word:
-    """Somebody's explicit word to send customers again that were asked for already.
+    """Somebody's explicit word to send these customers again that were asked for already; None is any customer.
 
     It covers the attempts that there were, up to the one with the primary key `newest`, and these `batches` by their
     ids, whenever their chunks are sent.
     """
 
-    newest: int
+    newest: int = 0
     batches: frozenset[str] = frozenset()
+    cids: frozenset[str] | None = frozenset()
 
     def __bool__(self) -> bool:
         return self != NO_WORD
 
-    def covers(self, attempt: Attempt) -> bool:
-        """Tell whether an attempt may be repeated."""
+    def covers(self, attempt: Attempt, cids: frozenset[str]) -> bool:
+        """Tell whether these customers of an attempt may be sent again."""
+        if self.cids is None:
+            return True
         is_chunk = bool(self.batches) and attempt.source in SOURCES_OF_CHUNKS
-        return attempt.pk <= self.newest or (is_chunk and opening_body(attempt)["batch_id"] in self.batches)
+        is_named = attempt.pk <= self.newest or (is_chunk and opening_body(attempt)["batch_id"] in self.batches)
+        return is_named and cids <= self.cids
 
-    def uncovered(self, batches: QuerySet[Batch]) -> QuerySet[Batch]:
-        """Return those of some batches that may not be repeated."""
-        return batches.none() if self == ANY_WORD else batches.exclude(batch_id__in=self.batches)
+    def covers_batch(self, batch: Batch, cids: frozenset[str]) -> bool:
+        """Tell whether these customers of a batch may be sent again."""
+        return self.cids is None or (str(batch.batch_id) in self.batches and cids <= self.cids)
+
+
+NO_WORD = Word()
+ANY_WORD = Word(cids=None)  # of whoever sends again without having looked
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a page named as asked for already, short enough to come back with it: a digest stands for the customers."""
+
+    newest: int = 0
+    batches: frozenset[str] = frozenset()
+    digest: str = ""
+
+    def word(self, overlap: "Overlap") -> Word:
+        """Return the word of a user who saw this: none if the `overlap` that there is now has other customers."""
+        return Word(self.newest, self.batches, overlap.shared) if overlap.digest == self.digest else NO_WORD
 
     @classmethod
-    def parse(cls, text: str) -> "Word":
-        """Return the word that a page sends back as `text`; what makes no sense covers nothing."""
-        if not re.fullmatch(r"[0-9]{1,18}( [0-9a-f-]{36})*", text, re.ASCII):
-            return NO_WORD
-        newest, *batches = text.split(" ")
-        return cls(int(newest), frozenset(batches))
+    def parse(cls, text: str) -> "Named":
+        """Return what a page sends back as `text`; what makes no sense named nothing."""
+        if not re.fullmatch(r"[0-9]{1,18} [0-9a-f]{64}( [0-9a-f-]{36})*", text, re.ASCII):
+            return cls()
+        newest, digest_of_cids, *batches = text.split(" ")
+        return cls(int(newest), frozenset(batches), digest_of_cids)
+
+    def __bool__(self) -> bool:
+        return bool(self.digest)
 
     def __str__(self) -> str:
-        return " ".join([str(self.newest), *sorted(self.batches)])
-
-
-NO_WORD = Word(0)
-ANY_WORD = Word(sys.maxsize)  # of whoever sends again without having looked
+        return " ".join([str(self.newest), self.digest, *sorted(self.batches)])
 
 
 def newest_attempt() -> int:
@@ -159,19 +185,24 @@ class Overlap:
             "batches": [str(batch.batch_id) for batch in self.batches],
         }
 
-    def word(self, newest: int) -> Word:
-        """Return the word that covers this overlap, which was found after the attempt with the primary key `newest`."""
-        return Word(newest, frozenset(str(batch.batch_id) for batch in self.batches))
+    @property
+    def digest(self) -> str:
+        """What overlaps share that have the same customers; "" if there is none."""
+        return digest(sorted(self.cids)) if self.cids else ""
 
-    def refusal(self, todo: str = TODO) -> Refusal:
-        """Return what stops a list because of this; `todo` says how to go on."""
+    def named(self, newest: int) -> Named:
+        """Return this in short; it was found after the attempt with the primary key `newest`."""
+        return Named(newest, frozenset(str(batch.batch_id) for batch in self.batches), self.digest)
+
+    def refusal(self, source: Source | None, todo: str = "") -> Refusal:
+        """Return what stops a list from this source because of this; `todo` says how to go on, if not as usual."""
         newest = next((attempt.attempt_id for attempt in self.attempts), None)
         return Refusal(
             409,
             "cids",
             self.summary,
             *self.sentences,
-            todo,
+            todo or (TODO_OF.get(source, TODO) if source else TODO),
             duplicate_of=newest or next(batch.batch_id for batch in self.batches),
             overlap=self.as_json,
         )
@@ -205,12 +236,13 @@ def find_overlap(
 
     What TMS accepted counts from `accepted_since` on, within the window if that is not given. Raises DatabaseError.
     """
-    batches = word.uncovered(open_batches().exclude(pk=but.pk) if but else open_batches())
+    batches = counting_batches().exclude(pk=but.pk) if but else counting_batches()
     attempts = attempts_sharing(cluster_url, action_code, cids, accepted_since or window_start())
+    in_batches = batches_sharing(cluster_url, action_code, cids, batches=batches)
     return overlap_of(
         cids,
-        {attempt: common for attempt, common in attempts.items() if not word.covers(attempt)},
-        batches_sharing(cluster_url, action_code, cids, batches=batches),
+        {attempt: common for attempt, common in attempts.items() if not word.covers(attempt, common)},
+        {batch: common for batch, common in in_batches.items() if not word.covers_batch(batch, common)},
     )
 
 
@@ -264,7 +296,9 @@ def _newest_first(shared: Mapping[T, frozenset[str]]) -> dict[T, frozenset[str]]
 
 def _of_batch(shared: tuple[Batch, frozenset[str]]) -> Entry:
     batch, cids = shared
-    state = batch.shown_state.label.lower()
+    # One that was made just now is stopped until a process carries it, and has no reason for that.
+    is_new = batch.shown_state == Batch.State.STOPPED and not batch.reason
+    state = "about to start" if is_new else batch.shown_state.label.lower()
     when = f"{batch.created_at:%d %b %H:%M} UTC"
     sentence = f"{counted(len(cids), 'customer')}: batch {batch.batch_id} of {batch.user_id}, of {when} ({state})."
     return Entry(sentence=sentence, sent_as=batch.batch_id, user_id=batch.user_id, is_batch=True)
@@ -287,7 +321,7 @@ def _of_attempts(shared: Sequence[tuple[Attempt, frozenset[str]]]) -> Iterator[E
 
 def _state_of(attempt: Attempt) -> str:
     if attempt.is_accepted:
-        return "was accepted a moment ago"
+        return "was accepted"
     return "is being sent" if attempt.is_running else "has no known outcome"
 
 

@@ -28,12 +28,12 @@ from django.views.decorators.debug import sensitive_variables
 from audit import services as audit
 from audit.actors import Actor
 from audit.bodies import Intent, Refused
-from audit.choices import Kind
+from audit.choices import Kind, Source
 from audit.models import Attempt
 from audit.overlap import OverlapError
 from audit.selectors import find_attempt
 from jobs import services as jobs
-from jobs.batches.overlap import batches_sharing, open_batches
+from jobs.batches.overlap import batches_sharing, counting_batches
 from setactions.limits import call_slot, check_active, check_refusal_rate
 from setactions.overlap import NO_WORD, Word, find_overlap, overlap_of, window_start
 from setactions.payload import BatchPart, Submission
@@ -198,7 +198,7 @@ def _open(
     kill_point("service: checked, nothing written")
     accepted_since = window_start(batch.batch_created_at if batch else None)
     if not batch:
-        _check_open_batches(intent, word)
+        _check_open_batches(intent, word, actor.source)
     log(attempt_id, "Logging audit: INTENT")
     with drop_if_broken("audit", raising=partial(_unavailable, "audit")):
         try:
@@ -211,21 +211,21 @@ def _open(
                 wait_s=budget.left(),
             )
         except OverlapError as error:
-            raise overlap_of(intent["cids"], error.shared, {}).refusal() from None
+            raise overlap_of(intent["cids"], error.shared, {}).refusal(actor.source) from None
     if not is_new:
         return _replay(attempt, actor, intent)
     kill_point("service: intent in the audit")
     return Recorder(attempt, intent)
 
 
-def _check_open_batches(intent: Intent, word: Word) -> None:
+def _check_open_batches(intent: Intent, word: Word, source: Source | None) -> None:
     """Raise Refusal (409) if customers are part of a batch at the same action that runs or is paused."""
     target = intent["cluster_url"], intent["action_code"], intent["cids"]
     with drop_if_broken("jobs", raising=partial(_unavailable, "jobs")):
-        batches = batches_sharing(*target, batches=word.uncovered(open_batches()))
-    if batches:
+        batches = batches_sharing(*target, batches=counting_batches())
+    if not all(word.covers_batch(batch, cids) for batch, cids in batches.items()):
         with drop_if_broken("audit", raising=partial(_unavailable, "audit")):
-            raise find_overlap(*target, word=word).refusal()
+            raise find_overlap(*target, word=word).refusal(source)
 
 
 @sensitive_variables("token")

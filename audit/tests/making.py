@@ -70,7 +70,7 @@ def open_(request=None, *, window_s=600, overlap_allowed=False, wait_s=20, **val
     request = request or make_request(**values)
     try:
         attempt, is_new = services.open_attempt(
-            *request, accepted_since=accepted_since, covers=lambda _: overlap_allowed, wait_s=wait_s
+            *request, accepted_since=accepted_since, covers=lambda *_: overlap_allowed, wait_s=wait_s
         )
     except OverlapError as error:
         return Opened.OVERLAP, next(iter(error.shared))

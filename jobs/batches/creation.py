@@ -1,13 +1,13 @@
 """New batches in the ledger: a long list, cut into chunks, each signed so that nobody else can put one there."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 from django.db import IntegrityError
 from django.utils import timezone
 
 from jobs.batches.lists import ListDigest, NewBatch, NewChunk
-from jobs.batches.overlap import BatchOverlapError, batches_sharing_chunks, open_batches
+from jobs.batches.overlap import BatchOverlapError, batches_sharing_chunks, counting_batches
 from jobs.models import Batch, BatchChunk
 from jobs.signatures import sign_batch, sign_chunk
 from tmsdash.db.transactions import one_at_a_time, write_transaction
@@ -16,12 +16,14 @@ from tmsdash.text import one_line
 CHUNKS_PER_INSERT = 50
 
 
-def create_batch(user_id: str, new: NewBatch, *, covered: Collection[str] = ()) -> tuple[Batch, bool]:
+def create_batch(
+    user_id: str, new: NewBatch, *, covers: Callable[[Batch, frozenset[str]], bool] = lambda batch, cids: False
+) -> tuple[Batch, bool]:
     """Write a batch with all its chunks, stopped until a runner leases it. Returns it, and whether it is new.
 
     The same id again returns the batch that is there, whoever it belongs to and whatever it holds. Raises
-    BatchOverlapError, and writes nothing, if another open batch asks for some of its customers; those with the ids
-    `covered` do not count.
+    BatchOverlapError, and writes nothing, if another open batch asks for some of its customers; those whose
+    customers a user's word `covers` do not count.
     """
     batch = Batch(
         batch_id=new.batch_id,
@@ -40,9 +42,9 @@ def create_batch(user_id: str, new: NewBatch, *, covered: Collection[str] = ()) 
             _keep_out_others(new.chunks)
             if known := Batch.objects.filter(batch_id=new.batch_id).first():
                 return known, False
-            others = open_batches().exclude(batch_id__in=covered)
-            if shared := batches_sharing_chunks(new.chunks, batches=others):
-                raise BatchOverlapError(shared)
+            shared = batches_sharing_chunks(new.chunks, batches=counting_batches())
+            if uncovered := {batch: cids for batch, cids in shared.items() if not covers(batch, cids)}:
+                raise BatchOverlapError(uncovered)
             batch.save(force_insert=True)
             _insert_chunks(batch, new.chunks)
             batch.list_digest = new.list_digest or batch.list_digest

@@ -31,15 +31,18 @@ class BatchOverlapError(Exception):
         self.shared = shared
 
 
-def open_batches() -> QuerySet[Batch]:
-    """Return the batches that run or are paused, newest first, and those just made that nobody carries yet.
+def counting_batches() -> QuerySet[Batch]:
+    """Return the batches whose customers count as asked for, newest first.
 
-    One whose runner died is stopped, whatever it left written.
+    These are the ones that run or are paused, those just made that nobody carries yet, and those that were done within
+    TMS_DUPLICATE_WINDOW_S: what they sent first may be older than that. One whose runner died is stopped, whatever it
+    left written.
     """
     now, lease = timezone.now(), timedelta(seconds=settings.TMS_BATCH_LEASE_S)
+    done = Q(state=Batch.State.DONE, ended_at__gt=now - timedelta(seconds=settings.TMS_DUPLICATE_WINDOW_S))
     running = Q(state=Batch.State.RUNNING, runner_until__gt=now)
     starting = Q(state=Batch.State.STOPPED, reason="", created_at__gt=now - lease)
-    return Batch.objects.filter(running | starting | Q(state=Batch.State.PAUSED)).order_by("-id")
+    return Batch.objects.filter(running | starting | done | Q(state=Batch.State.PAUSED)).order_by("-id")
 
 
 def batches_sharing(
@@ -80,7 +83,7 @@ def _common(wanted: set[str], chunks: QuerySet[BatchChunk]) -> frozenset[str]:
 def stopped_batches_with(chunks: Iterable[Chunk]) -> SharedWithBatches:
     """Return the batches of the last day that stopped before they had sent customers of these chunks, and which."""
     stopped = Batch.objects.filter(created_at__gt=timezone.now() - RECENTLY).exclude(state=Batch.State.DONE)
-    stopped = stopped.exclude(pk__in=open_batches().order_by().values("pk")).order_by("-id")
+    stopped = stopped.exclude(pk__in=counting_batches().order_by().values("pk")).order_by("-id")
     return batches_sharing_chunks(chunks, batches=stopped, states=Scope.REST.states)
 
 

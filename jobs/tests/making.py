@@ -5,7 +5,6 @@ import uuid
 from audit.choices import Action, Evidence
 from jobs.batches.creation import create_batch
 from jobs.batches.lists import NewBatch, NewChunk
-from jobs.models import Batch
 from jobs.services import AcceptedAttempt, create_job
 from tmsdash.db.transactions import write_transaction
 
@@ -65,4 +64,4 @@ def make_batch(*, cids=("c0", "c1", "c2"), size=2, clusters=(CLUSTER,), actions=
     ]
     facts = {"batch_id": uuid.uuid4(), "file_name": "fleet.csv", "chunks": chunks} | changes
     # Those of one test may share customers.
-    return create_batch(facts.pop("user_id", "olivia"), NewBatch(**facts), covered=Batch.objects.values("batch_id"))[0]
+    return create_batch(facts.pop("user_id", "olivia"), NewBatch(**facts), covers=lambda *_: True)[0]

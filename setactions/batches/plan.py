@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from audit.choices import Action
+from audit.choices import Action, Source
 from jobs.batches.overlap import stopped_batches_with
 from jobs.batches.selectors import left_chunks, left_parts
 from jobs.models import Batch, BatchChunk
@@ -18,12 +18,11 @@ from setactions.batches.chunks import TableChunks
 from setactions.batches.options import BatchOptions
 from setactions.confirmation import check_typed_count, must_type_count
 from setactions.inputs.csv_table import Table
-from setactions.overlap import Overlap, TargetOverlap, united
+from setactions.overlap import TODO_OF, Overlap, TargetOverlap, united
 from setactions.tms.clusters import Cluster
 from tmsdash.text import counted
 
 BATCHES_NAMED = 3
-HOW_TO_GO_ON = "Look there first; then give --without-accepted to leave them out, or --send-again if you mean to."
 
 
 @dataclass(frozen=True)
@@ -53,15 +52,14 @@ class Plan:
     def about_overlap(self, options: BatchOptions) -> Iterator[str]:
         """Yield sentences on the customers that were asked for already, and on what becomes of them."""
         if self.overlap:
-            them = "They are sent again." if options.send_again else HOW_TO_GO_ON
+            them = "They are sent again." if options.send_again else TODO_OF[Source.COMMAND]
             yield self.overlap.summary
             yield from self.overlap.sentences
             yield "They are left out." if options.without_accepted else them
 
-    def check_overlap(self, options: BatchOptions) -> None:
-        """Raise Refusal if customers were asked for already, and the user did not say what becomes of them."""
-        if self.overlap and not (options.send_again or options.without_accepted):
-            raise self.overlap.refusal(HOW_TO_GO_ON)
+    def is_repeat(self, options: BatchOptions) -> bool:
+        """Tell whether customers were asked for already, and the user did not say what becomes of them."""
+        return bool(self.overlap) and not (options.send_again or options.without_accepted)
 
     def confirm(self, options: BatchOptions) -> None:
         """Return if the user said yes, by options or on the terminal; raises CommandError or Refusal if not."""
@@ -95,7 +93,7 @@ def plan_list(table: Table, options: BatchOptions) -> Plan:
         for cluster_url, action_code, overlap in overlaps:
             table.leave_out(cluster_url, action_code, overlap.cids)
     if not table.customer_count:
-        raise united(overlaps).refusal("No other customer is left to send.")
+        raise united(overlaps).refusal(Source.COMMAND, "No other customer is left to send.")
     sentences = [
         f"{_target(part.action, part.cluster)}: {counted(part.customer_count, 'customer')} in "
         f"{counted(ceil(part.customer_count / options.chunk_size), 'call')} of at most {options.chunk_size:,}."

@@ -17,26 +17,31 @@ All functions raise Refusal and DatabaseError.
 import logging
 import uuid
 from collections.abc import Iterable
-from typing import Any, Protocol
+from itertools import islice
+from typing import Any, NoReturn, Protocol
 
 from django.views.decorators.debug import sensitive_variables
 
 from audit.actors import Actor
+from audit.choices import Action, Source
 from jobs.batches import ledger
 from jobs.batches.creation import create_batch
-from jobs.batches.lists import NewBatch, NewChunk
+from jobs.batches.lists import Chunk, NewBatch, NewChunk, lists_of
 from jobs.batches.overlap import BatchOverlapError
 from jobs.batches.scopes import Scope
 from jobs.batches.selectors import left_chunks
 from jobs.models import Batch
+from setactions import service as set_actions
 from setactions.batches import background
 from setactions.batches.chunk_check import UNASKED
 from setactions.batches.recovery import catch_up
 from setactions.inputs.shapes import has_damaged
 from setactions.limits import check_active
-from setactions.overlap import NO_WORD, TargetOverlap, Word, find_overlaps, overlap_of, united, window_start
+from setactions.overlap import NO_WORD, Overlap, TargetOverlap, Word, find_overlaps, overlap_of, united, window_start
+from setactions.payload import Submission
 from setactions.permissions import check_may_set_action
 from setactions.refusal import Refusal
+from setactions.tms.clusters import cluster_at
 from setactions.token import Token
 from tmsdash.db.transactions import drop_if_broken
 
@@ -71,11 +76,12 @@ def start_batch(
     overlap = united(overlaps_of_new(new.chunks, word))
     # Only now: what it shares customers with may be the batch itself, if it is started twice.
     if overlap and not Batch.objects.filter(batch_id=new.batch_id).exists():
-        raise overlap.refusal()
+        raise _refuse(user, actor, overlap.refusal(actor.source), new.chunks)
     try:
-        batch, is_new = create_batch(user.get_username(), new, covered=word.batches)
+        batch, is_new = create_batch(user.get_username(), new, covers=word.covers_batch)
     except BatchOverlapError as error:
-        raise overlap_of((cid for chunk in new.chunks for cid in chunk.cids), {}, error.shared).refusal() from None
+        overlap = overlap_of((cid for chunk in new.chunks for cid in chunk.cids), {}, error.shared)
+        raise _refuse(user, actor, overlap.refusal(actor.source), new.chunks) from None
     _check_owner(user, batch)
     if is_new:
         logger.info("[BATCH] %s: started by %s, %d customers", batch.batch_id, batch.user_id, batch.customer_count)
@@ -127,7 +133,8 @@ def go_on(
                 raise Refusal(409, "request", f"Nothing was sent. {UNASKED}")
     if not (scope is Scope.WAITING and ledger.resume(batch)):
         if token and not skip and (overlap := united(overlaps_of_rest(batch, scope, word))):
-            raise overlap.refusal(HOW_TO_GO_ON)
+            todo = "" if actor.source == Source.COMMAND else HOW_TO_GO_ON
+            raise _refuse(user, actor, overlap.refusal(actor.source, todo), left_chunks(batch, scope))
         _carry(engine, batch, actor, token, scope, word=word)
     logger.info("[BATCH] %s: %s goes on with it (%s)", batch.batch_id, user.get_username(), scope.name)
 
@@ -143,6 +150,11 @@ def overlaps_of_rest(batch: Batch, scope: Scope, word: Word = NO_WORD) -> list[T
     with drop_if_broken("audit", "jobs"):
         left = left_chunks(batch, scope)
         return [*find_overlaps(left, accepted_since=window_start(batch.created_at), word=word, but=batch)]
+
+
+def refuse_overlap(*, user: Any, actor: Actor, overlap: Overlap, chunks: Iterable[Chunk]) -> NoReturn:
+    """Record that some chunks were stopped because of an overlap, and raise the refusal (409)."""
+    raise _refuse(user, actor, overlap.refusal(actor.source), chunks)
 
 
 def pause_batch(*, user: Any, batch: Batch) -> None:
@@ -171,3 +183,14 @@ def _check_owner(user: Any, batch: Batch) -> None:
     check_may_set_action(user)
     if batch.user_id != user.get_username():
         raise Refusal(403, "user", f"This batch belongs to {batch.user_id}, and only they can go on with it.")
+
+
+def _refuse(user: Any, actor: Actor, refusal: Refusal, chunks: Iterable[Chunk]) -> Refusal:
+    """Record a refusal in the audit, with its customers if all of them have the same action; return it."""
+    lists = [*islice(lists_of(chunks), 2)]
+    submission = None
+    if len(lists) == 1 and (cluster := cluster_at(lists[0][0])):
+        _, action_code, cids = lists[0]
+        submission = Submission(cluster, Action(action_code), Action(action_code).label, tuple(cids))
+    set_actions.refuse(user=user, actor=actor, refusal=refusal, submission=submission)
+    return refusal

@@ -16,11 +16,11 @@ from jobs.batches.scopes import Scope
 from jobs.models import Batch
 from setactions.batches import service
 from setactions.batches.chunks import chunks_of
-from setactions.overlap import NO_WORD, Word, newest_attempt
-from setactions.pages.batch_view import COVERED, REPEATS, SEND_AGAIN, SKIP, WITHOUT_UNKNOWN
+from setactions.overlap import NO_OVERLAP, NO_WORD, Named, Overlap, newest_attempt, united
+from setactions.pages.batch_view import NAMED, REPEATS, SEND_AGAIN, SKIP, WITHOUT_UNKNOWN
 from setactions.pages.batches import batch_page, load
 from setactions.pages.new_action import review_again, reviewed_step
-from setactions.pages.review import ReviewEnded, check_confirmed, refused_page, token_of, was_sent
+from setactions.pages.review import ReviewEnded, check_confirmed, refused_page, token_of, was_sent, word_of
 from setactions.pages.sealing import Review
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
@@ -51,7 +51,7 @@ def start(request: HttpRequest, reviewed: Review) -> HttpResponse:
                 allow_unusual=reviewed.submission.allow_unusual,
             ),
             token=token,
-            word=reviewed.word if "send_again" in request.POST else NO_WORD,
+            word=word_of(request, reviewed),
         )
     except ReviewEnded as refusal:
         return review_again(request, reviewed, refusal)
@@ -74,9 +74,9 @@ def control(request: HttpRequest, batch_id: uuid.UUID, verb: str) -> HttpRespons
         except Refusal as refusal:
             if refusal.code == 403:
                 raise PermissionDenied(refusal.message) from None
-            named = Word(newest, frozenset(refusal.overlap["batches"])) if refusal.overlap else NO_WORD
-            batch = load(request, batch_id)
-            return batch_page(request, batch, status=refusal.code, error=refusal.message, word=named)
+            overlap = _overlap(request, batch, verb) if refusal.overlap else NO_OVERLAP
+            batch, named = load(request, batch_id), overlap.named(newest)
+            return batch_page(request, batch, status=refusal.code, error=refusal.message, named=named)
     return redirect("batch", batch_id=batch_id)
 
 
@@ -87,14 +87,24 @@ def _do(request: HttpRequest, batch: Batch, verb: str) -> None:
     elif verb == "stop":
         service.stop_batch(user=request.user, batch=batch)
     else:
-        scope = Scope.REST_WITHOUT_UNKNOWN_IDS if WITHOUT_UNKNOWN in request.POST else Scope.REST
+        named = Named.parse(request.POST.get(NAMED, ""))
         typed, repeats = request.POST.get("token", "").strip(), request.POST.get(REPEATS)
         service.go_on(
             user=request.user,
             actor=actor_of(request, Source.BATCH),
             batch=batch,
             token=Token(typed) if typed else None,
-            scope=Scope.WAITING if verb == "resume" else scope,
-            word=Word.parse(request.POST.get(COVERED, "")) if repeats == SEND_AGAIN else NO_WORD,
+            scope=_scope(request, verb),
+            word=named.word(_overlap(request, batch, verb)) if repeats == SEND_AGAIN else NO_WORD,
             skip=repeats == SKIP,
         )
+
+
+def _scope(request: HttpRequest, verb: str) -> Scope:
+    if verb == "resume":
+        return Scope.WAITING
+    return Scope.REST_WITHOUT_UNKNOWN_IDS if WITHOUT_UNKNOWN in request.POST else Scope.REST
+
+
+def _overlap(request: HttpRequest, batch: Batch, verb: str) -> Overlap:
+    return united(service.overlaps_of_rest(batch, _scope(request, verb)))

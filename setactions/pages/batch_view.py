@@ -7,7 +7,7 @@ from jobs.batches.scopes import Scope
 from jobs.batches.selectors import Progress
 from jobs.models import Batch, BatchChunk
 from setactions.batches.progress import Rate
-from setactions.overlap import NO_WORD, Word
+from setactions.overlap import Named
 from setactions.tms.clusters import Cluster
 from tmsdash.text import counted
 from tmsdash.web.paging import Page
@@ -15,7 +15,7 @@ from tmsdash.web.paging import Page
 State = BatchChunk.State
 WITHOUT_UNKNOWN = "without_unknown"  # what a button sends along
 REPEATS, SEND_AGAIN, SKIP = "repeats", "send_again", "skip"  # what becomes of customers that were asked for since
-COVERED = "covered"  # what the word to send them again covers
+NAMED = "named"  # those whom the page named
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class BatchLine:
 class BatchView(BatchLine):
     """A batch on its own page, for a user who `may_control` batches, and who may be its owner.
 
-    `word` is there if it could not go on because of customers that were asked for since; it is what sending them again
-    would cover. `answered` are the chunks that were answered last, `reasons` say why customers were not accepted,
-    `set_aside_ids` are the first ids that TMS does not know.
+    `named` are the customers that were asked for since, if it could not go on because of them. `answered` are the
+    chunks that were answered last, `reasons` say why customers were not accepted, `set_aside_ids` are the first ids
+    that TMS does not know.
     """
 
     cluster: Cluster | None
@@ -68,7 +68,7 @@ class BatchView(BatchLine):
     may_control: bool = False
     is_owner: bool = False
     error: str = ""
-    word: Word = NO_WORD
+    named: Named = Named()
 
     @property
     def title(self) -> str:

@@ -17,7 +17,7 @@ from jobs.selectors import may_view_all_jobs
 from setactions.batches.progress import rate_of
 from setactions.batches.recovery import catch_up
 from setactions.batches.report import report_lines
-from setactions.overlap import NO_WORD, Word
+from setactions.overlap import Named
 from setactions.pages.batch_view import BatchLine, BatchView
 from setactions.permissions import may_set_action
 from setactions.tms.clusters import cluster_at
@@ -26,6 +26,7 @@ from tmsdash.db.transactions import drop_if_broken
 from tmsdash.downloads import download
 from tmsdash.web.paging import Page, numbered_page
 
+NOTHING_NAMED = Named()
 CHUNKS_PER_PAGE = 100
 BATCHES_PER_PAGE = 50
 LAST_ANSWERS = 5
@@ -85,13 +86,13 @@ def unknown_csv(request: HttpRequest, batch_id: uuid.UUID) -> HttpResponse:
 
 
 def batch_page(
-    request: HttpRequest, batch: Batch, *, status: int = 200, error: str = "", word: Word = NO_WORD
+    request: HttpRequest, batch: Batch, *, status: int = 200, error: str = "", named: Named = NOTHING_NAMED
 ) -> HttpResponse:
     """Show one batch, and what could not be done if there is something.
 
-    With a `word` the page asks what to do with customers that were asked for since.
+    If any were `named`, the page asks what to do with the customers that were asked for since.
     """
-    view = _view(request, batch, error, word=word)
+    view = _view(request, batch, error, named=named)
     return render(request, "batches/batch.html", {"view": view}, status=status)
 
 
@@ -110,7 +111,7 @@ def _catch_up(batch: Batch) -> None:
         catch_up(batch)
 
 
-def _view(request: HttpRequest, batch: Batch, error: str = "", *, word: Word = NO_WORD) -> BatchView:
+def _view(request: HttpRequest, batch: Batch, error: str = "", *, named: Named = NOTHING_NAMED) -> BatchView:
     progress, chunks = selectors.progress_of(batch), selectors.chunks_of(batch)
     address = reverse("batch", args=[batch.batch_id])
     page: Page[BatchChunk] = numbered_page(
@@ -130,5 +131,5 @@ def _view(request: HttpRequest, batch: Batch, error: str = "", *, word: Word = N
         may_control=may_set_action(request.user),
         is_owner=batch.user_id == request.user.get_username(),
         error=error,
-        word=word,
+        named=named,
     )

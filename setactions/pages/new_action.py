@@ -21,7 +21,6 @@ from audit.selectors import open_attempts_of
 from jobs.signatures import signed_jobs
 from setactions import service
 from setactions.inputs.csv_table import as_text
-from setactions.overlap import NO_WORD
 from setactions.pages.forms import NewActionForm
 from setactions.pages.review import (
     ReviewEnded,
@@ -33,6 +32,7 @@ from setactions.pages.review import (
     token_of,
     was_sent,
     without_overlap,
+    word_of,
 )
 from setactions.pages.sealing import Review, seal_for_another, seal_token
 from setactions.payload import Submission
@@ -112,7 +112,7 @@ def send(request: HttpRequest, reviewed: Review) -> HttpResponse:
         submission=reviewed.submission,
         token=token,
         attempt_id=reviewed.attempt_id,
-        word=reviewed.word if "send_again" in request.POST else NO_WORD,
+        word=word_of(request, reviewed),
     )
     if result.outcome != Outcome.REFUSED:
         return redirect("attempt", attempt_id=result.attempt_id)

@@ -29,7 +29,7 @@ from jobs.models import Batch
 from jobs.selectors import may_view_job_of
 from setactions.confirmation import check_typed_count, must_type_count
 from setactions.inputs.ids import FIELD
-from setactions.overlap import NO_OVERLAP, NO_WORD, Entry, Overlap, find_overlap, newest_attempt, overlap_of
+from setactions.overlap import NO_OVERLAP, NO_WORD, Entry, Overlap, Word, find_overlap, newest_attempt, overlap_of
 from setactions.pages.sealing import Review, load_review, seal_token, sign_review, unseal_token
 from setactions.payload import Submission, check_fits_one_call, find_overlap_warnings, narrowed, new_chunk
 from setactions.refusal import Refusal, Unverified
@@ -140,11 +140,11 @@ def review_page(
     cids, newest, overlap, stopped = submission.cids, 0, NO_OVERLAP, NO_OVERLAP
     with suppress(AnyDatabaseError), drop_if_broken("audit", "jobs"):  # sending will say what is wrong
         newest = newest_attempt()
-        overlap = find_overlap(submission.cluster.origin, submission.action.value, cids)
+        overlap = _overlap_of(submission)
         stopped = overlap_of(cids, {}, stopped_batches_with([new_chunk(submission, cids)]))
     page = ReviewPage(
         user=request.user,
-        review=replace(review, word=overlap.word(newest) if overlap else NO_WORD),
+        review=replace(review, named=overlap.named(newest)),
         sealed=sealed,
         error=error,
         typed=typed,
@@ -154,6 +154,18 @@ def review_page(
     )
     context = {"page": page, "chunk_size": settings.TMS_BATCH_CHUNK, "calls_at_once": settings.TMS_BATCH_CALLS}
     return render(request, "setactions/review.html", context, status=status)
+
+
+def word_of(request: HttpRequest, review: Review) -> Word:
+    """Return the word to send again that the user gave on a review page: for those whom it named, and no others."""
+    if "send_again" in request.POST:
+        with suppress(AnyDatabaseError), drop_if_broken("audit", "jobs"):  # sending will say what is wrong
+            return review.named.word(_overlap_of(review.submission))
+    return NO_WORD
+
+
+def _overlap_of(submission: Submission) -> Overlap:
+    return find_overlap(submission.cluster.origin, submission.action.value, submission.cids)
 
 
 def refused_page(request: HttpRequest, review: Review, sealed: str, refusal: Refusal | Result) -> HttpResponse:

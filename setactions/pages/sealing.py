@@ -24,7 +24,7 @@ from django.conf import settings
 from django.core import signing
 from django.views.decorators.debug import sensitive_variables
 
-from setactions.overlap import NO_WORD, Word
+from setactions.overlap import Named
 from setactions.payload import Submission, fits_one_call
 from setactions.refusal import Refusal, Unverified
 from setactions.resolving.readback import Reading
@@ -57,8 +57,8 @@ class Review:
     """A submission under review, to be sent as the attempt, or if it `is_batch` as the batch, with id `attempt_id`.
 
     `made_at` is in seconds since 1970. `file_name` is the name of the uploaded list, "" if the ids were pasted;
-    `left_out` is how many of its customers its user left out, since they were asked for already. `word` covers those
-    that the page named, for whoever ticks that they are sent again.
+    `left_out` is how many of its customers its user left out, since they were asked for already. `named` is
+    what the page named of them, for whoever ticks that they are sent again.
     """
 
     attempt_id: uuid.UUID
@@ -67,7 +67,7 @@ class Review:
     made_at: float
     file_name: str = ""
     left_out: int = 0
-    word: Word = NO_WORD
+    named: Named = Named()
 
     @classmethod
     def of(cls, submission: Submission, file_name: str = "", left_out: int = 0) -> "Review":
@@ -91,7 +91,7 @@ def sign_review(review: Review, user_id: str) -> str:
         "batch": review.is_batch,
         "at": review.made_at,
         "file": review.file_name,
-        "word": str(review.word),
+        "named": str(review.named),
         "left_out": review.left_out,
     }
     return signing.dumps(state, salt=_SALT, compress=True)
@@ -124,7 +124,7 @@ def load_review(text: str, user_id: str) -> Review:
         state.get("at", 0.0),
         state.get("file", ""),
         state.get("left_out", 0),
-        Word.parse(state.get("word", "")),
+        Named.parse(state.get("named", "")),
     )
 
 

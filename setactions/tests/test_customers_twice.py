@@ -1,16 +1,20 @@
 """The guard against sending twice, by customer: what shares any with what is open or newly accepted is refused."""
 
 import uuid
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from django.db import connections
 from django.utils import timezone
 
-from audit.choices import Action, Kind
+from audit.choices import Action, Kind, Source
+from audit.models import Attempt
 from audit.tests.making import make_attempt
 from jobs.batches.creation import create_batch
 from jobs.batches.lists import NewBatch, NewChunk
 from jobs.models import Batch, BatchChunk, Job
+from setactions.overlap import Named, Overlap
 from tmsdash.tests.tools import at_once
 
 pytestmark = pytest.mark.usefixtures("databases")
@@ -39,7 +43,7 @@ def test_one_shared_customer_is_enough_and_the_answer_says_which(fetch, tms):
     assert answer.json()["duplicate_of"] == second
     overlap = {"count": 3, "cids": ["c", "d", "a"], "attempts": [second, first], "batches": []}
     assert answer.json()["overlap"] == overlap
-    assert "PE-Enable of olivia was accepted a moment ago" in answer.json()["message"]
+    assert "PE-Enable of olivia was accepted" in answer.json()["message"]
     assert len(tms.calls()) == Job.objects.count() == 2
     assert fetch(cids=["x", "y"]).status_code == 200
     assert fetch(cids=["x", "c", "d", "a", "y"], sendAgain=True).status_code == 200
@@ -65,12 +69,16 @@ def test_of_many_that_share_a_customer_at_once_one_is_sent(fetch, tms):
         ({"chunk_state": BatchChunk.State.ACCEPTED}, 409),
         ({"chunk_state": BatchChunk.State.REJECTED}, 200),
         ({"state": Batch.State.STOPPED}, 200),
-        ({"state": Batch.State.DONE}, 200),
+        ({"state": Batch.State.DONE, "ended_s_ago": 590, "chunk_state": BatchChunk.State.ACCEPTED}, 409),
+        ({"state": Batch.State.DONE, "ended_s_ago": 610, "chunk_state": BatchChunk.State.ACCEPTED}, 200),
+        ({"state": Batch.State.DONE, "ended_s_ago": 590, "chunk_state": BatchChunk.State.REJECTED}, 200),
         ({"action": Action.T_ENABLE}, 200),
     ],
 )
-def test_customers_of_a_batch_that_is_open_are_guarded(fetch, tms, batch, status):
+def test_customers_of_a_batch_that_is_open_or_newly_done_are_guarded(fetch, tms, batch, status):
+    ended_at = timezone.now() - timedelta(seconds=batch.pop("ended_s_ago", 0))
     batch_id = str(make_batch(tms, ["a", "b"], **batch).batch_id)
+    Batch.objects.filter(state=Batch.State.DONE).update(ended_at=ended_at)
     answer = fetch(cids=["b", "c"])
     assert answer.status_code == status
     if status == 409:
@@ -101,7 +109,28 @@ def test_what_is_said_counts_the_customers_of_each_user_and_state(fetch, tms):
     at = f"{timezone.now():%d %b}"
     errors = fetch(cids=["a", "b", "c", "d"]).json()["errors"]["cids"]
     assert errors[0] == "4 customers of this list were asked for already."
-    assert errors[1].startswith(f"3 customers: PE-Enable of olivia was accepted a moment ago, at {at}")
+    assert errors[1].startswith(f"3 customers: PE-Enable of olivia was accepted, at {at}")
     assert errors[1].endswith(f"as attempt {newest.attempt_id} and 1 before it.")
     assert errors[2].startswith("1 customer: PE-Enable of oscar ")
     assert errors[2].endswith(f"as attempt {made['oscar'].attempt_id}.")
+
+
+def test_what_a_page_named_is_a_word_for_these_customers_and_for_no_others():
+    overlap = Overlap(cids=["b", "a"], attempts={}, batches={Batch(pk=1, batch_id=uuid.UUID(int=7)): frozenset("ab")})
+    named = Named.parse(str(overlap.named(newest=5)))
+    word = named.word(replace(overlap, cids=["a", "b"]))
+    assert word.cids == {"a", "b"}
+    for cids in (["a"], ["a", "b", "c"], []):
+        assert not named.word(replace(overlap, cids=cids))
+    in_batch = {"source": Source.BATCH}
+    for attempt, cids, is_covered in (
+        (Attempt(pk=5), "ab", True),
+        (Attempt(pk=5), "abc", False),
+        (Attempt(pk=6), "a", False),
+        (make_attempt(cids=["a"], batch_id=str(uuid.UUID(int=7)), **in_batch), "a", True),
+        (make_attempt(cids=["c"], batch_id=str(uuid.UUID(int=7)), **in_batch), "c", False),
+        (make_attempt(cids=["b"], batch_id=str(uuid.UUID(int=8)), **in_batch), "b", False),
+    ):
+        attempt.pk += 100 if attempt.source else 0  # made after the page
+        assert word.covers(attempt, frozenset(cids)) is is_covered
+    assert not Named.parse("5 all of them")

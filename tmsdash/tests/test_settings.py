@@ -105,6 +105,8 @@ WRONG = [
             "evian3=https://a.example,evian3=https://b.example",
             "evian3=https://a.example,brooke=https://a.example",
             "evian3=https://a.example,brooke=https://A.example/",
+            "evian3=https://a.example,brooke=https://a.example:443",
+            "evian3=http://127.0.0.1:80,brooke=http://127.0.0.1",
         )
     ),
 ]

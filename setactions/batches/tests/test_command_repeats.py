@@ -34,6 +34,8 @@ def test_neither_yes_nor_a_confirmed_number_is_a_word_to_send_again(options, fle
     assert problem.startswith("3 customers of this list were asked for already. 3 customers: PE-Enable of olivia was")
     assert f"as attempt {asked}. Look there first; then give --without-accepted to leave them out, or" in problem
     assert problem.endswith(" --send-again if you mean to. Nothing was sent.")
+    refused = json.loads(AuditEntry.objects.get(kind="REFUSED").body)
+    assert (refused["source"], refused["cids"], refused["code"]) == ("command", CIDS, 409)
 
 
 def test_json_names_them_as_the_json_endpoint_does(fleet, asked):

@@ -72,8 +72,9 @@ class Command(BaseCommand):
                 catch_up(batch)
         newest = newest_attempt()
         plan = plan_rest(table, batch, options) if batch else plan_list(table, options)
-        if not options.dry_run:
-            plan.check_overlap(options)
+        actor = Actor(user_id=user.get_username(), source=Source.COMMAND, run_by=os_actor_name())
+        if not options.dry_run and plan.is_repeat(options):
+            service.refuse_overlap(user=user, actor=actor, overlap=plan.overlap, chunks=chunks)
         self._say(*plan.sentences, *plan.about_overlap(options))
         if options.dry_run:
             self._output(plan.as_json(batch), "Nothing was sent: this was a dry run.")
@@ -83,8 +84,7 @@ class Command(BaseCommand):
             return self._end(batch, report, options)
         plan.confirm(options)
         token = options.needed_token()
-        word = plan.overlap.word(newest) if options.send_again else NO_WORD
-        actor = Actor(user_id=user.get_username(), source=Source.COMMAND, run_by=os_actor_name())
+        word = plan.overlap.named(newest).word(plan.overlap) if options.send_again else NO_WORD
         if batch:
             service.go_on(
                 user=user,

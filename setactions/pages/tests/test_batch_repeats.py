@@ -25,7 +25,7 @@ def press_again(client, batch, verb):
     """Press it once, read whose customers were asked for since, and say on that page that they are meant."""
     page = press(client, batch, verb)
     assert page.status_code == 409
-    return press(client, batch, verb, repeats="send_again", covered=hidden_fields(page)["covered"])
+    return press(client, batch, verb, repeats="send_again", named=hidden_fields(page)["named"])
 
 
 def words_given():
@@ -73,8 +73,8 @@ def test_it_goes_on_without_their_chunks_and_offers_them_later(operator, tms, st
 def test_a_word_to_send_again_covers_no_more_than_the_page_named(operator, tms, stopped, fetch, oscar):
     page = press(operator, stopped, "resume")
     assert fetch(cids=["c4"], client=signed_in(oscar)).status_code == 200
-    for covered in (hidden_fields(page)["covered"], "", "0 0", "all of them"):
-        answer = press(operator, stopped, "resume", repeats="send_again", covered=covered)
+    for named in (hidden_fields(page)["named"], "", "0 0", "all of them"):
+        answer = press(operator, stopped, "resume", repeats="send_again", named=named)
         assert answer.status_code == 409
     assert set(sent(tms).values()) == {1}
 

@@ -35,8 +35,11 @@ def test_what_was_started_in_between_stops_the_whole_list(operator, oscar, tms, 
     answer = others.post("/batches/start/", reviews[others] | {"first_only": "1"})
     assert answer.status_code == 409
     assert "All 4 customers were asked for already" in text_of(answer)
-    assert "PE-Enable of olivia was accepted a moment ago" in text_of(answer)
+    assert "4 customers: batch " in text_of(answer)
+    assert "(done)" in text_of(answer)
     assert Batch.objects.count() == 1
+    refused = AuditEntry.objects.get(kind="REFUSED")
+    assert (refused.user_id, json.loads(refused.body)["cids"]) == ("oscar", CIDS[3:])
     assert sorted(cid for call in tms.calls() for cid in call.cids) == CIDS
 
 
