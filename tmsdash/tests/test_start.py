@@ -21,6 +21,12 @@ POSTGRESQL = dict.fromkeys(
 )
 
 
+@pytest.fixture(autouse=True)
+def names_of_settings(monkeypatch):
+    """What is read here under made-up names is no setting for the tests that come afterwards."""
+    monkeypatch.setattr(env, "read_names", set(env.read_names))
+
+
 @pytest.fixture
 def check(tmp_path):
     """`manage.py check` with this environment."""
