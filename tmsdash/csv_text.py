@@ -3,8 +3,8 @@
 - What a spreadsheet would calculate gets an apostrophe in front, in every column.
 - So does an id that it would change (a number that loses its zeros or digits, a date, a truth value), one that reads
   like the header of the column, and one that begins with an apostrophe itself.
-- `from_cell` takes off exactly these apostrophes, so a file of ours that is uploaded holds the very same ids; and a
-  pair of them around an id, as in lists for databases.
+- `from_cell` takes off one apostrophe in front, whoever put it there, so a file of ours that is uploaded holds the very
+  same ids; and a pair of them around an id, as in lists for databases.
 """
 
 import csv
@@ -34,8 +34,6 @@ _CONVERTED = re.compile(
     rf"[\d.,:/% -]++(e[-+]?\d++)?|true|false|([\d.]++[-/ ]?)?{_MONTH}([-/., \d]*\d)?|[$€£¥]\s*+[\d.,]++", re.IGNORECASE
 )
 _SAME_AS_NUMBER = re.compile("0|[1-9][0-9]{0,10}")  # a spreadsheet shows longer numbers as 1.23E+11
-# People who protect ids themselves put the apostrophe in front of all of them.
-_OFTEN_PROTECTED = re.compile(r"\d|[0-9a-f]{32}\Z", re.IGNORECASE)
 
 
 def csv_text(rows: Iterable[Iterable[object]]) -> str:
@@ -63,12 +61,8 @@ def to_typed_cell(cid: str) -> str:
 
 def from_cell(cell: str) -> str:
     """Return the id in a cell: without the apostrophe that keeps it text in spreadsheets, if it has one."""
-    if not cell.startswith("'"):
-        return cell
-    if quoted := _QUOTED.fullmatch(cell):
-        return quoted[1]
-    cid = cell[1:]
-    return cid if _OFTEN_PROTECTED.match(cid) or to_id_cell(cid) != cid else cell
+    quoted = _QUOTED.fullmatch(cell)
+    return quoted[1] if quoted else cell.removeprefix("'")
 
 
 def _reads_like_header(cid: str) -> bool:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from setactions.inputs.csv_rows import SEPARATOR_LINE, Row, Rows
 from setactions.inputs.ids import EMPTY, is_allowed
 from setactions.inputs.problems import Problems
-from setactions.inputs.shapes import HEADER, UNUSUAL, shape_of
+from setactions.inputs.shapes import HEADER, UNUSUAL, is_damaged, shape_of
 from setactions.tms.clusters import find_cluster
 from setactions.tms.spellings import find_action
 from tmsdash.csv_text import ID_COLUMN, from_cell
@@ -29,6 +29,11 @@ _DIGIT = re.compile(r"\d")
 _LIKE_A_HEADER = re.compile(r"(?=\W*+[^\W\d])\D*+")
 _MARKS_IN_HEADERS = re.compile(r"[\s*?.:()\[\]]")
 _PLAIN_WORD = re.compile(r"[a-z_-]++|[A-Z_-]++")  # alone it is taken for an id; Kunde is written like a header
+# Between blanks, where names and notes stand, too: what has a letter and a digit, or is among such.
+_WORD_WITH_DIGIT = re.compile(r"(?=.*\d)(?=.*[^\W\d_])[\w-]++")
+_JOINED_WORDS = re.compile(r"[a-z]++(?:[_-][a-z]++)++")  # of which there may be one among three ids with digits
+_THOUSANDS = re.compile(rf"\d{{1,3}}(?:[{_BLANKS}]\d{{3}})++")
+_NUMBERED = "0"  # how pandas calls a column without a name
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 _HINT = (
@@ -46,12 +51,17 @@ _LATE_HEADER = (
 _UNREAD = "Columns that are ignored: {}."
 _NAMELESS = "one without a name"
 _TWICE = "The header names a column twice: {}. Keep one of them."
+_SEVERAL_OF_IDS = "Several columns could hold the ids: {}. Keep one of them, or give the others other names."
 _SEVERAL = (
     f"There are several columns, and the first line{{}} does not say which holds ids. {_HINT} If all of them hold ids, "
     "put each id on a line of its own."
 )
 _ID_IN_HEADER = "This is a header, but it holds an id, too. Put each id on a line of its own, below the header."
 _UNKNOWN = f"This header{{}} is not known. {_HINT}"
+_ONE_NUMBER = (
+    "This line looks like one number with marks between its thousands. Write it without them; if these are several "
+    "ids, put each on a line of its own."
+)
 _NOT_ALIKE = f"Not everything in this line looks like an id. Put each id on a line of its own. {_HINT}"
 _HIDDEN = (
     "A cell in quotation marks begins here, but line {} within it looks like a row of its own. Take out the stray "
@@ -102,9 +112,9 @@ def asked_by(rows: Rows, problems: Problems, notes: Problems, *, takes_headers: 
         if any(map(str.strip, names[1:])):
             problems.add(line, _SEVERAL, listed)
             return
-        is_unknown = listed and _have_ids(head[1:])
+        is_unknown = _is_unknown_header(names[0].strip(), head[1:], takes_headers=takes_headers)
         if is_unknown:
-            problems.add(line, _UNKNOWN, listed)
+            problems.add(line, _UNKNOWN, f" ({_listed(names)})")
         all_rows = chain(head[1:] if is_unknown else head, rest)
         yield from _asked_in(all_rows, _Layout(), rows, problems, takes_headers=takes_headers)
 
@@ -119,10 +129,10 @@ def _layout_below(head: list[Row], rows: Rows, problems: Problems, notes: Proble
         column = "id" if ID_COLUMN.fullmatch(name) else other[1].lower() if other else ""
         columns.setdefault(column, []).append(place)
     unread = columns.pop("", [])
-    twice = [names[place] for places in columns.values() if len(places) > 1 for place in places]
-    if twice:
-        problems.add(line, _TWICE, _listed(twice))
-        return None
+    for column, places in columns.items():
+        if len(places) > 1:
+            problems.add(line, _TWICE if column != "id" else _SEVERAL_OF_IDS, _listed(names[place] for place in places))
+            return None
     cid, cluster, action = (columns.get(column, [-1])[0] for column in ("id", "cluster", "action"))
     if last > line and (hidden := _hidden_row([*names[:cid], "0", *names[cid + 1 :]], cid, width, rows)):
         problems.add(line + hidden[0], _HIDDEN, f"{line + hidden[1]:,}")
@@ -163,7 +173,13 @@ def _asked_in_line(row: Row, problems: Problems) -> Iterator[Asked]:
         problems.add(0, EMPTY)
     elif len(cids) == 1 and is_allowed(cids[0]) and _is_like_header(cids) and not _PLAIN_WORD.fullmatch(cids[0]):
         problems.add(line, _UNKNOWN, f" ({_listed(cids)})")
-    elif not _are_alike(cids) or (1 < len(cids) < LOOKED_AT and any(map(_names_something, cids))):
+    elif _THOUSANDS.fullmatch(" ".join(cids)):
+        problems.add(line, _ONE_NUMBER)
+    elif (
+        any(" " in cid for cid in cids)
+        or not _are_alike(cids)
+        or (1 < len(cids) < LOOKED_AT and any(map(_names_something, cids)))
+    ):
         problems.add(line, _NOT_ALIKE)
     else:
         yield from (Asked(line, from_cell(cid)) for cid in cids)
@@ -171,8 +187,15 @@ def _asked_in_line(row: Row, problems: Problems) -> Iterator[Asked]:
 
 def _ids_between_blanks(text: str) -> list[str]:
     cids = re.findall(f"[^{_BLANKS}]+", text)
-    # One number may have blanks between its thousands, and a name has some, too.
-    return cids if not any(map(shape_of, cids)) else [text.strip(_BLANKS)]
+    # One number may have blanks between its thousands, and a name or a note has some, too.
+    are_ids = all(map(_is_like_id_in_text, cids)) and any(map(_looks_like_id, cids)) and _are_alike(cids)
+    return cids if are_ids or not cids else [text.strip(_BLANKS)]
+
+
+def _is_like_id_in_text(word: str) -> bool:
+    shape = shape_of(word)
+    is_word = _WORD_WITH_DIGIT.fullmatch(word) or _JOINED_WORDS.fullmatch(word)
+    return not shape or (is_word is not None and not is_damaged(shape))
 
 
 def _hidden_row(row: list[str], cid: int, width: int, rows: Rows) -> tuple[int, int] | None:
@@ -198,7 +221,9 @@ def _hidden_row(row: list[str], cid: int, width: int, rows: Rows) -> tuple[int, 
 
 def may_be_misread(cids: Sequence[str]) -> bool:
     """Tell whether a list of ids needs a header above it, lest it be taken for something else."""
-    return _is_like_header([cids[0]]) or _is_header([cids[0]]) or any("|" in cid for cid in cids)
+    first = cids[0]
+    is_header = _is_like_header([first]) or _is_header([first]) or _shape_of_name(first) == HEADER or first == _NUMBERED
+    return is_header or any("|" in cid for cid in cids)
 
 
 def _is_header(row: list[str]) -> bool:
@@ -220,11 +245,24 @@ def _looks_like_id(cell: str) -> bool:
 
 
 def _are_alike(cids: list[str]) -> bool:
-    return len(set(map(_looks_like_id, cids))) == 1
+    """Tell whether all look like ids, or none does; a few words such as zz-test may stand among many that do."""
+    others = [cid for cid in cids if not _looks_like_id(cid)]
+    if len(others) in (0, len(cids)):
+        return True
+    is_few = 3 * len(others) <= len(cids) - len(others)
+    return is_few and all(map(_JOINED_WORDS.fullmatch, others)) and not any(map(_names_something, others))
 
 
 def _names_something(cid: str) -> bool:
     return find_action(cid) is not None or find_cluster(cid) is not None
+
+
+def _is_unknown_header(name: str, below: list[Row], *, takes_headers: bool) -> bool:
+    """Tell whether a first line with one cell is a header above ids, though not one that names them."""
+    if name == _NUMBERED:
+        return True
+    is_header = _shape_of_name(name) == HEADER and not takes_headers
+    return is_header or (_is_like_header([name]) and _have_ids(below))
 
 
 def _have_ids(rows: list[Row]) -> bool:

@@ -22,6 +22,8 @@ _SIGNATURES = {
     b"\x1f\x8b": "compressed",
     b"%PDF": "a PDF document",
     b"\xd0\xcf\x11\xe0": "a workbook in an old format",
+    b"\xff\xfe\0\0": "UTF-32 text",
+    b"\0\0\xfe\xff": "UTF-32 text",
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
 }

@@ -27,6 +27,7 @@ _FORBIDDEN = (
     "The customer id holds {}, which no customer id may hold. Take it out; if these are several ids, list them one by "
     "one."
 )
+_END_OF_DOS_FILE = "the end mark of a DOS file, Ctrl-Z"
 _PLAIN = re.compile(r"[!-+\--:<-~]{1,128}")  # visible ASCII without comma and semicolon
 _HEX = re.compile(r"[0-9a-fA-F]+")
 
@@ -115,10 +116,10 @@ def problem_of(cid: Any) -> tuple[str, str]:
         return "The customer id is missing. Add it, or take out the whole entry.", ""
     if looks_like_token(cid):
         return "This looks like a bearer token, not like a customer id. Take it out of the list.", ""
-    if len(cid) > MAX_LENGTH:
+    character = next(filter(_holds_forbidden, cid), None)
+    if character is None:
         return f"A customer id has 1 to {MAX_LENGTH} characters, not {{}}.", f"{len(cid):,}"
-    character = next(filter(_holds_forbidden, cid))
-    name = unicodedata.name(character, "a control character").lower()
+    name = _END_OF_DOS_FILE if character == "\x1a" else unicodedata.name(character, "a control character").lower()
     return _FORBIDDEN, f"U+{ord(character):04X} ({name})"
 
 
