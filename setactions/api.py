@@ -25,6 +25,7 @@ from setactions.tms.clusters import Target, parse_target
 from setactions.token import Token
 from tmsdash import strict_json
 from tmsdash.rates import WINDOW_S
+from tmsdash.text import sentence
 from tmsdash.web.access_log import tell_tms_verdict
 from tmsdash.web.errors import error_json
 
@@ -198,7 +199,7 @@ def respond(result: Result, submission: Submission | None = None, overlaps: tupl
         "outcome": Outcome.ACCEPTED.value if accepted else outcome.value,
         "attempt_id": str(result.attempt_id),
         "job_id": str(result.job_id) if result.job_id else None,
-        "message": result.message if accepted else f"{result.message} {result.explanation}",
+        "message": result.message if accepted else f"{sentence(result.message)} {result.explanation}",
         "data": result.data,
         "httpStatus": result.http_status,
         "repeated": submission.repeated if submission else 0,

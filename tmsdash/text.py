@@ -1,4 +1,4 @@
-"""Text from outside, made safe for one line of a log or a page; and counts in words."""
+"""Text from outside, made safe for one line of a log or a page, or to stand between sentences; and counts in words."""
 
 import unicodedata
 
@@ -19,6 +19,12 @@ def printable(text: str, limit: int = 2000) -> str:
     """Return at most `limit` characters of `text` for a page: like one_line, but line ends are kept."""
     shown = "\n".join(one_line(line, limit + 1) for line in text[: limit + 1].splitlines())
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def sentence(text: str) -> str:
+    """Return a text from outside with a full stop, unless it ends as sentences do; "" stays empty."""
+    text = text.rstrip()
+    return f"{text}." if text and text[-1] not in ".!?…" else text
 
 
 def counted(count: int, noun: str) -> str:

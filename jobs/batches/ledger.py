@@ -34,7 +34,7 @@ from jobs.batches.scopes import Scope
 from jobs.models import MESSAGE_LENGTH, Batch, BatchChunk, ClusterBackoff
 from jobs.signatures import chunk_is_signed, sign_chunk
 from tmsdash.db.transactions import one_at_a_time, write_transaction
-from tmsdash.text import one_line
+from tmsdash.text import one_line, sentence
 
 DATABASE = "jobs"
 State = BatchChunk.State
@@ -224,7 +224,7 @@ def _follow_in_batch(batch: Batch, decision: ChunkDecision, now: datetime) -> No
         batch.first_only = False
         _set_state(batch, Batch.State.PAUSED, "The first customer was accepted. Look at it in TMS, then go on.")
     elif batch.first_only and decision.state != State.WAITING:
-        _set_state(batch, Batch.State.STOPPED, f"The first customer was not accepted: {decision.message}")
+        _set_state(batch, Batch.State.STOPPED, f"The first customer was not accepted: {sentence(decision.message)}")
 
 
 def retry(batch: Batch, scope: Scope) -> int:

@@ -19,6 +19,7 @@ from jobs.batches.decision import ChunkDecision
 from jobs.models import Batch, BatchChunk
 from setactions.results import Result
 from setactions.tms.unknown_ids import find_repair
+from tmsdash.text import sentence
 
 State, Paused, Stopped = BatchChunk.State, Batch.State.PAUSED, Batch.State.STOPPED
 
@@ -58,7 +59,7 @@ def decide(result: Result, chunk: BatchChunk, *, backoffs: int, failures: int) -
         is_overloaded = result.http_status == 503 and result.outcome == Outcome.UNKNOWN
         decision = _decision(result, backoff_s=_backoff_s(result, backoffs) if is_overloaded else None)
     if decision.is_failure and failures + 1 >= FAILURES_THAT_STOP and not decision.batch_state:
-        reason = f"{FAILURES_THAT_STOP} chunks failed one after the other. The last one: {decision.message}"
+        reason = f"{FAILURES_THAT_STOP} chunks failed one after the other. The last one: {sentence(decision.message)}"
         return replace(decision, batch_state=Stopped, reason=reason)
     return decision
 
@@ -89,10 +90,10 @@ def _decide_rejected(result: Result, chunk: BatchChunk, backoffs: int) -> ChunkD
     status = result.http_status
     if status in (429, 503) and chunk.tries < MAX_TRIES:
         decision = _decision(result, State.WAITING, retry=True, backoff_s=_backoff_s(result, backoffs))
-        reason = f"The cluster keeps asking for fewer calls: {result.message} Go on later."
+        reason = f"The cluster keeps asking for fewer calls: {sentence(result.message)} Go on later."
         return decision if backoffs < MAX_BACKOFFS else replace(decision, batch_state=Stopped, reason=reason)
     if status in (401, 403):
-        reason = f"TMS does not accept the token (HTTP {status}): {result.message} Go on with a new one."
+        reason = f"TMS does not accept the token (HTTP {status}): {sentence(result.message)} Go on with a new one."
         return _decision(result, State.WAITING, retry=True, batch_state=Paused, reason=reason)
     if status in (200, 201) and NOT_READY in result.message:
         return _decide_not_ready(result, backoffs)
@@ -101,10 +102,10 @@ def _decide_rejected(result: Result, chunk: BatchChunk, backoffs: int) -> ChunkD
 
 def _decide_not_ready(result: Result, backoffs: int) -> ChunkDecision:
     if backoffs >= len(RECHECKS_S):
-        reason = f"The cluster's TMS did not get ready: {result.message}. Go on later."
+        reason = f"The cluster's TMS did not get ready: {sentence(result.message)} Go on later."
         return _decision(result, State.WAITING, retry=True, batch_state=Stopped, reason=reason)
     wait_s = RECHECKS_S[backoffs]
-    reason = f"The cluster's TMS is not ready: {result.message}. It is tried again automatically."
+    reason = f"The cluster's TMS is not ready: {sentence(result.message)} It is tried again automatically."
     return _decision(
         result, State.WAITING, retry=True, backoff_s=wait_s, batch_state=Paused, resume_s=wait_s, reason=reason
     )

@@ -7,6 +7,7 @@ from jobs.models import Batch, BatchChunk
 from setactions.results import explain
 from tmsdash.csv_text import csv_text, to_cell, to_id_cell
 from tmsdash.downloads import IncompleteError
+from tmsdash.text import sentence
 
 State = BatchChunk.State
 COLUMNS = ("customer_id", "outcome", "action", "cluster", "chunk", "attempt_id", "job_id", "message", "reason")
@@ -51,7 +52,7 @@ def _reason(batch: Batch, chunk: BatchChunk) -> str:
         return f"Not sent yet. {batch.reason or 'It waits for its turn.'}"
     if chunk.state == State.CALLING:
         return "It is being sent, or the process that sent it died. Look at the batch again in a minute."
-    return f"{chunk.message} {explain(_OUTCOMES[State(chunk.state)], chunk.message, chunk.http_status)}"
+    return f"{sentence(chunk.message)} {explain(_OUTCOMES[State(chunk.state)], chunk.message, chunk.http_status)}"
 
 
 def _check_whole(chunk: BatchChunk, number: int) -> None:

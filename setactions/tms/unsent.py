@@ -51,11 +51,11 @@ NOT_ACCEPTED = (
     "of TMS_CA_BUNDLE, then {owner} for a sound certificate."
 )
 NOT_TLS = (
-    "{peer} does not speak TLS on this port, so nothing was sent: it may be one for plain HTTP. Ask an administrator "
+    "{Peer} does not speak TLS on this port, so nothing was sent: it may be one for plain HTTP. Ask an administrator "
     "to check the scheme and the port in {setting}."
 )
 TLS_VERSION = (
-    "{peer} and this server have no version of TLS in common, so nothing was sent. Ask {owner} to offer TLS 1.2 or "
+    "{Peer} and this server have no version of TLS in common, so nothing was sent. Ask {owner} to offer TLS 1.2 or "
     "later."
 )
 TLS_FAILED = "The TLS handshake with {peer} failed, so nothing was sent. Ask {owner} to check the TLS settings there."
@@ -64,11 +64,11 @@ BUNDLE = (
     "right."
 )
 UNKNOWN_NAME = (
-    "The host name of {peer} could not be resolved, so nothing was sent: DNS does not know it. Ask an administrator "
+    "The host name {host} could not be resolved, so nothing was sent: DNS does not know it. Ask an administrator "
     "to check the address in {setting} and this server's DNS."
 )
 NO_NAME_SERVER = (
-    "The host name of {peer} could not be resolved, so nothing was sent: DNS gave no answer. Ask an administrator to "
+    "The host name {host} could not be resolved, so nothing was sent: DNS gave no answer. Ask an administrator to "
     "check this server's DNS, and the address in {setting}."
 )
 REFUSED = (
@@ -84,22 +84,22 @@ CONNECT_TIMEOUT = (
     "{owner} whether it is running, and an administrator to check the network, the address in {setting} and DNS."
 )
 HANDSHAKE_TIMEOUT = (
-    "{peer} took the connection, but timed out before it was ready, so nothing was sent. Ask {owner} whether it is "
+    "{Peer} took the connection, but timed out before it was ready, so nothing was sent. Ask {owner} whether it is "
     "overloaded, and an administrator to check the port in {setting}."
 )
 CLOSED = (
-    "{peer} closed the connection before it was ready, so nothing was sent. Ask {owner} whether it is running, and an "
+    "{Peer} closed the connection before it was ready, so nothing was sent. Ask {owner} whether it is running, and an "
     "administrator to check the port in {setting}."
 )
 PROXY_SIGN_IN = (
-    "{peer} asks for a user name and password, so nothing was sent. Ask an administrator to check those in TMS_PROXY."
+    "{Peer} asks for a user name and password, so nothing was sent. Ask an administrator to check those in TMS_PROXY."
 )
 PROXY_REFUSED = (
-    "{peer} refused to connect to {target}, so nothing was sent. Ask {owner} to allow it, and an administrator to "
+    "{Peer} refused to connect to {target}, so nothing was sent. Ask {owner} to allow it, and an administrator to "
     "check TMS_PROXY."
 )
 PROXY_FAILED = (
-    "{peer} could not connect to {target}, so nothing was sent. Ask {owner} why, and whoever runs the cluster whether "
+    "{Peer} could not connect to {target}, so nothing was sent. Ask {owner} why, and whoever runs the cluster whether "
     "it is running."
 )
 OUT_OF_MEANS = (
@@ -145,14 +145,20 @@ class Way:
     def say(self, sentence: str, detail: str) -> str:
         """Return a sentence of this module about whom the connection was made to, and the technical reason."""
         is_proxy = bool(self.proxy) and not self.is_tunnelled
-        said = sentence.format(
-            peer=f"the proxy {_address(self.proxy)} (TMS_PROXY)" if is_proxy else _address(self.origin),
+        url, role, setting = (
+            (self.proxy, "proxy", "TMS_PROXY") if is_proxy else (self.origin, "cluster", "TMS_CLUSTERS")
+        )
+        proxy = f"proxy {_address(self.proxy)} (TMS_PROXY)"
+        why = sentence.format(
+            Peer=f"The {proxy if is_proxy else f'cluster {_address(url)}'}",  # a host name has no capital
+            peer=f"the {proxy}" if is_proxy else _address(url),
+            host=urlsplit(url).hostname,
             target=_address(self.origin),
-            owner=f"whoever runs the {'proxy' if is_proxy else 'cluster'}",
-            setting="TMS_PROXY" if is_proxy else "TMS_CLUSTERS",
+            owner=f"whoever runs the {role}",
+            setting=setting,
         )
         reason = one_line(detail.strip().rstrip("."), DETAIL_LENGTH)
-        return f"{said[0].upper()}{said[1:]} Technical reason: {reason}."
+        return f"{why} Technical reason: {reason}."
 
     def why_timed_out(self, detail: str) -> str:
         return self.say(HANDSHAKE_TIMEOUT if self.is_connected else CONNECT_TIMEOUT, detail)

@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 
 from tmsdash import strict_json
-from tmsdash.text import one_line, printable
+from tmsdash.text import one_line, printable, sentence
 
 # -- strict_json --------------------------------------------------------------------------------------------------
 
@@ -114,6 +114,13 @@ def test_no_character_at_all_gets_through_that_ends_a_line_or_controls_a_termina
     assert len(dangerous) > 2000
     assert shown.isascii()
     assert shown.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "ended"), [("no", "no."), ("No. ", "No."), ("Why?", "Why?"), ("cut…", "cut…"), ("", "")]
+)
+def test_a_text_from_outside_becomes_a_sentence(text, ended):
+    assert sentence(text) == ended
 
 
 @pytest.mark.parametrize("text", ["a" * 500, "é" * 500])

@@ -61,9 +61,9 @@ def test_without_such_a_word_it_is_left_alone_longer_each_time_within_bounds(bac
 
 
 def test_a_cluster_that_never_stops_asking_gets_no_more_calls():
-    decision = after(Outcome.REJECTED, 429, backoffs=policy.MAX_BACKOFFS)
+    decision = after(Outcome.REJECTED, 429, "Too many", backoffs=policy.MAX_BACKOFFS)
     assert (decision.batch_state, decision.state, decision.retry) == (Stopped, State.WAITING, True)
-    assert "Go on later" in decision.reason
+    assert decision.reason.endswith("fewer calls: Too many. Go on later.")
     assert after(Outcome.REJECTED, 429, tries=policy.MAX_TRIES).state == State.REJECTED
 
 
@@ -82,7 +82,7 @@ def test_a_token_that_is_not_taken_pauses(status):
         Paused,
         None,
     )
-    assert "token" in decision.reason
+    assert decision.reason == f"TMS does not accept the token (HTTP {status}): no. Go on with a new one."
 
 
 def test_a_tms_that_is_not_ready_is_asked_again_until_it_was_asked_often_enough():
@@ -90,6 +90,8 @@ def test_a_tms_that_is_not_ready_is_asked_again_until_it_was_asked_often_enough(
     assert (first.batch_state, first.resume_s, first.backoff_s) == (Paused, 5, 5)
     last = after(Outcome.REJECTED, 200, "PE is not Ready", backoffs=len(policy.RECHECKS_S))
     assert (last.batch_state, last.resume_s) == (Stopped, None)
+    assert first.reason == "The cluster's TMS is not ready: PE is not Ready. It is tried again automatically."
+    assert after(Outcome.REJECTED, 200, "PE is not Ready.").reason == first.reason
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,7 @@ def test_the_fifth_failure_in_a_row_stops_the_batch(outcome):
     assert after(outcome, failures=3, refusal_code=409).batch_state is None
     decision = after(outcome, failures=4, message="why", refusal_code=409)
     assert decision.batch_state == Stopped
-    assert decision.reason.endswith("The last one: why")
+    assert decision.reason.endswith("The last one: why.")
 
 
 def test_a_chunk_whose_customers_were_asked_for_meanwhile_stops_no_others():

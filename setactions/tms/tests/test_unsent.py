@@ -13,6 +13,7 @@ from audit.choices import Kind
 from setactions.tms import client
 from setactions.tms.clusters import Call, Cluster, Target
 from setactions.tms.tests.listening import Authority, closing, full, listening
+from setactions.tms.unsent import Way
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN
 
@@ -56,7 +57,7 @@ def test_a_refused_connection_names_the_address_and_whom_to_ask():
 
 
 def test_an_unknown_name_is_told_as_one():
-    message = unsent("https://tms.invalid", says="host name of tms.invalid:443 could not be resolved", reason="")
+    message = unsent("https://tms.invalid", says="The host name tms.invalid could not be resolved", reason="")
     assert "DNS" in message
 
 
@@ -98,7 +99,7 @@ def test_a_deadline_that_passes_in_the_handshake_is_told_as_a_time_out(settings)
     settings.TMS_DEADLINE_S = 0.2
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
-        unsent(f"https://{address}", says=f"{address} took the connection, but timed out", reason="")
+        unsent(f"https://{address}", says=f"The cluster {address} took the connection, but timed out", reason="")
 
 
 @pytest.mark.parametrize("name", CERTIFICATES)
@@ -139,7 +140,7 @@ def test_a_server_with_old_versions_of_tls_only_is_told_as_one(authority):
 
 def test_a_connection_that_closes_in_the_handshake_is_told_as_one():
     with closing() as address:
-        unsent(f"https://{address}", says=f"{address} closed the connection", reason="")
+        unsent(f"https://{address}", says=f"The cluster {address} closed the connection", reason="")
 
 
 @pytest.mark.parametrize(
@@ -166,6 +167,15 @@ def test_a_proxy_that_cannot_be_reached_is_not_mistaken_for_the_cluster(settings
     message = unsent("https://tms.example", says="proxy 127.0.0.1:2 (TMS_PROXY) was refused", reason="refused")
     assert "Ask whoever runs the proxy" in message
     assert "tms.example" not in message
+
+
+def test_a_host_name_stays_as_it_is_at_the_beginning_of_a_sentence(settings):
+    way = Way("https://tms.example", "", is_connected=True, is_tunnelled=False)
+    assert way.why_timed_out("timed out").startswith("The cluster tms.example:443 took the connection")
+    way = Way("https://tms.example", "http://gate.example:3128", is_connected=True, is_tunnelled=False)
+    assert way.why_timed_out("timed out").startswith("The proxy gate.example:3128 (TMS_PROXY) took the connection")
+    unknown = way.why_failed(socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
+    assert unknown.startswith("The host name gate.example could not be resolved")
 
 
 def test_a_file_of_authorities_that_is_gone_leads_to_its_setting(settings, tmp_path):
