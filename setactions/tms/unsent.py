@@ -145,17 +145,15 @@ class Way:
     def say(self, sentence: str, detail: str) -> str:
         """Return a sentence of this module about whom the connection was made to, and the technical reason."""
         is_proxy = bool(self.proxy) and not self.is_tunnelled
-        url, role, setting = (
-            (self.proxy, "proxy", "TMS_PROXY") if is_proxy else (self.origin, "cluster", "TMS_CLUSTERS")
-        )
-        proxy = f"proxy {_address(self.proxy)} (TMS_PROXY)"
+        url = self.proxy if is_proxy else self.origin
+        whom = f"proxy {_address(url)} (TMS_PROXY)" if is_proxy else f"cluster {_address(url)}"
         why = sentence.format(
-            Peer=f"The {proxy if is_proxy else f'cluster {_address(url)}'}",  # a host name has no capital
-            peer=f"the {proxy}" if is_proxy else _address(url),
+            Peer=f"The {whom}",  # a host name never begins a sentence: it has no capital
+            peer=f"the {whom}" if is_proxy else _address(url),
             host=urlsplit(url).hostname,
             target=_address(self.origin),
-            owner=f"whoever runs the {role}",
-            setting=setting,
+            owner=f"whoever runs the {'proxy' if is_proxy else 'cluster'}",
+            setting="TMS_PROXY" if is_proxy else "TMS_CLUSTERS",
         )
         reason = one_line(detail.strip().rstrip("."), DETAIL_LENGTH)
         return f"{why} Technical reason: {reason}."

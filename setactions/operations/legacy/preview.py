@@ -25,7 +25,7 @@ def unlinked(survey: Survey) -> str:
     """Return a sentence, with a blank before it, on links that cannot be made any more; "" if there are none."""
     if not survey.unlinked:
         return ""
-    return f" {survey.unlinked:,} more belong together, but were imported earlier and stay without a link."
+    return f" Imported earlier without a link, which cannot be added: {survey.unlinked:,}."
 
 
 def _file_lines(title: str, survey: FileSurvey) -> Iterator[str]:

@@ -143,12 +143,14 @@ class Survey:
             )
         if shown_twice := [job for job in jobs if job.moment.is_shown_twice]:
             by_link = sum(job.partner is not None for job in shown_twice)
+            placed = [f"{by_link:,} by the row of the audit log that belongs to it"] * bool(by_link)
+            if by_order := len(shown_twice) - by_link:
+                placed.append(f"{by_order:,} by the order of rows, and in the first hour where that says nothing")
             second = sum(job.instant != job.moment.instants[0] for job in shown_twice)
             yield (
                 f"{counted(len(shown_twice), 'job')} in an hour that clocks in {self.zone} showed twice, because they "
-                f"were put back: {by_link:,} placed by the row of the audit log that belongs to it, the others by the "
-                f"order of the rows, and in the first hour where that says nothing. {second:,} are in the second hour. "
-                f"The first one is {_example(shown_twice[0])}."
+                f"were put back. Placed: {'; '.join(placed)}. In the second hour: {second:,}. The first job is "
+                f"{_example(shown_twice[0])}."
             )
         until = timezone.now() + CLOCKS_DIFFER
         for table, entries in (("jobs", jobs), ("audit_log", log)):
@@ -174,8 +176,8 @@ class Survey:
         ):
             if count:
                 yield (
-                    f"{counted(count, 'row')} imported earlier with another {what} than they would get now. They stay "
-                    "as they are, because the audit changes nothing; docs/operating.md says what can be done."
+                    f"Rows that were imported earlier with another {what} than today's import gives: {count:,}. What "
+                    "is in the audit stays; docs/operating.md says what can be done (Moving from the old dashboard)."
                 )
 
 

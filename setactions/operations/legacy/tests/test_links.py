@@ -150,7 +150,7 @@ def test_only_links_that_are_written_are_counted(old):
     assert "Linked to its job: 0.\n" in printed
     job_id = old.job("b2", created_at=job_at(30))
     old.log(timestamp=at(30), customer_ids="b2")
-    earlier = "1 more belong together, but were imported earlier and stay without a link."
+    earlier = "Imported earlier without a link, which cannot be added: 1."
     assert f"Jobs with their row of the audit log: 1 of 2. {earlier}\n" in old.run("--dry-run")[0]
     for _ in range(2):
         assert f"Linked to its job: 1. {earlier}\n" in old.run()[0]

@@ -88,8 +88,8 @@ def test_without_a_log_the_order_of_rows_tells_which_hour_it_was(written):
     expected = [datetime.fromisoformat(at).replace(tzinfo=UTC, microsecond=300_000) for at in instants]
     assert list(times_of_jobs().values()) == expected
     assert "4 jobs in an hour that clocks in Europe/Berlin showed twice" in warning
-    assert "0 placed by the row of the audit log" in warning
-    assert "2 are in the second hour" in warning
+    assert "Placed: 4 by the order of rows, and in the first hour where that says nothing. In the sec" in warning
+    assert "In the second hour: 2." in warning
     assert "row 1: 2025-10-26T02:10:00.300000 → 2025-10-26 00:10:00 UTC" in warning
 
 
@@ -98,7 +98,7 @@ def test_a_single_job_of_the_second_hour_is_placed_by_its_log(written):
     _, [warning] = old.run(zone="Europe/Berlin")
     assert times_of_jobs()["c0"] == datetime(2025, 10, 26, 1, 30, 0, 300_000, tzinfo=UTC)
     assert "1 job in an hour" in warning
-    assert "1 placed by the row of the audit log" in warning
+    assert "Placed: 1 by the row of the audit log that belongs to it. In the second hour: 1. The first" in warning
 
 
 @pytest.mark.parametrize("minutes", [0, 1, 30])
@@ -164,7 +164,7 @@ def test_what_was_imported_with_other_times_is_counted_and_stays(old):
     old.run(zone="UTC")
     before = list(AuditEntry.objects.values())
     printed, [warning] = old.run(zone="Europe/Berlin")
-    assert "1 row imported earlier with another time than they would get now" in warning
+    assert "Rows that were imported earlier with another time than today's import gives: 1." in warning
     assert "0 imported, 1 there already" in printed
     assert list(AuditEntry.objects.values()) == before
     assert Job.objects.get(job_id=job_id).created_at == datetime(2025, 6, 1, 10, tzinfo=UTC)
