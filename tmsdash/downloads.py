@@ -27,16 +27,21 @@ logger = logging.getLogger(__name__)
 
 # It begins with what no id looks like, and has blanks: no reader of ours takes it for a customer.
 INCOMPLETE = (
-    "INCOMPLETE: the rest could not be read. Do not use this file: download it again, and tell the admin if that does "
-    "not help."
+    "INCOMPLETE: the rest could not be read. Do not use this file: {next_step}, and tell the admin if that does not "
+    "help."
 )
-# The last line of a file of each kind that is not whole.
-MARKS = {"csv": csv_text([[INCOMPLETE]]), "jsonl": json.dumps({"incomplete": INCOMPLETE}) + "\n"}
+DOWNLOAD_AGAIN, RUN_AGAIN = "download it again", "run the command again"
 ROWS_BEFORE_STATUS = 2  # parts of a download: its header, and the first of its rows
 
 
 class IncompleteError(Exception):
     """Rows could not be read to their end; the text says why, as a sentence."""
+
+
+def mark_of(kind: str, next_step: str = DOWNLOAD_AGAIN) -> str:
+    """Return the last line of a file, `csv` or `jsonl`, that is not whole."""
+    text = INCOMPLETE.format(next_step=next_step)
+    return csv_text([[text]]) if kind == "csv" else json.dumps({"incomplete": text}) + "\n"
 
 
 def marked(lines: Iterable[str], mark: str) -> Iterator[str]:
@@ -52,7 +57,7 @@ def marked(lines: Iterable[str], mark: str) -> Iterator[str]:
 
 
 def download(lines: Iterable[str], name: str, content_type: str) -> StreamingHttpResponse:
-    """Return `lines` as a file to download under `name`, whose ending is one of MARKS.
+    """Return `lines` as a file to download under `name`, which ends with `.csv` or `.jsonl`.
 
     Raises whatever the first rows raise. What breaks off later ends with the mark, and is logged.
     """
@@ -64,7 +69,7 @@ def download(lines: Iterable[str], name: str, content_type: str) -> StreamingHtt
 
 def _sent(lines: Iterable[str], name: str) -> Iterator[str]:
     try:
-        yield from marked(lines, MARKS[name.rpartition(".")[2]])
+        yield from marked(lines, mark_of(name.rpartition(".")[2]))
     except IncompleteError as error:
         logger.error("[DOWNLOAD] EXCEPTION: %s was sent incomplete, and its last line says so. %s", name, error)
 

@@ -11,7 +11,7 @@ from django.db import connections
 
 from audit import exports
 from audit.tests.making import make_attempt
-from tmsdash.downloads import INCOMPLETE
+from tmsdash.downloads import DOWNLOAD_AGAIN, INCOMPLETE
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import table_missing
 
@@ -51,7 +51,7 @@ def test_a_table_that_goes_away_midway_leaves_a_last_line_in_csv(gone_midway, au
     caplog.set_level(logging.ERROR)
     text = signed_in(audrey).get(f"{LIST}csv").getvalue().decode()
     _, *rows, last = csv.reader(io.StringIO(text, newline=""), strict=True)
-    assert ([row[-1] for row in rows], last) == (["c4", "c3"], [INCOMPLETE])
+    assert ([row[-1] for row in rows], last) == (["c4", "c3"], [INCOMPLETE.format(next_step=DOWNLOAD_AGAIN)])
     [record] = caplog.records
     assert record.getMessage().startswith("[DOWNLOAD] EXCEPTION: attempts-")
     assert record.exc_info is None
@@ -61,7 +61,7 @@ def test_and_one_in_json_lines(gone_midway, audrey):
     lines = signed_in(audrey).get(f"{LIST}jsonl").getvalue().splitlines()
     *objects, last = [json.loads(line) for line in lines]
     assert [one["customers"] for one in objects] == [["c4"], ["c3"]]
-    assert last == {"incomplete": INCOMPLETE}
+    assert last == {"incomplete": INCOMPLETE.format(next_step=DOWNLOAD_AGAIN)}
 
 
 def test_a_command_that_cannot_read_all_leaves_no_file(gone_midway, tmp_path):
@@ -75,7 +75,8 @@ def test_what_a_command_has_printed_by_then_ends_with_the_line(gone_midway, tmp_
     out = io.StringIO()
     with pytest.raises(CommandError, match="what was printed is not whole"):
         call_command("audit_export", stdout=out)
-    assert INCOMPLETE in out.getvalue().splitlines()[-1]
+    last = out.getvalue().splitlines()[-1]
+    assert "Do not use this file: run the command again, and tell" in last
 
 
 def test_rows_that_are_gone_from_the_first_on_are_no_download(five, audrey):

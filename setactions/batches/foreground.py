@@ -25,10 +25,12 @@ from setactions.overlap import Word
 from setactions.refusal import Refusal
 from setactions.token import Token
 from setactions.token_options import ask_for_token
+from tmsdash.downloads import IncompleteError
 from tmsdash.processes import END_SIGNALS, handling
 
 POLL_S = 0.2  # how soon a signal, or the end of another runner's lease, is noticed
 INTERRUPTED = "Interrupted. The running calls were finished."
+_SEE_PAGE = "What was sent is recorded: see the page of the batch; audit_verify --jobs says which rows are damaged."
 _RECORDED = "What was sent is recorded: run it again with --batch-id and the batch's id to see how it stands."
 
 
@@ -81,7 +83,10 @@ class Foreground:
             sentence = f"A database cannot be used; try again later. {sentence.rstrip('.')}."
         elif isinstance(error, OSError):
             sentence = f"{error.filename or 'The report'} cannot be written: {error.strerror}."
-        return (f"{sentence} {_RECORDED}", SOME_UNKNOWN) if self.has_begun else (f"{sentence} Nothing was sent.", 1)
+        recorded = _RECORDED
+        if isinstance(error, IncompleteError):  # another run would fail in the same way
+            recorded, sentence = _SEE_PAGE, f"The report was not made. {sentence}"
+        return (f"{sentence} {recorded}", SOME_UNKNOWN) if self.has_begun else (f"{sentence} Nothing was sent.", 1)
 
     def _await_lease(self, runner: Runner) -> None:
         """Get the lease as soon as that of a dead runner has run out; raises Refusal (409) if that one is alive."""

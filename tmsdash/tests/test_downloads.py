@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tmsdash.downloads import INCOMPLETE, MARKS, IncompleteError, download, marked, whole_file
+from tmsdash.downloads import DOWNLOAD_AGAIN, INCOMPLETE, IncompleteError, download, mark_of, marked, whole_file
 
+TEXT = INCOMPLETE.format(next_step=DOWNLOAD_AGAIN)
 DAMAGED = ValueError("a row is damaged\x1b[31m")
 
 
@@ -22,7 +23,7 @@ def test_what_breaks_off_ends_with_a_line_that_says_so_and_one_line_in_the_log(c
     caplog.set_level(logging.ERROR)
     answer = download(breaking("a\r\n", "b\r\n", "c\r\n"), "all.csv", "text/csv")
     *rows, last = csv.reader(io.StringIO(answer.getvalue().decode()))
-    assert (rows, last) == ([["a"], ["b"], ["c"]], [INCOMPLETE])
+    assert (rows, last) == ([["a"], ["b"], ["c"]], [TEXT])
     [record] = caplog.records
     assert (record.levelname, record.exc_info) == ("ERROR", None)
     assert record.getMessage() == (
@@ -33,7 +34,7 @@ def test_what_breaks_off_ends_with_a_line_that_says_so_and_one_line_in_the_log(c
 
 def test_json_lines_stay_json_to_the_last():
     answer = download(breaking("{}\n", "{}\n"), "all.jsonl", "application/jsonl")
-    assert [json.loads(line) for line in answer.getvalue().splitlines()] == [{}, {}, {"incomplete": INCOMPLETE}]
+    assert [json.loads(line) for line in answer.getvalue().splitlines()] == [{}, {}, {"incomplete": TEXT}]
 
 
 def test_what_is_whole_has_no_such_line(caplog):
@@ -56,8 +57,8 @@ def test_a_reader_that_goes_away_is_no_fault_of_the_rows(caplog):
 
 
 def test_a_reason_that_is_a_sentence_stays_as_it_is():
-    lines = marked(breaking(error=IncompleteError("Chunk 3 is missing.")), MARKS["csv"])
-    assert next(lines) == MARKS["csv"]
+    lines = marked(breaking(error=IncompleteError("Chunk 3 is missing.")), mark_of("csv"))
+    assert next(lines) == mark_of("csv")
     with pytest.raises(IncompleteError, match="^Chunk 3 is missing.$"):
         next(lines)
 

@@ -14,7 +14,7 @@ from audit.models import Attempt, AttemptCustomer
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import day_option
 from tmsdash.days import first_moment, last_moment
-from tmsdash.downloads import MARKS, IncompleteError, marked, whole_file
+from tmsdash.downloads import RUN_AGAIN, IncompleteError, mark_of, marked, whole_file
 from tmsdash.text import one_line
 
 ACTIONS = {action.label: action.value for action in Action}
@@ -60,7 +60,7 @@ class Command(BaseCommand):
             # The file is made first: what cannot be written is no export, and must not be noted as one.
             output: Any = whole_file(Path(name), is_new=True) if name else nullcontext(self.stdout._out)
             with output as file:
-                file.writelines(marked(export(attempts, form, filters, command_actor()), MARKS[form]))
+                file.writelines(marked(export(attempts, form, filters, command_actor()), mark_of(form, RUN_AGAIN)))
                 file.flush()
         except AnyDatabaseError as error:
             raise CommandError(f"The audit cannot be used, so nothing was exported. {one_line(str(error))}") from None

@@ -3,6 +3,8 @@
 import csv
 import io
 import logging
+import os
+from unittest import mock
 
 import pytest
 from django.db import connections
@@ -11,7 +13,8 @@ from jobs.batches.selectors import reasons_of
 from jobs.models import Batch, BatchChunk
 from setactions.batches.report import report_lines
 from setactions.batches.tests.commanding import CIDS, GO, command, go_on
-from tmsdash.downloads import INCOMPLETE, IncompleteError
+from setactions.management.commands import set_action_batch
+from tmsdash.downloads import IncompleteError
 from tmsdash.tests.tools import text_of
 
 pytestmark = pytest.mark.usefixtures("ready")
@@ -79,7 +82,8 @@ def test_a_download_with_a_damaged_row_does_not_end_as_if_it_were_whole(make_bat
     damage(batch, 20)
     answer = operator.get(f"/batches/{batch.batch_id}/report.csv")
     rows = rows_of(answer.getvalue().decode())
-    assert (answer.status_code, rows[-1]["customer_id"]) == (200, INCOMPLETE)
+    assert (answer.status_code, rows[-1]["customer_id"][:11]) == (200, "INCOMPLETE:")
+    assert "download it again" in rows[-1]["customer_id"]
     assert len(rows) < 50
     assert [record.getMessage()[:10] for record in caplog.records] == ["[DOWNLOAD]"]
 
@@ -127,3 +131,24 @@ def test_a_report_that_cannot_be_read_leaves_the_old_one_and_fails(fleet, tmp_pa
     assert "Chunk 4 of the batch is missing. Nothing was sent." in ended.json["errors"][0]
     assert out.read_text() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fleet.csv", "out.csv"]
+
+
+def test_a_report_that_breaks_after_a_run_leads_to_the_page_and_not_to_a_run_that_would_break_too(fleet, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    end = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with mock.patch.object(set_action_batch, "report_lines", side_effect=_without_a_chunk):
+        ended = command(fleet(), *GO, "--report", pipe)
+    written = os.read(end, 65_536).decode()
+    os.close(end)
+    assert ended.code == 3
+    assert ended.json["errors"] == [
+        "The report was not made. Chunk 1 of the batch is missing. What was sent is recorded: see the page of the "
+        "batch; audit_verify --jobs says which rows are damaged."
+    ]
+    assert "Do not use this file: see the page of the batch, and tell" in written
+
+
+def _without_a_chunk(batch):
+    batch.chunks.filter(number=0).delete()
+    return report_lines(batch)

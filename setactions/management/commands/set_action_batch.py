@@ -26,7 +26,7 @@ from setactions.overlap import NO_WORD, newest_attempt
 from setactions.refusal import Refusal
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import os_actor_name
-from tmsdash.downloads import MARKS, IncompleteError, marked
+from tmsdash.downloads import IncompleteError, mark_of, marked
 from tmsdash.text import counted, one_line
 
 
@@ -113,7 +113,7 @@ class Command(BaseCommand):
         """Report how the batch stands, and return the exit code."""
         summary, resume_line = Summary(batch), options.resume_line(batch)
         if report:
-            report.writelines(marked(report_lines(summary.batch), MARKS["csv"]))
+            report.writelines(marked(report_lines(summary.batch), mark_of("csv", "see the page of the batch")))
         self._output(summary.as_json(resume_line), *summary.in_words(resume_line))
         return summary.exit_code
 
