@@ -14,12 +14,12 @@ from setactions.operations.legacy.importer import import_jobs, import_log
 from setactions.operations.legacy.names import Names, origin_of
 from setactions.operations.legacy.old_files import AUDIT, JOBS, OldFile, opened
 from setactions.operations.legacy.preview import preview, unlinked
-from setactions.operations.legacy.survey import FileSurvey, Survey
+from setactions.operations.legacy.survey import Survey
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import only_warnings_logged, os_actor_name
 from tmsdash.db.locks import alone
 from tmsdash.db.transactions import drop_if_broken
-from tmsdash.text import counted, one_line
+from tmsdash.text import one_line
 from tmsdash.user_names import check_spelling
 
 UNUSABLE = "A database cannot be used. Run the import again later; it continues where it stopped."
@@ -84,19 +84,11 @@ class Command(BaseCommand):
         self.stderr.write("Another import is running; waiting for its end.")
 
     def _report(self, survey: Survey, jobs: int, log_rows: int) -> None:
-        self.stdout.write(f"Jobs: {_in_words(survey.jobs, jobs)}. Doubled: {survey.doubled:,}.")
-        self.stdout.write(
-            f"Audit log: {_in_words(survey.log, log_rows)}. Linked to its job: {survey.linked:,}.{unlinked(survey)}"
-        )
+        self.stdout.write(f"Jobs: {survey.jobs.in_words(jobs, 'imported')}. Doubled: {survey.doubled:,}.")
+        log_in_words = survey.log.in_words(log_rows, "imported")
+        self.stdout.write(f"Audit log: {log_in_words}. Linked to its job: {survey.linked:,}.{unlinked(survey)}")
         if anchor := newest_anchor():
             self.stdout.write(f"Anchor of the audit's newest entry: {anchor}. Keep it, for audit_verify --anchor.")
-
-
-def _in_words(file: FileSurvey, imported: int) -> str:
-    return (
-        f"{counted(file.rows, 'row')} with {counted(file.customers, 'customer')}, {imported:,} imported, "
-        f"{file.rows - file.bad - imported:,} there already, {file.bad:,} bad and skipped"
-    )
 
 
 def _check_matched(survey: Survey) -> None:

@@ -23,22 +23,19 @@ class OldFile:
     """A file of the old dashboard, or rather a copy of it; every read raises BadFileError if it is damaged."""
 
     def __init__(self, path: Path, database: sqlite3.Connection, *, lacks_wal: bool) -> None:
-        self.path, self._database, self.lacks_wal = path, database, lacks_wal
+        self.path, self._database = path, database
+        name = f"{path.name}-wal"
+        self.wal_problem = f"{path} was written with a {name} beside it, which is missing." if lacks_wal else ""
 
     def check(self, tables: dict[str, str]) -> None:
         """Raise BadFileError unless it has these tables with these columns."""
         for table, columns in tables.items():
             lacking = set(columns.split()) - {row["name"] for row in self.query(f"PRAGMA table_info({table})")}
-            if lacking and self.lacks_wal:
-                raise BadFileError(
-                    f"{self.path} was written with a {self.path.name}-wal beside it, which is missing and has what is "
-                    f"not in the file yet: {table} lacks {', '.join(sorted(lacking))}. Stop the old dashboard, and "
-                    "copy both files."
-                )
+            what = f"{table} lacks {', '.join(sorted(lacking))}."
+            if lacking and self.wal_problem:
+                raise BadFileError(f"{self.wal_problem} Stop the old dashboard, and copy both files: here {what}")
             if lacking:
-                raise BadFileError(
-                    f"{self.path} is none of the old dashboard's: {table} lacks {', '.join(sorted(lacking))}."
-                )
+                raise BadFileError(f"{self.path} is none of the old dashboard's: {what}")
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> Iterator[sqlite3.Row]:
         """Yield what a query finds."""

@@ -1,10 +1,9 @@
 """What an import would do, for somebody who decides whether it may."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from setactions.operations.legacy.rows import Entry
 from setactions.operations.legacy.survey import FileSurvey, Survey
 from tmsdash.text import counted
 
@@ -30,27 +29,15 @@ def unlinked(survey: Survey) -> str:
 
 def _file_lines(title: str, survey: FileSurvey) -> Iterator[str]:
     entries = [*survey.entries.values()]
-    yield (
-        f"{title}: {counted(survey.rows, 'row')} with {counted(survey.customers, 'customer')}, "
-        f"{len(entries) - survey.known:,} to import, {survey.known:,} there already, {survey.bad:,} bad and skipped."
-    )
+    yield f"{title}: {survey.in_words(len(entries) - survey.known, 'to import')}."
     if not entries:
         return
     zones = Counter(entry.moment.zone or "as written, with an offset" for entry in entries)
     yield f"  Times read as: {', '.join(f'{zone} ({count:,})' for zone, count in zones.most_common())}."
     by_time = sorted(entries, key=lambda entry: entry.instant)
-    yield f"  Earliest: {_time(by_time[0])}"
-    yield f"  Latest: {_time(by_time[-1])}"
-    for entry in _samples(entries):
+    yield f"  Earliest: {by_time[0].time_in_words}"
+    yield f"  Latest: {by_time[-1].time_in_words}"
+    for entry in (entries[place] for place in sorted({0, len(entries) // 2, len(entries) - 1})):
         customers = counted(entry.customers, "customer")
-        facts = [_time(entry), entry.user_id, entry.action_name, customers, entry.cluster_url]
+        facts = [entry.time_in_words, entry.user_id, entry.action_name, customers, entry.cluster_url]
         yield f"  Row {entry.number}: {' · '.join(fact for fact in facts if fact)}"
-
-
-def _time(entry: Entry) -> str:
-    return f"{entry.moment.written} → {entry.instant:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _samples(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the first, the middle and the last one."""
-    return [entries[place] for place in sorted({0, len(entries) // 2, len(entries) - 1})]

@@ -49,6 +49,11 @@ class Entry:
         """When it was written, once that is settled."""
         return self.at or self.moment.instants[0]
 
+    @property
+    def time_in_words(self) -> str:
+        """Its time as it is written, and as it is read."""
+        return f"{self.moment.written} → {self.instant:%Y-%m-%d %H:%M:%S} UTC"
+
 
 def entry_of_job(number: int, row: Row, cids: Sequence[str], zone: tzinfo, users: Names, clusters: Names) -> Entry:
     """Return a job in short; raises BadRowError if it makes no sense."""

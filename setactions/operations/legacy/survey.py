@@ -41,6 +41,13 @@ class FileSurvey:
     def customers(self) -> int:
         return sum(entry.customers for entry in self.entries.values())
 
+    def in_words(self, new: int, what: str) -> str:
+        """Return the numbers of its rows, `new` of them imported, or to import, as `what` says."""
+        return (
+            f"{counted(self.rows, 'row')} with {counted(self.customers, 'customer')}, {new:,} {what}, "
+            f"{self.rows - self.bad - new:,} there already, {self.bad:,} bad and skipped"
+        )
+
 
 @dataclass
 class Survey:
@@ -63,11 +70,10 @@ class Survey:
     def read(self, jobs: OldFile, log: OldFile) -> None:
         """Read both files. Raises BadFileError, or DatabaseError if ours cannot be read."""
         for file in (jobs, log):
-            if file.lacks_wal:
+            if file.wal_problem:
                 self.say(
-                    f"{file.path} was written with a {file.path.name}-wal beside it, which is missing. After a clean "
-                    "stop of the old dashboard that is right; otherwise the newest rows are missing: stop it, and copy "
-                    "both files."
+                    f"{file.wal_problem} After a clean stop of the old dashboard that is right; otherwise the newest "
+                    "rows are missing: stop it, and copy both files."
                 )
         jobs.index_customers()
         self._read_jobs(jobs)
@@ -200,4 +206,4 @@ def _asked_for(entry: Entry) -> tuple[object, ...]:
 
 
 def _example(entry: Entry) -> str:
-    return f"row {entry.number}: {entry.moment.written} → {entry.instant:%Y-%m-%d %H:%M:%S} UTC"
+    return f"row {entry.number}: {entry.time_in_words}"

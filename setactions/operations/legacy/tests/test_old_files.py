@@ -84,7 +84,7 @@ def test_a_wal_that_is_missing_with_all_tables_is_said_and_not_that_the_file_is_
         CommandError, match=r"jobs\.db was written with a jobs\.db-wal beside it, which is missing"
     ) as error:
         old.run()
-    assert str(error.value).endswith("Stop the old dashboard, and copy both files.")
+    assert "which is missing. Stop the old dashboard, and copy both files: here jobs lacks " in str(error.value)
     assert "none of the old dashboard's" not in str(error.value)
 
 
