@@ -234,8 +234,8 @@ def _log(report: ReconcileReport) -> None:
     count, oldest = count_open()
     age_s = max(0, round((timezone.now() - oldest).total_seconds())) if oldest else 0
     logger.info(
-        "[RECONCILE] closed=%d, recorded=%d, open=%d, need_token=%d, need_person=%d, open_attempts=%d, "
+        "[RECONCILE] closed=%d, recorded=%d, need_token=%d, need_person=%d, open=%d, open_attempts=%d, "
         "oldest_open_s=%d",
-        *(report.closed, report.recorded, report.still_open, len(report.need_token), len(report.need_person)),
+        *(report.closed, report.recorded, len(report.need_token), len(report.need_person), report.still_open),
         *(count, age_s),
     )

@@ -61,10 +61,10 @@ def test_the_log_counts_what_is_open_as_the_json_does(fetch, settings, caplog):
     caplog.set_level("INFO")
     send(fetch, "a", token=LOST_AFTER)
     run(None)
-    assert "open=0, need_token=1, need_person=0, open_attempts=1," in caplog.text
+    assert "need_token=1, need_person=0, open=0, open_attempts=1," in caplog.text
     settings.TMS_OPEN_AFTER_S = 3600
     assert json.loads(run_reconcile("--json")[1])["open"] == 1
-    assert "open=1, need_token=0, need_person=0, open_attempts=1," in caplog.text
+    assert "need_token=0, need_person=0, open=1, open_attempts=1," in caplog.text
 
 
 def test_what_can_be_judged_is_not_among_those_that_are_open(fetch):

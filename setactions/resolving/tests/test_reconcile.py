@@ -295,6 +295,6 @@ def test_each_run_logs_what_it_did_and_what_is_left(fetch, caplog):
     send(fetch, "b", token=LOST_BEFORE)
     run(None)
     assert (
-        "[RECONCILE] closed=1, recorded=1, open=0, need_token=1, need_person=0, open_attempts=1, oldest_open_s=0"
+        "[RECONCILE] closed=1, recorded=1, need_token=1, need_person=0, open=0, open_attempts=1, oldest_open_s=0"
         in caplog.text
     )
