@@ -20,11 +20,11 @@ from operator import itemgetter
 from uuid import UUID
 
 from setactions.operations.legacy.rows import Entry
-from setactions.operations.legacy.times import settle
 
 WITHIN = timedelta(seconds=5)
 SECOND = timedelta(seconds=1)
 DOUBLED_WITHIN = timedelta(seconds=2)
+OUT_OF_ORDER = timedelta(minutes=1)  # rows of calls that ran side by side may be written so much earlier or later
 NAMED = timedelta(days=-1)  # nearer than anything
 ANY = "any"
 
@@ -48,12 +48,12 @@ def link(jobs: Sequence[Entry], log: Sequence[Entry]) -> None:
     _link(jobs, log)
     unsure = [job for job in jobs if job.at is None and job.moment.is_shown_twice]
     if unsure:
-        settle(jobs)
+        _settle(jobs)
         _link(jobs, log)
         for job in unsure:
             job.at = job.at if job.partner else None
         _link(jobs, log)
-    settle(jobs)
+    _settle(jobs)
 
 
 def _link(jobs: Sequence[Entry], log: Sequence[Entry]) -> None:
@@ -67,6 +67,17 @@ def _link(jobs: Sequence[Entry], log: Sequence[Entry]) -> None:
         best = _first_of_repeats(_nearest(pairs))
         if best and _nearest(of_job[best.job.attempt_id]) == [best]:
             best.job.partner, best.row.partner, best.job.at = best.row.attempt_id, best.job.attempt_id, best.at
+
+
+def _settle(jobs: Sequence[Entry]) -> None:
+    """Give every job that has no instant yet the one that fits the order of rows."""
+    before: datetime | None = None
+    for job in jobs:
+        if job.at is None:
+            earliest = before - OUT_OF_ORDER if before else None
+            fitting = (instant for instant in job.moment.instants if earliest is None or instant >= earliest)
+            job.at = next(fitting, job.moment.instants[0])
+        before = job.at
 
 
 def mark_doubles(jobs: Sequence[Entry]) -> int:

@@ -42,7 +42,7 @@ class OldFile:
         try:
             yield from self._database.execute(sql, values)
         except sqlite3.Error as error:
-            raise BadFileError(f"{self.path} cannot be read: {error}.") from None
+            raise BadFileError(f"{self.path} cannot be read: {error}. {self.wal_problem}".rstrip()) from None
 
     def rows(self, table: str) -> Iterator[tuple[int, Row]]:
         """Yield the rows of a table, each with its number, in the order in which they were written."""

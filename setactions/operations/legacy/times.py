@@ -11,14 +11,12 @@
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any, Protocol
+from datetime import UTC, datetime, tzinfo
+from typing import Any
 
 from setactions.operations.legacy.values import BadRowError, shown, text_of
 
-OUT_OF_ORDER = timedelta(minutes=1)  # rows of calls that ran side by side may be written so much earlier or later
 _SINCE_1970 = re.compile(r"\d{9,13}(\.\d+)?")
 _MILLISECONDS_FROM = 10**11  # as seconds, that would be in the year 5138
 
@@ -41,13 +39,6 @@ class Moment:
         return len(self.instants) == 2
 
 
-class Dated(Protocol):
-    """A row with its moment; `at` is the instant, None as long as it is not known."""
-
-    moment: Moment
-    at: datetime | None
-
-
 def moment_of(value: Any, zone: tzinfo) -> Moment:
     """Return the moment of a time; raises BadRowError if it is none."""
     text = text_of(value)
@@ -64,14 +55,3 @@ def moment_of(value: Any, zone: tzinfo) -> Moment:
         raise BadRowError(f"{shown(value)} is no time") from None
     instants = (first, second) if first < second else (first,)
     return Moment(text, instants, str(zone), is_left_out=first > second)
-
-
-def settle(rows: Sequence[Dated]) -> None:
-    """Give every row that has no instant yet the one that fits the order of the rows."""
-    before: datetime | None = None
-    for row in rows:
-        if row.at is None:
-            earliest = before - OUT_OF_ORDER if before else None
-            fitting = (instant for instant in row.moment.instants if earliest is None or instant >= earliest)
-            row.at = next(fitting, row.moment.instants[0])
-        before = row.at

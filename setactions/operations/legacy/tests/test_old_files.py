@@ -88,6 +88,15 @@ def test_a_wal_that_is_missing_with_all_tables_is_said_and_not_that_the_file_is_
     assert "none of the old dashboard's" not in str(error.value)
 
 
+def test_a_wal_that_is_missing_is_said_of_a_file_that_cannot_be_read_without_it(in_use, tmp_path):
+    copy_to(in_use, tmp_path / "copied")
+    with in_use.jobs.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 4096 * 4)
+    with pytest.raises(CommandError, match=r"jobs\.db cannot be read: .* beside it, which is missing\.$"):
+        in_use.run()
+
+
 def test_half_a_transaction_is_undone_in_the_copy_only(old, tmp_path):
     cids = [f"c{number:0100}" for number in range(500)]
     job_id = old.job()
