@@ -54,8 +54,8 @@ _BASE64 = "(?![0-9]+=)(?:[0-9a-z+/_-]{4})+(?:[0-9a-z+/_-]{2}==|[0-9a-z+/_-]{3}=)
 _DAMAGED = {
     "an error of a spreadsheet, such as #N/A": r"#+[^\W\d_].*|#+[¡¿].*|#{2,}|(?:err|error|fehler|erreur):\d+",
     "a missing value, such as NULL or nan": (
-        r"[-+]?[(\[{<]*+(?:(?:db)?null|nil|none|nan(?:\(ind\))?|na|n[./]a\.?|nat|undefined|unknown|missing|empty|blank"
-        r"|tb[ad]|todo|nullptr|nonetype|nsnull|inf(?:inity)?|leer|keine?|vide|aucune?|vac[ií]o|nul[oa]?|nulle|ninguno|vuoto)[)\]}>]*+"
+        r"[-+]?[(\[{<]{0,3}(?:(?:db)?null|nil|none|nan(?:\(ind\))?|na|n[./]a\.?|nat|undefined|unknown|missing|empty|blank"
+        r"|tb[ad]|todo|nullptr|nonetype|nsnull|inf(?:inity)?|leer|keine?|vide|aucune?|vac[ií]o|nul[oa]?|nulle|ninguno|vuoto)[)\]}>]{0,3}"
         r"|not[_-]?(?:found|available|applicable|set|assigned|specified)|no[_-]?(?:data|value)"
         r"|\\N|\d\.#\w+|0{8}-0{4}-0{4}-0{4}-0{12}"
     ),
@@ -66,7 +66,7 @@ _DAMAGED = {
     "no letter and no digit": r"[\W_]++",
     "a date or a time": (
         rf"\d{{1,4}}(?:/\d{{1,4}}){{1,2}}(?:[T_-].*)?|(?:{_DAY}[-.]{_MONTH_NUMBER}|{_MONTH_NUMBER}[-.]{_DAY})[-.]"
-        rf"(?:{_YEAR}|\d\d){_TIME}|{_YEAR}([-.]){_MONTH_NUMBER}\1{_DAY}{_TIME}|{_YEAR}[01]\d[0-3]\dT\d{{4,6}}Z?"
+        rf"(?:{_YEAR}|\d\d){_TIME}|{_YEAR}(?P<gap>[-.]){_MONTH_NUMBER}(?P=gap){_DAY}{_TIME}|{_YEAR}[01]\d[0-3]\dT\d{{4,6}}Z?"
         r"|\d{4}-W\d\d(?:-\d)?|\d{2,4}[年년].*|\d{1,2}[月월](?:\d{1,2}[日일]?)?"
         r"|\d{1,4}:\d\d(?::\d\d)?(?:\.\d+)?(?:[ap]m)?"
         rf"|\d{{1,2}}[-./](?:{_MONTH}\.?|{_MONTH_IN_FULL})|(?:{_MONTH}\.?|{_MONTH_IN_FULL})[-./]\d{{2,4}}"
@@ -105,7 +105,10 @@ _PLAIN = re.compile(
     r"|(?!0{8}-)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
     re.IGNORECASE,
 )
-_DAMAGED_ID = [(re.compile(pattern, re.IGNORECASE), f"damaged ({what})") for what, pattern in _DAMAGED.items()]
+_KINDS = {f"kind{number}": kind for number, kind in enumerate(_DAMAGED)}
+_DAMAGED_ID = re.compile(
+    "|".join(f"(?P<{name}>{pattern})" for name, pattern in zip(_KINDS, _DAMAGED.values(), strict=True)), re.IGNORECASE
+)
 
 
 def shape_of(cid: str) -> str:
@@ -114,7 +117,8 @@ def shape_of(cid: str) -> str:
         return ""
     if _PLAIN.fullmatch(cid):
         return UNUSUAL
-    return next((shape for pattern, shape in _DAMAGED_ID if pattern.fullmatch(cid)), UNUSUAL)
+    match = _DAMAGED_ID.fullmatch(cid)
+    return f"damaged ({_KINDS[match.lastgroup or '']})" if match else UNUSUAL
 
 
 def is_damaged(shape: str) -> bool:
