@@ -47,6 +47,11 @@ def test_an_accepted_action_has_one_job_with_its_customers_in_order(fetch, tms):
     assert (call.action, call.cids, call.applied) == ("pe-enable", ("b2", "a1", "7"), True)
 
 
+def test_what_tms_says_ends_as_a_sentence_before_ours(fetch, tms):
+    message = fetch(token="fault:unauthorized").json()["message"]
+    assert message.startswith("Invalid access token. ")
+
+
 @pytest.mark.parametrize(
     ("fault", "outcome", "code", "tms_status"),
     [
