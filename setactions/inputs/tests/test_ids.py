@@ -110,6 +110,10 @@ def test_unusual_ids_are_kept_and_warned_about(cid, words):
         ("a|b", "c|d"),
         ("sep=", "x"),
         (HEX, "1234567"),
+        ("0", "1234567"),
+        ("Column1", "x1"),
+        ("name", "alice"),
+        ("1", "000", "003"),
     ],
 )
 def test_ids_as_text_are_read_back_as_they_were(cids):
