@@ -98,7 +98,7 @@ NO_LISTS = [
     ("a1\nb2\n".encode("utf-16-le"), "Line 1: The file is not text"),
     ("a1\nb2\n".encode("utf-16-be"), "Line 1: The file is not text"),
     ("客户\n".encode("utf-16-le"), "UTF-8"),
-    ("a1\n".encode("utf-32"), "UTF-16 text"),
+    ("a1\n".encode("utf-32"), "UTF-32 text"),
     ("kündin\n".encode("latin-1"), "Line 1: The line is not UTF-8"),
     ("kündin\n".encode("cp437"), "Line 1: The line is not UTF-8"),
     (b"a1\xed\xa0\x80\n", "Line 1: The line is not UTF-8"),
