@@ -52,4 +52,8 @@ def origin_of(address: str) -> str:
 
 def address_without_secrets(address: str) -> str:
     """Return an address as it is written, but for its query and anything before an @."""
-    return re.sub(r"^([^/]*/*)[^/@]*@", r"\1", re.split("[?#]", address, maxsplit=1)[0])
+    scheme, mark, rest = re.split("[?#]", address, maxsplit=1)[0].partition("//")
+    if not mark:
+        scheme, rest = "", scheme
+    authority, slash, path = rest.lstrip("/").partition("/")
+    return scheme + mark + authority.rpartition("@")[2] + slash + path
