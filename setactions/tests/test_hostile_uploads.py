@@ -109,7 +109,7 @@ NO_LISTS = [
     (b'"a1\n' + b"b2\n" * 1000, "Line 1: A quotation mark is opened here and not closed"),
     (b'"a1"x\n', "Line 1: A quotation mark is closed in line 1 and followed by more text"),
     (b"a1,b2\nc3,d4\n", "several columns"),
-    (b"id,cid\na,b\n", "names a column twice"),
+    (b"id,cid\na,b\n", "Several columns could hold the ids"),
     (b"<html><body>x</body></html>", "Line 1: The id looks damaged (marks left over"),
     (b"<!DOCTYPE html>\n<html>\n<p>Sign in first</p>\n", "holds U+0020"),
     (b"#!/bin/sh\nrm -rf /\n", "Line 2: The customer id holds U+0020 (space)"),
