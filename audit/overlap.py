@@ -13,7 +13,7 @@ and must be quick beside a million attempts. Hence:
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db.models import Max
@@ -28,6 +28,8 @@ from tmsdash.db.bulk import owners_of_list
 # What reading costs, in look-ups: an attempt, and each id of its list.
 PER_ATTEMPT, PER_ID = 10, 0.05
 OPENING = [kind for kind in Kind if kind.opens_attempt]
+
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)  # databases need not know times before
 
 Shared = dict[Attempt, frozenset[str]]  # the customers of a list that each attempt asked for, the newest attempt first
 
@@ -48,10 +50,11 @@ def attempts_sharing(cluster_url: str, action_code: int, cids: Sequence[str], ac
 
     def counts(attempt: Attempt) -> bool:
         is_alike = (attempt.cluster_url, attempt.action_code) == (cluster_url, action_code)
-        is_late = attempt.is_accepted and attempt.decided_at is not None and attempt.decided_at > accepted_since
-        return is_alike and (attempt.is_open or is_late)
+        accepted_lately = attempt.is_accepted and attempt.decided_at is not None and attempt.decided_at > accepted_since
+        return is_alike and (attempt.is_open or accepted_lately)
 
-    first = _first_since(accepted_since - timedelta(seconds=max(0, settings.TMS_OPEN_AFTER_S)))
+    margin = timedelta(seconds=max(0, settings.TMS_OPEN_AFTER_S))
+    first = _first_since(max(accepted_since, BEGINNING + margin) - margin)
     older = [*filter(counts, _older(cluster_url, first, accepted_since))]
     shared = _read(older, cids) if _reading_pays(older, len(older) * len(cids)) else _look_up_each(older, cids)
     pks = range(first, _last() + 1)

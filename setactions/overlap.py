@@ -20,12 +20,11 @@ import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db.models import Max
 from django.utils import timezone
 
 from audit.choices import Action, Source
@@ -34,10 +33,9 @@ from audit.models import Attempt
 from audit.overlap import attempts_sharing
 from audit.selectors import opening_body
 from jobs.batches.lists import Chunk, lists_of
-from jobs.batches.overlap import batches_sharing, counting_batches
+from jobs.batches.overlap import batches_sharing
 from jobs.models import Batch
 from setactions.refusal import Refusal
-from tmsdash.db.transactions import drop_if_broken
 from tmsdash.text import counted
 
 CIDS_IN_JSON = 100
@@ -57,8 +55,9 @@ T = TypeVar("T", Attempt, Batch)
 class Word:
     """Somebody's explicit word to send these customers again that were asked for already; None is any customer.
 
-    It covers the attempts that there were, up to the one with the primary key `newest`, and these `batches` by their
-    ids, whenever their chunks are sent.
+    It covers the attempts up to the one with the primary key `newest`, the last that was named: attempts at the same
+    action on the same cluster are opened one after the other, so none before it was missed. And it covers these
+    `batches`, by their ids, whenever their chunks are sent.
     """
 
     newest: int = 0
@@ -95,7 +94,8 @@ class Named:
 
     def word(self, overlap: "Overlap") -> Word:
         """Return the word of a user who saw this: none if the `overlap` that there is now has other customers."""
-        return Word(self.newest, self.batches, overlap.shared) if overlap.digest == self.digest else NO_WORD
+        is_same = bool(self) and overlap.digest == self.digest
+        return Word(self.newest, self.batches, overlap.shared) if is_same else NO_WORD
 
     @classmethod
     def parse(cls, text: str) -> "Named":
@@ -110,12 +110,6 @@ class Named:
 
     def __str__(self) -> str:
         return " ".join([str(self.newest), self.digest, *sorted(self.batches)])
-
-
-def newest_attempt() -> int:
-    """Return the primary key of the newest attempt; taken before a comparison, the word covers what that shows."""
-    with drop_if_broken("audit"):
-        return Attempt.objects.aggregate(pk=Max("pk"))["pk"] or 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,8 +184,10 @@ class Overlap:
         """What overlaps share that have the same customers; "" if there is none."""
         return digest(sorted(self.cids)) if self.cids else ""
 
-    def named(self, newest: int) -> Named:
-        """Return this in short; it was found after the attempt with the primary key `newest`."""
+    @property
+    def named(self) -> Named:
+        """This in short, for a page that shows it."""
+        newest = max((attempt.pk for attempt in self.attempts), default=0)
         return Named(newest, frozenset(str(batch.batch_id) for batch in self.batches), self.digest)
 
     def refusal(self, source: Source | None, todo: str = "") -> Refusal:
@@ -203,7 +199,7 @@ class Overlap:
             self.summary,
             *self.sentences,
             todo or (TODO_OF.get(source, TODO) if source else TODO),
-            duplicate_of=newest or next(batch.batch_id for batch in self.batches),
+            duplicate_of=newest or next((batch.batch_id for batch in self.batches), None),
             overlap=self.as_json,
         )
 
@@ -236,9 +232,8 @@ def find_overlap(
 
     What TMS accepted counts from `accepted_since` on, within the window if that is not given. Raises DatabaseError.
     """
-    batches = counting_batches().exclude(pk=but.pk) if but else counting_batches()
     attempts = attempts_sharing(cluster_url, action_code, cids, accepted_since or window_start())
-    in_batches = batches_sharing(cluster_url, action_code, cids, batches=batches)
+    in_batches = batches_sharing(cluster_url, action_code, cids, but=but)
     return overlap_of(
         cids,
         {attempt: common for attempt, common in attempts.items() if not word.covers(attempt, common)},
@@ -282,7 +277,10 @@ def overlap_of(
 
 def window_start(before: datetime | None = None) -> datetime:
     """Return from when on what TMS accepted counts as asked for already, for what began at `before`, or begins now."""
-    return (before or timezone.now()) - timedelta(seconds=settings.TMS_DUPLICATE_WINDOW_S)
+    now = timezone.now()
+    if before and before > now:  # the clock was set back since, so times say nothing
+        return datetime(1970, 1, 1, tzinfo=UTC)
+    return (before or now) - timedelta(seconds=settings.TMS_DUPLICATE_WINDOW_S)
 
 
 def _add_shared(shared: dict[T, frozenset[str]], more: Mapping[T, frozenset[str]]) -> None:

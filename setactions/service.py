@@ -2,8 +2,8 @@
 
 `set_action` carries out one attempt in this order:
 
-    0  check the user, the list and whether there is room; prove that a job could be written
-    1  write the INTENT to the audit                        (any error: nothing is sent)
+    0  check the user, the list and whether there is room; prove that a job could be written; compare with batches
+    1  compare with other attempts, and write the INTENT to the audit       (any error: nothing is sent)
     2  open a transaction on the jobs database, without a lock
     3  call TMS
     4  write TMS's answer to the audit                      (an error is logged; the Job is the evidence)
@@ -30,12 +30,12 @@ from audit.actors import Actor
 from audit.bodies import Intent, Refused
 from audit.choices import Kind, Source
 from audit.models import Attempt
-from audit.overlap import OverlapError
+from audit.overlap import OverlapError, attempts_sharing
 from audit.selectors import find_attempt
 from jobs import services as jobs
-from jobs.batches.overlap import batches_sharing, counting_batches
+from jobs.batches.overlap import batches_sharing
 from setactions.limits import call_slot, check_active, check_refusal_rate
-from setactions.overlap import NO_WORD, Word, find_overlap, overlap_of, window_start
+from setactions.overlap import NO_WORD, Word, overlap_of, window_start
 from setactions.payload import BatchPart, Submission
 from setactions.permissions import check_may_set_action
 from setactions.recording import Budget, Recorder, log
@@ -222,10 +222,11 @@ def _check_open_batches(intent: Intent, word: Word, source: Source | None) -> No
     """Raise Refusal (409) if customers are part of a batch at the same action that runs or is paused."""
     target = intent["cluster_url"], intent["action_code"], intent["cids"]
     with drop_if_broken("jobs", raising=partial(_unavailable, "jobs")):
-        batches = batches_sharing(*target, batches=counting_batches())
-    if not all(word.covers_batch(batch, cids) for batch, cids in batches.items()):
+        batches = batches_sharing(*target)
+    if uncovered := {batch: cids for batch, cids in batches.items() if not word.covers_batch(batch, cids)}:
         with drop_if_broken("audit", raising=partial(_unavailable, "audit")):
-            raise find_overlap(*target, word=word).refusal(source)
+            attempts = attempts_sharing(*target, window_start())
+        raise overlap_of(intent["cids"], attempts, uncovered).refusal(source)
 
 
 @sensitive_variables("token")

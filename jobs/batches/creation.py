@@ -7,7 +7,7 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from jobs.batches.lists import ListDigest, NewBatch, NewChunk
-from jobs.batches.overlap import BatchOverlapError, batches_sharing_chunks, counting_batches
+from jobs.batches.overlap import BatchOverlapError, batches_sharing_chunks
 from jobs.models import Batch, BatchChunk
 from jobs.signatures import sign_batch, sign_chunk
 from tmsdash.db.transactions import one_at_a_time, write_transaction
@@ -42,7 +42,7 @@ def create_batch(
             _keep_out_others(new.chunks)
             if known := Batch.objects.filter(batch_id=new.batch_id).first():
                 return known, False
-            shared = batches_sharing_chunks(new.chunks, batches=counting_batches())
+            shared = batches_sharing_chunks(new.chunks)
             if uncovered := {batch: cids for batch, cids in shared.items() if not covers(batch, cids)}:
                 raise BatchOverlapError(uncovered)
             batch.save(force_insert=True)

@@ -67,7 +67,7 @@ def heartbeat(batch: Batch, runner: str, lease_s: float) -> bool:
 
 def release(batch: Batch, runner: str, reason: str = "") -> None:
     """Give the lease back. A batch that still runs is stopped for `reason`; what stopped it before keeps its own."""
-    stopped = {"state": Batch.State.STOPPED, "reason": one_line(reason, MESSAGE_LENGTH)}
+    stopped = {"state": Batch.State.STOPPED, "reason": one_line(reason, MESSAGE_LENGTH), "ended_at": timezone.now()}
     with write_transaction(DATABASE):
         held = Batch.objects.filter(pk=batch.pk, runner=runner)
         held.filter(state=Batch.State.RUNNING).update(**stopped)
@@ -276,5 +276,5 @@ def _move(batch: Batch, state: Batch.State, reason: str, *, from_states: Collect
 
 def _set_state(batch: Batch, state: Batch.State, reason: str = "", resume_at: datetime | None = None) -> None:
     batch.state, batch.reason, batch.resume_at = state, one_line(reason, MESSAGE_LENGTH), resume_at
-    batch.ended_at = timezone.now() if state == Batch.State.DONE else None
+    batch.ended_at = timezone.now() if state in (Batch.State.DONE, Batch.State.STOPPED) else None
     batch.save(update_fields=["state", "reason", "resume_at", "ended_at", "first_only"])

@@ -18,6 +18,7 @@ NOTHING_DONE = (State.REJECTED, State.SET_ASIDE, State.REFUSED, State.NOT_SENT, 
 # What somebody wrote into the database that we never would. Such a chunk is not sent, so nobody need wait for it.
 UNREADABLE = (ValueError, TypeError, RecursionError)
 COUNTED = frozenset(State).difference(NOTHING_DONE)
+SENT = COUNTED.difference([State.WAITING])
 RECENTLY = timedelta(days=1)
 
 SharedWithBatches = dict[Batch, frozenset[str]]  # the customers of a list that each batch asks for
@@ -31,32 +32,48 @@ class BatchOverlapError(Exception):
         self.shared = shared
 
 
-def counting_batches() -> QuerySet[Batch]:
-    """Return the batches whose customers count as asked for, newest first.
+def open_batches() -> QuerySet[Batch]:
+    """Return the batches that run or are paused, and those just made that nobody carries yet.
 
-    These are the ones that run or are paused, those just made that nobody carries yet, and those that were done within
-    TMS_DUPLICATE_WINDOW_S: what they sent first may be older than that. One whose runner died is stopped, whatever it
-    left written.
+    One whose runner died is stopped, whatever it left written.
     """
     now, lease = timezone.now(), timedelta(seconds=settings.TMS_BATCH_LEASE_S)
-    done = Q(state=Batch.State.DONE, ended_at__gt=now - timedelta(seconds=settings.TMS_DUPLICATE_WINDOW_S))
     running = Q(state=Batch.State.RUNNING, runner_until__gt=now)
     starting = Q(state=Batch.State.STOPPED, reason="", created_at__gt=now - lease)
-    return Batch.objects.filter(running | starting | done | Q(state=Batch.State.PAUSED)).order_by("-id")
+    return Batch.objects.filter(running | starting | Q(state=Batch.State.PAUSED))
+
+
+def ended_batches() -> QuerySet[Batch]:
+    """Return the batches that were done, or stopped, within TMS_DUPLICATE_WINDOW_S."""
+    now = timezone.now()
+    since = now - timedelta(seconds=settings.TMS_DUPLICATE_WINDOW_S)
+    died = Q(state=Batch.State.RUNNING, runner_until__gt=since, runner_until__lte=now)
+    return Batch.objects.filter(died | Q(state__in=[Batch.State.DONE, Batch.State.STOPPED], ended_at__gt=since))
 
 
 def batches_sharing(
+    cluster_url: str, action_code: int, cids: Iterable[str], *, but: Batch | None = None
+) -> SharedWithBatches:
+    """Return the batches but one that ask for any of `cids` with the same action, and for which, the newest first.
+
+    Of open ones all customers count, unless their chunks came to nothing. Of those that ended lately all count that
+    were sent: the first of them may have been accepted long before the end.
+    """
+    target = cluster_url, action_code, cids
+    shared = _shared(*target, open_batches(), COUNTED) | _shared(*target, ended_batches(), SENT)
+    if but:
+        shared.pop(but, None)
+    return dict(sorted(shared.items(), key=lambda item: item[0].pk, reverse=True))
+
+
+def _shared(
     cluster_url: str,
     action_code: int,
     cids: Iterable[str],
-    *,
     batches: QuerySet[Batch],
-    states: Collection[BatchChunk.State] = COUNTED,
+    states: Collection[BatchChunk.State],
 ) -> SharedWithBatches:
-    """Return those of some batches whose chunks have the same action for any of `cids`, and for which of them.
-
-    Only chunks in these `states` count: those that came to nothing do not, unless that is asked for.
-    """
+    """Return those of some batches whose chunks in these states have the same action for any of `cids`."""
     wanted, shared = set(cids), {}
     for pk in batches.values_list("pk", flat=True):
         chunks = BatchChunk.objects.filter(
@@ -83,16 +100,18 @@ def _common(wanted: set[str], chunks: QuerySet[BatchChunk]) -> frozenset[str]:
 def stopped_batches_with(chunks: Iterable[Chunk]) -> SharedWithBatches:
     """Return the batches of the last day that stopped before they had sent customers of these chunks, and which."""
     stopped = Batch.objects.filter(created_at__gt=timezone.now() - RECENTLY).exclude(state=Batch.State.DONE)
-    stopped = stopped.exclude(pk__in=counting_batches().order_by().values("pk")).order_by("-id")
-    return batches_sharing_chunks(chunks, batches=stopped, states=Scope.REST.states)
+    stopped = stopped.exclude(pk__in=open_batches().values("pk")).order_by("-id")
+    return _united(_shared(*target, stopped, Scope.REST.states) for target in lists_of(chunks))
 
 
-def batches_sharing_chunks(
-    chunks: Iterable[Chunk], *, batches: QuerySet[Batch], states: Collection[BatchChunk.State] = COUNTED
-) -> SharedWithBatches:
+def batches_sharing_chunks(chunks: Iterable[Chunk]) -> SharedWithBatches:
     """Do as `batches_sharing` does for all customers of some chunks."""
-    shared: SharedWithBatches = {}
-    for cluster_url, action_code, cids in lists_of(chunks):
-        for batch, common in batches_sharing(cluster_url, action_code, cids, batches=batches, states=states).items():
-            shared[batch] = shared.get(batch, frozenset()) | common
-    return shared
+    return _united(batches_sharing(*target) for target in lists_of(chunks))
+
+
+def _united(parts: Iterable[SharedWithBatches]) -> SharedWithBatches:
+    united: SharedWithBatches = {}
+    for shared in parts:
+        for batch, common in shared.items():
+            united[batch] = united.get(batch, frozenset()) | common
+    return united

@@ -17,7 +17,6 @@ All functions raise Refusal and DatabaseError.
 import logging
 import uuid
 from collections.abc import Iterable
-from itertools import islice
 from typing import Any, NoReturn, Protocol
 
 from django.views.decorators.debug import sensitive_variables
@@ -127,11 +126,9 @@ def go_on(
     """
     _check_owner(user, batch)
     catch_up(batch)
-    if not (allow_unusual or batch.allow_unusual):
-        with drop_if_broken("jobs"):
-            if any(has_damaged(chunk.cids) for chunk in left_chunks(batch, scope)):
-                raise Refusal(409, "request", f"Nothing was sent. {UNASKED}")
     if not (scope is Scope.WAITING and ledger.resume(batch)):
+        if not (allow_unusual or batch.allow_unusual):
+            _check_asked(user, actor, batch, scope)
         if token and not skip and (overlap := united(overlaps_of_rest(batch, scope, word))):
             todo = "" if actor.source == Source.COMMAND else HOW_TO_GO_ON
             raise _refuse(user, actor, overlap.refusal(actor.source, todo), left_chunks(batch, scope))
@@ -150,6 +147,14 @@ def overlaps_of_rest(batch: Batch, scope: Scope, word: Word = NO_WORD) -> list[T
     with drop_if_broken("audit", "jobs"):
         left = left_chunks(batch, scope)
         return [*find_overlaps(left, accepted_since=window_start(batch.created_at), word=word, but=batch)]
+
+
+def _check_asked(user: Any, actor: Actor, batch: Batch, scope: Scope) -> None:
+    """Raise Refusal (409) if ids that look damaged are left of a batch that was made without a word for them."""
+    with drop_if_broken("jobs"):
+        if any(has_damaged(chunk.cids) for chunk in left_chunks(batch, scope)):
+            refusal = Refusal(409, "request", f"Nothing was sent. {UNASKED}")
+            raise _refuse(user, actor, refusal, left_chunks(batch, scope))
 
 
 def refuse_overlap(*, user: Any, actor: Actor, overlap: Overlap, chunks: Iterable[Chunk]) -> NoReturn:
@@ -186,11 +191,13 @@ def _check_owner(user: Any, batch: Batch) -> None:
 
 
 def _refuse(user: Any, actor: Actor, refusal: Refusal, chunks: Iterable[Chunk]) -> Refusal:
-    """Record a refusal in the audit, with its customers if all of them have the same action; return it."""
-    lists = [*islice(lists_of(chunks), 2)]
+    """Record a refusal in the audit, with the first customers if all of them have the same action; return it."""
+    lists = [*lists_of(chunks)]
     submission = None
-    if len(lists) == 1 and (cluster := cluster_at(lists[0][0])):
-        _, action_code, cids = lists[0]
-        submission = Submission(cluster, Action(action_code), Action(action_code).label, tuple(cids))
+    if len({(cluster_url, action_code) for cluster_url, action_code, _ in lists}) == 1:
+        cluster_url, action_code, _ = lists[0]
+        if cluster := cluster_at(cluster_url):
+            cids = tuple(cid for *_, part in lists for cid in part)
+            submission = Submission(cluster, Action(action_code), Action(action_code).label, cids)
     set_actions.refuse(user=user, actor=actor, refusal=refusal, submission=submission)
     return refusal

@@ -16,7 +16,7 @@ from jobs.batches.scopes import Scope
 from jobs.models import Batch
 from setactions.batches import service
 from setactions.batches.chunks import chunks_of
-from setactions.overlap import NO_OVERLAP, NO_WORD, Named, Overlap, newest_attempt, united
+from setactions.overlap import NO_OVERLAP, NO_WORD, Named, Overlap, united
 from setactions.pages.batch_view import NAMED, REPEATS, SEND_AGAIN, SKIP, WITHOUT_UNKNOWN
 from setactions.pages.batches import batch_page, load
 from setactions.pages.new_action import review_again, reviewed_step
@@ -68,14 +68,13 @@ def control(request: HttpRequest, batch_id: uuid.UUID, verb: str) -> HttpRespons
     """Do to a batch what the button with this verb says: pause, stop, resume or rest."""
     batch = load(request, batch_id)
     if request.method == "POST":  # else it is the way back from the sign-in page
-        newest = newest_attempt()
         try:
             _do(request, batch, verb)
         except Refusal as refusal:
             if refusal.code == 403:
                 raise PermissionDenied(refusal.message) from None
             overlap = _overlap(request, batch, verb) if refusal.overlap else NO_OVERLAP
-            batch, named = load(request, batch_id), overlap.named(newest)
+            batch, named = load(request, batch_id), overlap.named
             return batch_page(request, batch, status=refusal.code, error=refusal.message, named=named)
     return redirect("batch", batch_id=batch_id)
 

@@ -29,7 +29,7 @@ from jobs.models import Batch
 from jobs.selectors import may_view_job_of
 from setactions.confirmation import check_typed_count, must_type_count
 from setactions.inputs.ids import FIELD
-from setactions.overlap import NO_OVERLAP, NO_WORD, Entry, Overlap, Word, find_overlap, newest_attempt, overlap_of
+from setactions.overlap import NO_OVERLAP, NO_WORD, Entry, Overlap, Word, find_overlap, overlap_of
 from setactions.pages.sealing import Review, load_review, seal_token, sign_review, unseal_token
 from setactions.payload import Submission, check_fits_one_call, find_overlap_warnings, narrowed, new_chunk
 from setactions.refusal import Refusal, Unverified
@@ -137,14 +137,13 @@ def review_page(
 ) -> HttpResponse:
     """Show the list that would be sent, with what speaks against it."""
     submission = review.submission
-    cids, newest, overlap, stopped = submission.cids, 0, NO_OVERLAP, NO_OVERLAP
+    cids, overlap, stopped = submission.cids, NO_OVERLAP, NO_OVERLAP
     with suppress(AnyDatabaseError), drop_if_broken("audit", "jobs"):  # sending will say what is wrong
-        newest = newest_attempt()
         overlap = _overlap_of(submission)
         stopped = overlap_of(cids, {}, stopped_batches_with([new_chunk(submission, cids)]))
     page = ReviewPage(
         user=request.user,
-        review=replace(review, named=overlap.named(newest)),
+        review=replace(review, named=overlap.named),
         sealed=sealed,
         error=error,
         typed=typed,

@@ -10,11 +10,12 @@ from django.utils import timezone
 
 from audit.choices import Action, Kind, Source
 from audit.models import Attempt
+from audit.overlap import attempts_sharing
 from audit.tests.making import make_attempt
 from jobs.batches.creation import create_batch
 from jobs.batches.lists import NewBatch, NewChunk
 from jobs.models import Batch, BatchChunk, Job
-from setactions.overlap import Named, Overlap
+from setactions.overlap import Named, Overlap, window_start
 from tmsdash.tests.tools import at_once
 
 pytestmark = pytest.mark.usefixtures("databases")
@@ -68,7 +69,9 @@ def test_of_many_that_share_a_customer_at_once_one_is_sent(fetch, tms):
         ({}, 409),
         ({"chunk_state": BatchChunk.State.ACCEPTED}, 409),
         ({"chunk_state": BatchChunk.State.REJECTED}, 200),
-        ({"state": Batch.State.STOPPED}, 200),
+        ({"state": Batch.State.STOPPED, "ended_s_ago": 590}, 200),
+        ({"state": Batch.State.STOPPED, "ended_s_ago": 590, "chunk_state": BatchChunk.State.ACCEPTED}, 409),
+        ({"state": Batch.State.STOPPED, "ended_s_ago": 610, "chunk_state": BatchChunk.State.ACCEPTED}, 200),
         ({"state": Batch.State.DONE, "ended_s_ago": 590, "chunk_state": BatchChunk.State.ACCEPTED}, 409),
         ({"state": Batch.State.DONE, "ended_s_ago": 610, "chunk_state": BatchChunk.State.ACCEPTED}, 200),
         ({"state": Batch.State.DONE, "ended_s_ago": 590, "chunk_state": BatchChunk.State.REJECTED}, 200),
@@ -78,7 +81,7 @@ def test_of_many_that_share_a_customer_at_once_one_is_sent(fetch, tms):
 def test_customers_of_a_batch_that_is_open_or_newly_done_are_guarded(fetch, tms, batch, status):
     ended_at = timezone.now() - timedelta(seconds=batch.pop("ended_s_ago", 0))
     batch_id = str(make_batch(tms, ["a", "b"], **batch).batch_id)
-    Batch.objects.filter(state=Batch.State.DONE).update(ended_at=ended_at)
+    Batch.objects.filter(state__in=[Batch.State.DONE, Batch.State.STOPPED]).update(ended_at=ended_at)
     answer = fetch(cids=["b", "c"])
     assert answer.status_code == status
     if status == 409:
@@ -116,8 +119,9 @@ def test_what_is_said_counts_the_customers_of_each_user_and_state(fetch, tms):
 
 
 def test_what_a_page_named_is_a_word_for_these_customers_and_for_no_others():
-    overlap = Overlap(cids=["b", "a"], attempts={}, batches={Batch(pk=1, batch_id=uuid.UUID(int=7)): frozenset("ab")})
-    named = Named.parse(str(overlap.named(newest=5)))
+    batches = {Batch(pk=1, batch_id=uuid.UUID(int=7)): frozenset("ab")}
+    overlap = Overlap(cids=["b", "a"], attempts={Attempt(pk=5): frozenset("a")}, batches=batches)
+    named = Named.parse(str(overlap.named))
     word = named.word(replace(overlap, cids=["a", "b"]))
     assert word.cids == {"a", "b"}
     for cids in (["a"], ["a", "b", "c"], []):
@@ -134,3 +138,15 @@ def test_what_a_page_named_is_a_word_for_these_customers_and_for_no_others():
         attempt.pk += 100 if attempt.source else 0  # made after the page
         assert word.covers(attempt, frozenset(cids)) is is_covered
     assert not Named.parse("5 all of them")
+
+
+def test_for_a_batch_from_the_future_all_that_was_accepted_counts(settings):
+    settings.TMS_DUPLICATE_WINDOW_S = 600
+    now = timezone.now()
+    assert now - timedelta(seconds=610) < window_start() < now
+    assert window_start(now - timedelta(days=1)) == now - timedelta(days=1, seconds=600)
+    assert window_start(now + timedelta(hours=1)).year == 1970
+    old = make_attempt(Kind.ACCEPTED, Kind.RECORDED, cids=["a"])
+    Attempt.objects.filter(pk=old.pk).update(created_at=now - timedelta(days=9), decided_at=now - timedelta(days=9))
+    assert [*attempts_sharing(old.cluster_url, 2, ["a"], window_start(now + timedelta(hours=1)))] == [old]
+    assert attempts_sharing(old.cluster_url, 2, ["a"], window_start()) == {}

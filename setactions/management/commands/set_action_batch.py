@@ -22,7 +22,7 @@ from setactions.batches.report import report_lines
 from setactions.batches.summary import Summary
 from setactions.inputs.csv_table import TableError
 from setactions.limits import check_active
-from setactions.overlap import NO_WORD, newest_attempt
+from setactions.overlap import NO_WORD
 from setactions.refusal import Refusal
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import os_actor_name
@@ -70,7 +70,6 @@ class Command(BaseCommand):
             check_active()
             if batch:
                 catch_up(batch)
-        newest = newest_attempt()
         plan = plan_rest(table, batch, options) if batch else plan_list(table, options)
         actor = Actor(user_id=user.get_username(), source=Source.COMMAND, run_by=os_actor_name())
         if not options.dry_run and plan.is_repeat(options):
@@ -84,7 +83,7 @@ class Command(BaseCommand):
             return self._end(batch, report, options)
         plan.confirm(options)
         token = options.needed_token()
-        word = plan.overlap.named(newest).word(plan.overlap) if options.send_again else NO_WORD
+        word = plan.overlap.named.word(plan.overlap) if options.send_again else NO_WORD
         if batch:
             service.go_on(
                 user=user,
