@@ -65,7 +65,11 @@ class BatchOptions:
         add("--without-unknown", action="store_true", help="also run rejected chunks, without the ids unknown to TMS")
         add("--without-accepted", action="store_true", help="leave out customers that are open or newly accepted")
         add("--send-again", action="store_true", help="also send customers that are open or newly accepted")
-        add("--strict", action="store_true", help="treat everything that looks unusual as an error")
+        add(
+            "--strict",
+            action="store_true",
+            help="treat ids that merely look unusual, or differ only by case, as errors, too",
+        )
         add("--allow-unusual", action="store_true", help="take ids that look damaged, such as #N/A, with a warning")
         add("--dry-run", action="store_true", help="check the file, print the plan and send nothing")
         add("--yes", action="store_true", help="do not ask for confirmation")

@@ -29,7 +29,7 @@ _DIGIT = re.compile(r"\d")
 _LIKE_A_HEADER = re.compile(r"(?=\W*+[^\W\d])\D*+")
 _MARKS_IN_HEADERS = re.compile(r"[\s*?.:()\[\]]")
 _PLAIN_WORD = re.compile(r"[a-z_-]++|[A-Z_-]++")  # alone it is taken for an id; Kunde is written like a header
-# Between blanks, where names and notes stand, too: what has a letter and a digit, or is among such.
+# Words between blanks: one with a letter and a digit, or lower-case words joined by `-` or `_` among such.
 _WORD_WITH_DIGIT = re.compile(r"(?=.*\d)(?=.*[^\W\d_])[\w-]++")
 _JOINED_WORDS = re.compile(r"[a-z]++(?:[_-][a-z]++)++")  # of which there may be one among three ids with digits
 _THOUSANDS = re.compile(rf"\d{{1,3}}(?:[{_BLANKS}]\d{{3}})++")
@@ -91,8 +91,8 @@ class _Layout(NamedTuple):
 def asked_by(rows: Rows, problems: Problems, notes: Problems, *, takes_headers: bool = False) -> Iterator[Asked]:
     """Return what each row asks for; what is wrong with the header or with rows goes to `problems`.
 
-    `notes` get what is left unread. With `takes_headers`, somebody gave their word that a header further down a single
-    column is an id.
+    `notes` get what is left unread. With `takes_headers`, somebody gave their word that a header in a single column is
+    an id.
     """
     rest = iter(rows)
     head = list(islice(rest, LOOKED_AT))

@@ -13,7 +13,7 @@ from setactions.inputs.csv_columns import Asked, asked_by, may_be_misread
 from setactions.inputs.csv_rows import Rows
 from setactions.inputs.ids import BY_OPTION, BY_TICK, CidList, check_length, damage_of, is_allowed, problem_of, refuse
 from setactions.inputs.problems import Problems
-from setactions.inputs.shapes import is_damaged, shape_of
+from setactions.inputs.shapes import has_damaged, is_damaged, shape_of
 from setactions.inputs.spool import Spool
 from setactions.tms.clusters import Cluster, all_clusters, find_cluster
 from setactions.tms.spellings import find_action
@@ -78,6 +78,7 @@ class Table:
                 self._spool.leave_out_ids(number, cids)
         counts = self._spool.counts()
         self.parts = tuple(replace(part, customer_count=counts.get(n, 0)) for n, part in enumerate(self.parts))
+        self.allow_unusual = self.allow_unusual and any(has_damaged(part_cids) for _, part_cids in self.chunks(10_000))
 
     def chunks(self, size: int) -> Iterator[tuple[Part, tuple[str, ...]]]:
         """Return the ids in tuples of at most `size`, part after part; no tuple mixes parts."""

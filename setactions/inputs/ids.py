@@ -19,7 +19,8 @@ FIELD = "cids"
 EMPTY = "The list is empty. Give at least one customer id."
 
 # How somebody gives their word, on each way that lists take, that ids which look damaged are ids all the same.
-BY_TICK = "tick “Take ids that look damaged by a spreadsheet” below"
+TAKE_DAMAGED = "Take ids that look damaged"  # the label of the tick
+BY_TICK = f"tick “{TAKE_DAMAGED}” below"
 BY_OPTION = "give --allow-unusual"
 BY_KEY = 'say "allowUnusual": true'
 
@@ -92,7 +93,7 @@ def refuse(problems: Problems, *, has_damage: bool) -> None:
 
 def damage_of(shape: str, way: str) -> str:
     """Say what is wrong with an id of a damaged shape, without the id, and how to go on; `way` is such as BY_KEY."""
-    return f"The id looks {shape}. Correct it where it comes from, each id on its own; if it really is an id, {way}."
+    return f"The id looks {shape}. Correct it at its source, one id at a time; if it really is an id, {way}."
 
 
 def is_allowed(cid: Any) -> bool:

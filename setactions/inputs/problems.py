@@ -46,7 +46,8 @@ class _Cause:
 class Problems:
     """Sentences about a list, one for each cause, in the order of the first place of each.
 
-    `count` is how many places have one; `unit` names what places are counted in.
+    `count` is how many errors there are; several of one pass at one place are counted once. `unit` names what places
+    are counted in.
     """
 
     def __init__(self, unit: str = "Line") -> None:

@@ -8,7 +8,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from audit.choices import Action
 from setactions.inputs.csv_table import read_list
-from setactions.inputs.ids import FIELD, CidList, DamagedIds
+from setactions.inputs.ids import FIELD, TAKE_DAMAGED, CidList, DamagedIds
 from setactions.payload import Submission, make_submission, wire_name
 from setactions.refusal import Refusal
 from setactions.tms.clusters import Cluster, all_clusters, cluster_named
@@ -57,7 +57,7 @@ class NewActionForm(forms.Form):
         widget=forms.FileInput(attrs={"accept": ".csv,.txt,text/csv,text/plain"}),
         help_text="Instead of pasting: a file with one column, or with several of which one is named customer_id.",
     )
-    allow_unusual = forms.BooleanField(label="Take ids that look damaged by a spreadsheet", required=False)
+    allow_unusual = forms.BooleanField(label=TAKE_DAMAGED, required=False)
 
     submission: Submission
     secret: Token

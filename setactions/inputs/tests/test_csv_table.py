@@ -102,6 +102,15 @@ def test_what_looks_unusual_is_an_error_when_strict():
     assert ids_of(f"{A}\n{B}\n{A}\n", strict=True) == [A, B]
 
 
+def test_the_word_for_damaged_ids_goes_when_none_of_them_is_left():
+    with read(f"{A}\n#N/A\nNULL\n1000003\n", allow_unusual=True) as table:
+        target = table.parts[0].cluster.origin, table.parts[0].action.value
+        for cids, is_left in (["#N/A", A], True), (["NULL"], False):
+            table.leave_out(*target, cids)
+            assert table.allow_unusual == is_left
+        assert table.customer_count == 1
+
+
 def test_warnings_of_one_cause_are_one_sentence_with_the_first_lines_and_ids():
     with read("".join(f"odd-{number}\n" for number in range(50))) as table:
         [warning] = table.warnings

@@ -55,7 +55,7 @@ def test_the_form_offers_the_tick_where_ids_look_damaged_and_keeps_what_was_type
         assert TICK not in fill_in(operator, f"{USUAL}\nx y", **good).content.decode()
     page = fill_in(operator)
     assert (page.status_code, tms.calls()) == (400, [])
-    assert "tick “Take ids that look damaged by a spreadsheet” below" in text_of(page)
+    assert "tick “Take ids that look damaged” below" in text_of(page)
     assert TICK in page.content.decode()
     assert f"{USUAL}\n{DAMAGED}</textarea>" in page.content.decode()
     upload = fill_in(operator, "", csv_file=SimpleUploadedFile("a.csv", f"id\n{DAMAGED}\n".encode()))
