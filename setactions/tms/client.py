@@ -30,7 +30,7 @@ from urllib3.exceptions import HTTPError
 from audit.choices import Kind
 from setactions.tms.clusters import Call, Cluster, Target
 from setactions.tms.replies import Answer, Failure, Reply, classify, classify_read
-from setactions.tms.unsent import BundleError, Way, reason_of
+from setactions.tms.unsent import BundleError, Connection, reason_of
 from setactions.token import Token
 
 logger = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class _Exchange:
         if self.expired or answer is None:
             # Whatever arrived after the deadline may be cut short.
             detail = f"no {'answer' if self.sent else 'connection'} within {deadline_s:g} s"
-            detail = detail if self.sent else self._way().why_timed_out(detail)
+            detail = detail if self.sent else self._connection().why_timed_out(detail)
             answer = Answer(sent=self.sent, failure=Failure.TIMEOUT, detail=detail)
         answer.duration_s = time.monotonic() - started
         return answer
@@ -203,11 +203,11 @@ class _Exchange:
             answer.body = body.read()
 
     def _failed(self, failure: Failure, error: Exception) -> Answer:
-        detail = reason_of(error) if self.sent else self._way().why_failed(error)
+        detail = reason_of(error) if self.sent else self._connection().why_failed(error)
         return Answer(sent=self.sent, failure=failure, detail=detail)
 
-    def _way(self) -> Way:
-        return Way(self.request.url, settings.TMS_PROXY, self._is_connected, self._is_tunnelled)
+    def _connection(self) -> Connection:
+        return Connection(self.request.url, settings.TMS_PROXY, self._is_connected, self._is_tunnelled)
 
 
 def _shut_down(connection: socket.socket) -> None:

@@ -104,7 +104,7 @@ PROXY_FAILED = (
 )
 OUT_OF_MEANS = (
     "This server has no room for another connection, so nothing was sent. Try again in a minute; if that does not "
-    "help, tell the admin."
+    "help, tell an administrator."
 )
 OTHER = (
     "No connection to {peer} could be made, so nothing was sent. Ask an administrator to look at this server's network "
@@ -130,14 +130,14 @@ class BundleError(OSError):
 
 
 @dataclass(frozen=True)
-class Way:
-    """How far a connection had got: to `origin`, through the proxy at the address `proxy` if there is one.
+class Connection:
+    """How far a connection to `url` had got, through the proxy at the address `proxy` if there is one.
 
-    `is_tunnelled` tells whether that proxy had made its connection to the origin, `is_connected` whether anybody had
+    `is_tunnelled` tells whether that proxy had made its connection to it, `is_connected` whether anybody had
     taken ours.
     """
 
-    origin: str
+    url: str
     proxy: str
     is_connected: bool
     is_tunnelled: bool
@@ -145,13 +145,13 @@ class Way:
     def say(self, sentence: str, detail: str) -> str:
         """Return a sentence of this module about whom the connection was made to, and the technical reason."""
         is_proxy = bool(self.proxy) and not self.is_tunnelled
-        url = self.proxy if is_proxy else self.origin
+        url = self.proxy if is_proxy else self.url
         whom = f"proxy {_address(url)} (TMS_PROXY)" if is_proxy else f"cluster {_address(url)}"
         why = sentence.format(
             Peer=f"The {whom}",  # a host name never begins a sentence: it has no capital
             peer=f"the {whom}" if is_proxy else _address(url),
             host=urlsplit(url).hostname,
-            target=_address(self.origin),
+            target=_address(self.url),
             owner=f"whoever runs the {'proxy' if is_proxy else 'cluster'}",
             setting="TMS_PROXY" if is_proxy else "TMS_CLUSTERS",
         )

@@ -4,7 +4,7 @@
    beside it, take locks that stop a dashboard which still runs, and fail where it may not write.
 2. What SQLite has not moved into the file yet comes along: `-wal` holds the newest rows, `-journal` undoes half a
    transaction. `-shm` is made anew.
-3. A copy during which somebody wrote is none. It is made again, and given up when that does not help.
+3. A copy is discarded if somebody wrote meanwhile, and given up after TRIES.
 """
 
 import shutil

@@ -19,7 +19,7 @@ AnyRow = TypeVar("AnyRow")
 def import_jobs(survey: Survey, file: OldFile, imported_by: str) -> int:
     """Import the jobs of a file that its survey took, those with customers; return how many are new.
 
-    Raises BadFileError or DatabaseError. What is imported by then stays, and the next run goes on behind it.
+    Raises BadFileError or DatabaseError. What is imported by then stays, and the next run continues from there.
     """
     imported = 0
     for part in _parts(_jobs(survey, file)):

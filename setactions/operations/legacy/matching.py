@@ -5,7 +5,7 @@ The old code wrote a row of the log around each job that it wrote, and neither n
 1. user (as called here) and action are the same, and so are the customers where both have them;
 2. the row lies within seconds of the job, or further by the time that its call took; the log knows no fractions of
    a second, so any instant within its second counts;
-3. each is the other's nearest, and by more than a second the only near one. Of jobs that repeat each other, which
+3. each is the other's nearest, with no other within a second of that. Of jobs that repeat each other, which
    have one row, it is the first one. What could be two things is not linked.
 
 A row that names a job is linked to it and to no other.
@@ -81,13 +81,13 @@ def _settle(jobs: Sequence[Entry]) -> None:
 
 
 def mark_doubles(jobs: Sequence[Entry]) -> int:
-    """Mark the jobs that repeat one of the last seconds, unless each has a row of its own; return how many are marked.
+    """Mark the jobs that repeat one written within two seconds, unless each has a row of its own.
 
-    Those that were imported earlier stay as they were marked then.
+    Returns how many are marked. Those that were imported earlier stay as they were marked then.
     """
     lately: dict[tuple[object, ...], Entry] = {}
     for job in jobs:
-        key = job.user_id, job.action_code, job.ids
+        key = job.user_id, job.action_code, job.cids_digest
         first = lately.get(key)
         is_near = first and abs(job.instant - first.instant) <= DOUBLED_WITHIN
         if first and is_near and not (job.partner and first.partner):
@@ -103,8 +103,8 @@ def _pairs(jobs: Sequence[Entry], log: Sequence[Entry]) -> Iterator[Pair]:
     by_key: dict[tuple[object, ...], list[tuple[datetime, Entry]]] = defaultdict(list)
     for job in jobs:
         for at in [job.at] if job.at else job.moment.instants:
-            for ids in (job.ids, ANY):
-                by_key[job.user_id, job.action_code, ids].append((at, job))
+            for cids_digest in (job.cids_digest, ANY):
+                by_key[job.user_id, job.action_code, cids_digest].append((at, job))
     for times in by_key.values():
         times.sort(key=itemgetter(0))
     for row in log:
@@ -116,8 +116,8 @@ def _pairs(jobs: Sequence[Entry], log: Sequence[Entry]) -> Iterator[Pair]:
                 yield replace(nearest, gap=NAMED)
             continue
         reach = WITHIN + row.duration
-        for ids in [row.ids, ""] if row.ids else [ANY]:
-            times = by_key.get((row.user_id, row.action_code, ids), [])
+        for cids_digest in [row.cids_digest, ""] if row.cids_digest else [ANY]:
+            times = by_key.get((row.user_id, row.action_code, cids_digest), [])
             for place in range(bisect_left(times, row.instant - reach, key=itemgetter(0)), len(times)):
                 at, job = times[place]
                 if at > row.instant + SECOND + reach:
@@ -138,5 +138,7 @@ def _nearest(pairs: Sequence[Pair]) -> list[Pair]:
 def _first_of_repeats(pairs: Sequence[Pair]) -> Pair | None:
     """Return the pair of the first job if the others only repeat it; None if they are jobs of their own."""
     first = min(pairs, key=lambda pair: pair.job.number)
-    repeat = all(pair.job.ids == first.job.ids and abs(pair.at - first.at) <= DOUBLED_WITHIN for pair in pairs)
+    repeat = all(
+        pair.job.cids_digest == first.job.cids_digest and abs(pair.at - first.at) <= DOUBLED_WITHIN for pair in pairs
+    )
     return first if repeat else None

@@ -35,7 +35,7 @@ class OldFile:
             if lacking and self.wal_problem:
                 raise BadFileError(f"{self.wal_problem} Stop the old dashboard, and copy both files: here {what}")
             if lacking:
-                raise BadFileError(f"{self.path} is none of the old dashboard's: {what}")
+                raise BadFileError(f"{self.path} is not a file of the old dashboard: {what}")
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> Iterator[sqlite3.Row]:
         """Yield what a query finds."""

@@ -29,7 +29,7 @@ class Entry:
     action_code: int | None
     action_name: str
     cluster_url: str
-    ids: str
+    cids_digest: str
     """A digest of the customers, in whatever order; "" if there are none."""
     customers: int
     moment: Moment
@@ -68,7 +68,7 @@ def entry_of_job(number: int, row: Row, cids: Sequence[str], zone: tzinfo, users
         action_code=action.value,
         action_name=action.label,
         cluster_url=clusters.new_name(one_line(str(without_secrets(origin_of(text_of(row["cluster_url"])))), 300)),
-        ids=_digest(cids),
+        cids_digest=_digest(cids),
         customers=len(cids),
     )
 
@@ -85,7 +85,7 @@ def entry_of_log_row(number: int, row: Row, users: Names) -> Entry:
         action_code=action.value if action else None,
         action_name=action.label if action else name,
         cluster_url="",
-        ids=_digest(cids),
+        cids_digest=_digest(cids),
         customers=len(cids),
         duration=values.duration_of(row["duration_ms"]),
         named_job=values.id_of(row["job_id"]) if text_of(row.get("job_id")) else None,

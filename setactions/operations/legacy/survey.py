@@ -144,8 +144,9 @@ class Survey:
         jobs, log = [*self.jobs.entries.values()], [*self.log.entries.values()]
         if left_out := [job for job in jobs if job.moment.is_left_out]:
             yield (
-                f"{counted(len(left_out), 'job')} at a time that clocks in {self.zone} never showed, because they were "
-                f"put forward, such as {_example(left_out[0])}. Is --time-zone right?"
+                f"{counted(len(left_out), 'job')} {'has' if len(left_out) == 1 else 'have'} a time that clocks in "
+                f"{self.zone} skipped when they were put forward, such as {_example(left_out[0])}. Is --time-zone "
+                "right?"
             )
         if shown_twice := [job for job in jobs if job.moment.is_shown_twice]:
             by_link = sum(job.partner is not None for job in shown_twice)
@@ -202,7 +203,7 @@ def cids_of_job(file: OldFile, job_id: Any, say: Say) -> Iterator[str]:
 
 
 def _asked_for(entry: Entry) -> tuple[object, ...]:
-    return entry.user_id, entry.action_code, entry.ids
+    return entry.user_id, entry.action_code, entry.cids_digest
 
 
 def _example(entry: Entry) -> str:

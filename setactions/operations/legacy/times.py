@@ -7,7 +7,7 @@
    was; else the order of rows does: they were written one after the other, so the first of the two instants counts
    that is not before the row above. Where nothing tells, it is the first one.
 4. A clock that is put forward leaves an hour out. A time in it was not written by this clock; it is read as if
-   the clock had not been put forward yet, and said.
+   the clock had not been put forward yet, and reported.
 """
 
 import re

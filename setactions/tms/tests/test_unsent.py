@@ -13,7 +13,7 @@ from audit.choices import Kind
 from setactions.tms import client
 from setactions.tms.clusters import Call, Cluster, Target
 from setactions.tms.tests.listening import Authority, closing, full, listening
-from setactions.tms.unsent import Way
+from setactions.tms.unsent import Connection
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN
 
@@ -170,11 +170,13 @@ def test_a_proxy_that_cannot_be_reached_is_not_mistaken_for_the_cluster(settings
 
 
 def test_a_host_name_stays_as_it_is_at_the_beginning_of_a_sentence(settings):
-    way = Way("https://tms.example", "", is_connected=True, is_tunnelled=False)
-    assert way.why_timed_out("timed out").startswith("The cluster tms.example:443 took the connection")
-    way = Way("https://tms.example", "http://gate.example:3128", is_connected=True, is_tunnelled=False)
-    assert way.why_timed_out("timed out").startswith("The proxy gate.example:3128 (TMS_PROXY) took the connection")
-    unknown = way.why_failed(socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
+    connection = Connection("https://tms.example", "", is_connected=True, is_tunnelled=False)
+    assert connection.why_timed_out("timed out").startswith("The cluster tms.example:443 took the connection")
+    connection = Connection("https://tms.example", "http://gate.example:3128", is_connected=True, is_tunnelled=False)
+    assert connection.why_timed_out("timed out").startswith(
+        "The proxy gate.example:3128 (TMS_PROXY) took the connection"
+    )
+    unknown = connection.why_failed(socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
     assert unknown.startswith("The host name gate.example could not be resolved")
 
 

@@ -126,7 +126,7 @@ def test_times_that_a_clock_never_showed_or_that_are_to_come_are_said(old):
     old.log(timestamp="2100-01-01 00:00:00")
     _, reported = old.run(zone="Europe/Berlin")
     assert [line.partition(",")[0] for line in reported] == [
-        "1 job at a time that clocks in Europe/Berlin never showed",
+        "1 job has a time that clocks in Europe/Berlin skipped when they were put forward",
         "jobs: 1 row in the future",
         "audit_log: 1 row in the future",
     ]
