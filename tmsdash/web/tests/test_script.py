@@ -80,7 +80,7 @@ WRONG = [
 def test_ids_are_counted_as_the_server_counts_them(tmp_path):
     counted = results(tmp_path, f"{json.dumps(TEXTS)}.map(countIds)")
     for text, count in zip(TEXTS, counted, strict=True):
-        expected = read_list(text.encode())
+        expected = read_list(text.encode(), allow_unusual=True)
         assert (count["count"], count["repeats"], count["wrong"]) == (len(expected.cids), expected.repeated, 0)
 
 
@@ -89,8 +89,7 @@ def test_what_the_server_refuses_is_counted_apart_with_its_line(tmp_path):
     for (text, count, wrong, line), shown in zip(WRONG, counted, strict=True):
         with pytest.raises(Refusal) as refusal:
             read_list(text.encode())
-        assert len(refusal.value.errors["cids"]) == wrong
-        assert refusal.value.errors["cids"][0].startswith(f"Line {line}: ")
+        assert re.match(rf"Lines? {line}[ :]", refusal.value.errors["cids"][0])
         assert (shown["count"], shown["wrong"], shown["firstWrongLine"]) == (count, wrong, line)
 
 
