@@ -63,7 +63,8 @@ class BatchOptions:
         add("--chunk", type=int, metavar="N", help="customers per call (default: TMS_BATCH_CHUNK)")
         add("--workers", type=int, metavar="N", help="calls at once, at most TMS_BATCH_CALLS per cluster")
         add("--without-unknown", action="store_true", help="also run rejected chunks, without the ids unknown to TMS")
-        add("--without-accepted", action="store_true", help="leave out customers that are open or newly accepted")
+        leave_out = "leave out customers that are open or newly accepted; of a batch that goes on, skip their chunks"
+        add("--without-accepted", action="store_true", help=leave_out)
         add("--send-again", action="store_true", help="also send customers that are open or newly accepted")
         add(
             "--strict",

@@ -30,6 +30,7 @@ class Plan:
     """How many customers are about to be sent to which clusters, and that in sentences.
 
     `overlap` holds those that were asked for already: about to be sent again, left out, or in the way.
+    `is_rest` tells that a batch that is there already goes on, from which no single customer is left out.
     """
 
     table: Table
@@ -37,6 +38,7 @@ class Plan:
     clusters: frozenset[Cluster]
     overlap: Overlap
     sentences: tuple[str, ...]
+    is_rest: bool = False
 
     def as_json(self, batch: Batch | None) -> dict[str, Any]:
         """Return what a dry run prints as JSON; `batch` is the one to go on with."""
@@ -55,7 +57,8 @@ class Plan:
             them = "They are sent again." if options.send_again else TODO_OF[Source.COMMAND]
             yield self.overlap.summary
             yield from self.overlap.sentences
-            yield "They are left out." if options.without_accepted else them
+            left_out = "The chunks that they are in are skipped." if self.is_rest else "They are left out."
+            yield left_out if options.without_accepted else them
 
     def is_repeat(self, options: BatchOptions) -> bool:
         """Tell whether customers were asked for already, and the user did not say what becomes of them."""
@@ -137,9 +140,8 @@ def plan_rest(table: Table, batch: Batch, options: BatchOptions) -> Plan:
     sentences += [f"{total} What is over or unknown is not sent again.", _at_once()]
     if batch.reason:
         sentences.append(f"It stopped for this reason: {batch.reason}")
-    return Plan(
-        table, count, frozenset(clusters[part.cluster_url] for part in left), united(overlaps), tuple(sentences)
-    )
+    left_clusters = frozenset(clusters[part.cluster_url] for part in left)
+    return Plan(table, count, left_clusters, united(overlaps), tuple(sentences), is_rest=True)
 
 
 def _holds_any(chunk: BatchChunk, overlaps: Sequence[TargetOverlap]) -> bool:

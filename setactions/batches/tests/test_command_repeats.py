@@ -150,6 +150,8 @@ def test_a_stopped_batch_may_skip_their_chunks_which_stay_in_the_rest(overtaken,
     skipping = ("--without-accepted", "--confirm=6")
     ended = go_on(file, ended, monkeypatch, *skipping)
     assert (ended.code, ended.json["state"], ended.json["counts"]["accepted"]) == (2, "done", 8)
+    assert "The chunks that they are in are skipped." in ended.err
+    assert "left out" not in ended.err
     assert (ended.json["counts"]["refused"], ended.json["left"]) == (2, 2)
     [chunk] = BatchChunk.objects.filter(state=State.REFUSED)
     assert (chunk.number, chunk.tries) == (2, 1)
