@@ -108,7 +108,7 @@ class BatchView(BatchLine):
         if self.batch.has_runner or not self.is_owner:
             return reruns
         if self.progress.chunks(*Scope.REST.value):
-            hint = "Run the rest sends what waits and what was never sent or found not applied."
+            hint = "Run the rest sends what waits, what was skipped, refused or never sent, and what was found not applied."
             label = f"Run the rest: {self._customers(Scope.REST)}"
             reruns += (Control("batch_rest", label, hint, is_primary=not reruns),)
         if self.progress.chunks(State.SET_ASIDE):
