@@ -100,7 +100,8 @@ def sign_review(review: Review, user_id: str) -> str:
 def load_review(text: str, user_id: str) -> Review:
     """Return the review in `text`, however old; raises Refusal (400), Unverified if it was changed, or another user's.
 
-    Reviews of versions that signed neither origin nor time count as made in 1970.
+    Reviews of versions that signed neither origin nor time count as made in 1970, in the way that the length of
+    their list asks for.
     """
     invalid = "This review page is no longer valid. Fill in the form again."
     try:
@@ -117,10 +118,11 @@ def load_review(text: str, user_id: str) -> Review:
     else:
         cluster = cluster_named(state["cluster"]) or Cluster(state["cluster"], "")
     cids, warnings, allow_unusual = tuple(state["cids"]), tuple(state["warnings"]), state.get("allow_unusual", False)
+    submission = Submission(cluster, action, state["action"], cids, state["repeated"], warnings, allow_unusual)
     return Review(
         uuid.UUID(state["attempt"]),
-        Submission(cluster, action, state["action"], cids, state["repeated"], warnings, allow_unusual),
-        state.get("batch", False),
+        submission,
+        state.get("batch", not fits_one_call(submission)),
         state.get("at", 0.0),
         state.get("file", ""),
         state.get("left_out", 0),

@@ -151,6 +151,12 @@ def test_a_review_can_be_sent_for_a_day_and_then_comes_back_for_another_one(oper
     assert_sent(operator, way, made(review_for(operator, way), 86_395) | {"send_again": "1"})
 
 
+def test_another_review_still_says_how_many_were_left_out(operator, tms):
+    fields = made(altered(review_for(operator, "/send/"), left_out=2), 86_405)
+    page = text_of(operator.post("/send/", fields))
+    assert "2 customers who were asked for already are left out." in page
+
+
 @by_way
 def test_a_refusal_makes_a_review_no_younger(operator, tms, settings, way):
     settings.TMS_REVIEW_MAX_S = 120
@@ -169,7 +175,7 @@ def test_a_review_of_a_clock_that_went_back_is_refused(operator, tms, way):
 @by_way
 def test_a_review_of_the_version_before_comes_back_for_another_one(operator, tms, way):
     fields = altered(review_for(operator, way), origin=None, at=None, batch=None)
-    assert_shown_again(operator.post("/send/", fields), fields, "This review was made too long ago to be sent")
+    assert_shown_again(operator.post(way, fields), fields, "This review was made too long ago to be sent")
     assert "\n".join(LISTS[way]) in operator.post("/edit/", fields).content.decode()
 
 
