@@ -131,6 +131,10 @@ class ReviewPage:
     def more_entries(self) -> int:
         return len(self.overlap.entries) - len(self.entries)
 
+    @property
+    def more_stopped_entries(self) -> int:
+        return len(self.stopped.entries) - len(self.stopped_entries)
+
 
 def review_page(
     request: HttpRequest, review: Review, sealed: str, *, status: int = 200, error: str = "", typed: str = ""

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from audit.models import AuditEntry
+from jobs.batches import ledger
 from jobs.models import Batch
 from setactions.batches.tests.commanding import sent
 from setactions.pages.tests.batch_pages import CIDS, form_with_file, start, started, upload
@@ -54,6 +55,15 @@ def test_a_batch_that_stopped_is_named_and_keeps_nobody_from_sending(operator, o
     assert "send_again" not in page.content.decode()
     assert f'href="/batches/{batch.batch_id}/"' in upload(operator, CIDS[1:]).content.decode()
     assert started(signed_in(oscar).post("/batches/start/", hidden_fields(page)))
+
+
+def test_of_many_batches_that_stopped_the_first_are_named_and_the_others_counted(operator, tms, make_batch):
+    for _ in range(12):
+        ledger.explain(make_batch(count=4), "Stopped by olivia.")
+    page = text_of(upload(operator, ["c0", "c1", "c2", "c3"]))
+    assert "4 of these customers are left to send in batches that stopped" in page
+    assert page.count("customers: batch ") == 10
+    assert "2 more like these." in page
 
 
 def test_a_tick_starts_a_batch_with_everybody_again_and_every_chunk_says_so(operator, oscar, tms, engine_at_rest):
