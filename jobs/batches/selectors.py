@@ -151,12 +151,15 @@ def left_parts(batch: Batch, scope: Scope) -> list[LeftPart]:
 def reasons_of(batch: Batch) -> list[str]:
     """Return why customers of a batch were not accepted, in the order of its chunks: a sentence for each reason.
 
-    A batch mostly has one reason, and many chunks of it; the first few reasons stand for all.
+    A batch mostly has one reason, and many chunks of it; of many reasons there are the first few, and their number.
     """
     ended = BatchChunk.objects.filter(batch=batch).exclude(state__in=[State.WAITING, State.CALLING, State.ACCEPTED])
     count = Sum(F("customer_count") + F("set_aside_count"))
     rows = ended.order_by().values("state", "message").annotate(first=Min("number"), count=count).order_by("first")
-    return [f"{State(row['state']).label} ({row['count']:,}): {row['message']}" for row in rows[:REASONS_SHOWN]]
+    reasons = [f"{State(row['state']).label} ({row['count']:,}): {row['message']}" for row in rows[:REASONS_SHOWN]]
+    if more := rows.count() - len(reasons):
+        reasons.append("There is 1 more reason." if more == 1 else f"There are {more:,} more reasons.")
+    return reasons
 
 
 def set_aside_ids(batch: Batch, at_most: int | None = None) -> list[str]:

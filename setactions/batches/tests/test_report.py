@@ -8,6 +8,7 @@ from unittest import mock
 
 import pytest
 from django.db import connections
+from django.db.models import F
 
 from jobs.batches.selectors import reasons_of
 from jobs.models import Batch, BatchChunk
@@ -74,6 +75,15 @@ def test_the_page_of_a_batch_says_why_nothing_was_sent(make_batch, operator):
     batch.chunks.update(state=BatchChunk.State.NOT_SENT, message=f"{WHY}.")
     assert f"Not sent (2): {WHY}." in text_of(operator.get(f"/batches/{batch.batch_id}/"))
     assert reasons_of(batch) == [f"Not sent (2): {WHY}."]
+
+
+def test_of_many_reasons_the_first_are_given_and_the_others_counted(make_batch):
+    batch = make_batch(count=8, size=1)
+    for chunk in batch.chunks.filter(number__lt=6):
+        batch.chunks.filter(pk=chunk.pk).update(state=BatchChunk.State.REJECTED, message=f"Reason {chunk.number}.")
+    assert reasons_of(batch)[-2:] == ["Rejected by TMS (1): Reason 4.", "There is 1 more reason."]
+    batch.chunks.update(state=BatchChunk.State.REJECTED, message=F("number"))
+    assert reasons_of(batch)[5:] == ["There are 3 more reasons."]
 
 
 def test_a_download_with_a_damaged_row_does_not_end_as_if_it_were_whole(make_batch, operator, caplog):
