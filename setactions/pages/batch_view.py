@@ -108,9 +108,9 @@ class BatchView(BatchLine):
         if self.batch.has_runner or not self.is_owner:
             return reruns
         if self.progress.chunks(*Scope.REST.value):
-            hint = "Run the rest sends what waits, what was skipped, refused or never sent, and what was found not applied."
+            sent = "what waits, what was skipped, refused or never sent, and what was found not applied"
             label = f"Run the rest: {self._customers(Scope.REST)}"
-            reruns += (Control("batch_rest", label, hint, is_primary=not reruns),)
+            reruns += (Control("batch_rest", label, f"Run the rest sends {sent}.", is_primary=not reruns),)
         if self.progress.chunks(State.SET_ASIDE):
             hint = "Without them also sends what TMS rejected, without the ids that it does not know."
             label = f"Run the rest without them: {self._customers(Scope.REST_WITHOUT_UNKNOWN_IDS)}"
