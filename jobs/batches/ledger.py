@@ -26,7 +26,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
-from django.db.models import Case, F, Min, Q, When
+from django.db.models import Case, F, Q, When
 from django.utils import timezone
 
 from jobs.batches.decision import ChunkDecision
@@ -112,11 +112,9 @@ def claim(batch: Batch, runner: str, calls_at_once: int, answered: Collection[in
 def _next_chunk(batch: Batch, now: datetime, calls_at_once: int, answered: Collection[int]) -> BatchChunk | None:
     """Return the first chunk that waits, is due, and whose cluster may get one more call; None if there is none."""
     waiting = batch.chunks.filter(Q(not_before=None) | Q(not_before__lte=now), state=State.WAITING)
-    if batch.first_only:  # one after the other, until TMS accepts one: the very first may be over without having been
-        if batch.chunks.filter(state=State.CALLING).exists():
-            return None
-        first = batch.chunks.filter(state=State.WAITING).aggregate(number=Min("number"))
-        waiting = waiting.filter(**first)
+    # Whoever goes on after the first one came to nothing means the others.
+    if batch.first_only and batch.chunks.filter(number=0, state__in=[State.WAITING, State.CALLING]).exists():
+        waiting = waiting.filter(number=0)
     # Sorted, since each is locked in turn: batches for the same clusters must lock them in the same order.
     urls = sorted(set(waiting.order_by().values_list("cluster_url", flat=True).distinct()))
     clusters = [url for url in urls if _may_call(url, now, calls_at_once, answered)]
@@ -172,7 +170,7 @@ def settle(chunk: BatchChunk, decision: ChunkDecision) -> bool:
             _back_off(chunk.cluster_url, now + timedelta(seconds=decision.backoff_s))
         elif decision.state == State.ACCEPTED:
             ClusterBackoff.objects.filter(cluster_url=chunk.cluster_url).exclude(failures=0).update(failures=0)
-        _follow_in_batch(batch, chunk, decision, now)
+        _follow_in_batch(batch, decision, now)
     return True
 
 
@@ -216,20 +214,21 @@ def _back_off(cluster_url: str, until: datetime) -> None:
         ClusterBackoff.objects.filter(pk=backoff.pk).update(not_before=longest, failures=F("failures") + 1)
 
 
-def _follow_in_batch(batch: Batch, chunk: BatchChunk, decision: ChunkDecision, now: datetime) -> None:
+def _follow_in_batch(batch: Batch, decision: ChunkDecision, now: datetime) -> None:
     """Pause or stop a running batch if that follows from what became of one of its chunks."""
     if batch.state != Batch.State.RUNNING:
         return
-    first = "The first customer was" if chunk.customer_count == 1 else "The first customers were"
     if decision.batch_state:
         resume_at = now + timedelta(seconds=decision.resume_s) if decision.resume_s is not None else None
         _set_state(batch, decision.batch_state, decision.reason, resume_at)
     elif batch.first_only and decision.state == State.ACCEPTED:
         batch.first_only = False
-        them = "it" if chunk.customer_count == 1 else "them"
-        _set_state(batch, Batch.State.PAUSED, f"{first} accepted. Look at {them} in TMS, then go on.")
-    elif batch.first_only and decision.state != State.WAITING and not decision.is_skipped:
-        _set_state(batch, Batch.State.STOPPED, f"{first} not accepted: {sentence(decision.message)}")
+        _set_state(batch, Batch.State.PAUSED, "The first customer was accepted. Look at it in TMS, then go on.")
+    elif batch.first_only and decision.is_skipped:
+        batch.first_only = False
+        _set_state(batch, Batch.State.PAUSED, "The first customer was asked for already, so it was skipped. Go on?")
+    elif batch.first_only and decision.state != State.WAITING:
+        _set_state(batch, Batch.State.STOPPED, f"The first customer was not accepted: {sentence(decision.message)}")
 
 
 def retry(batch: Batch, scope: Scope) -> int:
