@@ -22,7 +22,7 @@ from setactions.batches.report import report_lines
 from setactions.batches.summary import Summary
 from setactions.inputs.csv_table import TableError
 from setactions.limits import check_active
-from setactions.overlap import NO_WORD
+from setactions.overlap import NO_WORD, Word
 from setactions.refusal import Refusal
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import os_actor_name
@@ -44,6 +44,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         batch_options = BatchOptions.from_parsed(options)
         self._is_json = batch_options.json
+        self._summary: Summary | None = None  # once it is printed
         engine = Foreground(batch_options, self._say)
         try:
             with ExitStack() as stack:
@@ -82,38 +83,40 @@ class Command(BaseCommand):
         if batch and not (plan.customer_count or batch.has_runner):
             return self._end(batch, report, options)
         plan.confirm(options)
-        token = options.needed_token()
+        new = NewBatch(
+            batch_id=batch_id,
+            chunks=chunks,
+            list_digest=digest,
+            file_name=options.file_name,
+            repeated=table.repeated,
+            allow_unusual=table.allow_unusual,
+        )
+        sender: dict[str, Any] = {"user": user, "actor": actor, "token": options.needed_token(), "engine": engine}
         word = plan.overlap.named.word(plan.overlap) if options.send_again else NO_WORD
-        if batch:
-            service.go_on(
-                user=user,
-                actor=actor,
-                batch=batch,
-                token=token,
-                scope=options.scope,
-                word=word,
-                skip=options.without_accepted,
-                allow_unusual=options.allow_unusual,
-                engine=engine,
-            )
-        else:
-            new = NewBatch(
-                batch_id=batch_id,
-                chunks=chunks,
-                list_digest=digest,
-                file_name=options.file_name,
-                repeated=table.repeated,
-                allow_unusual=table.allow_unusual,
-            )
-            batch = service.start_batch(user=user, actor=actor, new=new, token=token, word=word, engine=engine)
-        return self._end(batch, report, options)
+        return self._end(self._carry(batch or new, options, word, sender), report, options)
+
+    @sensitive_variables()
+    def _carry(self, batch: Batch | NewBatch, options: BatchOptions, word: Word, sender: dict[str, Any]) -> Batch:
+        """Go on with a batch, or start a new one, with the `word` to send again; `sender` says who does, and how."""
+        if isinstance(batch, NewBatch):
+            return service.start_batch(new=batch, word=word, **sender)
+        service.go_on(
+            batch=batch,
+            scope=options.scope,
+            word=word,
+            skip=options.without_accepted,
+            allow_unusual=options.allow_unusual,
+            **sender,
+        )
+        return batch
 
     def _end(self, batch: Batch, report: TextIO | None, options: BatchOptions) -> int:
-        """Report how the batch stands, and return the exit code."""
+        """Say how the batch stands, write the report, and return the exit code."""
         summary, resume_line = Summary(batch), options.resume_line(batch)
+        self._output(summary.as_json(resume_line), *summary.in_words(resume_line))
+        self._summary = summary  # first: a report that fails takes nothing from it
         if report:
             report.writelines(marked(report_lines(summary.batch), mark_of("csv", "see the page of the batch")))
-        self._output(summary.as_json(resume_line), *summary.in_words(resume_line))
         return summary.exit_code
 
     def _output(self, as_json: dict[str, Any], *in_words: str) -> None:
@@ -135,7 +138,9 @@ class Command(BaseCommand):
         count: int = 1,
         overlap: dict[str, Any] | None = None,
     ) -> NoReturn:
-        if not self._is_json:
+        if self._summary:  # the outcome is known, but success would hide that the report failed
+            code = self._summary.exit_code or code
+        if self._summary or not self._is_json:  # one JSON object is printed, no second one
             raise CommandError("\n".join([problem, *errors]), returncode=code) from None
         failure = {"status": "error", "errors": errors or [problem], "error_count": count, "exit_code": code}
         self.stdout.write(json.dumps(failure | ({"overlap": overlap} if overlap else {})))
