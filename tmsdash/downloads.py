@@ -6,6 +6,7 @@
 - A file that a command writes has its name only once it is whole.
 """
 
+import errno
 import json
 import logging
 import os
@@ -91,8 +92,10 @@ def whole_file(path: Path, *, is_new: bool = False) -> Iterator[TextIO]:
         if is_new:
             target.touch(mode=0o600, exist_ok=False)  # from now on nobody else makes it
         elif target.exists() and not os.access(target, os.W_OK):
-            raise PermissionError(1, "Permission denied")
-        file = partial.open("x", encoding="utf-8", newline="")
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        # It never allows more than the file itself will.
+        partial.touch(mode=0o600 if target.exists() else 0o666, exist_ok=False)
+        file = partial.open("w", encoding="utf-8", newline="")
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
     try:

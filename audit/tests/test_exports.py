@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -229,6 +231,12 @@ def test_the_command_writes_a_new_file_for_its_owner_only(three, tmp_path):
         with pytest.raises(CommandError, match="cannot be written"):
             run("--output", str(name))
     assert AuditEntry.objects.filter(kind="EXPORTED").count() == count
+
+
+def test_an_output_that_cannot_be_written_is_called_that(three):
+    with suppress(OSError), Path("/dev/full").open("w") as full:
+        with pytest.raises(CommandError, match="^The output cannot be written: No space left on device"):
+            call_command("audit_export", stdout=full)
 
 
 @pytest.mark.parametrize("day", ["2026-02-30", "yesterday", "20260230"])

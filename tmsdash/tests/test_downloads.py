@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,17 @@ def test_a_new_file_replaces_nothing_and_is_for_its_owner_only(path):
     with pytest.raises(FileExistsError), whole_file(path, is_new=True):
         pass
     assert path.read_text() == "whole"
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_no_part_of_a_file_is_ever_open_to_more_than_the_whole(path, is_new, monkeypatch):
+    modes = []
+    monkeypatch.setattr(shutil, "copymode", lambda _, partial: modes.append(partial.stat().st_mode & 0o777))
+    if not is_new:
+        path.touch(mode=0o600)
+    with whole_file(path, is_new=is_new):
+        pass
+    assert modes == [0o600]
 
 
 def test_a_folder_that_is_not_there_is_named_by_the_file_in_it(tmp_path):

@@ -70,4 +70,4 @@ class Command(BaseCommand):
         except BrokenPipeError:
             sys.exit(1)  # whoever reads the lines has stopped
         except OSError as error:
-            raise CommandError(f"{name} cannot be written: {error.strerror}.") from None
+            raise CommandError(f"{name or 'The output'} cannot be written: {error.strerror}.") from None
