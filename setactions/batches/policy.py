@@ -17,6 +17,7 @@ from dataclasses import replace
 from audit.choices import Outcome
 from jobs.batches.decision import ChunkDecision
 from jobs.models import Batch, BatchChunk
+from setactions.inputs.ids import FIELD
 from setactions.results import Result
 from setactions.tms.unknown_ids import find_repair
 from tmsdash.text import sentence
@@ -30,6 +31,7 @@ MAX_RETRY_AFTER_S = 900  # a gateway that asks for more gets its next call after
 NOT_READY = "not Ready"  # in the message of a TMS that is still starting
 # After how many seconds a TMS that is starting gets its next call. After the last one its batch stops.
 RECHECKS_S = (5, 10, 20, 40, 60, 60, 60, 60)
+RUN_AGAIN = "Run the rest offers it again."
 FAILURES_THAT_STOP = 5  # chunks, one after the other
 _STATES = {
     Outcome.ACCEPTED: State.ACCEPTED,
@@ -125,7 +127,11 @@ def _decide_refused(result: Result, failures: int) -> ChunkDecision:
         return _decision(result, State.WAITING, batch_state=Stopped, reason=result.message)
     if result.refusal_code == 503:  # a database, or too many calls: it may pass
         return _decision(result, State.WAITING, delay_s=2**failures)
-    return _decision(result, is_skipped=result.overlap is not None)
+    if result.overlap is None:
+        return _decision(result)
+    # All its sentences would not fit, and running the rest names everybody who asked, as it is then.
+    message = f"{result.errors[FIELD][0]} {RUN_AGAIN}"
+    return replace(_decision(result, is_skipped=True), message=message)
 
 
 def _backoff_s(result: Result, backoffs: int) -> float:

@@ -155,7 +155,7 @@ def test_a_stopped_batch_may_skip_their_chunks_which_stay_in_the_rest(overtaken,
     assert (ended.json["counts"]["refused"], ended.json["left"]) == (2, 2)
     [chunk] = BatchChunk.objects.filter(state=State.REFUSED)
     assert (chunk.number, chunk.tries) == (2, 1)
-    assert "1 customer of this list was asked for already." in chunk.message
+    assert chunk.message == "1 customer of this list was asked for already. Run the rest offers it again."
     ended = go_on(file, ended, monkeypatch, "--send-again", "--confirm=2")
     assert (ended.code, ended.json["counts"]["accepted"]) == (0, 10)
     assert sent(tms)[CIDS[5]] == 2

@@ -13,7 +13,7 @@ from setactions.batches.policy import decide, decide_afterwards
 State, Paused, Stopped = BatchChunk.State, Batch.State.PAUSED, Batch.State.STOPPED
 
 
-def result(outcome, status=None, message="", retry_after_s=None, refusal_code=None, overlap=None):
+def result(outcome, status=None, message="", retry_after_s=None, refusal_code=None, overlap=None, errors=None):
     """As much of an attempt's result as is looked at."""
     return SimpleNamespace(
         outcome=outcome,
@@ -22,6 +22,7 @@ def result(outcome, status=None, message="", retry_after_s=None, refusal_code=No
         retry_after_s=retry_after_s,
         refusal_code=refusal_code,
         overlap=overlap,
+        errors=errors,
         attempt_id=uuid.uuid4(),
     )
 
@@ -112,7 +113,9 @@ def test_the_fifth_failure_in_a_row_stops_the_batch(outcome):
 
 
 def test_a_chunk_whose_customers_were_asked_for_meanwhile_stops_no_others():
-    decision = after(Outcome.REFUSED, failures=4, message="why", refusal_code=409, overlap={"count": 1})
+    shared = {"overlap": {"count": 1}, "errors": {"cids": ["1 customer was.", *["Who asked."] * 99, "What to do."]}}
+    decision = after(Outcome.REFUSED, failures=4, message="why", refusal_code=409, **shared)
+    assert decision.message == "1 customer was. Run the rest offers it again."
     assert (decision.state, decision.is_skipped, decision.batch_state) == (State.REFUSED, True, None)
     assert not decision.is_failure
 
