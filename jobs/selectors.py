@@ -12,6 +12,7 @@ from tmsdash.db.known_values import known_values
 from tmsdash.downloads import IncompleteError
 
 CLUSTERS_SHOWN = 100
+VERIFY_STEP = "Tell the admin: manage.py audit_verify --jobs says more."  # if rows are not as they were written
 
 
 def jobs_present(job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Job]:
@@ -67,6 +68,6 @@ def all_cids_of(job: Job) -> list[str]:
     if len(cids) != job.customer_count:
         raise IncompleteError(
             f"The job counts {job.customer_count:,} customers, but {len(cids):,} can be read: the list is not whole. "
-            "Tell the admin: manage.py audit_verify --jobs says more."
+            + VERIFY_STEP
         )
     return cids

@@ -32,6 +32,7 @@ from django.utils import timezone
 from jobs.batches.decision import ChunkDecision
 from jobs.batches.scopes import Scope
 from jobs.models import MESSAGE_LENGTH, Batch, BatchChunk, ClusterBackoff
+from jobs.selectors import VERIFY_STEP
 from jobs.signatures import chunk_is_signed, sign_chunk
 from tmsdash.db.transactions import one_at_a_time, write_transaction
 from tmsdash.text import one_line, sentence
@@ -137,8 +138,7 @@ def _may_call(cluster_url: str, now: datetime, calls_at_once: int, answered: Col
 def _claim_chunk(batch: Batch, chunk: BatchChunk, now: datetime) -> BatchChunk | Idle:
     if not chunk.has_sound_try:
         what = f"Chunk {chunk.number + 1} was changed in the database: it has no valid number of tries."
-        tell = "Nothing is sent. Tell the admin: manage.py audit_verify --jobs says more."
-        _set_state(batch, Batch.State.STOPPED, f"{what} {tell}")
+        _set_state(batch, Batch.State.STOPPED, f"{what} Nothing is sent. {VERIFY_STEP}")
         return Idle.FOR_GOOD
     chunk.batch = batch  # the attempt id is derived from it
     chunk.state, chunk.runner, chunk.started_at = State.CALLING, batch.runner, now

@@ -6,6 +6,7 @@ else, a list that nobody confirmed, or once more what TMS accepted.
 
 from audit.choices import Kind, Ruling
 from jobs.models import BatchChunk
+from jobs.selectors import VERIFY_STEP
 from jobs.signatures import batch_is_signed, chunk_is_signed
 from setactions.inputs.shapes import has_damaged
 from setactions.proof.job_evidence import History, read_histories
@@ -17,7 +18,6 @@ UNASKED = (
     "Some of its ids look damaged, and nobody gave their word for them when this batch was made. Make a new batch of "
     "the customers that are left, from its report: that list is checked."
 )
-TELL = "Nothing is sent. Tell the admin: manage.py audit_verify --jobs says more."
 NOT_APPLIED = (Kind.REFUSED, Kind.REJECTED, Kind.NOT_SENT, Kind.NOT_APPLIED)
 
 
@@ -29,10 +29,10 @@ def check_chunk(chunk: BatchChunk, token: Token, *, allow_unusual: bool = False)
     """
     if not chunk_is_signed(chunk) or not chunk.has_sound_try:
         what = f"Chunk {chunk.number + 1} is not as it was confirmed: somebody changed it in the database."
-        raise Refusal(403, "chunk", f"{what} {TELL}")
+        raise Refusal(403, "chunk", f"{what} Nothing is sent. {VERIFY_STEP}")
     if not batch_is_signed(chunk.batch):  # its time says what its customers are compared with
         what = "This batch is not as it was confirmed: somebody changed it in the database."
-        raise Refusal(403, "chunk", f"{what} {TELL}")
+        raise Refusal(403, "chunk", f"{what} Nothing is sent. {VERIFY_STEP}")
     if not (allow_unusual or chunk.batch.allow_unusual) and has_damaged(chunk.cids):
         raise Refusal(400, "chunk", f"Chunk {chunk.number + 1} is not sent. {UNASKED}")
     if token.is_among(chunk.cids):
