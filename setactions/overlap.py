@@ -2,8 +2,8 @@
 
 It counts customers, not lists: a list that was sorted, cut or made longer is the same to those who are on it. An
 action was asked for already if a customer is part of an attempt that is open, of a batch that runs or is paused, or of
-an attempt that TMS accepted, or a batch that was done, within TMS_DUPLICATE_WINDOW_S. It is decided where it cannot
-change meanwhile:
+an attempt that TMS accepted within TMS_DUPLICATE_WINDOW_S, or of what a batch had sent that ended within it. It is
+decided where it cannot change meanwhile:
 
 - every attempt is compared with all other attempts in the transaction that writes its INTENT;
 - a batch is compared as a whole before it starts or goes on, with other batches under a lock, and a single attempt
