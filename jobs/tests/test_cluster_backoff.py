@@ -10,9 +10,9 @@ from jobs.models import ClusterBackoff
 pytestmark = pytest.mark.usefixtures("databases")
 
 
-def migrate(name):
+def migrate(*name):
     for alias in ("default", "jobs"):
-        call_command("migrate", "jobs", name, database=alias, verbosity=0)
+        call_command("migrate", "jobs", *name, database=alias, verbosity=0)
 
 
 def test_permissions_follow_the_model_to_its_new_name_and_back():
@@ -24,7 +24,7 @@ def test_permissions_follow_the_model_to_its_new_name_and_back():
         assert [permission.codename for permission in group.permissions.all()] == ["view_clusterpace"]
         assert not ContentType.objects.filter(model="clusterbackoff").exists()
     finally:
-        migrate("0008_cluster_backoff")
+        migrate()
     [permission] = group.permissions.all()
     assert (permission.codename, permission.name) == ("view_clusterbackoff", "Can view cluster backoff")
     assert not ContentType.objects.filter(model="clusterpace").exists()
