@@ -5,129 +5,69 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     initial = True
 
-    dependencies = []
+    dependencies = [
+    ]
 
     operations = [
         migrations.CreateModel(
-            name="Attempt",
+            name='Attempt',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("attempt_id", models.UUIDField(editable=False, unique=True)),
-                ("user_id", models.CharField(max_length=150, verbose_name="user")),
-                (
-                    "action_code",
-                    models.PositiveSmallIntegerField(
-                        choices=[
-                            (1, "Trans-Begin"),
-                            (2, "PE-Enable"),
-                            (3, "T-Enable"),
-                            (4, "PE-Finalize"),
-                            (5, "PE-Direct"),
-                        ],
-                        null=True,
-                        verbose_name="action",
-                    ),
-                ),
-                ("action_name", models.CharField(blank=True, max_length=128, verbose_name="action")),
-                ("cluster_url", models.CharField(blank=True, max_length=300, verbose_name="cluster")),
-                ("source", models.CharField(max_length=16)),
-                ("ip_address", models.CharField(blank=True, max_length=45, verbose_name="address")),
-                ("customer_count", models.PositiveIntegerField(verbose_name="customers")),
-                ("created_at", models.DateTimeField(db_index=True, verbose_name="time")),
-                (
-                    "outcome",
-                    models.CharField(
-                        choices=[
-                            ("pending", "Being sent"),
-                            ("accepted", "Accepted"),
-                            ("rejected", "Rejected by TMS"),
-                            ("not_sent", "Not sent"),
-                            ("unknown", "Unknown"),
-                            ("refused", "Refused"),
-                            ("applied", "Accepted, confirmed by reading back"),
-                            ("not_applied", "Not applied, confirmed by reading back"),
-                        ],
-                        max_length=16,
-                    ),
-                ),
-                ("decided_at", models.DateTimeField(null=True, verbose_name="outcome since")),
-                ("is_open", models.BooleanField(verbose_name="open")),
-                ("job_owed", models.BooleanField(default=False)),
-                ("http_status", models.PositiveSmallIntegerField(null=True, verbose_name="TMS's HTTP status")),
-                ("error_message", models.CharField(blank=True, max_length=500)),
-                ("payload_digest", models.CharField(blank=True, max_length=64)),
-                ("list_digest", models.CharField(blank=True, max_length=64)),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('attempt_id', models.UUIDField(editable=False, unique=True)),
+                ('user_id', models.CharField(max_length=150, verbose_name='user')),
+                ('action_code', models.PositiveSmallIntegerField(choices=[(1, 'Trans-Begin'), (2, 'PE-Enable'), (3, 'T-Enable'), (4, 'PE-Finalize'), (5, 'PE-Direct')], null=True, verbose_name='action')),
+                ('action_name', models.CharField(blank=True, max_length=128, verbose_name='action')),
+                ('cluster_url', models.CharField(blank=True, max_length=300, verbose_name='cluster')),
+                ('source', models.CharField(max_length=16)),
+                ('ip_address', models.CharField(blank=True, max_length=45, verbose_name='address')),
+                ('customer_count', models.PositiveIntegerField(verbose_name='customers')),
+                ('created_at', models.DateTimeField(db_index=True, verbose_name='time')),
+                ('outcome', models.CharField(choices=[('pending', 'Being sent'), ('accepted', 'Accepted'), ('rejected', 'Rejected by TMS'), ('not_sent', 'Not sent'), ('unknown', 'Unknown'), ('refused', 'Refused'), ('applied', 'Accepted, confirmed by reading back'), ('not_applied', 'Not applied, confirmed by reading back')], max_length=16)),
+                ('decided_at', models.DateTimeField(null=True, verbose_name='outcome since')),
+                ('is_open', models.BooleanField(verbose_name='open')),
+                ('job_owed', models.BooleanField(default=False)),
+                ('http_status', models.PositiveSmallIntegerField(null=True, verbose_name="TMS's HTTP status")),
+                ('error_message', models.CharField(blank=True, max_length=500)),
+                ('payload_digest', models.CharField(blank=True, max_length=64)),
+                ('list_digest', models.CharField(blank=True, max_length=64)),
             ],
             options={
-                "ordering": ["-id"],
-                "indexes": [
-                    models.Index(fields=["user_id", "-id"], name="attempt_by_user"),
-                    models.Index(fields=["action_code", "-id"], name="attempt_by_action"),
-                    models.Index(fields=["outcome", "-id"], name="attempt_by_outcome"),
-                    models.Index(fields=["list_digest", "-id"], name="attempt_by_list"),
-                    models.Index(condition=models.Q(("is_open", True)), fields=["id"], name="attempt_open"),
-                ],
+                'ordering': ['-id'],
+                'indexes': [models.Index(fields=['user_id', '-id'], name='attempt_by_user'), models.Index(fields=['action_code', '-id'], name='attempt_by_action'), models.Index(fields=['outcome', '-id'], name='attempt_by_outcome'), models.Index(fields=['list_digest', '-id'], name='attempt_by_list'), models.Index(condition=models.Q(('is_open', True)), fields=['id'], name='attempt_open')],
             },
         ),
         migrations.CreateModel(
-            name="AuditEntry",
+            name='AuditEntry',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("attempt_id", models.UUIDField(editable=False, null=True)),
-                (
-                    "kind",
-                    models.CharField(
-                        choices=[
-                            ("REFUSED", "refused by the dashboard, nothing sent"),
-                            ("INTENT", "about to be sent"),
-                            ("ACCEPTED", "accepted by TMS"),
-                            ("REJECTED", "rejected by TMS"),
-                            ("NOT_SENT", "never reached TMS"),
-                            ("UNKNOWN", "outcome unknown"),
-                            ("APPLIED", "read back as applied"),
-                            ("NOT_APPLIED", "read back as not applied"),
-                            ("RECORDED", "job recorded"),
-                        ],
-                        max_length=16,
-                    ),
-                ),
-                ("created_at", models.DateTimeField(db_index=True, verbose_name="time")),
-                ("user_id", models.CharField(max_length=150, verbose_name="user")),
-                ("action_type", models.CharField(blank=True, max_length=128, verbose_name="action")),
-                ("ip_address", models.CharField(blank=True, max_length=45, verbose_name="address")),
-                ("body", models.TextField()),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('attempt_id', models.UUIDField(editable=False, null=True)),
+                ('kind', models.CharField(choices=[('REFUSED', 'refused by the dashboard, nothing sent'), ('INTENT', 'about to be sent'), ('ACCEPTED', 'accepted by TMS'), ('REJECTED', 'rejected by TMS'), ('NOT_SENT', 'never reached TMS'), ('UNKNOWN', 'outcome unknown'), ('APPLIED', 'read back as applied'), ('NOT_APPLIED', 'read back as not applied'), ('RECORDED', 'job recorded')], max_length=16)),
+                ('created_at', models.DateTimeField(db_index=True, verbose_name='time')),
+                ('user_id', models.CharField(max_length=150, verbose_name='user')),
+                ('action_type', models.CharField(blank=True, max_length=128, verbose_name='action')),
+                ('ip_address', models.CharField(blank=True, max_length=45, verbose_name='address')),
+                ('body', models.TextField()),
             ],
             options={
-                "verbose_name_plural": "audit entries",
-                "ordering": ["-id"],
-                "base_manager_name": "objects",
-                "indexes": [
-                    models.Index(fields=["user_id", "-id"], name="entry_by_user"),
-                    models.Index(fields=["action_type", "-id"], name="entry_by_action"),
-                    models.Index(fields=["kind", "-id"], name="entry_by_kind"),
-                ],
-                "constraints": [models.UniqueConstraint(fields=("attempt_id", "kind"), name="entry_once_per_attempt")],
+                'verbose_name_plural': 'audit entries',
+                'ordering': ['-id'],
+                'base_manager_name': 'objects',
+                'indexes': [models.Index(fields=['user_id', '-id'], name='entry_by_user'), models.Index(fields=['action_type', '-id'], name='entry_by_action'), models.Index(fields=['kind', '-id'], name='entry_by_kind')],
+                'constraints': [models.UniqueConstraint(fields=('attempt_id', 'kind'), name='entry_once_per_attempt')],
             },
         ),
         migrations.CreateModel(
-            name="AttemptCustomer",
+            name='AttemptCustomer',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("cid", models.CharField(max_length=128)),
-                (
-                    "attempt",
-                    models.ForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="customers",
-                        to="audit.attempt",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('cid', models.CharField(max_length=128)),
+                ('attempt', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='customers', to='audit.attempt')),
             ],
             options={
-                "constraints": [models.UniqueConstraint(fields=("cid", "attempt"), name="attempt_customer_by_cid")],
+                'constraints': [models.UniqueConstraint(fields=('cid', 'attempt'), name='attempt_customer_by_cid')],
             },
         ),
     ]

@@ -4,51 +4,24 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("audit", "0001_initial"),
+        ('audit', '0001_initial'),
     ]
 
     operations = [
         migrations.AlterModelOptions(
-            name="attempt",
-            options={"ordering": ["-id"], "permissions": [("decide_attempt", "Can decide on attempts in doubt")]},
+            name='attempt',
+            options={'ordering': ['-id'], 'permissions': [('decide_attempt', 'Can decide on attempts in doubt')]},
         ),
         migrations.AlterField(
-            model_name="attempt",
-            name="outcome",
-            field=models.CharField(
-                choices=[
-                    ("pending", "Being sent"),
-                    ("accepted", "Accepted"),
-                    ("rejected", "Rejected by TMS"),
-                    ("not_sent", "Not sent"),
-                    ("unknown", "Unknown"),
-                    ("refused", "Refused"),
-                    ("applied", "Accepted, confirmed by reading back"),
-                    ("not_applied", "Not applied, confirmed by reading back"),
-                    ("decided_applied", "Accepted, decided by a person"),
-                    ("decided_not_applied", "Not applied, decided by a person"),
-                ],
-                max_length=24,
-            ),
+            model_name='attempt',
+            name='outcome',
+            field=models.CharField(choices=[('pending', 'Being sent'), ('accepted', 'Accepted'), ('rejected', 'Rejected by TMS'), ('not_sent', 'Not sent'), ('unknown', 'Unknown'), ('refused', 'Refused'), ('applied', 'Accepted, confirmed by reading back'), ('not_applied', 'Not applied, confirmed by reading back'), ('decided_applied', 'Accepted, decided by a person'), ('decided_not_applied', 'Not applied, decided by a person')], max_length=24),
         ),
         migrations.AlterField(
-            model_name="auditentry",
-            name="kind",
-            field=models.CharField(
-                choices=[
-                    ("REFUSED", "refused by the dashboard, nothing sent"),
-                    ("INTENT", "about to be sent"),
-                    ("ACCEPTED", "accepted by TMS"),
-                    ("REJECTED", "rejected by TMS"),
-                    ("NOT_SENT", "never reached TMS"),
-                    ("UNKNOWN", "outcome unknown"),
-                    ("APPLIED", "read back as applied"),
-                    ("NOT_APPLIED", "read back as not applied"),
-                    ("DECIDED", "decided by a person"),
-                    ("RECORDED", "job recorded"),
-                ],
-                max_length=16,
-            ),
+            model_name='auditentry',
+            name='kind',
+            field=models.CharField(choices=[('REFUSED', 'refused by the dashboard, nothing sent'), ('INTENT', 'about to be sent'), ('ACCEPTED', 'accepted by TMS'), ('REJECTED', 'rejected by TMS'), ('NOT_SENT', 'never reached TMS'), ('UNKNOWN', 'outcome unknown'), ('APPLIED', 'read back as applied'), ('NOT_APPLIED', 'read back as not applied'), ('DECIDED', 'decided by a person'), ('RECORDED', 'job recorded')], max_length=16),
         ),
     ]

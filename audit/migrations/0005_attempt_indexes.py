@@ -4,18 +4,19 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("audit", "0004_chain"),
+        ('audit', '0004_chain'),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name="attempt",
-            name="created_at",
-            field=models.DateTimeField(verbose_name="time"),
+            model_name='attempt',
+            name='created_at',
+            field=models.DateTimeField(verbose_name='time'),
         ),
         migrations.AddIndex(
-            model_name="attempt",
-            index=models.Index(fields=["created_at", "outcome"], name="attempt_by_time"),
+            model_name='attempt',
+            index=models.Index(fields=['created_at', 'outcome'], name='attempt_by_time'),
         ),
     ]

@@ -4,34 +4,15 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("audit", "0005_attempt_indexes"),
+        ('audit', '0005_attempt_indexes'),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name="auditentry",
-            name="kind",
-            field=models.CharField(
-                choices=[
-                    ("REFUSED", "refused by the dashboard, nothing sent"),
-                    ("INTENT", "about to be sent"),
-                    ("ACCEPTED", "accepted by TMS"),
-                    ("REJECTED", "rejected by TMS"),
-                    ("NOT_SENT", "never reached TMS"),
-                    ("UNKNOWN", "outcome unknown"),
-                    ("APPLIED", "read back as applied"),
-                    ("NOT_APPLIED", "read back as not applied"),
-                    ("DECIDED", "decided by a person"),
-                    ("RECORDED", "job recorded"),
-                    ("SIGNED_IN", "signed in"),
-                    ("SIGN_IN_FAILED", "sign-in failed"),
-                    ("SIGNED_OUT", "signed out"),
-                    ("EXPORTED", "audit exported"),
-                    ("SETTING_CHANGED", "account, group or setting changed"),
-                    ("ARCHIVED", "closed period moved to an archive"),
-                ],
-                max_length=16,
-            ),
+            model_name='auditentry',
+            name='kind',
+            field=models.CharField(choices=[('REFUSED', 'refused by the dashboard, nothing sent'), ('INTENT', 'about to be sent'), ('ACCEPTED', 'accepted by TMS'), ('REJECTED', 'rejected by TMS'), ('NOT_SENT', 'never reached TMS'), ('UNKNOWN', 'outcome unknown'), ('APPLIED', 'read back as applied'), ('NOT_APPLIED', 'read back as not applied'), ('DECIDED', 'decided by a person'), ('RECORDED', 'job recorded'), ('SIGNED_IN', 'signed in'), ('SIGN_IN_FAILED', 'sign-in failed'), ('SIGNED_OUT', 'signed out'), ('EXPORTED', 'audit exported'), ('SETTING_CHANGED', 'account, group or setting changed'), ('ARCHIVED', 'closed period moved to an archive')], max_length=16),
         ),
     ]

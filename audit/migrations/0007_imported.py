@@ -4,57 +4,20 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("audit", "0006_archived"),
+        ('audit', '0006_archived'),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name="attempt",
-            name="outcome",
-            field=models.CharField(
-                choices=[
-                    ("pending", "Being sent"),
-                    ("accepted", "Accepted"),
-                    ("rejected", "Rejected by TMS"),
-                    ("not_sent", "Not sent"),
-                    ("unknown", "Unknown"),
-                    ("refused", "Refused"),
-                    ("applied", "Accepted, confirmed by reading back"),
-                    ("not_applied", "Not applied, confirmed by reading back"),
-                    ("decided_applied", "Accepted, decided by a person"),
-                    ("decided_not_applied", "Not applied, decided by a person"),
-                    ("legacy_success", "Success, says the old dashboard"),
-                    ("legacy_failed", "Failed, says the old dashboard"),
-                    ("legacy_unknown", "Unknown to the old dashboard"),
-                ],
-                max_length=24,
-            ),
+            model_name='attempt',
+            name='outcome',
+            field=models.CharField(choices=[('pending', 'Being sent'), ('accepted', 'Accepted'), ('rejected', 'Rejected by TMS'), ('not_sent', 'Not sent'), ('unknown', 'Unknown'), ('refused', 'Refused'), ('applied', 'Accepted, confirmed by reading back'), ('not_applied', 'Not applied, confirmed by reading back'), ('decided_applied', 'Accepted, decided by a person'), ('decided_not_applied', 'Not applied, decided by a person'), ('legacy_success', 'Success, says the old dashboard'), ('legacy_failed', 'Failed, says the old dashboard'), ('legacy_unknown', 'Unknown to the old dashboard')], max_length=24),
         ),
         migrations.AlterField(
-            model_name="auditentry",
-            name="kind",
-            field=models.CharField(
-                choices=[
-                    ("REFUSED", "refused by the dashboard, nothing sent"),
-                    ("INTENT", "about to be sent"),
-                    ("ACCEPTED", "accepted by TMS"),
-                    ("REJECTED", "rejected by TMS"),
-                    ("NOT_SENT", "never reached TMS"),
-                    ("UNKNOWN", "outcome unknown"),
-                    ("APPLIED", "read back as applied"),
-                    ("NOT_APPLIED", "read back as not applied"),
-                    ("DECIDED", "decided by a person"),
-                    ("RECORDED", "job recorded"),
-                    ("IMPORTED", "imported from the old dashboard"),
-                    ("SIGNED_IN", "signed in"),
-                    ("SIGN_IN_FAILED", "sign-in failed"),
-                    ("SIGNED_OUT", "signed out"),
-                    ("EXPORTED", "audit exported"),
-                    ("SETTING_CHANGED", "account, group or setting changed"),
-                    ("ARCHIVED", "closed period moved to an archive"),
-                ],
-                max_length=16,
-            ),
+            model_name='auditentry',
+            name='kind',
+            field=models.CharField(choices=[('REFUSED', 'refused by the dashboard, nothing sent'), ('INTENT', 'about to be sent'), ('ACCEPTED', 'accepted by TMS'), ('REJECTED', 'rejected by TMS'), ('NOT_SENT', 'never reached TMS'), ('UNKNOWN', 'outcome unknown'), ('APPLIED', 'read back as applied'), ('NOT_APPLIED', 'read back as not applied'), ('DECIDED', 'decided by a person'), ('RECORDED', 'job recorded'), ('IMPORTED', 'imported from the old dashboard'), ('SIGNED_IN', 'signed in'), ('SIGN_IN_FAILED', 'sign-in failed'), ('SIGNED_OUT', 'signed out'), ('EXPORTED', 'audit exported'), ('SETTING_CHANGED', 'account, group or setting changed'), ('ARCHIVED', 'closed period moved to an archive')], max_length=16),
         ),
     ]

@@ -5,7 +5,7 @@ class Migration(migrations.Migration):
     """An earlier form of 0005 made an index that is in no model any more; the check of the tables would name it."""
 
     dependencies = [
-        ("audit", "0007_imported"),
+        ('audit', '0007_imported'),
     ]
 
     operations = [
