@@ -41,8 +41,8 @@ from tmsdash.text import counted
 CIDS_IN_JSON = 100
 SOURCES_OF_CHUNKS = (Source.BATCH, Source.COMMAND)
 SENTENCES = 5  # at once
-TODO = "Nothing was sent. Look there first; then leave these customers out, or send them again if you mean to."
-TODO_OF = {
+NEXT_STEP = "Nothing was sent. Look there first; then leave these customers out, or send them again if you mean to."
+NEXT_STEP_OF = {
     Source.API: "Nothing was sent. Look there first; then send the list without these customers, or with "
     '"sendAgain": true if you mean to.',
     Source.COMMAND: "Look there first; then give --without-accepted to leave them out, or --send-again if you mean to.",
@@ -190,15 +190,15 @@ class Overlap:
         newest = max((attempt.pk for attempt in self.attempts), default=0)
         return Named(newest, frozenset(str(batch.batch_id) for batch in self.batches), self.digest)
 
-    def refusal(self, source: Source | None, todo: str = "") -> Refusal:
-        """Return what stops a list from this source because of this; `todo` says how to go on, if not as usual."""
+    def refusal(self, source: Source | None, next_step: str = "") -> Refusal:
+        """Return what stops a list from this source because of this; `next_step` says how to go on, if not as usual."""
         newest = next((attempt.attempt_id for attempt in self.attempts), None)
         return Refusal(
             409,
             "cids",
             self.summary,
             *self.sentences,
-            todo or (TODO_OF.get(source, TODO) if source else TODO),
+            next_step or (NEXT_STEP_OF.get(source, NEXT_STEP) if source else NEXT_STEP),
             duplicate_of=newest or next((batch.batch_id for batch in self.batches), None),
             overlap=self.as_json,
         )

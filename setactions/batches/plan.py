@@ -18,7 +18,7 @@ from setactions.batches.chunks import TableChunks
 from setactions.batches.options import BatchOptions
 from setactions.confirmation import check_typed_count, must_type_count
 from setactions.inputs.csv_table import Table
-from setactions.overlap import TODO_OF, Overlap, TargetOverlap, united
+from setactions.overlap import NEXT_STEP_OF, Overlap, TargetOverlap, united
 from setactions.tms.clusters import Cluster
 from tmsdash.text import counted
 
@@ -54,7 +54,7 @@ class Plan:
     def about_overlap(self, options: BatchOptions) -> Iterator[str]:
         """Yield sentences on the customers that were asked for already, and on what becomes of them."""
         if self.overlap:
-            them = "They are sent again." if options.send_again else TODO_OF[Source.COMMAND]
+            them = "They are sent again." if options.send_again else NEXT_STEP_OF[Source.COMMAND]
             yield self.overlap.summary
             yield from self.overlap.sentences
             left_out = "The chunks that they are in are skipped." if self.is_rest else "They are left out."
