@@ -15,7 +15,6 @@ from setactions import service
 from setactions.confirmation import check_number, number_in
 from setactions.inputs import ids
 from setactions.limits import call_slot, read_slot, throttle_read
-from setactions.overlap import ANY_WORD, NO_WORD
 from setactions.payload import Submission, check_fits_one_call, find_overlap_warnings, make_submission
 from setactions.permissions import NotPermitted, check_may_set_action, may_set_action
 from setactions.refusal import Checks, Refusal
@@ -23,6 +22,7 @@ from setactions.results import Result
 from setactions.tms import client
 from setactions.tms.clusters import Target, parse_target
 from setactions.token import Token
+from setactions.word import ANY_WORD, NO_WORD
 from tmsdash import strict_json
 from tmsdash.rates import WINDOW_S
 from tmsdash.text import sentence

@@ -16,7 +16,6 @@ was given, and each INTENT of that says so. It covers what its user was told of:
 and whatever asked for the customers since, is refused all the same.
 """
 
-import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,18 +27,16 @@ from django.conf import settings
 from django.utils import timezone
 
 from audit.choices import Action, Source
-from audit.digests import digest
 from audit.models import Attempt
 from audit.overlap import attempts_sharing
-from audit.selectors import opening_body
 from jobs.batches.lists import Chunk, lists_of
 from jobs.batches.overlap import batches_sharing
 from jobs.models import Batch
 from setactions.refusal import Refusal
+from setactions.word import NO_WORD, SOURCES_OF_CHUNKS, Named, Word, digest_of
 from tmsdash.text import counted
 
 CIDS_IN_JSON = 100
-SOURCES_OF_CHUNKS = (Source.BATCH, Source.COMMAND)
 SENTENCES = 5  # at once
 NEXT_STEP = "Nothing was sent. Look there first; then leave these customers out, or send them again if you mean to."
 NEXT_STEP_OF = {
@@ -49,67 +46,6 @@ NEXT_STEP_OF = {
 }
 
 T = TypeVar("T", Attempt, Batch)
-
-
-@dataclass(frozen=True)
-class Word:
-    """Somebody's explicit word to send these customers again that were asked for already; None is any customer.
-
-    It covers the attempts up to the one with the primary key `newest`, the last that was named: attempts at the same
-    action on the same cluster are opened one after the other, so none before it was missed. And it covers these
-    `batches`, by their ids, whenever their chunks are sent.
-    """
-
-    newest: int = 0
-    batches: frozenset[str] = frozenset()
-    cids: frozenset[str] | None = frozenset()
-
-    def __bool__(self) -> bool:
-        return self != NO_WORD
-
-    def covers(self, attempt: Attempt, cids: frozenset[str]) -> bool:
-        """Tell whether these customers of an attempt may be sent again."""
-        if self.cids is None:
-            return True
-        is_chunk = bool(self.batches) and attempt.source in SOURCES_OF_CHUNKS
-        is_named = attempt.pk <= self.newest or (is_chunk and opening_body(attempt)["batch_id"] in self.batches)
-        return is_named and cids <= self.cids
-
-    def covers_batch(self, batch: Batch, cids: frozenset[str]) -> bool:
-        """Tell whether these customers of a batch may be sent again."""
-        return self.cids is None or (str(batch.batch_id) in self.batches and cids <= self.cids)
-
-
-NO_WORD = Word()
-ANY_WORD = Word(cids=None)  # of whoever sends again without having looked
-
-
-@dataclass(frozen=True)
-class Named:
-    """What a page named as asked for already, short enough to come back with it: a digest stands for the customers."""
-
-    newest: int = 0
-    batches: frozenset[str] = frozenset()
-    digest: str = ""
-
-    def word(self, overlap: "Overlap") -> Word:
-        """Return the word of a user who saw this: none if the `overlap` that there is now has other customers."""
-        is_same = bool(self) and overlap.digest == self.digest
-        return Word(self.newest, self.batches, overlap.shared) if is_same else NO_WORD
-
-    @classmethod
-    def parse(cls, text: str) -> "Named":
-        """Return what a page sends back as `text`; what makes no sense named nothing."""
-        if not re.fullmatch(r"[0-9]{1,18} [0-9a-f]{64}( [0-9a-f-]{36})*", text, re.ASCII):
-            return cls()
-        newest, digest_of_cids, *batches = text.split(" ")
-        return cls(int(newest), frozenset(batches), digest_of_cids)
-
-    def __bool__(self) -> bool:
-        return bool(self.digest)
-
-    def __str__(self) -> str:
-        return " ".join([str(self.newest), self.digest, *sorted(self.batches)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,15 +116,10 @@ class Overlap:
         }
 
     @property
-    def digest(self) -> str:
-        """What overlaps share that have the same customers; "" if there is none."""
-        return digest(sorted(self.cids)) if self.cids else ""
-
-    @property
     def named(self) -> Named:
         """This in short, for a page that shows it."""
         newest = max((attempt.pk for attempt in self.attempts), default=0)
-        return Named(newest, frozenset(str(batch.batch_id) for batch in self.batches), self.digest)
+        return Named(newest, frozenset(str(batch.batch_id) for batch in self.batches), digest_of(self.cids))
 
     def refusal(self, source: Source | None, next_step: str = "") -> Refusal:
         """Return what stops a list from this source because of this; `next_step` says how to go on, if not as usual."""

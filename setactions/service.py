@@ -35,7 +35,7 @@ from audit.selectors import find_attempt
 from jobs import services as jobs
 from jobs.batches.overlap import batches_sharing
 from setactions.limits import call_slot, check_active, check_refusal_rate
-from setactions.overlap import NO_WORD, Word, overlap_of, window_start
+from setactions.overlap import overlap_of, window_start
 from setactions.payload import BatchPart, Submission
 from setactions.permissions import check_may_set_action
 from setactions.recording import Budget, Recorder, log
@@ -43,6 +43,7 @@ from setactions.refusal import AuditUnavailable, Refusal
 from setactions.results import Result, refused, result_of
 from setactions.tms import client
 from setactions.token import Token
+from setactions.word import NO_WORD, Word
 from tmsdash.db.transactions import drop_if_broken, transaction_around_call
 from tmsdash.kill_points import kill_point
 

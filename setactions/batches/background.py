@@ -16,9 +16,9 @@ from jobs.batches.selectors import count_clusters
 from jobs.models import Batch
 from setactions.batches.runner import Runner
 from setactions.limits import WORKERS_PER_BATCH, batch_slot
-from setactions.overlap import NO_WORD, Word
 from setactions.refusal import Refusal
 from setactions.token import Token
+from setactions.word import NO_WORD, Word
 
 
 @sensitive_variables("token")

@@ -21,10 +21,10 @@ from jobs.models import Batch, BatchChunk
 from setactions.batches.options import BatchOptions
 from setactions.batches.runner import Runner
 from setactions.batches.summary import SOME_UNKNOWN
-from setactions.overlap import Word
 from setactions.refusal import Refusal
 from setactions.token import Token
 from setactions.token_options import ask_for_token
+from setactions.word import Word
 from tmsdash.downloads import IncompleteError
 from tmsdash.processes import END_SIGNALS, handling
 

@@ -42,12 +42,12 @@ from setactions.batches.liveness import RunnerMark, is_dead
 from setactions.batches.policy import decide
 from setactions.batches.recovery import catch_up
 from setactions.inputs.shapes import has_damaged
-from setactions.overlap import NO_WORD, Word
 from setactions.payload import BatchPart, Submission
 from setactions.refusal import Refusal
 from setactions.results import Result, refused
 from setactions.tms.clusters import cluster_at
 from setactions.token import Token
+from setactions.word import NO_WORD, Word
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.kill_points import kill_point
 from tmsdash.processes import is_ending

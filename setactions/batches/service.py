@@ -36,12 +36,13 @@ from setactions.batches.chunk_check import UNASKED
 from setactions.batches.recovery import catch_up
 from setactions.inputs.shapes import has_damaged
 from setactions.limits import check_active
-from setactions.overlap import NO_WORD, Overlap, TargetOverlap, Word, find_overlaps, overlap_of, united, window_start
+from setactions.overlap import Overlap, TargetOverlap, find_overlaps, overlap_of, united, window_start
 from setactions.payload import Submission
 from setactions.permissions import check_may_set_action
 from setactions.refusal import Refusal
 from setactions.tms.clusters import cluster_at
 from setactions.token import Token
+from setactions.word import NO_WORD, Word
 from tmsdash.db.transactions import drop_if_broken
 
 logger = logging.getLogger(__name__)

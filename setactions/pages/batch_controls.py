@@ -16,7 +16,7 @@ from jobs.batches.scopes import Scope
 from jobs.models import Batch
 from setactions.batches import service
 from setactions.batches.chunks import chunks_of
-from setactions.overlap import NO_OVERLAP, NO_WORD, Named, Overlap, united
+from setactions.overlap import NO_OVERLAP, Overlap, united
 from setactions.pages.batch_view import NAMED, REPEATS, SEND_AGAIN, SKIP, WITHOUT_UNKNOWN
 from setactions.pages.batches import batch_page, load
 from setactions.pages.new_action import review_again, reviewed_step
@@ -25,6 +25,7 @@ from setactions.pages.sealing import Review
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from setactions.token import Token
+from setactions.word import NO_WORD, Named
 
 
 @reviewed_step
@@ -94,7 +95,7 @@ def _do(request: HttpRequest, batch: Batch, verb: str) -> None:
             batch=batch,
             token=Token(typed) if typed else None,
             scope=_scope(request, verb),
-            word=named.word(_overlap(request, batch, verb)) if repeats == SEND_AGAIN else NO_WORD,
+            word=named.word(_overlap(request, batch, verb).cids) if repeats == SEND_AGAIN else NO_WORD,
             skip=repeats == SKIP,
         )
 

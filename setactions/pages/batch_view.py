@@ -7,8 +7,8 @@ from jobs.batches.scopes import Scope
 from jobs.batches.selectors import Progress
 from jobs.models import Batch, BatchChunk
 from setactions.batches.progress import Rate
-from setactions.overlap import Named
 from setactions.tms.clusters import Cluster
+from setactions.word import Named
 from tmsdash.text import counted
 from tmsdash.web.paging import Page
 

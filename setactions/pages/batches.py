@@ -17,10 +17,10 @@ from jobs.selectors import may_view_all_jobs
 from setactions.batches.progress import rate_of
 from setactions.batches.recovery import catch_up
 from setactions.batches.report import report_lines
-from setactions.overlap import Named
 from setactions.pages.batch_view import BatchLine, BatchView
 from setactions.permissions import may_set_action
 from setactions.tms.clusters import cluster_at
+from setactions.word import Named
 from tmsdash.csv_text import CSV_TYPE, ids_file
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.downloads import download

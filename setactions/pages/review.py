@@ -29,13 +29,14 @@ from jobs.models import Batch
 from jobs.selectors import may_view_job_of
 from setactions.confirmation import check_typed_count, must_type_count
 from setactions.inputs.ids import FIELD
-from setactions.overlap import NO_OVERLAP, NO_WORD, Entry, Overlap, Word, find_overlap, overlap_of
+from setactions.overlap import NO_OVERLAP, Entry, Overlap, find_overlap, overlap_of
 from setactions.pages.sealing import Review, load_review, seal_token, sign_review, unseal_token
 from setactions.payload import Submission, check_fits_one_call, find_overlap_warnings, narrowed, new_chunk
 from setactions.refusal import Refusal, Unverified
 from setactions.results import Result
 from setactions.tms.clusters import Cluster, cluster_named
 from setactions.token import Token
+from setactions.word import NO_WORD, Word
 from tmsdash.clocks import CLOCK_SKEW_S
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.web.access_log import log_refused
@@ -163,7 +164,7 @@ def word_of(request: HttpRequest, review: Review) -> Word:
     """Return the word to send again that the user gave on a review page: for those whom it named, and no others."""
     if "send_again" in request.POST:
         with suppress(AnyDatabaseError), drop_if_broken("audit", "jobs"):  # sending will say what is wrong
-            return review.named.word(_overlap_of(review.submission))
+            return review.named.word(_overlap_of(review.submission).cids)
     return NO_WORD
 
 

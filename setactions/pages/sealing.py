@@ -24,13 +24,13 @@ from django.conf import settings
 from django.core import signing
 from django.views.decorators.debug import sensitive_variables
 
-from setactions.overlap import Named
 from setactions.payload import Submission, fits_one_call
 from setactions.refusal import Refusal, Unverified
 from setactions.resolving.readback import Reading
 from setactions.tms.clusters import Cluster, cluster_named
 from setactions.tms.spellings import find_action
 from setactions.token import Token
+from setactions.word import Named
 from tmsdash.clocks import CLOCK_SKEW_S
 
 SEALED_FOR_S = 600

@@ -19,10 +19,10 @@ from setactions import service
 from setactions.devtools.proofs.evidence import read_evidence
 from setactions.devtools.proofs.judge import judge
 from setactions.inputs.ids import from_json
-from setactions.overlap import ANY_WORD
 from setactions.payload import make_submission
 from setactions.tms.clusters import cluster_named
 from setactions.token import Token
+from setactions.word import ANY_WORD
 from tmsdash.tests.fixtures import TOKEN
 
 HOST = "127.0.0.1"

@@ -22,8 +22,8 @@ from setactions.batches.report import report_lines
 from setactions.batches.summary import Summary
 from setactions.inputs.csv_table import TableError
 from setactions.limits import check_active
-from setactions.overlap import NO_WORD, Word
 from setactions.refusal import Refusal
+from setactions.word import NO_WORD, Word
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import os_actor_name
 from tmsdash.downloads import IncompleteError, mark_of, marked
@@ -92,7 +92,7 @@ class Command(BaseCommand):
             allow_unusual=table.allow_unusual,
         )
         sender: dict[str, Any] = {"user": user, "actor": actor, "token": options.needed_token(), "engine": engine}
-        word = plan.overlap.named.word(plan.overlap) if options.send_again else NO_WORD
+        word = plan.overlap.named.word(plan.overlap.cids) if options.send_again else NO_WORD
         return self._end(self._carry(batch or new, options, word, sender), report, options)
 
     @sensitive_variables()

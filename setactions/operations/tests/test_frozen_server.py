@@ -19,9 +19,9 @@ from audit.models import Attempt
 from audit.services import record_fact
 from jobs.models import Job
 from setactions.operations.backups.postgresql import PostgresqlSnapshot
-from setactions.overlap import ANY_WORD
 from setactions.resolving.tests.doubting import VARIABLES, environment_of_process
 from setactions.tests.test_recording import after_reply
+from setactions.word import ANY_WORD
 from tmsdash.db import postgresql
 from tmsdash.db.transactions import UNUSABLE_DATABASE, read_transaction, transaction_around_call, write_transaction
 from tmsdash.tests.fixtures import signed_in
