@@ -2,11 +2,9 @@
 
 import shutil
 import sqlite3
-import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +18,7 @@ from django.dispatch import receiver
 from tmsdash.db import postgresql
 from tmsdash.db.locks import share
 from tmsdash.db.sqlite_files import ExistingFile
+from tmsdash.db.turns import turn
 
 # Raised for locks, full or read-only disks and lost connections: it is the database that fails, not the statement.
 # PostgreSQL's drivers report a transaction that idled too long, or may only read, as an internal error.
@@ -104,8 +103,20 @@ def write_transaction(using: str, wait_s: float = BUSY_TIMEOUT_S) -> Iterator[No
 
     Raises OperationalError when the wait was in vain, and whatever the database raises.
     """
+    until = time.monotonic() + wait_s
+    is_queued = connections[using].vendor == "sqlite"
+    with turn(using, wait_s) if is_queued else nullcontext(), transaction_in_turn(using, until - time.monotonic()):
+        yield
+
+
+@contextmanager
+def transaction_in_turn(using: str, wait_s: float) -> Iterator[None]:
+    """The durable transaction of a thread that holds the turn to write to `using` already, if it is SQLite.
+
+    Waits at most `wait_s` seconds for writers of other processes, and raises what `write_transaction` raises.
+    """
     connection = connections[using]
-    with _turn_to_write(connection, wait_s), transaction.atomic(using=using, durable=True):
+    with _ready_to_write(connection, wait_s), transaction.atomic(using=using, durable=True):
         postgresql.limit_for_writing(connection, wait_s)
         yield
 
@@ -153,12 +164,15 @@ def transaction_around_call(using: str) -> Iterator[Callable[[float], None]]:
     connection = connections[using]
     answered = False
 
-    with ExitStack() as turn, _deferred(connection):  # the turn to write ends after the commit
+    with ExitStack() as writing, _deferred(connection):  # the turn to write ends after the commit
 
         def after_answer(wait_s: float) -> None:
             nonlocal answered
             answered = True
-            turn.enter_context(_turn_to_write(connection, wait_s))
+            until = time.monotonic() + wait_s
+            if connection.vendor == "sqlite":
+                writing.enter_context(turn(using, wait_s))
+            writing.enter_context(_ready_to_write(connection, until - time.monotonic()))
             postgresql.limit_for_writing(connection, wait_s)
 
         def refuse_before_answer(execute: Callable[..., Any], *args: Any) -> Any:
@@ -184,28 +198,18 @@ def _deferred(connection: BaseDatabaseWrapper) -> Iterator[None]:
         connection.transaction_mode = usual  # type: ignore[attr-defined]
 
 
-# SQLite's own writers poll, which is unfair; the threads of one process queue here instead.
-_turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-
-
 @contextmanager
-def _turn_to_write(connection: BaseDatabaseWrapper, wait_s: float) -> Iterator[None]:
-    """Be the only writer of this process to a SQLite database; other databases need no turns."""
+def _ready_to_write(connection: BaseDatabaseWrapper, wait_s: float) -> Iterator[None]:
+    """Be connected to the database's own file, and wait at most `wait_s` seconds for its lock, if it is SQLite."""
     if connection.vendor != "sqlite":
         yield
         return
-    until = time.monotonic() + wait_s
-    if not _turns[connection.alias].acquire(timeout=max(0.0, wait_s)):
-        raise OperationalError(f"database {connection.alias!r} is busy: no turn to write within {wait_s:.1f} s")
+    _ensure_own_file(connection)
+    _set_busy_timeout(connection, wait_s)
     try:
-        _ensure_own_file(connection)
-        _set_busy_timeout(connection, until - time.monotonic())
-        try:
-            yield
-        finally:
-            _set_busy_timeout(connection, BUSY_TIMEOUT_S)
+        yield
     finally:
-        _turns[connection.alias].release()
+        _set_busy_timeout(connection, BUSY_TIMEOUT_S)
 
 
 def file_is_there(connection: BaseDatabaseWrapper) -> bool:
