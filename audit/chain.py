@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from json.encoder import encode_basestring_ascii as json_text
 from typing import Any
 
 from django.conf import settings
@@ -38,7 +39,19 @@ class ChainBroken(DatabaseError):
 
 def sign(key: str, *parts: Any) -> str:
     """Return the HMAC-SHA256 of the canonical JSON of `parts`, as 64 hex digits."""
-    return hmac.digest(key.encode(), _encode(parts).encode("ascii"), "sha256").hex()
+    return _mac(key, _encode(parts))
+
+
+def _mac(key: str, text: str) -> str:
+    mac = _keyed(key).copy()
+    mac.update(text.encode("ascii"))
+    return mac.hexdigest()
+
+
+@cache
+def _keyed(key: str) -> hmac.HMAC:
+    """Return what every mac under a key begins with: taking the key in costs as much as signing a short text."""
+    return hmac.new(key.encode(), digestmod="sha256")
 
 
 @cache
@@ -62,7 +75,10 @@ def mac_of(key: str, entry: AuditEntry) -> str:
 def mac_of_stored(key: str, place: Sequence[Any], facts: Sequence[Any]) -> str:
     """Return the mac of an entry: `place` is the mac before it, its sequence, time, attempt id (32 hex digits or "")
     and kind, `facts` its user, action, address and body."""
-    return sign(key, "entry", *place, *facts)
+    previous_mac, sequence, *texts = place
+    # What `sign` would sign, put together from its parts: a verification does this for millions of entries.
+    rest = ",".join(map(json_text, (*texts, *facts)))
+    return _mac(key, f'["entry",{json_text(previous_mac)},{sequence:d},{rest}]')
 
 
 def stored_time(at: datetime) -> str:
