@@ -14,7 +14,10 @@ LAST_UNKNOWN_NAME = UNKNOWN_NAME + "f" * HASH_DIGITS  # in the order of any data
 
 def is_auditor(user: Any) -> bool:
     """Tell whether `user` is an auditor, who changes nothing, whatever else they are."""
-    return user.is_authenticated and bool(user.groups.filter(name=AUDITORS).exists())
+    if not user.is_authenticated:
+        return False
+    group_names = getattr(user, "group_names", None)  # of an account that was read with its session
+    return AUDITORS in group_names if group_names is not None else bool(user.groups.filter(name=AUDITORS).exists())
 
 
 def recorded_name(typed: str) -> str:

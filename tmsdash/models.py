@@ -8,11 +8,14 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY as ACCOUNT_KEY
+from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore as DatabaseSessionStore
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
+
+from tmsdash.session_users import read_session
 
 # Kept in the session, from which each save copies them to the columns, so that they survive a change of its key.
 BEGUN, SEEN = "begun_at", "seen_at"  # in seconds since 1970
@@ -80,7 +83,19 @@ class Session(AbstractBaseSession):
 
 
 class SessionStore(DatabaseSessionStore):
-    """Django's database sessions, in our own table."""
+    """Django's database sessions, in our own table. `user` is the account that it was read with, if it names one."""
+
+    user: User | None = None
+
+    def load(self) -> dict[str, Any]:
+        """Return the session's content; empty, and without a key, if it has ended."""
+        row = read_session(self.session_key or "")
+        if row is None:
+            self._session_key = None
+            return {}
+        session_data, self.user = row
+        content: dict[str, Any] = self.decode(session_data)
+        return content
 
     @classmethod
     def get_model_class(cls) -> type[Session]:

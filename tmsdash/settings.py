@@ -102,7 +102,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "tmsdash.session_users.SessionUserMiddleware",
     "tmsdash.web.sessions.SessionLimitsMiddleware",
     "tmsdash.web.middleware.RequestBodyMiddleware",
     "tmsdash.web.middleware.SignInRequiredMiddleware",

@@ -48,7 +48,7 @@ class InitialPasswordMiddleware(Middleware):
     ) -> HttpResponseBase | None:
         if not getattr(view_func, "login_required", True) or not request.user.is_authenticated:
             return None
-        initial = InitialPassword.objects.filter(user=request.user).first()
+        initial: InitialPassword | None = getattr(request.user, "initial_password", None)
         if initial is None:
             return None
         if timezone.now() - initial.given_at > timedelta(days=INITIAL_PASSWORD_DAYS):
