@@ -70,7 +70,7 @@ def read_session(session_key: str) -> tuple[str, User | None] | None:
     if not user.is_superuser:  # who has all of them anyway
         user._perm_cache = set(_list(permissions))  # type: ignore[attr-defined] # what Django's backend asks first
     if initial_password_of is None:
-        User.initial_password.related.set_cached_value(user, None)  # type: ignore[attr-defined]
+        User.initial_password.related.set_cached_value(user, None)
     return session_data, user
 
 
