@@ -14,19 +14,18 @@ from pathlib import Path
 from threading import Lock
 
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import connections
 from django.utils import timezone
 
-from audit import chain
 from audit.actors import Actor
 from audit.choices import Kind
-from audit.digests import canonical
-from audit.models import Attempt, ChainHead
 from audit.proof.verification import verify
 from audit.selectors import attempts_of_customer
 from audit.services import record_fact
 from setactions.devtools.benchmarks import measurement
 from setactions.devtools.benchmarks.measurement import Comparison, compare, median_ms, new_ids, scaled
+from setactions.devtools.demo_data.attempt_rows import AttemptRows, accepted_attempt
+from setactions.devtools.demo_data.bulk_rows import prepared_for_bulk
 
 WRITERS = 32
 ENTRIES_EACH = 20
@@ -36,7 +35,6 @@ CHAIN_LIMIT = 15
 ATTEMPTS = 333_334  # of three entries and three customers
 MAX_VERIFY_S = 30
 VERIFY_LIMIT = 25
-ATTEMPTS_AT_ONCE = 20_000
 FEW_ATTEMPTS = 3_334
 LOOK_UPS = 200
 CUSTOMER_LIMIT = 1.5
@@ -120,55 +118,14 @@ def audit_customer() -> bool:
 
 
 def _fill(count: int) -> list[str]:
-    """Add so many accepted attempts of three customers each to the audit; return some of their customers."""
-    some: list[str] = []
-    for start in range(0, count, ATTEMPTS_AT_ONCE):
-        some += _fill_part(min(ATTEMPTS_AT_ONCE, count - start))
-    return some
-
-
-def _fill_part(count: int) -> list[str]:
-    """Add attempts in bulk, past the services; return their customers."""
-    head, key = ChainHead.objects.get(), settings.AUDIT_KEY
-    first = Attempt.objects.count() + 1
-    entries, attempts, customers = [], [], []
-    for number in range(first, first + count):
-        attempt_id, cids = uuid.uuid4(), [uuid.uuid4().hex for _ in range(3)]
-        at = chain.stored_time(timezone.now() - timedelta(seconds=first + count - number))
-        opening = {
-            "action_code": 2,
-            "action_name": "PE-Enable",
-            "cids": cids,
-            "cluster_url": "https://bench.example",
-            "customer_count": 3,
-            "source": "api",
-        }
-        for kind, body in (("INTENT", opening), ("ACCEPTED", {"http_status": 200}), ("RECORDED", {})):
-            place = (head.mac, head.sequence + 1, at, attempt_id.hex, kind)
-            facts = ("bench", "PE-Enable", "", canonical(body))
-            mac = chain.mac_of_stored(key, place, facts)
-            entries.append((place[1], head.mac, mac, chain.id_of_key(key), attempt_id.hex, kind, at, *facts))
-            head.sequence, head.mac = place[1], mac
-        asked = ("bench", 2, "PE-Enable", "https://bench.example", "api", "", 3, at)
-        attempts.append((number, attempt_id.hex, *asked, *("accepted", at, 0, 0, 200, "", "", "")))
-        customers += [(number, cid) for cid in cids]
-    head.signature = chain.sign_head(key, head.sequence, head.mac)
-    with transaction.atomic(using="audit"):
-        for table, columns, rows in (
-            ("auditentry", _ENTRY, entries),
-            ("attempt", _ATTEMPT, attempts),
-            ("attemptcustomer", _CUSTOMER, customers),
-        ):
-            marks = ", ".join("?" * len(columns.split(",")))
-            statement = f"INSERT INTO audit_{table} ({columns}) VALUES ({marks})"  # noqa: S608 (constants)
-            connections["audit"].connection.executemany(statement, rows)
-    head.save()
-    return [cid for _, cid in customers]
-
-
-_CUSTOMER = "attempt_id, cid"
-_ENTRY = "sequence, previous_mac, mac, key_id, attempt_id, kind, created_at, user_id, action_type, ip_address, body"
-_ATTEMPT = (
-    "id, attempt_id, user_id, action_code, action_name, cluster_url, source, ip_address, customer_count, created_at, "
-    "outcome, decided_at, is_open, job_owed, http_status, error_message, payload_digest, list_digest"
-)
+    """Add so many accepted attempts of three customers each to the audit; return their customers."""
+    begin, customers = timezone.now() - timedelta(days=365), []
+    with prepared_for_bulk("audit"):
+        rows = AttemptRows(with_jobs=False)
+        for number in range(count):
+            cids = [uuid.uuid4().hex for _ in range(3)]
+            at = begin + timedelta(days=364) * (number / count)
+            rows.add(accepted_attempt(uuid.uuid4(), "bench", at, cids))
+            customers += cids
+        rows.insert()
+    return customers

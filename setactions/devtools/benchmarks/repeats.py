@@ -18,12 +18,13 @@ from jobs.batches.lists import NewBatch, NewChunk
 from setactions.devtools.benchmarks import measurement
 from setactions.devtools.benchmarks.measurement import FLEET, NOBODY, compare, new_ids, scaled
 from setactions.devtools.benchmarks.set_actions import intent_of
+from setactions.devtools.demo_data.attempt_rows import AttemptRows, accepted_attempt
+from setactions.devtools.demo_data.bulk_rows import prepared_for_bulk
 from setactions.overlap import find_overlap
 
 ATTEMPTS = 1_000_000
 RECENT = 100_000  # of them, within the window
 CUSTOMERS_EACH = 10
-FILL_CACHE_KIB = 200_000
 OPEN = 20  # old ones without an outcome
 MAX_MS = 150
 LIMIT = 5
@@ -37,13 +38,10 @@ def overlap() -> bool:
     cids = new_ids(4 * fleet)
     listed, others, in_batch = cids[:fleet], cids[fleet : 3 * fleet], cids[3 * fleet :]
     _leave_open(others)
-    with closing(sqlite3.connect(connections["audit"].settings_dict["NAME"], isolation_level=None)) as database:
-        database.execute("PRAGMA synchronous=OFF")  # it is thrown away
-        database.execute(f"PRAGMA cache_size=-{FILL_CACHE_KIB}")
-        _fill(database, scaled(ATTEMPTS) - recent, listed + others, days=(366, 1))
-        _fill(database, recent - 1, others, days=(settings.TMS_DUPLICATE_WINDOW_S / 86_400, 0))
-        _fill(database, 1, listed[-CUSTOMERS_EACH:], days=(0, 0))
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with prepared_for_bulk("audit"):
+        _fill(scaled(ATTEMPTS) - recent, listed + others, days=(366, 1))
+        _fill(recent - 1, others, days=(settings.TMS_DUPLICATE_WINDOW_S / 86_400, 0))
+        _fill(1, listed[-CUSTOMERS_EACH:], days=(0, 0))
     _start_batch([*in_batch, listed[0]])
     first = Attempt.objects.latest("pk").pk - recent
 
@@ -74,34 +72,16 @@ def _leave_open(cids: list[str]) -> None:
     Attempt.objects.update(created_at=timezone.now() - timedelta(days=365))
 
 
-def _fill(database: sqlite3.Connection, count: int, pool: list[str], *, days: tuple[float, float]) -> None:
-    """Add accepted attempts in bulk, past the services: from so many days ago to so many, for customers of a pool."""
-    last = Attempt.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
-    numbers = "WITH RECURSIVE numbers (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < :count)"
-    at = "strftime('%Y-%m-%d %H:%M:%f000', 'now', ((i * (:first - :end) / :count) - :first) || ' days')"
-    first, end = days
-    values = {"count": count, "last": last, "cluster": NOBODY, "each": CUSTOMERS_EACH, "first": first, "end": end}
-    database.execute("BEGIN")
-    database.execute("CREATE TEMP TABLE pool (number INTEGER PRIMARY KEY, cid TEXT)")
-    database.executemany("INSERT INTO pool VALUES (?, ?)", enumerate(pool))
-    database.execute(
-        f"""INSERT INTO audit_attempt (id, attempt_id, user_id, action_code, action_name, cluster_url, source,
-                ip_address, customer_count, created_at, outcome, decided_at, is_open, job_owed, http_status,
-                error_message, payload_digest, list_digest)
-            {numbers} SELECT :last + i, lower(hex(randomblob(16))), 'bench', 2, 'PE-Enable', :cluster, 'api',
-                '', :each, {at}, 'accepted', {at}, 0, 0, 200, '', '', '' FROM numbers""",  # noqa: S608 (constants)
-        values,
-    )
-    # Sorted, so that the index is written from end to end. The factor makes neighbours of a pool meet in no attempt.
-    database.execute(
-        f"""INSERT INTO audit_attemptcustomer (attempt_id, cid)
-            {numbers}, places (k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM places WHERE k < :each - 1)
-            SELECT :last + i AS owner, cid FROM numbers, places
-            JOIN pool ON pool.number = (i * :each + k) * 7919 % {len(pool)} ORDER BY cid, owner""",  # noqa: S608 (constants)
-        values,
-    )
-    database.execute("DROP TABLE pool")
-    database.execute("COMMIT")
+def _fill(count: int, pool: list[str], *, days: tuple[float, float]) -> None:
+    """Add accepted attempts without their events: from so many days ago to so many, for customers of a pool."""
+    rows, now, (first, end) = AttemptRows(with_entries=False, with_jobs=False), timezone.now(), days
+    for number in range(count):
+        # The factor makes neighbours of a pool meet in no attempt.
+        places = (number * CUSTOMERS_EACH + place for place in range(CUSTOMERS_EACH))
+        cids = [pool[place * 7919 % len(pool)] for place in places]
+        at = now - timedelta(days=first - (first - end) * number / count)
+        rows.add(accepted_attempt(uuid.uuid4(), "bench", at, cids, NOBODY))
+    rows.insert()
 
 
 def _start_batch(cids: list[str]) -> None:
