@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from django.db import transaction
+from django.db import connections, transaction
 from django.utils import timezone
 
 from audit.bodies import Intent, OutcomeBody
@@ -16,8 +16,9 @@ from audit.choices import Action, Evidence
 from jobs.models import Job, JobCustomer
 from jobs.signatures import sign_job
 from jobs.stored import DATABASE, stored_job
+from tmsdash.db import write_proofs
 from tmsdash.db.bulk import insert_list
-from tmsdash.db.transactions import assert_disk_has_room, write_transaction
+from tmsdash.db.transactions import assert_disk_has_room, file_identity, write_transaction
 from tmsdash.kill_points import kill_point
 
 logger = logging.getLogger(__name__)
@@ -84,6 +85,11 @@ def insert_job(job: Job, cids: Sequence[str]) -> None:
 
 
 def assert_writable(*, wait_s: float) -> None:
+    """Raise DatabaseError unless a job could be written now, or could at most a second ago in this process."""
+    write_proofs.assert_proven(DATABASE, file_identity(connections[DATABASE]), prove_writable, wait_s)
+
+
+def prove_writable(wait_s: float) -> None:
     """Raise DatabaseError unless a job could be written now.
 
     The proof is a real insert, rolled back: reads, even BEGIN IMMEDIATE, succeed on a read-only file.

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.db import Error as AnyDatabaseError
-from django.db import OperationalError, connections, transaction
+from django.db import connections, transaction
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -18,7 +18,7 @@ from django.views.decorators.cache import never_cache
 from audit import chain
 from audit.selectors import count_open
 from jobs import services as jobs
-from tmsdash.db.transactions import assert_disk_has_room, drop_if_broken, file_is_there, write_transaction
+from tmsdash.db.transactions import assert_disk_has_room, drop_if_broken, ensure_own_file, write_transaction
 from tmsdash.models import Session
 from tmsdash.web.errors import json_get
 
@@ -67,9 +67,7 @@ def _succeeds(access: Callable[[str], None], alias: str, problem: str) -> bool:
 
 def _read(alias: str) -> None:
     connection = connections[alias]
-    connection.close()  # an open one would go on reading a file that was moved away
-    if not file_is_there(connection):
-        raise OperationalError("its file is gone")
+    ensure_own_file(connection)  # an open connection would go on reading a file that was moved away
     with connection.cursor() as cursor:
         # A table, because SQLite answers "SELECT 1" from a file that it has just made.
         cursor.execute("SELECT 1 FROM django_migrations LIMIT 1")
@@ -109,6 +107,6 @@ def _write_session(wait_s: float) -> None:
 
 _proofs = {
     "default": _WriteProof("default", _write_session),
-    "jobs": _WriteProof("jobs", lambda wait_s: jobs.assert_writable(wait_s=wait_s)),
+    "jobs": _WriteProof("jobs", jobs.prove_writable),
     "audit": _WriteProof("audit", chain.assert_writable),
 }

@@ -19,6 +19,7 @@ from tmsdash.db import postgresql
 from tmsdash.db.locks import share
 from tmsdash.db.sqlite_files import ExistingFile
 from tmsdash.db.turns import turn
+from tmsdash.db.write_proofs import File, ended_by_failure
 
 # Raised for locks, full or read-only disks and lost connections: it is the database that fails, not the statement.
 # PostgreSQL's drivers report a transaction that idled too long, or may only read, as an internal error.
@@ -105,7 +106,11 @@ def write_transaction(using: str, wait_s: float = BUSY_TIMEOUT_S) -> Iterator[No
     """
     until = time.monotonic() + wait_s
     is_queued = connections[using].vendor == "sqlite"
-    with turn(using, wait_s) if is_queued else nullcontext(), transaction_in_turn(using, until - time.monotonic()):
+    with (
+        ended_by_failure(using),
+        turn(using, wait_s) if is_queued else nullcontext(),
+        transaction_in_turn(using, until - time.monotonic()),
+    ):
         yield
 
 
@@ -164,7 +169,8 @@ def transaction_around_call(using: str) -> Iterator[Callable[[float], None]]:
     connection = connections[using]
     answered = False
 
-    with ExitStack() as writing, _deferred(connection):  # the turn to write ends after the commit
+    # The turn to write ends after the commit.
+    with ended_by_failure(using), ExitStack() as writing, _deferred(connection):
 
         def after_answer(wait_s: float) -> None:
             nonlocal answered
@@ -190,7 +196,7 @@ def _deferred(connection: BaseDatabaseWrapper) -> Iterator[None]:
     if connection.vendor != "sqlite":
         yield
         return
-    _ensure_own_file(connection)  # connecting sets the mode
+    ensure_own_file(connection)  # connecting sets the mode
     usual, connection.transaction_mode = connection.transaction_mode, "DEFERRED"  # type: ignore[attr-defined]
     try:
         yield
@@ -204,7 +210,7 @@ def _ready_to_write(connection: BaseDatabaseWrapper, wait_s: float) -> Iterator[
     if connection.vendor != "sqlite":
         yield
         return
-    _ensure_own_file(connection)
+    ensure_own_file(connection)
     _set_busy_timeout(connection, wait_s)
     try:
         yield
@@ -214,7 +220,7 @@ def _ready_to_write(connection: BaseDatabaseWrapper, wait_s: float) -> Iterator[
 
 def file_is_there(connection: BaseDatabaseWrapper) -> bool:
     """Tell whether a SQLite database's file exists: connecting would silently create an empty one."""
-    return connection.vendor != "sqlite" or _file_identity(connection) is not None
+    return connection.vendor != "sqlite" or file_identity(connection) is not None
 
 
 def assert_disk_has_room(using: str) -> None:
@@ -238,8 +244,10 @@ def own_session(connection: BaseDatabaseWrapper) -> Any:
         return connection.Database.connect(**connection.get_connection_params(), autocommit=True)  # type: ignore[attr-defined]
 
 
-def _file_identity(connection: BaseDatabaseWrapper) -> tuple[int, int] | None:
-    """Return what distinguishes a SQLite file from another of the same name; None if it is missing or unreachable."""
+def file_identity(connection: BaseDatabaseWrapper) -> File:
+    """Return what distinguishes a SQLite file from another of its name; None if it is missing, or PostgreSQL's."""
+    if connection.vendor != "sqlite":
+        return None
     try:
         status = Path(connection.settings_dict["NAME"]).stat()
     except OSError:
@@ -247,10 +255,10 @@ def _file_identity(connection: BaseDatabaseWrapper) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _ensure_own_file(connection: BaseDatabaseWrapper) -> None:
+def ensure_own_file(connection: BaseDatabaseWrapper) -> None:
     """Connect, again if the file was replaced: whatever is written to a deleted file is lost."""
-    file = _file_identity(connection)
-    if file is None:
+    file = file_identity(connection)
+    if file is None and connection.vendor == "sqlite":
         connection.close()
         raise OperationalError(f"the file of database {connection.alias!r} is gone")
     if connection.connection is not None and getattr(connection, "tmsdash_file", None) != file:
@@ -264,7 +272,7 @@ def _note_file(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
         if not share(Path(connection.settings_dict["NAME"])):
             connection.close()  # it may be to a file that is being replaced
             raise OperationalError(f"database {connection.alias!r} is being restored")
-        connection.tmsdash_file = _file_identity(connection)  # type: ignore[attr-defined]
+        connection.tmsdash_file = file_identity(connection)  # type: ignore[attr-defined]
 
 
 def _set_busy_timeout(connection: BaseDatabaseWrapper, seconds: float) -> None:

@@ -26,6 +26,7 @@ from setactions import limits
 from setactions.devtools.simulator import Simulator
 from setactions.management.commands.migrate_all import make_groups
 from setactions.recording import Recorder
+from tmsdash.db import write_proofs
 from tmsdash.tests.snapshots import Snapshot, snapshot_of
 
 TOKEN = "a-token-that-works-0123456789"
@@ -109,6 +110,12 @@ def no_refusals_or_exports_yet() -> None:
     """Users of the same name as in the test before start anew."""
     for rate in (limits.refusals, exports.lists, exports.packs):
         rate._times.clear()
+
+
+@pytest.fixture(autouse=True)
+def nothing_proven_yet() -> None:
+    """What the test before has proven of its databases does not hold for this one's."""
+    write_proofs.forget("jobs")
 
 
 @pytest.fixture(scope="session")
