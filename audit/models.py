@@ -57,9 +57,9 @@ class AuditEntry(models.Model):
         base_manager_name = "objects"
         constraints = [models.UniqueConstraint(fields=["attempt_id", "kind"], name="entry_once_per_attempt")]
         indexes = [
-            models.Index(fields=["user_id", "-sequence"], name="entry_by_user"),
-            models.Index(fields=["action_type", "-sequence"], name="entry_by_action"),
-            models.Index(fields=["kind", "-sequence"], name="entry_by_kind"),
+            models.Index(fields=["user_id", "sequence"], name="entry_by_user"),
+            models.Index(fields=["action_type", "sequence"], name="entry_by_action"),
+            models.Index(fields=["kind", "sequence"], name="entry_by_kind"),
         ]
 
     def __str__(self) -> str:
@@ -119,9 +119,9 @@ class Attempt(models.Model):
         ordering = ["-id"]
         permissions = [("decide_attempt", "Can decide on attempts in doubt")]
         indexes = [
-            models.Index(fields=["user_id", "-id"], name="attempt_by_user"),
-            models.Index(fields=["action_code", "-id"], name="attempt_by_action"),
-            models.Index(fields=["outcome", "-id"], name="attempt_by_outcome"),
+            models.Index(fields=["user_id", "id"], name="attempt_by_user"),
+            models.Index(fields=["action_code", "id"], name="attempt_by_action"),
+            models.Index(fields=["outcome", "id"], name="attempt_by_outcome"),
             models.Index(fields=["created_at", "outcome"], name="attempt_by_time"),
             models.Index(fields=["id"], name="attempt_open", condition=models.Q(is_open=True)),
         ]

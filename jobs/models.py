@@ -61,13 +61,13 @@ class Job(Signed):
         permissions = [("set_action", "Can trigger Set Actions")]
         # By id for the admin; by time for User Jobs, where days are asked for, too.
         indexes = [
-            models.Index(fields=["user_id", "-id"], name="job_by_user"),
-            models.Index(fields=["status", "-id"], name="job_by_status"),
-            models.Index(fields=["action_code", "-id"], name="job_by_action"),
-            models.Index(fields=["-created_at", "-id"], name="job_by_time"),
-            models.Index(fields=["user_id", "-created_at", "-id"], name="job_by_user_time"),
-            models.Index(fields=["action_code", "-created_at", "-id"], name="job_by_action_time"),
-            models.Index(fields=["cluster_url", "-created_at", "-id"], name="job_by_cluster_time"),
+            models.Index(fields=["user_id", "id"], name="job_by_user"),
+            models.Index(fields=["status", "id"], name="job_by_status"),
+            models.Index(fields=["action_code", "id"], name="job_by_action"),
+            models.Index(fields=["created_at", "id"], name="job_by_time"),
+            models.Index(fields=["user_id", "created_at", "id"], name="job_by_user_time"),
+            models.Index(fields=["action_code", "created_at", "id"], name="job_by_action_time"),
+            models.Index(fields=["cluster_url", "created_at", "id"], name="job_by_cluster_time"),
         ]
 
     def __str__(self) -> str:
@@ -129,8 +129,8 @@ class Batch(Signed):
         verbose_name_plural = "batches"
         ordering = ["-created_at", "-id"]
         indexes = [
-            models.Index(fields=["-created_at", "-id"], name="batch_by_time"),
-            models.Index(fields=["user_id", "-created_at", "-id"], name="batch_by_user_time"),
+            models.Index(fields=["created_at", "id"], name="batch_by_time"),
+            models.Index(fields=["user_id", "created_at", "id"], name="batch_by_user_time"),
         ]
 
     def __str__(self) -> str:

@@ -45,7 +45,7 @@ SQLITE = {
     "a missing index": (
         "jobs",
         "DROP INDEX job_by_time",
-        'CREATE INDEX "job_by_time" ON "jobs_job" ("created_at" DESC, "id" DESC)',
+        'CREATE INDEX "job_by_time" ON "jobs_job" ("created_at", "id")',
         "index job_by_time is missing",
     ),
     "a column": (
@@ -106,7 +106,7 @@ POSTGRESQL = {
     "a missing index": (
         "jobs",
         "DROP INDEX job_by_time",
-        "CREATE INDEX job_by_time ON jobs_job (created_at DESC, id DESC)",
+        "CREATE INDEX job_by_time ON jobs_job (created_at, id)",
         "index job_by_time is missing",
     ),
     "a missing constraint": (
