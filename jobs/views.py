@@ -16,6 +16,7 @@ from audit.models import Attempt
 from audit.selectors import may_view_all_attempts, may_view_attempt_of, open_attempts, open_attempts_of
 from jobs.filters import JobFilters
 from jobs.models import Job
+from jobs.rows import rows_of
 from jobs.selectors import all_cids_of, all_jobs, customers_of, job_for, jobs_of, may_view_all_jobs, older_than
 from jobs.signatures import job_is_signed, signed_jobs
 from jobs.stored import read_job
@@ -53,6 +54,7 @@ def job_list(request: HttpRequest) -> HttpResponse:
         "filters": filters,
         "unfinished": [] if page.back else _unfinished(request.user, everybody=everybody),
         "page": page,
+        "rows": rows_of(page.rows, with_user=everybody),
         "may_view_all": may_all,
         "everybody": everybody,
         "mine": filters.address(everybody=False),

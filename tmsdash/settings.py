@@ -84,7 +84,6 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "django.contrib.humanize",
     "django_htmx",
     "axes",
 ]
@@ -125,10 +124,12 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "setactions.pages.context.permissions",
-            ]
+            ],
+            "builtins": ["tmsdash.web.template_filters"],
         },
     }
 ]
+FORM_RENDERER = "tmsdash.web.form_renderer.Renderer"
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True

@@ -1,0 +1,74 @@
+"""Filters that every template has, for what stands in each row of a list.
+
+A filter takes a tenth of the time of an included template, or of Django's own filters, which look up languages and
+formats for each value.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.timesince import MONTHS_DAYS
+
+register = template.Library()
+
+_HOURS = (("hour", 3600), ("minute", 60), ("second", 1))
+
+
+@register.filter
+def number(value: Any) -> str:
+    """Return a whole number with commas, such as 27,682; whatever else a database may hold, as text."""
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+@register.filter
+def utc_time(at: datetime) -> SafeString:
+    """Return a time (UTC) with how long ago that is, which a script keeps up to date."""
+    ago = ago_in_words(at, timezone.now())
+    shown, precise = f"{at:%Y-%m-%d %H:%M:%S}", at.isoformat()
+    return mark_safe(f'<time datetime="{precise}" data-ago>{shown} UTC <span class="ago">({ago})</span></time>')  # noqa: S308 (no text from outside)
+
+
+@register.filter
+def ago(at: datetime) -> str:
+    """Return how long ago a time is, or how long it will be until then."""
+    return ago_in_words(at, timezone.now())
+
+
+def ago_in_words(at: datetime, now: datetime) -> str:
+    """Return how long before or after `now` a time is, in the words of Django's naturaltime."""
+    earlier, later = sorted((at, now))
+    seconds = int((later - earlier).total_seconds())
+    if not seconds:
+        return "now"
+    span = _hours_in_words(seconds) if seconds < 86_400 else _days_in_words(earlier, later)
+    return f"{span} {'ago' if at < now else 'from now'}"
+
+
+def _hours_in_words(seconds: int) -> str:
+    unit, length = next((unit, length) for unit, length in _HOURS if seconds >= length)
+    count = seconds // length
+    return f"{count}\xa0{unit}s" if count > 1 else f"{'an' if unit == 'hour' else 'a'} {unit}"
+
+
+def _days_in_words(earlier: datetime, later: datetime) -> str:
+    """Return a day or more in the largest two units that follow each other, as in "1 year, 2 months"."""
+    months = 12 * (later.year - earlier.year) + later.month - earlier.month
+    if (earlier.day, earlier.time()) > (later.day, later.time()):
+        months -= 1
+    year, month = divmod(12 * earlier.year + earlier.month - 1 + months, 12)
+    day = min(earlier.day, MONTHS_DAYS[month])
+    rest = later - earlier.replace(year=year, month=month + 1, day=day)
+    counts = {
+        "year": months // 12,
+        "month": months % 12,
+        "week": rest.days // 7,
+        "day": rest.days % 7,
+        "hour": rest.seconds // 3600,
+    }
+    units = list(counts)
+    first = next(place for place, unit in enumerate(units) if counts[unit])
+    named = [(counts[unit], unit) for unit in units[first : first + 2] if counts[unit]]
+    return ", ".join(f"{count}\xa0{unit}{'s' * (count > 1)}" for count, unit in named)
