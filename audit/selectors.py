@@ -30,6 +30,12 @@ def find_attempt(attempt_id: uuid.UUID) -> Attempt | None:
     return Attempt.objects.filter(attempt_id=attempt_id).first()
 
 
+def attempts_by_id(attempt_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Attempt]:
+    """Return those of some attempts that exist, whoever they belong to, by their ids."""
+    rows = (Attempt.objects.filter(attempt_id__in=part) for part in parts(attempt_ids))
+    return {attempt.attempt_id: attempt for part in rows for attempt in part}
+
+
 def attempt_for(user: Any, attempt_id: uuid.UUID) -> Attempt:
     """Return the attempt; raises Http404 if there is none, or `user` may not see it."""
     attempt = find_attempt(attempt_id)

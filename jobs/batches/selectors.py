@@ -12,6 +12,7 @@ from jobs.models import Batch, BatchChunk, ClusterBackoff
 from jobs.selectors import CLUSTERS_SHOWN, may_view_job_of
 
 State = BatchChunk.State
+IN_DOUBT = (State.CALLING, State.UNKNOWN)
 REASONS_SHOWN = 5
 CHUNKS_AT_ONCE = 50  # with their ids in memory
 
@@ -49,13 +50,18 @@ def count_clusters(batch: Batch) -> int:
 
 def batches_in_doubt() -> QuerySet[Batch]:
     """Return the batches that have a runner, or a chunk in doubt."""
-    in_doubt = BatchChunk.objects.filter(state__in=[State.CALLING, State.UNKNOWN]).values("batch_id")
+    in_doubt = BatchChunk.objects.filter(state__in=IN_DOUBT).values("batch_id")
     return Batch.objects.filter(~Q(runner="") | Q(pk__in=in_doubt))
 
 
-def chunks_in_doubt(batch: Batch) -> QuerySet[BatchChunk]:
-    """Return the batch's chunks that are being sent, or of which nobody knows what became of them."""
-    return BatchChunk.objects.filter(batch=batch, state__in=[State.CALLING, State.UNKNOWN]).order_by("number")
+def chunks_in_doubt(batches: Sequence[Batch]) -> list[BatchChunk]:
+    """Return the chunks of some batches that are being sent, or of which nobody knows what became of them."""
+    batch_of = {batch.pk: batch for batch in batches}
+    chunks = BatchChunk.objects.filter(batch__in=[*batch_of], state__in=IN_DOUBT).defer("cids", "set_aside")
+    in_doubt = list(chunks.order_by("batch_id", "number"))
+    for chunk in in_doubt:
+        chunk.batch = batch_of[chunk.batch_id]
+    return in_doubt
 
 
 def failures_of(cluster_url: str) -> int:
@@ -156,8 +162,9 @@ def reasons_of(batch: Batch) -> list[str]:
     ended = BatchChunk.objects.filter(batch=batch).exclude(state__in=[State.WAITING, State.CALLING, State.ACCEPTED])
     count = Sum(F("customer_count") + F("set_aside_count"))
     rows = ended.order_by().values("state", "message").annotate(first=Min("number"), count=count).order_by("first")
-    reasons = [f"{State(row['state']).label} ({row['count']:,}): {row['message']}" for row in rows[:REASONS_SHOWN]]
-    if more := rows.count() - len(reasons):
+    first = list(rows[: REASONS_SHOWN + 1])
+    reasons = [f"{State(row['state']).label} ({row['count']:,}): {row['message']}" for row in first[:REASONS_SHOWN]]
+    if more := rows.count() - REASONS_SHOWN if len(first) > REASONS_SHOWN else 0:
         reasons.append("There is 1 more reason." if more == 1 else f"There are {more:,} more reasons.")
     return reasons
 

@@ -22,10 +22,12 @@ class Rate:
 
 def rate_of(batch: Batch, progress: Progress) -> Rate | None:
     """Return the rate of a running batch, measured on its last chunks; None while there is too little to measure."""
+    customers_left = progress.customers(State.WAITING, State.CALLING)
+    if batch.shown_state != Batch.State.RUNNING or not customers_left:
+        return None
     accepted = chunks_of(batch).filter(state=State.ACCEPTED).exclude(ended_at=None).order_by("-ended_at")
     last = list(accepted[:CHUNKS_MEASURED])
-    customers_left = progress.customers(State.WAITING, State.CALLING)
-    if batch.shown_state != Batch.State.RUNNING or len(last) < 2 or not customers_left:
+    if len(last) < 2:
         return None
     started_at = min(chunk.started_at for chunk in last if chunk.started_at)
     seconds = (last[0].ended_at - started_at).total_seconds()  # type: ignore[operator]

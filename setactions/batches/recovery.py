@@ -2,10 +2,13 @@
 
 import logging
 
-from audit.selectors import find_attempt
+from audit.choices import IN_DOUBT_OUTCOMES
+from audit.models import Attempt
+from audit.selectors import attempts_by_id
 from jobs.batches import ledger
 from jobs.batches.selectors import batches_in_doubt, chunks_in_doubt
 from jobs.models import Batch, BatchChunk
+from jobs.selectors import jobs_present
 from setactions.batches.liveness import has_living_runner
 from setactions.batches.policy import decide_afterwards
 from setactions.results import result_of
@@ -13,16 +16,25 @@ from setactions.results import result_of
 logger = logging.getLogger(__name__)
 
 
-def catch_up(batch: Batch) -> int:
-    """Bring the batch's chunks in doubt to where the audit is, and return how many changed.
+def catch_up(*batches: Batch) -> int:
+    """Bring the batches' chunks in doubt to where the audit is, and return how many changed.
 
     A chunk whose runner died waits again if its call had not begun. Otherwise it has the outcome of its attempt:
     unknown, as a rule, until that is found out. A batch whose runner died is stopped. Raises DatabaseError.
     """
-    if batch.runner and not has_living_runner(batch):
-        ledger.release(batch, batch.runner, "The process that ran it is gone. Go on with your token.")
-        batch.refresh_from_db()
-    return sum(_catch_up(batch, chunk) for chunk in chunks_in_doubt(batch))
+    for batch in batches:
+        if batch.runner and not has_living_runner(batch):
+            ledger.release(batch, batch.runner, "The process that ran it is gone. Go on with your token.")
+            batch.refresh_from_db()
+    chunks = {chunk.derived_attempt_id: chunk for chunk in chunks_in_doubt(batches) if not _is_carried(chunk)}
+    attempts = attempts_by_id([*chunks])
+    # A Job is evidence, even if the audit could not be told of it, so such a chunk is looked at closely.
+    recorded = jobs_present([*chunks])
+    return sum(
+        _catch_up(chunk, attempts.get(attempt_id))
+        for attempt_id, chunk in chunks.items()
+        if attempt_id in recorded or not _stays_unknown(chunk, attempts.get(attempt_id))
+    )
 
 
 def catch_up_all() -> int:
@@ -30,15 +42,21 @@ def catch_up_all() -> int:
     return sum(catch_up(batch) for batch in batches_in_doubt())
 
 
-def _catch_up(batch: Batch, chunk: BatchChunk) -> bool:
-    chunk.batch = batch
-    if chunk.state == BatchChunk.State.CALLING and chunk.runner == batch.runner:
-        return False  # its runner will decide on it
-    attempt = find_attempt(chunk.derived_attempt_id)
+def _is_carried(chunk: BatchChunk) -> bool:
+    """Tell whether a chunk has a runner who will decide on it."""
+    return chunk.state == BatchChunk.State.CALLING and chunk.runner == chunk.batch.runner
+
+
+def _stays_unknown(chunk: BatchChunk, attempt: Attempt | None) -> bool:
+    """Tell whether the audit knows no more of a chunk than the chunk itself says."""
+    return chunk.state == BatchChunk.State.UNKNOWN and attempt is not None and attempt.outcome in IN_DOUBT_OUTCOMES
+
+
+def _catch_up(chunk: BatchChunk, attempt: Attempt | None) -> bool:
     if attempt is None:  # should its runner wake up after all, both use the same attempt id, and one call is made
         return ledger.unclaim(chunk)
     decision = decide_afterwards(result_of(attempt), chunk)
     is_changed = decision.state != chunk.state and ledger.settle(chunk, decision)
     if is_changed:
-        logger.info("[BATCH] %s, chunk %d: %s", batch.batch_id, chunk.number + 1, decision.state.label)
+        logger.info("[BATCH] %s, chunk %d: %s", chunk.batch.batch_id, chunk.number + 1, decision.state.label)
     return is_changed

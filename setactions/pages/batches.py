@@ -50,8 +50,7 @@ def batch_list(request: HttpRequest) -> HttpResponse:
         BATCHES_PER_PAGE,
         lambda number: filters.address(everybody=everybody, page=number),
     )
-    for batch in page.rows:
-        _catch_up(batch)
+    _catch_up(*page.rows)
     context = {
         "filters": filters,
         "page": page,
@@ -105,17 +104,21 @@ def load(request: HttpRequest, batch_id: uuid.UUID) -> Batch:
     return batch
 
 
-def _catch_up(batch: Batch) -> None:
+def _catch_up(*batches: Batch) -> None:
     # The page shows the ledger as it is if it cannot be written now: whoever looks next catches up.
     with suppress(AnyDatabaseError), drop_if_broken("jobs", "audit"):
-        catch_up(batch)
+        catch_up(*batches)
 
 
 def _view(request: HttpRequest, batch: Batch, error: str = "", *, named: Named = NOTHING_NAMED) -> BatchView:
     progress, chunks = selectors.progress_of(batch), selectors.chunks_of(batch)
     address = reverse("batch", args=[batch.batch_id])
     page: Page[BatchChunk] = numbered_page(
-        chunks, request.GET.get("page"), CHUNKS_PER_PAGE, lambda number: f"{address}?page={number}"
+        chunks,
+        request.GET.get("page"),
+        CHUNKS_PER_PAGE,
+        lambda number: f"{address}?page={number}",
+        count=progress.chunks(*BatchChunk.State),
     )
     for chunk in page.rows:
         chunk.batch = batch  # its attempt ids are derived from it

@@ -20,6 +20,7 @@ from pathlib import Path
 import psycopg
 from django.conf import settings
 from django.db import connections
+from django.test.utils import CaptureQueriesContext
 
 from audit.models import AuditEntry
 from tmsdash.processes import END_SIGNALS
@@ -234,3 +235,13 @@ def text_of(response):
 def kinds_of(attempt_id):
     """Return the kinds of an attempt's events, oldest first."""
     return list(AuditEntry.objects.filter(attempt_id=attempt_id).order_by("sequence").values_list("kind", flat=True))
+
+
+@contextmanager
+def counted_queries():
+    """Yield a list that holds, after the block, the queries of all databases that it made."""
+    queries = []
+    with ExitStack() as stack:
+        captured = [stack.enter_context(CaptureQueriesContext(connection)) for connection in connections.all()]
+        yield queries
+    queries += [query for database in captured for query in database.captured_queries]

@@ -32,13 +32,21 @@ class Page(Generic[Row]):
 
 
 def numbered_page(
-    rows: Sequence[Row] | QuerySet[Any], number: str | None, per_page: int, address: Callable[[int], str]
+    rows: Sequence[Row] | QuerySet[Any],
+    number: str | None,
+    per_page: int,
+    address: Callable[[int], str],
+    *,
+    count: int | None = None,
 ) -> Page[Row]:
     """Return the page whose number is `number`, as it stands in an address; `address` makes that of any page.
 
-    What is no number asks for the first page, a number behind the last one for the last.
+    What is no number asks for the first page, a number behind the last one for the last. `count` is how many rows
+    there are, if that is known; else they are counted.
     """
     paginator = Paginator(rows, per_page)
+    if count is not None:
+        paginator.count = count
     page = paginator.get_page(number if re.fullmatch("[1-9][0-9]{0,8}", number or "") else 1)
     return Page(
         rows=list(page.object_list),

@@ -3,9 +3,7 @@
 import uuid
 
 import pytest
-from django.db import connections
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from audit.models import AuditEntry
 from jobs.models import Job
@@ -14,7 +12,7 @@ from jobs.tests.making import make_batch, make_job
 from tmsdash.accounts import LAST_UNKNOWN_NAME, UNKNOWN_NAME, recorded_name
 from tmsdash.db.known_values import known_values
 from tmsdash.tests.fixtures import signed_in
-from tmsdash.tests.tools import text_of
+from tmsdash.tests.tools import counted_queries, text_of
 from tmsdash.web.admin_filters import VALUES_SHOWN
 
 pytestmark = pytest.mark.usefixtures("databases")
@@ -43,16 +41,10 @@ def add_entries(**values):
 
 def queries_of(client, address):
     """How many queries a page takes, of all databases, and what it says."""
-    counted = [CaptureQueriesContext(connections[alias]) for alias in ("default", "jobs", "audit")]
-    for context in counted:
-        context.__enter__()
-    try:
+    with counted_queries() as queries:
         answer = client.get(address)
-    finally:
-        for context in counted:
-            context.__exit__(None, None, None)
     assert answer.status_code == 200
-    return sum(map(len, counted)), text_of(answer).partition("Filter")[2]
+    return len(queries), text_of(answer).partition("Filter")[2]
 
 
 @pytest.fixture
