@@ -9,25 +9,29 @@ import hmac
 import json
 import logging
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from json.encoder import encode_basestring_ascii as json_text
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import DatabaseError, connections, transaction
-from django.db.models import F
 from django.utils import timezone
 
 from audit.choices import Kind
 from audit.digests import canonical
 from audit.models import GENESIS, AuditEntry, ChainHead
+from tmsdash.db.rows import Rows
 from tmsdash.db.transactions import write_transaction
 from tmsdash.text import one_line
 
 ANCHOR_DIGITS = 16  # of a mac: enough that nobody finds another entry with the same
 DATABASE = "audit"
+
+Head = tuple[int, str, str, str]  # its sequence, mac, key id and signature
 
 logger = logging.getLogger(__name__)
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
@@ -103,38 +107,142 @@ def anchor(sequence: int, mac: str) -> str:
     return f"{sequence}:{mac[:ANCHOR_DIGITS]}"
 
 
-def append(entries: Iterable[AuditEntry], *, behind: tuple[int, str, str] | None = None) -> None:
+class Body(NamedTuple):
+    """The body of an entry: its canonical JSON, and that text encoded once more, as it is signed."""
+
+    text: str
+    encoded: str
+
+
+def prepared(body: Mapping[str, Any]) -> Body:
+    """Return a body as `new_entry` takes it, too: of a long list, both texts take longer than to insert it."""
+    text = canonical(body)
+    return Body(text, json_text(text))
+
+
+@dataclass(kw_only=True)
+class NewEntry:
+    """An entry to be added. What does not depend on its place in the chain is prepared before the chain is locked."""
+
+    attempt_id: uuid.UUID | None
+    kind: Kind
+    user_id: str
+    action_type: str = ""
+    ip_address: str = ""
+    prepared: Body
+    body: str = field(init=False)
+    # Given when it is added.
+    created_at: datetime = field(init=False)
+    sequence: int = field(init=False)
+    previous_mac: str = field(init=False)
+    mac: str = field(init=False)
+    key_id: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.body = self.prepared.text
+        attempt_id = self.attempt_id.hex if self.attempt_id else ""
+        facts = (attempt_id, self.kind, self.user_id, self.action_type, self.ip_address)
+        self._signed = ",".join([*map(json_text, facts), self.prepared.encoded])
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.attempt_id or ''}".strip()
+
+    def sign(self, key: str) -> None:
+        """Set the mac, which is that of `mac_of`; its place is set already."""
+        previous_mac, at = json_text(self.previous_mac), stored_time(self.created_at)
+        self.mac = _mac(key, f'["entry",{previous_mac},{self.sequence:d},"{at}",{self._signed}]')
+
+
+class ChainEnd:
+    """The end of the chain, to which entries are added: locked from here to the end of the transaction on the audit.
+
+    `save` is the transaction's last statement. Nothing that is added can be read from the head before that.
+    """
+
+    def __init__(self, behind: tuple[int, str, str] | None = None) -> None:
+        """Lock and read the head. `behind` is the sequence, mac and key id of one that is not proven to be ours, and
+        that the entries acknowledge, see audit.proof.lost_keys."""
+        self.added: list[NewEntry] = []
+        self._head = _locked_head()
+        self._sequence, self._mac, self._key_id, _ = self._head or (0, "", "", "")
+        self._is_proven = behind == (self._sequence, self._mac, self._key_id)
+        if self._is_proven:
+            self._key_id = id_of_key(settings.AUDIT_KEY)  # what is added says all of the other key
+
+    def add(self, entry: NewEntry, at: datetime | None = None) -> None:
+        """Number, sign and insert an entry of the time `at`, which is now.
+
+        Raises ChainBroken if the head is missing, was changed, or is signed with a key that is not known.
+        """
+        self._prove()
+        present = id_of_key(settings.AUDIT_KEY)
+        if self._key_id != present:
+            change = {"change": "changed", "from": self._key_id, "to": present, "what": "audit key", "known": True}
+            self._key_id = present
+            self.add(new_entry(None, Kind.SETTING_CHANGED, "system", change))
+        entry.created_at, entry.key_id = at or timezone.now(), present
+        entry.sequence, entry.previous_mac = self._sequence + 1, self._mac
+        entry.sign(settings.AUDIT_KEY)
+        _ENTRIES.insert(entry)
+        self._sequence, self._mac = entry.sequence, entry.mac
+        self.added.append(entry)
+
+    def _prove(self) -> None:
+        if not self._is_proven:
+            _assert_ours(self._head)
+            self._is_proven = True
+
+    def save(self) -> None:
+        """Move the head behind what was added."""
+        if self.added:
+            signature = sign_head(settings.AUDIT_KEY, self._sequence, self._mac)
+            with connections[DATABASE].cursor() as cursor:
+                cursor.execute(_MOVE_HEAD, [self._sequence, self._mac, self._key_id, signature])
+
+    @contextmanager
+    def undone_on_failure(self) -> Iterator[None]:
+        """A part of the transaction that is rolled back alone if the block raises an Exception."""
+        place, count = (self._sequence, self._mac, self._key_id), len(self.added)
+        try:
+            with transaction.atomic(using=DATABASE):
+                yield
+        except Exception:
+            self._sequence, self._mac, self._key_id = place
+            del self.added[count:]
+            raise
+
+
+_ENTRIES = Rows(DATABASE, AuditEntry)
+_MOVE_HEAD = "UPDATE audit_chainhead SET sequence = %s, mac = %s, key_id = %s, signature = %s WHERE id = 1"
+_READ_HEAD = "SELECT sequence, mac, key_id, signature FROM audit_chainhead"
+# PostgreSQL's lock for inserting entries comes before that of the head, as an archive takes them, so that nobody waits
+# for each other.
+_LOCK_HEAD = f"LOCK TABLE audit_auditentry IN ROW EXCLUSIVE MODE; {_READ_HEAD} FOR UPDATE"
+
+
+def _locked_head() -> Head | None:
+    connection = connections[DATABASE]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(_LOCK_HEAD)
+            cursor.nextset()
+        else:
+            cursor.execute(_READ_HEAD)
+        head: Head | None = cursor.fetchone()
+        return head
+
+
+def append(entries: Iterable[NewEntry], *, behind: tuple[int, str, str] | None = None) -> None:
     """Number, sign and insert new entries, as the last thing that a transaction on the audit does.
 
-    It keeps other writers out from here to the end of the transaction. Raises ChainBroken if the head is
-    missing, was changed, or is signed with a key that is not known. `behind` is the sequence, mac and key id of such
-    a head that the entries acknowledge, see audit.proof.lost_keys. The log names the anchor of each entry once they are
-    committed.
+    It keeps other writers out from here to the end of the transaction. For `behind` and what is raised see ChainEnd.
+    The log names the anchor of each entry once they are committed.
     """
-    _reserve_entries()
-    head, added = ChainHead.objects.select_for_update().first(), [*entries]
-    if head is None or behind != (head.sequence, head.mac, head.key_id):
-        head = _ours(head)
-        added = [*_of_new_key(head), *added]
-    for entry in added:
-        entry.sequence, entry.previous_mac = head.sequence + 1, head.mac
-        entry.key_id = id_of_key(settings.AUDIT_KEY)
-        entry.mac = mac_of(settings.AUDIT_KEY, entry)
-        entry.save()
-        head.sequence, head.mac = entry.sequence, entry.mac
-    head.key_id = id_of_key(settings.AUDIT_KEY)
-    head.signature = sign_head(settings.AUDIT_KEY, head.sequence, head.mac)
-    head.save()
-    transaction.on_commit(lambda: _log(added), using=DATABASE)
-
-
-def _reserve_entries() -> None:
-    """Take PostgreSQL's lock for inserting entries before that of the head, as an archive does, so that nobody waits
-    for each other."""
-    connection = connections[DATABASE]
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(f"LOCK TABLE {AuditEntry._meta.db_table} IN ROW EXCLUSIVE MODE")
+    end = ChainEnd(behind)
+    for entry in entries:
+        end.add(entry)
+    end.save()
+    transaction.on_commit(partial(log_anchors, end.added), using=DATABASE)
 
 
 def is_signed(sequence: int, mac: str, key_id: str, signature: str) -> bool | None:
@@ -146,37 +254,27 @@ def is_signed(sequence: int, mac: str, key_id: str, signature: str) -> bool | No
     return None if key is None else hmac.compare_digest(sign_head(key, sequence, mac).encode(), signature.encode())
 
 
-def _ours(head: ChainHead | None) -> ChainHead:
-    """Return the head; raises ChainBroken unless it is proven to be ours."""
+def _assert_ours(head: Head | None) -> None:
+    """Raise ChainBroken unless the head is proven to be ours."""
     if head is None:
         raise ChainBroken("the head of the audit's chain is missing: manage.py audit_verify says more")
-    fits = is_signed(head.sequence, head.mac, head.key_id, head.signature)
+    fits = is_signed(*head)
     if fits is None:
         raise ChainBroken(
-            f"the head of the audit's chain is signed with the key {one_line(head.key_id, 40)}, which is not known "
+            f"the head of the audit's chain is signed with the key {one_line(head[2], 40)}, which is not known "
             "here: set AUDIT_KEY to the key of this site's audit, and AUDIT_OLD_KEYS to those before it; manage.py "
             "audit_keys says more"
         )
     if not fits:
         raise ChainBroken("the head of the audit's chain was changed: manage.py audit_verify says more")
-    return head
-
-
-def _of_new_key(head: ChainHead) -> list[AuditEntry]:
-    """Return the entry that tells of a new key, if the head was signed with another one."""
-    present = id_of_key(settings.AUDIT_KEY)
-    if head.key_id == present:
-        return []
-    body = {"change": "changed", "from": head.key_id, "to": present, "what": "audit key", "known": True}
-    return [new_entry(None, Kind.SETTING_CHANGED, "system", body)]
 
 
 def new_entry(
-    attempt_id: uuid.UUID | None, kind: Kind, user_id: str, body: Mapping[str, Any], **columns: str
-) -> AuditEntry:
-    """Return an entry of now, for `append`; `columns` are `action_type` and `ip_address`, where there are any."""
-    at, text = timezone.now(), canonical(body)
-    return AuditEntry(attempt_id=attempt_id, kind=kind, created_at=at, user_id=user_id, body=text, **columns)
+    attempt_id: uuid.UUID | None, kind: Kind, user_id: str, body: Mapping[str, Any] | Body, **columns: str
+) -> NewEntry:
+    """Return an entry to be added; `columns` are `action_type` and `ip_address`, where there are any."""
+    text = body if isinstance(body, Body) else prepared(body)
+    return NewEntry(attempt_id=attempt_id, kind=kind, user_id=user_id, prepared=text, **columns)
 
 
 def assert_writable(wait_s: float) -> None:
@@ -185,8 +283,10 @@ def assert_writable(wait_s: float) -> None:
     That is also so if nothing proves its end, see `append`.
     """
     with write_transaction(DATABASE, wait_s):
-        ChainHead.objects.update(sequence=F("sequence"))  # takes the lock that everybody needs who writes to the audit
-        _ours(ChainHead.objects.first())
+        with connections[DATABASE].cursor() as cursor:
+            cursor.execute("UPDATE audit_chainhead SET sequence = sequence")  # takes the lock that every writer needs
+            cursor.execute(_READ_HEAD)
+            _assert_ours(cursor.fetchone())
         transaction.set_rollback(True, using=DATABASE)
 
 
@@ -196,6 +296,7 @@ def begin() -> None:
     ChainHead.objects.create(pk=1, sequence=0, mac=GENESIS, key_id=id_of_key(key), signature=sign_head(key, 0, GENESIS))
 
 
-def _log(entries: list[AuditEntry]) -> None:
+def log_anchors(entries: Iterable[NewEntry]) -> None:
+    """Log the anchors of entries that were committed."""
     for entry in entries:
         logger.info("[AUDIT] %s: anchor=%s", entry, anchor(entry.sequence, entry.mac))

@@ -74,7 +74,7 @@ def record_imported(rows: Sequence[Imported], imported_by: str) -> int:
     return len(new)
 
 
-def _add(row: Imported, imported_by: str) -> AuditEntry:
+def _add(row: Imported, imported_by: str) -> chain.NewEntry:
     """Insert the row and the customers of an imported attempt; return its entry."""
     columns: dict[str, Any] = {
         "action_code": row.action_code,

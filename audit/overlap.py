@@ -16,14 +16,14 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Max
+from django.db import connections
 from django.utils import timezone
 
 from audit.chain import DATABASE
 from audit.choices import CONFIRMED_OUTCOMES, Kind
 from audit.models import Attempt, AttemptCustomer, AuditEntry
-from audit.selectors import open_attempts, parts
-from tmsdash.db.bulk import owners_of_list
+from audit.selectors import parts
+from tmsdash.db.bulk import Listed, owners_of_list
 
 # What reading costs, in look-ups: an attempt, and each id of its list.
 PER_ATTEMPT, PER_ID = 10, 0.05
@@ -54,15 +54,18 @@ def attempts_sharing(cluster_url: str, action_code: int, cids: Sequence[str], ac
         return is_alike and (attempt.is_open or accepted_lately)
 
     margin = timedelta(seconds=max(0, settings.TMS_OPEN_AFTER_S))
-    first = _first_since(max(accepted_since, BEGINNING + margin) - margin)
-    older = [*filter(counts, _older(cluster_url, first, accepted_since))]
+    first, last, older_pks = _bounds(
+        cluster_url, action_code, max(accepted_since, BEGINNING + margin) - margin, accepted_since
+    )
+    older = [*filter(counts, _with_pks(older_pks))]
     shared = _read(older, cids) if _reading_pays(older, len(older) * len(cids)) else _look_up_each(older, cids)
-    pks = range(first, _last() + 1)
+    pks = range(first, last + 1)
     if len(pks) * PER_ATTEMPT < len(cids):
         recent = [*filter(counts, _with_pks(pks))]
         if _reading_pays(recent, len(cids)):
             return _newest_first(shared | _read(recent, cids))
-    shared |= {attempt: common for attempt, common in _look_up_from(first, cids).items() if counts(attempt)}
+    if pks:
+        shared |= {attempt: common for attempt, common in _look_up_from(first, cids).items() if counts(attempt)}
     return _newest_first(shared)
 
 
@@ -76,27 +79,36 @@ def _newest_first(shared: Shared) -> Shared:
     return dict(sorted(shared.items(), key=lambda item: item[0].pk, reverse=True))
 
 
-def _last() -> int:
-    """Return the primary key of the newest attempt; 0 if there is none."""
-    return Attempt.objects.aggregate(last=Max("pk"))["last"] or 0
+def _bounds(
+    cluster_url: str, action_code: int, opened_since: datetime, accepted_since: datetime
+) -> tuple[int, int, list[int]]:
+    """Return the primary keys of the first attempt that was opened after `opened_since` and of the last one of all, and
+    of those before them that may count: at the same action, and open or confirmed lately.
+
+    One statement, since as a rule nothing more is needed than to learn that there is nothing to compare with.
+    """
+    connection = connections[DATABASE]
+    since, now, accepted = map(connection.ops.adapt_datetimefield_value, (opened_since, timezone.now(), accepted_since))
+    target = cluster_url, action_code
+    with connection.cursor() as cursor:
+        cursor.execute(_BOUNDS, [since, now, *target, *target, accepted, *CONFIRMED_OUTCOMES])
+        (_, last), *rows = cursor.fetchall()
+    first = min((pk for place, pk in rows if place == 1), default=(last or 0) + 1)
+    return first, last or 0, [pk for place, pk in rows if place == 2 and pk < first]
 
 
-def _first_since(moment: datetime) -> int:
-    """Return the primary key from which on attempts were opened after `moment`."""
-    since = Attempt.objects.filter(created_at__gte=moment)
-    earliest = since.order_by("created_at").values_list("pk", flat=True).first()
-    if earliest is None:
-        return _last() + 1
-    # From before the clock was set back; there are none as a rule. Asked for the least number itself, SQLite would go
-    # through all of the table.
-    ahead = Attempt.objects.filter(created_at__gt=timezone.now()).order_by("created_at").values_list("pk", flat=True)
-    return min([earliest, *ahead])
-
-
-def _older(cluster_url: str, first: int, accepted_since: datetime) -> list[Attempt]:
-    confirmed = Attempt.objects.filter(outcome__in=CONFIRMED_OUTCOMES, decided_at__gt=accepted_since, is_open=False)
-    older = {"pk__lt": first, "cluster_url": cluster_url}
-    return [*open_attempts().filter(**older), *confirmed.filter(**older)]
+# From before the clock was set back, there may be attempts whose time is to come; as a rule there are none. Asked for
+# the least number itself, SQLite would go through all of the table. The "+" keeps it from the index on actions, which
+# would lead to nearly as many.
+_BOUNDS = f"""
+SELECT 0, max(id) FROM audit_attempt UNION ALL
+SELECT 1, id FROM
+    (SELECT id FROM audit_attempt WHERE created_at >= %s ORDER BY created_at LIMIT 1) AS earliest UNION ALL
+SELECT 1, id FROM audit_attempt WHERE created_at > %s UNION ALL
+SELECT 2, id FROM audit_attempt WHERE is_open AND cluster_url = %s AND +action_code = %s UNION ALL
+SELECT 2, id FROM audit_attempt WHERE NOT is_open AND cluster_url = %s AND +action_code = %s AND decided_at > %s
+    AND outcome IN ({", ".join(["%s"] * len(CONFIRMED_OUTCOMES))})
+"""  # noqa: S608 (constants)
 
 
 def _reading_pays(attempts: Iterable[Attempt], look_ups: int) -> bool:
@@ -132,6 +144,7 @@ def _look_up_from(first: int, cids: Sequence[str]) -> Shared:
     """Return what all attempts from this primary key on share with a list, from the index."""
     cids_of: dict[int, set[str]] = {}
     table = AttemptCustomer._meta.db_table
-    for attempt_pk, cid in owners_of_list(DATABASE, table, "attempt_id", sorted(cids), from_owner_id=first):
+    listed = cids if isinstance(cids, Listed) else sorted(cids)
+    for attempt_pk, cid in owners_of_list(DATABASE, table, "attempt_id", listed, from_owner_id=first):
         cids_of.setdefault(attempt_pk, set()).add(cid)
     return {attempt: frozenset(cids_of[attempt.pk]) for attempt in _with_pks([*cids_of])}

@@ -4,23 +4,26 @@ Each writes its events, the attempt's row and its customers in one transaction. 
 audit cannot be written within `wait_s` seconds; nothing is half written.
 """
 
+import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
-from django.db import IntegrityError
+from django.db import IntegrityError, connections
+from django.utils import timezone
 
 from audit import chain
 from audit.actors import Actor
 from audit.bodies import Intent, Refused, outcome_of
-from audit.chain import DATABASE
+from audit.chain import DATABASE, ChainEnd
 from audit.choices import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, Kind, Outcome
-from audit.models import CID_LENGTH, Attempt, AttemptCustomer, AuditEntry
+from audit.groups import write
+from audit.models import CID_LENGTH, Attempt, AttemptCustomer
 from audit.overlap import OverlapError, attempts_sharing
 from audit.selectors import find_attempt
-from tmsdash.db.bulk import insert_list
-from tmsdash.db.transactions import one_at_a_time, write_transaction
+from tmsdash.db.bulk import Listed, insert_list
+from tmsdash.db.rows import Rows
 from tmsdash.kill_points import kill_point
 from tmsdash.text import one_line
 
@@ -49,30 +52,33 @@ def open_attempt(
     Raises OverlapError, and writes nothing, if customers are part of another attempt at the same action that is open,
     or that TMS accepted after `accepted_since`. Those whose customers a user's word `covers` do not count.
     """
-    try:
-        with write_transaction(DATABASE, wait_s):
-            target = intent["cluster_url"], intent["action_code"]
-            # Two that share customers must not both miss the other.
-            one_at_a_time(DATABASE, "{} {}".format(*target))
-            if known := find_attempt(attempt_id):
-                return known, False
-            shared = attempts_sharing(*target, intent["cids"], accepted_since)
-            if uncovered := {attempt: cids for attempt, cids in shared.items() if not covers(attempt, cids)}:
-                raise OverlapError(uncovered)
-            return _add_attempt(attempt_id, actor, Kind.INTENT, intent), True
-    except IntegrityError:
-        # PostgreSQL lets two transactions insert the same attempt id; the later one comes here.
-        known = find_attempt(attempt_id)
-        if known is None:
-            raise
-        return known, False
+    opening = _Opening(attempt_id, actor, Kind.INTENT, intent)
+    target = intent["cluster_url"], intent["action_code"]
+
+    def open_unless_shared(end: ChainEnd) -> tuple[Attempt, bool]:
+        shared = attempts_sharing(*target, opening.cids, accepted_since)
+        uncovered = {attempt: common for attempt, common in shared.items() if not covers(attempt, common)}
+        known = find_attempt(attempt_id) if uncovered else None
+        if uncovered and not known:
+            raise OverlapError(uncovered)
+        if not known and opening.write(end):
+            return opening.attempt, True
+        return known or Attempt.objects.get(attempt_id=attempt_id), False
+
+    return write(open_unless_shared, wait_s)
 
 
 def refuse_attempt(attempt_id: uuid.UUID, actor: Actor, refused: Refused, *, wait_s: float) -> Attempt:
     """Write a REFUSED attempt. Of a long list only the first REFUSED_CIDS_KEPT ids are kept."""
     kept: Refused = {**refused, "cids": refused["cids"][:REFUSED_CIDS_KEPT]}
-    with write_transaction(DATABASE, wait_s):
-        return _add_attempt(attempt_id, actor, Kind.REFUSED, kept)
+    opening = _Opening(attempt_id, actor, Kind.REFUSED, kept)
+
+    def refuse(end: ChainEnd) -> Attempt:
+        if not opening.write(end):
+            raise IntegrityError(f"there is an attempt {attempt_id} already")
+        return opening.attempt
+
+    return write(refuse, wait_s)
 
 
 def record_events(
@@ -87,22 +93,13 @@ def record_events(
 
 def record_many(events_of: Mapping[uuid.UUID, Sequence[Event]], *, wait_s: float, actor: Actor | None) -> list[Attempt]:
     """Add events to several attempts in one transaction, as `record_events` does to one; return them as given."""
-    with write_transaction(DATABASE, wait_s):
-        attempts, kinds = _locked(list(events_of))
-        added = [
-            entry
-            for attempt_id, events in events_of.items()
-            for entry in _add_events(attempts[attempt_id], kinds[attempt_id], events, actor)
-        ]
-        chain.append(added)
-        kill_point("audit: events added, not committed")
-    return [attempts[attempt_id] for attempt_id in events_of]
+    return write(_recording(events_of, actor), wait_s)
 
 
 def record_fact(kind: Kind, body: Mapping[str, Any], *, actor: Actor, wait_s: float) -> None:
     """Add an event that belongs to no attempt: a sign-in, an export, a change of an account or a setting."""
-    with write_transaction(DATABASE, wait_s):
-        chain.append([_new_entry(None, kind, actor, body)])
+    entry = chain.new_entry(None, kind, actor.user_id, body, ip_address=actor.ip_address)
+    write(lambda end: end.add(entry), wait_s)
 
 
 def close_doubt(attempt_id: uuid.UUID, event: Event, *, wait_s: float, actor: Actor) -> tuple[Attempt, bool]:
@@ -110,13 +107,72 @@ def close_doubt(attempt_id: uuid.UUID, event: Event, *, wait_s: float, actor: Ac
 
     Returns the attempt as it is then, and whether the event was added.
     """
-    with write_transaction(DATABASE, wait_s):
-        attempts, kinds = _locked([attempt_id])
-        attempt = attempts[attempt_id]
+    prepared = _PreparedEvent(event)
+
+    def close(end: ChainEnd) -> tuple[Attempt, bool]:
+        [(attempt, kinds)] = _locked([attempt_id])
         is_in_doubt = attempt.outcome in IN_DOUBT_OUTCOMES
         if is_in_doubt:
-            chain.append(_add_events(attempt, kinds[attempt_id], [event], actor))
-    return attempt, is_in_doubt
+            _add_events(end, attempt, kinds, [prepared], actor)
+        return attempt, is_in_doubt
+
+    return write(close, wait_s)
+
+
+class _Opening:
+    """The row and the first event of an attempt, prepared before the audit is locked."""
+
+    def __init__(self, attempt_id: uuid.UUID, actor: Actor, kind: Kind, opening: Intent | Refused) -> None:
+        # What is too long for its column, or would break a line of a log, is made to fit in the event as well.
+        name, cluster_url = one_line(opening["action_name"], CID_LENGTH), one_line(opening["cluster_url"], 300)
+        self._kind = kind
+        self._body: dict[str, Any] = {**opening, "action_name": name, "cluster_url": cluster_url}
+        columns = {column: self._body[column] for column in OPENING_COLUMNS}
+        shown = {"user_id": actor.user_id, "ip_address": actor.ip_address}
+        self.attempt = Attempt(attempt_id=attempt_id, **shown, **columns)
+        self._entry = chain.new_entry(attempt_id, kind, body=chain.prepared(self._body), action_type=name, **shown)
+        self._cids = Listed.of(DATABASE, sorted(opening["cids"]))
+
+    @property
+    def cids(self) -> Listed:
+        """The customers."""
+        return self._cids
+
+    def write(self, end: ChainEnd) -> bool:
+        """Insert them, and the customers; False, and nothing is written, if there is an attempt with this id."""
+        attempt = self.attempt
+        attempt.created_at = timezone.now()
+        project(attempt, self._kind, self._body, attempt.created_at)
+        if not _ATTEMPTS.insert_unless_taken(attempt):
+            return False
+        insert_list(DATABASE, AttemptCustomer._meta.db_table, "attempt_id", attempt.pk, self._cids)
+        end.add(self._entry, attempt.created_at)
+        kill_point("audit: attempt added, not committed")
+        return True
+
+
+class _PreparedEvent:
+    """An event to be added to an attempt, prepared before the audit is locked."""
+
+    def __init__(self, event: Event) -> None:
+        self.kind, self.body = event
+        self.text = chain.prepared(self.body)
+
+
+def _recording(
+    events_of: Mapping[uuid.UUID, Sequence[Event]], actor: Actor | None
+) -> Callable[[ChainEnd], list[Attempt]]:
+    """Return the work of adding events to attempts, which returns these."""
+    prepared = [[*map(_PreparedEvent, events)] for events in events_of.values()]
+
+    def record(end: ChainEnd) -> list[Attempt]:
+        locked = _locked([*events_of])
+        for (attempt, kinds), events in zip(locked, prepared, strict=True):
+            _add_events(end, attempt, kinds, events, actor)
+        kill_point("audit: events added, not committed")
+        return [attempt for attempt, _ in locked]
+
+    return record
 
 
 def project(attempt: Attempt, kind: Kind, body: Mapping[str, Any], at: datetime) -> None:
@@ -137,55 +193,47 @@ def project(attempt: Attempt, kind: Kind, body: Mapping[str, Any], at: datetime)
     attempt.is_open = attempt.outcome in IN_DOUBT_OUTCOMES or attempt.job_owed
 
 
-def _locked(attempt_ids: Sequence[uuid.UUID]) -> tuple[dict[uuid.UUID, Attempt], dict[uuid.UUID, set[str]]]:
-    """Return attempts, locked until the transaction ends, and the kinds of events that each has already."""
-    # The row locks are for PostgreSQL, where all take them in one order; SQLite's transactions are alone anyway.
-    rows = Attempt.objects.select_for_update().filter(attempt_id__in=attempt_ids).order_by("pk")
-    attempts = {attempt.attempt_id: attempt for attempt in rows}
+def _locked(attempt_ids: Sequence[uuid.UUID]) -> list[tuple[Attempt, set[str]]]:
+    """Return attempts, in the order of their ids in the list, each with the kinds of events that it has already."""
+    connection = connections[DATABASE]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(_LOCKED_POSTGRESQL, [[*attempt_ids]])
+        else:
+            cursor.execute(_LOCKED_SQLITE, [json.dumps([attempt_id.hex for attempt_id in attempt_ids])])
+        rows = cursor.fetchall()
+    attempts = [(_ATTEMPTS.read(columns), set((kinds or "").split(",")) - {""}) for *columns, kinds in rows]
     if len(attempts) < len(attempt_ids):
         raise Attempt.DoesNotExist("events can only be added to attempts that were opened")
-    kinds: dict[uuid.UUID, set[str]] = {attempt_id: set() for attempt_id in attempt_ids}
-    for attempt_id, kind in AuditEntry.objects.filter(attempt_id__in=attempt_ids).values_list("attempt_id", "kind"):
-        kinds[cast(uuid.UUID, attempt_id)].add(kind)
-    return attempts, kinds
+    place = {attempt_id: number for number, attempt_id in enumerate(attempt_ids)}
+    return sorted(attempts, key=lambda attempt: place[attempt[0].attempt_id])
 
 
-def _add_events(attempt: Attempt, kinds: set[str], events: Sequence[Event], actor: Actor | None) -> list[AuditEntry]:
-    """Move the attempt's row by those of `events` whose kind is not among its `kinds` yet; return their new entries."""
-    added: list[AuditEntry] = []
-    if not kinds:  # even the event that opened it is in an archive: it is closed for good
-        return added
-    for kind, body in events:
-        if kind not in kinds:
-            kinds.add(kind)
-            entry = _new_entry(attempt, kind, actor, body)
-            project(attempt, kind, body, entry.created_at)
-            added.append(entry)
-    attempt.save(update_fields=MOVING_FIELDS)
-    return added
+_ATTEMPTS = Rows(DATABASE, Attempt)
+_LOCKED = (  # with the kinds of an attempt's events; %s is what sets them side by side, and which attempts
+    f"SELECT {_ATTEMPTS.columns_of('attempt')}, "  # noqa: S608 (names of ours)
+    "(SELECT {kinds} FROM audit_auditentry AS entry WHERE entry.attempt_id = attempt.attempt_id) "
+    "FROM audit_attempt AS attempt WHERE attempt.attempt_id {listed} ORDER BY attempt.id"
+)
+_LOCKED_SQLITE = _LOCKED.format(kinds="group_concat(kind)", listed="IN (SELECT value FROM json_each(%s))")
+# The head of the chain, which its writers lock first, keeps them apart. The rows are locked for everybody else.
+_LOCKED_POSTGRESQL = _LOCKED.format(kinds="string_agg(kind, ',')", listed="= ANY(%s::uuid[])") + " FOR UPDATE"
 
 
-def _add_attempt(attempt_id: uuid.UUID, actor: Actor, kind: Kind, opening: Intent | Refused) -> Attempt:
-    """Insert the row, the customers and the first event of an attempt."""
-    # What is too long for its column, or would break a line of a log, is made to fit in the event as well.
-    name, cluster_url = one_line(opening["action_name"], CID_LENGTH), one_line(opening["cluster_url"], 300)
-    body = {**opening, "action_name": name, "cluster_url": cluster_url}
-    columns = {column: body[column] for column in OPENING_COLUMNS}
-    attempt = Attempt(attempt_id=attempt_id, user_id=actor.user_id, ip_address=actor.ip_address, **columns)
-    entry = _new_entry(attempt, kind, None, body)
-    attempt.created_at = entry.created_at
-    project(attempt, kind, body, attempt.created_at)
-    attempt.save(force_insert=True)
-    insert_list(DATABASE, AttemptCustomer._meta.db_table, "attempt_id", attempt.pk, opening["cids"])
-    chain.append([entry])
-    kill_point("audit: attempt added, not committed")
-    return attempt
+def _add_events(
+    end: ChainEnd, attempt: Attempt, kinds: set[str], events: Sequence[_PreparedEvent], actor: Actor | None
+) -> None:
+    """Add those of `events` whose kind is not among its `kinds` yet, and move the attempt's row by them.
 
-
-def _new_entry(attempt: Attempt | None, kind: Kind, actor: Actor | None, body: Mapping[str, Any]) -> AuditEntry:
-    """Return the entry of an event, of the attempt's own user unless an actor is named."""
-    if actor is None:
-        actor = Actor(user_id=attempt.user_id, ip_address=attempt.ip_address) if attempt else Actor(user_id="")
-    attempt_id, action_name = (attempt.attempt_id, attempt.action_name) if attempt else (None, "")
-    shown = {"action_type": action_name, "ip_address": actor.ip_address}
-    return chain.new_entry(attempt_id, kind, actor.user_id, body, **shown)
+    They are of the attempt's own user unless an actor is named.
+    """
+    new = [event for event in events if event.kind not in kinds]
+    if not kinds or not new:  # without kinds even the event that opened it is in an archive: it is closed for good
+        return
+    user_id, ip_address = (actor.user_id, actor.ip_address) if actor else (attempt.user_id, attempt.ip_address)
+    at = timezone.now()
+    for event in new:
+        project(attempt, event.kind, event.body, at)
+        shown = {"action_type": attempt.action_name, "ip_address": ip_address}
+        end.add(chain.new_entry(attempt.attempt_id, event.kind, user_id, event.text, **shown), at)
+    _ATTEMPTS.update(attempt, MOVING_FIELDS)

@@ -1,9 +1,28 @@
 """Statements that take a long list of customer ids as one parameter, on both engines."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from django.db import DatabaseError, connections
+
+
+class Listed(tuple[str, ...]):
+    """Customer ids with the parameter that they are of a statement, made before a lock is taken: a fleet's takes a
+    while."""
+
+    parameter: str | list[str]
+
+    @classmethod
+    def of(cls, using: str, cids: Iterable[str]) -> "Listed":
+        """Return these ids for statements on the database `using`."""
+        listed = cls(cids)
+        is_sqlite = connections[using].vendor == "sqlite"
+        listed.parameter = json.dumps(listed, ensure_ascii=False) if is_sqlite else [*listed]
+        return listed
+
+
+def _parameter(using: str, cids: Sequence[str]) -> str | list[str]:
+    return (cids if isinstance(cids, Listed) else Listed.of(using, cids)).parameter
 
 
 def insert_list(
@@ -21,13 +40,12 @@ def insert_list(
     into = f"INSERT INTO {quote(table)} ({', '.join(columns)}) SELECT %s, "
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
-            text = json.dumps(cids, ensure_ascii=False)
             items = "value, key" if with_position else "value"
-            cursor.execute(f"{into} {items} FROM json_each(%s) ORDER BY value", [owner_id, text])
+            cursor.execute(f"{into} {items} FROM json_each(%s) ORDER BY value", [owner_id, _parameter(using, cids)])
         else:
             items = "item, place - 1" if with_position else "item"
             rows = "unnest(%s::text[]) WITH ORDINALITY AS list(item, place) ORDER BY item"
-            cursor.execute(f"{into} {items} FROM {rows}", [owner_id, list(cids)])
+            cursor.execute(f"{into} {items} FROM {rows}", [owner_id, _parameter(using, cids)])
         if cursor.rowcount != len(cids):
             raise DatabaseError(f"{cursor.rowcount} of {len(cids)} rows were inserted into {table}")
 
@@ -49,7 +67,7 @@ def owners_of_list(
             listed = "(SELECT value AS cid FROM json_each(%s)) AS listed"
             cursor.execute(
                 f"SELECT owned.{owner}, owned.cid FROM {listed} CROSS JOIN {rows}",  # noqa: S608 (names of ours)
-                [json.dumps(cids, ensure_ascii=False), from_owner_id],
+                [_parameter(using, cids), from_owner_id],
             )
         else:
             # OFFSET 0 keeps the inner query apart, so that it is carried out for each id.
@@ -57,6 +75,6 @@ def owners_of_list(
             listed = "unnest(%s::text[]) AS listed(cid)"
             cursor.execute(
                 f"SELECT matched.owner, matched.cid FROM {listed} CROSS JOIN LATERAL {matched}",  # noqa: S608
-                [list(cids), from_owner_id],
+                [_parameter(using, cids), from_owner_id],
             )
         return list(cursor.fetchall())
