@@ -1,19 +1,276 @@
-"""Group commit: writers of the audit within this process share one transaction, with one flush of the disk."""
+"""Group commit: writers of the audit within this process share one transaction, with one flush of the disk.
 
+The rules:
+
+1. Nobody is answered before their work is committed.
+2. Work that fails is rolled back alone; what the transaction itself fails with, all of its group are told.
+3. Who has waited too long withdraws work that has not begun, or else learns what became of it: never both.
+4. While the chain is locked there is nothing but SQL and HMAC. Work is prepared before, and logged after.
+
+There is no thread for it: a caller who finds nobody leading leads. A leader begins the transaction, with its own wait,
+and only then takes all that is waiting by that time; so groups grow while others wait for the lock or the disk, and who
+is alone waits for nobody. Then the first of those who came meanwhile leads. Each work runs in the context of its own
+caller, so that the log names the right request, but on the leader's connection, which is the only one that is needed.
+
+On PostgreSQL, too, the head of the chain is locked before anything else: groups of several processes follow each other,
+and none can wait for a lock of another, in whatever order their works touch rows. What comes after sees all that was
+committed before, so no work needs a lock of its own.
+
+Work that nobody waits for rides in the next group. If none comes within LINGER_S, a thread leads one.
+"""
+
+import atexit
+import contextvars
+import copy
+import threading
+import time
 from collections.abc import Callable
-from typing import TypeVar
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+
+from django.db import Error as AnyDatabaseError
+from django.db import OperationalError, connections, transaction
 
 from audit.chain import DATABASE, ChainEnd, log_anchors
-from tmsdash.db.transactions import write_transaction
+from tmsdash.db.transactions import drop_if_broken, write_transaction
+from tmsdash.kill_points import kill_point
+
+LINGER_S = 0.1  # that work for which nobody waits may wait for others
+FLUSH_WAIT_S = 4.0  # for locks, until it is given back as not written
+AT_EXIT_WAIT_S = 2.0
 
 T = TypeVar("T")
 
 
-def write(work: Callable[[ChainEnd], T], wait_s: float) -> T:
-    """Do `work` in a transaction on the audit, at the end of its chain."""
-    with write_transaction(DATABASE, wait_s):
-        end = ChainEnd()
-        result = work(end)
-        end.save()
-    log_anchors(end.added)
-    return result
+Work = Callable[[ChainEnd], T]
+OnFailure = Callable[[BaseException], None]
+
+
+class _Member(Generic[T]):
+    """A caller's work, and what became of it."""
+
+    def __init__(self, work: Work[T], on_failure: OnFailure | None = None) -> None:
+        self.on_failure = on_failure  # of work that nobody waits for
+        self.leads = False
+        self.result: T
+        self.error: BaseException | None = None
+        self._work, self._context = work, contextvars.copy_context()
+        self._signal = threading.Lock()  # free once the caller leads, or its work is over
+        self._signal.acquire()
+
+    def carry_out(self, end: ChainEnd) -> None:
+        self.result = self._context.run(self._work, end)
+
+    def wait(self, wait_s: float = -1) -> bool:
+        """Wait for at most so many seconds, -1 for as long as it takes; tell whether there was a signal."""
+        return self._signal.acquire(timeout=wait_s)
+
+    def signal(self) -> None:
+        self._signal.release()
+
+    def log(self, entries: list[Any]) -> None:
+        self._context.run(log_anchors, entries)
+
+    def fail(self) -> None:
+        if self.on_failure and self.error:
+            self._context.run(self.on_failure, self.error)
+
+
+class _Queue:
+    """Those who wait, in the order in which they came, and whether somebody leads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[_Member[Any]] = []
+        self._is_led = False
+
+    def join(self, member: _Member[Any]) -> None:
+        """Add a caller, who leads if nobody does."""
+        with self._lock:
+            self._waiting.append(member)
+            if not self._is_led and not member.on_failure:
+                self._is_led = member.leads = True
+
+    def leave(self, member: _Member[Any]) -> bool:
+        """Withdraw a caller's work; False if it was begun, or the caller leads by now."""
+        with self._lock:
+            if member.leads or member not in self._waiting:
+                return False
+            self._waiting.remove(member)
+            return True
+
+    def take_all(self) -> list[_Member[Any]]:
+        with self._lock:
+            group, self._waiting = self._waiting, []
+            return group
+
+    def pass_on(self, leader: _Member[Any]) -> None:
+        """Let the next caller lead; the work of this one is withdrawn, if it was not begun."""
+        with self._lock:
+            if leader in self._waiting:
+                self._waiting.remove(leader)
+            heir = next((member for member in self._waiting if not member.on_failure), None)
+            self._is_led = heir is not None
+            if heir:
+                heir.leads = True
+                heir.signal()
+
+    def take_unhurried(self) -> list[_Member[Any]]:
+        with self._lock:
+            unhurried = [member for member in self._waiting if member.on_failure]
+            self._waiting = [member for member in self._waiting if not member.on_failure]
+            return unhurried
+
+    def has_unhurried(self) -> bool:
+        with self._lock:
+            return any(member.on_failure for member in self._waiting)
+
+
+_queue = _Queue()
+
+
+def write(work: Work[T], wait_s: float) -> T:
+    """Do `work` in a transaction on the audit, at the end of its chain; return what it returns, once it is committed.
+
+    Raises what `work` raises; OperationalError if it did not begin within `wait_s` seconds; and whatever the database
+    raises. Nothing of it is written then.
+    """
+    until = time.monotonic() + wait_s
+    member = _Member(work)
+    _queue.join(member)
+    if not member.leads:
+        _await_turn(member, wait_s)
+    if member.leads:
+        _lead(member, until)
+    if member.error is not None:
+        raise member.error
+    return member.result
+
+
+def _await_turn(member: _Member[Any], wait_s: float) -> None:
+    """Return once the work is over, or its caller leads; raise OperationalError if it was withdrawn instead."""
+    try:
+        if member.wait(max(0.0, wait_s)):
+            return
+        if not _queue.leave(member):
+            member.wait()
+            return
+    except BaseException:
+        # The caller is interrupted. What was begun goes on without it.
+        if not _queue.leave(member) and member.leads:
+            _queue.pass_on(member)
+        raise
+    raise OperationalError(f"database {DATABASE!r} is busy: no turn to write within {wait_s:.1f} s")
+
+
+def _lead(leader: _Member[Any], until: float) -> None:
+    """Carry out all that is waiting by the time that the transaction has begun, and answer."""
+    group: list[_Member[Any]] = []
+    entries: list[tuple[_Member[Any], list[Any]]] = []
+    try:
+        with write_transaction(DATABASE, max(0.0, until - time.monotonic())):
+            end = ChainEnd()
+            group = _queue.take_all()
+            for member in group:
+                count = len(end.added)
+                _carry_out(member, end, is_alone=len(group) == 1)
+                entries.append((member, end.added[count:]))
+            end.save()
+            kill_point("audit: group written, not committed")
+        kill_point("audit: group committed, not answered")
+    except BaseException as failure:
+        _tell_others(group, leader, failure)
+        raise
+    else:
+        for member, added in entries:
+            member.log(added)
+    finally:
+        _queue.pass_on(leader)
+        for member in group:
+            if member is not leader:
+                member.signal()
+        for member in group:  # once everybody is answered
+            member.fail()
+
+
+def _carry_out(member: _Member[Any], end: ChainEnd, *, is_alone: bool) -> None:
+    """Do the work of one of a group, which fails alone if it does; who is alone needs no savepoint for that."""
+    if is_alone:
+        member.carry_out(end)
+        return
+    try:
+        with end.undone_on_failure():
+            member.carry_out(end)
+    except Exception as error:
+        if transaction.get_rollback(using=DATABASE):  # a full disk, or a connection that is gone, undoes all of it
+            raise
+        member.error = error
+
+
+def _tell_others(group: list[_Member[Any]], leader: _Member[Any], failure: BaseException) -> None:
+    """Let all others raise what the transaction failed with: each a copy, which leads back to no caller but its own."""
+    for member in group:
+        if member is not leader:
+            member.error = _copy_of(failure)
+
+
+def _copy_of(error: BaseException) -> BaseException:
+    try:
+        return copy.copy(error)  # without its traceback
+    except TypeError:  # it cannot be made from its arguments
+        return OperationalError(f"database {DATABASE!r} could not be written: {error}")
+
+
+# -- Work that nobody waits for ---------------------------------------------------------------------------------------
+
+
+def write_later(work: Work[object], on_failure: OnFailure) -> None:
+    """Do `work` with the next group, soon; `on_failure` is called, by whichever thread, with what it failed with."""
+    _queue.join(_Member(work, on_failure))
+    see_to_flush()
+
+
+def flush(wait_s: float) -> None:
+    """Return once nothing is left of what `write_later` was given: it is written, or was given back as not written."""
+    if not _queue.has_unhurried():
+        return
+    try:
+        with drop_if_broken(DATABASE):
+            write(lambda end: None, wait_s)
+    except AnyDatabaseError as error:
+        for member in _queue.take_unhurried():
+            member.error = _copy_of(error)
+            member.fail()
+
+
+class _Flusher:
+    """The thread that leads when nobody else does. It begins with the first work that needs it."""
+
+    def __init__(self) -> None:
+        self._is_needed = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def see_to_flush(self) -> None:
+        self._is_needed.set()
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():  # it is not in a process that was forked
+                self._thread = threading.Thread(target=self._run, name="audit-flush", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            self._is_needed.wait()
+            self._is_needed.clear()
+            time.sleep(LINGER_S)
+            flush(FLUSH_WAIT_S)
+            connections[DATABASE].close_if_unusable_or_obsolete()
+
+
+see_to_flush = _Flusher().see_to_flush
+
+
+@atexit.register
+def _flush_at_exit() -> None:
+    with suppress(AnyDatabaseError):  # reconcile adds it from the Job
+        flush(AT_EXIT_WAIT_S)

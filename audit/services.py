@@ -18,7 +18,7 @@ from audit.actors import Actor
 from audit.bodies import Intent, Refused, outcome_of
 from audit.chain import DATABASE, ChainEnd
 from audit.choices import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, Kind, Outcome
-from audit.groups import write
+from audit.groups import write, write_later
 from audit.models import CID_LENGTH, Attempt, AttemptCustomer
 from audit.overlap import OverlapError, attempts_sharing
 from audit.selectors import find_attempt
@@ -94,6 +94,13 @@ def record_events(
 def record_many(events_of: Mapping[uuid.UUID, Sequence[Event]], *, wait_s: float, actor: Actor | None) -> list[Attempt]:
     """Add events to several attempts in one transaction, as `record_events` does to one; return them as given."""
     return write(_recording(events_of, actor), wait_s)
+
+
+def record_later(
+    attempt_id: uuid.UUID, events: Sequence[Event], *, on_failure: Callable[[BaseException], None]
+) -> None:
+    """Add events soon, with what others write. Nobody waits for it; `on_failure` is called if they were not added."""
+    write_later(_recording({attempt_id: events}, None), on_failure)
 
 
 def record_fact(kind: Kind, body: Mapping[str, Any], *, actor: Actor, wait_s: float) -> None:

@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 import uuid
+from functools import partial
 from typing import Any
 
 from django.db import IntegrityError, connections
@@ -138,9 +139,22 @@ class Recorder:
         return None
 
     def write_recorded(self) -> None:
-        """Step 8, together with the answer if step 4 could not write it."""
+        """Step 8. Nobody waits for it, unless step 4 could not write the answer, which is then written with it."""
         self._log("SUCCESS: Job created with job_id=%s", str(self.attempt.attempt_id))
-        self._add_event(Kind.RECORDED, self._recorded, self.budget.left())
+        if self._unwritten:
+            self._add_event(Kind.RECORDED, self._recorded, self.budget.left())
+            return
+        self._log("Logging audit: RECORDED")
+        event = (Kind.RECORDED, self._recorded)
+        audit.project(self.attempt, *event, timezone.now())  # in memory: the row moves with the event
+        audit.record_later(self.attempt.attempt_id, [event], on_failure=partial(self._record_later_still, event))
+
+    def _record_later_still(self, event: audit.Event, error: BaseException) -> None:
+        """Finish what the audit did not take; in another thread, and this attempt may have been answered by now."""
+        self._log("EXCEPTION: the audit did not take RECORDED: %s", str(error), level=logging.CRITICAL)
+        unfinished = Recorder(self.attempt, self._intent)
+        unfinished._unwritten, unfinished.job_recorded, unfinished._is_accepted = [event], True, True
+        unfinished.finish_later()
 
     def is_finished(self) -> bool:
         """Tell whether all that is known has been written: the answer, and the Job if one is owed."""

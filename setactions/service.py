@@ -10,7 +10,7 @@
     5  not accepted: done, no Job
     6  insert the Job with its customers
     7  commit; retry on a fresh connection
-    8  write RECORDED to the audit
+    8  hand RECORDED to the audit, which writes it soon         (nobody waits for it; the Job is the evidence)
 
 So an accepted action always leaves a Job, or an audit entry that owes one, and nothing else ever does.
 """

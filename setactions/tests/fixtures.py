@@ -4,6 +4,7 @@ import gc
 
 import pytest
 
+from audit import groups
 from audit.actors import Actor
 from audit.choices import Source
 from setactions import limits, recording, service
@@ -39,6 +40,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(service, "BEFORE_CALL_WAIT_S", 0.2)
     monkeypatch.setattr(recording, "AFTER_REPLY_WAIT_S", 0.4)
     monkeypatch.setattr(recording, "AUDIT_SHARE_S", 0.1)
+    monkeypatch.setattr(groups, "FLUSH_WAIT_S", 0.2)
 
 
 @pytest.fixture

@@ -39,6 +39,8 @@ BEHAVIOURS = {
 SERVICE_POINTS = (
     "service: checked, nothing written",
     "audit: attempt added, not committed",
+    "audit: group written, not committed",
+    "audit: group committed, not answered",
     "service: intent in the audit",
     "service: transaction open, nothing sent",
     "service: answered, nothing written",

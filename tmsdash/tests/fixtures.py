@@ -19,7 +19,7 @@ from django.test import Client
 from django.test.utils import setup_databases, teardown_databases
 from pytest_django.plugin import DjangoDbBlocker
 
-from audit import chain, exports
+from audit import chain, exports, groups
 from audit.models import ChainHead
 from audit.proof import append_only
 from setactions import limits
@@ -103,6 +103,12 @@ def unfinished(monkeypatch: pytest.MonkeyPatch) -> list[Recorder]:
     recorders: list[Recorder] = []
     monkeypatch.setattr(Recorder, "finish_later", lambda recorder: recorders.append(recorder))
     return recorders
+
+
+@pytest.fixture(autouse=True)
+def flushed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the audit is to write soon is written at once, in the same thread: it would go on into the next test."""
+    monkeypatch.setattr(groups, "see_to_flush", lambda: groups.flush(groups.FLUSH_WAIT_S))
 
 
 @pytest.fixture(autouse=True)

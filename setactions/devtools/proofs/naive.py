@@ -1,11 +1,22 @@
-"""The two obvious orders of steps, which fail: they show that the judge notices. Nothing else uses them."""
+"""What is obvious, and fails: two orders of steps, and an audit that answers before it commits.
+
+They show that the judge notices. Nothing else uses them.
+"""
 
 import uuid
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from threading import Thread
+from typing import TypeVar
 
+from django.db import connections
 from django.utils import timezone
 
 from audit import services as audit
 from audit.actors import Actor
+from audit.chain import DATABASE as AUDIT
+from audit.chain import ChainEnd
 from audit.choices import Kind
 from jobs import services as jobs
 from jobs.models import Job
@@ -18,6 +29,7 @@ from tmsdash.db.transactions import write_transaction
 
 WAIT_S = 5.0
 NOBODY = Actor(user_id="naive")
+T = TypeVar("T")
 
 
 def call_then_record(submission: Submission, token: Token) -> None:
@@ -58,3 +70,53 @@ def _create_job(attempt_id: uuid.UUID, submission: Submission) -> None:
     )
     with write_transaction(DATABASE):
         jobs.create_job(accepted)
+
+
+class EarlyAnswers:
+    """The audit's writer with one fault: it answers before it commits, and commits when the next one comes.
+
+    `write` takes the place of audit.groups.write. Who is answered goes on in the meantime, and may die.
+    """
+
+    def __init__(self) -> None:
+        self._end_of: Callable[[bool], None] = lambda is_alive: None
+
+    def write(self, work: Callable[[ChainEnd], T], wait_s: float) -> T:
+        """Do the work in a transaction of another thread, which outlives this answer."""
+        self.end(is_alive=True)
+        answer: Future[T] = Future()
+        fate: Future[bool] = Future()
+        thread = Thread(target=_answer_and_wait, args=(work, wait_s, answer, fate))
+        thread.start()
+
+        def end(is_alive: bool) -> None:
+            fate.set_result(is_alive)
+            thread.join()
+            self._end_of = lambda is_alive: None
+
+        self._end_of = end
+        return answer.result()
+
+    def end(self, *, is_alive: bool) -> None:
+        """Commit what was answered; if the process is dead, it is gone."""
+        self._end_of(is_alive)
+
+
+def _answer_and_wait(work: Callable[[ChainEnd], T], wait_s: float, answer: "Future[T]", fate: "Future[bool]") -> None:
+    try:
+        with suppress(_Died), write_transaction(AUDIT, wait_s):
+            end = ChainEnd()
+            result = work(end)
+            end.save()
+            answer.set_result(result)
+            if not fate.result():
+                raise _Died
+    except Exception as error:  # noqa: BLE001 (it is for the caller)
+        if not answer.done():
+            answer.set_exception(error)
+    finally:
+        connections.close_all()
+
+
+class _Died(Exception):
+    """Leads out of a transaction whose process is gone."""

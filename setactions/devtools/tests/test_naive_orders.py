@@ -1,6 +1,7 @@
-"""The judge sees what the protocol avoids: two naive orders, killed at each step, break the promise; ours does not."""
+"""The judge sees what the protocol avoids: naive ways, killed at each step, break the promise; ours does not."""
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
@@ -10,7 +11,7 @@ from django.db import connections
 
 from setactions.devtools.proofs.evidence import read_evidence
 from setactions.devtools.proofs.judge import judge
-from setactions.devtools.proofs.naive import call_then_record, record_then_call
+from setactions.devtools.proofs.naive import EarlyAnswers, call_then_record, record_then_call
 from setactions.devtools.proofs.steps import KilledError, each_step, killed_before
 from setactions.inputs.ids import from_json
 from setactions.payload import make_submission
@@ -70,6 +71,43 @@ def test_recording_first_leaves_jobs_of_what_never_happened(tms):
 def test_the_naive_orders_are_right_as_long_as_nothing_dies(tms, order):
     for fault in (TOKEN, "fault:not-ready"):
         order(submission(customer(fault)), Token(fault))
+    judgement = judged(tms)
+    assert violated(judgement) == set()
+    assert (judgement.facts["applied"], judgement.facts["jobs"], judgement.open) == (1, 1, [])
+
+
+@contextmanager
+def answering_early(monkeypatch):
+    """The audit answers before it commits."""
+    early = EarlyAnswers()
+    monkeypatch.setattr("audit.services.write", early.write)
+    monkeypatch.setattr("audit.services.write_later", lambda work, on_failure: early.write(work, 5))
+
+    def carry_out_and_die(work):
+        try:
+            work()
+        except BaseException:
+            early.end(is_alive=False)
+            raise
+        early.end(is_alive=True)
+
+    yield carry_out_and_die
+    monkeypatch.undo()
+
+
+def test_answering_before_the_commit_loses_what_was_applied(tms, carry_out, monkeypatch):
+    with answering_early(monkeypatch) as alive_until:
+        for fault in FAULTS:
+            each_step(
+                lambda step, fault=fault: alive_until(lambda: carry_out(cids=[customer(fault, step)], token=fault))
+            )
+    assert {"lost", "unaudited"} <= violated(judged(tms))
+
+
+def test_answering_before_the_commit_is_right_as_long_as_nothing_dies(tms, carry_out, monkeypatch):
+    with answering_early(monkeypatch) as alive_until:
+        for fault in (TOKEN, "fault:not-ready"):
+            alive_until(lambda fault=fault: carry_out(cids=[customer(fault)], token=fault))
     judgement = judged(tms)
     assert violated(judgement) == set()
     assert (judgement.facts["applied"], judgement.facts["jobs"], judgement.open) == (1, 1, [])

@@ -1,0 +1,328 @@
+"""Group commit: who shares a transaction is answered when it is durable, fails alone, or withdraws in time."""
+
+import logging
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+
+import pytest
+from django.db import DatabaseError, IntegrityError, OperationalError, connections
+from django.utils import timezone
+
+from audit import groups
+from audit.actors import Actor
+from audit.chain import new_entry
+from audit.choices import Kind
+from audit.models import Attempt, AttemptCustomer, AuditEntry
+from audit.proof.verification import verify
+from audit.services import record_fact, record_later
+from audit.tests.making import kinds_of, make_attempt, make_request, open_
+from tmsdash.tests import killing
+from tmsdash.tests.tools import at_once, locked
+
+pytestmark = pytest.mark.usefixtures("databases")
+WAIT_S = 60
+SIZE = 8  # of the groups here
+CALLER = ContextVar("caller", default="nobody")
+
+
+class WatchedQueue(groups._Queue):
+    """A queue that says when somebody has joined it, and when somebody's time was up."""
+
+    def __init__(self):
+        super().__init__()
+        self.joined, self.late = threading.Semaphore(0), threading.Semaphore(0)
+
+    def join(self, member):
+        super().join(member)
+        self.joined.release()
+
+    def leave(self, member):
+        has_left = super().leave(member)
+        self.late.release()
+        return has_left
+
+    def await_joined(self, count=1):
+        for _ in range(count):
+            assert self.joined.acquire(timeout=WAIT_S)
+
+
+@pytest.fixture
+def queue(monkeypatch):
+    queue = WatchedQueue()
+    monkeypatch.setattr(groups, "_queue", queue)
+    return queue
+
+
+@pytest.fixture
+def sizes(monkeypatch):
+    """How many were in each group."""
+    sizes, original = [], groups._Queue.take_all
+
+    def take_all(queue):
+        group = original(queue)
+        sizes.append(len(group))
+        return group
+
+    monkeypatch.setattr(groups._Queue, "take_all", take_all)
+    return sizes
+
+
+def adding(name, then=lambda: None):
+    """The work of adding an entry of this name."""
+
+    def add(end):
+        end.add(new_entry(None, Kind.EXPORTED, name, {}))
+        then()
+        return name
+
+    return add
+
+
+def names():
+    return [*AuditEntry.objects.order_by("sequence").values_list("user_id", flat=True)]
+
+
+def failing(error):
+    def fail():
+        raise error
+
+    return fail
+
+
+@contextmanager
+def pool():
+    """Threads that write, each with a connection that is closed afterwards; `submit` returns a future."""
+
+    def write(work, wait_s=WAIT_S, caller="nobody"):
+        CALLER.set(caller)
+        try:
+            return groups.write(work, wait_s)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(SIZE + 2) as executor:
+        yield lambda *args: executor.submit(write, *args)
+
+
+@contextmanager
+def led(queue):
+    """Threads, of which the first one leads and does not end its group before the block has come to its end."""
+    begun, over = threading.Event(), threading.Event()
+
+    def hold():
+        begun.set()
+        assert over.wait(WAIT_S)
+
+    with pool() as submit:
+        first = submit(adding("first", hold))
+        assert begun.wait(WAIT_S)
+        queue.await_joined()
+        try:
+            yield submit
+        finally:
+            over.set()
+        assert first.result(WAIT_S) == "first"
+
+
+def write_as_one_group(queue, *works):
+    """Write these as one group; return their futures, which are done."""
+    with led(queue) as submit:
+        futures = []
+        for work in works:  # in this order
+            futures.append(submit(work))
+            queue.await_joined()
+    return futures
+
+
+def test_all_who_wait_share_one_transaction_in_the_order_in_which_they_came(queue, sizes):
+    works = [adding(f"u{number}") for number in range(SIZE)]
+    assert [future.result() for future in write_as_one_group(queue, *works)] == [f"u{number}" for number in range(SIZE)]
+    assert sizes == [1, SIZE]
+    assert names() == ["first", *(f"u{number}" for number in range(SIZE))]
+    assert verify().is_whole
+
+
+@pytest.mark.parametrize("place", [0, 1, 2], ids=["the leader", "in the middle", "the last"])
+@pytest.mark.parametrize("error", [ValueError("no"), IntegrityError("no"), OperationalError("no")])
+def test_who_fails_is_rolled_back_alone(queue, place, error, caplog):
+    caplog.set_level(logging.INFO)
+    works = [adding("a"), adding("b")]
+    works.insert(place, adding("failing", failing(error)))
+    futures = write_as_one_group(queue, *works)
+    failed = futures.pop(place)
+    assert failed.exception() is error
+    assert [future.result() for future in futures] == ["a", "b"]
+    assert names() == ["first", "a", "b"]
+    assert verify().is_whole
+    assert len([line for line in caplog.messages if "anchor=" in line]) == 3
+
+
+def test_a_statement_that_the_database_refuses_costs_only_its_own_writer(queue):
+    attempt = make_attempt()
+    taken = make_request(attempt_id=attempt.attempt_id)
+
+    def insert_twice(end):
+        Attempt.objects.create(
+            **{"attempt_id": taken.attempt_id, "customer_count": 0, "created_at": timezone.now(), "is_open": False}
+        )
+
+    futures = write_as_one_group(queue, adding("a"), insert_twice, adding("b"))
+    assert isinstance(futures[1].exception(), IntegrityError)
+    assert names()[1:] == ["first", "a", "b"]
+    assert verify().is_whole
+
+
+def test_a_commit_that_fails_is_told_to_everybody_and_leaves_nothing(queue):
+    def leave_an_orphan(end):
+        AttemptCustomer.objects.create(attempt_id=1 << 40, cid="a")  # which only the commit notices
+
+    futures = write_as_one_group(queue, adding("a"), leave_an_orphan, adding("b"))
+    errors = [future.exception() for future in futures]
+    assert [type(error) for error in errors] == [IntegrityError] * 3
+    assert len({id(error) for error in errors}) == 3  # each thread gives its own a traceback
+    assert names() == ["first"]
+    record_fact(Kind.EXPORTED, {}, actor=Actor(user_id="after"), wait_s=5)
+    assert names() == ["first", "after"]
+    assert verify().is_whole
+
+
+def test_a_transaction_that_is_lost_in_the_middle_is_lost_for_everybody(queue):
+    def lose(end):
+        connection = connections["audit"]
+        connection.connection.rollback() if connection.vendor == "sqlite" else connection.connection.close()
+        raise OperationalError("the disk is full")
+
+    futures = write_as_one_group(queue, adding("a"), lose, adding("b"))
+    assert [str(future.exception()) for future in futures] == ["the disk is full"] * 3
+    assert names() == ["first"]
+
+
+def test_who_waits_in_vain_withdraws_and_never_appears(queue):
+    with led(queue) as submit:
+        late = submit(adding("late"), 0.05)
+        with pytest.raises(OperationalError, match="'audit' is busy: no turn to write within 0.1 s"):
+            late.result(WAIT_S)
+    record_fact(Kind.EXPORTED, {}, actor=Actor(user_id="after"), wait_s=5)
+    assert names() == ["first", "after"]
+
+
+def test_who_was_begun_in_time_learns_what_became_of_it_however_late(queue):
+    late = []
+
+    def wait_until_one_is_late():
+        late.append(queue.late.acquire(timeout=WAIT_S))
+
+    with led(queue) as submit:
+        leader = submit(adding("leader", wait_until_one_is_late))
+        queue.await_joined()
+        follower = submit(adding("follower"), 1.0)
+        queue.await_joined()
+    assert (leader.result(), follower.result(), late) == ("leader", "follower", [True])
+    assert names() == ["first", "leader", "follower"]
+
+
+def test_a_leader_who_waits_in_vain_leaves_the_others_their_own_time(queue):
+    with pool() as submit:
+        with locked("audit", "audit_auditentry"):
+            leader = submit(adding("leader"), 0.3)
+            queue.await_joined()
+            patient = submit(adding("patient"))
+            queue.await_joined()
+            assert isinstance(leader.exception(WAIT_S), DatabaseError)
+        assert patient.result(WAIT_S) == "patient"
+    assert names() == ["patient"]
+
+
+@pytest.mark.parametrize(
+    ("point", "written"),
+    [("audit: group written, not committed", []), ("audit: group committed, not answered", ["a", "b"])],
+)
+def test_a_death_at_the_commit_leaves_all_of_a_group_or_nothing(queue, point, written, monkeypatch):
+    die_there = partial(monkeypatch.setattr, killing, "_fatal", point)
+    futures = write_as_one_group(queue, adding("a", die_there), adding("b"))
+    assert [type(future.exception()) for future in futures] == [killing.KilledError] * 2
+    monkeypatch.setattr(killing, "_fatal", "")
+    assert names() == ["first", *written]
+    record_fact(Kind.EXPORTED, {}, actor=Actor(user_id="after the restart"), wait_s=5)
+    assert verify().is_whole
+
+
+def test_each_work_and_its_lines_in_the_log_are_of_its_own_caller(queue, monkeypatch):
+    seen = []
+    monkeypatch.setattr(groups, "log_anchors", lambda entries: seen.append((CALLER.get(), *map(str, entries))))
+
+    with led(queue) as submit:
+        futures = []
+        for name in ("a", "b"):
+            futures.append(submit(adding(name, lambda: seen.append(CALLER.get())), WAIT_S, name))
+            queue.await_joined()
+    assert [future.result(WAIT_S) for future in futures] == ["a", "b"]
+    assert seen == [("nobody", "EXPORTED"), "a", "b", ("a", "EXPORTED"), ("b", "EXPORTED")]
+
+
+def test_thirty_two_at_once_make_one_chain_without_a_gap(sizes):
+    def write(number):
+        for round_number in range(5):
+            _, attempt = open_(make_request(cids=(f"c{number}-{round_number}",)))
+            record_fact(Kind.EXPORTED, {}, actor=Actor(user_id="u"), wait_s=WAIT_S)
+            assert kinds_of(attempt) == ["INTENT"]  # who was answered finds it written
+
+    at_once(32, write)
+    result = verify()
+    assert (result.is_whole, result.entries) == (True, 2 * 5 * 32)
+    assert max(sizes) > 3
+    assert sum(sizes) == 2 * 5 * 32
+
+
+# -- What nobody waits for --------------------------------------------------------------------------------------------
+
+
+def test_what_nobody_waits_for_rides_in_the_next_group(queue, sizes, monkeypatch):
+    monkeypatch.setattr(groups, "see_to_flush", lambda: None)
+    attempt = make_attempt(Kind.ACCEPTED)
+    record_later(attempt.attempt_id, [(Kind.RECORDED, {})], on_failure=print)
+    assert kinds_of(attempt) == ["INTENT", "ACCEPTED"]
+    record_fact(Kind.EXPORTED, {}, actor=Actor(user_id="x"), wait_s=5)
+    assert kinds_of(attempt) == ["INTENT", "ACCEPTED", "RECORDED"]
+    assert sizes == [1, 1, 2]
+
+
+def test_if_nobody_comes_a_thread_writes_it(monkeypatch):
+    flushed, flush = threading.Event(), groups.flush
+
+    def flush_and_say(wait_s):
+        flush(wait_s)
+        connections.close_all()
+        flushed.set()
+
+    monkeypatch.setattr(groups, "flush", flush_and_say)
+    monkeypatch.setattr(groups, "see_to_flush", groups._Flusher().see_to_flush)
+    attempt = make_attempt(Kind.ACCEPTED)
+    for kind in (Kind.RECORDED, Kind.NOT_APPLIED):  # it goes on after the first one
+        record_later(attempt.attempt_id, [(kind, {})], on_failure=print)
+        assert flushed.wait(WAIT_S)
+        flushed.clear()
+    assert kinds_of(attempt) == ["INTENT", "ACCEPTED", "RECORDED", "NOT_APPLIED"]
+
+
+def test_what_cannot_be_written_is_given_back_with_the_error(monkeypatch):
+    monkeypatch.setattr(groups, "FLUSH_WAIT_S", 0.05)
+    attempt, errors = make_attempt(Kind.ACCEPTED), []
+    with locked("audit", "audit_auditentry"):
+        record_later(attempt.attempt_id, [(Kind.RECORDED, {})], on_failure=errors.append)
+    assert [isinstance(error, DatabaseError) for error in errors] == [True]
+    record_fact(Kind.EXPORTED, {}, actor=Actor(user_id="x"), wait_s=5)
+    assert kinds_of(attempt) == ["INTENT", "ACCEPTED"]
+
+
+def test_what_fails_by_itself_is_given_back_and_costs_nobody_else_anything(monkeypatch):
+    errors = []
+    monkeypatch.setattr(groups, "see_to_flush", lambda: None)
+    record_later(uuid.uuid4(), [(Kind.RECORDED, {})], on_failure=errors.append)
+    record_fact(Kind.EXPORTED, {}, actor=Actor(user_id="x"), wait_s=5)
+    assert [type(error) for error in errors] == [Attempt.DoesNotExist]
+    assert names() == ["x"]
