@@ -18,7 +18,7 @@ from django.conf import settings as django_settings
 from audit.models import Attempt, AuditEntry
 from jobs.models import Job
 from tmsdash.tests.fixtures import PASSWORD, TOKEN, signed_in
-from tmsdash.tests.tools import at_once, install, run_python
+from tmsdash.tests.tools import at_once, install, run_python, until
 
 PARALLEL = 50
 OPERATORS = 32
@@ -205,7 +205,7 @@ def test_thirty_two_operators_on_two_servers_lose_nothing(two_servers, running_s
         assert stored == shown
         assert len(shown) == OPERATORS * EACH == len(running_simulator.calls())
         assert jobs.execute("SELECT count(*) FROM jobs_jobcustomer").fetchone() == (OPERATORS * EACH * 20,)
-        assert audit.execute("SELECT count(*) FROM audit_attempt WHERE is_open").fetchone() == (0,)
+        until(lambda: audit.execute("SELECT count(*) FROM audit_attempt WHERE is_open").fetchone() == (0,))
         for database in (jobs, audit):
             assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
