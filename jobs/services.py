@@ -2,7 +2,6 @@
 
 import logging
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -13,9 +12,10 @@ from django.utils import timezone
 
 from audit.bodies import Intent, OutcomeBody
 from audit.choices import Action, Evidence
+from audit.proof.stored import time_of
 from jobs.models import Job, JobCustomer
 from jobs.signatures import sign_job
-from jobs.stored import DATABASE, stored_job
+from jobs.stored import DATABASE, StoredJob, insert_row
 from tmsdash.db import write_proofs
 from tmsdash.db.bulk import insert_list
 from tmsdash.db.transactions import assert_disk_has_room, file_identity, write_transaction
@@ -39,48 +39,54 @@ class AcceptedAttempt:
     accepted_at: datetime | None = None
 
 
-def new_job(attempt: AcceptedAttempt) -> Job:
-    """Return the Job of an attempt, signed and not saved."""
+def new_job(attempt: AcceptedAttempt) -> StoredJob:
+    """Return the Job of an attempt, signed and not written yet: all that needs no lock."""
     intent, is_reply = attempt.intent, attempt.evidence == Evidence.REPLY
     data = attempt.answer.get("data")
-    job = Job(
-        job_id=attempt.attempt_id,
+    job = StoredJob(
+        job_id=attempt.attempt_id.hex,
         user_id=attempt.user_id,
-        batch_id=uuid.UUID(intent["batch_id"]) if intent["batch_id"] else None,
+        batch_id=uuid.UUID(intent["batch_id"]).hex if intent["batch_id"] else "",
         action_code=intent["action_code"],
         action_name=intent["action_name"],
         cluster_url=intent["cluster_url"],
-        created_at=attempt.accepted_at or timezone.now(),
+        created_at=time_of(attempt.accepted_at or timezone.now()),
         request_payload={"action": intent["action_sent"], "cids": intent["cids"]},
         # What was read, or decided, stands in the place of an answer.
         response_summary=({} if data is None else data) if is_reply else attempt.answer,
         http_status=attempt.answer.get("http_status") if is_reply else None,
-        evidence=attempt.evidence,
+        evidence=attempt.evidence.value,
+        status=Job.Status.SUCCESS.value,
         customer_count=len(intent["cids"]),
-        source=intent["source"],
+        source=str(intent["source"]),
+        legacy=False,
+        old_status="",
+        doubles="",
+        mac="",
+        key_id="",
+        cids=tuple(intent["cids"]),
     )
-    job.mac, job.key_id = sign_job(stored_job(job, intent["cids"]))
-    return job
+    return job.signed(*sign_job(job))
 
 
-def create_job(attempt: AcceptedAttempt) -> Job:
+def create_job(attempt: AcceptedAttempt) -> StoredJob:
     """Insert the Job of an attempt, with its customers, in the caller's transaction, and return it."""
     job = new_job(attempt)
-    insert_job(job, attempt.intent["cids"])
+    insert_job(job)
     return job
 
 
-def insert_job(job: Job, cids: Sequence[str]) -> None:
+def insert_job(job: StoredJob) -> None:
     """Insert a new job with its customers in the caller's transaction.
 
     Its first statement is the INSERT: a read before it would take a snapshot that the write could
     not use once another writer was quicker. IntegrityError means that the job is there already.
     """
-    job.save(using=DATABASE, force_insert=True)
+    key = insert_row(job)
     kill_point("jobs: job without its customers, not committed")
-    insert_list(DATABASE, JobCustomer._meta.db_table, "job_id", job.pk, cids, with_position=True)
+    insert_list(DATABASE, JobCustomer._meta.db_table, "job_id", key, job.cids, with_position=True)
     words = "[JOBS] create_job: Successfully created job %s for user %s with %d customers"
-    written = partial(logger.info, words, job.job_id, job.user_id, len(cids))
+    written = partial(logger.info, words, uuid.UUID(job.job_id), job.user_id, len(job.cids))
     transaction.on_commit(written, using=DATABASE, robust=True)
 
 

@@ -24,7 +24,7 @@ from audit.choices import Kind
 from audit.models import Attempt
 from jobs import services as jobs
 from jobs.signatures import job_is_signed
-from jobs.stored import jobs_by_id, stored_job
+from jobs.stored import StoredJob, jobs_by_id
 from setactions.proof.job_evidence import recorded_body
 from setactions.results import Result, make_result
 from setactions.tms.replies import Reply
@@ -96,14 +96,22 @@ class Recorder:
         """Log an error that is reported nowhere else."""
         self._log("EXCEPTION: %s: %s", type(error).__name__, str(error), level=logging.ERROR)
 
-    def create_job(self) -> None:
-        """Step 6, in the caller's transaction."""
-        cids = self._intent["cids"]
-        self._log("Creating job: action=%s, cid_count=%d", self._intent["action_name"], len(cids))
-        accepted = jobs.AcceptedAttempt(
-            attempt_id=self.attempt.attempt_id, user_id=self.attempt.user_id, intent=self._intent, answer=self._answer
+    def new_job(self) -> StoredJob:
+        """Return the Job that is owed, ready for step 6."""
+        self._log("Creating job: action=%s, cid_count=%d", self._intent["action_name"], len(self._intent["cids"]))
+        return jobs.new_job(
+            jobs.AcceptedAttempt(
+                attempt_id=self.attempt.attempt_id,
+                user_id=self.attempt.user_id,
+                intent=self._intent,
+                answer=self._answer,
+            )
         )
-        self._recorded = recorded_body(stored_job(jobs.create_job(accepted), cids))
+
+    def insert_job(self, job: StoredJob) -> None:
+        """Step 6, in the caller's transaction."""
+        jobs.insert_job(job)
+        self._recorded = recorded_body(job)
 
     def create_job_again(self, error: Exception) -> None:
         """Step 7's retries, each on a fresh connection, until the Job is there or the budget is spent."""
@@ -128,7 +136,7 @@ class Recorder:
                 # A commit may have worked although its answer was lost, and `reconcile` may have been quicker.
                 existing = jobs_by_id([self.attempt.attempt_id]).get(self.attempt.attempt_id.hex)
                 if existing is None:
-                    self.create_job()
+                    self.insert_job(self.new_job())
                 elif job_is_signed(existing):
                     self._recorded = recorded_body(existing)
                 else:

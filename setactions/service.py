@@ -247,8 +247,9 @@ def _carry_out(submission: Submission, recorder: Recorder, token: Token, on_acce
             recorder.write_answer(reply)
             kill_point("service: answer in the audit")
             if reply.kind == Kind.ACCEPTED:
+                job = recorder.new_job()
                 after_answer(recorder.budget.left())
-                recorder.create_job()  # step 6; leaving the block is step 7
+                recorder.insert_job(job)  # step 6; leaving the block is step 7
                 kill_point("service: job inserted, not committed")
         recorder.job_recorded = reply.kind == Kind.ACCEPTED
     except Exception as error:  # noqa: BLE001 (an accepted action must not end as an error, whatever the error is)

@@ -5,6 +5,7 @@ import uuid
 from audit.choices import Action, Evidence
 from jobs.batches.creation import create_batch
 from jobs.batches.lists import NewBatch, NewChunk
+from jobs.models import Job
 from jobs.services import AcceptedAttempt, create_job
 from tmsdash.db.transactions import write_transaction
 
@@ -49,7 +50,8 @@ def accepted(
 
 def make_job(**changes):
     with write_transaction("jobs"):
-        return create_job(accepted(**changes))
+        job = create_job(accepted(**changes))
+    return Job.objects.get(job_id=job.job_id)
 
 
 def make_batch(*, cids=("c0", "c1", "c2"), size=2, clusters=(CLUSTER,), actions=(Action.PE_ENABLE,), **changes):

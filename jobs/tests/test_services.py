@@ -3,7 +3,7 @@
 import logging
 import shutil
 import uuid
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.chain import id_of_key
-from audit.choices import Evidence
+from audit.choices import Evidence, Source
 from jobs.models import Job, JobCustomer
 from jobs.selectors import customers_of, job_for, jobs_of
 from jobs.services import assert_writable, create_job
@@ -83,9 +83,42 @@ def test_any_json_that_tms_may_answer_is_kept(answer):
     assert Job.objects.get().response_summary == answer
 
 
+ODD_TEXT = "é日本\u2028 'quoted' \"too\" %s"
+AT = datetime(2026, 1, 2, 3, 4, 5, 678900, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {"batch_id": uuid.uuid4(), "source": Source.BATCH, "http_status": 201, "created_at": AT},
+        {"created_at": AT.replace(microsecond=0), "cids": (), "user_id": ODD_TEXT, "response_summary": None},
+        {"response_summary": {ODD_TEXT: [1e2, 1 << 70, 0.1, None, True, {"a": ODD_TEXT}]}, "action_sent": ODD_TEXT},
+        {"evidence": Evidence.DECIDED, "cids": (ODD_TEXT, "b2", "a1")},
+    ],
+)
+def test_its_row_is_the_one_that_the_orm_writes(facts):
+    job = make_job(**facts)
+    written = raw_job()
+    Job.objects.filter(pk=job.pk).update(job_id=uuid.uuid4(), user_id="", request_payload=[])
+    job.save(force_update=True)
+    assert raw_job() == written
+
+
+def raw_job():
+    """The job's row as the database holds it, and with SQLite in which types."""
+    connection = connections["jobs"]
+    with connection.cursor() as cursor:
+        names = [column.name for column in connection.introspection.get_table_description(cursor, "jobs_job")]
+        if connection.vendor == "sqlite":  # an expression is not converted
+            names = [f"typeof({name}), quote({name})" for name in names]
+        cursor.execute(f"SELECT {', '.join(names)} FROM jobs_job")
+        return cursor.fetchone()
+
+
 def test_its_first_statement_is_the_insert():
-    with CaptureQueriesContext(connections["jobs"]) as captured:
-        make_job()
+    with CaptureQueriesContext(connections["jobs"]) as captured, write_transaction("jobs"):
+        create_job(accepted())
     statements = [query["sql"] for query in captured if not query["sql"].startswith(("BEGIN", "SET LOCAL"))]
     assert [statement.split(" (")[0] for statement in statements[:2]] == [
         'INSERT INTO "jobs_job"',

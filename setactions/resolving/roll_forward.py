@@ -14,7 +14,7 @@ from audit.bodies import OutcomeBody
 from audit.choices import Evidence, Kind, Ruling
 from audit.models import Attempt
 from jobs.services import AcceptedAttempt, insert_job, new_job
-from jobs.stored import StoredJob, jobs_by_id, stored_job
+from jobs.stored import StoredJob, jobs_by_id
 from setactions.proof.job_evidence import FOUND_BY_JOB, History, problems_of, read_histories, recorded_body
 from tmsdash.db.transactions import BUSY_TIMEOUT_S, UNUSABLE_DATABASE, write_transaction
 from tmsdash.kill_points import kill_point
@@ -126,25 +126,23 @@ def _problems(job: StoredJob | None, history: History) -> list[str]:
 
 def _create_job(accepted: AcceptedAttempt, history: History) -> StoredJob:
     """Insert the Job of an attempt, and return it; one that somebody else inserted meanwhile is left alone."""
-    job, cids = new_job(accepted), accepted.intent["cids"]
-    stored = stored_job(job, cids)
-    if Kind.RECORDED in history and problems_of(stored, history) and accepted.evidence == Evidence.REPLY:
+    job = new_job(accepted)
+    if Kind.RECORDED in history and problems_of(job, history) and accepted.evidence == Evidence.REPLY:
         # The Job that was recorded did without TMS's JSON, because a database had not taken that.
         job = new_job(replace(accepted, answer={**accepted.answer, "data": None}))
-        stored = stored_job(job, cids)
     # What is made must pass the same test as what is found: nothing is written that would be called altered later.
-    if problems := problems_of(stored, history):
+    if problems := problems_of(job, history):
         raise ValueError(" ".join(problems))
     try:
         with transaction.atomic(using="jobs"):
-            insert_job(job, cids)
+            insert_job(job)
     except IntegrityError:
         # PostgreSQL only: a Set Action or another reconcile inserted the same job at the same time.
         rival = jobs_by_id([accepted.attempt_id]).get(accepted.attempt_id.hex)
         if rival is None or problems_of(rival, history):
             raise
         return rival
-    return stored
+    return job
 
 
 def _events_with_job(job: StoredJob, history: History) -> list[audit.Event]:

@@ -178,14 +178,14 @@ def test_with_both_databases_locked_nothing_is_lost(fetch, tms, background, lock
 @pytest.fixture
 def failing_jobs(monkeypatch):
     """The jobs database takes no job until this is called."""
-    original, failing = jobs.create_job, [True]
+    original, failing = jobs.insert_job, [True]
 
-    def fail(accepted):
+    def fail(job):
         if failing:
             raise DatabaseError("no")
-        return original(accepted)
+        original(job)
 
-    monkeypatch.setattr(jobs, "create_job", fail)
+    monkeypatch.setattr(jobs, "insert_job", fail)
     return failing.clear
 
 

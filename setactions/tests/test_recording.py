@@ -142,15 +142,14 @@ def test_the_answer_that_step_4_missed_is_written_with_recorded(carry_out, tms, 
 
 
 def test_a_job_whose_first_insert_fails_is_inserted_again(carry_out, tms, monkeypatch):
-    original, failures = jobs.create_job, iter([DatabaseError("disk I/O error"), RuntimeError("a bug")])
+    original, failures = jobs.insert_job, iter([DatabaseError("disk I/O error"), RuntimeError("a bug")])
 
-    def fail_twice(accepted):
-        job = original(accepted)
+    def fail_twice(job):
+        original(job)
         for error in failures:
             raise error
-        return job
 
-    monkeypatch.setattr(jobs, "create_job", fail_twice)
+    monkeypatch.setattr(jobs, "insert_job", fail_twice)
     result = carry_out()
     assert result.job_recorded
     assert Job.objects.get().customers.count() == 2
