@@ -1,0 +1,48 @@
+"""The tables, as the old dashboard had them."""
+
+from django.db import models
+
+
+class Job(models.Model):
+    """One Set Action that TMS accepted, as far as nothing failed after the call."""
+
+    job_id = models.CharField(max_length=36, primary_key=True)
+    user_id = models.CharField(max_length=150)
+    action_code = models.IntegerField()
+    action_name = models.CharField(max_length=32)
+    cluster_url = models.CharField(max_length=300)
+    created_at = models.DateTimeField(auto_now_add=True)
+    request_payload = models.JSONField()
+    response_summary = models.JSONField()
+    status = models.CharField(max_length=16)
+
+    class Meta:
+        indexes = [models.Index(fields=["user_id", "created_at"], name="job_by_user_time")]
+
+    def __str__(self) -> str:
+        return self.job_id
+
+
+class JobCustomer(models.Model):
+    """A customer of a Job."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="customers")
+    cid = models.CharField(max_length=128, db_index=True)
+
+    def __str__(self) -> str:
+        return self.cid
+
+
+class AuditLine(models.Model):
+    """Who did what, in one row."""
+
+    user_id = models.CharField(max_length=150)
+    action_type = models.CharField(max_length=32)
+    customer_ids = models.JSONField()
+    timestamp = models.DateTimeField(auto_now_add=True)
+    ip_address = models.CharField(max_length=45)
+    status = models.CharField(max_length=16)
+    error_message = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.action_type} by {self.user_id}"

@@ -1,0 +1,58 @@
+"""The two views of the stand-in."""
+
+import json
+import uuid
+
+import requests
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, JsonResponse
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
+
+from .models import AuditLine, Job, JobCustomer
+
+CALL_S = 30
+
+
+@csrf_exempt
+@login_required
+def proxy_fetch(request: HttpRequest) -> JsonResponse:
+    """Call TMS, then record."""
+    body = json.loads(request.body)
+    payload, headers = body["postData"], {"Authorization": f"Bearer {body['token']}"}
+    answer = requests.post(body["url"], json=payload, headers=headers, timeout=CALL_S)
+    data, user = answer.json(), request.user.get_username()
+    job_id = None
+    if data.get("success"):
+        job = Job.objects.create(
+            job_id=str(uuid.uuid4()),
+            user_id=user,
+            action_code=2,
+            action_name=payload["action"],
+            cluster_url=body["url"],
+            request_payload=payload,
+            response_summary=data,
+            status="SUCCESS",
+        )
+        JobCustomer.objects.bulk_create([JobCustomer(job=job, cid=cid) for cid in payload["cids"]])
+        job_id = job.job_id
+    AuditLine.objects.create(
+        user_id=user,
+        action_type=payload["action"],
+        customer_ids=payload["cids"],
+        ip_address=request.META["REMOTE_ADDR"],
+        status="success" if job_id else "failed",
+    )
+    return JsonResponse({"outcome": "accepted" if job_id else "rejected", "job_id": job_id, "data": data})
+
+
+@login_required
+def mine(request: HttpRequest) -> JsonResponse:
+    """List the user's newest 50 Jobs."""
+    columns = ("job_id", "user_id", "action_code", "action_name", "cluster_url", "created_at", "status")
+    jobs = Job.objects.filter(user_id=request.user.get_username()).order_by("-created_at").values(*columns)[:50]
+    rows = [job | {"created_at": job["created_at"].isoformat()} for job in jobs]
+    return JsonResponse({"success": True, "jobs": rows})
+
+
+urlpatterns = [path("proxy_fetch", proxy_fetch), path("api/jobs/mine", mine)]
