@@ -4,8 +4,19 @@ from collections.abc import Callable
 
 from .audit import audit_chain, audit_customer, audit_verify
 from .batches import batch, batch_check
+from .operators import operators
+from .pages import pages
+from .profiles import profile
 from .repeats import overlap
+from .serve import serve
 from .set_actions import job_insert, reconcile, set_action
 
-_ALL = (audit_chain, audit_customer, audit_verify, batch, batch_check, job_insert, overlap, reconcile, set_action)
+_ALL = (
+    *(serve, operators, pages, profile, set_action, job_insert, reconcile, audit_chain, audit_verify, audit_customer),
+    *(batch, batch_check, overlap),
+)
 BENCHMARKS: dict[str, Callable[[], bool]] = {function.__name__.replace("_", "-"): function for function in _ALL}
+ROUNDS = {"audit-verify": 3, "batch": 3, "batch-check": 3, "operators": 5}
+"""How often those are measured that take minutes."""
+ON_POSTGRESQL = ("operators", "pages", "profile")
+"""Those whose floors are no files of SQLite."""

@@ -65,9 +65,11 @@ def audit_chain() -> bool:
     comparison = compare(
         partial(_by_all_writers, ours), partial(_by_all_writers, partial(bare, json.dumps(body), Lock()))
     )
-    rate = WRITERS * ENTRIES_EACH / comparison.ours_ms * 1000
-    what = f"{WRITERS} writers add {WRITERS * ENTRIES_EACH} entries ({rate:.0f} a second, at least {MIN_PER_S})"
-    return comparison.report("audit-chain", what, "bare durable inserts", CHAIN_LIMIT) and rate >= MIN_PER_S
+    entries = WRITERS * ENTRIES_EACH
+    rate = entries / comparison.median * 1000
+    what = f"{WRITERS} writers add {entries} entries ({rate:.0f} a second)"
+    bound = entries / MIN_PER_S * 1000
+    return comparison.report("audit-chain", what, "bare durable inserts", CHAIN_LIMIT, bound=bound)
 
 
 def _by_all_writers(write: Callable[[int], None]) -> None:
@@ -94,10 +96,10 @@ def audit_verify() -> bool:
                 pass
 
     comparison = compare(ours, bare)
-    allowed_s = MAX_VERIFY_S * measurement.scale
-    what = f"verifying {entries:,} entries, at most {allowed_s:g} s"
-    is_quick = comparison.report("audit-verify", what, "reading them", VERIFY_LIMIT)
-    return is_quick and comparison.ours_ms <= allowed_s * 1000
+    bound = MAX_VERIFY_S * measurement.scale * 1000
+    return comparison.report(
+        "audit-verify", f"verifying {entries:,} entries", "reading them", VERIFY_LIMIT, bound=bound
+    )
 
 
 def audit_customer() -> bool:
@@ -114,7 +116,7 @@ def audit_customer() -> bool:
     _fill(scaled(ATTEMPTS) - few)
     many_ms = statistics.median(median_ms(partial(look_up, cids)) for _ in range(3))
     what = f"{len(cids)} look-ups by customer among {3 * scaled(ATTEMPTS):,} entries"
-    return Comparison(many_ms, few_ms).report("audit-customer", what, f"among {3 * few:,}", CUSTOMER_LIMIT)
+    return Comparison([many_ms], [few_ms]).report("audit-customer", what, f"among {3 * few:,}", CUSTOMER_LIMIT)
 
 
 def _fill(count: int) -> list[str]:

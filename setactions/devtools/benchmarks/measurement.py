@@ -1,4 +1,4 @@
-"""How the benchmarks measure: both sides in turn, medians, and one line for each comparison."""
+"""How the benchmarks measure: all sides in turn, a ratio for each round, and one line for each comparison."""
 
 import os
 import platform
@@ -6,11 +6,12 @@ import sqlite3
 import statistics
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 FLEET = 27_682  # the largest real fleet
 NOBODY = "http://127.0.0.1:9"  # a cluster that is asked nothing
+MS, PER_S = "ms", "a second"
 rounds = 9  # the median of so many is reported
 scale = 1.0  # of the rows and customers that a benchmark makes
 
@@ -20,22 +21,95 @@ def scaled(count: int) -> int:
     return round(count * scale) or 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of a report: medians of the product and of its floor, and the ratio of both, round by round."""
+
+    name: str
+    what: str
+    ours: float
+    floor: str
+    floor_value: float
+    unit: str
+    ratio: float
+    least: float
+    most: float
+    limit: float | None
+    bound: float | None
+
+    @property
+    def allowed(self) -> str:
+        """What the limits are, in words; empty if there are none."""
+        word = "at least" if self.unit == PER_S else "at most"
+        limits = (f"{self.limit:g}" if self.limit else "", f"{self.bound:,g} {self.unit}" if self.bound else "")
+        return f"{word} {' and '.join(filter(None, limits))}" if any(limits) else ""
+
+    @property
+    def is_within_limits(self) -> bool:
+        """Whether ratio and figure are what they have to be; of a rate, more is better."""
+        pairs = ((self.ratio, self.limit), (self.ours, self.bound))
+        return all(not limit or (value >= limit if self.unit == PER_S else value <= limit) for value, limit in pairs)
+
+
+rows: list[Row] = []
+"""What was reported so far."""
+
+
 @dataclass(frozen=True)
 class Comparison:
-    """The medians of the product and of the floor that it is measured against, in ms."""
+    """What the product took in each round, and the floor that it is measured against."""
 
-    ours_ms: float
-    floor_ms: float
+    ours: Sequence[float]
+    floor: Sequence[float]
+    unit: str = MS
 
-    def report(self, name: str, what: str, floor: str, limit: float) -> bool:
-        """Print the line of a comparison, with the machine's size; tell whether the ratio is within its limit."""
-        ratio = self.ours_ms / self.floor_ms
-        print(  # noqa: T201
-            f"{name}: {what}: {self.ours_ms:.1f} ms; {floor}: {self.floor_ms:.1f} ms; ratio {ratio:.2f} (limit "
-            f"{limit:g}); {os.cpu_count()} cores, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}",
-            flush=True,
+    @property
+    def median(self) -> float:
+        """The product's."""
+        return statistics.median(self.ours)
+
+    def report(
+        self, name: str, what: str, floor: str, limit: float | None = None, *, bound: float | None = None
+    ) -> bool:
+        """Print the line of a comparison; tell whether the ratio keeps its `limit`, and the figure its `bound`."""
+        ratios = [ours / floor for ours, floor in zip(self.ours, self.floor, strict=True)]
+        row = Row(
+            name=name,
+            what=what,
+            ours=self.median,
+            floor=floor,
+            floor_value=statistics.median(self.floor),
+            unit=self.unit,
+            ratio=statistics.median(ratios),
+            least=min(ratios),
+            most=max(ratios),
+            limit=limit,
+            bound=bound,
         )
-        return ratio <= limit
+        rows.append(row)
+        words = [f"{row.least:.2f} to {row.most:.2f}", *filter(None, [row.allowed])]
+        beyond = "" if row.is_within_limits else ", BEYOND ITS LIMIT"
+        say(
+            f"{name}: {what}: {row.ours:.1f} {row.unit}; {floor}: {row.floor_value:.1f} {row.unit}; "
+            f"ratio {row.ratio:.2f} ({'; '.join(words)}){beyond}; {machine()}"
+        )
+        return row.is_within_limits
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)  # noqa: T201
+
+
+def machine() -> str:
+    """Return what the figures depend on."""
+    return f"{os.cpu_count()} cores, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+
+
+def spread(values: Iterable[float]) -> str:
+    """Return the median, the least and the most."""
+    values = sorted(values)
+    return f"{statistics.median(values):.1f} ({values[0]:.1f} to {values[-1]:.1f})"
 
 
 def compare(
@@ -47,7 +121,7 @@ def compare(
         for function in (ours, floor):
             before()
             times[function].append(_time_ms(function))
-    return Comparison(statistics.median(times[ours]), statistics.median(times[floor]))
+    return Comparison(times[ours], times[floor])
 
 
 def median_ms(function: Callable[[], None]) -> float:
@@ -56,7 +130,7 @@ def median_ms(function: Callable[[], None]) -> float:
 
 
 def new_ids(count: int) -> list[str]:
-    """Return so many ids that look like real ones."""
+    """Return so many ids that look like real ones, always the same."""
     return [uuid.uuid5(uuid.NAMESPACE_OID, str(number)).hex for number in range(count)]
 
 

@@ -59,9 +59,9 @@ def overlap() -> bool:
                 ).fetchall()
 
         comparison = compare(ours, bare)
-    allowed_ms = MAX_MS * max(measurement.scale, 0.1)
-    what = f"{fleet:,} customers among {scaled(ATTEMPTS):,} attempts and in a batch, at most {allowed_ms:g} ms"
-    return comparison.report("overlap", what, "look-ups in the index", LIMIT) and comparison.ours_ms <= allowed_ms
+    bound = MAX_MS * max(measurement.scale, 0.1)
+    what = f"{fleet:,} customers among {scaled(ATTEMPTS):,} attempts and in a batch"
+    return comparison.report("overlap", what, "look-ups in the index", LIMIT, bound=bound)
 
 
 def _leave_open(cids: list[str]) -> None:

@@ -89,7 +89,7 @@ def set_action() -> bool:
                 write(payload)
 
             comparison = compare(partial(through_us, body), partial(direct_and_raw, payload, write_floor))
-            added = comparison.ours_ms - median_ms(partial(direct, payload))
+            added = comparison.median - median_ms(partial(direct, payload))
             label = f"a Set Action for {size:,} customers (adds {added:.1f} ms to the call)"
             passed &= comparison.report("set-action", label, "call and raw durable writes", limit)
     return passed
@@ -138,7 +138,7 @@ def reconcile() -> bool:
 
         before = partial(_leave_open, NOBODY, owed, 3, Kind.ACCEPTED)
         comparison = compare(partial(expect, owed), raw, before=before)
-        label = f"{owed} owed jobs rolled forward ({owed / comparison.ours_ms * 1000:.0f} a second)"
+        label = f"{owed} owed jobs rolled forward ({owed / comparison.median * 1000:.0f} a second)"
         passed = comparison.report("reconcile", label, "raw durable writes", limit=8.0)
         run(actor)  # what was left open for the last floor
 

@@ -131,6 +131,11 @@ class Server:
         """Start the processes; they are not ready at once."""
         self._process = self._site.spawn(self._name, "serve", "--host", HOST, "--port", str(self.port))
 
+    @property
+    def pid(self) -> int:
+        """The process that started all others of this server."""
+        return self._process.pid
+
     def kill(self) -> None:
         """SIGKILL to main process and worker."""
         kill(self._process)

@@ -1,25 +1,119 @@
 """The benchmarks run and report; how fast they are is for people to read, not for a test."""
 
+import os
 import re
+import subprocess
+import sys
+import uuid
 from contextlib import suppress
 
+import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 
-from setactions.devtools.benchmarks import BENCHMARKS
+from setactions.devtools.benchmarks import BENCHMARKS, ON_POSTGRESQL
+from setactions.devtools.benchmarks.measurement import MS, PER_S, Comparison
+from setactions.devtools.benchmarks.operators import has_all_jobs
+from setactions.devtools.benchmarks.page import BEGIN, END
+from setactions.devtools.benchmarks.servers import cpu_s, settled_cpu_s
+from setactions.devtools.proofs import site
 
-LINE = r"{name}: .+: [0-9.]+ ms; .+: [0-9.]+ ms; ratio [0-9.]+ \(limit [0-9.]+\); \d+ cores, Python .+, SQLite .+"
+LINE = (
+    r"{name}: .+: [0-9.]+ (ms|a second); .+: [0-9.]+ (ms|a second); ratio [0-9.]+ \([0-9.]+ to [0-9.]+.*\).*; "
+    r"\d+ cores, Python .+, SQLite .+"
+)
+# A process whose child uses a tenth of a second of CPU and ends; then it says so and stays.
+WITH_ENDED_CHILD = """
+import subprocess, sys
+burn = "import time\\nwhile time.process_time() < 0.1: pass"
+subprocess.run([sys.executable, "-c", burn], check=True)
+print("ended", flush=True)
+sys.stdin.read()
+"""
 
 
-@pytest.mark.parametrize("name", sorted(BENCHMARKS))
-def test_a_benchmark_reports_both_times_their_ratio_and_the_machine(name, capfd):
-    with suppress(CommandError):  # that it is slower than its limit, as it may be beside other tests
-        call_command("bench", name, rounds=1, scale=0.02)
+@pytest.mark.sqlite  # they run on databases of their own
+@pytest.mark.linux
+def test_each_benchmark_reports_both_sides_their_ratio_and_the_machine_and_writes_the_page(capfd, tmp_path):
+    page = tmp_path / "speed.md"
+    page.write_text(f"Before.\n{BEGIN}\nof last time\n{END}\nAfter.\n")
+    with suppress(CommandError):  # that one is slower than its limit, as it may be beside other tests
+        call_command("bench", "all", rounds=1, scale=0.01, write=page)
     printed, errors = capfd.readouterr()
-    assert re.search(LINE.format(name=name), printed)
     assert "Traceback" not in errors
+    assert "NO JOB" not in printed
+    silent = [name for name in BENCHMARKS if not re.search(LINE.format(name=name), printed) and name != "profile"]
+    assert silent == []
+    assert re.search(r"profile: +[0-9.]+% +[0-9.]+ ms  Django's ORM", printed)
+    text = page.read_text()
+    assert text.startswith(f"Before.\n{BEGIN}\n\nMeasured on ")
+    assert text.endswith(f"\n{END}\nAfter.\n")
+    assert "of last time" not in text
+    assert [name for name in BENCHMARKS if f"| `{name}` |" not in text] == ["profile"]
+    chart = (tmp_path / "speed.svg").read_text()
+    assert chart.count("<rect") == 1 + 2 * text.count("| call, then record |")
+
+
+def test_a_page_without_markers_is_left_as_it_is(tmp_path):
+    page = tmp_path / "speed.md"
+    page.write_text("Prose.\n")
+    with pytest.raises(CommandError, match="Add them where the table belongs"):
+        call_command("bench", "all", write=page)
+    assert page.read_text() == "Prose.\n"
 
 
 def test_an_unknown_benchmark_is_refused():
     with pytest.raises(CommandError, match="invalid choice"):
         call_command("bench", "nothing")
+
+
+def test_a_benchmark_whose_floor_is_sqlite_is_refused_on_postgresql():
+    with pytest.raises(CommandError, match=", ".join(ON_POSTGRESQL)):
+        call_command("bench", "serve", postgresql=True)
+
+
+@pytest.mark.postgresql
+def test_a_benchmark_on_postgresql_leaves_no_database_behind(monkeypatch, capfd):
+    server = os.environ["TEST_POSTGRES_URL"]
+    monkeypatch.setenv("BENCH_POSTGRES_URL", server)
+    call_command("bench", "profile", scale=0.01, postgresql=True)
+    assert "ms  Django's ORM" in capfd.readouterr().out
+    with psycopg.connect(f"{server}/postgres") as session:
+        assert session.execute("SELECT datname FROM pg_database WHERE datname LIKE 'bench%'").fetchall() == []
+
+
+@pytest.mark.parametrize(
+    ("unit", "limit", "bound", "keeps"),
+    [
+        (MS, None, None, True),
+        (MS, 2.0, None, True),
+        (MS, 1.9, None, False),
+        (MS, 2.0, 8.0, True),
+        (MS, 2.0, 7.9, False),
+        (PER_S, 2.0, None, True),
+        (PER_S, 2.1, None, False),
+        (PER_S, None, 8.0, True),
+        (PER_S, None, 8.1, False),
+    ],
+)
+def test_of_times_less_is_better_and_of_rates_more(unit, limit, bound, keeps, capsys):
+    comparison = Comparison([6.0, 8.0, 9.0], [4.0, 4.0, 4.0], unit)
+    assert comparison.report("name", "what", "floor", limit, bound=bound) is keeps
+    assert ("BEYOND ITS LIMIT" in capsys.readouterr().out) is not keeps
+
+
+@pytest.mark.linux
+def test_the_cpu_of_a_process_includes_its_children_that_ended():
+    command = [sys.executable, "-c", WITH_ENDED_CHILD]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ended\n"
+        assert settled_cpu_s(process.pid) >= cpu_s(process.pid) >= 0.1
+
+
+@pytest.mark.django_db(databases="__all__")
+def test_an_accepted_action_without_a_job_and_a_job_too_many_are_noticed(monkeypatch, capsys):
+    monkeypatch.setattr(site, "START_S", 0)
+    assert has_all_jobs([], 0)
+    assert not has_all_jobs([str(uuid.uuid4())], 0)
+    assert "1 accepted actions have NO JOB" in capsys.readouterr().out
+    assert not has_all_jobs([], 1)

@@ -1,49 +1,60 @@
 import argparse
-import os
-import subprocess
 import sys
-import tempfile
+from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from setactions.devtools.benchmarks import BENCHMARKS, measurement
+from setactions.devtools.benchmarks import BENCHMARKS, ON_POSTGRESQL, ROUNDS, measurement
+from setactions.devtools.benchmarks.installation import installation, manage, run_each
+from setactions.devtools.benchmarks.page import assert_has_markers, write_page
+
+ALL = "all"
 
 
 class Command(BaseCommand):
     help = (
-        "Measure the product against a floor measured in the same run, on throwaway SQLite databases. "
+        "Measure the product against floors measured in the same run, on throwaway databases. "
         "Exit code 1 if a ratio is above its limit."
     )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", choices=sorted(BENCHMARKS), help="what to measure")
+        parser.add_argument("name", choices=[ALL, *BENCHMARKS], help="what to measure")
         parser.add_argument(
-            "--scale", type=float, default=1.0, help="share of the rows and customers (default: %(default)s)"
+            "--scale", type=float, default=1.0, help="share of the rows, customers and seconds (default: %(default)s)"
         )
-        parser.add_argument("--rounds", type=int, default=measurement.rounds, help="how often (default: %(default)s)")
+        parser.add_argument(
+            "--rounds", type=int, help=f"how often (default: {measurement.rounds}, less for the longest)"
+        )
+        parser.add_argument(
+            "--postgresql", action="store_true", help=f"on a server: BENCH_POSTGRES_URL ({', '.join(ON_POSTGRESQL)})"
+        )
+        parser.add_argument(
+            "--write",
+            type=lambda name: Path(name).resolve(),
+            metavar="PAGE",
+            help="put table and chart into this Markdown file",
+        )
         # Within the throwaway installation that the command has made.
         parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["here"]:
-            measurement.rounds, measurement.scale = options["rounds"], options["scale"]
-            sys.exit(0 if BENCHMARKS[options["name"]]() else 1)
-        with tempfile.TemporaryDirectory() as folder:
-            environment = {name: value for name, value in os.environ.items() if not name.endswith("DATABASE_URL")}
-            environment |= {
-                "ENV_FILE": os.devnull,
-                "NO_PROXY": "*",  # the bare calls of the floor stay on loopback, too
-                "VAR_DIR": folder,
-                "TMS_MAX_CIDS_PER_CALL": "30000",
-                "TMS_CLUSTERS": "",
-                "DJANGO_SETTINGS_MODULE": "tmsdash.settings",
-            }
-            scope = [f"--{option}={options[option]}" for option in ("rounds", "scale")]
-            for command in (["migrate_all", "-v0"], ["bench", options["name"], "--here", *scope]):
-                arguments = [sys.executable, "manage.py", *command]
-                done = subprocess.run(arguments, env=environment, cwd=settings.BASE_DIR)  # noqa: S603
-                if done.returncode:
-                    raise CommandError(f"{options['name']} is slower than its limit, or failed; see above.")
+        name, rounds = options["name"], options["rounds"]
+        names = [name] if name != ALL else [*(ON_POSTGRESQL if options["postgresql"] else BENCHMARKS)]
+        if options["postgresql"] and not set(names) <= set(ON_POSTGRESQL):
+            raise CommandError(f"On PostgreSQL there are: {', '.join(ON_POSTGRESQL)}.")
+        if options["write"]:
+            assert_has_markers(options["write"])  # before what takes an hour
+        if not options["here"]:
+            given = [f"--{option}={options[option]}" for option in ("scale", "rounds", "write") if options[option]]
+            with installation(on_postgresql=options["postgresql"]) as environment:
+                manage(environment, "bench", name, "--here", *given, *["--postgresql"] * options["postgresql"])
+            return
+        measurement.scale = options["scale"]
+        rows, failed = run_each(names, {each: rounds or ROUNDS.get(each, measurement.rounds) for each in names})
+        if options["write"]:
+            write_page(options["write"], rows)
+        if failed:
+            self.stderr.write(f"Slower than a limit, or failed: {', '.join(failed)}. See above.")
+            sys.exit(1)
