@@ -18,7 +18,7 @@ from django.dispatch import receiver
 from tmsdash.db import postgresql
 from tmsdash.db.locks import share
 from tmsdash.db.sqlite_files import ExistingFile
-from tmsdash.db.turns import turn
+from tmsdash.db.turns import take_file, turn
 from tmsdash.db.write_proofs import File, ended_by_failure
 
 # Raised for locks, full or read-only disks and lost connections: it is the database that fails, not the statement.
@@ -206,12 +206,16 @@ def _deferred(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 @contextmanager
 def _ready_to_write(connection: BaseDatabaseWrapper, wait_s: float) -> Iterator[None]:
-    """Be connected to the database's own file, and wait at most `wait_s` seconds for its lock, if it is SQLite."""
+    """Be connected to the file of a SQLite database, and the only one on this host whose turn it is to write to it.
+
+    Whoever writes without a turn is kept out by SQLite's own lock. All waits together take `wait_s` seconds at most.
+    """
     if connection.vendor != "sqlite":
         yield
         return
-    ensure_own_file(connection)
-    _set_busy_timeout(connection, wait_s)
+    until = time.monotonic() + wait_s
+    take_file(connection.alias, Path(connection.settings_dict["NAME"]), ensure_own_file(connection), wait_s)
+    _set_busy_timeout(connection, until - time.monotonic())
     try:
         yield
     finally:
@@ -255,8 +259,8 @@ def file_identity(connection: BaseDatabaseWrapper) -> File:
     return status.st_dev, status.st_ino
 
 
-def ensure_own_file(connection: BaseDatabaseWrapper) -> None:
-    """Connect, again if the file was replaced: whatever is written to a deleted file is lost."""
+def ensure_own_file(connection: BaseDatabaseWrapper) -> File:
+    """Connect, again if the file was replaced: whatever is written to a deleted file is lost. Return which it is."""
     file = file_identity(connection)
     if file is None and connection.vendor == "sqlite":
         connection.close()
@@ -264,6 +268,7 @@ def ensure_own_file(connection: BaseDatabaseWrapper) -> None:
     if connection.connection is not None and getattr(connection, "tmsdash_file", None) != file:
         connection.close()
     connection.ensure_connection()
+    return file
 
 
 @receiver(connection_created)

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ from setactions import limits
 from setactions.devtools.simulator import Simulator
 from setactions.management.commands.migrate_all import make_groups
 from setactions.recording import Recorder
-from tmsdash.db import write_proofs
+from tmsdash.db import host_turns, write_proofs
 from tmsdash.tests.snapshots import Snapshot, snapshot_of
 
 TOKEN = "a-token-that-works-0123456789"
@@ -55,6 +56,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for program in ("nginx", "chromium", "curl"):
         leave_out(config, items, program, partial(shutil.which, program), f"which want {program}")
     leave_out(config, items, "linux", lambda: sys.platform == "linux", "which look into Linux's /proc")
+
+
+def pytest_sessionfinish() -> None:
+    """Remove the semaphores of databases that are gone; whoever still needs one makes it again."""
+    table = Path("/proc/sysvipc/sem")
+    for line in table.read_text().splitlines()[1:] if table.exists() else ():
+        key, semaphore = (int(word) for word in line.split()[:2])
+        if key & host_turns.TAG_BITS == host_turns.TAG:
+            host_turns.remove_semaphore(semaphore)
 
 
 def _uses_databases(item: pytest.Item) -> bool:
