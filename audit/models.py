@@ -124,6 +124,7 @@ class Attempt(models.Model):
             models.Index(fields=["outcome", "id"], name="attempt_by_outcome"),
             models.Index(fields=["created_at", "outcome"], name="attempt_by_time"),
             models.Index(fields=["id"], name="attempt_open", condition=models.Q(is_open=True)),
+            models.Index(fields=["user_id", "id"], name="attempt_open_by_user", condition=models.Q(is_open=True)),
         ]
 
     def __str__(self) -> str:

@@ -12,7 +12,14 @@ from django.test.utils import CaptureQueriesContext
 from audit import digests
 from audit.choices import Kind, Outcome
 from audit.models import Attempt, AttemptCustomer, AuditEntry
-from audit.selectors import attempt_for, attempts_of_customer, older_than, opening_body, outcome_body
+from audit.selectors import (
+    attempt_for,
+    attempts_of_customer,
+    older_than,
+    open_attempts,
+    opening_body,
+    outcome_body,
+)
 from audit.tests.making import make_attempt, record, refuse
 
 pytestmark = pytest.mark.usefixtures("databases")
@@ -77,7 +84,8 @@ def test_the_bodies_behind_an_attempt():
             lambda: AuditEntry.objects.filter(attempt_id=uuid.uuid4()),
             "sqlite_autoindex_audit_auditentry_1 (attempt_id=?)",
         ),
-        (lambda: Attempt.objects.filter(is_open=True).order_by("id"), "INDEX attempt_open"),
+        (lambda: open_attempts(), "INDEX attempt_open"),
+        (lambda: open_attempts().filter(user_id="olivia"), "INDEX attempt_open_by_user (user_id=?)"),
     ],
 )
 def test_rows_are_found_through_their_index(query, plan):

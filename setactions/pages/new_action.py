@@ -188,8 +188,8 @@ def form_page(request: HttpRequest, form: NewActionForm, *, status: int = 200, e
 def _in_doubt_of(user: Any) -> list[Attempt]:
     """Return the user's attempts with an unknown outcome; none, too, without the database: sending then says so."""
     with suppress(AnyDatabaseError), drop_if_broken("audit", "jobs"):
-        open_attempts = open_attempts_of(user).filter(outcome__in=IN_DOUBT_OUTCOMES)
-        in_doubt = [attempt for attempt in open_attempts if attempt.is_in_doubt][:REMINDERS_SHOWN]
+        oldest = open_attempts_of(user).filter(outcome__in=IN_DOUBT_OUTCOMES)[:REMINDERS_SHOWN]
+        in_doubt = [attempt for attempt in oldest if attempt.is_in_doubt]  # those that still run are the newest
         recorded = signed_jobs([attempt.attempt_id for attempt in in_doubt])  # their outcome is known after all
         return [attempt for attempt in in_doubt if attempt.attempt_id not in recorded]
     return []
