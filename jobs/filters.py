@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable
 from datetime import date
-from typing import Any, TypeVar
+from typing import Any
 
 from django import forms
 from django.conf import settings
-from django.db.models import Model, QuerySet
 from django.http import QueryDict
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -19,7 +18,6 @@ from jobs.selectors import job_for, known_clusters, may_view_all_jobs
 from tmsdash.days import first_moment, last_moment
 from tmsdash.text import one_line
 
-AnyRow = TypeVar("AnyRow", bound=Model)
 CODES = {action.label: action.value for action in Action}
 
 
@@ -48,7 +46,7 @@ class KnownChoiceField(forms.ChoiceField):
 
 
 class ListFilters(forms.Form):
-    """What to look for in a list of one's own or everybody's rows. After `is_valid()`, `narrow` keeps what matches."""
+    """What to look for in a list of one's own or everybody's rows: after `is_valid()`, its `conditions`."""
 
     url_name: str  # of the list
 
@@ -111,8 +109,13 @@ class ListFilters(forms.Form):
                 self.add_error(name, "The address gives this more than once. Choose one.")
         return data
 
-    def conditions(self) -> dict[str, Any]:
-        """Return the conditions on rows as a query takes them; those that are None or empty do not count."""
+    def conditions(self, *, everybody: bool) -> dict[str, Any]:
+        """Return the conditions on rows as a query takes them: on everybody's rows, or on the viewer's own."""
+        own = {} if everybody else {"user_id": self._viewer.get_username()}
+        return {name: value for name, value in self._conditions().items() if value is not None and value != ""} | own
+
+    def _conditions(self) -> dict[str, Any]:
+        """Return a condition for each filter; those that are None or empty do not count."""
         data = self.cleaned_data
         return {
             "action_code": CODES.get(data["action"]),
@@ -121,11 +124,6 @@ class ListFilters(forms.Form):
             "created_at__gte": data["since"] and first_moment(data["since"]),
             "created_at__lte": data["until"] and last_moment(data["until"]),
         }
-
-    def narrow(self, rows: QuerySet[AnyRow]) -> QuerySet[AnyRow]:
-        """Return those of `rows` that match every filter."""
-        conditions = {name: value for name, value in self.conditions().items() if value is not None and value != ""}
-        return rows.filter(**conditions)
 
 
 class JobFilters(ListFilters):
@@ -155,9 +153,9 @@ class JobFilters(ListFilters):
             raise forms.ValidationError("There is no such job, or it belongs to somebody else.")
         return job
 
-    def conditions(self) -> dict[str, Any]:
+    def _conditions(self) -> dict[str, Any]:
         cid = self.cleaned_data["customer"]
-        return super().conditions() | {"pk__in": cid and JobCustomer.objects.filter(cid=cid).values("job_id")}
+        return super()._conditions() | {"pk__in": cid and JobCustomer.objects.filter(cid=cid).values("job_id")}
 
 
 class BatchFilters(ListFilters):
@@ -168,5 +166,5 @@ class BatchFilters(ListFilters):
     def known_clusters(self) -> list[str]:
         return known_batch_clusters()
 
-    def conditions(self) -> dict[str, Any]:
-        return super().conditions() | {"state": self.cleaned_data["state"]}
+    def _conditions(self) -> dict[str, Any]:
+        return super()._conditions() | {"state": self.cleaned_data["state"]}

@@ -17,7 +17,7 @@ from audit.selectors import may_view_all_attempts, may_view_attempt_of, open_att
 from jobs.filters import JobFilters
 from jobs.models import Job
 from jobs.rows import rows_of
-from jobs.selectors import all_cids_of, all_jobs, customers_of, job_for, jobs_of, may_view_all_jobs, older_than
+from jobs.selectors import all_cids_of, all_jobs, customers_of, job_for, may_view_all_jobs, narrowed, older_than
 from jobs.signatures import job_is_signed, signed_jobs
 from jobs.stored import read_job
 from tmsdash.csv_text import ids_file
@@ -42,9 +42,8 @@ def job_list(request: HttpRequest) -> HttpResponse:
         return redirect("job_detail", job_id=filters.cleaned_data["job"].job_id)
     may_all = may_view_all_jobs(request.user)
     everybody = may_all and (request.GET.get("whose") == "all" or "user" in filters.active)
-    visible = all_jobs() if everybody else jobs_of(request.user)
     page = page_behind(
-        filters.narrow(visible) if is_valid else visible.none(),
+        narrowed(all_jobs(), **filters.conditions(everybody=everybody)) if is_valid else Job.objects.none(),
         request.GET.get("before", ""),
         JOBS_PER_PAGE,
         older_than,

@@ -22,11 +22,6 @@ def all_batches() -> QuerySet[Batch]:
     return Batch.objects.order_by("-created_at", "-id")
 
 
-def batches_of(user: Any) -> QuerySet[Batch]:
-    """Return the user's own batches, newest first."""
-    return all_batches().filter(user_id=user.get_username())
-
-
 def batch_for(user: Any, batch_id: uuid.UUID) -> Batch | None:
     """Return the batch; None if there is none, or `user` may not see it."""
     batch = Batch.objects.filter(batch_id=batch_id).first()

@@ -6,10 +6,12 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 from django.db import connections
+from django.db.models import Q
 
+from audit.choices import Action
 from audit.tests.making import make_attempt
 from jobs.models import Job, JobCustomer
-from jobs.selectors import all_jobs, customers_of, jobs_of, older_than
+from jobs.selectors import all_jobs, customers_of, jobs_of, narrowed, older_than
 from jobs.tests.making import make_job
 
 pytestmark = pytest.mark.usefixtures("databases")
@@ -97,3 +99,42 @@ def test_reads_use_their_index_and_sort_nothing(query, index):
     plan = query().explain()
     assert index in plan
     assert "TEMP B-TREE" not in plan
+
+
+def customers(cid):
+    return JobCustomer.objects.filter(cid=cid).values("job_id")
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(
+    ("conditions", "index"),
+    [
+        ({"user_id": "olivia", "cluster_url": "rare"}, "INDEX job_by_cluster_time (cluster_url=?)"),
+        ({"user_id": "olivia", "action_code": 5}, "INDEX job_by_action_time (action_code=?)"),
+        ({"user_id": "rare", "action_code": 2}, "INDEX job_by_user_time (user_id=?)"),
+        ({"user_id": "olivia", "action_code": 2, "cluster_url": "rare"}, "INDEX job_by_cluster_time (cluster_url=?)"),
+        (
+            {"user_id": "olivia", "cluster_url": "rare", "created_at__gte": DAY[0], "created_at__lte": DAY[1]},
+            "INDEX job_by_cluster_time (cluster_url=? AND created_at>? AND created_at<?)",
+        ),
+        (
+            {"user_id": "olivia", "created_at__gte": DAY[0]},
+            "INDEX job_by_user_time (user_id=? AND created_at>?)",
+        ),
+        ({"user_id": "olivia", "pk__in": customers("a1")}, "INTEGER PRIMARY KEY (rowid=?)"),
+        (
+            {"cluster_url": "rare", "action_code": 2, "pk__in": customers("a1"), "created_at__gte": DAY[0]},
+            "INTEGER PRIMARY KEY (rowid=?)",
+        ),
+    ],
+)
+@pytest.mark.parametrize("place", [Q(), older_than(SEEN)], ids=["newest", "older"])
+def test_filters_are_read_through_the_index_of_the_one_that_keeps_fewest(conditions, index, place):
+    for _ in range(3):
+        make_job(created_at=DAY[0])
+    make_job(created_at=DAY[0], user_id="rare", action=Action.PE_DIRECT, cluster_url="rare")
+    plan = narrowed(all_jobs(), **conditions).filter(place)[:51].explain()
+    assert index.partition(" AND")[0].rstrip(")") in plan
+    assert plan.count("jobs_job USING") == 1
+    if "pk__in" not in conditions:
+        assert "TEMP B-TREE" not in plan

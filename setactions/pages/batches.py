@@ -42,8 +42,8 @@ def batch_list(request: HttpRequest) -> HttpResponse:
     may_all = may_view_all_jobs(request.user)
     wants_all = request.GET.get("whose") == "all" or "user" in filters.active
     everybody = may_all and (wants_all or not may_set_action(request.user))  # auditors have none of their own
-    visible = selectors.all_batches() if everybody else selectors.batches_of(request.user)
-    matching = filters.narrow(visible) if is_valid else visible.none()
+    batches = selectors.all_batches()
+    matching = batches.filter(**filters.conditions(everybody=everybody)) if is_valid else batches.none()
     page: Page[Batch] = numbered_page(
         matching,
         request.GET.get("page"),
