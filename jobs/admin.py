@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import OuterRef, Q, QuerySet, Subquery, Sum
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -82,12 +82,14 @@ class BatchAdmin(ExactSearchAdmin):
         return Q(batch_id__in=jobs.exclude(batch_id=None).values("batch_id"))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        accepted = Sum("chunks__customer_count", filter=Q(chunks__state=BatchChunk.State.ACCEPTED), default=0)
+        # Summed up for the rows that are shown; a join would sum up those of all batches first.
+        chunks = BatchChunk.objects.filter(batch=OuterRef("pk"), state=BatchChunk.State.ACCEPTED).order_by()
+        accepted = Subquery(chunks.values("batch").values(sum=Sum("customer_count")))
         batches: QuerySet[Any] = super().get_queryset(request).annotate(accepted=accepted)
         return batches
 
     def accepted(self, batch: Any) -> int:
-        return int(batch.accepted)
+        return int(batch.accepted or 0)
 
     @admin.display(description="state", ordering="state")
     def condition(self, batch: Batch) -> str:
