@@ -9,6 +9,8 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from django.db import connections
+
 FLEET = 27_682  # the largest real fleet
 NOBODY = "http://127.0.0.1:9"  # a cluster that is asked nothing
 MS, PER_S = "ms", "a second"
@@ -103,7 +105,9 @@ def say(line: str) -> None:
 
 def machine() -> str:
     """Return what the figures depend on."""
-    return f"{os.cpu_count()} cores, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    is_sqlite = connections["audit"].vendor == "sqlite"
+    database = f"SQLite {sqlite3.sqlite_version}" if is_sqlite else "PostgreSQL"
+    return f"{os.cpu_count()} cores, Python {platform.python_version()}, {database}"
 
 
 def spread(values: Iterable[float]) -> str:

@@ -24,7 +24,7 @@ def write_page(page: Path, rows: Sequence[Row]) -> None:
     """Replace what is between the markers of the page, and the chart beside it; the text around stays."""
     before, after = _parts(page)
     chart = page.with_suffix(".svg")
-    chart.write_text(_chart([row for row in rows if row.floor == CALL_THEN_RECORD]), encoding="utf-8")
+    chart.write_text(_chart(_charted(rows)), encoding="utf-8")
     parts = [before, BEGIN, "\n\n", _table(rows), f"\n![The product beside the stand-in]({chart.name})\n\n", END, after]
     page.write_text("".join(parts), encoding="utf-8")
 
@@ -47,11 +47,17 @@ def _table(rows: Sequence[Row]) -> str:
     lines += ["| benchmark | measured | | floor | | ratio | limit |", "| --- | --- | ---: | --- | ---: | ---: | --- |"]
     for row in rows:
         ratio = f"{row.ratio:.2f} ({row.least:.2f} to {row.most:.2f})"
-        values = (f"{value:,.1f} {row.unit}" for value in (row.ours, row.floor_value))
-        ours, floor = values
+        ours, floor = (f"{value:,.1f} {row.unit}" for value in (row.ours, row.floor_value))
         limit = row.allowed if row.is_within_limits else f"**{row.allowed}**"
         lines.append(f"| `{row.name}` | {row.what} | {ours} | {row.floor} | {floor} | {ratio} | {limit} |")
     return "\n".join(lines) + "\n"
+
+
+def _charted(rows: Sequence[Row]) -> list[Row]:
+    """Return what is compared with calling before recording, sorted by what is measured: CPU, time, rate."""
+    charted = [row for row in rows if row.floor == CALL_THEN_RECORD]
+    kinds = [row.what.split()[0] for row in charted]
+    return sorted(charted, key=lambda row: kinds.index(row.what.split()[0]))
 
 
 def _chart(rows: Sequence[Row]) -> str:
@@ -71,7 +77,7 @@ def _chart(rows: Sequence[Row]) -> str:
         longest = max(row.ours, row.floor_value)
         for line, (value, colour) in enumerate(((row.ours, OURS), (row.floor_value, FLOOR))):
             y, width = top + line * BAR_HEIGHT, BAR_WIDTH * value / longest
-            figure = f"{value:,.0f}" if row.unit == PER_S else f"{value:,.1f} ms"
+            figure = f"{value:,.{0 if row.unit == PER_S else 1}f} {row.unit}"
             parts.append(f'<rect x="{BAR_X}" y="{y}" width="{width:.1f}" height="{BAR_HEIGHT - 1}" fill="{colour}"/>')
             parts.append(f'<text x="{BAR_X + width + 4:.1f}" y="{y + 11}">{figure}</text>')
     return "\n".join([*parts, "</svg>\n"])

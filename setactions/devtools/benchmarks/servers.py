@@ -17,7 +17,6 @@ from django.conf import settings
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
-from setactions.devtools.benchmarks.measurement import scaled
 from setactions.devtools.proofs.site import BASE_DIR, HOST, Server, Site, kill, unused_port, wait_for
 from tmsdash.accounts import OPERATORS
 
@@ -165,7 +164,7 @@ def stand_in(operators: int, threads: int) -> Iterator[Target]:
     """Run what calls first and records then, with as many processes as the machine has cores."""
     with unused_port() as port:
         number = port.getsockname()[1]
-    workers = os.environ.get("WEB_WORKERS") or scaled(os.cpu_count() or 1)
+    workers = os.environ.get("WEB_WORKERS") or os.cpu_count()
     command = [sys.executable, "-m", STAND_IN, *map(str, (number, operators, workers, threads))]
     folder = Path(settings.VAR_DIR) / f"stand-in-{uuid.uuid4().hex}"
     folder.mkdir()
