@@ -28,7 +28,7 @@ WAIT_S = 5.0  # for other writers of the audit
 # Each export leaves an entry in the audit and reads everything that it names; an evidence pack is of one attempt only.
 LISTS_PER_MINUTE = 10
 PACKS_PER_MINUTE = 60
-lists, packs = Rate(), Rate()
+lists, packs = Rate("lists"), Rate("packs")
 COLUMNS = (
     *("time", "attempt_id", "user", "action", "cluster", "source", "address", "outcome", "outcome_since"),
     *("http_status", "error", "job_id", "customer_count", "customer_id"),

@@ -4,10 +4,10 @@ Every limit on the load of Set Actions is here, and raises a Refusal that says w
 reads, batches, refusals to audit, and passive mode. A limit that protects a lower app is that app's own, beside the
 work that it bounds, because nothing below may import this module: exports of the audit in `audit.exports`, hashing
 of passwords in `tmsdash.passwords.hashing`, bodies still arriving in `tmsdash.web.middleware`. How long a list or a
-file may be is for `setactions.inputs`, as part of reading it. What each process counts, it counts for itself.
+file may be is for `setactions.inputs`, as part of reading it. All workers of a server count together; a command counts
+for itself.
 """
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,9 +17,9 @@ from django.conf import settings
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from tmsdash.rates import Rate
-from tmsdash.server.heartbeat import note_calls
+from tmsdash.server.shared import Cell, add, take_place
 
-# TMS's gateway answered 429 and 503 to 432 reads a minute; a process stays well below.
+# TMS's gateway answered 429 and 503 to 432 reads a minute; a server stays well below.
 READS_PER_MINUTE = 240
 
 # An answer to a read may have 64 MiB; this many at once fit into the memory of a small machine.
@@ -33,12 +33,8 @@ WORKERS_PER_BATCH = 16
 REFUSALS_PER_MINUTE = 3000
 REFUSALS_PER_MINUTE_WITHOUT_PERMISSION = 60
 
-refusals = Rate()
-_reads = Rate()
-_reading = threading.BoundedSemaphore(READS_AT_ONCE)
-_batches = threading.BoundedSemaphore(BATCHES_AT_ONCE)
-_lock = threading.Lock()
-_in_flight = 0
+refusals = Rate("refusals")
+_reads = Rate("reads")
 
 
 def check_active() -> None:
@@ -49,37 +45,28 @@ def check_active() -> None:
 
 @contextmanager
 def call_slot() -> Iterator[None]:
-    """Hold one of this process' TMS_MAX_IN_FLIGHT slots; raises Refusal (503) when all are taken."""
-    global _in_flight
-    with _lock:
-        if _in_flight >= settings.TMS_MAX_IN_FLIGHT:
-            raise _busy("too many calls are in flight. Try again in a minute.")
-        _in_flight += 1
-        note_calls(_in_flight)
-    try:
+    """Hold one of the server's TMS_MAX_IN_FLIGHT slots; raises Refusal (503) when all are taken."""
+    with _slot(Cell.CALLS, settings.TMS_MAX_IN_FLIGHT, "too many calls are in flight. Try again in a minute."):
         yield
-    finally:
-        with _lock:
-            _in_flight -= 1
-            note_calls(_in_flight)
 
 
 @contextmanager
 def read_slot() -> Iterator[None]:
-    """Hold one of this process' READS_AT_ONCE slots; raises Refusal (503) when all are taken."""
-    with _slot(_reading, "too many reads are running. Try again in a minute."):
+    """Hold one of the server's READS_AT_ONCE slots; raises Refusal (503) when all are taken."""
+    with _slot(Cell.READS, READS_AT_ONCE, "too many reads are running. Try again in a minute."):
         yield
 
 
 @contextmanager
 def batch_slot() -> Iterator[None]:
-    """Hold one of this process' BATCHES_AT_ONCE slots, in any thread; raises Refusal (503) when all are taken."""
-    with _slot(_batches, f"{BATCHES_AT_ONCE} batches are running here already. Go on when one of them is done."):
+    """Hold one of the server's BATCHES_AT_ONCE slots, in any thread; raises Refusal (503) when all are taken."""
+    why = f"{BATCHES_AT_ONCE} batches are running here already. Go on when one of them is done."
+    with _slot(Cell.BATCHES, BATCHES_AT_ONCE, why):
         yield
 
 
 def throttle_read() -> None:
-    """Count a read; raises Refusal (503) above READS_PER_MINUTE in this process."""
+    """Count a read; raises Refusal (503) above READS_PER_MINUTE on this server."""
     if not _reads.take("", READS_PER_MINUTE):
         raise Refusal(503, "request", "Too many reads within a minute. Wait a little, then continue more slowly.")
 
@@ -97,13 +84,13 @@ def check_refusal_rate(user: Any) -> None:
 
 
 @contextmanager
-def _slot(slots: threading.BoundedSemaphore, why: str) -> Iterator[None]:
-    if not slots.acquire(blocking=False):
+def _slot(cell: Cell, at_most: int, why: str) -> Iterator[None]:
+    if not take_place(cell, at_most):
         raise _busy(why)
     try:
         yield
     finally:
-        slots.release()
+        add(cell, -1)
 
 
 def _busy(why: str) -> Refusal:

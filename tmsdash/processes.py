@@ -17,6 +17,11 @@ _PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here: not between fork and exec
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def end_with_parent() -> None:
     """Make this process get SIGTERM when its parent dies, however it dies. Does nothing outside Linux."""
     if _libc is None:

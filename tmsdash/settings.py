@@ -3,11 +3,13 @@
 Every default is safe: nothing is reachable from outside, no cluster can be called, debugging is off.
 """
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 
 from tmsdash import env, key_files
 from tmsdash.db import transactions
+from tmsdash.processes import cores
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 ENV_PATH = env.read_file("ENV_FILE", BASE_DIR, ".env")
@@ -45,6 +47,8 @@ TMS_BATCH_ENGINE = env.spelling("TMS_BATCH_ENGINE", ["local"])
 TMS_BATCH_LEASE_S = env.integer("TMS_BATCH_LEASE_S", TMS_DEADLINE_S + 30, minimum=1, maximum=86_400)
 TMS_PASSIVE = env.boolean("TMS_PASSIVE", False)
 
+# Elsewhere than on Linux workers cannot share their limits.
+WEB_WORKERS = env.integer("WEB_WORKERS", cores() if sys.platform == "linux" else 1, minimum=1, maximum=256)
 WEB_THREADS = env.integer("WEB_THREADS", 64, minimum=2, maximum=512)
 TMS_MAX_IN_FLIGHT = env.integer("TMS_MAX_IN_FLIGHT", max(1, WEB_THREADS - 8), minimum=1, maximum=WEB_THREADS)
 

@@ -1,12 +1,11 @@
 """A limit on hashing passwords, each of which takes a core for as long as a whole page does.
 
-Hashing is slow on purpose, and anybody can ask for it. Whatever hashes, page or command, does so in one of PLACES.
-WAITING more requests may line up for them; the others are told at once to come back, so that strangers who try to
-sign in never take the threads of those who are signed in.
+Hashing is slow on purpose, and anybody can ask for it. Whatever hashes, page or command, does so in one of PLACES, this
+worker's share of the cores. WAITING more requests may line up for them; the others are told at once to come back, so
+that strangers who try to sign in never take the threads of those who are signed in.
 """
 
 import logging
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +14,13 @@ from django.conf import settings
 from django.contrib.auth import hashers
 from django.http import HttpRequest, HttpResponse
 
+from tmsdash.processes import cores
 from tmsdash.web.base import Middleware
 from tmsdash.web.errors import error_response
 
 logger = logging.getLogger(__name__)
 
-PLACES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # cores
+PLACES = max(1, cores() // settings.WEB_WORKERS)  # in all workers together as many as there are cores
 WAITING = max(1, settings.WEB_THREADS // 4)
 RETRY_AFTER_S = 5
 

@@ -1,4 +1,4 @@
-"""What a worker of `serve` shows the watchdog, in memory that both share.
+"""What a worker of `serve` shows the watchdog, in memory that they share.
 
 A worker that does not answer may only have a lot to do. Its own memory tells which: the count of beats stands still
 only when no thread of Python runs any more, and the count of steps when no request gets on. Both counts go on by
@@ -6,87 +6,46 @@ themselves, so nothing here waits for a database, a disk or another process.
 """
 
 import faulthandler
-import mmap
-import os
 import signal
 import threading
 import time
-from array import array
-from collections.abc import Callable, Iterable, Iterator, MutableSequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from tmsdash.processes import is_ending
+from tmsdash.server import shared
+from tmsdash.server.shared import Cell, Cells
 from tmsdash.web.plain_text import Application
 
-DESCRIPTOR = "TMSDASH_HEARTBEAT"  # in the environment of the server: the descriptor of the shared memory
 BEAT_S = 0.5
 DUMP_SIGNAL = signal.SIGUSR1
 
 
 @dataclass(frozen=True)
 class Vitals:
-    """The state of a worker at one moment."""
+    """The state of a worker at one moment; what the numbers are says `Cell`."""
 
-    pid: int = 0  # 0 until the first worker has started
-    beats: int = 0
-    steps: int = 0  # requests that began or ended, and parts of answers that were taken
-    requests: int = 0  # that are running
-    calls: int = 0  # to TMS that are running, and what they lead to
-    ending: int = 0  # 1 once the worker was asked to end
-
-
-_PID, _BEATS, _STEPS, _REQUESTS, _CALLS, _ENDING = range(len(fields(Vitals)))
-_BYTES = 8 * len(fields(Vitals))
-# Without a watchdog, as in commands, the counts are private to this process.
-_cells: MutableSequence[int] = array("q", astuple(Vitals()))
-_guard = threading.Lock()
+    pid: int
+    beats: int
+    steps: int
+    requests: int
+    calls: int
+    ending: int
 
 
-class SharedVitals:
-    """The memory in which a server's workers keep their state; for Linux."""
-
-    def __init__(self) -> None:
-        # Not a file: a full disk must not stop the watchdog, and nothing is left behind.
-        self.descriptor = os.memfd_create("heartbeat")
-        os.ftruncate(self.descriptor, _BYTES)
-        self._cells = _mapped(self.descriptor)
-
-    def __enter__(self) -> "SharedVitals":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.descriptor)
-
-    def read(self) -> Vitals:
-        """Return the state of the newest worker."""
-        return Vitals(*self._cells)
+def vitals_of(slot: Cells) -> Vitals:
+    """Return the state of the worker that has a slot of the shared memory."""
+    return Vitals(*(slot[cell] for cell in (Cell.PID, Cell.BEATS, Cell.STEPS, Cell.REQUESTS, Cell.CALLS, Cell.ENDING)))
 
 
 def begin() -> None:
-    """Show from now on the state of this process, a worker that has loaded the site, if there is a watchdog."""
-    global _cells
-    descriptor = os.environ.get(DESCRIPTOR)
-    if not descriptor:
+    """Show from now on the state of this process, a worker that has loaded the site, if its server can look at it."""
+    if not shared.join():
         return
     # Written by a signal handler in C, which needs no interpreter: files, lines and functions, and no values.
     faulthandler.register(DUMP_SIGNAL, all_threads=True)
-    with _guard:
-        _cells = _mapped(int(descriptor))
-        for index, value in enumerate(astuple(Vitals())):
-            _cells[index] = value
-        _cells[_PID] = os.getpid()
     threading.Thread(target=_beat, name="heartbeat", daemon=True).start()
-
-
-def current() -> Vitals:
-    """Return the state of this process."""
-    return Vitals(*_cells)
-
-
-def note_calls(running: int) -> None:
-    """Say how many calls to TMS are running in this process."""
-    _cells[_CALLS] = running
 
 
 def tracked(application: Application) -> Application:
@@ -132,17 +91,13 @@ class _Body:
 
 
 def _count(requests: int) -> None:
-    with _guard:
-        _cells[_REQUESTS] += requests
-        _cells[_STEPS] += 1
+    with shared.guard:
+        shared.mine[Cell.REQUESTS] += requests
+        shared.mine[Cell.STEPS] += 1
 
 
 def _beat() -> None:
     while True:
-        _cells[_ENDING] = int(is_ending())
-        _cells[_BEATS] += 1
+        shared.mine[Cell.ENDING] = int(is_ending())
+        shared.mine[Cell.BEATS] += 1
         time.sleep(BEAT_S)
-
-
-def _mapped(descriptor: int) -> MutableSequence[int]:
-    return memoryview(mmap.mmap(descriptor, _BYTES)).cast("q")  # type: ignore[return-value]

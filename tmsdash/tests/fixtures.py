@@ -20,13 +20,13 @@ from django.test import Client
 from django.test.utils import setup_databases, teardown_databases
 from pytest_django.plugin import DjangoDbBlocker
 
-from audit import chain, exports, groups
+from audit import chain, groups
 from audit.models import ChainHead
 from audit.proof import append_only
-from setactions import limits
 from setactions.devtools.simulator import Simulator
 from setactions.management.commands.migrate_all import make_groups
 from setactions.recording import Recorder
+from tmsdash import rates
 from tmsdash.db import host_turns, write_proofs
 from tmsdash.tests.snapshots import Snapshot, snapshot_of
 
@@ -124,8 +124,7 @@ def flushed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def no_refusals_or_exports_yet() -> None:
     """Users of the same name as in the test before start anew."""
-    for rate in (limits.refusals, exports.lists, exports.packs):
-        rate._times.clear()
+    rates.forget()
 
 
 @pytest.fixture(autouse=True)

@@ -105,7 +105,7 @@ def option(arguments, name):
 
 
 @pytest.mark.parametrize(("deadline_s", "threads"), [(1, 2), (30, 64), (600, 512)])
-def test_the_server_has_one_process_the_threads_of_the_settings_and_patience_for_calls(settings, deadline_s, threads):
+def test_each_worker_has_the_threads_of_the_settings_and_patience_for_calls(settings, deadline_s, threads):
     settings.TMS_DEADLINE_S, settings.WEB_THREADS = deadline_s, threads
     arguments = server_arguments("0.0.0.0", 8080)  # noqa: S104 (a value like any other)
     assert arguments[:6] == [sys.executable, "-m", "granian", "--interface", "wsgi", "tmsdash.wsgi:application"]

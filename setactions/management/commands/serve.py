@@ -15,11 +15,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
 from tmsdash.commands import require_site_keys
+from tmsdash.db import host_turns
 from tmsdash.db.migration import MIGRATE_FIRST, are_migrations_due
+from tmsdash.db.transactions import file_identity
 from tmsdash.env import is_loopback
 from tmsdash.processes import end_with_parent, handle, heeded, is_ending, notice_end
 from tmsdash.server import open_files, watchdog
-from tmsdash.server.heartbeat import DESCRIPTOR, SharedVitals
+from tmsdash.server.shared import VARIABLE, SharedMemory
 from tmsdash.text import one_line
 from tmsdash.web.static_files import collect
 
@@ -59,73 +61,122 @@ class Command(BaseCommand):
 
 
 def _keep_running(host: str, port: int) -> int:
-    """Run the server until this process is told to stop, and return its exit code.
-
-    granian replaces a worker that died, but gives up when workers die in quick succession. Then granian itself is
-    started again here, unless it has failed to start every time.
-    """
+    """Run the workers until this process is told to stop, and return the exit code."""
     notice_end()  # first: a signal that comes between the two must not be lost
     handle(lambda *_: None, signal.SIGTERM, signal.SIGINT)  # is_ending tells of them
     # granian handles these even if they are ignored, as under nohup; what is blocked here never reaches it.
     of_terminals = {signal.SIGHUP, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, of_terminals.difference(heeded(*of_terminals)))
-    code, has_run, starts = 0, False, 0
-    while not is_ending() and (has_run or starts < QUICK_ENDS):  # once, as a rule
-        _finish_what_was_left_open()
-        started = time.monotonic()
-        with _watched_server(host, port) as server:
-            code = _wait_for(server)
-        starts, has_run = starts + 1, has_run or time.monotonic() - started >= QUICK_END_S
-        if not is_ending():
-            goes_on = has_run or starts < QUICK_ENDS
-            sys.stderr.write(f"The server ended by itself{'; it is started again' if goes_on else ', repeatedly'}.\n")
-            time.sleep(PAUSE_S if goes_on else 0)  # not in a rush
+    with _shared_memory() as memory:
+        workers = [_Worker(server_arguments(host, port), memory, number) for number in range(settings.WEB_WORKERS)]
+        code = _run(workers)
+    for alias in connections:
+        if file := file_identity(connections[alias]):
+            host_turns.remove(file)
     return code if code >= 0 else 128 - code  # as a shell tells of a signal
 
 
 @contextmanager
-def _watched_server(host: str, port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    """Start the server, and watch its workers until the block or the server ends."""
-    vitals = SharedVitals() if watchdog.is_possible() else None
-    environment = os.environ | ({DESCRIPTOR: str(vitals.descriptor)} if vitals else {})
-    # If this process is killed, the server must not live on and keep its port from the next one.
-    server = subprocess.Popen(  # noqa: S603
-        server_arguments(host, port),
-        cwd=settings.BASE_DIR,
-        env=environment,
-        pass_fds=[vitals.descriptor] if vitals else [],
-        preexec_fn=end_with_parent,
-    )
-    if vitals is None:
+def _shared_memory() -> Iterator[SharedMemory | None]:
+    """Share memory with the workers and watch them during the block, if this system can."""
+    if not watchdog.is_possible():
         sys.stderr.write("A frozen worker will go unnoticed: watching workers needs Linux 5.3 or later.\n")
-        yield server
+        yield None
         return
-    with vitals, watchdog.Watchdog(host, port, vitals, threads=settings.WEB_THREADS, call_s=_call_s()):
-        yield server
+    memory = SharedMemory(settings.WEB_WORKERS)
+    with watchdog.Watchdog(memory, threads=settings.WEB_THREADS, call_s=_call_s()):
+        yield memory
+
+
+class _Worker:
+    """A worker and the main process of granian above it, which replaces a worker that died.
+
+    Each has a main process of its own, because granian ends all of its workers when one of them dies in quick
+    succession. Then that main process is started again here.
+    """
+
+    def __init__(self, arguments: list[str], memory: SharedMemory | None, number: int) -> None:
+        self._arguments, self._memory, self._number = arguments, memory, number
+        self.quick_ends = 0
+
+    def start(self) -> None:
+        """Start it; if this process is killed, it must not live on and keep its port from the next one."""
+        environment, descriptors = dict(os.environ), []
+        if self._memory:
+            self._memory.clear(self._number)  # of what a worker had counted that was killed
+            environment[VARIABLE] = self._memory.variable(self._number)
+            descriptors = [self._memory.descriptor]
+        self._started = time.monotonic()
+        self._process = subprocess.Popen(  # noqa: S603
+            self._arguments,
+            cwd=settings.BASE_DIR,
+            env=environment,
+            pass_fds=descriptors,
+            preexec_fn=end_with_parent,
+        )
+
+    def has_ended(self) -> bool:
+        """Tell whether it has ended by itself, and count it if that was soon after its start."""
+        if self._process.poll() is None:
+            return False
+        self.quick_ends += not self.has_run()
+        return True
+
+    def has_run(self) -> bool:
+        """Tell whether it was started long enough ago to have failed by now if it cannot start."""
+        return time.monotonic() - self._started >= QUICK_END_S
+
+    def ask_to_end(self) -> None:
+        """Ask it to finish the requests that are running, and end."""
+        self._process.terminate()
+
+    def end(self, until: float) -> int:
+        """Return the exit code once it has ended as asked, by `until` on the monotonic clock at the latest."""
+        try:
+            return self._process.wait(max(0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:  # it is frozen, or it would have killed its worker by now
+            self._process.kill()
+            return self._process.wait()
+
+
+def _run(workers: list[_Worker]) -> int:
+    """Start the workers, and again whenever one has ended, until this process is told to stop; return the exit code.
+
+    Gives up if none of them can be started. What was left open is finished before each start, and at intervals.
+    """
+    _finish_what_was_left_open()
+    has_run, gives_up, reconciled = False, False, time.monotonic()
+    for worker in workers:
+        worker.start()
+    while not is_ending() and not gives_up:
+        time.sleep(POLL_S)  # three things may happen: a worker ends, a signal comes, it is time to reconcile
+        ended = [worker for worker in workers if worker.has_ended()]
+        has_run = has_run or any(worker.has_run() for worker in workers if worker not in ended)
+        if ended:
+            gives_up = not has_run and max(worker.quick_ends for worker in ended) >= QUICK_ENDS
+            _start_again(ended, gives_up=gives_up)
+        elif time.monotonic() - reconciled > RECONCILE_EVERY_S:
+            _finish_what_was_left_open(quietly=True)
+            reconciled = time.monotonic()
+    for worker in workers:
+        worker.ask_to_end()
+    until = time.monotonic() + END_S + _call_s()
+    return max((worker.end(until) for worker in workers), key=abs)
+
+
+def _start_again(workers: list[_Worker], *, gives_up: bool) -> None:
+    sys.stderr.write(f"The server ended by itself{', repeatedly' if gives_up else '; it is started again'}.\n")
+    if gives_up:
+        return
+    time.sleep(PAUSE_S)  # not in a rush
+    _finish_what_was_left_open()
+    for worker in workers if not is_ending() else ():
+        worker.start()
 
 
 def _call_s() -> int:
     """Return how many seconds a call to TMS and the recording of its outcome may take."""
     return int(settings.TMS_DEADLINE_S) + GRACE_AFTER_DEADLINE_S
-
-
-def _wait_for(server: "subprocess.Popen[bytes]") -> int:
-    """Wait for `server`, ask it to end when we are told to stop, and return its exit code; reconcile meanwhile."""
-    reconciled = time.monotonic()
-    while not is_ending():
-        time.sleep(POLL_S)  # three things may happen: the server ends, a signal comes, it is time to reconcile
-        code = server.poll()
-        if code is not None:
-            return code
-        if time.monotonic() - reconciled > RECONCILE_EVERY_S:
-            _finish_what_was_left_open(quietly=True)
-            reconciled = time.monotonic()
-    server.terminate()
-    try:
-        return server.wait(END_S + _call_s())
-    except subprocess.TimeoutExpired:  # it is frozen, or it would have killed its workers by now
-        server.kill()
-        return server.wait()
 
 
 def _finish_what_was_left_open(*, quietly: bool = False) -> None:
@@ -167,10 +218,9 @@ def _assert_free(host: str, port: int) -> None:
 
 
 def server_arguments(host: str, port: int) -> list[str]:
-    """Return the command line of the server.
+    """Return the command line of granian with one worker. All listen at the same port, and the system spreads clients.
 
-    One worker: SQLite has a single writer, and threads of one process queue for it fairly. A stopping server waits
-    longer than a call can take, so that no call is cut off after TMS has applied it.
+    A stopping worker waits longer than a call can take, so that no call is cut off after TMS has applied it.
     """
     return [
         *(sys.executable, "-m", "granian", "--interface", "wsgi", "tmsdash.wsgi:application"),

@@ -38,7 +38,7 @@ def serving(tmp_path, *, program="", site="", preexec_fn=None, **environment):
     install(tmp_path)
     [port] = free_ports(1)
     environment |= {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, "VAR_DIR": str(tmp_path)}
-    environment |= {"TMS_TOKEN": "planted"}
+    environment = {"WEB_WORKERS": "1", "TMS_TOKEN": "planted"} | environment
     if site:
         (tmp_path / "own_site.py").write_text(site)
         environment |= {"DJANGO_SETTINGS_MODULE": "own_site", "PYTHONPATH": str(tmp_path)}

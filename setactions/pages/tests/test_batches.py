@@ -207,8 +207,8 @@ def test_the_token_is_nowhere_but_in_memory(operator, tms, engine_at_rest):
     assert TOKEN not in str(rows)
 
 
-def test_more_batches_than_a_process_carries_wait_for_their_operator(operator, tms, monkeypatch):
-    monkeypatch.setattr(limits._batches, "acquire", lambda blocking: False)
+def test_more_batches_than_a_server_carries_wait_for_their_operator(operator, tms, monkeypatch):
+    monkeypatch.setattr(limits, "BATCHES_AT_ONCE", 0)
     batch = started(start(operator))
     page = page_of(operator, batch)
     assert "batches are running here already" in page

@@ -50,7 +50,7 @@ import django
 django.setup()
 from setactions.management.commands import serve
 from tmsdash.server import watchdog
-watchdog.ASK_EVERY_S = watchdog.ANSWER_S = watchdog.TELL_EVERY_S = 0.5
+watchdog.LOOK_EVERY_S = watchdog.TELL_EVERY_S = 0.5
 watchdog.FROZEN_S = 4
 watchdog.DUMP_S = 1
 serve.GRACE_AFTER_DEADLINE_S = 1
@@ -102,7 +102,7 @@ def test_a_worker_with_no_thread_left_is_replaced_only_once_none_of_them_gets_on
     with watched(tmp_path, WEB_THREADS="2", TMS_DEADLINE_S="3") as (process, healthy, log):
         _, worker = worker_of(process)
         asking = [ask_in_thread(f"{process.url}/wait_for_a_file") for _ in range(2)]
-        until(lambda: log().count("the worker is busy, requests=2") > 1)
+        until(lambda: log().count("it is busy, requests=2") > 1)
         (tmp_path / "go on").touch()
         for thread in asking:
             thread.join(60)
@@ -123,7 +123,7 @@ def test_a_worker_that_says_that_a_database_is_away_is_left_alone(tmp_path):
         _, worker = worker_of(process)
         for file in tmp_path.glob("jobs.db*"):
             file.unlink()
-        until(lambda: log().count("[HEALTH] database jobs") > 4)
+        until(lambda: not healthy() and log().count("[HEALTH] database jobs") > 4)
         assert requests.get(f"{process.url}/health", timeout=60).status_code == 503
         assert worker_of(process)[1] == worker
 
