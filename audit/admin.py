@@ -20,8 +20,9 @@ from audit.actors import Actor
 from audit.admin_filters import ConfiguredClusterFilter, EntryUserFilter, SourceFilter
 from audit.bodies import words_given
 from audit.chain import anchor
+from audit.customer_index import asked_for
 from audit.exports import CONTENT_TYPES, FORMS, LISTS_PER_MINUTE, answer_export, export, lists
-from audit.models import Attempt, AttemptCustomer, AuditEntry
+from audit.models import Attempt, AuditEntry
 from audit.selectors import entries_of, opening_body, outcome_body
 from tmsdash.downloads import download
 from tmsdash.web.admin import NO_SUCH_LIST, AddressError, ExactSearchAdmin, link_to_list, shown_json
@@ -50,7 +51,7 @@ class AttemptAdmin(ExactSearchAdmin):
     )
 
     def rows_of_customer(self, cid: str) -> Q:
-        return Q(pk__in=AttemptCustomer.objects.filter(cid=cid).values("attempt_id"))
+        return asked_for(cid)
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.export)
@@ -164,7 +165,7 @@ class AuditEntryAdmin(ExactSearchAdmin):
     )
 
     def rows_of_customer(self, cid: str) -> Q:
-        return Q(attempt_id__in=Attempt.objects.filter(customers__cid=cid).values("attempt_id"))
+        return Q(attempt_id__in=Attempt.objects.filter(asked_for(cid)).values("attempt_id"))
 
     def attempt(self, entry: AuditEntry) -> SafeString | str:
         if entry.attempt_id is None:

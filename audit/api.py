@@ -22,7 +22,7 @@ def customer(request: HttpRequest, cid: str) -> JsonResponse:
     limit = limit_of(request)
     if not may_look_up_customers(request.user):
         return error_json(403, "Your account may not see this. Ask an administrator for the permission.", "user")
-    attempts = [row.attempt for row in attempts_of_customer(cid)[:limit]]
+    attempts = attempts_of_customer(cid)[:limit]
     jobs = jobs_of_log_rows(attempts)
     records = [
         _record(attempt, jobs.get(attempt.attempt_id), in_full=may_view_in_full(request.user, attempt))

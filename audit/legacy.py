@@ -10,9 +10,9 @@ from typing import Any
 from audit import chain
 from audit.chain import DATABASE
 from audit.choices import Kind, Outcome, Source
-from audit.models import Attempt, AttemptCustomer, AuditEntry
+from audit.customer_index import add_customers
+from audit.models import Attempt, AuditEntry
 from audit.services import project
-from tmsdash.db.bulk import insert_list
 from tmsdash.db.transactions import BUSY_TIMEOUT_S, write_transaction
 from tmsdash.text import one_line
 
@@ -96,6 +96,6 @@ def _add(row: Imported, imported_by: str) -> chain.NewEntry:
     attempt.created_at = row.at
     project(attempt, Kind.IMPORTED, body, row.at)
     attempt.save(force_insert=True)
-    insert_list(DATABASE, AttemptCustomer._meta.db_table, "attempt_id", attempt.pk, row.cids)
+    add_customers(attempt.pk, row.cids)
     shown = {"action_type": row.action_name, "ip_address": row.ip_address}
     return chain.new_entry(row.attempt_id, Kind.IMPORTED, row.user_id, body, **shown)

@@ -12,6 +12,7 @@ from tmsdash.clocks import CLOCK_SKEW_S
 
 USER_ID_LENGTH = 150  # Django's user names
 CID_LENGTH = 128
+SEGMENT_ATTEMPTS = 1 << 14
 GENESIS = "0" * 64  # the mac before the first entry
 
 
@@ -188,17 +189,28 @@ class Attempt(models.Model):
         return self.outcome in IN_DOUBT_OUTCOMES and not self.is_running
 
 
+def segment_of(attempt_pk: int) -> int:
+    """Return the segment of the customer index that holds the customers of an attempt."""
+    return attempt_pk // SEGMENT_ATTEMPTS
+
+
 class AttemptCustomer(models.Model):
     """A customer that an attempt asked for: the index behind "what was ever tried with this id".
 
     The ids in their order are in the body of the event that opened the attempt.
+
+    The index consists of segments, one for each SEGMENT_ATTEMPTS attempts, and is in the order of the ids only within
+    a segment. Customers come in any order, so each would otherwise be written to a page of its own of an index that
+    grows for years; like this all are written to the newest segment. Who looks for a customer looks into each segment:
+    always name the segments, see `audit.customer_index`. The table has no other index.
     """
 
-    attempt = models.ForeignKey(Attempt, on_delete=models.PROTECT, related_name="customers", db_index=False)
+    pk = models.CompositePrimaryKey("segment", "cid", "attempt_id")
+    segment = models.PositiveIntegerField()
     cid = models.CharField(max_length=CID_LENGTH)
+    attempt = models.ForeignKey(Attempt, on_delete=models.PROTECT, related_name="+", db_index=False)
 
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["cid", "attempt"], name="attempt_customer_by_cid")]
+    without_rowid = True  # see tmsdash.db.tables
 
     def __str__(self) -> str:
         return self.cid

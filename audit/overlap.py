@@ -21,9 +21,9 @@ from django.utils import timezone
 
 from audit.chain import DATABASE
 from audit.choices import CONFIRMED_OUTCOMES, Kind
-from audit.models import Attempt, AttemptCustomer, AuditEntry
-from audit.selectors import parts
-from tmsdash.db.bulk import Listed, owners_of_list
+from audit.customer_index import owners_between
+from audit.models import Attempt, AttemptCustomer, AuditEntry, segment_of
+from tmsdash.db.bulk import Listed, parts
 
 # What reading costs, in look-ups: an attempt, and each id of its list.
 PER_ATTEMPT, PER_ID = 10, 0.05
@@ -65,7 +65,7 @@ def attempts_sharing(cluster_url: str, action_code: int, cids: Sequence[str], ac
         if _reading_pays(recent, len(cids)):
             return _newest_first(shared | _read(recent, cids))
     if pks:
-        shared |= {attempt: common for attempt, common in _look_up_from(first, cids).items() if counts(attempt)}
+        shared |= {attempt: common for attempt, common in _look_up_from(first, last, cids).items() if counts(attempt)}
     return _newest_first(shared)
 
 
@@ -133,18 +133,18 @@ def _read(attempts: Sequence[Attempt], cids: Sequence[str]) -> Shared:
 def _look_up_each(attempts: Sequence[Attempt], cids: Sequence[str]) -> Shared:
     """Return the same, from the index."""
     cids_of: dict[int, set[str]] = {}
+    places = {segment_of(attempt.pk) for attempt in attempts}
     for part in parts(cids if attempts else ()):
-        rows = AttemptCustomer.objects.filter(attempt__in=attempts, cid__in=part)
+        rows = AttemptCustomer.objects.filter(segment__in=places, attempt__in=attempts, cid__in=part)
         for attempt_pk, cid in rows.values_list("attempt_id", "cid"):
             cids_of.setdefault(attempt_pk, set()).add(cid)
     return {attempt: frozenset(cids_of[attempt.pk]) for attempt in attempts if attempt.pk in cids_of}
 
 
-def _look_up_from(first: int, cids: Sequence[str]) -> Shared:
-    """Return what all attempts from this primary key on share with a list, from the index."""
+def _look_up_from(first: int, last: int, cids: Sequence[str]) -> Shared:
+    """Return what all attempts from the primary key `first` to `last` share with a list, from the index."""
     cids_of: dict[int, set[str]] = {}
-    table = AttemptCustomer._meta.db_table
     listed = cids if isinstance(cids, Listed) else sorted(cids)
-    for attempt_pk, cid in owners_of_list(DATABASE, table, "attempt_id", listed, from_owner_id=first):
+    for attempt_pk, cid in owners_between(first, last, listed):
         cids_of.setdefault(attempt_pk, set()).add(cid)
     return {attempt: frozenset(cids_of[attempt.pk]) for attempt in _with_pks([*cids_of])}

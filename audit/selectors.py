@@ -2,9 +2,9 @@
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from django.db.models import Q, QuerySet
 from django.http import Http404
@@ -19,10 +19,9 @@ from audit.choices import (
     Kind,
     Source,
 )
-from audit.models import Attempt, AttemptCustomer, AuditEntry
-
-IDS_PER_QUERY = 500
-Id = TypeVar("Id")
+from audit.customer_index import asked_for, asking_for
+from audit.models import Attempt, AuditEntry
+from tmsdash.db.bulk import parts
 
 
 def find_attempt(attempt_id: uuid.UUID) -> Attempt | None:
@@ -99,24 +98,19 @@ def any_accepted(cluster_url: str) -> bool:
 
 def actions_asked_for(cluster_url: str, cids: Sequence[str]) -> set[tuple[str, int]]:
     """Return (id, action code) of what attempts on a cluster asked for any of `cids` and was, or may be, accepted."""
-    telling = AttemptCustomer.objects.filter(
-        attempt__cluster_url=cluster_url, attempt__outcome__in=POSSIBLY_APPLIED_OUTCOMES
-    )
+    telling = {"attempt__cluster_url": cluster_url, "attempt__outcome__in": POSSIBLY_APPLIED_OUTCOMES}
     actions: set[tuple[str, int]] = set()
     for part in parts(cids):
-        pairs = telling.filter(cid__in=part).order_by().values_list("cid", "attempt__action_code").distinct()
+        pairs = asking_for(part).filter(**telling).values_list("cid", "attempt__action_code").distinct()
         actions.update((cid, code) for cid, code in pairs if code is not None)
     return actions
 
 
 def _asking_for(attempts: QuerySet[Attempt], cids: Sequence[str]) -> list[Attempt]:
-    matches = {attempt for part in parts(cids) for attempt in attempts.filter(customers__cid__in=part).distinct()}
+    matches = {
+        attempt for part in parts(cids) for attempt in attempts.filter(pk__in=asking_for(part).values("attempt"))
+    }
     return sorted(matches, key=lambda attempt: attempt.pk)
-
-
-def parts(ids: Sequence[Id]) -> Iterator[Sequence[Id]]:
-    """Yield ids in parts that fit into one query: databases bound the number of a statement's parameters."""
-    return (ids[start : start + IDS_PER_QUERY] for start in range(0, len(ids), IDS_PER_QUERY))
 
 
 def anchor_of(attempt: Attempt) -> str:
@@ -165,14 +159,11 @@ def outcome_body(attempt: Attempt) -> OutcomeBody:
     return cast(OutcomeBody, json.loads(deciding.body)) if deciding else {}
 
 
-def attempts_of_customer(cid: str) -> QuerySet[AttemptCustomer]:
-    """Return the rows of exactly this customer id, each with its attempt, newest first."""
-    if "\0" in cid:  # no id holds it, and PostgreSQL takes no such text
-        return AttemptCustomer.objects.none()
-    # Ordered by what the index holds behind the id: a customer of a thousand attempts is as quick as one of ten.
-    return AttemptCustomer.objects.filter(cid=cid).select_related("attempt").order_by("-attempt_id")
+def attempts_of_customer(cid: str) -> QuerySet[Attempt]:
+    """Return the attempts that asked for exactly this customer id, newest first."""
+    return Attempt.objects.filter(asked_for(cid)).order_by("-pk")
 
 
-def older_than(row: AttemptCustomer) -> Q:
-    """Return the condition for the rows that stand behind `row` among those of a customer, newest first."""
-    return Q(attempt_id__lt=row.attempt_id)
+def older_than(attempt: Attempt) -> Q:
+    """Return the condition for the attempts that stand behind `attempt` in a list, newest first."""
+    return Q(pk__lt=attempt.pk)

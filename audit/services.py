@@ -18,11 +18,12 @@ from audit.actors import Actor
 from audit.bodies import Intent, Refused, outcome_of
 from audit.chain import DATABASE, ChainEnd
 from audit.choices import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, Kind, Outcome
+from audit.customer_index import add_customers
 from audit.groups import write, write_later
-from audit.models import CID_LENGTH, Attempt, AttemptCustomer
+from audit.models import CID_LENGTH, Attempt
 from audit.overlap import OverlapError, attempts_sharing
 from audit.selectors import find_attempt
-from tmsdash.db.bulk import Listed, insert_list
+from tmsdash.db.bulk import Listed
 from tmsdash.db.rows import Rows
 from tmsdash.kill_points import kill_point
 from tmsdash.text import one_line
@@ -152,7 +153,7 @@ class _Opening:
         project(attempt, self._kind, self._body, attempt.created_at)
         if not _ATTEMPTS.insert_unless_taken(attempt):
             return False
-        insert_list(DATABASE, AttemptCustomer._meta.db_table, "attempt_id", attempt.pk, self._cids)
+        add_customers(attempt.pk, self._cids)
         end.add(self._entry, attempt.created_at)
         kill_point("audit: attempt added, not committed")
         return True

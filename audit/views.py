@@ -68,7 +68,7 @@ def customer(request: HttpRequest, cid: str) -> HttpResponse:
         older_than,
         lambda **place: own_page + (f"?{urlencode(place)}" if place else ""),
     )
-    attempts = [row.attempt for row in page.rows]
+    attempts = page.rows
     jobs = jobs_of_log_rows(attempts)
     # One action is one line: that of its job leads to the row of the old audit log that tells of the same.
     log_rows = {job_id: row_id for row_id, job_id in jobs.items()}

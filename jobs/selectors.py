@@ -7,8 +7,8 @@ from typing import Any
 from django.db import connections
 from django.db.models import Q, QuerySet
 
-from audit.selectors import parts
 from jobs.models import Job, JobCustomer
+from tmsdash.db.bulk import parts
 from tmsdash.db.expressions import unindexed
 from tmsdash.db.known_values import known_values
 from tmsdash.downloads import IncompleteError

@@ -16,11 +16,12 @@ from django.utils import timezone
 
 from audit import chain
 from audit.bodies import words_given
+from audit.customer_index import indexed_cids
 from audit.exports import facts_of
 from audit.models import Attempt, ChainHead
 from audit.proof.projection import FIELDS, compare
 from audit.proof.stored import StoredEntry, rows_of, stored_entries
-from audit.selectors import entries_of, parts
+from audit.selectors import entries_of
 from tmsdash.csv_text import ids_text
 from tmsdash.db.transactions import read_transaction
 from tmsdash.text import one_line
@@ -58,8 +59,7 @@ def gather(attempt: Attempt) -> Evidence:
         head = ChainHead.objects.get()
         entries = [near[sequence] for sequence in sequences]
         row = next(rows_of(f"SELECT {', '.join(FIELDS)} FROM audit_attempt WHERE id = {attempt.pk:d}"))  # noqa: S608
-        indexed = (attempt.customers.filter(cid__in=part) for part in parts(json.loads(entries[0].body)["cids"]))
-        cids = [cid for part in indexed for cid in part.values_list("cid", flat=True)]
+        cids = indexed_cids(attempt.pk, json.loads(entries[0].body)["cids"])
         problems = [*_chain_problems(entries, near, head), *compare(Attempt(), entries, [row], cids)]
         if not problems and not chain.is_signed(head.sequence, head.mac, head.key_id, head.signature):
             problems = ["The end of the chain is not proven: its head was changed, or its key is not known."]

@@ -21,7 +21,7 @@ from typing import Any
 
 from audit.chain import DATABASE
 from audit.choices import Kind
-from audit.models import Attempt
+from audit.models import SEGMENT_ATTEMPTS, Attempt
 from audit.proof.stored import StoredEntry, hex_of, rows_of, stored_entries, time_of
 from audit.services import project
 from tmsdash.db.transactions import read_transaction
@@ -82,7 +82,11 @@ class ProjectionCheck:
 def problems_of_attempt(attempt_id: uuid.UUID) -> list[str]:
     """Return a sentence about each way in which one attempt's row and index are not what its entries say."""
     condition = f"attempt_id = '{attempt_id.hex}'"
-    index = f"SELECT cid FROM audit_attemptcustomer WHERE attempt_id = (SELECT id FROM audit_attempt WHERE {condition})"  # noqa: S608
+    # Among all rows of its segment, for there may be some that do not belong there.
+    index = (
+        "SELECT c.cid FROM audit_attempt a JOIN audit_attemptcustomer c "  # noqa: S608 (constants)
+        f"ON c.segment = a.id / {SEGMENT_ATTEMPTS} AND c.attempt_id = a.id WHERE a.{condition}"
+    )
     with read_transaction(DATABASE):
         entries = list(stored_entries(condition))
         rows: list[Sequence[Any]] = list(rows_of(f"SELECT {', '.join(FIELDS)} FROM audit_attempt WHERE {condition}"))  # noqa: S608

@@ -14,7 +14,7 @@ from audit import chain, services
 from audit.actors import Actor
 from audit.choices import Action, Kind, Source
 from audit.digests import digest, list_digest
-from audit.models import Attempt, AuditEntry
+from audit.models import Attempt, AttemptCustomer, AuditEntry
 from audit.overlap import OverlapError
 from audit.proof import append_only
 
@@ -121,7 +121,7 @@ def kinds_of(attempt):
 
 
 def customers_of(attempt):
-    return sorted(attempt.customers.values_list("cid", flat=True))
+    return sorted(AttemptCustomer.objects.filter(attempt=attempt).values_list("cid", flat=True))
 
 
 def row(attempt):

@@ -178,7 +178,7 @@ def test_a_statement_that_the_database_refuses_costs_only_its_own_writer(queue):
 
 def test_a_commit_that_fails_is_told_to_everybody_and_leaves_nothing(queue):
     def leave_an_orphan(end):
-        AttemptCustomer.objects.create(attempt_id=1 << 40, cid="a")  # which only the commit notices
+        AttemptCustomer.objects.create(segment=1, attempt_id=1 << 40, cid="a")  # which only the commit notices
 
     futures = write_as_one_group(queue, adding("a"), leave_an_orphan, adding("b"))
     errors = [future.exception() for future in futures]

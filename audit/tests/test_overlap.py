@@ -109,8 +109,8 @@ FILL_ATTEMPTS = """
         decided_at, false, false, '', '', ''
     FROM audit_attempt, generate_series(1, 20000)"""
 FILL_CUSTOMERS = """
-    INSERT INTO audit_attemptcustomer (attempt_id, cid)
-    SELECT audit_attempt.id, 'c' || number FROM audit_attempt, generate_series(1, 5) AS number
+    INSERT INTO audit_attemptcustomer (segment, attempt_id, cid)
+    SELECT audit_attempt.id / 16384, audit_attempt.id, 'c' || number FROM audit_attempt, generate_series(1, 5) AS number
     WHERE NOT EXISTS (SELECT 1 FROM audit_attemptcustomer AS c WHERE c.attempt_id = audit_attempt.id)"""
 
 

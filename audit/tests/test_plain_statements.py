@@ -13,7 +13,7 @@ from audit import chain, services
 from audit.actors import Actor
 from audit.choices import Kind, Outcome, Source
 from audit.digests import canonical
-from audit.models import Attempt, AttemptCustomer, AuditEntry, ChainHead
+from audit.models import Attempt, AttemptCustomer, AuditEntry, ChainHead, segment_of
 from audit.services import record_fact
 from audit.tests.making import make_attempt, make_request, open_, refuse
 from tmsdash.tests.snapshots import snapshot_of
@@ -31,6 +31,7 @@ def stored(model):
     rows = [*model.objects.order_by("pk").values()]
     for row in rows:
         row.pop("id", None)
+        row.pop("pk", None)
         if model is AttemptCustomer:
             row["attempt_id"] = owners[row["attempt_id"]]
     return rows
@@ -59,7 +60,7 @@ class ByModel:
         actor = {"user_id": request.actor.user_id, "ip_address": request.actor.ip_address}
         attempt = Attempt.objects.create(attempt_id=request.attempt_id, **actor, **columns, **state)
         for cid in sorted(body["cids"]):
-            AttemptCustomer.objects.create(attempt=attempt, cid=cid)
+            AttemptCustomer.objects.create(segment=segment_of(attempt.pk), attempt=attempt, cid=cid)
         return attempt
 
     def entry(self, attempt_id, kind, body, user_id, **shown):

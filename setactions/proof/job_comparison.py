@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from audit.choices import ACCEPTED_OUTCOMES, Kind, Outcome, Source
+from audit.customer_index import indexed_cids
 from audit.proof.archives import ByAttempt, archived_entries, find_archives
 from audit.proof.stored import StoredEntry, hex_of, rows_of, stored_entries
 from jobs.signatures import job_is_signed
@@ -30,6 +31,7 @@ Problem = tuple[uuid.UUID, str]  # the id of a Job or a batch, and a sentence
 class AttemptRow(NamedTuple):
     """What the audit still holds of an attempt whose entries are in an archive that is not at hand."""
 
+    id: int
     user_id: str
     action_code: int
     action_name: str
@@ -143,21 +145,13 @@ def _archived_problems(job: StoredJob, row: AttemptRow) -> Iterator[str]:
     for name in ("user_id", "action_code", "action_name", "cluster_url", "source", "customer_count"):
         if getattr(job, name) != getattr(row, name):
             yield f"Its {name} is {getattr(job, name)!r}; the audit says {getattr(row, name)!r}."
-    if sorted(job.cids) != _indexed(job.job_id):
+    if sorted(job.cids) != sorted(indexed_cids(row.id, job.cids)):
         yield "Its customers are not what the audit says."
     is_legacy = row.source == Source.LEGACY
     if job.legacy != is_legacy or (row.outcome not in ACCEPTED_OUTCOMES and not is_legacy):
         yield f"Its attempt's row says {str(row.outcome)!r}, from {str(row.source)!r}."
     if job.mac and not job_is_signed(job):
         yield "It was changed after it was written: its signature does not match."
-
-
-def _indexed(attempt_id: str) -> list[str]:
-    query = (
-        "SELECT c.cid FROM audit_attemptcustomer c JOIN audit_attempt a ON a.id = c.attempt_id "  # noqa: S608
-        f"WHERE a.attempt_id = '{_uuid(attempt_id).hex}'"
-    )
-    return sorted(cid for (cid,) in rows_of(query))
 
 
 def _uuid(digits: str) -> uuid.UUID:

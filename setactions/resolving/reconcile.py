@@ -149,7 +149,7 @@ def _read_cluster(
 ) -> list[tuple[Attempt, Judgement]]:
     """Return what one more reading of the cluster says of these attempts; a failed one leaves them to a token."""
     # A single customer can be asked for by its id; for more, one reading of all serves all attempts.
-    single = list(attempts[0].customers.values_list("cid", flat=True)[:2]) if len(attempts) == 1 else ()
+    single = opening_body(attempts[0])["cids"][:2] if len(attempts) == 1 else ()
     try:
         states = read_states(cluster, single, token)
     except ReadingFailedError as error:

@@ -1,9 +1,18 @@
-"""Statements that take a long list of customer ids as one parameter, on both engines."""
+"""Statements for long lists of ids, on both engines: in parts, or with the whole list as one parameter."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from django.db import DatabaseError, connections
+
+IDS_PER_QUERY = 500
+Id = TypeVar("Id")
+
+
+def parts(ids: Sequence[Id]) -> Iterator[Sequence[Id]]:
+    """Yield ids in parts that fit into one query: databases bound the number of a statement's parameters."""
+    return (ids[start : start + IDS_PER_QUERY] for start in range(0, len(ids), IDS_PER_QUERY))
 
 
 class Listed(tuple[str, ...]):
@@ -26,9 +35,18 @@ def _parameter(using: str, cids: Sequence[str]) -> str | list[str]:
 
 
 def insert_list(
-    using: str, table: str, owner_column: str, owner_id: int, cids: Sequence[str], *, with_position: bool = False
+    using: str,
+    table: str,
+    owner_column: str,
+    owner_id: int,
+    cids: Sequence[str],
+    *,
+    with_position: bool = False,
+    segment: int | None = None,
 ) -> None:
     """Insert a row (owner, cid) for each of `cids`, or (owner, cid, position) with positions counting from 0.
+
+    All of them get the `segment`, in a table that has one.
 
     One statement takes the whole list as one parameter: building model instances for 27,682
     customers alone costs several times the insert. Rows go in sorted, so that the index on cid is
@@ -36,45 +54,52 @@ def insert_list(
     """
     connection = connections[using]
     quote = connection.ops.quote_name
-    columns = [quote(owner_column), "cid"] + ["position"] * with_position
-    into = f"INSERT INTO {quote(table)} ({', '.join(columns)}) SELECT %s, "
+    given = {quote(owner_column): owner_id} | ({} if segment is None else {"segment": segment})
+    columns = [*given, "cid"] + ["position"] * with_position
+    into = f"INSERT INTO {quote(table)} ({', '.join(columns)}) SELECT {', '.join(['%s'] * len(given))}, "
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             items = "value, key" if with_position else "value"
-            cursor.execute(f"{into} {items} FROM json_each(%s) ORDER BY value", [owner_id, _parameter(using, cids)])
+            cursor.execute(
+                f"{into} {items} FROM json_each(%s) ORDER BY value", [*given.values(), _parameter(using, cids)]
+            )
         else:
             items = "item, place - 1" if with_position else "item"
             rows = "unnest(%s::text[]) WITH ORDINALITY AS list(item, place) ORDER BY item"
-            cursor.execute(f"{into} {items} FROM {rows}", [owner_id, _parameter(using, cids)])
+            cursor.execute(f"{into} {items} FROM {rows}", [*given.values(), _parameter(using, cids)])
         if cursor.rowcount != len(cids):
             raise DatabaseError(f"{cursor.rowcount} of {len(cids)} rows were inserted into {table}")
 
 
 def owners_of_list(
-    using: str, table: str, owner_column: str, cids: Sequence[str], *, from_owner_id: int
+    using: str, table: str, owner_column: str, cids: Sequence[str], *, from_owner_id: int, segments: Sequence[int]
 ) -> list[tuple[int, str]]:
     """Return the rows (owner, cid) of a table for any of `cids`, of owners with this id or a later one.
 
-    The table needs an index on (cid, owner). It is looked at once for each id, whatever else it holds: the statements
-    leave the planner no other way, because one that reads a table of ten million customers takes seconds.
+    The table needs an index on (segment, cid, owner), and `segments` are those of such owners. The index is looked at
+    once for each segment and id, whatever else it holds: the statements leave the planner no other way, because one
+    that reads a table of ten million customers takes seconds.
     """
     connection = connections[using]
     quote = connection.ops.quote_name
     owner = quote(owner_column)
-    rows = f"{quote(table)} AS owned WHERE owned.cid = listed.cid AND owned.{owner} >= %s"
+    place = f"owned.segment = segments.segment AND owned.cid = listed.cid AND owned.{owner} >= %s"
+    rows = f"{quote(table)} AS owned WHERE {place}"
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
-            listed = "(SELECT value AS cid FROM json_each(%s)) AS listed"
+            # The segments outside: within one, ids in their order go through it from end to end.
+            segmented = "(SELECT value AS segment FROM json_each(%s)) AS segments"
+            listed = f"{segmented} CROSS JOIN (SELECT value AS cid FROM json_each(%s)) AS listed"  # noqa: S608
             cursor.execute(
                 f"SELECT owned.{owner}, owned.cid FROM {listed} CROSS JOIN {rows}",  # noqa: S608 (names of ours)
-                [_parameter(using, cids), from_owner_id],
+                [json.dumps(segments), _parameter(using, cids), from_owner_id],
             )
         else:
             # OFFSET 0 keeps the inner query apart, so that it is carried out for each id.
             matched = f"(SELECT owned.{owner} AS owner, owned.cid FROM {rows} OFFSET 0) AS matched"  # noqa: S608
-            listed = "unnest(%s::text[]) AS listed(cid)"
+            listed = "unnest(%s::int[]) AS segments(segment) CROSS JOIN unnest(%s::text[]) AS listed(cid)"
             cursor.execute(
                 f"SELECT matched.owner, matched.cid FROM {listed} CROSS JOIN LATERAL {matched}",  # noqa: S608
-                [_parameter(using, cids), from_owner_id],
+                [[*segments], _parameter(using, cids), from_owner_id],
             )
         return list(cursor.fetchall())

@@ -15,6 +15,8 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
 from django.db.utils import load_backend
 
+from tmsdash.db.tables import create_table
+
 Definitions = dict[str, str]  # what is defined, such as "index job_by_user", and how
 
 
@@ -70,7 +72,7 @@ def _make_tables(connection: BaseDatabaseWrapper) -> None:
     with connection.schema_editor(atomic=False) as editor:
         for model in models:
             if model not in auto_created:  # made with the model that has the field
-                editor.create_model(model)
+                create_table(editor, model)
 
 
 # -- SQLite -------------------------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ from django.db import Error as AnyDatabaseError
 
 from audit.actors import command_actor
 from audit.choices import Action, Outcome, Source
+from audit.customer_index import pks_asking_for
 from audit.exports import FORMS, export
-from audit.models import Attempt, AttemptCustomer
+from audit.models import Attempt
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import day_option
 from tmsdash.days import first_moment, last_moment
@@ -27,7 +28,7 @@ LOOKUPS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "cluster": ("cluster_url", str),
     "outcome": ("outcome", str),
     "source": ("source", str),
-    "customer": ("pk__in", lambda cid: AttemptCustomer.objects.filter(cid=cid).values("attempt_id")),
+    "customer": ("pk__in", pks_asking_for),
 }
 
 

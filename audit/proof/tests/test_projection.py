@@ -34,7 +34,7 @@ def of_attempt(sequence):
             "The customer index does not hold the ids of entry 1: it lacks a1.",
         ),
         (
-            "INSERT INTO audit_attemptcustomer (attempt_id, cid) SELECT min(id), 'x' FROM audit_attempt",
+            "INSERT INTO audit_attemptcustomer (segment, attempt_id, cid) SELECT 0, min(id), 'x' FROM audit_attempt",
             "The customer index does not hold the ids of entry 1: it also holds x.",
         ),
     ],
@@ -64,14 +64,14 @@ def test_index_rows_of_an_attempt_that_is_gone_are_found(audited):
 
 def test_rows_without_entries_and_entries_without_rows_are_found(audited):
     attempt = Attempt.objects.get(attempt_id=of_attempt(4))
-    attempt.customers.all().delete()
+    AttemptCustomer.objects.filter(attempt=attempt).delete()
     Attempt.objects.filter(pk=attempt.pk).delete()
     assert found_after(ROW.format("source = source")) == [
         f"attempt {attempt.attempt_id}: Entry 4 opens it, but it has no row."
     ]
     attempt.pk = None
     attempt.save()
-    AttemptCustomer(attempt=attempt, cid="c3").save()
+    AttemptCustomer(segment=0, attempt=attempt, cid="c3").save()
     assert verify().is_whole
     alone = Attempt.objects.get(pk=attempt.pk)
     alone.pk, alone.attempt_id = None, "00000000-0000-4000-8000-000000000001"

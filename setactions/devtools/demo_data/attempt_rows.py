@@ -16,7 +16,7 @@ from audit import chain
 from audit.bodies import Recorded
 from audit.choices import ACCEPTED_OUTCOMES, Action, Evidence, Kind, Source
 from audit.digests import canonical, digest, list_digest
-from audit.models import Attempt, AttemptCustomer, AuditEntry, ChainHead
+from audit.models import Attempt, AttemptCustomer, AuditEntry, ChainHead, segment_of
 from audit.services import OPENING_COLUMNS, project
 from jobs.models import Job, JobCustomer
 from jobs.signatures import sign_job
@@ -122,8 +122,8 @@ class AttemptRows:
         opening = [attempt.opening[column] for column in OPENING_COLUMNS]
         columns = (self._attempt_pk, digits, attempt.user_id, attempt.ip_address, times[0], *moving, *opening)
         self._audit.add(Attempt._meta.db_table, _ATTEMPT, [columns])
-        customers = [(self._attempt_pk, cid) for cid in sorted(cids)]
-        self._audit.add(AttemptCustomer._meta.db_table, "attempt_id, cid", customers)
+        customers = [(segment_of(self._attempt_pk), self._attempt_pk, cid) for cid in sorted(cids)]
+        self._audit.add(AttemptCustomer._meta.db_table, "segment, attempt_id, cid", customers)
         if self._with_entries:
             shown = attempt.user_id, attempt.opening["action_name"], attempt.ip_address
             for (kind, body), at in zip(events, times, strict=True):

@@ -172,7 +172,7 @@ def _read_attempts(audit: sqlite3.Connection) -> dict[str, Attempt]:
         else:
             attempt.events[kind] = Event(number, json.loads(body))
     customers: defaultdict[int, list[str]] = defaultdict(list)
-    for row_id, cid in audit.execute("SELECT attempt_id, cid FROM audit_attemptcustomer ORDER BY id"):
+    for row_id, cid in audit.execute("SELECT attempt_id, cid FROM audit_attemptcustomer ORDER BY cid"):
         customers[row_id].append(cid)
     rows = "SELECT id, attempt_id, outcome, is_open, job_owed, customer_count FROM audit_attempt"
     for row_id, hex_id, outcome, is_open, job_owed, count in audit.execute(rows):

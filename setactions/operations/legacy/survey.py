@@ -13,13 +13,14 @@ from typing import Any
 from django.utils import timezone
 
 from audit.legacy import Stored, stored_rows
-from audit.selectors import jobs_of_log_row_ids, parts
+from audit.selectors import jobs_of_log_row_ids
 from jobs.legacy import existing_jobs
 from setactions.operations.legacy.matching import link, mark_doubles
 from setactions.operations.legacy.names import Names
 from setactions.operations.legacy.old_files import OldFile
 from setactions.operations.legacy.rows import Entry, entry_of_job, entry_of_log_row
 from setactions.operations.legacy.values import BadRowError, cid_of
+from tmsdash.db.bulk import parts
 from tmsdash.text import counted
 
 CLOCKS_DIFFER = timedelta(minutes=5)

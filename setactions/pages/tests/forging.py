@@ -2,6 +2,7 @@
 
 from django.db import connections
 
+from audit.models import AttemptCustomer
 from jobs.models import Job, JobCustomer
 from setactions.proof.job_comparison import JobComparison
 
@@ -19,7 +20,7 @@ def set_column(alias, table, column, value, where="1 = 1"):
 
 def forge_job(attempt, **changes):
     """Write a Job that fits an attempt in all that its INTENT says, with a signature that looks like one."""
-    cids = list(attempt.customers.order_by("pk").values_list("cid", flat=True))
+    cids = list(AttemptCustomer.objects.filter(attempt=attempt).order_by("cid").values_list("cid", flat=True))
     facts = {
         "job_id": attempt.attempt_id,
         "user_id": attempt.user_id,

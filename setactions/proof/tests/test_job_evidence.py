@@ -11,7 +11,7 @@ from django.db import connections
 from audit import chain
 from audit.actors import Actor
 from audit.choices import Kind, Outcome
-from audit.models import Attempt, AuditEntry
+from audit.models import Attempt, AttemptCustomer, AuditEntry
 from audit.proof import append_only
 from audit.proof.closed_periods import archive
 from audit.proof.verification import verify
@@ -263,12 +263,11 @@ def test_a_job_whose_attempt_has_a_row_but_no_entry_is_named(fetch, settings, tm
     attempt = send(fetch)
     if is_archived:
         archive_all(settings.AUDIT_SEAL_DIR)
-    cids = list(attempt.customers.all())
+    cids = list(AttemptCustomer.objects.filter(attempt=attempt))
     attempt.pk, attempt.attempt_id = None, uuid.uuid4()
     attempt.save(force_insert=True)
     for customer in cids:
-        customer.pk, customer.attempt = None, attempt
-        customer.save(force_insert=True)
+        AttemptCustomer(segment=customer.segment, attempt=attempt, cid=customer.cid).save(force_insert=True)
     forge_job(attempt)
     assert run(None, full=True).altered == [attempt.attempt_id]
 

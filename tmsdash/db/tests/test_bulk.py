@@ -6,6 +6,7 @@ import pytest
 from django.db import DatabaseError, IntegrityError, connections
 from model_bakery import baker
 
+from audit.customer_index import add_customers
 from audit.models import Attempt, AttemptCustomer
 from jobs.models import Job, JobCustomer
 from tmsdash.db.bulk import insert_list
@@ -37,7 +38,7 @@ def insert_for_job(cids):
 def insert_for_attempt(cids):
     attempt = baker.make(Attempt)
     with write_transaction("audit"):
-        insert_list("audit", AttemptCustomer._meta.db_table, "attempt_id", attempt.pk, cids)
+        add_customers(attempt.pk, cids)
     return set(AttemptCustomer.objects.filter(attempt=attempt).values_list("cid", flat=True))
 
 
@@ -67,7 +68,7 @@ def test_a_list_of_which_one_row_does_not_go_in_leaves_none(cids):
     with pytest.raises(IntegrityError), write_transaction("jobs"):
         insert_list("jobs", JobCustomer._meta.db_table, "job_id", job.pk, cids, with_position=True)
     with pytest.raises(IntegrityError), write_transaction("audit"):
-        insert_list("audit", AttemptCustomer._meta.db_table, "attempt_id", attempt.pk, cids)
+        add_customers(attempt.pk, cids)
     assert not JobCustomer.objects.exists()
     assert not AttemptCustomer.objects.exists()
 

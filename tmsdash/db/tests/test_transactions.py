@@ -57,7 +57,7 @@ def test_the_pragmas_are_in_force_on_every_connection(alias, synchronous):
     [
         User.groups.through(user_id=99, group_id=99),
         JobCustomer(job_id=99, cid="a", position=0),
-        AttemptCustomer(attempt_id=99, cid="a"),
+        AttemptCustomer(segment=0, attempt_id=99, cid="a"),
     ],
 )
 def test_a_reference_to_a_row_that_is_not_there_is_refused(row):

@@ -1,0 +1,122 @@
+"""Tables that Django alone would not make, and tables that are made anew with other columns.
+
+On SQLite, the rows of a model with `without_rowid = True` stand in the index of their primary key. SQLite would keep
+each of them twice otherwise: in the table, in the order in which they were inserted, and in the index.
+"""
+
+from dataclasses import dataclass
+
+from django.db import DatabaseError, models
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations.operations import CreateModel
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.state import ProjectState
+
+Editor = BaseDatabaseSchemaEditor
+
+
+def create_table(editor: Editor, model: type[models.Model], *, without_rowid: bool | None = None) -> None:
+    """Create the table of a model. The models of migrations do not know `without_rowid`."""
+    if without_rowid is None:
+        without_rowid = getattr(model, "without_rowid", False)
+    if without_rowid and editor.connection.vendor == "sqlite":
+        statement, parameters = editor.table_sql(model)
+        editor.execute(f"{statement} WITHOUT ROWID", parameters or None)
+    else:
+        editor.create_model(model)
+
+
+@dataclass(frozen=True)
+class Copy:
+    """How rows come into the other table: what goes into each column, as SQL over the old ones.
+
+    They go in parts, so that sorting a part takes little memory: `step` values of the column `by`, an old one that
+    counts up, at a time.
+    """
+
+    columns: dict[str, str]
+    by: str
+    step: int
+    order: str
+
+
+class RemakeTable(Operation):
+    """Make the table of a model anew, as `made` describes it, with the rows that are there."""
+
+    def __init__(self, made: CreateModel, forwards: Copy, backwards: Copy, *, without_rowid: bool = False) -> None:
+        self.made, self.forwards, self.backwards, self.without_rowid = made, forwards, backwards, without_rowid
+
+    def state_forwards(self, app_label: str, state: ProjectState) -> None:
+        """Replace the model."""
+        state.remove_model(app_label, self.made.name_lower)
+        self.made.state_forwards(app_label, state)
+
+    def database_forwards(
+        self, app_label: str, schema_editor: Editor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        """Replace the table."""
+        self._remake(app_label, schema_editor, from_state, to_state, self.forwards, self.without_rowid)
+
+    def database_backwards(
+        self, app_label: str, schema_editor: Editor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        """Put the old table back."""
+        self._remake(app_label, schema_editor, from_state, to_state, self.backwards, without_rowid=False)
+
+    def describe(self) -> str:
+        """Return what is shown while it runs."""
+        return f"Make the table of {self.made.name} anew"
+
+    def _remake(
+        self,
+        app_label: str,
+        editor: Editor,
+        from_state: ProjectState,
+        to_state: ProjectState,
+        copy: Copy,
+        without_rowid: bool,
+    ) -> None:
+        model: type[models.Model] = to_state.apps.get_model(app_label, self.made.name)
+        if not self.allow_migrate_model(editor.connection.alias, model):
+            return
+        table, old = model._meta.db_table, f"{model._meta.db_table}_old"
+        editor.execute(f"ALTER TABLE {table} RENAME TO {old}")
+        _free_names(editor, old)
+        create_table(editor, model, without_rowid=without_rowid)
+        _carry_over(editor, old, table, copy)
+        editor.execute(f"DROP TABLE {old}")
+
+
+def _free_names(editor: Editor, old: str) -> None:
+    """Let the constraints and sequences of a table that was renamed free their names, which PostgreSQL keeps."""
+    if editor.connection.vendor != "postgresql":
+        return
+    with editor.connection.cursor() as cursor:
+        cursor.execute("SELECT conname FROM pg_constraint WHERE conrelid = %s::regclass", [old])
+        constraints = [name for (name,) in cursor.fetchall()]
+        cursor.execute(
+            "SELECT s.relname FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' "
+            "WHERE d.refobjid = %s::regclass AND d.deptype IN ('a', 'i')",
+            [old],
+        )
+        sequences = [name for (name,) in cursor.fetchall()]
+    for number, name in enumerate(constraints):
+        editor.execute(f'ALTER TABLE {old} RENAME CONSTRAINT "{name}" TO "{old}_{number}"')
+    for number, name in enumerate(sequences):
+        editor.execute(f'ALTER SEQUENCE "{name}" RENAME TO "{old}_seq_{number}"')
+
+
+def _carry_over(editor: Editor, old: str, table: str, copy: Copy) -> None:
+    columns, values = ", ".join(copy.columns), ", ".join(copy.columns.values())
+    statement = (
+        f"INSERT INTO {table} ({columns}) SELECT {values} FROM {old} "  # noqa: S608 (constants)
+        f"WHERE {copy.by} >= %s AND {copy.by} < %s ORDER BY {copy.order}"
+    )
+    with editor.connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*), min({copy.by}), max({copy.by}) FROM {old}")  # noqa: S608 (constants)
+        count, first, last = cursor.fetchone()
+        for start in range(first, last + 1, copy.step) if count else ():
+            cursor.execute(statement, [start, start + copy.step])
+            count -= cursor.rowcount
+    if count:
+        raise DatabaseError(f"{count:,} rows of {table} could not be carried over")
