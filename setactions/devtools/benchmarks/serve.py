@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from audit.models import Attempt
 from setactions.devtools.benchmarks import measurement
 from setactions.devtools.benchmarks.measurement import FLEET, Comparison, scaled
 from setactions.devtools.benchmarks.plain_statements import PlainStatements
@@ -24,6 +25,7 @@ from setactions.devtools.benchmarks.servers import (
     stand_in,
     stub_tms,
 )
+from setactions.devtools.proofs.site import wait_for
 
 # Customers of one Set Action, and how many of these are measured at once: the system counts CPU in steps of 10 ms.
 COUNTS = {1: 100, 10: 100, 150: 40, 5_000: 6, FLEET: 2}
@@ -95,7 +97,9 @@ def _report(samples: dict[str, list[Sample]], sizes: dict[int, int]) -> bool:
 
 
 def _floor(ours: Target, tms: str, size: int) -> PlainStatements:
+    """Return what writes the rows of one Set Action of this size, which is carried out for that."""
     _actions(ours, tms, size, 1)
+    wait_for(lambda: not Attempt.objects.latest("pk").is_open, "the Set Action was not recorded")
     return PlainStatements(Path(settings.VAR_DIR))
 
 
