@@ -17,6 +17,7 @@ from audit.models import GENESIS, AuditEntry, ChainHead
 from audit.proof import lost_keys
 from audit.proof.archives import all_entries, find_archives
 from audit.proof.lost_keys import EntriesDigest, LostKey
+from audit.proof.stored import stored_entries
 from tmsdash.db.transactions import BUSY_TIMEOUT_S, read_transaction, write_transaction
 from tmsdash.text import one_line
 
@@ -89,7 +90,7 @@ def _digest_of(key_id: str, last: int, folder: Path | None) -> tuple[EntriesDige
     Raises NotLostError if entries are missing, so that it would not cover everything.
     """
     digest, reached, mac = EntriesDigest(), 0, GENESIS
-    for entry in all_entries(find_archives(folder, {key_id})):
+    for entry in all_entries(find_archives(folder, {key_id}), stored_entries()):
         if entry.sequence > last:
             break
         if entry.sequence != reached + 1:

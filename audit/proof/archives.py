@@ -12,6 +12,7 @@ How files are made is in `closed_periods`.
 import gzip
 import hashlib
 import json
+import os
 import re
 import sqlite3
 import sys
@@ -19,15 +20,20 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Self, TypeVar
 
 from django.conf import settings
 
 from audit import chain
-from audit.proof.stored import StoredEntry, rows_of, stored_entries
+from audit.proof.stored import StoredEntry, rows_of
 
 NAME = "audit-{key_id}-{first:012}-{last:012}.jsonl.gz"
+_LARGE_FILES = "/var/tmp"  # noqa: S108 (names of random letters, for their owner only)
 _PATTERN = "audit-*.jsonl.gz"
 _NAME_PARTS = re.compile(r"audit-([0-9a-f]{16})-([0-9]{12,18})-([0-9]{12,18})\.jsonl\.gz")
+
+Stored = TypeVar("Stored")
 
 
 class ArchiveError(Exception):
@@ -113,13 +119,16 @@ def _named_as_archives(folder: Path | None) -> Iterator[tuple[Path, str, int, in
 
 
 def all_entries(
-    archives: Iterable[Archive], keep: Callable[[StoredEntry], None] = lambda entry: None
-) -> Iterator[StoredEntry]:
-    """Yield the entries of archives and database in their order; `keep` gets those of archives before that."""
+    archives: Iterable[Archive],
+    stored: Iterable[Stored],
+    keep: Callable[[StoredEntry], None] = lambda entry: None,
+) -> Iterator[StoredEntry | Stored]:
+    """Yield the entries of archives and those that are `stored` in the database in their order; `keep` gets those of
+    archives before that."""
     for entry in archived_entries(archives, first_stored() or sys.maxsize):
         keep(entry)
         yield entry
-    yield from stored_entries()
+    yield from stored
 
 
 def first_stored() -> int:
@@ -140,11 +149,24 @@ def archived_entries(archives: Iterable[Archive], before: int) -> Iterator[Store
 
 
 class ByAttempt:
-    """Archived entries in the order of the attempts that they belong to: sorted on disk, for there may be millions."""
+    """Archived entries, to be read in the order of their attempts: on disk, for there may be millions.
+
+    A context manager; at its end they are gone.
+    """
 
     def __init__(self) -> None:
-        self._database = sqlite3.connect("")  # a private temporary file
+        # Not in /tmp, which may be memory.
+        self._file = NamedTemporaryFile(prefix="tmsdash-archived-", dir=os.environ.get("TMPDIR", _LARGE_FILES))  # noqa: SIM115
+        self._database = sqlite3.connect(self._file.name)
+        self._database.execute("PRAGMA journal_mode = OFF")
         self._database.execute("CREATE TABLE entry (attempt_id TEXT, sequence INTEGER, line TEXT)")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+        self._file.close()
 
     def keep(self, entry: StoredEntry) -> None:
         """Put an entry aside."""
@@ -152,7 +174,16 @@ class ByAttempt:
             row = (entry.attempt_id, entry.sequence, json.dumps(entry))
             self._database.execute("INSERT INTO entry VALUES (?, ?, ?)", row)
 
-    def __iter__(self) -> Iterator[StoredEntry]:
-        """Yield what was put aside."""
-        for (line,) in self._database.execute("SELECT line FROM entry ORDER BY attempt_id, sequence"):
+    def finish(self) -> str:
+        """Return the path of a file for `entries_by_attempt`, in this process or another; nothing is kept any more."""
+        self._database.execute("CREATE INDEX entry_by_attempt ON entry (attempt_id, sequence)")
+        self._database.commit()
+        return self._file.name
+
+
+def entries_by_attempt(path: str, condition: str = "{0} IS NOT NULL") -> Iterator[StoredEntry]:
+    """Yield the entries that were put aside of attempts whose id, `{0}`, meets a condition in SQL."""
+    query = f"SELECT line FROM entry WHERE {condition.format('attempt_id')} ORDER BY attempt_id, sequence"  # noqa: S608
+    with closing(sqlite3.connect(path)) as database:
+        for (line,) in database.execute(query):
             yield StoredEntry(*json.loads(line))

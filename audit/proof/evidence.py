@@ -19,7 +19,7 @@ from audit.bodies import words_given
 from audit.customer_index import indexed_cids
 from audit.exports import facts_of
 from audit.models import Attempt, ChainHead
-from audit.proof.projection import FIELDS, compare
+from audit.proof.projection import compare, rows_query
 from audit.proof.stored import StoredEntry, rows_of, stored_entries
 from audit.selectors import entries_of
 from tmsdash.csv_text import ids_text
@@ -58,9 +58,9 @@ def gather(attempt: Attempt) -> Evidence:
         near = {entry.sequence: entry for entry in stored_entries(f"sequence IN ({', '.join(map(str, numbers))})")}
         head = ChainHead.objects.get()
         entries = [near[sequence] for sequence in sequences]
-        row = next(rows_of(f"SELECT {', '.join(FIELDS)} FROM audit_attempt WHERE id = {attempt.pk:d}"))  # noqa: S608
+        _, *row = next(rows_of(rows_query(f"a.id = {attempt.pk:d}", "a.id")))
         cids = indexed_cids(attempt.pk, json.loads(entries[0].body)["cids"])
-        problems = [*_chain_problems(entries, near, head), *compare(Attempt(), entries, [row], cids)]
+        problems = [*_chain_problems(entries, near, head), *compare(entries, [row], cids)]
         if not problems and not chain.is_signed(head.sequence, head.mac, head.key_id, head.signature):
             problems = ["The end of the chain is not proven: its head was changed, or its key is not known."]
     return Evidence(attempt, entries, problems, chain.anchor(head.sequence, head.mac))

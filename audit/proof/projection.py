@@ -7,127 +7,220 @@
 4. The customer index holds the ids of the opening entry, each once, and nothing for attempts that are not there.
 
 Entries, rows and index are three streams in the order of the attempts' ids, so a million attempts take no more memory
-than one.
+than one. All that is written of an attempt at one time is one transaction, so each core looks at its part of the
+attempts as they are when it does, and what it doubts is looked at again here.
 """
 
 import json
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from heapq import merge
-from itertools import groupby
-from operator import itemgetter
-from typing import Any
+from itertools import groupby, pairwise
+from operator import attrgetter, itemgetter
+from typing import Any, NamedTuple, cast
 
 from audit.chain import DATABASE
 from audit.choices import Kind
 from audit.models import SEGMENT_ATTEMPTS, Attempt
-from audit.proof.stored import StoredEntry, hex_of, rows_of, stored_entries, time_of
+from audit.proof.archives import entries_by_attempt
+from audit.proof.stored import StoredEntry, hex_sql, rows_of, select, time_sql
 from audit.services import project
+from tmsdash.cores import Workers, count_cores
 from tmsdash.db.transactions import read_transaction
 
-FIXED = ("user_id", "action_code", "action_name", "cluster_url", "source", "ip_address", "customer_count")
+ASKED = ("action_code", "action_name", "cluster_url", "source", "customer_count")
 MOVING = ("outcome", "http_status", "error_message", "is_open", "job_owed")
-TIMES = ("created_at", "decided_at")
 DIGESTS = ("payload_digest", "list_digest")  # in the bodies of newer entries only
-FIELDS = (*FIXED, *MOVING, *TIMES, *DIGESTS)
-FLAGS = frozenset({"is_open", "job_owed"})
-OPENING = frozenset(kind for kind in Kind if kind.opens_attempt)
+FIELDS = (*ASKED, "user_id", "ip_address", "created_at", *MOVING, "decided_at", *DIGESTS)
+OPENING = frozenset(kind.value for kind in Kind if kind.opens_attempt)
 _TRUST = {kind.value: kind.trust for kind in Kind if kind.trust}
 _SOME_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
+MIN_ATTEMPTS = 20_000  # with fewer, it is over before workers have begun
+MAX_DOUBTED = 200  # attempts that are looked at again one by one; if there are more, all of their part is
+# Where a customer is looked for: what stands elsewhere is not found there.
+IN_PLACE = f"a.id = c.attempt_id AND a.id / {SEGMENT_ATTEMPTS} = c.segment"
+ORPHANS = f"SELECT count(*) FROM audit_attemptcustomer c LEFT JOIN audit_attempt a ON {IN_PLACE} WHERE a.id IS NULL"  # noqa: S608
+
+Row = Sequence[Any]  # the FIELDS of an attempt's row, times as they are signed
 Problem = tuple[str, str]  # where, and what
+
+
+class Event(NamedTuple):
+    """What of an entry is compared, as text and numbers."""
+
+    attempt_id: str
+    sequence: int
+    kind: str
+    time: str
+    user_id: str
+    ip_address: str
+    body: str
+
+
+class Part(NamedTuple):
+    """The attempts whose id, `{0}`, meets a condition in SQL, and the file of their archived entries."""
+
+    condition: str
+    archived: str
+    is_small: bool = False
+
+
+class Checked(NamedTuple):
+    """How many attempts of a part were looked at, and the first of those that do not match."""
+
+    attempts: int
+    doubted: list[str]
 
 
 class ProjectionCheck:
     """Compares what was drawn from the entries with the entries; `attempts` counts what was looked at."""
 
-    def __init__(self, on_step: Callable[[int], object], archived: Iterable[StoredEntry] = ()) -> None:
-        """Take archived entries, in the order of their attempts' ids; those of the database are read here."""
+    def __init__(self, on_step: Callable[[int], object], archived: str) -> None:
+        """Take the file of archived entries; those of the database are read here."""
         self.attempts = 0
         self._archived = archived
         self._on_step = on_step
 
-    def problems(self) -> Iterator[Problem]:
+    def problems(self, workers: Workers) -> Iterator[Problem]:
         """Yield what does not match, in the order of the attempts' ids, while a transaction is open."""
-        rows = f"SELECT attempt_id, {', '.join(FIELDS)} FROM audit_attempt ORDER BY attempt_id"  # noqa: S608
-        index = (
-            "SELECT a.attempt_id, c.cid FROM audit_attemptcustomer c JOIN audit_attempt a ON a.id = c.attempt_id "
-            "ORDER BY a.attempt_id"
-        )
-        stored = stored_entries("attempt_id IS NOT NULL", "attempt_id, sequence")
-        by_attempt: Iterator[tuple[str, str, Any]] = merge(
-            ((entry.attempt_id, "event", entry) for entry in self._archived),
-            ((entry.attempt_id, "event", entry) for entry in stored),
-            ((hex_of(attempt_id), "row", row) for attempt_id, *row in rows_of(rows)),
-            ((hex_of(attempt_id), "customer", cid) for attempt_id, cid in rows_of(index)),
-            key=itemgetter(0),
-        )
-        indexed, scratch = 0, Attempt()  # making a model for each would take a fifth of the time
-        for attempt_id, group in groupby(by_attempt, key=itemgetter(0)):
+        conditions = _conditions()
+        if len(conditions) == 1:
+            yield from self._problems_of(conditions[0])
+        else:
+            parts = [Part(condition, self._archived) for condition in conditions]
+            for part, checked in workers.answers(check, parts):
+                if len(checked.doubted) > MAX_DOUBTED or not all(map(_is_plain, checked.doubted)):
+                    yield from self._problems_of(part.condition)
+                    continue
+                self.attempts += checked.attempts - len(checked.doubted)
+                self._on_step(checked.attempts - len(checked.doubted))
+                if checked.doubted:
+                    few = ", ".join(map(repr, checked.doubted))
+                    yield from self._problems_of(f"{{0}} IN ({few})", is_small=True)
+        # Index and rows are joined there, so what belongs to no row is not met.
+        [(orphans,)] = rows_of(ORPHANS)
+        if orphans:
+            yield "customer index", f"{orphans:,} rows belong to no attempt."
+
+    def _problems_of(self, condition: str, *, is_small: bool = False) -> Iterator[Problem]:
+        for attempt_id, events, rows, cids in _attempts(Part(condition, self._archived, is_small)):
             self.attempts += 1
             self._on_step(1)
-            parts: dict[str, list[Any]] = {"event": [], "row": [], "customer": []}
-            for _, what, part in group:
-                parts[what].append(part)
-            indexed += len(parts["customer"])
-            for problem in _understood(scratch, parts["event"], parts["row"], parts["customer"]):
+            for problem in _understood(events, rows, cids):
                 yield f"attempt {_with_dashes(attempt_id)}", problem
-        # The stream of the index joins it with the rows, so what belongs to no row shows in the count alone.
-        [(all_indexed,)] = rows_of("SELECT count(*) FROM audit_attemptcustomer")
-        if all_indexed != indexed:
-            yield "customer index", f"{all_indexed - indexed:,} rows belong to no attempt."
+
+
+def _conditions() -> list[str]:
+    """Return what divides the attempts into as many parts of about equal size as there are cores to look at them."""
+    [(count,)] = rows_of("SELECT count(*) FROM audit_attempt")
+    parts = count_cores() if count >= MIN_ATTEMPTS else 1
+    ids: list[str] = []
+    for number in range(1, parts):
+        query = (
+            f"SELECT {hex_sql('attempt_id')} FROM audit_attempt ORDER BY attempt_id "  # noqa: S608 (constants)
+            f"LIMIT 1 OFFSET {count * number // parts}"
+        )
+        ids += [attempt_id for (attempt_id,) in rows_of(query) if _is_plain(attempt_id)]
+    if not ids:
+        return ["{0} IS NOT NULL"]
+    between = [f"{{0}} >= {first!r} AND {{0}} < {last!r}" for first, last in pairwise(ids)]
+    return [f"{{0}} < {ids[0]!r}", *between, f"{{0}} >= {ids[-1]!r}"]
+
+
+def _is_plain(attempt_id: str) -> bool:
+    """Tell whether an id may stand in SQL: SQLite keeps whatever somebody wrote there."""
+    return attempt_id.isalnum()
+
+
+def check(part: Part) -> Checked:
+    """Look at a part of the attempts, in a worker."""
+    attempts = 0
+    doubted: list[str] = []
+    with read_transaction(DATABASE):
+        for attempt_id, events, rows, cids in _attempts(part):
+            attempts += 1
+            if any(_understood(events, rows, cids)) and len(doubted) <= MAX_DOUBTED:
+                doubted.append(attempt_id)
+    return Checked(attempts, doubted)
+
+
+def _attempts(part: Part) -> Iterator[tuple[str, list[Event], list[Row], list[str]]]:
+    """Yield the id of each attempt, in their order, with its events, its rows, and its ids in the index."""
+    of_event, of_row = part.condition.format("attempt_id"), part.condition.format("a.attempt_id")
+    events: Iterator[Event] = map(Event._make, rows_of(select(Event._fields, of_event, "attempt_id, sequence")))
+    if part.archived:
+        archived = (_of_event(entry) for entry in entries_by_attempt(part.archived, part.condition))
+        events = merge(archived, events, key=itemgetter(0))
+    rows = rows_of(rows_query(of_row, "a.attempt_id"))
+    # In this order for SQLite: through all of the index once, or through a segment of it for each attempt.
+    tables = ["audit_attemptcustomer c", "audit_attempt a"][:: -1 if part.is_small else 1]
+    index = rows_of(
+        f"SELECT {hex_sql('a.attempt_id')}, c.cid FROM {' CROSS JOIN '.join(tables)} "  # noqa: S608 (constants)
+        f"WHERE {IN_PLACE} AND {of_row} ORDER BY a.attempt_id"
+    )
+    streams = [groupby(stream, itemgetter(0)) for stream in (events, rows, index)]
+    ahead = [next(stream, None) for stream in streams]
+    while ids := [head[0] for head in ahead if head]:
+        attempt_id = min(ids)
+        groups: list[list[Any]] = [[], [], []]
+        for number, head in enumerate(ahead):
+            if head and head[0] == attempt_id:
+                groups[number] = list(head[1])
+                ahead[number] = next(streams[number], None)
+        yield attempt_id, groups[0], [row[1:] for row in groups[1]], [cid for _, cid in groups[2]]
+
+
+def rows_query(condition: str, order: str) -> str:
+    """Return the query for the id, as 32 hex digits, and the FIELDS of attempts' rows, which it calls `a`."""
+    columns = (time_sql(f"a.{name}") if name.endswith("_at") else f"a.{name}" for name in FIELDS)
+    listed = ", ".join([hex_sql("a.attempt_id"), *columns])
+    return f"SELECT {listed} FROM audit_attempt a WHERE {condition} ORDER BY {order}"  # noqa: S608 (constants)
 
 
 def problems_of_attempt(attempt_id: uuid.UUID) -> list[str]:
     """Return a sentence about each way in which one attempt's row and index are not what its entries say."""
-    condition = f"attempt_id = '{attempt_id.hex}'"
-    # Among all rows of its segment, for there may be some that do not belong there.
-    index = (
-        "SELECT c.cid FROM audit_attempt a JOIN audit_attemptcustomer c "  # noqa: S608 (constants)
-        f"ON c.segment = a.id / {SEGMENT_ATTEMPTS} AND c.attempt_id = a.id WHERE a.{condition}"
-    )
     with read_transaction(DATABASE):
-        entries = list(stored_entries(condition))
-        rows: list[Sequence[Any]] = list(rows_of(f"SELECT {', '.join(FIELDS)} FROM audit_attempt WHERE {condition}"))  # noqa: S608
-        cids = [cid for (cid,) in rows_of(index)]
-    return [*_understood(Attempt(), entries, rows, cids)]
+        looked_at = _attempts(Part(f"{{0}} = '{attempt_id.hex}'", "", is_small=True))
+        return [problem for _, events, rows, cids in looked_at for problem in _understood(events, rows, cids)]
 
 
-def _understood(
-    attempt: Attempt, entries: list[StoredEntry], rows: list[Sequence[Any]], cids: list[str]
-) -> Iterator[str]:
+def _understood(events: Sequence[Event | StoredEntry], rows: list[Row], cids: list[str]) -> Iterator[str]:
     """Compare as `compare` does, where somebody may have written anything into the entries."""
     try:
-        yield from compare(attempt, entries, rows, cids)
+        yield from compare(events, rows, cids)
     except (ValueError, KeyError, TypeError, AttributeError):
         yield "What its entries say cannot be understood."
 
 
-def compare(attempt: Attempt, entries: list[StoredEntry], rows: list[Sequence[Any]], cids: list[str]) -> Iterator[str]:
+def compare(events: Sequence[Event | StoredEntry], rows: list[Row], cids: list[str]) -> Iterator[str]:
     """Yield a sentence about everything in which an attempt's row and ids in the index differ from its entries.
 
-    `attempt` is one to work with, whatever it holds. Raises an error if an entry is not understood.
+    Raises an error if an entry is not understood.
     """
-    if not entries:
+    if not events:
         yield "It has a row, but no entry says so."
         return
-    opening = min(entries, key=lambda entry: (entry.kind not in OPENING, entry.sequence))
-    if opening.kind not in OPENING:
-        yield f"No entry opens it; the first one is entry {entries[0].sequence}."
+    openings = [event for event in events if event.kind in OPENING]
+    if not openings:
+        yield f"No entry opens it; the first one is entry {events[0].sequence}."
         return
+    opening = min(openings, key=attrgetter("sequence"))
     if not rows:
         yield f"Entry {opening.sequence} opens it, but it has no row."
         return
-    body = json.loads(opening.body)
+    row, body = tuple(rows[0]), _json_of(opening)
     asked = sorted(body["cids"])
     if sorted(cids) != asked:
         yield f"The customer index does not hold the ids of entry {opening.sequence}: {_difference(cids, asked)}."
-    row = dict(zip(FIELDS, rows[0], strict=True))
-    for name, value in _expected(attempt, entries, opening, body).items():
-        if _as_stored(name, row[name]) != value:
-            shown = str(value) if isinstance(value, str) else value  # not the name of a choice
-            yield f"Its row says that {name} is {row[name]!r}; the entries say {shown!r}."
+    expected = _expected(events, opening, body, row)
+    if row != expected:
+        for name, value, due in zip(FIELDS, row, expected, strict=True):
+            if value != due:
+                shown = str(due) if isinstance(due, str) else due  # not the name of a choice
+                yield f"Its row says that {name} is {value!r}; the entries say {shown!r}."
 
 
 def _with_dashes(digits: str) -> str:
@@ -145,26 +238,50 @@ def _difference(cids: list[str], asked: list[str]) -> str:
 
 
 def _expected(
-    attempt: Attempt, entries: list[StoredEntry], opening: StoredEntry, body: dict[str, Any]
-) -> dict[str, Any]:
-    """Return what the row has to hold, by the names of its fields."""
-    attempt.outcome, attempt.job_owed = "", False
-    deciding = max((entry for entry in entries if entry.kind in _TRUST), key=lambda entry: _TRUST[entry.kind])
-    decided = body if deciding is opening else json.loads(deciding.body)
-    # Only whether there is a time matters to `project`; the time itself is compared as text.
-    project(attempt, Kind(deciding.kind), decided, _SOME_TIME)
-    if any(entry.kind == Kind.RECORDED for entry in entries):
-        project(attempt, Kind.RECORDED, {}, _SOME_TIME)
-    expected = {name: body[name] for name in FIXED if name not in ("user_id", "ip_address")}
-    expected |= {"user_id": opening.user_id, "ip_address": opening.ip_address, "created_at": opening.time}
-    expected |= {name: getattr(attempt, name) for name in MOVING}
-    expected["decided_at"] = deciding.time if attempt.decided_at else ""
+    events: Sequence[Event | StoredEntry], opening: Event | StoredEntry, body: dict[str, Any], row: Row
+) -> tuple[Any, ...]:
+    """Return the FIELDS that the row has to hold; those are the row's own that the entries say nothing about."""
+    trusts = [_TRUST.get(event.kind, 0) for event in events]
+    deciding = events[trusts.index(max(trusts))]
+    decided = body if deciding is opening else _json_of(deciding)
+    is_recorded = any([event.kind == "RECORDED" for event in events])  # noqa: C419 (twice as quick for a few)
+    told = (decided.get("http_status"), decided.get("message"), decided.get("outcome"), decided.get("ruling"))
+    *moving, is_decided = _moved(deciding.kind, is_recorded, *told)
+    created_at, decided_at = opening.time, deciding.time if is_decided else ""
     if opening.kind == Kind.IMPORTED:
-        expected |= dict.fromkeys(TIMES, body["time"])  # not when it was imported
-    return expected | {name: body[name] for name in DIGESTS if name in body}
+        created_at = decided_at = body["time"]  # not when it was imported
+    digests = map(body.get, DIGESTS, row[-len(DIGESTS) :])
+    return (*_asked(body), opening.user_id, opening.ip_address, created_at, *moving, decided_at, *digests)
 
 
-def _as_stored(name: str, value: Any) -> Any:
-    if name in TIMES:
-        return time_of(value)
-    return bool(value) if name in FLAGS else value
+_asked = itemgetter(*ASKED)
+
+
+def _json_of(event: Event | StoredEntry) -> dict[str, Any]:
+    body, end = _decoder.raw_decode(event.body)
+    if end != len(event.body):
+        raise ValueError("There is something behind the JSON.")
+    return cast(dict[str, Any], body)
+
+
+_decoder = json.JSONDecoder()  # `json.loads` looks for blanks around each, of which canonical JSON has none
+
+
+def _of_event(entry: StoredEntry) -> Event:
+    return Event(*_event_columns(entry))
+
+
+_event_columns = attrgetter(*Event._fields)
+
+
+@lru_cache(maxsize=10_000)
+def _moved(kind: str, is_recorded: bool, http_status: Any, message: Any, outcome: Any, ruling: Any) -> tuple[Any, ...]:
+    """Return what `project` makes of the MOVING fields, and whether the attempt is decided, from what the deciding
+    event tells: hardly ever anything that no other attempt's has told."""
+    attempt = Attempt()
+    body = {"http_status": http_status, "message": message, "outcome": outcome, "ruling": ruling}
+    # Only whether there is a time matters to `project`; the time itself is compared as text.
+    project(attempt, Kind(kind), body, _SOME_TIME)
+    if is_recorded:
+        project(attempt, Kind.RECORDED, {}, _SOME_TIME)
+    return (*(getattr(attempt, name) for name in MOVING), attempt.decided_at is not None)

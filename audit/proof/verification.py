@@ -22,10 +22,13 @@ from audit.proof.archives import ArchiveError, ByAttempt, all_entries, find_arch
 from audit.proof.findings import Finding, Verification
 from audit.proof.projection import ProjectionCheck
 from audit.proof.seals import Seal, SealFile, read_all, unknown_files
-from audit.proof.stored import StoredEntry, stored_entries
+from audit.proof.stored import StoredEntry
+from audit.proof.stretches import Stretch, stored_stretches
 from audit.proof.walk import Point, Walk, head_findings
+from tmsdash.cores import Workers
 from tmsdash.db.transactions import read_transaction
 
+Entries = Iterator[StoredEntry | Stretch]
 Step = Callable[[int], object]  # called with the number of rows that were looked at since the last call
 
 
@@ -35,27 +38,27 @@ def verify(
     """Look at the whole audit as it is at one moment, archives first; the site may serve meanwhile.
 
     Archives are looked for in `archive_folder`, or in AUDIT_SEAL_DIR. Raises DatabaseError if the audit cannot be
-    read, OSError if the seals cannot.
+    read, OSError if the seals cannot, and WorkerLostError.
     """
     # Seals before the snapshot of the database: one that is written later names an entry that the snapshot lacks.
     seal_files, anchors = read_all(), list(anchors)
     sealed = _points_of(seal_files)
     verification = Verification(seals=len(sealed), anchors=len(anchors))
-    with read_transaction(chain.DATABASE):
+    with Workers() as workers, ByAttempt() as archived, read_transaction(chain.DATABASE):
         head = ChainHead.objects.first()
-        # Archives after it: what is archived meanwhile is still in the snapshot, and `all_entries` takes it once.
+        # Archives after it: what is archived meanwhile is still in the snapshot, and `archived_entries` leaves it out.
         verification.lost_keys = lost_keys.acknowledged(archive_folder)
         archives = find_archives(archive_folder, {lost.key_id for lost in verification.lost_keys})
         verification.archives = len(archives)
-        walk, archived = Walk([*sealed, *anchors], lost=verification.lost_keys), ByAttempt()
-        entries = _counted(all_entries(archives, archived.keep), on_step)
-        verification.add(_until_damage(walk.findings(entries)))
+        walk = Walk([*sealed, *anchors], lost=verification.lost_keys)
+        entries = all_entries(archives, stored_stretches(workers, walk.asked), archived.keep)
+        verification.add(_until_damage(walk.findings(_counted(entries, on_step))))
         verification.add(head_findings(head, walk))
         verification.entries, verification.last = walk.entries, chain.anchor(walk.sequence, walk.mac)
         verification.superseded, verification.unchecked = walk.superseded, walk.unchecked
         # After the walk, which has put the archived entries aside.
-        projection = ProjectionCheck(on_step, archived)
-        verification.add(Finding(where, problem) for where, problem in projection.problems())
+        projection = ProjectionCheck(on_step, archived.finish() if archives else "")
+        verification.add(Finding(where, problem) for where, problem in projection.problems(workers))
         verification.attempts = projection.attempts
         verification.add(Finding("triggers", text) for text in append_only.problems(connections[chain.DATABASE]))
     verification.add(Finding("seals", problem) for file in seal_files for problem in file.problems)
@@ -71,14 +74,15 @@ def verify_since(seal: Seal | None) -> tuple[ChainHead | None, list[Finding]]:
 
     Without a seal, or if the chain does not pass through it, all entries are looked at, archives first.
     """
-    with read_transaction(chain.DATABASE):
+    with Workers() as workers, read_transaction(chain.DATABASE):
         head, lost = ChainHead.objects.first(), lost_keys.acknowledged()
         if seal and (seal.sequence == 0 or AuditEntry.objects.filter(sequence=seal.sequence, mac=seal.mac).exists()):
             walk = Walk([], seal.sequence, seal.mac, lost)
-            entries = stored_entries(f"sequence > {seal.sequence:d}")
+            entries: Entries = stored_stretches(workers, walk.asked, after=seal.sequence)
         else:
             walk = Walk(_points_of(read_all()), lost=lost)
-            entries = all_entries(find_archives(None, {key.key_id for key in lost}))
+            archives = find_archives(None, {key.key_id for key in lost})
+            entries = all_entries(archives, stored_stretches(workers, walk.asked))
         findings = [*_until_damage(walk.findings(entries)), *head_findings(head, walk)]
         # Also before the seal: an earlier version of this product sealed such a chain.
         passed_over = lost_keys.passed_over_problems(lost)
@@ -98,7 +102,7 @@ def _until_damage(findings: Iterator[Finding]) -> Iterator[Finding]:
         yield Finding("archive", str(error))
 
 
-def _counted(entries: Iterable[StoredEntry], on_step: Step) -> Iterator[StoredEntry]:
+def _counted(entries: Entries, on_step: Step) -> Entries:
     for entry in entries:
-        on_step(1)
+        on_step(entry.entries if isinstance(entry, Stretch) else 1)
         yield entry

@@ -23,9 +23,8 @@ from audit.proof.findings import Finding
 from audit.proof.lost_keys import EntriesDigest, LostKey
 from audit.proof.seals import Seal
 from audit.proof.stored import StoredEntry
+from audit.proof.stretches import RESTORED, Stretch
 from tmsdash.text import one_line
-
-RESTORED = '"change":"restored"'  # in the body of the entry that `restore` adds
 
 
 @dataclass(frozen=True)
@@ -68,34 +67,47 @@ class Walk:
         for point in points:
             self._points[point.sequence].append(point)
 
-    def findings(self, entries: Iterable[StoredEntry]) -> Iterator[Finding]:
-        """Yield what is wrong, in the order of the entries."""
+    @property
+    def asked(self) -> list[int]:
+        """The numbers of the entries whose macs it compares with something outside the chain, sorted."""
+        return sorted({*self._points, *self._lost})
+
+    def findings(self, entries: Iterable[StoredEntry | Stretch]) -> Iterator[Finding]:
+        """Yield what is wrong, in the order of the entries. Stretches have to know the macs that are `asked`."""
         # A chain is sealed from its beginning, when it has no entry yet: entry 0 is never met below.
         yield from self._point_findings()
         for entry in entries:
-            self.entries += 1
             where = f"entry {entry.sequence}"
             # Behind a gap the mac before cannot match, and the gap is what is wrong: one finding, not two.
             if entry.sequence != self.sequence + 1:
                 yield Finding(where, f"It follows entry {self.sequence}: {self._gap(entry.sequence)}.")
             elif entry.previous_mac != self.mac:
                 yield Finding(where, "The entry before it is not the one that was there when it was written.")
-            changed = list(self._mac_findings(entry, where))
-            yield from changed
-            # The walk itself believes an entry only once its mac was checked. Otherwise anybody could write one that
-            # tells of a restored backup, and so declare the seals void that tell of the tampering.
-            if not changed:
-                yield from self._turning_points(entry, where)
-            # It goes on from what is there, right or wrong: one changed entry must not condemn all behind it.
-            self.sequence, self.mac = entry.sequence, entry.mac
-            # Last, because a restored backup that this very entry notes excuses seals of its number.
-            yield from self._point_findings()
+            yield from self._along(entry) if isinstance(entry, Stretch) else self._onto(entry, where)
         # Points are taken out as they are reached, so those that are left lie beyond the end.
         for sequence in sorted(self._points):
             for point in self._points[sequence]:
                 if not self._is_superseded(point):
                     problem = f"names it, but it is not there: the chain ends with entry {self.sequence}."
                     yield point.contradiction(self._with_restore(problem))
+
+    def _onto(self, entry: StoredEntry, where: str) -> Iterator[Finding]:
+        self.entries += 1
+        changed = list(self._mac_findings(entry, where))
+        yield from changed
+        # The walk itself believes an entry only once its mac was checked. Otherwise anybody could write one that tells
+        # of a restored backup, and so declare the seals void that tell of the tampering.
+        if not changed:
+            yield from self._turning_points(entry, where)
+        # It goes on from what is there, right or wrong: one changed entry must not condemn all behind it.
+        self.sequence, self.mac = entry.sequence, entry.mac
+        # Last, because a restored backup that this very entry notes excuses seals of its number.
+        yield from self._point_findings()
+
+    def _along(self, stretch: Stretch) -> Iterator[Finding]:
+        self.entries += stretch.entries
+        for self.sequence, self.mac in [*stretch.asked.items(), (stretch.last, stretch.mac)]:
+            yield from self._point_findings()
 
     def _gap(self, sequence: int) -> str:
         first, last = self.sequence + 1, sequence - 1

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from audit.choices import ACCEPTED_OUTCOMES, Kind, Outcome, Source
 from audit.customer_index import indexed_cids
-from audit.proof.archives import ByAttempt, archived_entries, find_archives
+from audit.proof.archives import ByAttempt, archived_entries, entries_by_attempt, find_archives
 from audit.proof.stored import StoredEntry, hex_of, rows_of, stored_entries
 from jobs.signatures import job_is_signed
 from jobs.stored import DATABASE, StoredJob, count_customers, jobs_by_id, stored_jobs
@@ -59,9 +59,8 @@ class JobComparison:
 
     def problems(self) -> Iterator[Problem]:
         """Yield what does not fit. Raises DatabaseError, and ArchiveError if an archive cannot be read."""
-        archived = ByAttempt()
         # The audit first: a Job is committed before it is noted as recorded, so that no Job can seem to be missing.
-        with read_transaction("audit"):
+        with ByAttempt() as archived, read_transaction("audit"):
             [(first,)] = rows_of("SELECT min(sequence) FROM audit_auditentry")
             following = 1  # the number of the entry that is to come
             for entry in archived_entries(self._archives, first or sys.maxsize):
@@ -69,7 +68,7 @@ class JobComparison:
                 following += 1
             self._all_at_hand = following == first
             with read_transaction(DATABASE):
-                yield from self._compare(archived)
+                yield from self._compare(entries_by_attempt(archived.finish()))
         for start in range(0, len(self._unknown), IDS_AT_ONCE):
             yield from _still_unknown(self._unknown[start : start + IDS_AT_ONCE])
 

@@ -8,6 +8,7 @@ from django.db import Error as AnyDatabaseError
 from audit.proof.commands import ProofCommand
 from audit.proof.seals import last_seal, write_seal
 from audit.proof.verification import verify_since
+from tmsdash.cores import WorkerLostError
 
 
 class Command(ProofCommand):
@@ -27,7 +28,7 @@ class Command(ProofCommand):
             if findings or head is None:
                 self.end_broken(findings[0], "sealed")
             seal = write_seal(head)
-        except AnyDatabaseError as error:
+        except (AnyDatabaseError, WorkerLostError) as error:
             raise CommandError(f"The audit cannot be read, so nothing was sealed. {error}") from None
         except OSError as error:
             raise CommandError(f"AUDIT_SEAL_DIR: {error.filename} cannot be used: {error.strerror}.") from None

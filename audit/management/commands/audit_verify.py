@@ -15,6 +15,7 @@ from audit.proof.commands import BROKEN
 from audit.proof.findings import Finding, Verification
 from audit.proof.verification import verify
 from tmsdash.commands import TimerCommand
+from tmsdash.cores import WorkerLostError
 from tmsdash.text import one_line
 
 COUNTS = ("entries", "attempts", "last", "archives", "seals", "superseded", "anchors")
@@ -53,7 +54,7 @@ class Command(TimerCommand):
             with tqdm(total=total, unit=" rows", disable=None, leave=False) as bar:
                 verification = verify(anchors, bar.update, self.archive_folder(options))
                 self.verify_further(verification, options)
-        except (AnyDatabaseError, ArchiveError, OSError) as error:
+        except (AnyDatabaseError, ArchiveError, WorkerLostError, OSError) as error:
             raise CommandError(f"The audit or its seals cannot be read, so nothing is proven. {error}") from None
         self.stdout.write(json.dumps(_as_json(verification)) if options["json"] else _in_words(verification))
         if not verification.is_whole:
