@@ -2,9 +2,9 @@
 
 import json
 import logging
-import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.db import Error as AnyDatabaseError
@@ -15,14 +15,17 @@ from django.http.response import HttpResponseBase
 from audit.actors import Actor, actor_of
 from audit.chain import DATABASE
 from audit.choices import Kind
-from audit.models import Attempt, AuditEntry
+from audit.models import Attempt
+from audit.proof.stored import StoredEntry, stored_entries
 from audit.services import record_fact
-from tmsdash.csv_text import CSV_TYPE, csv_text, to_cell, to_id_cell
+from tmsdash.csv_text import CSV_TYPE, csv_text, id_field, to_cell
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.rates import WINDOW_S, Rate
 from tmsdash.web.errors import error_response
 
 ATTEMPTS_AT_ONCE = 200
+CUSTOMERS_AT_ONCE = 20_000  # unless a single attempt has more
+ROWS_AT_ONCE = 1000
 WAIT_S = 5.0  # for other writers of the audit
 
 # Each export leaves an entry in the audit and reads everything that it names; an evidence pack is of one attempt only.
@@ -34,7 +37,7 @@ COLUMNS = (
     *("http_status", "error", "job_id", "customer_count", "customer_id"),
 )
 
-AttemptWithEntries = tuple[Attempt, list[AuditEntry]]
+AttemptWithEntries = tuple[Attempt, list[StoredEntry]]
 logger = logging.getLogger(__name__)
 
 
@@ -75,16 +78,30 @@ def _with_entries(attempts: QuerySet[Attempt]) -> Iterator[AttemptWithEntries]:
     """
     part = list(attempts.order_by("-pk")[:ATTEMPTS_AT_ONCE])
     while part:
-        entries: defaultdict[uuid.UUID | None, list[AuditEntry]] = defaultdict(list)
-        ids = [attempt.attempt_id for attempt in part]
-        for entry in AuditEntry.objects.filter(attempt_id__in=ids).order_by("sequence"):
-            entries[entry.attempt_id].append(entry)
-        for attempt in part:
-            yield attempt, entries[attempt.attempt_id]
+        for few in _of_few_customers(part):
+            entries: defaultdict[str, list[StoredEntry]] = defaultdict(list)
+            literals = ", ".join(f"'{attempt.attempt_id.hex}'" for attempt in few)
+            for entry in stored_entries(f"attempt_id IN ({literals})"):
+                entries[entry.attempt_id].append(entry)
+            for attempt in few:
+                yield attempt, entries[attempt.attempt_id.hex]
         part = list(attempts.filter(pk__lt=part[-1].pk).order_by("-pk")[:ATTEMPTS_AT_ONCE])
 
 
-def cids_of(entries: list[AuditEntry]) -> list[str]:
+def _of_few_customers(attempts: Sequence[Attempt]) -> Iterator[list[Attempt]]:
+    """Yield attempts in parts whose events, which hold the ids, take some megabytes at most."""
+    few: list[Attempt] = []
+    customers = 0
+    for attempt in attempts:
+        customers += attempt.customer_count
+        if few and customers > CUSTOMERS_AT_ONCE:
+            yield few
+            few, customers = [], attempt.customer_count
+        few.append(attempt)
+    yield few
+
+
+def cids_of(entries: list[StoredEntry]) -> list[str]:
     """Return the ids of an attempt in the order given, from its events; none if these are in an archive."""
     cids: list[str] = json.loads(entries[0].body)["cids"] if entries else []
     return cids
@@ -113,19 +130,25 @@ def _csv_lines(attempts: Iterable[AttemptWithEntries]) -> Iterator[str]:
     """Yield a row for each customer of each attempt, safe for spreadsheets: no formula, and ids stay text."""
     yield csv_text([COLUMNS])
     for attempt, entries in attempts:
-        facts = [to_cell("" if value is None else str(value)) for value in facts_of(attempt).values()]
-        yield csv_text([*facts, to_id_cell(cid)] for cid in cids_of(entries) or [""])
+        facts = csv_text([[to_cell("" if value is None else str(value)) for value in facts_of(attempt).values()]])
+        begin, cids = facts.removesuffix("\r\n"), cids_of(entries) or [""]
+        for start in range(0, len(cids), ROWS_AT_ONCE):
+            yield "".join(f"{begin},{id_field(cid)}\r\n" for cid in cids[start : start + ROWS_AT_ONCE])
 
 
 def _json_lines(attempts: Iterable[AttemptWithEntries]) -> Iterator[str]:
     """Yield an object for each attempt, with its customers and what chains its events."""
     for attempt, entries in attempts:
         chained = [
-            {"sequence": entry.sequence, "kind": entry.kind, "time": entry.created_at.isoformat()}
+            {"sequence": entry.sequence, "kind": entry.kind, "time": _iso(entry.time)}
             | {"user": entry.user_id, "address": entry.ip_address, "mac": entry.mac}
             for entry in entries
         ]
         yield json.dumps(facts_of(attempt) | {"customers": cids_of(entries), "entries": chained}) + "\n"
+
+
+def _iso(stored: str) -> str:
+    return datetime.fromisoformat(f"{stored}+00:00").isoformat()
 
 
 FORMS: dict[str, Callable[[Iterable[AttemptWithEntries]], Iterator[str]]] = {"csv": _csv_lines, "jsonl": _json_lines}

@@ -11,6 +11,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from django.http import HttpResponse
 
@@ -52,6 +53,12 @@ def to_id_cell(cid: str) -> str:
     """Return what a spreadsheet keeps as the very id that it is; `from_cell` gives it back."""
     is_changed = _CONVERTED.fullmatch(cid) and not _SAME_AS_NUMBER.fullmatch(cid)
     return f"'{cid}" if is_changed or _FORMULA.match(cid) else to_typed_cell(cid)
+
+
+@lru_cache(maxsize=30_000)  # the ids of a fleet, which come again with each action
+def id_field(cid: str) -> str:
+    """Return `to_id_cell`, quoted where it has to be, for the end of a row of several columns."""
+    return csv_text([["", to_id_cell(cid)]])[1:-2]
 
 
 def to_typed_cell(cid: str) -> str:

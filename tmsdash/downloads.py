@@ -32,6 +32,7 @@ INCOMPLETE = (
     "help."
 )
 DOWNLOAD_AGAIN, RUN_AGAIN = "download it again", "run the command again"
+CHUNK_LENGTH = 64 << 10  # characters: a server spends more on handing over a row than it costs to make one
 ROWS_BEFORE_STATUS = 2  # parts of a download: its header, and the first of its rows
 
 
@@ -69,10 +70,19 @@ def download(lines: Iterable[str], name: str, content_type: str) -> StreamingHtt
 
 
 def _sent(lines: Iterable[str], name: str) -> Iterator[str]:
+    chunk: list[str] = []
+    size = 0
     try:
-        yield from marked(lines, mark_of(name.rpartition(".")[2]))
+        for line in marked(lines, mark_of(name.rpartition(".")[2])):
+            chunk.append(line)
+            size += len(line)
+            if size >= CHUNK_LENGTH:
+                yield "".join(chunk)
+                chunk, size = [], 0
     except IncompleteError as error:
         logger.error("[DOWNLOAD] EXCEPTION: %s was sent incomplete, and its last line says so. %s", name, error)
+    if chunk:
+        yield "".join(chunk)
 
 
 @contextmanager

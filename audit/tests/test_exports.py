@@ -17,6 +17,7 @@ from audit.actors import Actor
 from audit.choices import Action, Kind
 from audit.models import Attempt, AuditEntry
 from audit.tests.making import make_attempt, refuse
+from tmsdash import csv_text
 from tmsdash.commands import os_actor_name
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import locked, table_missing, text_of
@@ -80,6 +81,28 @@ def test_csv_has_a_row_for_each_customer_of_what_the_list_shows(three, audrey):
         "customer_count": "3",
         "customer_id": "'0123456",
     }
+
+
+def test_a_few_large_attempts_are_read_at_a_time_and_their_rows_come_in_parts(databases, audrey, monkeypatch):
+    monkeypatch.setattr(exports, "CUSTOMERS_AT_ONCE", 5)
+    monkeypatch.setattr(exports, "ROWS_AT_ONCE", 3)
+    lists = [
+        tuple(f"{letter}{number}" for number in range(count))
+        for letter, count in zip("abcd", (1, 4, 8, 1), strict=True)
+    ]
+    for cids in lists:
+        make_attempt(Kind.ACCEPTED, cids=cids)
+    parts = exports._of_few_customers(list(Attempt.objects.order_by("-pk")))
+    assert [[attempt.customer_count for attempt in part] for part in parts] == [[1], [8], [4, 1]]
+    rows = as_rows(exported(signed_in(audrey), "csv"))
+    assert [row["customer_id"] for row in rows] == [cid for cids in reversed(lists) for cid in cids]
+    objects = as_objects(exported(signed_in(audrey), "jsonl"))
+    assert [tuple(one["customers"]) for one in objects] == lists[::-1]
+
+
+@pytest.mark.parametrize("cid", ["", 'a"b', "a,b", "a\nb", "'", "007", "ordinary", "é"])
+def test_an_id_at_the_end_of_a_row_is_written_as_any_other_cell(cid):
+    assert f"x,{csv_text.id_field(cid)}\r\n" == csv_text.csv_text([["x", csv_text.to_id_cell(cid)]])
 
 
 def test_formulas_are_inert_in_every_column(three, audrey):

@@ -38,6 +38,13 @@ def test_json_lines_stay_json_to_the_last():
     assert [json.loads(line) for line in answer.getvalue().splitlines()] == [{}, {}, {"incomplete": TEXT}]
 
 
+def test_a_server_gets_rows_in_chunks_and_the_last_line_behind_all_that_were_read(caplog):
+    rows = [f"{number:099}\n" for number in range(2_000)]
+    chunks = list(download(breaking(*rows), "all.csv", "text/csv").streaming_content)
+    assert [len(chunk) for chunk in chunks[:-1]] == [65_600] * 3  # the first rows that make 64 kB
+    assert b"".join(chunks).decode() == "".join(rows) + mark_of("csv")
+
+
 def test_what_is_whole_has_no_such_line(caplog):
     assert download(iter(["a\r\n", "b\r\n", "c\r\n"]), "all.csv", "text/csv").getvalue() == b"a\r\nb\r\nc\r\n"
     assert download(iter(["a\r\n"]), "all.csv", "text/csv").getvalue() == b"a\r\n"
