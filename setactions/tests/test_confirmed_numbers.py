@@ -8,6 +8,8 @@ from audit.models import Attempt, AuditEntry
 from setactions.tests.test_proxy_fetch import assert_refused
 from tmsdash.tests.fixtures import signed_in
 
+pytestmark = pytest.mark.pages
+
 asked = pytest.mark.usefixtures("number_asked_for")
 
 

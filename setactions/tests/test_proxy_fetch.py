@@ -9,6 +9,8 @@ from jobs.models import Job
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import kinds_of, text_of
 
+pytestmark = pytest.mark.pages
+
 
 def assert_refused(answer, code, field, tms):
     """Nothing sent, no job, recorded as REFUSED under the id that the answer names, with the sentence for the field."""

@@ -18,6 +18,8 @@ from tmsdash import rates
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import at_once, text_of
 
+pytestmark = pytest.mark.pages
+
 
 @pytest.fixture
 def clock(monkeypatch):

@@ -14,6 +14,8 @@ from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.tools import stored_bytes, text_of
 from tmsdash.tokens import REMOVED, without_tokens
 
+pytestmark = pytest.mark.pages
+
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJvbGl2aWEifQ.c2lnbmF0dXJlLW9mLWl0"
 OPAQUE = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
 UUID = "123e4567-e89b-12d3-a456-426614174000"

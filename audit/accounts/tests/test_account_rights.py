@@ -13,6 +13,8 @@ from audit.models import AuditEntry
 from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.tools import text_of
 
+pytestmark = pytest.mark.pages
+
 GIVEN_PASSWORD = {"usable_password": "true", "password1": NEW_PASSWORD, "password2": NEW_PASSWORD, "set-password": "1"}
 
 

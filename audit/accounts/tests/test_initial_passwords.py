@@ -17,6 +17,8 @@ from tmsdash.passwords.initial import INITIAL_PASSWORD_DAYS
 from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.tools import table_missing, text_of
 
+pytestmark = pytest.mark.pages
+
 GIVEN = "yellow submarine seven"
 
 

@@ -11,6 +11,8 @@ from tmsdash.models import Session
 from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.tools import at_once, table_missing, text_of
 
+pytestmark = pytest.mark.pages
+
 ADDRESS = "203.0.113.7"
 NEW_PASSWORD = "another battery staple horse"
 PATHS = ["/password/", "/admin/password_change/", "/sessions/"]

@@ -30,7 +30,7 @@ from tmsdash.tests.fixtures import TOKEN
 from tmsdash.tests.killing import dying_at
 from tmsdash.tests.tools import heeding_signals, signals_of
 
-pytestmark = pytest.mark.usefixtures("ready")
+pytestmark = [pytest.mark.usefixtures("ready"), pytest.mark.pages]
 
 
 @pytest.mark.parametrize("point", ["batch: chunk claimed, nothing sent", "batch: attempt over, not in the ledger"])

@@ -7,7 +7,7 @@ from jobs.models import Batch
 from setactions.batches.tests.commanding import CIDS, GO, command, go_on
 from tmsdash.tests.fixtures import TOKEN
 
-pytestmark = pytest.mark.usefixtures("ready")
+pytestmark = [pytest.mark.usefixtures("ready"), pytest.mark.pages]
 
 
 def refused(ended, tms, words):

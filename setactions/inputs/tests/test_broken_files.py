@@ -7,6 +7,8 @@ from setactions.batches.tests.commanding import command
 from setactions.inputs.tests.corpus import BAD_BYTES
 from tmsdash.tests.fixtures import TOKEN
 
+pytestmark = pytest.mark.pages
+
 A, B = "0" * 32, "1" * 32
 LONG = "The line is longer than 1,048,576 characters"
 

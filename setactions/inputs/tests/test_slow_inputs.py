@@ -14,6 +14,8 @@ from jobs.tests.making import make_batch, make_job
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import done_within, text_of
 
+pytestmark = pytest.mark.pages
+
 GUARD_S = 20  # what takes so long does not end at all
 # Each is an id, and a month with so many numbers behind it that going through all ways to divide them never ends.
 FREEZING = (f"may{'1' * 40}x", f"1-DEC{'1-' * 60}x", f"sept{'./1' * 40}!", "1" * 128)

@@ -18,6 +18,8 @@ from setactions.resolving.tests.doubting import hidden_fields
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import text_of
 
+pytestmark = pytest.mark.pages
+
 USUAL, DAMAGED = "0123456789abcdef" * 2, "#N/A"
 TICK = 'name="allow_unusual"'
 WORDS = "deliberately with ids that look damaged"

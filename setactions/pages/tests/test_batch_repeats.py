@@ -14,7 +14,7 @@ from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import text_of, until
 
 State = BatchChunk.State
-pytestmark = pytest.mark.usefixtures("small_chunks")
+pytestmark = [pytest.mark.usefixtures("small_chunks"), pytest.mark.pages]
 
 
 def press(client, batch, verb, **fields):

@@ -20,7 +20,7 @@ from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import text_of
 
-pytestmark = pytest.mark.usefixtures("small_chunks")
+pytestmark = [pytest.mark.usefixtures("small_chunks"), pytest.mark.pages]
 
 
 def test_auditors_see_all_batches_and_change_none(operator, audrey, oscar, tms, engine_at_rest):

@@ -13,7 +13,7 @@ from setactions.pages.tests.test_new_action import fill_in, hidden_fields, proce
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of, until
 
-pytestmark = pytest.mark.usefixtures("small_chunks")
+pytestmark = [pytest.mark.usefixtures("small_chunks"), pytest.mark.pages]
 
 
 def test_customers_of_an_open_batch_are_named_before_another_one_is_started(operator, oscar, tms):

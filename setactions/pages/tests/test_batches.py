@@ -16,7 +16,7 @@ from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import free_ports, text_of, until
 
 State = BatchChunk.State
-pytestmark = pytest.mark.usefixtures("small_chunks")
+pytestmark = [pytest.mark.usefixtures("small_chunks"), pytest.mark.pages]
 
 
 def test_a_list_longer_than_one_call_runs_to_its_end(operator, tms, engine_at_rest):

@@ -24,7 +24,7 @@ from setactions.resolving.tests.doubting import (
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import at_once, kinds_of, locked, text_of
 
-pytestmark = pytest.mark.usefixtures("databases", "tms", "impatient")
+pytestmark = [pytest.mark.usefixtures("databases", "tms", "impatient"), pytest.mark.pages]
 REASON = "Tina of the migration team looked at both customers."
 
 

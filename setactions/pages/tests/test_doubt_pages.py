@@ -27,7 +27,7 @@ from setactions.resolving.tests.doubting import (
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import at_once, kinds_of, text_of
 
-pytestmark = pytest.mark.usefixtures("databases", "tms", "impatient", "short_calls")
+pytestmark = [pytest.mark.usefixtures("databases", "tms", "impatient", "short_calls"), pytest.mark.pages]
 PLANTED = "planted-secret-token-0123456789"
 
 

@@ -16,6 +16,8 @@ from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import table_missing
 
+pytestmark = pytest.mark.pages
+
 PLANTED = "planted-secret-token-0123456789"
 ADDRESS = "203.0.113.7"
 

@@ -13,6 +13,8 @@ from setactions.pages import sealing
 from tmsdash.tests.fixtures import PASSWORD, TOKEN, signed_in
 from tmsdash.tests.tools import table_missing, text_of
 
+pytestmark = pytest.mark.pages
+
 PLANTED = "planted-secret-token-0123456789"
 
 

@@ -12,7 +12,7 @@ from setactions.resolving.tests.doubting import LOST_BEFORE
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import text_of
 
-pytestmark = pytest.mark.usefixtures("engine_at_rest")
+pytestmark = [pytest.mark.usefixtures("engine_at_rest"), pytest.mark.pages]
 BLOCK = "asked for already"
 
 

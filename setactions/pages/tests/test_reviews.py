@@ -18,7 +18,7 @@ LISTS = {"/send/": ["a1", "b2"], "/batches/start/": ["a1", "b2", "c3", "d4", "e5
 SALT = "setactions.review"
 by_way = pytest.mark.parametrize("way", WAYS)
 
-pytestmark = pytest.mark.usefixtures("small_chunks")
+pytestmark = [pytest.mark.usefixtures("small_chunks"), pytest.mark.pages]
 
 
 @pytest.fixture

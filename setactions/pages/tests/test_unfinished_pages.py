@@ -14,7 +14,7 @@ from setactions.resolving.tests.doubting import LOST_BEFORE, run, send, send_and
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import table_missing, text_of
 
-pytestmark = pytest.mark.usefixtures("databases", "tms")
+pytestmark = [pytest.mark.usefixtures("databases", "tms"), pytest.mark.pages]
 RUNNING, OWED = "service: intent in the audit", "service: answer in the audit"
 
 

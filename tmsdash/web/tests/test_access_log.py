@@ -11,6 +11,8 @@ from jobs.tests.making import make_batch, make_job
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import table_missing
 
+pytestmark = pytest.mark.pages
+
 ADDRESS = "203.0.113.7"
 
 

@@ -21,7 +21,7 @@ from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import done_within, text_of
 from tmsdash.web.admin import AddressError
 
-pytestmark = pytest.mark.usefixtures("databases")
+pytestmark = [pytest.mark.usefixtures("databases"), pytest.mark.pages]
 
 GUARD_S = 30  # what takes so long does not end at all
 ENDLESS = "(a+)+$"  # for a regular expression, with the text below

@@ -14,6 +14,8 @@ from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of
 from tmsdash.web.middleware import RequestBodyMiddleware, TrustedProxyMiddleware
 
+pytestmark = pytest.mark.pages
+
 LIMIT = 5 << 20
 
 

@@ -6,6 +6,8 @@ from django.test import Client
 from tmsdash.tests.fixtures import PASSWORD, TOKEN, signed_in
 from tmsdash.tests.tools import text_of
 
+pytestmark = pytest.mark.pages
+
 WORDS = "What you sent has crossed the network unprotected: replace every token or password"
 
 

@@ -10,6 +10,8 @@ from django.test import Client
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import KEYS, run_python, table_missing
 
+pytestmark = pytest.mark.pages
+
 EXPECTED = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
     "frame-ancestors 'none'; form-action 'self'",

@@ -13,6 +13,8 @@ from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import KEYS, at_once, run_python
 from tmsdash.web.static_files import collect
 
+pytestmark = pytest.mark.pages
+
 FOREVER = "max-age=315360000, public, immutable"
 
 

@@ -15,7 +15,7 @@ from jobs.models import Job
 from jobs.tests.making import make_job
 from setactions.operations.legacy.tests.old_dashboard import JWT
 
-pytestmark = pytest.mark.usefixtures("databases", "tms")
+pytestmark = [pytest.mark.usefixtures("databases", "tms"), pytest.mark.pages]
 
 
 # -- Rows that make no sense --------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from audit.models import Attempt, AuditEntry, ChainHead
 from jobs.models import Job
 from setactions.operations.legacy.tests.old_dashboard import facts
 
-pytestmark = pytest.mark.usefixtures("databases", "tms")
+pytestmark = [pytest.mark.usefixtures("databases", "tms"), pytest.mark.pages]
 
 
 @pytest.fixture

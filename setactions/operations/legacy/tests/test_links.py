@@ -13,7 +13,7 @@ from setactions.pages.tests.forging import problems
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of
 
-pytestmark = pytest.mark.usefixtures("databases", "tms")
+pytestmark = [pytest.mark.usefixtures("databases", "tms"), pytest.mark.pages]
 
 IDS = '["a1"]'
 

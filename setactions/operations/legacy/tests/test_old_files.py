@@ -12,7 +12,7 @@ from setactions.operations.legacy import copies
 from setactions.operations.legacy.tests.old_code import CUSTOMERS, JOBS
 from setactions.operations.legacy.tests.old_dashboard import OldDashboard
 
-pytestmark = pytest.mark.usefixtures("databases", "tms")
+pytestmark = [pytest.mark.usefixtures("databases", "tms"), pytest.mark.pages]
 
 
 def contents(folder):

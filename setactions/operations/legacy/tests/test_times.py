@@ -13,7 +13,7 @@ from audit.proof.verification import verify
 from jobs.models import Job
 from setactions.operations.legacy.tests import old_code
 
-pytestmark = pytest.mark.usefixtures("databases", "tms")
+pytestmark = [pytest.mark.usefixtures("databases", "tms"), pytest.mark.pages]
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"]
 INSTANTS = [
