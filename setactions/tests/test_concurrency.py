@@ -22,7 +22,7 @@ from tmsdash.tests.tools import at_once, install, run_python, until
 
 PARALLEL = 50
 OPERATORS = 32
-EACH = 4
+EACH = 2
 START_S = 60
 
 
@@ -136,7 +136,7 @@ def test_bodies_that_never_end_leave_threads_for_pages(tmp_path):
         assert requests.post(f"{url}/login/", data={"a": "b"}, timeout=60).status_code == 503
 
 
-SIGN_INS = 150
+SIGN_INS = 60
 MAKE_OLIVIA = "from django.contrib.auth.models import User; User.objects.create_user('olivia', password='{}')"
 
 

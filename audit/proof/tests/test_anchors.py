@@ -19,7 +19,7 @@ from audit.tests.sealing import head, run
 from tmsdash.logs import OneLineFormatter, log_what_nobody_caught
 from tmsdash.tests.tools import in_thread
 
-pytestmark = pytest.mark.usefixtures("databases", "empty_seal_dir")
+pytestmark = [pytest.mark.usefixtures("databases", "empty_seal_dir"), pytest.mark.pages]
 
 ATTEMPT = "00000000-0000-4000-8000-000000000000"
 FORGED = f"[AUDIT] INTENT {ATTEMPT}: anchor=1:0123456789abcdef [INFO 2026-01-02T03:04:05.678Z 0123456789abcdef]"

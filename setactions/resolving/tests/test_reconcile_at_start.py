@@ -26,7 +26,7 @@ from setactions.resolving.tests.doubting import (
     send_and_die,
 )
 
-pytestmark = pytest.mark.usefixtures("databases", "tms")
+pytestmark = [pytest.mark.usefixtures("databases", "tms"), pytest.mark.pages]
 PLANTED = "planted-secret-token-9876543210"
 OWED = "service: answer in the audit"
 WAIT_S = 60

@@ -35,7 +35,7 @@ from setactions.resolving.tests.doubting import (
 from setactions.resolving.tests.doubting import run_reconcile as run
 from tmsdash.tests.tools import database_bytes, kinds_of, locked
 
-pytestmark = pytest.mark.usefixtures("databases", "tms", "impatient")
+pytestmark = [pytest.mark.usefixtures("databases", "tms", "impatient"), pytest.mark.pages]
 PLANTED = "planted-secret-token-9876543210"
 NOTHING = {"closed": 0, "recorded": 0, "open": 0, "need_token": [], "need_person": []}
 OWED = "service: answer in the audit"

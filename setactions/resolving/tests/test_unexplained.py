@@ -22,7 +22,7 @@ from setactions.resolving.unexplained import find_unexplained
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN
 
-pytestmark = pytest.mark.usefixtures("databases", "tms", "nobody_connected", "impatient")
+pytestmark = [pytest.mark.usefixtures("databases", "tms", "nobody_connected", "impatient"), pytest.mark.pages]
 NOTHING = {"closed": 0, "recorded": 0, "open": 0, "need_token": [], "need_person": []}
 
 

@@ -16,6 +16,8 @@ from setactions.tms.unknown_ids import Repair, find_repair
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import done_within, text_of
 
+pytestmark = pytest.mark.pages
+
 MANY = tuple(f"{number:032x}" for number in range(27_000))
 GUARD_S = 20  # what takes so long does not end at all
 
