@@ -19,6 +19,7 @@ from django.core.management import CommandError, call_command
 
 from setactions.devtools.proofs.judge import KINDS
 from setactions.devtools.proofs.site import ProofError, Server, Site
+from setactions.devtools.tests import sites
 from setactions.management.commands import prove
 from tmsdash.tests.tools import heeding_signals
 
@@ -41,6 +42,7 @@ def proven(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(temporary))
         patch.setattr(prove, "run_campaign", keep)
+        patch.setattr(Site, "set_up", sites.copied)
         output, progress = StringIO(), StringIO()
         call_command("prove", kills=3, clients=4, seed=1, json=True, stdout=output, stderr=progress)
     assert list(temporary.iterdir()) == []
@@ -177,7 +179,8 @@ def test_a_site_that_does_not_come_up_is_no_broken_promise(tmp_path):
         site.set_up()
 
 
-def test_an_audit_that_was_changed_is_a_surprise(tmp_path):
+def test_an_audit_that_was_changed_is_a_surprise(tmp_path, monkeypatch):
+    monkeypatch.setattr(Site, "set_up", sites.copied)
     with Site(tmp_path, {"main": "http://127.0.0.1:9"}) as site:
         site.set_up()
         assert site.audit_problems() == []  # the account's entry, with its anchor in the log

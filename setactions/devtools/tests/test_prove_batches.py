@@ -16,9 +16,15 @@ from setactions.devtools.proofs.fleets import judge_fleets
 from setactions.devtools.proofs.report import judge_remains
 from setactions.devtools.proofs.site import Site
 from setactions.devtools.simulator import Call, Simulator
+from setactions.devtools.tests import sites
 
 pytestmark = pytest.mark.sqlite
 CIDS = ["a1", "b2", "c3", "d4"]
+
+
+@pytest.fixture(autouse=True)
+def quickly_set_up(monkeypatch):
+    monkeypatch.setattr(Site, "set_up", sites.copied)
 
 
 def test_every_customer_gets_the_action_once_whatever_is_killed(tmp_path):
