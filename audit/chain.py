@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import DatabaseError, connections, transaction
+from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from audit.choices import Kind
@@ -156,14 +157,16 @@ class NewEntry:
 class ChainEnd:
     """The end of the chain, to which entries are added: locked from here to the end of the transaction on the audit.
 
-    `save` is the transaction's last statement. Nothing that is added can be read from the head before that.
+    `save` is the transaction's last statement. Nothing that is added can be read from the head before that. Works use
+    the `cursor`, because each new one costs as much as its statement.
     """
 
     def __init__(self, behind: tuple[int, str, str] | None = None) -> None:
         """Lock and read the head. `behind` is the sequence, mac and key id of one that is not proven to be ours, and
         that the entries acknowledge, see audit.proof.lost_keys."""
         self.added: list[NewEntry] = []
-        self._head = _locked_head()
+        self.cursor = connections[DATABASE].cursor()
+        self._head = _locked_head(self.cursor)
         self._sequence, self._mac, self._key_id, _ = self._head or (0, "", "", "")
         self._is_proven = behind == (self._sequence, self._mac, self._key_id)
         if self._is_proven:
@@ -183,7 +186,7 @@ class ChainEnd:
         entry.created_at, entry.key_id = at or timezone.now(), present
         entry.sequence, entry.previous_mac = self._sequence + 1, self._mac
         entry.sign(settings.AUDIT_KEY)
-        _ENTRIES.insert(entry)
+        _ENTRIES.insert(self.cursor, entry)
         self._sequence, self._mac = entry.sequence, entry.mac
         self.added.append(entry)
 
@@ -196,8 +199,8 @@ class ChainEnd:
         """Move the head behind what was added."""
         if self.added:
             signature = sign_head(settings.AUDIT_KEY, self._sequence, self._mac)
-            with connections[DATABASE].cursor() as cursor:
-                cursor.execute(_MOVE_HEAD, [self._sequence, self._mac, self._key_id, signature])
+            self.cursor.execute(_MOVE_HEAD, [self._sequence, self._mac, self._key_id, signature])
+        self.cursor.close()
 
     @contextmanager
     def undone_on_failure(self) -> Iterator[None]:
@@ -220,16 +223,14 @@ _READ_HEAD = "SELECT sequence, mac, key_id, signature FROM audit_chainhead"
 _LOCK_HEAD = f"LOCK TABLE audit_auditentry IN ROW EXCLUSIVE MODE; {_READ_HEAD} FOR UPDATE"
 
 
-def _locked_head() -> Head | None:
-    connection = connections[DATABASE]
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(_LOCK_HEAD)
-            cursor.nextset()
-        else:
-            cursor.execute(_READ_HEAD)
-        head: Head | None = cursor.fetchone()
-        return head
+def _locked_head(cursor: CursorWrapper) -> Head | None:
+    if cursor.db.vendor == "postgresql":
+        cursor.execute(_LOCK_HEAD)
+        cursor.nextset()
+    else:
+        cursor.execute(_READ_HEAD)
+    head: Head | None = cursor.fetchone()
+    return head
 
 
 def append(entries: Iterable[NewEntry], *, behind: tuple[int, str, str] | None = None) -> None:

@@ -54,12 +54,12 @@ class _Member(Generic[T]):
         self.leads = False
         self.result: T
         self.error: BaseException | None = None
-        self._work, self._context = work, contextvars.copy_context()
+        self.work, self._context = work, contextvars.copy_context()
         self._signal = threading.Lock()  # free once the caller leads, or its work is over
         self._signal.acquire()
 
     def carry_out(self, end: ChainEnd) -> None:
-        self.result = self._context.run(self._work, end)
+        self.result = self._context.run(self.work, end)
 
     def wait(self, wait_s: float = -1) -> bool:
         """Wait for at most so many seconds, -1 for as long as it takes; tell whether there was a signal."""
@@ -195,7 +195,7 @@ def _lead(leader: _Member[Any], until: float) -> None:
 
 def _carry_out(member: _Member[Any], end: ChainEnd, *, is_alone: bool) -> None:
     """Do the work of one of a group, which fails alone if it does; who is alone needs no savepoint for that."""
-    if is_alone:
+    if is_alone or member.work is _nothing:
         member.carry_out(end)
         return
     try:
@@ -236,11 +236,15 @@ def flush(wait_s: float) -> None:
         return
     try:
         with drop_if_broken(DATABASE):
-            write(lambda end: None, wait_s)
+            write(_nothing, wait_s)
     except AnyDatabaseError as error:
         for member in _queue.take_unhurried():
             member.error = _copy_of(error)
             member.fail()
+
+
+def _nothing(end: ChainEnd) -> None:
+    """The work of who only wants others' to be done."""
 
 
 class _Flusher:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError, connections
+from django.db import IntegrityError
+from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from audit import chain
@@ -118,7 +119,7 @@ def close_doubt(attempt_id: uuid.UUID, event: Event, *, wait_s: float, actor: Ac
     prepared = _PreparedEvent(event)
 
     def close(end: ChainEnd) -> tuple[Attempt, bool]:
-        [(attempt, kinds)] = _locked([attempt_id])
+        [(attempt, kinds)] = _locked(end.cursor, [attempt_id])
         is_in_doubt = attempt.outcome in IN_DOUBT_OUTCOMES
         if is_in_doubt:
             _add_events(end, attempt, kinds, [prepared], actor)
@@ -151,7 +152,7 @@ class _Opening:
         attempt = self.attempt
         attempt.created_at = timezone.now()
         project(attempt, self._kind, self._body, attempt.created_at)
-        if not _ATTEMPTS.insert_unless_taken(attempt):
+        if not _ATTEMPTS.insert_unless_taken(end.cursor, attempt):
             return False
         add_customers(attempt.pk, self._cids)
         end.add(self._entry, attempt.created_at)
@@ -174,7 +175,7 @@ def _recording(
     prepared = [[*map(_PreparedEvent, events)] for events in events_of.values()]
 
     def record(end: ChainEnd) -> list[Attempt]:
-        locked = _locked([*events_of])
+        locked = _locked(end.cursor, [*events_of])
         for (attempt, kinds), events in zip(locked, prepared, strict=True):
             _add_events(end, attempt, kinds, events, actor)
         kill_point("audit: events added, not committed")
@@ -201,15 +202,13 @@ def project(attempt: Attempt, kind: Kind, body: Mapping[str, Any], at: datetime)
     attempt.is_open = attempt.outcome in IN_DOUBT_OUTCOMES or attempt.job_owed
 
 
-def _locked(attempt_ids: Sequence[uuid.UUID]) -> list[tuple[Attempt, set[str]]]:
+def _locked(cursor: CursorWrapper, attempt_ids: Sequence[uuid.UUID]) -> list[tuple[Attempt, set[str]]]:
     """Return attempts, in the order of their ids in the list, each with the kinds of events that it has already."""
-    connection = connections[DATABASE]
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(_LOCKED_POSTGRESQL, [[*attempt_ids]])
-        else:
-            cursor.execute(_LOCKED_SQLITE, [json.dumps([attempt_id.hex for attempt_id in attempt_ids])])
-        rows = cursor.fetchall()
+    if cursor.db.vendor == "postgresql":
+        cursor.execute(_LOCKED_POSTGRESQL, [[*attempt_ids]])
+    else:
+        cursor.execute(_LOCKED_SQLITE, [json.dumps([attempt_id.hex for attempt_id in attempt_ids])])
+    rows = cursor.fetchall()
     attempts = [(_ATTEMPTS.read(columns), set((kinds or "").split(",")) - {""}) for *columns, kinds in rows]
     if len(attempts) < len(attempt_ids):
         raise Attempt.DoesNotExist("events can only be added to attempts that were opened")
@@ -244,4 +243,4 @@ def _add_events(
         project(attempt, event.kind, event.body, at)
         shown = {"action_type": attempt.action_name, "ip_address": ip_address}
         end.add(chain.new_entry(attempt.attempt_id, event.kind, user_id, event.text, **shown), at)
-    _ATTEMPTS.update(attempt, MOVING_FIELDS)
+    _ATTEMPTS.update(end.cursor, attempt, MOVING_FIELDS)

@@ -10,9 +10,13 @@ from functools import cache, cached_property
 from typing import Any, Generic, TypeVar
 
 from django.db import connections, models
-from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 
 Row = TypeVar("Row", bound=models.Model)
+# What columns take as it is, unless they are of these fields.
+AS_IT_IS = frozenset({str, int, bool, type(None)})
+CONVERTED = (models.DateField, models.UUIDField)
+
 Converters = list[tuple[int, Any, Sequence[Callable[..., Any]]]]
 
 
@@ -31,21 +35,32 @@ class Rows(Generic[Row]):
         """Return the columns of the table under this name, in the order in which `read` takes them."""
         return ", ".join(f'{alias}."{field.column}"' for field in self._fields)
 
-    def insert(self, row: Any) -> None:
+    def insert(self, cursor: CursorWrapper, row: Any) -> None:
         """Insert what has an attribute for each column, the primary key among them."""
-        connection = connections[self._using]
-        with connection.cursor() as cursor:
-            cursor.execute(self._insert, _prepared(connection, self._fields, row))
+        cursor.execute(self._insert, self._prepared(self._fields, row))
 
-    def insert_unless_taken(self, row: Row) -> bool:
+    def insert_unless_taken(self, cursor: CursorWrapper, row: Row) -> bool:
         """Insert a row and give it the `id` that the database chose; False if another has one of its unique values."""
-        connection = connections[self._using]
-        with connection.cursor() as cursor:
-            cursor.execute(self._insert_unless_taken, _prepared(connection, self._chosen_fields, row))
-            key = cursor.fetchone()
+        cursor.execute(self._insert_unless_taken, self._prepared(self._chosen_fields, row))
+        key = cursor.fetchone()
         if key:
             [row.pk] = key
         return key is not None
+
+    def update(self, cursor: CursorWrapper, row: Row, columns: Sequence[str]) -> None:
+        """Save these columns of a row that is there."""
+        fields = [self._model._meta.get_field(column) for column in columns]
+        cursor.execute(_update(self.table, tuple(columns)), [*self._prepared(fields, row), row.pk])
+
+    def _prepared(self, fields: Sequence[Any], row: Any) -> list[Any]:
+        connection = connections[self._using]
+        values = [getattr(row, field.attname) for field in fields]
+        return [
+            value
+            if type(value) in AS_IT_IS and not isinstance(field, CONVERTED)
+            else field.get_db_prep_save(value, connection)
+            for field, value in zip(fields, values, strict=True)
+        ]
 
     @cached_property
     def _insert(self) -> str:
@@ -58,13 +73,6 @@ class Rows(Generic[Row]):
     @cached_property
     def _chosen_fields(self) -> list[Any]:
         return [field for field in self._fields if not field.primary_key]
-
-    def update(self, row: Row, columns: Sequence[str]) -> None:
-        """Save these columns of a row that is there."""
-        connection = connections[self._using]
-        fields = [self._model._meta.get_field(column) for column in columns]
-        with connection.cursor() as cursor:
-            cursor.execute(_update(self.table, tuple(columns)), [*_prepared(connection, fields, row), row.pk])
 
     def read(self, values: Sequence[Any]) -> Row:
         """Return the row whose values, as the database gives them, are in the order of `columns_of`."""
@@ -97,7 +105,3 @@ def _insert(table: str, fields: Sequence[Any]) -> str:
 def _update(table: str, columns: tuple[str, ...]) -> str:
     changes = ", ".join(f'"{column}" = %s' for column in columns)
     return f'UPDATE "{table}" SET {changes} WHERE "id" = %s'  # noqa: S608 (names of ours)
-
-
-def _prepared(connection: BaseDatabaseWrapper, fields: Sequence[Any], row: Any) -> list[Any]:
-    return [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields]
