@@ -1,6 +1,6 @@
 """The only module that speaks HTTP to TMS. Every outcome is a value; no exception leaves it.
 
-A call runs in a thread of its own, so that the caller's deadline holds against everything, a slow
+A call has a thread to itself, so that the caller's deadline holds against everything, a slow
 name server included. At the deadline the socket is shut down, which ends reads of slow drips. The
 connection is always a fresh one: a kept-alive connection that the server just closed would leave
 in doubt whether a POST arrived. There are no retries and no redirects.
@@ -9,28 +9,26 @@ in doubt whether a POST arrived. There are no retries and no redirects.
 import json
 import logging
 import socket
-import ssl
 import tempfile
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import partial
 from urllib.parse import urlencode
 
-import certifi
 import requests
 from django.conf import settings
 from django.views.decorators.debug import sensitive_variables
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection
+from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError
 
 from audit.choices import Kind
+from setactions.tms import call_threads
 from setactions.tms.clusters import Call, Cluster, Target
+from setactions.tms.connections import ADAPTER, of_thread
 from setactions.tms.replies import Answer, Failure, Reply, classify, classify_read
-from setactions.tms.unsent import BundleError, Connection, reason_of
+from setactions.tms.unsent import Connection, reason_of
 from setactions.token import Token
 
 logger = logging.getLogger(__name__)
@@ -45,20 +43,17 @@ SHUTDOWN_GRACE_S = 1.0
 
 def set_action(cluster: Cluster, action_sent: str, cids: tuple[str, ...], token: Token) -> Reply:
     """Ask `cluster` to carry out an action, once, within TMS_DEADLINE_S seconds."""
-    request = requests.Request(
-        "POST",
-        cluster.origin + Call.SET_ACTION.value,
-        headers=_headers(token) | {"Content-Type": "application/json"},
-        data=json.dumps({"action": action_sent, "cids": cids}),
-    )
-    answer = _Exchange(request, settings.TMS_MAX_RESPONSE_BYTES).answer_within(settings.TMS_DEADLINE_S)
+    body = json.dumps({"action": action_sent, "cids": cids}).encode()
+    headers = _headers(token) | {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    exchange = _Exchange(cluster.origin + Call.SET_ACTION.value, headers, body, settings.TMS_MAX_RESPONSE_BYTES)
+    answer = exchange.answer_within(settings.TMS_DEADLINE_S)
     return _classified(answer, token, classify)
 
 
 def read(target: Target, token: Token) -> Reply:
     """Read what `target` asks for; a reading of all customers may take twice TMS_DEADLINE_S."""
     url = f"{target.cluster.origin}{target.call.value}?{urlencode(target.query)}"
-    exchange = _Exchange(requests.Request("GET", url, headers=_headers(token)), settings.TMS_MAX_READ_BYTES)
+    exchange = _Exchange(url, _headers(token), None, settings.TMS_MAX_READ_BYTES)
     factor = 2 if ("cid", "ALL") in target.query else 1
     reply = _classified(exchange.answer_within(factor * settings.TMS_DEADLINE_S), token, classify_read)
     if reply.kind == Kind.NOT_SENT:
@@ -95,7 +90,9 @@ class _Exchange:
     before it nothing of the request has left this machine. After `_expire` it can no longer turn.
     """
 
-    request: requests.Request
+    url: str
+    headers: dict[str, str]
+    body: bytes | None  # of a POST
     max_bytes: int
     sent: bool = False
     expired: bool = False
@@ -103,18 +100,17 @@ class _Exchange:
 
     def __post_init__(self) -> None:
         self._gate = threading.Lock()
+        self._done = threading.Event()
         self._socket: socket.socket | None = None
         self._is_connected = self._is_tunnelled = False
 
     def answer_within(self, deadline_s: float) -> Answer:
         """Run the exchange and return its answer at the latest `deadline_s` (and a grace second) later."""
         started = time.monotonic()
-        thread = threading.Thread(target=self._run, args=(deadline_s,), name="tms-call", daemon=True)
-        thread.start()
-        thread.join(deadline_s)
-        if thread.is_alive():
+        call_threads.run(partial(self._run, deadline_s))
+        if not self._done.wait(deadline_s):
             self._expire()
-            thread.join(SHUTDOWN_GRACE_S)
+            self._done.wait(SHUTDOWN_GRACE_S)
         answer = self.answer
         if self.expired or answer is None:
             # Whatever arrived after the deadline may be cut short.
@@ -149,6 +145,7 @@ class _Exchange:
 
     @sensitive_variables()
     def _run(self, deadline_s: float) -> None:
+        of_thread.exchange = self
         try:
             self.answer = self._send(deadline_s)
         except (requests.Timeout, TimeoutError) as error:
@@ -160,36 +157,43 @@ class _Exchange:
             logger.error("[SET_ACTION] EXCEPTION: %s in the HTTP client", type(error).__name__)
             self.answer = self._failed(Failure.CONNECTION, error)
         finally:
+            del of_thread.exchange
             with self._gate:
                 if self._socket is not None:
                     self._socket.close()
                     self._socket = None
+            self._done.set()
 
     @sensitive_variables()
     def _send(self, deadline_s: float) -> Answer:
-        adapter = _Adapter(self)
+        response = ADAPTER.send(
+            self._prepared(),
+            stream=True,
+            # Reads time out after the deadline, so that there is one way in which they end.
+            timeout=(min(CONNECT_TIMEOUT_S, deadline_s), deadline_s + SHUTDOWN_GRACE_S),
+            proxies={"http": settings.TMS_PROXY, "https": settings.TMS_PROXY} if settings.TMS_PROXY else None,
+        )
+        answer = Answer(
+            sent=True,
+            http_status=response.status_code,
+            retry_after=response.headers.get("Retry-After", "")[:MAX_RETRY_AFTER],
+        )
         try:
-            response = adapter.send(
-                self.request.prepare(),
-                stream=True,
-                # Reads time out after the deadline, so that there is one way in which they end.
-                timeout=(min(CONNECT_TIMEOUT_S, deadline_s), deadline_s + SHUTDOWN_GRACE_S),
-                proxies={"http": settings.TMS_PROXY, "https": settings.TMS_PROXY} if settings.TMS_PROXY else None,
-            )
-            answer = Answer(
-                sent=True,
-                http_status=response.status_code,
-                retry_after=response.headers.get("Retry-After", "")[:MAX_RETRY_AFTER],
-            )
-            try:
-                self._read_body(response, answer)
-            except (requests.RequestException, OSError, HTTPError) as error:
-                answer.failure, answer.detail = Failure.CUT_SHORT, reason_of(error)
-            finally:
-                response.raw.close()  # never back to a pool
-            return answer
+            self._read_body(response, answer)
+        except (requests.RequestException, OSError, HTTPError) as error:
+            answer.failure, answer.detail = Failure.CUT_SHORT, reason_of(error)
         finally:
-            adapter.close()
+            response.raw.close()
+        return answer
+
+    def _prepared(self) -> requests.PreparedRequest:
+        """Return the request. Our headers are fit to be sent, so that only the address needs requests' attention."""
+        request = requests.PreparedRequest()
+        request.method = "GET" if self.body is None else "POST"
+        request.prepare_url(self.url, None)
+        request.headers = CaseInsensitiveDict(self.headers)
+        request.body = self.body
+        return request
 
     def _read_body(self, response: requests.Response, answer: Answer) -> None:
         # A long answer waits on disk until it is known to be whole and short enough.
@@ -207,7 +211,7 @@ class _Exchange:
         return Answer(sent=self.sent, failure=failure, detail=detail)
 
     def _connection(self) -> Connection:
-        return Connection(self.request.url, settings.TMS_PROXY, self._is_connected, self._is_tunnelled)
+        return Connection(self.url, settings.TMS_PROXY, self._is_connected, self._is_tunnelled)
 
 
 def _shut_down(connection: socket.socket) -> None:
@@ -215,52 +219,3 @@ def _shut_down(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError as error:
         logger.debug("the connection was closed already: %s", error)
-
-
-class _Adapter(HTTPAdapter):
-    """requests' adapter for one exchange: our TLS context, our gate, nothing from the environment."""
-
-    def __init__(self, exchange: _Exchange) -> None:
-        self._exchange = exchange
-        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
-
-    def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
-        host, _ = super().build_connection_pool_key_attributes(*args, **kwargs)
-        return host, {"ssl_context": _tls_context(settings.TMS_CA_BUNDLE)} if host["scheme"] == "https" else {}
-
-    def cert_verify(self, *args: Any, **kwargs: Any) -> None:
-        """Leave verification to our context, which always verifies."""
-
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        pool.ConnectionCls = _gated(pool.ConnectionCls, self._exchange)
-        return pool
-
-
-def _gated(connection_class: type[HTTPConnection], exchange: _Exchange) -> type[HTTPConnection]:
-    class GatedConnection(connection_class):  # type: ignore[valid-type, misc]
-        """Tells the exchange about its socket, and asks it before the first byte of the request."""
-
-        def _new_conn(self) -> socket.socket:
-            connection: socket.socket = super()._new_conn()
-            exchange.connected(connection)
-            return connection
-
-        def _tunnel(self) -> None:
-            super()._tunnel()
-            exchange.tunnelled()
-
-        def connect(self) -> None:
-            super().connect()  # includes the proxy's tunnel and the TLS handshake
-            exchange.pass_gate()
-
-    return GatedConnection
-
-
-@cache
-def _tls_context(ca_bundle: str) -> ssl.SSLContext:
-    """Return a verifying context; loading certificates takes longer than a call's other overhead."""
-    try:
-        return ssl.create_default_context(cafile=ca_bundle or certifi.where())
-    except OSError as error:  # also what is no certificate
-        raise BundleError from error

@@ -1,6 +1,7 @@
 """The call itself: deadlines, caps, where the token goes, and what each fault is classed as."""
 
 import http.server
+import queue
 import socket
 import ssl
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from audit.choices import Kind
 from setactions.tms import client, replies
 from setactions.tms.clusters import Call, Cluster, Target
+from setactions.tms.tests.call_threads import CallThreads
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN
 
@@ -23,6 +25,11 @@ HANG_S = 60  # far beyond every deadline here: tells a kept deadline from a hang
 def call(cluster_or_url, token=TOKEN, cids=("a1",)):
     cluster = Cluster("c", cluster_or_url) if isinstance(cluster_or_url, str) else cluster_or_url
     return client.set_action(cluster, "PE-Enable", cids, Token(token))
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    return CallThreads(monkeypatch)
 
 
 @pytest.mark.parametrize("fault", ["timeout", "timeout-applied", "body-drip:0.05", "header-drip:0.05", "slow:3600"])
@@ -36,7 +43,7 @@ def test_the_deadline_holds_against_silence_and_both_drips(tms, settings, fault)
 
 
 @pytest.mark.parametrize("step", ["name resolution", "connection"])
-def test_the_deadline_holds_before_anything_is_sent(tms, settings, monkeypatch, step):
+def test_the_deadline_holds_before_anything_is_sent(tms, settings, monkeypatch, step, threads):
     """A name server that hangs (as getaddrinfo cannot be interrupted) and a host that swallows packets."""
     settings.TMS_DEADLINE_S = 1
     release = threading.Event()
@@ -50,9 +57,7 @@ def test_the_deadline_holds_before_anything_is_sent(tms, settings, monkeypatch, 
     reply = call(tms.url)
     assert (reply.kind, reply.timed_out) == (Kind.NOT_SENT, True)
     release.set()
-    for thread in threading.enumerate():
-        if thread.name == "tms-call":
-            thread.join(HANG_S)
+    threads.await_idle()
     assert tms.calls() == []  # the late thread found the gate closed
 
 
@@ -118,10 +123,20 @@ class Recorder(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class KeepingAlive(Recorder):
+    """One that would take another request on each connection; it notes who connected, and who closed again."""
+
+    protocol_version = "HTTP/1.1"
+
+    def handle(self):
+        super().handle()  # until the client closes
+        self.server.closed.put(self.client_address)
+
+
 @contextmanager
-def recording_server(tls=None):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Recorder)
-    server.seen = []
+def recording_server(tls=None, handler=Recorder):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.seen, server.closed = [], queue.SimpleQueue()
     if tls:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -132,6 +147,13 @@ def recording_server(tls=None):
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_every_call_gets_a_connection_of_its_own_that_is_closed_after_it():
+    with recording_server(handler=KeepingAlive) as server:
+        for _ in range(3):
+            assert call(f"http://127.0.0.1:{server.server_port}").kind == Kind.ACCEPTED
+        assert len({server.closed.get(timeout=HANG_S) for _ in range(3)}) == 3
 
 
 def test_the_environments_proxies_and_netrc_are_not_asked(tms, monkeypatch, tmp_path):
@@ -252,14 +274,13 @@ def open_files():
     return len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else 0
 
 
-def test_no_sockets_or_threads_are_left_behind(tms, settings):
+def test_no_sockets_or_busy_threads_are_left_behind(tms, settings, threads):
     settings.TMS_DEADLINE_S = 1
     call(tms.url)
     before = open_files()
     for fault in ("reset-after", "half-body", "huge", "timeout", "header-drip", "redirect", "http:500"):
         call(tms.url, f"fault:{fault}")
-    # The simulator still holds its ends open, so it was the deadline that ended the threads.
-    assert not [thread for thread in threading.enumerate() if thread.name == "tms-call"]
+    threads.await_idle()  # the simulator still holds its ends open, so it was the deadline that ended the calls
     tms.stop()  # closes the simulator's ends, which live in this process too
     tms.start()
     assert open_files() <= before

@@ -1,0 +1,91 @@
+"""Threads of calls: used again, never waited for, and keeping nothing of a call that is over."""
+
+import gc
+import os
+import select
+import socket
+import threading
+import weakref
+
+import pytest
+
+from audit.choices import Kind
+from setactions.tms import call_threads, client
+from setactions.tms.clusters import Cluster
+from setactions.tms.tests.call_threads import CallThreads
+from setactions.token import Token
+from tmsdash.tests.fixtures import TOKEN
+
+HANG_S = 60
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    return CallThreads(monkeypatch)
+
+
+def call(url):
+    return client.set_action(Cluster("c", url), "PE-Enable", ("a1",), Token(TOKEN))
+
+
+def test_one_call_after_the_other_takes_one_thread(tms, threads):
+    for _ in range(5):
+        assert call(tms.url).kind == Kind.ACCEPTED
+        threads.await_idle(1)
+    assert len(threads.started) == 1
+
+
+def test_a_thread_that_is_stuck_holds_up_no_other_call(tms, settings, monkeypatch, threads):
+    """As in a name server's silence, which nothing can interrupt."""
+    settings.TMS_DEADLINE_S = 1
+    release, resolve = threading.Event(), socket.getaddrinfo
+
+    def resolve_in_the_end(host, *args, **kwargs):
+        if host == "slow.example":
+            release.wait(HANG_S)
+            host = "127.0.0.1"
+        return resolve(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_in_the_end)
+    slow = tms.url.replace("127.0.0.1", "slow.example")
+    assert [call(slow).kind for _ in range(2)] == [Kind.NOT_SENT, Kind.NOT_SENT]
+    settings.TMS_DEADLINE_S = HANG_S
+    for _ in range(2):
+        assert call(tms.url).kind == Kind.ACCEPTED
+        threads.await_idle(1)
+    assert len(threads.started) == 3
+    release.set()
+    threads.await_idle(3)
+    assert len(tms.calls()) == 2  # those that were late found the gate closed
+
+
+def test_nothing_of_a_call_stays_in_the_thread_that_waits_for_the_next(tms, threads, monkeypatch):
+    exchanges, begin = [], client._Exchange.__post_init__
+
+    def note(exchange):
+        exchanges.append(weakref.ref(exchange))
+        begin(exchange)
+
+    monkeypatch.setattr(client._Exchange, "__post_init__", note)
+    call(tms.url)
+    call("http://127.0.0.1:1")
+    threads.await_idle()
+    gc.collect()
+    assert [exchange() for exchange in exchanges] == [None, None]
+
+
+def test_a_fork_has_no_threads_that_it_could_wait_for(threads):
+    done = threading.Event()
+    call_threads.run(done.set)
+    assert done.wait(HANG_S)
+    threads.await_idle(1)
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        call_threads.run(lambda: os.write(writer, b"done") and None)
+        threading.Event().wait(HANG_S)
+        os._exit(1)
+    is_done, _, _ = select.select([reader], [], [], HANG_S)
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+    assert is_done
