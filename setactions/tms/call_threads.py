@@ -13,7 +13,7 @@ from queue import SimpleQueue
 NAME = "tms-call"
 
 _Work = Callable[[], None]
-_idle: "list[SimpleQueue[_Work]]" = []  # of each thread that waits, the one that began to wait last at the end
+_idle: list[SimpleQueue[_Work]] = []  # of each thread that waits, the one that began to wait last at the end
 os.register_at_fork(after_in_child=lambda: _idle.clear())  # threads do not survive a fork
 
 

@@ -44,8 +44,7 @@ SHUTDOWN_GRACE_S = 1.0
 def set_action(cluster: Cluster, action_sent: str, cids: tuple[str, ...], token: Token) -> Reply:
     """Ask `cluster` to carry out an action, once, within TMS_DEADLINE_S seconds."""
     body = json.dumps({"action": action_sent, "cids": cids}).encode()
-    headers = _headers(token) | {"Content-Type": "application/json", "Content-Length": str(len(body))}
-    exchange = _Exchange(cluster.origin + Call.SET_ACTION.value, headers, body, settings.TMS_MAX_RESPONSE_BYTES)
+    exchange = _Exchange(cluster.origin + Call.SET_ACTION.value, token, body, settings.TMS_MAX_RESPONSE_BYTES)
     answer = exchange.answer_within(settings.TMS_DEADLINE_S)
     return _classified(answer, token, classify)
 
@@ -53,7 +52,7 @@ def set_action(cluster: Cluster, action_sent: str, cids: tuple[str, ...], token:
 def read(target: Target, token: Token) -> Reply:
     """Read what `target` asks for; a reading of all customers may take twice TMS_DEADLINE_S."""
     url = f"{target.cluster.origin}{target.call.value}?{urlencode(target.query)}"
-    exchange = _Exchange(url, _headers(token), None, settings.TMS_MAX_READ_BYTES)
+    exchange = _Exchange(url, token, None, settings.TMS_MAX_READ_BYTES)
     factor = 2 if ("cid", "ALL") in target.query else 1
     reply = _classified(exchange.answer_within(factor * settings.TMS_DEADLINE_S), token, classify_read)
     if reply.kind == Kind.NOT_SENT:
@@ -73,15 +72,6 @@ def _classified(answer: Answer, token: Token, classify_as: Callable[[Answer, Tok
         return classify_as(unreadable, token)
 
 
-def _headers(token: Token) -> dict[str, str]:
-    return {
-        "Authorization": f"Bearer {token.reveal()}",
-        "Accept": "application/json",
-        "Accept-Encoding": "gzip",
-        "User-Agent": "tms-dashboard",
-    }
-
-
 @dataclass
 class _Exchange:
     """One request and its answer, and the gate that decides whether anything was sent.
@@ -91,8 +81,8 @@ class _Exchange:
     """
 
     url: str
-    headers: dict[str, str]
-    body: bytes | None  # of a POST
+    token: Token
+    body: bytes | None  # of a POST, JSON
     max_bytes: int
     sent: bool = False
     expired: bool = False
@@ -186,13 +176,23 @@ class _Exchange:
             response.raw.close()
         return answer
 
+    @sensitive_variables()
     def _prepared(self) -> requests.PreparedRequest:
         """Return the request. Our headers are fit to be sent, so that only the address needs requests' attention."""
         request = requests.PreparedRequest()
         request.method = "GET" if self.body is None else "POST"
         request.prepare_url(self.url, None)
-        request.headers = CaseInsensitiveDict(self.headers)
-        request.body = self.body
+        request.headers = CaseInsensitiveDict(
+            {
+                "Authorization": f"Bearer {self.token.reveal()}",
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",
+                "User-Agent": "tms-dashboard",
+            }
+        )
+        if self.body is not None:
+            request.body = self.body
+            request.headers.update({"Content-Type": "application/json", "Content-Length": str(len(self.body))})
         return request
 
     def _read_body(self, response: requests.Response, answer: Answer) -> None:

@@ -1,6 +1,7 @@
 """The threads of calls, watched by a test."""
 
 import threading
+from typing import Any
 
 from setactions.tms import call_threads
 
@@ -9,7 +10,7 @@ def _all():
     return {thread for thread in threading.enumerate() if thread.name == call_threads.NAME}
 
 
-class CallThreads(list):
+class CallThreads(list[Any]):
     """None waits when the test begins; those that were there before are left alone."""
 
     def __init__(self, monkeypatch):
