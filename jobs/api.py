@@ -1,38 +1,35 @@
 """Reads of jobs for scripts, in JSON."""
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 
-from jobs.models import Job
 from jobs.selectors import all_cids_of, job_for, jobs_of
 from tmsdash.downloads import IncompleteError
 from tmsdash.web.errors import error_json, json_get, limit_of
 
+SHOWN = (
+    *("job_id", "user_id", "batch_id", "action_code", "action_name", "cluster_url"),
+    *("created_at", "status", "http_status", "customer_count"),
+)
 
-def job_json(job: Job) -> dict[str, Any]:
-    """Return a job as scripts see it in lists."""
-    return {
-        "job_id": str(job.job_id),
-        "user_id": job.user_id,
-        "batch_id": str(job.batch_id) if job.batch_id else None,
-        "action_code": job.action_code,
-        "action_name": job.action_name,
-        "cluster_url": job.cluster_url,
-        "created_at": job.created_at.isoformat(),
-        "status": job.status,
-        "http_status": job.http_status,
-        "customer_count": job.customer_count,
-    } | ({"legacy": True} if job.legacy else {})
+
+def job_json(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a job, of which these columns and `legacy` are given, as scripts see it in lists."""
+    shown = {name: job[name] for name in SHOWN}
+    shown["job_id"], shown["created_at"] = str(job["job_id"]), job["created_at"].isoformat()
+    shown["batch_id"] = str(job["batch_id"]) if job["batch_id"] else None
+    return shown | ({"legacy": True} if job["legacy"] else {})
 
 
 @never_cache
 @json_get
 def mine(request: HttpRequest) -> JsonResponse:
     """List the user's own jobs, newest first."""
-    jobs = [job_json(job) for job in jobs_of(request.user)[: limit_of(request)]]
+    jobs = [job_json(job) for job in jobs_of(request.user).values(*SHOWN, "legacy")[: limit_of(request)]]
     return JsonResponse({"success": True, "user_id": request.user.get_username(), "job_count": len(jobs), "jobs": jobs})
 
 
@@ -44,7 +41,7 @@ def detail(request: HttpRequest, job_id: uuid.UUID) -> JsonResponse:
     if job is None:
         return _no_such_job()
     sent_and_answered = {"request_payload": job.request_payload, "response_summary": job.response_summary}
-    return JsonResponse(job_json(job) | sent_and_answered)
+    return JsonResponse(job_json(vars(job)) | sent_and_answered)
 
 
 @never_cache

@@ -5,12 +5,14 @@ from contextlib import suppress
 from datetime import timedelta
 
 from django.conf import settings
+from django.db import connections
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from jobs.batches.lists import Chunk, lists_of
 from jobs.batches.scopes import Scope
 from jobs.models import Batch, BatchChunk
+from jobs.stored import DATABASE
 
 State = BatchChunk.State
 # What became of these chunks is known, and it was nothing. Whoever sends them again asks first.
@@ -51,6 +53,22 @@ def ended_batches() -> QuerySet[Batch]:
     return Batch.objects.filter(died | Q(state__in=[Batch.State.DONE, Batch.State.STOPPED], ended_at__gt=since))
 
 
+# Every batch that is open or has ended lately meets this, and few others do: as a rule no batch at all. Each Set Action
+# asks, so that the text is always the same.
+_MAY_COUNT = """
+    SELECT 1 FROM jobs_batch WHERE state IN ('running', 'paused') OR ended_at > %s OR created_at > %s LIMIT 1"""
+
+
+def _may_count() -> bool:
+    """Tell whether there may be a batch that `open_batches` or `ended_batches` returns."""
+    connection, now = connections[DATABASE], timezone.now()
+    spans_s = settings.TMS_DUPLICATE_WINDOW_S, settings.TMS_BATCH_LEASE_S
+    moments = [connection.ops.adapt_datetimefield_value(now - timedelta(seconds=span_s)) for span_s in spans_s]
+    with connection.cursor() as cursor:
+        cursor.execute(_MAY_COUNT, moments)
+        return cursor.fetchone() is not None
+
+
 def batches_sharing(
     cluster_url: str, action_code: int, cids: Iterable[str], *, but: Batch | None = None
 ) -> SharedWithBatches:
@@ -59,6 +77,8 @@ def batches_sharing(
     Of open ones all customers count, unless their chunks came to nothing. Of those that ended lately all count that
     were sent: the first of them may have been accepted long before the end.
     """
+    if not _may_count():
+        return {}
     target = cluster_url, action_code, cids
     shared = _shared(*target, open_batches(), COUNTED) | _shared(*target, ended_batches(), SENT)
     if but:

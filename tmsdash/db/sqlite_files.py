@@ -4,15 +4,35 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from django.db.backends.sqlite3.base import FORMAT_QMARK_REGEX, SQLiteCursorWrapper
 
 _may_make: ContextVar[bool] = ContextVar("may_make", default=False)
 
 
 class MissingFileError(sqlite3.OperationalError):
     """The file of a database is missing. The text is a sentence."""
+
+
+@lru_cache(maxsize=512)
+def _with_question_marks(statement: str) -> str:
+    return FORMAT_QMARK_REGEX.sub("?", statement).replace("%%", "%")
+
+
+class Cursor(SQLiteCursorWrapper):
+    """Django's own, which looks through the text of a statement for its parameters only when that is new."""
+
+    def convert_query(self, query: str, *, param_names: list[str] | None = None) -> str:
+        """Return the statement with SQLite's marks in the place of Django's."""
+        return (
+            _with_question_marks(query)
+            if param_names is None
+            else super().convert_query(query, param_names=param_names)
+        )
 
 
 class ExistingFile(sqlite3.Connection):
@@ -31,6 +51,10 @@ class ExistingFile(sqlite3.Connection):
                 f"The file {database} is not there. If this is a new installation, run manage.py migrate_all; "
                 "if not, look at VAR_DIR and the settings of the databases."
             ) from error
+
+    def cursor(self, factory: Any = sqlite3.Cursor) -> Any:
+        """Return a cursor; the one that Django asks for is ours."""
+        return super().cursor(Cursor if factory is SQLiteCursorWrapper else factory)
 
 
 @contextmanager
