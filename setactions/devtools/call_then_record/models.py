@@ -12,9 +12,10 @@ class Job(models.Model):
     action_name = models.CharField(max_length=32)
     cluster_url = models.CharField(max_length=300)
     created_at = models.DateTimeField(auto_now_add=True)
-    request_payload = models.JSONField()
-    response_summary = models.JSONField()
     status = models.CharField(max_length=16)
+    # Last: SQLite reads past long values to those behind them.
+    response_summary = models.JSONField()
+    request_payload = models.JSONField()
 
     class Meta:
         indexes = [models.Index(fields=["user_id", "created_at"], name="job_by_user_time")]
