@@ -63,12 +63,12 @@ def run_each(names: Sequence[str], rounds: Mapping[str, int]) -> tuple[list[Row]
     fork = multiprocessing.get_context("fork")  # Django and the benchmarks are loaded already
     for name in names:
         measurement.rounds = rounds[name]
-        ours, theirs = fork.Pipe(duplex=False)
-        process = fork.Process(target=_run, args=(name, theirs))
+        reader, writer = fork.Pipe(duplex=False)
+        process = fork.Process(target=_run, args=(name, writer))
         process.start()
-        theirs.close()
+        writer.close()
         with suppress(EOFError):  # it ended early, and has said why
-            rows += ours.recv()
+            rows += reader.recv()
         process.join()
         if process.exitcode:
             failed.append(name)

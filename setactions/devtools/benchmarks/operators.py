@@ -11,7 +11,7 @@ from django.conf import settings
 
 from jobs.models import Job
 from setactions.devtools.benchmarks import measurement
-from setactions.devtools.benchmarks.measurement import PER_S, Comparison, say, scaled, spread
+from setactions.devtools.benchmarks.measurement import PER_S, Comparison, say, spread
 from setactions.devtools.benchmarks.servers import (
     CALL_THEN_RECORD,
     CSRF,
@@ -25,7 +25,8 @@ from setactions.devtools.benchmarks.servers import (
 )
 from setactions.devtools.proofs.site import HOST, ProofError, wait_for
 
-OPERATORS = (1, 8, 32, 64)
+OPERATORS, FEW = (1, 8, 32, 64), (1, 8)
+SCALE_OF_ALL = 0.1  # below it, few operators do
 LATENCIES_S = (0.0, 0.3)
 CUSTOMERS = 10
 WARM_UP_S = 1.5
@@ -71,24 +72,24 @@ def operators() -> bool:
     seconds = max(MEASURED_S * measurement.scale, LEAST_S)
     with ExitStack() as stack:
         origins = {f"t{latency_s * 1000:.0f}": stack.enter_context(stub_tms(latency_s)) for latency_s in LATENCIES_S}
-        counts = sorted({scaled(count) for count in OPERATORS})
-        ours = stack.enter_context(product(origins, max(counts)))
-        theirs = stack.enter_context(stand_in(max(counts), settings.WEB_THREADS))
+        counts = OPERATORS if measurement.scale >= SCALE_OF_ALL else FEW
+        product_server = stack.enter_context(product(origins, max(counts)))
+        stand_in_server = stack.enter_context(stand_in(max(counts), settings.WEB_THREADS))
         for latency_s, origin in zip(LATENCIES_S, origins.values(), strict=True):
             for count in counts:
                 tallies: tuple[list[Tally], list[Tally]] = ([], [])
                 for _ in range(measurement.rounds):
                     known = Job.objects.count()
-                    for target, side in zip((ours, theirs), tallies, strict=True):
+                    for target, side in zip((product_server, stand_in_server), tallies, strict=True):
                         side.append(asyncio.run(_load(target, origin, count, seconds)))
                     passed &= has_all_jobs(tallies[0][-1].accepted, known)
                 passed &= _report(latency_s, count, *tallies)
     return passed
 
 
-def _report(latency_s: float, count: int, ours: list[Tally], theirs: list[Tally]) -> bool:
+def _report(latency_s: float, count: int, product_tallies: list[Tally], old_tallies: list[Tally]) -> bool:
     case = f"{count} operator{'s' * (count > 1)}, TMS at {latency_s * 1000:.0f} ms"
-    for side, tallies in (("the product", ours), (CALL_THEN_RECORD, theirs)):
+    for side, tallies in (("the product", product_tallies), (CALL_THEN_RECORD, old_tallies)):
         refused: Counter[str] = sum((tally.refused for tally in tallies), Counter())
         say(
             f"operators: {case}, {side}: p50 {spread(tally.quantile(0.5) for tally in tallies)} ms; "
@@ -96,15 +97,17 @@ def _report(latency_s: float, count: int, ours: list[Tally], theirs: list[Tally]
             f"load {spread(tally.load_ms for tally in tallies)} ms; "
             f"{sum(len(tally.accepted) for tally in tallies):,} accepted, refused: {dict(refused) or 'none'}"
         )
-    is_limited = count == scaled(MANY)
-    passed = Comparison([tally.rate for tally in ours], [tally.rate for tally in theirs], PER_S).report(
+    is_limited = count == MANY
+    passed = Comparison([tally.rate for tally in product_tallies], [tally.rate for tally in old_tallies], PER_S).report(
         "operators",
         f"Set Actions of {case}",
         CALL_THEN_RECORD,
         RATIO_LIMITS.get(latency_s) if is_limited else None,
         bound=LEAST_PER_S.get(latency_s) if is_limited else None,
     )
-    slowest = Comparison([tally.quantile(0.99) for tally in ours], [tally.quantile(0.99) for tally in theirs])
+    slowest = Comparison(
+        [tally.quantile(0.99) for tally in product_tallies], [tally.quantile(0.99) for tally in old_tallies]
+    )
     bound = MOST_MS.get(latency_s) if is_limited else None
     return slowest.report("operators", f"p99 of {case}", CALL_THEN_RECORD, bound=bound) and passed
 

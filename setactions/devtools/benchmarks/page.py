@@ -20,12 +20,20 @@ def assert_has_markers(page: Path) -> None:
     _parts(page)
 
 
-def write_page(page: Path, rows: Sequence[Row]) -> None:
-    """Replace what is between the markers of the page, and the chart beside it; the text around stays."""
+def write_page(page: Path, rows: Sequence[Row], command: str) -> None:
+    """Replace what is between the markers of the page by what `command` gave, and the chart beside it."""
     before, after = _parts(page)
     chart = page.with_suffix(".svg")
     chart.write_text(_chart(_charted(rows)), encoding="utf-8")
-    parts = [before, BEGIN, "\n\n", _table(rows), f"\n![The product beside the stand-in]({chart.name})\n\n", END, after]
+    parts = [
+        before,
+        BEGIN,
+        "\n\n",
+        _table(rows, command),
+        f"\n![The product beside the stand-in]({chart.name})\n\n",
+        END,
+        after,
+    ]
     page.write_text("".join(parts), encoding="utf-8")
 
 
@@ -38,10 +46,10 @@ def _parts(page: Path) -> tuple[str, str]:
     return before, after
 
 
-def _table(rows: Sequence[Row]) -> str:
+def _table(rows: Sequence[Row], command: str) -> str:
     day = datetime.now(UTC).date().isoformat()
     lines = [
-        f"Measured on {day}, {machine()}: medians, and of the ratios the least and the most of all rounds, too.",
+        f"Measured on {day} by `{command}`: {machine()}. Medians; in brackets the least and the most of all rounds.",
         "",
     ]
     lines += ["| benchmark | measured | | floor | | ratio | limit |", "| --- | --- | ---: | --- | ---: | ---: | --- |"]

@@ -35,7 +35,7 @@ ADDED_SIZES = (1, 150, FLEET)  # for which no more time may be added than by wha
 READS = 100
 WARM_UP = 50
 LEAST_MS = 0.01
-READ, THEIR_READ = "/api/jobs/mine", "a signed-in view that answers JSON"
+READ, PLAIN_READ = "/api/jobs/mine", "a signed-in view that answers JSON"
 # 1.5 times what GET /api/jobs/mine took when this limit was set: then 1.95 times that view.
 READ_LIMIT = 2.9
 
@@ -50,19 +50,19 @@ def serve() -> bool:
     samples: dict[str, list[Sample]] = defaultdict(list)
     with (
         stub_tms(0) as tms,
-        product({"bench": tms}, 1) as ours,
-        stand_in(1, settings.WEB_THREADS) as theirs,
+        product({"bench": tms}, 1) as product_server,
+        stand_in(1, settings.WEB_THREADS) as stand_in_server,
     ):
-        for target in (ours, theirs):
+        for target in (product_server, stand_in_server):
             _actions(target, tms, USUAL_SIZE, scaled(WARM_UP))
             _reads(target, scaled(WARM_UP))
-        floors = {size: _floor(ours, tms, size) for size in counts}
+        floors = {size: _floor(product_server, tms, size) for size in counts}
         for _ in range(measurement.rounds):
-            samples["read"].append(_reads(ours, scaled(READS)))
-            samples["their read"].append(_reads(theirs, scaled(READS)))
+            samples["read"].append(_reads(product_server, scaled(READS)))
+            samples["plain read"].append(_reads(stand_in_server, scaled(READS)))
             for size, count in counts.items():
-                samples[f"ours {size}"].append(_actions(ours, tms, size, count))
-                samples[f"theirs {size}"].append(_actions(theirs, tms, size, count))
+                samples[f"product {size}"].append(_actions(product_server, tms, size, count))
+                samples[f"stand-in {size}"].append(_actions(stand_in_server, tms, size, count))
                 samples[f"bare {size}"].append(_bare_calls(tms, size, count))
                 samples[f"plain {size}"].append(_in_this_process(floors[size].write, count))
         for floor in floors.values():
@@ -74,31 +74,31 @@ def _report(samples: dict[str, list[Sample]], sizes: dict[int, int]) -> bool:
     """Report CPU and added time for `sizes`, by the size that each stands for."""
     cpu = {name: [used for used, _ in values] for name, values in samples.items()}
     wall = {name: [taken for _, taken in values] for name, values in samples.items()}
-    passed = Comparison(cpu["read"], cpu["their read"]).report("serve", f"CPU of GET {READ}", THEIR_READ)
+    passed = Comparison(cpu["read"], cpu["plain read"]).report("serve", f"CPU of GET {READ}", PLAIN_READ)
     for full_size, size in sizes.items():
-        ours, theirs, bare, plain = (f"{side} {size}" for side in ("ours", "theirs", "bare", "plain"))
+        action, old_action, bare, plain = (f"{side} {size}" for side in ("product", "stand-in", "bare", "plain"))
         least = [call + writes for call, writes in zip(cpu[bare], cpu[plain], strict=True)]
         customers = f"{size:,} customer{'s' * (size > 1)}"
         what, is_usual = f"CPU of a Set Action for {customers}", full_size == USUAL_SIZE
-        passed &= Comparison(cpu[ours], least).report("serve", what, "bare call and plain statements")
+        passed &= Comparison(cpu[action], least).report("serve", what, "bare call and plain statements")
         if is_usual:
-            passed &= Comparison(cpu[ours], cpu["read"]).report("serve", what, f"GET {READ}")
-            passed &= Comparison(cpu[ours], cpu["their read"]).report("serve", what, THEIR_READ, READ_LIMIT)
+            passed &= Comparison(cpu[action], cpu["read"]).report("serve", what, f"GET {READ}")
+            passed &= Comparison(cpu[action], cpu["plain read"]).report("serve", what, PLAIN_READ, READ_LIMIT)
         limit = 1.0 if is_usual else None
-        passed &= Comparison(cpu[ours], cpu[theirs]).report("serve", what, CALL_THEN_RECORD, limit)
-        added, their_added = (
+        passed &= Comparison(cpu[action], cpu[old_action]).report("serve", what, CALL_THEN_RECORD, limit)
+        added, old_added = (
             [max(taken - call, LEAST_MS) for taken, call in zip(wall[side], wall[bare], strict=True)]
-            for side in (ours, theirs)
+            for side in (action, old_action)
         )
         limit = 1.0 if full_size in ADDED_SIZES else None
         what = f"time added to the call for {customers}"
-        passed &= Comparison(added, their_added).report("serve", what, CALL_THEN_RECORD, limit)
+        passed &= Comparison(added, old_added).report("serve", what, CALL_THEN_RECORD, limit)
     return passed
 
 
-def _floor(ours: Target, tms: str, size: int) -> PlainStatements:
+def _floor(server: Target, tms: str, size: int) -> PlainStatements:
     """Return what writes the rows of one Set Action of this size, which is carried out for that."""
-    _actions(ours, tms, size, 1)
+    _actions(server, tms, size, 1)
     wait_for(lambda: not Attempt.objects.latest("pk").is_open, "the Set Action was not recorded")
     return PlainStatements(Path(settings.VAR_DIR))
 

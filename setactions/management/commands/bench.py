@@ -46,15 +46,17 @@ class Command(BaseCommand):
             raise CommandError(f"On PostgreSQL there are: {', '.join(ON_POSTGRESQL)}.")
         if options["write"]:
             assert_has_markers(options["write"])  # before what takes an hour
+        given = [f"--{option}={options[option]}" for option in ("scale", "rounds", "write") if options[option]]
+        given += ["--postgresql"] * options["postgresql"]
         if not options["here"]:
-            given = [f"--{option}={options[option]}" for option in ("scale", "rounds", "write") if options[option]]
             with installation(on_postgresql=options["postgresql"]) as environment:
-                manage(environment, "bench", name, "--here", *given, *["--postgresql"] * options["postgresql"])
+                manage(environment, "bench", name, "--here", *given)
             return
         measurement.scale = options["scale"]
         rows, failed = run_each(names, {each: rounds or ROUNDS.get(each, measurement.rounds) for each in names})
         if options["write"]:
-            write_page(options["write"], rows)
+            shown = [option for option in given if not option.startswith("--write") and option != "--scale=1.0"]
+            write_page(options["write"], rows, " ".join(["manage.py bench", name, *shown]))
         if failed:
             self.stderr.write(f"Slower than a limit, or failed: {', '.join(failed)}. See above.")
             sys.exit(1)
