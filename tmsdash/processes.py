@@ -22,6 +22,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def give_memory_back() -> None:
+    """Give the system the memory that this process no longer uses: the C library keeps what lies between used parts."""
+    if _libc is not None and hasattr(_libc, "malloc_trim"):
+        _libc.malloc_trim(0)
+
+
 def end_with_parent() -> None:
     """Make this process get SIGTERM when its parent dies, however it dies. Does nothing outside Linux."""
     if _libc is None:

@@ -6,8 +6,11 @@ statement. A limit that the installation has set itself counts: in a DATABASE_UR
 the server.
 """
 
+from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
@@ -39,6 +42,30 @@ def serve_pages() -> None:
     """Limit every statement of this process: nobody waits any longer for a page that takes more time."""
     global _serves_pages
     _serves_pages = True
+
+
+def too_few_connections(workers: int) -> Iterator[str]:
+    """Yield a sentence for each PostgreSQL server that takes fewer connections than so many workers may open.
+
+    Raises DatabaseError if a server does not answer.
+    """
+    servers = defaultdict(list)
+    for connection in connections.all():
+        if connection.vendor == "postgresql":
+            servers[connection.settings_dict["HOST"], connection.settings_dict["PORT"]].append(connection)
+    for (host, _), used in servers.items():
+        most = workers * sum(connection.settings_dict["OPTIONS"]["pool"]["max_size"] for connection in used)
+        with used[0].cursor() as cursor:
+            cursor.execute(
+                "SELECT current_setting('max_connections')::int - "
+                "current_setting('superuser_reserved_connections')::int"
+            )
+            [possible] = cursor.fetchone()
+        if possible < most:
+            yield (
+                f"PostgreSQL on {host or 'this host'} takes {possible} connections, and this server may open {most}: "
+                "raise its max_connections, or lower WEB_WORKERS or WEB_THREADS."
+            )
 
 
 def limit_for_writing(connection: BaseDatabaseWrapper, wait_s: float) -> None:

@@ -6,6 +6,7 @@ themselves, so nothing here waits for a database, a disk or another process.
 """
 
 import faulthandler
+import itertools
 import signal
 import threading
 import time
@@ -13,12 +14,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tmsdash.processes import is_ending
+from tmsdash.processes import give_memory_back, is_ending
 from tmsdash.server import shared
 from tmsdash.server.shared import Cell, Cells
 from tmsdash.web.plain_text import Application
 
 BEAT_S = 0.5
+TRIM_EVERY = 120  # beats
 DUMP_SIGNAL = signal.SIGUSR1
 
 
@@ -97,7 +99,9 @@ def _count(requests: int) -> None:
 
 
 def _beat() -> None:
-    while True:
+    for beat in itertools.count(1):
         shared.mine[Cell.ENDING] = int(is_ending())
-        shared.mine[Cell.BEATS] += 1
+        shared.mine[Cell.BEATS] = beat
+        if beat % TRIM_EVERY == 0:
+            give_memory_back()
         time.sleep(BEAT_S)

@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
 from tmsdash.commands import require_site_keys
-from tmsdash.db import host_turns
+from tmsdash.db import host_turns, postgresql
 from tmsdash.db.migration import MIGRATE_FIRST, are_migrations_due
 from tmsdash.db.transactions import file_identity
 from tmsdash.env import is_loopback
@@ -32,6 +32,7 @@ QUICK_END_S = 2
 QUICK_ENDS = 5
 PAUSE_S = 1  # before it is started again
 HEADER_S = 5  # for the head of a request to arrive, and between two requests on a connection
+IDLE_S = 60  # before a thread without requests ends, and gives back its connections with their memory
 BACKLOG = 4096  # connections waiting to be accepted
 # How often, in seconds, Jobs are recorded for accepted actions whose worker died before it could do so.
 RECONCILE_EVERY_S = 30
@@ -53,6 +54,8 @@ class Command(BaseCommand):
         require_site_keys()
         if are_migrations_due():
             raise CommandError(f"Nothing was started.{MIGRATE_FIRST}")
+        for sentence in postgresql.too_few_connections(settings.WEB_WORKERS):
+            sys.stderr.write(f"{sentence}\n")
         collect()  # before the server starts: it looks once which files there are
         sys.stdout.flush()
         # With an arena per thread the C library would hold on to the memory of long answers.
@@ -227,7 +230,7 @@ def server_arguments(host: str, port: int) -> list[str]:
         *("--host", host, "--port", str(port), "--workers", "1"),
         *("--blocking-threads", str(settings.WEB_THREADS)),
         *("--workers-kill-timeout", str(_call_s())),
-        *("--blocking-threads-idle-timeout", "600", "--respawn-failed-workers", "--no-ws", "--http", "1"),
+        *("--blocking-threads-idle-timeout", str(IDLE_S), "--respawn-failed-workers", "--no-ws", "--http", "1"),
         # A client that sends nothing, or half a head, keeps its place until then; there are enough places.
         *("--http1-header-read-timeout", str(HEADER_S * 1000)),
         *("--backpressure", str(open_files.connections_at_once(settings.WEB_THREADS)), "--backlog", str(BACKLOG)),

@@ -1,22 +1,27 @@
 """Several workers of one server: each lives on its own, and what is promised holds for all of them together."""
 
 import os
+import re
 import signal
+from pathlib import Path
 
 import pytest
 import requests
 from django.conf import settings
 
 from audit.accounts import throttling
-from setactions.operations.tests.test_serve import alive, children, serving
+from setactions.operations.tests.test_serve import alive, children, serving, worker_of
 from tmsdash.db import locks
 from tmsdash.passwords import hashing
 from tmsdash.processes import cores
-from tmsdash.tests.fixtures import signed_in
+from tmsdash.server.tests.test_watchdog import signed_in as signed_in_over_http
+from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import locked, until
 
 pytestmark = [pytest.mark.sqlite, pytest.mark.linux]
 
+AT_REST_MB, MORE_MB = 120, 60
+FLEET = 27_682
 TABLES = {"default": "auth_group", "jobs": "jobs_job", "audit": "audit_attempt"}
 
 
@@ -43,6 +48,37 @@ def test_a_worker_that_is_killed_leaves_the_others_alone_and_all_that_are_killed
         until(healthy)
         process.terminate()
         assert process.wait(60) == 0
+
+
+def resident_mb(pid):
+    """What a process takes of the memory, in MB, and the most that it ever took."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return [int(re.search(rf"{name}:\s+([0-9]+) kB", status)[1]) >> 10 for name in ("VmRSS", "VmHWM")]
+
+
+def test_a_worker_takes_little_memory_and_a_whole_fleet_at_once_little_more(tmp_path, running_simulator):
+    running_simulator.reset()
+    environment = {"TMS_CLUSTERS": f"evian3={running_simulator.url}", "TMS_MAX_CIDS_PER_CALL": "30000"}
+    with serving(tmp_path, **environment) as (process, _):
+        operator = signed_in_over_http(process.url, tmp_path)
+        _, worker = worker_of(process)
+        assert requests.get(f"{process.url}/health", timeout=60).ok
+        at_rest, _ = resident_mb(worker)
+        assert at_rest < AT_REST_MB
+        call = {
+            "url": f"{running_simulator.url}/tms/v1/set/action",
+            "token": TOKEN,
+            "isPost": True,
+            "confirm": FLEET,
+            "postData": {"action": "PE-Enable", "cids": [f"c{number}" for number in range(FLEET)]},
+        }
+        headers = {"X-CSRFToken": operator.cookies["csrftoken"]}
+        assert operator.post(f"{process.url}/proxy_fetch", json=call, headers=headers, timeout=60).ok
+        job = operator.get(f"{process.url}/api/jobs/mine", timeout=60).json()["jobs"][0]
+        assert job["customer_count"] == FLEET
+        for path in (f"jobs/{job['job_id']}/", f"jobs/{job['job_id']}/customers.csv"):
+            assert operator.get(f"{process.url}/{path}", timeout=60).ok, path
+        assert resident_mb(worker)[1] - at_rest < MORE_MB
 
 
 def test_pages_answer_while_writers_wait_for_another_process(olivia):

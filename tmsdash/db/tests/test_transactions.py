@@ -46,6 +46,7 @@ def test_the_pragmas_are_in_force_on_every_connection(alias, synchronous):
         "journal_size_limit": 64 << 20,
         "temp_store": 2,
         "mmap_size": 0,
+        "soft_heap_limit": 32 << 20,  # of the process
     }
     assert {name: pragma(alias, name) for name in expected} == expected
     assert in_thread(lambda: {name: pragma(alias, name) for name in expected}) == expected
