@@ -1,5 +1,6 @@
 """User Jobs Audit: every job, for admins and auditors to look at. Nobody changes one."""
 
+import re
 from typing import Any
 
 from django.contrib import admin
@@ -11,6 +12,7 @@ from django.utils.safestring import SafeString
 
 from audit.admin_filters import SourceFilter, query_of_attempts, summary_for
 from jobs.models import Batch, BatchChunk, Job, JobCustomer
+from jobs.selectors import jobs_of_customer
 from tmsdash.web.admin import ExactSearchAdmin, ReadOnlyAdmin, link_to_list, shown_json
 from tmsdash.web.admin_filters import ClusterFilter, TimeFilter, UserFilter
 
@@ -42,7 +44,7 @@ class JobAdmin(ExactSearchAdmin):
         return answer
 
     def rows_of_customer(self, cid: str) -> Q:
-        return Q(pk__in=JobCustomer.objects.filter(cid=cid).values("job_id"))
+        return Q(pk__in=jobs_of_customer(cid))
 
     @admin.display(description="customers")
     def customer_list(self, job: Job) -> SafeString:
@@ -78,7 +80,7 @@ class BatchAdmin(ExactSearchAdmin):
     )
 
     def rows_of_customer(self, cid: str) -> Q:
-        jobs = Job.objects.filter(pk__in=JobCustomer.objects.filter(cid=cid).values("job_id"))
+        jobs = Job.objects.filter(pk__in=jobs_of_customer(cid))
         return Q(batch_id__in=jobs.exclude(batch_id=None).values("batch_id"))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -111,11 +113,14 @@ class JobCustomerAdmin(ReadOnlyAdmin):
     list_display = ("position", "cid")
     list_display_links = None
     list_per_page = 500
-    ordering = ("job", "position")
+    ordering = ("pk",)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        job_pk = request.GET.get("job__id__exact", "")
         customers = super().get_queryset(request)
-        return customers if "job__id__exact" in request.GET else customers.none()
+        if not re.fullmatch("[0-9]{1,12}", job_pk):
+            return customers.none()
+        return customers & Job(pk=int(job_pk)).customers

@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from audit.choices import Evidence, Source
-from jobs.models import Job, JobCustomer
+from jobs.models import Job
 from jobs.signatures import sign_job
-from jobs.stored import DATABASE, stored_job
-from tmsdash.db.bulk import insert_list
+from jobs.stored import DATABASE, insert_customers, stored_job
 from tmsdash.db.transactions import BUSY_TIMEOUT_S, write_transaction
 
 
@@ -49,7 +48,7 @@ def create_legacy_jobs(rows: Sequence[LegacyJob]) -> int:
             job = Job(customer_count=len(row.cids), **facts)
             job.mac, job.key_id = sign_job(stored_job(job, row.cids))
             job.save(force_insert=True)
-            insert_list(DATABASE, JobCustomer._meta.db_table, "job_id", job.pk, row.cids, with_position=True)
+            insert_customers(job.pk, row.cids)
     return len(new)
 
 

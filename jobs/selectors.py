@@ -7,8 +7,10 @@ from typing import Any
 from django.db import connections
 from django.db.models import Q, QuerySet
 
+from audit.customer_index import asked_for
+from audit.models import Attempt
 from jobs.models import Job, JobCustomer
-from tmsdash.db.bulk import parts
+from tmsdash.db.bulk import listed_uuids, parts
 from tmsdash.db.expressions import unindexed
 from tmsdash.db.known_values import known_values
 from tmsdash.downloads import IncompleteError
@@ -60,6 +62,12 @@ def narrowed(jobs: QuerySet[Job], **conditions: Any) -> QuerySet[Job]:
     )
 
 
+def jobs_of_customer(cid: str) -> QuerySet[Any]:
+    """Return the primary keys of the jobs of exactly this customer, as a subquery: of those that the audit knows."""
+    attempt_ids = [*Attempt.objects.filter(asked_for(cid)).values_list("attempt_id", flat=True)]
+    return Job.objects.filter(job_id__in=listed_uuids(Job.objects.db, attempt_ids)).order_by().values("pk")
+
+
 def older_than(job: Job) -> Q:
     """Return the condition for the jobs that stand behind `job` in a list, newest first."""
     # The first half lets an index find the place, the second leaves out what is as old but stands before it.
@@ -89,7 +97,7 @@ def job_for(user: Any, job_id: uuid.UUID) -> Job | None:
 
 def customers_of(job: Job) -> QuerySet[JobCustomer]:
     """Return the job's customers in the order in which they were given."""
-    return job.customers.order_by("position")
+    return job.customers
 
 
 def all_cids_of(job: Job) -> list[str]:

@@ -13,11 +13,10 @@ from django.utils import timezone
 from audit.bodies import Intent, OutcomeBody
 from audit.choices import Action, Evidence
 from audit.proof.stored import time_of
-from jobs.models import Job, JobCustomer
+from jobs.models import Job
 from jobs.signatures import sign_job
-from jobs.stored import DATABASE, StoredJob, insert_row
+from jobs.stored import DATABASE, StoredJob, insert_customers, insert_row
 from tmsdash.db import write_proofs
-from tmsdash.db.bulk import insert_list
 from tmsdash.db.transactions import assert_disk_has_room, file_identity, write_transaction
 from tmsdash.kill_points import kill_point
 
@@ -84,7 +83,7 @@ def insert_job(job: StoredJob) -> None:
     """
     key = insert_row(job)
     kill_point("jobs: job without its customers, not committed")
-    insert_list(DATABASE, JobCustomer._meta.db_table, "job_id", key, job.cids, with_position=True)
+    insert_customers(key, job.cids)
     words = "[JOBS] create_job: Successfully created job %s for user %s with %d customers"
     written = partial(logger.info, words, uuid.UUID(job.job_id), job.user_id, len(job.cids))
     transaction.on_commit(written, using=DATABASE, robust=True)

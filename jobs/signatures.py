@@ -52,8 +52,8 @@ def signed_jobs(job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, StoredJob]:
 
 def sign_recorded_jobs() -> None:
     """Sign the jobs that lost their signatures when a migration was undone, and that still match the audit's digest."""
-    if not Job.objects.using(DATABASE).values("pk").exists():
-        return  # a new installation, whose audit may not even be there
+    if not Job.objects.using(DATABASE).filter(mac="").values("pk").exists():
+        return  # as in a new installation, whose audit may not even be there
     digests = _recorded_digests()
     while part := dict(islice(digests, JOBS_AT_ONCE)):
         for job in jobs_by_id([*part]).values():

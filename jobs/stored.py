@@ -9,13 +9,15 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from django.db import connections
+from django.db import IntegrityError, connections
 
 from audit.digests import digest
 from audit.proof.stored import hex_of, rows_of, time_of
-from jobs.models import Job
+from jobs.models import MAX_CUSTOMERS, Job, JobCustomer, customers_from
+from tmsdash.db.bulk import insert_list
 
 DATABASE = "jobs"
+_OF_JOB = f"c.id >= j.id * {MAX_CUSTOMERS} AND c.id < (j.id + 1) * {MAX_CUSTOMERS} AND c.job_id = j.id"
 
 
 class _Facts(NamedTuple):
@@ -111,10 +113,10 @@ def stored_jobs(condition: str = "") -> Iterator[StoredJob]:
     """
     where = f"WHERE {condition}" if condition else ""
     columns = ", ".join(f"j.{name}" for name in COLUMNS)
-    query = (
-        f"SELECT j.id, c.position, c.cid FROM jobs_job j JOIN jobs_jobcustomer c ON c.job_id = j.id {where} "  # noqa: S608 (constants)
-        "ORDER BY j.job_id, j.id, c.position"
-    )
+    of_job = f"jobs_jobcustomer c ON {_OF_JOB}"
+    if connections[DATABASE].vendor == "postgresql":  # OFFSET 0 keeps it from reading all customers for a few jobs
+        of_job = f"LATERAL (SELECT * FROM jobs_jobcustomer c WHERE {_OF_JOB} ORDER BY c.id OFFSET 0) c ON true"  # noqa: S608
+    query = f"SELECT j.id, c.position, c.cid FROM jobs_job j JOIN {of_job} {where} ORDER BY j.job_id, j.id, c.id"  # noqa: S608
     # Both queries run in the same order, so one pass through each joins them; a job without customers has no group.
     customers = ((key, list(rows)) for key, rows in groupby(rows_of(query, DATABASE), key=itemgetter(0)))
     group_key, group = next(customers, (None, []))
@@ -128,6 +130,14 @@ def stored_jobs(condition: str = "") -> Iterator[StoredJob]:
         for name in ("request_payload", "response_summary"):
             columns_of_job[name] = _json_of(columns_of_job[name])
         yield _from_columns(columns_of_job, [cid for _, _, cid in rows], is_in_order=is_in_order)
+
+
+def insert_customers(job_pk: int, cids: Sequence[str]) -> None:
+    """Insert the customers of a new job, in their order. Raises DatabaseError unless each is there once after it."""
+    if len(set(cids)) < len(cids) or len(cids) > MAX_CUSTOMERS:
+        raise IntegrityError(f"a job has at most {MAX_CUSTOMERS:,} customers, each once")
+    table = JobCustomer._meta.db_table
+    insert_list(DATABASE, table, "job_id", job_pk, cids, keys_from=customers_from(job_pk))
 
 
 def count_customers() -> int:

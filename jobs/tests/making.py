@@ -2,7 +2,11 @@
 
 import uuid
 
+from django.utils import timezone
+
 from audit.choices import Action, Evidence
+from audit.customer_index import add_customers
+from audit.models import Attempt
 from jobs.batches.creation import create_batch
 from jobs.batches.lists import NewBatch, NewChunk
 from jobs.models import Job
@@ -48,9 +52,14 @@ def accepted(
     )
 
 
-def make_job(**changes):
+def make_job(*, indexed=False, **changes):
+    """A job; `indexed` adds the attempt's row and customers, by which the audit finds it."""
     with write_transaction("jobs"):
         job = create_job(accepted(**changes))
+    if indexed:
+        facts = {"customer_count": len(job.cids), "created_at": timezone.now(), "is_open": False}
+        attempt = Attempt.objects.create(attempt_id=job.job_id, user_id=job.user_id, outcome="accepted", **facts)
+        add_customers(attempt.pk, job.cids)
     return Job.objects.get(job_id=job.job_id)
 
 

@@ -30,8 +30,8 @@ def viewer(request):
 def two(databases):
     """A job of olivia's and a later one of oscar's."""
     return (
-        make_job(cids=("a1", HEX_ID)),
-        make_job(user_id="oscar", action=Action.T_ENABLE, cids=("b2", "50%", "a/b")),
+        make_job(cids=("a1", HEX_ID), indexed=True),
+        make_job(user_id="oscar", action=Action.T_ENABLE, cids=("b2", "50%", "a/b"), indexed=True),
     )
 
 
@@ -117,7 +117,7 @@ def test_a_search_finds_a_job_by_its_id(viewer, two, spelling):
 
 
 def test_a_search_finds_a_job_and_a_customer_that_share_their_id(viewer, two):
-    third = make_job(cids=(two[0].job_id.hex,))
+    third = make_job(cids=(two[0].job_id.hex,), indexed=True)
     assert shown(viewer, q=two[0].job_id.hex) == [third.job_id, two[0].job_id]
 
 

@@ -26,16 +26,16 @@ def clusters(settings):
 def jobs(databases):
     """Jobs by a word each, that differ in one thing from the first."""
     return {
-        "plain": make_job(created_at=NOON),
-        "action": make_job(created_at=NOON, action=Action.PE_DIRECT),
-        "cluster": make_job(created_at=NOON, cluster_url="https://brooke.example"),
-        "gone": make_job(created_at=NOON, cluster_url="https://gone.example"),
-        "customer": make_job(created_at=NOON, cids=("x1", "b2")),
-        "day before": make_job(created_at=datetime(2026, 3, 4, 23, 59, 59, 999_999, tzinfo=UTC)),
-        "midnight": make_job(created_at=datetime(2026, 3, 5, tzinfo=UTC)),
-        "late": make_job(created_at=datetime(2026, 3, 5, 23, 59, 59, 999_999, tzinfo=UTC)),
-        "day after": make_job(created_at=datetime(2026, 3, 6, tzinfo=UTC)),
-        "oscar": make_job(created_at=NOON, user_id="oscar"),
+        "plain": make_job(indexed=True, created_at=NOON),
+        "action": make_job(indexed=True, created_at=NOON, action=Action.PE_DIRECT),
+        "cluster": make_job(indexed=True, created_at=NOON, cluster_url="https://brooke.example"),
+        "gone": make_job(indexed=True, created_at=NOON, cluster_url="https://gone.example"),
+        "customer": make_job(indexed=True, created_at=NOON, cids=("x1", "b2")),
+        "day before": make_job(indexed=True, created_at=datetime(2026, 3, 4, 23, 59, 59, 999_999, tzinfo=UTC)),
+        "midnight": make_job(indexed=True, created_at=datetime(2026, 3, 5, tzinfo=UTC)),
+        "late": make_job(indexed=True, created_at=datetime(2026, 3, 5, 23, 59, 59, 999_999, tzinfo=UTC)),
+        "day after": make_job(indexed=True, created_at=datetime(2026, 3, 6, tzinfo=UTC)),
+        "oscar": make_job(indexed=True, created_at=NOON, user_id="oscar"),
     }
 
 
@@ -142,9 +142,8 @@ def test_an_empty_result_says_that_filters_are_why(olivia, jobs):
 
 def test_pages_keep_the_filters(audrey):
     client = signed_in(audrey)
-    wanted = [
-        make_job(user_id="a&b=c", cids=("x y",), created_at=NOON + timedelta(seconds=number)) for number in range(101)
-    ]
+    facts = {"indexed": True, "user_id": "a&b=c", "cids": ("x y",)}
+    wanted = [make_job(created_at=NOON + timedelta(seconds=number), **facts) for number in range(101)]
     for number in range(60):
         make_job(created_at=NOON + timedelta(seconds=number))
     path, seen = "/jobs/?user=a%26b%3Dc&customer=x+y&since=2026-03-05", []

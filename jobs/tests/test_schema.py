@@ -1,18 +1,20 @@
 """The tables of jobs and audit: migrations that go both ways, and indexes that reads use."""
 
+import uuid
 from datetime import UTC, datetime
 from io import StringIO
 
 import pytest
 from django.core.management import call_command
-from django.db import connections
+from django.db import IntegrityError, connections
 from django.db.models import Q
 
 from audit.choices import Action
 from audit.tests.making import make_attempt
-from jobs.models import Job, JobCustomer
+from jobs.models import MAX_CUSTOMERS, Job, JobCustomer
 from jobs.selectors import all_jobs, customers_of, jobs_of, narrowed, older_than
 from jobs.tests.making import make_job
+from tmsdash.db.bulk import listed_uuids
 
 pytestmark = pytest.mark.usefixtures("databases")
 
@@ -90,9 +92,7 @@ def in_admin(**conditions):
         (lambda: in_admin(action_code=2), "INDEX job_by_action (action_code=?)"),
         (lambda: in_admin(user_id="olivia"), "INDEX job_by_user (user_id=?)"),
         (lambda: Job.objects.filter(job_id="0" * 32).order_by(), "sqlite_autoindex_jobs_job_1 (job_id=?)"),
-        # SQLite names the indexes of unique constraints itself: these are job_customer_by_cid and ..._in_order.
-        (lambda: JobCustomer.objects.filter(cid="a").order_by().values("job_id"), "jobs_jobcustomer_2 (cid=?)"),
-        (lambda: customers_of(Job(pk=1)), "jobs_jobcustomer_1 (job_id=?)"),
+        (lambda: customers_of(Job(pk=1)), "jobs_jobcustomer USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
     ],
 )
 def test_reads_use_their_index_and_sort_nothing(query, index):
@@ -102,7 +102,7 @@ def test_reads_use_their_index_and_sort_nothing(query, index):
 
 
 def customers(cid):
-    return JobCustomer.objects.filter(cid=cid).values("job_id")
+    return Job.objects.filter(job_id__in=listed_uuids("jobs", [uuid.UUID(int=len(cid))])).order_by().values("pk")
 
 
 @pytest.mark.sqlite
@@ -138,3 +138,34 @@ def test_filters_are_read_through_the_index_of_the_one_that_keeps_fewest(conditi
     assert plan.count("jobs_job USING") == 1
     if "pk__in" not in conditions:
         assert "TEMP B-TREE" not in plan
+
+
+def test_customers_of_before_are_carried_over_and_back():
+    """Into the places that their jobs and their order give them."""
+    first, second = make_job(cids=["b", "a"]), make_job(cids=["a", "c", "b"])
+    before = [*JobCustomer.objects.values_list("pk", "job_id", "position", "cid")]
+    assert before == [
+        (job.pk * MAX_CUSTOMERS + position, job.pk, position, cid)
+        for job, cids in ((first, "ba"), (second, "acb"))
+        for position, cid in enumerate(cids)
+    ]
+    try:
+        call_command("migrate", "jobs", "0010_ascending_indexes", database="jobs", verbosity=0)
+        with connections["jobs"].cursor() as cursor:
+            cursor.execute("SELECT job_id, position, cid FROM jobs_jobcustomer ORDER BY job_id, position")
+            assert cursor.fetchall() == [row[1:] for row in before]
+            cursor.execute("SELECT max(id) FROM jobs_jobcustomer")
+            assert cursor.fetchone()[0] < MAX_CUSTOMERS
+            cursor.execute("INSERT INTO jobs_jobcustomer (job_id, position, cid) VALUES (%s, 2, 'z')", [first.pk])
+    finally:
+        call_command("migrate", "jobs", database="jobs", verbosity=0)
+    assert [*first.customers.values_list("cid", flat=True)] == ["b", "a", "z"]
+    assert [*second.customers.values_list("cid", flat=True)] == ["a", "c", "b"]
+
+
+def test_a_customer_stands_in_the_place_of_its_job_alone():
+    job = make_job(cids=["a"])
+    with pytest.raises(IntegrityError), connections["jobs"].cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO jobs_jobcustomer (id, job_id, position, cid) VALUES (%s, %s, 1, 'b')", [job.pk, job.pk]
+        )

@@ -1,10 +1,12 @@
 """Statements for long lists of ids, on both engines: in parts, or with the whole list as one parameter."""
 
 import json
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from django.db import DatabaseError, connections
+from django.db.models.expressions import RawSQL
 
 IDS_PER_QUERY = 500
 Id = TypeVar("Id")
@@ -41,34 +43,42 @@ def insert_list(
     owner_id: int,
     cids: Sequence[str],
     *,
-    with_position: bool = False,
     segment: int | None = None,
+    keys_from: int | None = None,
 ) -> None:
-    """Insert a row (owner, cid) for each of `cids`, or (owner, cid, position) with positions counting from 0.
+    """Insert a row (owner, cid) for each of `cids`.
 
-    All of them get the `segment`, in a table that has one.
+    In a table that has them, all get the `segment`, or each gets its `position`, counting from 0, and that position
+    behind `keys_from` as its key.
 
-    One statement takes the whole list as one parameter: building model instances for 27,682
-    customers alone costs several times the insert. Rows go in sorted, so that the index on cid is
-    written page by page. Raises DatabaseError unless every row went in.
+    One statement takes the whole list as one parameter: building model instances for 27,682 customers alone costs
+    several times the insert. Rows go in in the order of their index, so that it is written page by page. Raises
+    DatabaseError unless every row went in.
     """
     connection = connections[using]
-    quote = connection.ops.quote_name
-    given = {quote(owner_column): owner_id} | ({} if segment is None else {"segment": segment})
-    columns = [*given, "cid"] + ["position"] * with_position
-    into = f"INSERT INTO {quote(table)} ({', '.join(columns)}) SELECT {', '.join(['%s'] * len(given))}, "
+    columns, given = [connection.ops.quote_name(owner_column), "cid"], [owner_id]
+    is_sqlite = connection.vendor == "sqlite"
+    items, order = ("%s, value", "value") if is_sqlite else ("%s, item", "item")
+    if segment is not None:
+        columns, given, items = ["segment", *columns], [segment, *given], f"%s, {items}"
+    if keys_from is not None:
+        columns, given = ["id", *columns, "position"], [keys_from, *given]
+        order = "key" if is_sqlite else "place - 1"
+        items = f"{order} + %s, {items}, {order}"
+    rows = "json_each(%s)" if is_sqlite else "unnest(%s::text[]) WITH ORDINALITY AS list(item, place)"
+    into = f"INSERT INTO {connection.ops.quote_name(table)} ({', '.join(columns)})"
     with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            items = "value, key" if with_position else "value"
-            cursor.execute(
-                f"{into} {items} FROM json_each(%s) ORDER BY value", [*given.values(), _parameter(using, cids)]
-            )
-        else:
-            items = "item, place - 1" if with_position else "item"
-            rows = "unnest(%s::text[]) WITH ORDINALITY AS list(item, place) ORDER BY item"
-            cursor.execute(f"{into} {items} FROM {rows}", [*given.values(), _parameter(using, cids)])
+        selected = f"SELECT {items} FROM {rows} ORDER BY {order}"  # noqa: S608 (names of ours)
+        cursor.execute(f"{into} {selected}", [*given, _parameter(using, cids)])
         if cursor.rowcount != len(cids):
             raise DatabaseError(f"{cursor.rowcount} of {len(cids)} rows were inserted into {table}")
+
+
+def listed_uuids(using: str, ids: Sequence[uuid.UUID]) -> RawSQL:
+    """Return a subquery of these ids, however many: each as a parameter of its own would be too many."""
+    if connections[using].vendor == "sqlite":
+        return RawSQL("SELECT value FROM json_each(%s)", [json.dumps([each.hex for each in ids])])
+    return RawSQL("SELECT unnest(%s::uuid[])", [[*ids]])
 
 
 def owners_of_list(

@@ -12,6 +12,8 @@ from typing import Any
 
 from django.conf import settings
 
+from jobs.models import customers_from
+
 Rows = list[tuple[Any, ...]]
 
 
@@ -42,7 +44,10 @@ class PlainStatements:
         self._add_event(1, attempt_id)
         self._jobs.execute("BEGIN IMMEDIATE")
         job = self._job.insert(self._jobs, job_id=attempt_id)
-        self._customers.insert_all(self._jobs, job_id=job)
+        customers = "INSERT INTO jobs_jobcustomer (id, job_id, cid, position) VALUES (?, ?, ?, ?)"
+        places = [(row["cid"], row["position"]) for row in self._customers.rows]
+        rows = [(customers_from(job) + position, job, cid, position) for cid, position in places]
+        self._jobs.executemany(customers, rows)
         self._jobs.execute("COMMIT")
         self._add_event(2, attempt_id)
 

@@ -21,7 +21,7 @@ from audit.actors import Actor
 from audit.bodies import OutcomeBody
 from audit.choices import Kind, Source
 from audit.selectors import open_attempts
-from jobs.models import Job
+from jobs.models import Job, customers_from
 from jobs.services import AcceptedAttempt, create_job
 from setactions.devtools.benchmarks.measurement import FLEET, NOBODY, compare, median_ms, new_ids, scaled
 from setactions.devtools.simulator import Simulator
@@ -44,8 +44,9 @@ def job_insert() -> bool:
 
     def raw() -> None:
         with write_transaction("jobs"):
-            rows = [(owner, cid, position) for position, cid in enumerate(cids)]
-            statement = "INSERT INTO jobs_jobcustomer (job_id, cid, position) VALUES (?, ?, ?)"
+            place = customers_from(owner)
+            rows = [(place + position, owner, cid, position) for position, cid in enumerate(cids)]
+            statement = "INSERT INTO jobs_jobcustomer (id, job_id, cid, position) VALUES (?, ?, ?, ?)"
             connections["jobs"].connection.executemany(statement, rows)
 
     ours()

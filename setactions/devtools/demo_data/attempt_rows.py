@@ -18,7 +18,7 @@ from audit.choices import ACCEPTED_OUTCOMES, Action, Evidence, Kind, Source
 from audit.digests import canonical, digest, list_digest
 from audit.models import Attempt, AttemptCustomer, AuditEntry, ChainHead, segment_of
 from audit.services import OPENING_COLUMNS, project
-from jobs.models import Job, JobCustomer
+from jobs.models import Job, JobCustomer, customers_from
 from jobs.signatures import sign_job
 from jobs.stored import COLUMNS, StoredJob
 from setactions.devtools.demo_data.bulk_rows import BulkRows, last_pk
@@ -170,9 +170,9 @@ class AttemptRows:
         for name in ("batch_id", "doubles"):
             values[name] = values[name] or None
         self._jobs.add(Job._meta.db_table, _JOB, [(self._job_pk, *values.values())])
-        customers = sorted((cid, position) for position, cid in enumerate(job.cids))
-        rows = [(self._job_pk, cid, position) for cid, position in customers]
-        self._jobs.add(JobCustomer._meta.db_table, "job_id, cid, position", rows)
+        place = customers_from(self._job_pk)
+        rows = [(place + position, self._job_pk, cid, position) for position, cid in enumerate(job.cids)]
+        self._jobs.add(JobCustomer._meta.db_table, "id, job_id, cid, position", rows)
         return recorded_body(job)
 
 

@@ -102,7 +102,8 @@ def again(name):
     return [
         f"INSERT INTO jobs_job (id, job_id, {', '.join(columns)}) "
         f"SELECT 1000000000, '{uuid.uuid4().hex}', {', '.join(columns)} FROM jobs_job WHERE job_id = :{name}",
-        "INSERT INTO jobs_jobcustomer (job_id, cid, position) SELECT 1000000000, cid, position FROM jobs_jobcustomer "
+        "INSERT INTO jobs_jobcustomer (id, job_id, cid, position) "
+        "SELECT 1000000000 * 1048576 + position, 1000000000, cid, position FROM jobs_jobcustomer "
         f"WHERE job_id = (SELECT id FROM jobs_job WHERE job_id = :{name})",
     ]
 

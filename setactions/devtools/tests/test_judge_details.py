@@ -11,6 +11,7 @@ from setactions.devtools.tests.worlds import WITHOUT_AUDIT, WITHOUT_JOB, of, tur
 
 pytestmark = pytest.mark.sqlite
 
+MOVE = "UPDATE jobs_jobcustomer SET"
 CUSTOMERS = "jobs_jobcustomer WHERE job_id = (SELECT id FROM jobs_job WHERE job_id = :single)"
 
 SECOND = f"id = (SELECT id FROM {CUSTOMERS} AND position = 1)"
@@ -25,7 +26,7 @@ OTHER_PAYLOAD = (
     [
         f"DELETE FROM {CUSTOMERS}",
         f"DELETE FROM {CUSTOMERS} AND position = 1",
-        f"UPDATE jobs_jobcustomer SET position = position + 1 WHERE {SECOND}",
+        f"UPDATE jobs_jobcustomer SET id = id + 1, position = position + 1 WHERE {SECOND}",
         f"UPDATE jobs_jobcustomer SET cid = 's' WHERE {SECOND}",
         "UPDATE jobs_job SET customer_count = 3 WHERE job_id = :single",
         "UPDATE jobs_job SET action_name = 'T-Enable' WHERE job_id = :single",
@@ -38,9 +39,9 @@ def test_a_job_that_is_not_what_was_asked_for_is_incomplete(world, planted):
 
 def test_a_job_with_its_customers_in_another_order_is_incomplete(world):
     swapped = [
-        f"UPDATE jobs_jobcustomer SET position = position + 2 WHERE id IN (SELECT id FROM {CUSTOMERS})",
-        f"UPDATE jobs_jobcustomer SET position = 0 WHERE id = (SELECT id FROM {CUSTOMERS} AND position = 3)",
-        f"UPDATE jobs_jobcustomer SET position = 1 WHERE id = (SELECT id FROM {CUSTOMERS} AND position = 2)",
+        f"{MOVE} id = id + 2, position = position + 2 WHERE id IN (SELECT id FROM {CUSTOMERS})",
+        f"{MOVE} id = id - 3, position = 0 WHERE id = (SELECT id FROM {CUSTOMERS} AND position = 3)",
+        f"{MOVE} id = id - 1, position = 1 WHERE id = (SELECT id FROM {CUSTOMERS} AND position = 2)",
         OTHER_PAYLOAD,
     ]
     assert world.found(jobs=swapped) == {"incomplete"}

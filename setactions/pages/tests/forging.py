@@ -35,9 +35,8 @@ def forge_job(attempt, **changes):
         "source": attempt.source,
     }
     job = Job.objects.create(**(facts | changes))
-    JobCustomer.objects.bulk_create(
-        JobCustomer(job=job, cid=cid, position=position) for position, cid in enumerate(cids)
-    )
+    for position, cid in enumerate(cids):
+        JobCustomer.objects.create(job=job, cid=cid, position=position)
     return job
 
 

@@ -159,9 +159,10 @@ CUSTOMERS = {
     "one missing": "DELETE FROM jobs_jobcustomer WHERE cid = 'b2'",
     "all missing": "DELETE FROM jobs_jobcustomer",
     "one renamed": "UPDATE jobs_jobcustomer SET cid = 'b3' WHERE cid = 'b2'",
-    "one moved": "UPDATE jobs_jobcustomer SET position = 7 WHERE cid = 'b2'",
-    "one added": "INSERT INTO jobs_jobcustomer (job_id, cid, position) SELECT id, 'c3', 2 FROM jobs_job",
-    "another order": "UPDATE jobs_jobcustomer SET position = 5 - position",
+    "one moved": "UPDATE jobs_jobcustomer SET id = id + 7 - position, position = 7 WHERE cid = 'b2'",
+    "one added": "INSERT INTO jobs_jobcustomer (id, job_id, cid, position) "
+    "SELECT id * 1048576 + 2, id, 'c3', 2 FROM jobs_job",
+    "another order": "UPDATE jobs_jobcustomer SET id = id + 5 - 2 * position, position = 5 - position",
 }
 
 
@@ -176,7 +177,7 @@ def test_altered_customers_are_named(fetch, statement):
 def test_customers_of_no_job_are_named(fetch):
     send(fetch)
     with connections["jobs"].constraint_checks_disabled():
-        write("jobs", "INSERT INTO jobs_jobcustomer (job_id, cid, position) VALUES (999, 'x', 0)")
+        write("jobs", "INSERT INTO jobs_jobcustomer (id, job_id, cid, position) VALUES (999 * 1048576, 999, 'x', 0)")
         assert verify_jobs()[1]["findings"][0]["problem"] == "1 rows of customers belong to no Job."
         write("jobs", "DELETE FROM jobs_jobcustomer WHERE job_id = 999")
 

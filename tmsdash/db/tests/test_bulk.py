@@ -9,7 +9,7 @@ from model_bakery import baker
 from audit.customer_index import add_customers
 from audit.models import Attempt, AttemptCustomer
 from jobs.models import Job, JobCustomer
-from tmsdash.db.bulk import insert_list
+from jobs.stored import insert_customers
 from tmsdash.db.transactions import write_transaction
 
 pytestmark = pytest.mark.usefixtures("databases")
@@ -31,7 +31,7 @@ LISTS = {
 def insert_for_job(cids):
     job = baker.make(Job)
     with write_transaction("jobs"):
-        insert_list("jobs", JobCustomer._meta.db_table, "job_id", job.pk, cids, with_position=True)
+        insert_customers(job.pk, cids)
     return list(JobCustomer.objects.filter(job=job).order_by("position").values_list("cid", "position"))
 
 
@@ -52,7 +52,7 @@ def test_a_whole_fleet_goes_in_with_one_statement(django_assert_num_queries):
     cids = [uuid.UUID(int=number * 7919 % 27_682 << 64).hex for number in range(27_682)]
     job = baker.make(Job)
     with write_transaction("jobs"), django_assert_num_queries(1, connection=connections["jobs"]):
-        insert_list("jobs", JobCustomer._meta.db_table, "job_id", job.pk, cids, with_position=True)
+        insert_customers(job.pk, cids)
     assert list(job.customers.order_by("position").values_list("cid", flat=True)) == cids
     assert insert_for_attempt(cids) == set(cids)
 
@@ -66,7 +66,7 @@ def test_lists_of_two_owners_do_not_mix():
 def test_a_list_of_which_one_row_does_not_go_in_leaves_none(cids):
     job, attempt = baker.make(Job), baker.make(Attempt)
     with pytest.raises(IntegrityError), write_transaction("jobs"):
-        insert_list("jobs", JobCustomer._meta.db_table, "job_id", job.pk, cids, with_position=True)
+        insert_customers(job.pk, cids)
     with pytest.raises(IntegrityError), write_transaction("audit"):
         add_customers(attempt.pk, cids)
     assert not JobCustomer.objects.exists()
@@ -88,7 +88,7 @@ def test_rows_that_something_in_the_database_swallows_are_an_error():
             )
     try:
         with pytest.raises(DatabaseError, match="2 of 3 rows"), write_transaction("jobs"):
-            insert_list("jobs", JobCustomer._meta.db_table, "job_id", job.pk, ["a", "b", "c"], with_position=True)
+            insert_customers(job.pk, ["a", "b", "c"])
         assert not JobCustomer.objects.exists()
     finally:
         kind = "TRIGGER swallow" if connections["jobs"].vendor == "sqlite" else "RULE swallow ON jobs_jobcustomer"

@@ -144,6 +144,6 @@ def test_an_error_of_the_database_takes_everything_back():
         after_answer(5)
         add_job()
         baker.make(JobCustomer, job=job, cid="a", position=0)
-        baker.make(JobCustomer, job=job, cid="a", position=1)
+        baker.make(JobCustomer, job=job, cid="b", position=0)
     assert list(Job.objects.all()) == [job]
     assert not JobCustomer.objects.exists()

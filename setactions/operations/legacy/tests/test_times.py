@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from audit.models import Attempt, AuditEntry
+from audit.models import Attempt, AttemptCustomer, AuditEntry
 from audit.proof.verification import verify
 from jobs.models import Job
 from setactions.operations.legacy.tests import old_code
@@ -69,7 +69,7 @@ def test_jobs_and_log_are_imported_at_the_instants_at_which_they_were_written(wr
         body = json.loads(AuditEntry.objects.get(attempt_id=row.attempt_id).body)
         job = Job.objects.get(job_id=body["job_id"])
         assert abs(job.created_at - row.created_at) <= timedelta(seconds=1)
-        assert job.customers.get().cid == row.customers.get().cid
+        assert job.customers.get().cid == AttemptCustomer.objects.get(attempt=row).cid
     assert verify().findings == []
 
 
