@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from audit.choices import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, Action, Kind, Outcome, OutcomeGroup, Source
 from tmsdash.clocks import CLOCK_SKEW_S
+from tmsdash.db.day_ranges import DayRange
 
 USER_ID_LENGTH = 150  # Django's user names
 CID_LENGTH = 128
@@ -214,3 +215,11 @@ class AttemptCustomer(models.Model):
 
     def __str__(self) -> str:
         return self.cid
+
+
+class AttemptDay(DayRange):
+    """The keys of the attempts of a day."""
+
+
+class EntryDay(DayRange):
+    """The keys of the entries of a day."""

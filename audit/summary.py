@@ -4,32 +4,19 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
 
-from django.db.models import CharField, Count, F, Func, Max, Min, QuerySet, Sum
+from django.db.models import Count, F, Max, Min, QuerySet, Sum
 from django.utils import timezone
 
 from audit.choices import ACCEPTED_OUTCOMES, Outcome, OutcomeGroup
 from audit.models import Attempt
+from tmsdash.db.expressions import Day
 
 DAYS_SHOWN = 92  # a longer period is shown in months
 MONTHS_SHOWN = 120  # a longer one only from the first to the last month with attempts: it may be all of time
 ERRORS_SHOWN = 5
 # The chart's units; it is scaled to its place.
 WIDTH, HEIGHT, GAP = 900, 120, 0.25
-
-
-class Day(Func):
-    """The first `digits` of a time in UTC: its day, or its month. SQLite asks Python for Django's own, row by row."""
-
-    output_field = CharField()
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return self.as_sql(compiler, connection, template="substr(%(expressions)s, 1, %(digits)s)", **context)
-
-    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        template = "left(to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD'), %(digits)s)"
-        return self.as_sql(compiler, connection, template=template, **context)
 
 
 @dataclass(frozen=True)

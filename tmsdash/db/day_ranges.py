@@ -1,0 +1,130 @@
+"""Which keys the rows of a day have, so that a list of a period reads the rows of that period and no others.
+
+Lists are in the order of keys, and rows are narrowed by their time. An index on the time cannot give the order, so a
+database either sorts everything of a period or goes through all rows that are newer. The first and the last key of a
+period bound it in every index that has the key behind another column.
+
+1. Rows are added with growing keys and are never given another time, so the range of a day is only ever widened.
+2. Times need not grow with the keys: clocks are set back, and old rows are imported. Hence a range is that of all
+   rows of the day, wherever they stand, and whoever narrows by keys goes on to test the time as well.
+3. Rows behind the last known key are newer than any range tells: they are looked at one by one. There are few,
+   because whoever finds many has the ranges extended.
+"""
+
+import logging
+from datetime import UTC, date, datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import Error as AnyDatabaseError
+from django.db import models
+from django.db.models import F, Max, Min, Q
+
+from tmsdash.db.expressions import Day, unindexed
+from tmsdash.db.transactions import drop_if_broken, one_at_a_time, write_transaction
+
+LAG = 1000  # keys: PostgreSQL may commit a row after one with a higher key, but not after so many
+MANY = 4000  # rows behind the last known key, from which on the ranges are extended
+AT_ONCE = 20_000  # rows in one transaction, which takes some hundredths of a second
+WAIT_S = 0.5  # for other writers, before a list goes on without
+
+logger = logging.getLogger(__name__)
+
+
+class DayRange(models.Model):
+    """The keys of the first and the last row of a day (UTC)."""
+
+    day = models.DateField(primary_key=True)
+    first = models.BigIntegerField()
+    last = models.BigIntegerField()
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.day}: {self.first} to {self.last}"
+
+
+def keys_of_period(
+    ranges: type[DayRange], rows: type[models.Model], first: datetime | None, last: datetime | None
+) -> Q:
+    """Return a condition on the keys that all `rows` from `first` to `last` meet; each None if there is no bound.
+
+    Others may meet it, too, so their time has to be tested.
+    """
+    known = _kept_up(ranges, rows)
+    condition = Q()
+    if first:
+        start = ranges.objects.filter(day__gte=_day(first)).aggregate(key=Min("first"))["key"]
+        condition &= Q(pk__gte=start or known + 1)
+    if last:
+        behind = rows._default_manager.filter(*unindexed(created_at__lte=last), pk__gt=known)
+        end = behind.aggregate(key=Max("pk"))["key"]
+        if end is None:
+            end = ranges.objects.filter(day__lte=_day(last)).aggregate(key=Max("last"))["key"]
+        condition &= Q(pk__lte=end or 0)
+    return condition
+
+
+def last_known(ranges: type[DayRange]) -> int:
+    """Return the key up to which the ranges hold every row; 0 if they hold none."""
+    return ranges.objects.aggregate(key=Max("last"))["key"] or 0
+
+
+def extend(ranges: type[DayRange], rows: type[models.Model]) -> None:
+    """Extend the ranges by all rows that are not in them yet. Raises DatabaseError."""
+    while _extend_by_some(ranges, rows):
+        pass
+
+
+def fill(ranges: Any, rows: Any, database: str) -> None:
+    """Make the ranges of all rows that there are, with the models of a migration and within its transaction."""
+    newest = rows.objects.using(database).aggregate(key=Max("pk"))["key"] or 0
+    known = rows.objects.using(database).filter(*unindexed(pk__lte=newest - LAG)).order_by()
+    days = known.values_list(Day(F("created_at"), digits=10)).annotate(Min("pk"), Max("pk"))
+    filled = (ranges(day=day, first=first, last=last) for day, first, last in days)
+    ranges.objects.using(database).bulk_create(filled)
+
+
+def _kept_up(ranges: type[DayRange], rows: type[models.Model]) -> int:
+    """Extend the ranges by some rows, if many are missing; return the last known key.
+
+    A list is as right without that, only slower.
+    """
+    known = last_known(ranges)
+    if settings.TMS_PASSIVE or _newest(rows) - LAG - known < MANY:
+        return known
+    try:
+        with drop_if_broken(rows._default_manager.db):
+            _extend_by_some(ranges, rows)
+    except AnyDatabaseError as error:
+        logger.warning("the ranges in %s were not extended: %s", ranges._meta.db_table, error)
+    return last_known(ranges)
+
+
+def _extend_by_some(ranges: type[DayRange], rows: type[models.Model]) -> bool:
+    """Extend the ranges by the next rows; tell whether there were any."""
+    database = rows._default_manager.db
+    with write_transaction(database, WAIT_S):
+        one_at_a_time(database, ranges._meta.db_table)
+        missing = rows._default_manager.filter(pk__gt=last_known(ranges), pk__lte=_newest(rows) - LAG)
+        end = max(missing.order_by("pk").values_list("pk", flat=True)[:AT_ONCE], default=0)
+        days = missing.filter(pk__lte=end).order_by().values_list(Day(F("created_at"), digits=10))
+        widened = [ranges(day=day, first=first, last=last) for day, first, last in days.annotate(Min("pk"), Max("pk"))]
+        before = {day_range.day: day_range for day_range in ranges.objects.filter(day__in=[new.day for new in widened])}
+        for new in widened:
+            if known := before.get(date.fromisoformat(new.day)):
+                new.first = min(new.first, known.first)
+        ranges.objects.bulk_create(
+            widened, update_conflicts=True, unique_fields=["day"], update_fields=["first", "last"]
+        )
+    return bool(widened)
+
+
+def _newest(rows: type[models.Model]) -> int:
+    newest: int | None = rows._default_manager.aggregate(key=Max("pk"))["key"]
+    return newest or 0
+
+
+def _day(moment: datetime) -> date:
+    return moment.astimezone(UTC).date()
