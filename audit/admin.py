@@ -22,7 +22,7 @@ from audit.bodies import words_given
 from audit.chain import anchor
 from audit.customer_index import asked_for
 from audit.exports import CONTENT_TYPES, FORMS, LISTS_PER_MINUTE, answer_export, export, lists
-from audit.models import Attempt, AuditEntry
+from audit.models import Attempt, AttemptDay, AuditEntry, EntryDay
 from audit.selectors import entries_of, opening_body, outcome_body
 from tmsdash.downloads import download
 from tmsdash.web.admin import NO_SUCH_LIST, AddressError, ExactSearchAdmin, link_to_list, shown_json
@@ -38,6 +38,7 @@ class AttemptAdmin(ExactSearchAdmin):
 
     id_field = "attempt_id"
     linked_by = ("attempt_id",)
+    days = AttemptDay
     list_display = (
         *("time", "shown_outcome", "user_id", "action_name", "cluster_url", "customer_count", "origin"),
         *("attempt_id", "job"),
@@ -156,6 +157,7 @@ class AuditEntryAdmin(ExactSearchAdmin):
 
     id_field = "attempt_id"
     linked_by = ("attempt_id",)
+    days = EntryDay
     list_display = ("time", "sequence", "kind", "attempt_id", "user_id", "action_type", "ip_address")
     list_display_links = ("time", "sequence", "kind")
     list_filter = (TimeFilter, "kind", ActionFilter, EntryUserFilter)

@@ -9,6 +9,9 @@ import re
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
@@ -24,8 +27,10 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
+from tmsdash.db.day_ranges import DayRange, keys_of_period
 from tmsdash.text import one_line, printable
 from tmsdash.web.errors import error_response
+from tmsdash.web.long_lists import LongList, behind_parameters
 
 SHOWN_CHARACTERS = 20_000  # of a JSON value; the ids of a whole fleet would make the page megabytes long
 LIST_PARAMETERS = (SEARCH_VAR, ORDER_VAR, PAGE_VAR, ALL_VAR, ERROR_FLAG)
@@ -52,7 +57,7 @@ class StrictListAdmin(ModelAdmin):
     """
 
     linked_by: tuple[str, ...] = ()
-    """Parameters that links to this list use, besides those of its filters."""
+    """Parameters that links from elsewhere to this list use, besides those of its filters."""
     show_facets = admin.ShowFacets.NEVER  # facets count the rows of every choice of every filter
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
@@ -86,8 +91,12 @@ class StrictListAdmin(ModelAdmin):
             raise AddressError(f"Search for at most {MAX_WORDS} words and {MAX_VALUE} characters.")
         return super().get_search_results(request, queryset, search_term)
 
+    def linked_parameters(self) -> tuple[str, ...]:
+        """Return the parameters that links to this list use, besides those of its filters."""
+        return self.linked_by
+
     def _check_address(self, request: HttpRequest) -> None:
-        known = {*LIST_PARAMETERS, *self.linked_by, *self._filter_parameters(request)}
+        known = {*LIST_PARAMETERS, *self.linked_parameters(), *self._filter_parameters(request)}
         for name, values in request.GET.lists():
             if name not in known:
                 raise AddressError(f"This list has no filter called {one_line(name, 40)}. Choose one on the page.")
@@ -152,9 +161,22 @@ class ExactSearchAdmin(ReadOnlyAdmin):
     search_fields = ("user_id",)
     search_help_text = "A whole job or attempt id, user name or customer id"
 
+    days: type[DayRange] | None = None
+    """Where it is kept which keys the rows of a day have, if it is."""
+
     def rows_of_customer(self, cid: str) -> Q:
         """Return the condition for rows that name this customer id."""
         raise NotImplementedError
+
+    def keys_of_period(self, first: datetime | None, last: datetime | None) -> Q:
+        """Return a condition on the keys that all rows of a period meet, to narrow the list with."""
+        return keys_of_period(self.days, self.model, first, last) if self.days else Q()
+
+    def linked_parameters(self) -> tuple[str, ...]:
+        return *super().linked_parameters(), *behind_parameters(self.model)
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
+        return LongList
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Model], search_term: str
@@ -162,10 +184,13 @@ class ExactSearchAdmin(ReadOnlyAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        condition = Q(user_id=term) | self.rows_of_customer(term)
+        # Which of them it is takes a look into each index. Whoever asks for either in one condition, makes PostgreSQL
+        # go through all rows.
+        conditions = [Q(user_id=term), self.rows_of_customer(term)]
         with suppress(ValueError):  # most terms are not UUIDs
-            condition |= Q(**{self.id_field: uuid.UUID(term)})
-        return queryset.filter(condition), False
+            conditions.append(Q(**{self.id_field: uuid.UUID(term)}))
+        matching = [condition for condition in conditions if self.model._default_manager.filter(condition).exists()]
+        return queryset.filter(reduce(or_, matching or conditions[:1])), False
 
 
 def link_to_list(model_label: str, text: str, **filters: Any) -> SafeString:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -61,6 +61,7 @@ class TimeFilter(admin.ListFilter):
         chosen = str(self.used_parameters.get("time", ""))
         self.period = "" if self.since or self.until else chosen if chosen in PERIODS else default
         self.hidden: list[tuple[str, str]] = []
+        self._keys_of_period = getattr(model_admin, "keys_of_period", lambda first, last: Q())
 
     def _day(self, request: HttpRequest, name: str) -> date | None:
         text = str(self.used_parameters.get(name, ""))
@@ -94,7 +95,7 @@ class TimeFilter(admin.ListFilter):
         return rows.filter(created_at__lte=last) if last else rows
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return self.narrow(queryset)
+        return self.narrow(queryset).filter(self._keys_of_period(*self.bounds()))
 
     def choices(self, changelist: AnyList) -> Iterator[dict[str, Any]]:
         """Yield the periods, and keep the other filters for the template's form for two days."""
