@@ -27,10 +27,7 @@ class SourceFilter(EqualFilter):
 
 
 class ConfiguredClusterFilter(EqualFilter):
-    """Offers the clusters that are configured; an address may name others.
-
-    Attempts have no index by cluster on purpose: SQLite would choose it where that of the customers is the right one.
-    """
+    """Offers the clusters that are configured; an address may name others."""
 
     title = "cluster"
     parameter_name = "cluster_url"

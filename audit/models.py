@@ -10,6 +10,7 @@ from django.utils import timezone
 from audit.choices import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, Action, Kind, Outcome, OutcomeGroup, Source
 from tmsdash.clocks import CLOCK_SKEW_S
 from tmsdash.db.day_ranges import DayRange
+from tmsdash.db.expressions import Apart
 
 USER_ID_LENGTH = 150  # Django's user names
 CID_LENGTH = 128
@@ -126,6 +127,12 @@ class Attempt(models.Model):
             models.Index(fields=["outcome", "id"], name="attempt_by_outcome"),
             models.Index(fields=["created_at", "outcome"], name="attempt_by_time"),
             models.Index(fields=["id"], name="attempt_open", condition=models.Q(is_open=True)),
+            # Written for an attempt that failed alone, when it failed.
+            models.Index(
+                fields=["created_at", "error_message"], name="attempt_by_error", condition=~models.Q(error_message="")
+            ),
+            models.Index(Apart("cluster_url"), "id", name="attempt_listed_by_cluster"),
+            models.Index(Apart("source"), "id", name="attempt_listed_by_source"),
             models.Index(fields=["user_id", "id"], name="attempt_open_by_user", condition=models.Q(is_open=True)),
         ]
 

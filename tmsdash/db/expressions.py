@@ -34,6 +34,13 @@ class Unindexed(Func):
         return self.as_sql(compiler, connection, template="+%(expressions)s", **context)
 
 
+class Apart(Func):
+    """A text column as none but lists ask for it: its index is for them alone, and misleads no other query."""
+
+    template = "coalesce(%(expressions)s, '')"
+    output_field = CharField()
+
+
 def unindexed(**conditions: Any) -> list[Any]:
     """Return conditions such as `user_id="olivia"` or `created_at__gte=moment`, to be tested row by row only."""
     tests = []

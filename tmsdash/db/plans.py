@@ -9,32 +9,38 @@ statistics of its own. A list is in the order of keys, so:
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.db import connections
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Count, F, Func, Min, Model, Q, QuerySet
 from django.db.models.expressions import Col
 from django.db.models.lookups import Exact, GreaterThanOrEqual, In, LessThanOrEqual, Lookup
 from django.db.models.sql.where import AND, WhereNode
 
-from tmsdash.db.expressions import Unindexed
+from tmsdash.db.expressions import Apart, Unindexed
 
 COMPARED = 10_000  # rows that a filter keeps: up to so many, filters are compared
 
+Spellings = Mapping[str, type[Func] | None]  # how conditions spell columns; None for as they are
+
 
 def planned(queryset: QuerySet[Any]) -> QuerySet[Any]:
-    """Return the same rows, which SQLite looks for through the index that leads to them fastest."""
-    if connections[queryset.db].vendor != "sqlite":
-        return queryset
-    where = queryset.query.where
-    chosen = _chosen(queryset.model, [*_lookups(where)])
+    """Return the same rows, which the database looks for through the index that leads to them fastest."""
+    model, where = queryset.model, queryset.query.where
+    indexed = dict(_ordered_by_key(model))
+    if connections[queryset.db].vendor == "sqlite":
+        chosen = _chosen(model, [*_lookups(where)], indexed)
+        tested = {field.name: Unindexed for field in model._meta.fields if not field.unique}
+        spellings: Spellings = tested | ({chosen: indexed.get(chosen)} if chosen else {})
+    else:
+        spellings = indexed
     changed = queryset.all()
-    changed.query.where = _tested_row_by_row(where, chosen)
+    changed.query.where = _respelled(where, spellings)
     return changed
 
 
-def _chosen(model: type[Model], lookups: list[Any]) -> str | None:
+def _chosen(model: type[Model], lookups: list[Any], indexed: Spellings) -> str | None:
     """Return the name of the column whose index is to be used; None for that of the key, or of a unique column."""
     equal = {lookup.lhs.target.name: lookup.rhs for lookup in lookups if isinstance(lookup, Exact)}
     for index in model._meta.indexes:
@@ -42,24 +48,27 @@ def _chosen(model: type[Model], lookups: list[Any]) -> str | None:
             return str(index.condition.children[0][0])  # of the few rows that are an exception
     if any(lookup.lhs.target.unique or isinstance(lookup, In) for lookup in lookups if not _is_range(lookup)):
         return None
-    indexed = [name for name in _ordered_by_key(model) if name in equal]
-    if len(indexed) < 2:
-        return indexed[0] if indexed else None
+    candidates = [name for name in indexed if name in equal]
     keys = Q(*(lookup for lookup in lookups if _is_range(lookup) and lookup.lhs.target.primary_key))
 
-    def kept(name: str) -> int:
-        rows = model._default_manager.filter(keys, **{name: equal[name]}).order_by()
-        return rows[:COMPARED].count()
+    def frequency(name: str) -> tuple[int, int]:
+        spelling = indexed[name] or F
+        rows = model._default_manager.filter(keys, Exact(spelling(name), equal[name])).order_by("-pk")[:COMPARED]
+        newest = rows.aggregate(count=Count("pk"), reach=Min("pk"))
+        return newest["count"], newest["reach"] or 0
 
-    return min(indexed, key=kept)
+    return min(candidates, key=frequency) if len(candidates) > 1 else next(iter(candidates), None)
 
 
-def _ordered_by_key(model: type[Model]) -> Iterator[str]:
-    """Yield the columns with an index that has nothing but the key behind them."""
+def _ordered_by_key(model: type[Model]) -> Iterator[tuple[str, type[Func] | None]]:
+    """Yield the columns with an index that has nothing but the key behind them, and how it spells them."""
     for index in model._meta.indexes:
-        column, *others = (name.lstrip("-") for name in index.fields)
-        if others == [model._meta.pk.name] and not index.condition:
-            yield column
+        if index.condition is None and index.fields:
+            column, *others = (name.lstrip("-") for name in index.fields)
+            if others == [model._meta.pk.name]:
+                yield column, None
+        elif index.expressions and isinstance(index.expressions[0], Apart):
+            yield index.expressions[0].source_expressions[0].name, Apart
 
 
 def _lookups(where: WhereNode) -> Iterator[Any]:
@@ -72,18 +81,16 @@ def _lookups(where: WhereNode) -> Iterator[Any]:
                 yield child
 
 
-def _tested_row_by_row(where: WhereNode, chosen: str | None) -> WhereNode:
-    """Return conditions in which no column but the chosen one, keys and unique columns is looked up in an index."""
+def _respelled(where: WhereNode, spellings: Spellings) -> WhereNode:
+    """Return conditions that spell columns as given."""
     changed = where.clone()
     for number, child in enumerate(changed.children):
         if isinstance(child, WhereNode):
-            changed.children[number] = _tested_row_by_row(child, chosen)
+            changed.children[number] = _respelled(child, spellings)
         elif isinstance(child, (Exact, GreaterThanOrEqual, LessThanOrEqual)) and isinstance(child.lhs, Col):
-            column: Any = child.lhs.target
-            if not column.unique and column.name != chosen:
-                tested = copy.copy(child)
-                tested.lhs = Unindexed(child.lhs)
-                changed.children[number] = tested
+            spelling = spellings.get(child.lhs.target.name)
+            changed.children[number] = copy.copy(child)
+            changed.children[number].lhs = spelling(child.lhs) if spelling else child.lhs
     return changed
 
 

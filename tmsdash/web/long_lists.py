@@ -20,7 +20,7 @@ from django.utils.safestring import SafeString
 
 from tmsdash.db.plans import planned
 
-MOST = 1000  # rows, so twenty pages
+MOST = 500  # rows, so ten pages
 
 
 class LongList(ChangeList):
