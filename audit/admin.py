@@ -148,7 +148,8 @@ def _filters_of(changelist: ChangeList) -> dict[str, Any]:
     [time] = [spec for spec in changelist.filter_specs if isinstance(spec, TimeFilter)]
     since, until = time.bounds()
     times = {"since": since and since.isoformat(), "until": until and until.isoformat()}
-    return {name: value for name, value in changelist.params.items() if name not in ("time", *times)} | times
+    given = changelist.filter_params.items()
+    return {name: value for name, [value] in given if name not in ("time", *times)} | times
 
 
 @admin.register(AuditEntry)

@@ -59,4 +59,4 @@ def summary_for(changelist: ChangeList) -> AttemptSummary | None:
     [time] = [spec for spec in changelist.filter_specs if isinstance(spec, TimeFilter)]
     conditions = {name: changelist.params[name] for name in SHARED if changelist.params.get(name)}
     attempts = Attempt.objects.exclude(source__in=LEGACY_SOURCES).filter(**conditions)
-    return summarize(time.narrow(attempts), *time.bounds())
+    return summarize(attempts, *time.bounds())

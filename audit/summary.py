@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from django.db.models import Count, F, Max, Min, QuerySet, Sum
+from django.db.models import Count, F, QuerySet, Sum
 from django.utils import timezone
 
 from audit.choices import ACCEPTED_OUTCOMES, Outcome, OutcomeGroup
-from audit.models import Attempt
+from audit.models import Attempt, AttemptDay
+from tmsdash.days import first_moment
+from tmsdash.db.day_ranges import keys_of_period
 from tmsdash.db.expressions import Day
+from tmsdash.db.plans import planned
 
 DAYS_SHOWN = 92  # a longer period is shown in months
 MONTHS_SHOWN = 120  # a longer one only from the first to the last month with attempts: it may be all of time
@@ -59,24 +62,26 @@ class AttemptSummary:
 
 
 def summarize(attempts: QuerySet[Attempt], first: datetime | None, last: datetime | None) -> AttemptSummary:
-    """Sum up attempts. `first` and `last` are the bounds of the period; None where it has none."""
-    attempts = attempts.order_by()
-    if first is None or last is None:
-        ends = attempts.aggregate(first=Min("created_at"), last=Max("created_at"))
-        first = first or ends["first"] or timezone.now()
-        last = last or max(timezone.now(), ends["last"] or first)
-    by_month = (last - first).days > DAYS_SHOWN
-    digits = 7 if by_month else 10
-    rows = attempts.values_list(Day(F("created_at"), digits=digits), "outcome").annotate(Count("pk"))
+    """Sum up the attempts of a period. `first` and `last` are its bounds; None where it has none."""
+    since, now = first, timezone.now()
+    ahead = planned(attempts.filter(created_at__gt=now), through="created_at").order_by("-created_at")
+    last = last or ahead.values_list("created_at", flat=True).first() or now
+    by_month = since is None or (last - since).days > DAYS_SHOWN
+    rows = _counts(attempts, since, last, by_month)
+    first = since or first_moment(date.fromisoformat(f"{min((name for name, *_ in rows), default=f'{last:%Y-%m}')}-01"))
+    if by_month and (last - first).days <= DAYS_SHOWN:  # all of time is no longer than that
+        by_month, rows = False, _counts(attempts, first, last, False)
     counts: defaultdict[str, Counter[OutcomeGroup]] = defaultdict(Counter)
     outcomes: Counter[Outcome] = Counter()
-    for name, value, count in rows:
+    customers = 0
+    for name, value, count, customer_count in rows:
         outcome = Outcome(value)
         counts[name][outcome.group] += count
         outcomes[outcome] += count
+        customers += customer_count if outcome in ACCEPTED_OUTCOMES else 0
     names = _months(first.date(), last.date(), sorted(counts)) if by_month else _days(first.date(), last.date())
-    errors = attempts.exclude(error_message="").values_list("error_message").annotate(count=Count("pk"))
-    accepted = attempts.filter(outcome__in=ACCEPTED_OUTCOMES).aggregate(sum=Sum("customer_count"))["sum"]
+    failed = planned(_of_period(attempts, since, last), through="created_at").exclude(error_message="")
+    errors = failed.values_list("error_message").annotate(count=Count("pk"))
     most = max((sum(part.values()) for part in counts.values()), default=0)
     return AttemptSummary(
         unit="month" if by_month else "day",
@@ -87,11 +92,26 @@ def summarize(attempts: QuerySet[Attempt], first: datetime | None, last: datetim
             for number, name in enumerate(names)
         ],
         total=sum(outcomes.values()),
-        customers=accepted or 0,
+        customers=customers,
         outcomes=[(str(outcome.label), outcome.group.value, count) for outcome, count in outcomes.most_common()],
         errors=list(errors.order_by("-count", "error_message")[:ERRORS_SHOWN]),
         most=most,
     )
+
+
+def _counts(
+    attempts: QuerySet[Attempt], first: datetime | None, last: datetime, by_month: bool
+) -> list[tuple[str, str, int, int]]:
+    """Return (day or month, outcome, attempts, customers) of a period, read in one pass."""
+    narrowed = _of_period(attempts, first, last).filter(keys_of_period(AttemptDay, Attempt, first, last))
+    period = Day(F("created_at"), digits=7 if by_month else 10)
+    rows = planned(narrowed.order_by()).values_list(period, "outcome")
+    return list(rows.annotate(Count("pk"), Sum("customer_count")))
+
+
+def _of_period(attempts: QuerySet[Attempt], first: datetime | None, last: datetime) -> QuerySet[Attempt]:
+    attempts = attempts.filter(created_at__lte=last)
+    return attempts.filter(created_at__gte=first) if first else attempts
 
 
 def _days(first: date, last: date) -> list[str]:

@@ -25,12 +25,15 @@ COMPARED = 10_000  # rows that a filter keeps: up to so many, filters are compar
 Spellings = Mapping[str, type[Func] | None]  # how conditions spell columns; None for as they are
 
 
-def planned(queryset: QuerySet[Any]) -> QuerySet[Any]:
-    """Return the same rows, which the database looks for through the index that leads to them fastest."""
+def planned(queryset: QuerySet[Any], through: str = "") -> QuerySet[Any]:
+    """Return the same rows, which the database looks for through the index that leads to them fastest.
+
+    Unless the index of which column that is, is known: `through`.
+    """
     model, where = queryset.model, queryset.query.where
     indexed = dict(_ordered_by_key(model))
     if connections[queryset.db].vendor == "sqlite":
-        chosen = _chosen(model, [*_lookups(where)], indexed)
+        chosen = through or _chosen(model, [*_lookups(where)], indexed)
         tested = {field.name: Unindexed for field in model._meta.fields if not field.unique}
         spellings: Spellings = tested | ({chosen: indexed.get(chosen)} if chosen else {})
     else:

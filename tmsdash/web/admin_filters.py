@@ -13,6 +13,7 @@ from django.utils import timezone
 from tmsdash.days import NoDayError, day_of, first_moment, last_moment
 from tmsdash.db.known_values import known_values
 from tmsdash.text import one_line
+from tmsdash.web.long_lists import behind_parameters
 
 VALUES_SHOWN = 100
 DEFAULT_DAYS = "30"
@@ -37,8 +38,10 @@ else:
 
 def parameters_besides(changelist: AnyList, own: set[str | None]) -> list[tuple[str, str]]:
     """Return the parameters of a list's other filters, for the hidden fields of the form of a filter with its `own`."""
-    parameters = changelist.filter_params.items()
-    return [(name, value) for name, values in parameters if name not in own for value in values]
+    left_out = own | {*behind_parameters(changelist.model)}
+    return [
+        (name, value) for name, values in changelist.filter_params.items() if name not in left_out for value in values
+    ]
 
 
 class TimeFilter(admin.ListFilter):
