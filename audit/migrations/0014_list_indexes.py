@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('audit', '0012_day_ranges'),
+        ('audit', '0013_day_ranges'),
     ]
 
     operations = [

@@ -12,7 +12,7 @@ def fill_ranges(apps: Any, schema_editor: Any) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0011_open_by_user"),
+        ("audit", "0012_customer_segments"),
     ]
 
     operations = [
