@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from django.db.models import Count, F, QuerySet, Sum
+from django.db import models
+from django.db.models import F, Q, QuerySet, Sum
 from django.utils import timezone
 
 from audit.choices import ACCEPTED_OUTCOMES, Outcome, OutcomeGroup
-from audit.models import Attempt, AttemptDay
+from audit.models import Attempt, AttemptDay, MonthTally
+from audit.tallies import MOMENT, attempts_in_doubt, begin_of, end_of, tallied_months
 from tmsdash.days import first_moment
 from tmsdash.db.day_ranges import keys_of_period
 from tmsdash.db.expressions import Day
@@ -20,6 +22,9 @@ MONTHS_SHOWN = 120  # a longer one only from the first to the last month with at
 ERRORS_SHOWN = 5
 # The chart's units; it is scaled to its place.
 WIDTH, HEIGHT, GAP = 900, 120, 0.25
+DAY, MONTH = 10, 7  # letters of a time
+
+Count = tuple[str, str, int, int]  # day or month, outcome, attempts, customers
 
 
 @dataclass(frozen=True)
@@ -61,16 +66,24 @@ class AttemptSummary:
     most: int
 
 
-def summarize(attempts: QuerySet[Attempt], first: datetime | None, last: datetime | None) -> AttemptSummary:
-    """Sum up the attempts of a period. `first` and `last` are its bounds; None where it has none."""
+def summarize(
+    attempts: QuerySet[Attempt],
+    first: datetime | None,
+    last: datetime | None,
+    tallies: QuerySet[MonthTally] | None = None,
+) -> AttemptSummary:
+    """Sum up the attempts of a period. `first` and `last` are its bounds; None where it has none.
+
+    With `tallies` of the same attempts, months that are over are not counted again.
+    """
     since, now = first, timezone.now()
     ahead = planned(attempts.filter(created_at__gt=now), through="created_at").order_by("-created_at")
     last = last or ahead.values_list("created_at", flat=True).first() or now
     by_month = since is None or (last - since).days > DAYS_SHOWN
-    rows = _counts(attempts, since, last, by_month)
+    rows = [*_counts_by_month(attempts, since, last, tallies)] if by_month else _counts(attempts, since, last)
     first = since or first_moment(date.fromisoformat(f"{min((name for name, *_ in rows), default=f'{last:%Y-%m}')}-01"))
     if by_month and (last - first).days <= DAYS_SHOWN:  # all of time is no longer than that
-        by_month, rows = False, _counts(attempts, first, last, False)
+        by_month, rows = False, _counts(attempts, first, last)
     counts: defaultdict[str, Counter[OutcomeGroup]] = defaultdict(Counter)
     outcomes: Counter[Outcome] = Counter()
     customers = 0
@@ -81,7 +94,7 @@ def summarize(attempts: QuerySet[Attempt], first: datetime | None, last: datetim
         customers += customer_count if outcome in ACCEPTED_OUTCOMES else 0
     names = _months(first.date(), last.date(), sorted(counts)) if by_month else _days(first.date(), last.date())
     failed = planned(_of_period(attempts, since, last), through="created_at").exclude(error_message="")
-    errors = failed.values_list("error_message").annotate(count=Count("pk"))
+    errors = failed.values_list("error_message").annotate(count=models.Count("pk"))
     most = max((sum(part.values()) for part in counts.values()), default=0)
     return AttemptSummary(
         unit="month" if by_month else "day",
@@ -99,14 +112,36 @@ def summarize(attempts: QuerySet[Attempt], first: datetime | None, last: datetim
     )
 
 
-def _counts(
-    attempts: QuerySet[Attempt], first: datetime | None, last: datetime, by_month: bool
-) -> list[tuple[str, str, int, int]]:
-    """Return (day or month, outcome, attempts, customers) of a period, read in one pass."""
-    narrowed = _of_period(attempts, first, last).filter(keys_of_period(AttemptDay, Attempt, first, last))
-    period = Day(F("created_at"), digits=7 if by_month else 10)
-    rows = planned(narrowed.order_by()).values_list(period, "outcome")
-    return list(rows.annotate(Count("pk"), Sum("customer_count")))
+def _counts_by_month(
+    attempts: QuerySet[Attempt], first: datetime | None, last: datetime, tallies: QuerySet[MonthTally] | None
+) -> Iterator[Count]:
+    """Yield the same by month, from the tallies where they hold; a month may come in parts."""
+    months = [] if tallies is None else tallied_months(first, last)
+    if tallies is not None and months:
+        sums = tallies.filter(month__in=months).order_by().values_list("month", "outcome")
+        yield from sums.annotate(Sum("attempts"), Sum("customers"))
+        in_doubt = attempts_in_doubt(_of_period(attempts, first, last))
+        yield from (row for row in _grouped(in_doubt, MONTH) if row[0] in months)
+    for month in months:
+        if first is None or first < begin_of(month):
+            yield from _counts(attempts, first, begin_of(month) - MOMENT, MONTH)
+        first = end_of(month)
+    if first is None or first <= last:
+        yield from _counts(attempts, first, last, MONTH)
+
+
+def _counts(attempts: QuerySet[Attempt], first: datetime | None, last: datetime, digits: int = DAY) -> list[Count]:
+    """Return the attempts of a period, by day as a rule, and by outcome, read in one pass."""
+    return _grouped(planned(_of_period(attempts, first, last).filter(_keys(first, last))), digits)
+
+
+def _keys(first: datetime | None, last: datetime) -> Q:
+    return keys_of_period(AttemptDay, Attempt, first, last)
+
+
+def _grouped(attempts: QuerySet[Attempt], digits: int) -> list[Count]:
+    rows = attempts.order_by().values_list(Day(F("created_at"), digits=digits), "outcome")
+    return list(rows.annotate(models.Count("pk"), Sum("customer_count")))
 
 
 def _of_period(attempts: QuerySet[Attempt], first: datetime | None, last: datetime) -> QuerySet[Attempt]:

@@ -1,0 +1,114 @@
+"""How many attempts there were in months that are over, so that nobody has to count those of years.
+
+1. A month is tallied by user, action, cluster, source and outcome when it is over. Rows of the old dashboard are not
+   in it.
+2. Attempts in doubt are left out: their outcome is still to come. They are few, and counted one by one.
+3. A tally holds while no attempt of its month was added, and as many are in doubt as then. Otherwise the month is
+   counted again, as if it had none, and tallied anew. An outcome that is known does not change any more, unless TMS's
+   own reply arrives after a reading, which takes seconds.
+"""
+
+import logging
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import Error as AnyDatabaseError
+from django.db.models import Count, F, Max, QuerySet, Sum
+from django.utils import timezone
+
+from audit.chain import DATABASE
+from audit.choices import IN_DOUBT_OUTCOMES, LEGACY_SOURCES
+from audit.models import Attempt, AttemptDay, MonthTally, TalliedMonth
+from tmsdash.days import first_moment
+from tmsdash.db.day_ranges import last_known
+from tmsdash.db.expressions import Day, unindexed
+from tmsdash.db.transactions import drop_if_broken, one_at_a_time, write_transaction
+
+DELAY = timedelta(days=1)  # after the end of a month: clocks differ, and calls last
+MOMENT = timedelta(microseconds=1)
+WAIT_S = 0.5  # for other writers, before a page goes on without
+KEYS = ("user_id", "action_code", "cluster_url", "source", "outcome")
+
+logger = logging.getLogger(__name__)
+
+
+def tallied_months(first: datetime | None, last: datetime) -> list[str]:
+    """Return the months (year-month) that lie within a period and whose tally holds, the first one first.
+
+    Tallies a month that lacks one, if any; the next call takes the next.
+    """
+    over = min(last + MOMENT, timezone.now() - DELAY)
+    newest = _newest_keys(over)
+    begun = [month for month in sorted(newest) if month < _month_of(over)]  # dates end in the year 9999
+    months = [month for month in begun if (not first or first <= begin_of(month)) and end_of(month) <= over]
+    in_doubt, tallied = _in_doubt(), {row.month: row for row in TalliedMonth.objects.all()}
+    lacking = [
+        month
+        for month in months
+        if month not in tallied or tallied[month].last_key < newest[month] or tallied[month].in_doubt != in_doubt[month]
+    ]
+    if lacking and not settings.TMS_PASSIVE:
+        try:
+            with drop_if_broken(DATABASE):
+                tally(lacking[0])
+        except AnyDatabaseError as error:
+            logger.warning("the attempts of %s were not tallied: %s", lacking[0], error)
+    return [month for month in months if month not in lacking]
+
+
+def tally(month: str) -> None:
+    """Tally a month that is over. Raises DatabaseError."""
+    with write_transaction(DATABASE, WAIT_S):
+        one_at_a_time(DATABASE, MonthTally._meta.db_table)
+        sum_up(month, Attempt, MonthTally, TalliedMonth, DATABASE)
+
+
+def sum_up(month: str, attempt: Any, month_tally: Any, tallied_month: Any, database: str) -> None:
+    """Write the tally of a month in place of the one that is there, with the models given (those of a migration)."""
+    attempts = attempt.objects.using(database)
+    last_key = attempts.aggregate(key=Max("pk"))["key"] or 0
+    of_month = attempts.filter(created_at__gte=begin_of(month), created_at__lt=end_of(month))
+    counted = of_month.exclude(source__in=LEGACY_SOURCES).order_by()
+    in_doubt = counted.filter(outcome__in=IN_DOUBT_OUTCOMES).count()
+    sums = counted.exclude(outcome__in=IN_DOUBT_OUTCOMES).values(*KEYS)
+    rows = sums.annotate(attempts=Count("pk"), customers=Sum("customer_count"))
+    month_tally.objects.using(database).filter(month=month).delete()
+    month_tally.objects.using(database).bulk_create(month_tally(month=month, **row) for row in rows)
+    tallied_month.objects.using(database).update_or_create(
+        month=month, defaults={"last_key": last_key, "in_doubt": in_doubt}
+    )
+
+
+def begin_of(month: str) -> datetime:
+    """Return the first moment of a month (year-month)."""
+    return first_moment(date.fromisoformat(f"{month}-01"))
+
+
+def end_of(month: str) -> datetime:
+    """Return the first moment after a month."""
+    return (begin_of(month) + timedelta(days=31)).replace(day=1)
+
+
+def attempts_in_doubt(attempts: QuerySet[Attempt]) -> QuerySet[Attempt]:
+    """Return those that tallies leave out."""
+    return attempts.filter(is_open=True, outcome__in=IN_DOUBT_OUTCOMES)
+
+
+def _in_doubt() -> Counter[str]:
+    """Return how many attempts of each month are in doubt."""
+    attempts = attempts_in_doubt(Attempt.objects.exclude(source__in=LEGACY_SOURCES))
+    months = attempts.values_list("created_at", flat=True)
+    return Counter(map(_month_of, months))
+
+
+def _newest_keys(until: datetime) -> dict[str, int]:
+    """Return each month up to a moment with the key of the attempt of it that was added last."""
+    newest = dict(AttemptDay.objects.values_list(Day(F("day"), digits=7)).annotate(Max("last")))
+    behind = Attempt.objects.filter(*unindexed(created_at__lte=until), pk__gt=last_known(AttemptDay)).order_by("pk")
+    return newest | {_month_of(at): key for at, key in behind.values_list("created_at", "pk")}
+
+
+def _month_of(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m}"

@@ -1,0 +1,134 @@
+"""Months that are over are tallied once, and the summary says what it would say if it counted every attempt."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
+
+from audit.choices import Kind, Outcome, Source
+from audit.models import Attempt, AttemptDay, MonthTally, TalliedMonth
+from audit.summary import summarize
+from audit.tallies import tallied_months, tally
+from audit.tests.making import make_attempt, record, refuse
+from tmsdash.db import day_ranges
+
+pytestmark = pytest.mark.usefixtures("databases")
+
+JANUARY, MARCH = datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 3, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+APRIL = MARCH + timedelta(days=30)
+PERIODS = [
+    (None, None),
+    (JANUARY, None),
+    (JANUARY + timedelta(days=20), None),
+    (None, MARCH),
+    (JANUARY, APRIL - timedelta(days=10)),
+]
+FILTERS = [
+    {},
+    {"user_id": "oscar"},
+    {"action_code__exact": "2", "source": "form"},
+    {"cluster_url": "https://x.example"},
+]
+
+
+def at(moment, attempt):
+    Attempt.objects.filter(pk=attempt.pk).update(created_at=moment)
+    attempt.refresh_from_db()
+    return attempt
+
+
+@pytest.fixture
+def attempts():
+    """Some in each month from January to April 2025, one of February in doubt."""
+    for month in range(4):
+        begin = (JANUARY + timedelta(days=31 * month)).replace(day=1)
+        at(begin, make_attempt(Kind.ACCEPTED, Kind.RECORDED, cids=("a", "b")))
+        at(begin + timedelta(days=9), make_attempt(Kind.ACCEPTED, cids=("c",), user_id="oscar"))
+        at(begin + timedelta(days=25), make_attempt(Kind.REJECTED, message="No", cluster_url="https://x.example"))
+        at(begin + timedelta(days=27), refuse(source=Source.API))
+    return at(JANUARY + timedelta(days=40), make_attempt(Kind.UNKNOWN, cids=("d",), message="lost"))
+
+
+def tally_all():
+    while tallied_months(None, MARCH + timedelta(days=60)) != ["2025-01", "2025-02", "2025-03", "2025-04"]:
+        pass
+
+
+def assert_same():
+    """What the tallies say is what counting says, for each period and filter."""
+    for first, last in PERIODS:
+        for conditions in FILTERS:
+            rows, tallies = Attempt.objects.filter(**conditions), MonthTally.objects.filter(**conditions)
+            counted, tallied = summarize(rows, first, last), summarize(rows, first, last, tallies)
+            assert sorted(tallied.outcomes) == sorted(counted.outcomes), (first, last, conditions)
+            assert (tallied.periods, tallied.total, tallied.customers) == (
+                counted.periods,
+                counted.total,
+                counted.customers,
+            )
+
+
+def test_the_summary_is_the_same_with_and_without_tallies(attempts):
+    assert_same()
+    tally_all()
+    assert_same()
+
+
+@pytest.mark.parametrize("extended", [True, False])
+def test_a_month_that_gets_another_attempt_is_counted_again(attempts, monkeypatch, extended):
+    monkeypatch.setattr(day_ranges, "LAG", 0)
+    tally_all()
+    at(JANUARY + timedelta(days=3), make_attempt(Kind.ACCEPTED, cids=("late",)))
+    if extended:
+        day_ranges.extend(AttemptDay, Attempt)
+    assert tallied_months(JANUARY, MARCH) == ["2025-02", "2025-03"]
+    assert tallied_months(JANUARY, MARCH) == ["2025-01", "2025-02", "2025-03"]  # tallied anew meanwhile
+    assert_same()
+
+
+def test_a_doubt_that_is_settled_is_counted_as_what_it_became(attempts):
+    tally_all()
+    assert not MonthTally.objects.filter(outcome=Outcome.UNKNOWN).exists()
+    record(attempts, Kind.APPLIED, Kind.RECORDED)
+    assert tallied_months(JANUARY, MARCH) == ["2025-01", "2025-03"]
+    assert_same()
+    assert MonthTally.objects.get(outcome=Outcome.APPLIED).customers == 1
+    assert_same()
+
+
+def test_attempts_of_the_old_dashboard_are_in_no_tally(attempts):
+    Attempt.objects.filter(user_id="oscar").update(source=Source.LEGACY)
+    tally("2025-01")
+    assert not MonthTally.objects.filter(user_id="oscar").exists()
+
+
+def test_months_that_are_tallied_are_not_read(attempts):
+    tally_all()
+    with CaptureQueriesContext(connections["audit"]) as captured:
+        assert summarize(Attempt.objects.all(), JANUARY, APRIL, MonthTally.objects.all()).total == 17
+    passes = [query["sql"] for query in captured if "GROUP BY" in query["sql"] and '"audit_attempt"' in query["sql"]]
+    assert [sql for sql in passes if "error_message" not in sql and "is_open" not in sql] == []
+
+
+def test_a_month_that_is_not_over_is_not_tallied():
+    make_attempt(Kind.ACCEPTED)
+    assert tallied_months(None, datetime.now(UTC)) == []
+    assert TalliedMonth.objects.count() == 0
+
+
+def test_a_standby_tallies_nothing(attempts, settings):
+    settings.TMS_PASSIVE = True
+    assert_same()
+    assert TalliedMonth.objects.count() == 0
+
+
+@pytest.mark.sqlite
+def test_an_audit_that_takes_no_writes_is_summed_up_all_the_same(attempts, caplog):
+    with connections["audit"].cursor() as cursor:
+        cursor.execute("PRAGMA query_only=ON")
+    try:
+        assert summarize(Attempt.objects.all(), JANUARY, None, MonthTally.objects.all()).total == 17
+    finally:
+        connections["audit"].close()
+    assert "the attempts of 2025-01 were not tallied" in caplog.text
