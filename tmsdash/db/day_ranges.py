@@ -38,6 +38,8 @@ class DayRange(models.Model):
     first = models.BigIntegerField()
     last = models.BigIntegerField()
 
+    objects: models.Manager[Any]
+
     class Meta:
         abstract = True
 
@@ -110,11 +112,13 @@ def _extend_by_some(ranges: type[DayRange], rows: type[models.Model]) -> bool:
         missing = rows._default_manager.filter(pk__gt=last_known(ranges), pk__lte=_newest(rows) - LAG)
         end = max(missing.order_by("pk").values_list("pk", flat=True)[:AT_ONCE], default=0)
         days = missing.filter(pk__lte=end).order_by().values_list(Day(F("created_at"), digits=10))
-        widened = [ranges(day=day, first=first, last=last) for day, first, last in days.annotate(Min("pk"), Max("pk"))]
-        before = {day_range.day: day_range for day_range in ranges.objects.filter(day__in=[new.day for new in widened])}
+        widened = [
+            ranges(day=date.fromisoformat(name), first=first, last=last)
+            for name, first, last in days.annotate(Min("pk"), Max("pk"))
+        ]
+        before = dict(ranges.objects.values_list("day", "first").filter(day__in=[new.day for new in widened]))
         for new in widened:
-            if known := before.get(date.fromisoformat(new.day)):
-                new.first = min(new.first, known.first)
+            new.first = min(new.first, before.get(new.day, new.first))
         ranges.objects.bulk_create(
             widened, update_conflicts=True, unique_fields=["day"], update_fields=["first", "last"]
         )

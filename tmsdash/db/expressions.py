@@ -40,6 +40,12 @@ class Apart(Func):
     template = "coalesce(%(expressions)s, '')"
     output_field = CharField()
 
+    @property
+    def column(self) -> str:
+        """The name of the column."""
+        [column] = self.get_source_expressions()
+        return str(column.name)
+
 
 def unindexed(**conditions: Any) -> list[Any]:
     """Return conditions such as `user_id="olivia"` or `created_at__gte=moment`, to be tested row by row only."""

@@ -71,7 +71,7 @@ def _ordered_by_key(model: type[Model]) -> Iterator[tuple[str, type[Func] | None
             if others == [model._meta.pk.name]:
                 yield column, None
         elif index.expressions and isinstance(index.expressions[0], Apart):
-            yield index.expressions[0].source_expressions[0].name, Apart
+            yield index.expressions[0].column, Apart
 
 
 def _lookups(where: WhereNode) -> Iterator[Any]:
@@ -92,8 +92,9 @@ def _respelled(where: WhereNode, spellings: Spellings) -> WhereNode:
             changed.children[number] = _respelled(child, spellings)
         elif isinstance(child, (Exact, GreaterThanOrEqual, LessThanOrEqual)) and isinstance(child.lhs, Col):
             spelling = spellings.get(child.lhs.target.name)
-            changed.children[number] = copy.copy(child)
-            changed.children[number].lhs = spelling(child.lhs) if spelling else child.lhs
+            respelled: Any = copy.copy(child)
+            respelled.lhs = spelling(child.lhs) if spelling else child.lhs
+            changed.children[number] = respelled
     return changed
 
 
