@@ -20,9 +20,9 @@ from django.utils import timezone
 
 from audit.chain import DATABASE
 from audit.choices import IN_DOUBT_OUTCOMES, LEGACY_SOURCES
-from audit.models import Attempt, AttemptDay, MonthTally, TalliedMonth
+from audit.models import Attempt, AttemptDay, AuditEntry, EntryDay, MonthTally, TalliedMonth
 from tmsdash.days import first_moment
-from tmsdash.db.day_ranges import last_known
+from tmsdash.db.day_ranges import extend, last_known
 from tmsdash.db.expressions import Day, unindexed
 from tmsdash.db.transactions import drop_if_broken, one_at_a_time, write_transaction
 
@@ -56,6 +56,19 @@ def tallied_months(first: datetime | None, last: datetime) -> list[str]:
         except AnyDatabaseError as error:
             logger.warning("the attempts of %s were not tallied: %s", lacking[0], error)
     return [month for month in months if month not in lacking]
+
+
+def catch_up() -> None:
+    """Do at once, after many attempts were added past the services, what lists and pages would do bit by bit.
+
+    Raises DatabaseError.
+    """
+    extend(AttemptDay, Attempt)
+    extend(EntryDay, AuditEntry)
+    over = timezone.now() - DELAY
+    for month in sorted(_newest_keys(over)):
+        if month < _month_of(over):
+            tally(month)
 
 
 def tally(month: str) -> None:

@@ -7,9 +7,9 @@ from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
 from audit.choices import Kind, Outcome, Source
-from audit.models import Attempt, AttemptDay, MonthTally, TalliedMonth
+from audit.models import Attempt, AttemptDay, AuditEntry, EntryDay, MonthTally, TalliedMonth
 from audit.summary import summarize
-from audit.tallies import tallied_months, tally
+from audit.tallies import catch_up, tallied_months, tally
 from audit.tests.making import make_attempt, record, refuse
 from tmsdash.db import day_ranges
 
@@ -109,6 +109,16 @@ def test_months_that_are_tallied_are_not_read(attempts):
         assert summarize(Attempt.objects.all(), JANUARY, APRIL, MonthTally.objects.all()).total == 17
     passes = [query["sql"] for query in captured if "GROUP BY" in query["sql"] and '"audit_attempt"' in query["sql"]]
     assert [sql for sql in passes if "error_message" not in sql and "is_open" not in sql] == []
+
+
+def test_after_many_attempts_at_once_everything_is_made_at_once(attempts, monkeypatch):
+    monkeypatch.setattr(day_ranges, "LAG", 0)
+    catch_up()
+    assert [*TalliedMonth.objects.order_by("month").values_list("month", flat=True)] == [
+        *("2025-01", "2025-02", "2025-03", "2025-04"),
+    ]
+    assert AttemptDay.objects.count() == 16
+    assert EntryDay.objects.get().last == AuditEntry.objects.count()
 
 
 def test_a_month_that_is_not_over_is_not_tallied():

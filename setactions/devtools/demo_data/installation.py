@@ -8,6 +8,7 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, User
 
 from audit.models import Attempt, AuditEntry
+from audit.tallies import catch_up
 from jobs.models import Batch, Job
 from setactions.devtools.demo_data.attempt_rows import AttemptRows
 from setactions.devtools.demo_data.bulk_rows import finish_bulk, prepared_for_bulk
@@ -45,6 +46,7 @@ def fill(*, jobs: int, seed: int, end: datetime, password: str, on_jobs: Callabl
             on_jobs(rows.jobs)
         rows.insert()
         ledger.insert()
+    catch_up()
     for alias in ("audit", "jobs"):
         finish_bulk(alias, apps.get_app_config(alias).get_models())
 
