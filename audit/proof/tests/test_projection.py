@@ -3,6 +3,7 @@
 import pytest
 
 from audit.models import Attempt, AttemptCustomer, AuditEntry
+from audit.proof.projection import problems_of_attempt
 from audit.proof.tests.test_verify import found_after
 from audit.proof.verification import verify
 from audit.tests.making import tampering
@@ -60,6 +61,15 @@ def test_index_rows_of_an_attempt_that_is_gone_are_found(audited):
         "Entry 1 opens it, but it has no row.",
         "2 rows belong to no attempt.",
     ]
+
+
+def test_index_rows_where_nobody_looks_for_them_are_found(audited):
+    found = found_after("UPDATE audit_attemptcustomer SET segment = 7 WHERE cid = 'b2'")
+    assert found == [
+        f"attempt {of_attempt(1)}: The customer index does not hold the ids of entry 1: it lacks b2.",
+        "customer index: 1 rows belong to no attempt.",
+    ]
+    assert problems_of_attempt(of_attempt(1)) == ["The customer index does not hold the ids of entry 1: it lacks b2."]
 
 
 def test_rows_without_entries_and_entries_without_rows_are_found(audited):
