@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group, User
 from django.db import connections
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 from django.test import Client
 from django.test.utils import setup_databases, teardown_databases
 from pytest_django.plugin import DjangoDbBlocker
@@ -91,6 +93,22 @@ def _may_mount() -> bool:
             return False
         subprocess.run(["/bin/umount", folder], check=True)
     return True
+
+
+_is_durable = False
+
+
+@receiver(connection_created)
+def _write_quickly(connection: Any, **kwargs: Any) -> None:
+    """Leave it to the system when it writes SQLite's files to the disk: tests kill processes, not machines."""
+    if connection.vendor == "sqlite" and connection.connection and not _is_durable:
+        connection.connection.execute("PRAGMA synchronous = OFF")
+
+
+@pytest.fixture
+def durable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections as in production."""
+    monkeypatch.setattr(f"{__name__}._is_durable", True)
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,7 @@ def add_job_elsewhere():
 
 @pytest.mark.sqlite
 @pytest.mark.parametrize(("alias", "synchronous"), [("default", 1), ("jobs", 2), ("audit", 2)])  # NORMAL, FULL
+@pytest.mark.usefixtures("durable")
 def test_the_pragmas_are_in_force_on_every_connection(alias, synchronous):
     expected = {
         "journal_mode": "wal",
