@@ -127,9 +127,11 @@ class Attempt(models.Model):
             models.Index(fields=["outcome", "id"], name="attempt_by_outcome"),
             models.Index(fields=["created_at", "outcome"], name="attempt_by_time"),
             models.Index(fields=["id"], name="attempt_open", condition=models.Q(is_open=True)),
-            # Written for an attempt that failed alone, when it failed.
+            # Of failed attempts alone. The summary counts their messages in the order of this index.
             models.Index(
-                fields=["created_at", "error_message"], name="attempt_by_error", condition=~models.Q(error_message="")
+                fields=["error_message", "source", "created_at"],
+                name="attempt_by_error",
+                condition=~models.Q(error_message=""),
             ),
             models.Index(Apart("cluster_url"), "id", name="attempt_listed_by_cluster"),
             models.Index(Apart("source"), "id", name="attempt_listed_by_source"),

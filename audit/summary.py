@@ -93,7 +93,7 @@ def summarize(
         outcomes[outcome] += count
         customers += customer_count if outcome in ACCEPTED_OUTCOMES else 0
     names = _months(first.date(), last.date(), sorted(counts)) if by_month else _days(first.date(), last.date())
-    failed = planned(_of_period(attempts, since, last), through="created_at").exclude(error_message="")
+    failed = planned(_of_period(attempts, since, last).exclude(error_message=""), through="error_message")
     errors = failed.values_list("error_message").annotate(count=models.Count("pk"))
     most = max((sum(part.values()) for part in counts.values()), default=0)
     return AttemptSummary(

@@ -6,9 +6,11 @@ from unittest import mock
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from audit.choices import Action, Kind
+from audit.choices import LEGACY_SOURCES, Action, Kind
 from audit.models import Attempt, AuditEntry
 from audit.summary import HEIGHT, WIDTH, summarize
 from audit.tests.making import make_attempt, record, refuse
@@ -113,6 +115,18 @@ def test_midnight_in_utc_parts_the_days():
 def test_nothing_sums_up_to_nothing():
     summary = summarize(Attempt.objects.all(), None, None)
     assert (summary.total, summary.most, summary.errors, summary.outcomes) == (0, 0, [], [])
+
+
+@pytest.mark.sqlite
+def test_errors_are_counted_from_an_index_of_failed_attempts_alone(week):
+    with CaptureQueriesContext(connections["audit"]) as captured:
+        summarize(Attempt.objects.exclude(source__in=LEGACY_SOURCES), None, None)
+    [sql] = [query["sql"] for query in captured if "ORDER BY 2 DESC" in query["sql"]]
+    with connections["audit"].cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+        plan = " ".join(row[3] for row in cursor.fetchall())
+    assert "USING COVERING INDEX attempt_by_error" in plan
+    assert "TEMP B-TREE FOR GROUP BY" not in plan
 
 
 # -- On the page --------------------------------------------------------------------------------------------------
