@@ -84,11 +84,12 @@ class Workers:
             ) from None
 
     def _submit(self, work: Callable[[Task], Answer], task: Task) -> "Future[Answer]":
+        executor = self._executor  # making it lets the signal through again
         # Ctrl-C reaches every process at the terminal. Workers do not heed it, from their first moment on: this process
         # does, and ends them.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            return self._executor.submit(work, task)
+            return executor.submit(work, task)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -21,6 +21,10 @@ def end_self(task):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def is_deaf_to_ctrl_c(task):
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+
+
 def ended_workers():
     return [worker for worker in multiprocessing.active_children() if worker.is_alive()] == []
 
@@ -47,6 +51,13 @@ def test_what_ends_the_block_ends_workers_in_the_middle_of_their_work(monkeypatc
         assert next(workers.answers(seal_dir_after, [0, 600]))
         raise KeyboardInterrupt
     assert ended_workers()
+
+
+def test_ctrl_c_at_a_terminal_is_for_the_process_that_ends_them(monkeypatch):
+    monkeypatch.setattr(cores, "count_cores", lambda: 1)
+    with Workers() as workers:
+        assert list(workers.answers(is_deaf_to_ctrl_c, [1])) == [(1, True)]
+    assert not is_deaf_to_ctrl_c(1)
 
 
 def test_no_process_is_begun_for_no_task():
