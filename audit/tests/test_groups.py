@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,7 +17,7 @@ from audit.chain import new_entry
 from audit.choices import Kind
 from audit.models import Attempt, AttemptCustomer, AuditEntry
 from audit.proof.verification import verify
-from audit.services import record_fact, record_later
+from audit.services import record_fact
 from audit.tests.making import kinds_of, make_attempt, make_request, open_
 from tmsdash.tests import killing
 from tmsdash.tests.tools import at_once, locked
@@ -276,53 +275,3 @@ def test_thirty_two_at_once_make_one_chain_without_a_gap(sizes):
     assert (result.is_whole, result.entries) == (True, 2 * 5 * 32)
     assert max(sizes) > 3
     assert sum(sizes) == 2 * 5 * 32
-
-
-# -- What nobody waits for --------------------------------------------------------------------------------------------
-
-
-def test_what_nobody_waits_for_rides_in_the_next_group(queue, sizes, monkeypatch):
-    monkeypatch.setattr(groups, "see_to_flush", lambda: None)
-    attempt = make_attempt(Kind.ACCEPTED)
-    record_later(attempt.attempt_id, [(Kind.RECORDED, {})], on_failure=print)
-    assert kinds_of(attempt) == ["INTENT", "ACCEPTED"]
-    record_fact(Kind.EXPORTED, {}, actor=Actor(user_id="x"), wait_s=5)
-    assert kinds_of(attempt) == ["INTENT", "ACCEPTED", "RECORDED"]
-    assert sizes == [1, 1, 2]
-
-
-def test_if_nobody_comes_a_thread_writes_it(monkeypatch):
-    flushed, flush = threading.Event(), groups.flush
-
-    def flush_and_say(wait_s):
-        flush(wait_s)
-        connections.close_all()
-        flushed.set()
-
-    monkeypatch.setattr(groups, "flush", flush_and_say)
-    monkeypatch.setattr(groups, "see_to_flush", groups._Flusher().see_to_flush)
-    attempt = make_attempt(Kind.ACCEPTED)
-    for kind in (Kind.RECORDED, Kind.NOT_APPLIED):  # it goes on after the first one
-        record_later(attempt.attempt_id, [(kind, {})], on_failure=print)
-        assert flushed.wait(WAIT_S)
-        flushed.clear()
-    assert kinds_of(attempt) == ["INTENT", "ACCEPTED", "RECORDED", "NOT_APPLIED"]
-
-
-def test_what_cannot_be_written_is_given_back_with_the_error(monkeypatch):
-    monkeypatch.setattr(groups, "FLUSH_WAIT_S", 0.05)
-    attempt, errors = make_attempt(Kind.ACCEPTED), []
-    with locked("audit", "audit_auditentry"):
-        record_later(attempt.attempt_id, [(Kind.RECORDED, {})], on_failure=errors.append)
-    assert [isinstance(error, DatabaseError) for error in errors] == [True]
-    record_fact(Kind.EXPORTED, {}, actor=Actor(user_id="x"), wait_s=5)
-    assert kinds_of(attempt) == ["INTENT", "ACCEPTED"]
-
-
-def test_what_fails_by_itself_is_given_back_and_costs_nobody_else_anything(monkeypatch):
-    errors = []
-    monkeypatch.setattr(groups, "see_to_flush", lambda: None)
-    record_later(uuid.uuid4(), [(Kind.RECORDED, {})], on_failure=errors.append)
-    record_fact(Kind.EXPORTED, {}, actor=Actor(user_id="x"), wait_s=5)
-    assert [type(error) for error in errors] == [Attempt.DoesNotExist]
-    assert names() == ["x"]
