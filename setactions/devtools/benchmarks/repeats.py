@@ -5,6 +5,7 @@ import sqlite3
 import uuid
 from contextlib import closing
 from datetime import timedelta
+from itertools import product
 
 from django.conf import settings
 from django.db import connections
@@ -12,7 +13,7 @@ from django.utils import timezone
 
 from audit import services as audit
 from audit.actors import Actor
-from audit.models import Attempt
+from audit.models import Attempt, segment_of
 from jobs.batches.creation import create_batch
 from jobs.batches.lists import NewBatch, NewChunk
 from setactions.devtools.benchmarks import measurement
@@ -43,7 +44,9 @@ def overlap() -> bool:
         _fill(recent - 1, others, days=(settings.TMS_DUPLICATE_WINDOW_S / 86_400, 0))
         _fill(1, listed[-CUSTOMERS_EACH:], days=(0, 0))
     _start_batch([*in_batch, listed[0]])
-    first = Attempt.objects.latest("pk").pk - recent
+    last = Attempt.objects.latest("pk").pk
+    first = last - recent
+    segments = range(segment_of(first), segment_of(last) + 1)
 
     def ours() -> None:
         shared = find_overlap(NOBODY, PE_ENABLE, listed)
@@ -53,9 +56,10 @@ def overlap() -> bool:
     with closing(sqlite3.connect(connections["audit"].settings_dict["NAME"])) as database:
 
         def bare() -> None:
-            for cid in listed:
+            for segment, cid in product(segments, listed):
                 database.execute(
-                    "SELECT attempt_id FROM audit_attemptcustomer WHERE cid = ? AND attempt_id >= ?", (cid, first)
+                    "SELECT attempt_id FROM audit_attemptcustomer WHERE segment = ? AND cid = ? AND attempt_id >= ?",
+                    (segment, cid, first),
                 ).fetchall()
 
         comparison = compare(ours, bare)
