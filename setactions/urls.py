@@ -5,6 +5,9 @@ from setactions.operations import health
 from setactions.pages import attempt, batch_controls, batches, new_action
 
 urlpatterns = [
+    # Asked for most often; Django tries one after the other.
+    path("proxy_fetch", api.proxy_fetch, name="proxy_fetch"),
+    path("health", health.health, name="health"),
     path("", new_action.new_action, name="new_action"),
     path("review/", new_action.review, name="review"),
     path("send/", new_action.send, name="send"),
@@ -32,6 +35,4 @@ urlpatterns = [
     path("batches/<uuid:batch_id>/rest/", batch_controls.control, {"verb": "rest"}, name="batch_rest"),
     path("batches/<uuid:batch_id>/report.csv", batches.report_csv, name="batch_report"),
     path("batches/<uuid:batch_id>/unknown.csv", batches.unknown_csv, name="batch_unknown_csv"),
-    path("proxy_fetch", api.proxy_fetch, name="proxy_fetch"),
-    path("health", health.health, name="health"),
 ]
