@@ -1,5 +1,6 @@
 """How the databases are tuned, and the two kinds of transaction that write to them."""
 
+import os
 import shutil
 import sqlite3
 import time
@@ -256,7 +257,7 @@ def file_identity(connection: BaseDatabaseWrapper) -> File:
     if connection.vendor != "sqlite":
         return None
     try:
-        status = Path(connection.settings_dict["NAME"]).stat()
+        status = os.stat(connection.settings_dict["NAME"])  # noqa: PTH116 (each write asks, and a Path costs more)
     except OSError:
         return None
     return status.st_dev, status.st_ino
