@@ -6,12 +6,11 @@
 3. Nothing that was sent is kept, because people paste tokens into anything.
 """
 
-import logging
 import threading
 import unicodedata
 import zlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from axes.handlers.database import AxesDatabaseHandler
@@ -21,13 +20,12 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, QueryDict
 
 from audit.models import USER_ID_LENGTH
-from tmsdash.db.locks import alone
+from tmsdash.db import host_turns
 from tmsdash.passwords.hashing import HashingBusyError, in_line
 from tmsdash.web.addresses import throttled_address
 from tmsdash.web.errors import error_response
 
-logger = logging.getLogger(__name__)
-_turns = [threading.Lock() for _ in range(16)]  # shared by names, which at worst wait for each other
+_turns = [threading.Lock() for _ in range(64)]  # shared by names, which at worst wait for each other
 TURN_WAIT_S = 60.0  # the line is short; only a database that does not answer takes so long
 
 
@@ -61,17 +59,38 @@ def turn(key: str) -> Iterator[None]:
     Raises HashingBusyError: at once if that line is full, or after TURN_WAIT_S.
     """
     number = zlib.crc32(key.encode(errors="surrogatepass")) % len(_turns)  # the same in all workers
-    with in_line(), ExitStack() as turn_ends:
-        if not _turns[number].acquire(timeout=TURN_WAIT_S):
+    lock = _turns[number]
+    with in_line():
+        if not lock.acquire(timeout=TURN_WAIT_S):
             raise HashingBusyError
-        turn_ends.callback(_turns[number].release)
         try:
-            turn_ends.enter_context(alone(f"sign-in-{number}", on_wait=lambda: None, wait_s=TURN_WAIT_S))
-        except TimeoutError:
-            raise HashingBusyError from None
-        except OSError as error:  # a full disk, for instance, must not keep everybody out
-            logger.error("[SIGN_IN] workers cannot wait for each other: %s", error)
+            with _turn_of_workers(number):
+                yield
+        finally:
+            lock.release()
+
+
+@contextmanager
+def _turn_of_workers(number: int) -> Iterator[None]:
+    try:
+        taken = host_turns.take(settings.VAR_DIR, _identity(number), TURN_WAIT_S)
+    except TimeoutError:
+        raise HashingBusyError from None
+    try:
         yield
+    finally:
+        host_turns.give_back(taken)
+
+
+def remove_turns() -> None:
+    """Remove what the workers of this installation take turns by; it is made again when it is needed."""
+    for number in range(len(_turns)):
+        host_turns.remove(_identity(number))
+
+
+def _identity(number: int) -> host_turns.Identity:
+    folder = settings.VAR_DIR.stat()
+    return folder.st_dev, folder.st_ino, number
 
 
 def is_throttled(request: HttpRequest, user: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The turn to write to a SQLite file among the processes of one host, which the kernel gives to whoever waits longest.
+"""Turns among the processes of one host, as to write to a SQLite file: the kernel gives them to whoever waits longest.
 
 SQLite's own writers sleep and try again, so that whoever has just written is often the next one, too. Here each file
 has a semaphore (System V's) that is 0 while nobody has the turn:
@@ -6,9 +6,9 @@ has a semaphore (System V's) that is 0 while nobody has the turn:
 - First come, first served: a turn that ends goes straight to the first in line. Nobody who comes later can be quicker.
 - Nobody polls, and nobody whose time is up stays in the line.
 - A process gives back what it holds when it dies, however it dies.
-- It is a queue in front of SQLite's locks, which remain the truth. Where it cannot be had (another system, a container
-  that forbids it, another owner's semaphore, none left) everybody goes on without it. So anybody may remove it at
-  any time, too: the next one makes it again.
+- It is a queue in front of SQLite's locks, which remain the truth, and of passwords that are to be checked. Where it
+  cannot be had (another system, a container that forbids it, another owner's semaphore, none left) everybody goes on
+  without it. So anybody may remove it at any time, too: the next one makes it again.
 """
 
 import ctypes
@@ -27,7 +27,8 @@ _IPC_CREAT, _IPC_RMID, _IPC_SET, _IPC_STAT, _IPC_NOWAIT, _SEM_UNDO = 0o1000, 0, 
 _UID, _GID, _CREATOR, _MODE = slice(4, 8), slice(8, 12), slice(12, 16), slice(20, 22)  # in the answer to IPC_STAT
 _REMOVED = (errno.EIDRM, errno.EINVAL)
 
-Identity = tuple[int, int]  # of a file: its device and inode, whatever its name
+# Of a file or folder: its device and inode, whatever its name, and a number if there are several turns for it.
+Identity = tuple[int, ...]
 _semaphores: dict[Identity, int] = {}  # the kernel's ids of those that this process uses; NONE: cannot be had
 
 
@@ -54,7 +55,7 @@ _IS_POSSIBLE = sys.platform == "linux" and ctypes.sizeof(ctypes.c_long) == 8
 
 
 def take(file: Path, identity: Identity, wait_s: float) -> int:
-    """Wait for the turn to write to a file, and return what gives it back; NONE if turns cannot be had here.
+    """Wait for the turn at a file, and return what gives it back; NONE if turns cannot be had here.
 
     `identity` tells the file from another one of its name. Raises TimeoutError if `wait_s` seconds were not enough.
     """

@@ -14,6 +14,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
+from audit.accounts.throttling import remove_turns
 from tmsdash.commands import require_site_keys
 from tmsdash.db import host_turns, postgresql
 from tmsdash.db.migration import MIGRATE_FIRST, are_migrations_due
@@ -76,6 +77,7 @@ def _keep_running(host: str, port: int) -> int:
     for alias in connections:
         if file := file_identity(connections[alias]):
             host_turns.remove(file)
+    remove_turns()
     return code if code >= 0 else 128 - code  # as a shell tells of a signal
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ from django.conf import settings
 
 from audit.accounts import throttling
 from setactions.operations.tests.test_serve import alive, children, serving, worker_of
-from tmsdash.db import locks
 from tmsdash.passwords import hashing
 from tmsdash.processes import cores
 from tmsdash.server.tests.test_watchdog import signed_in as signed_in_over_http
@@ -89,14 +89,22 @@ def test_pages_answer_while_writers_wait_for_another_process(olivia):
             assert client.get(path).status_code in (200, 404), path
 
 
-def test_one_password_at_a_time_is_checked_for_a_name_in_all_workers(settings):
+def test_one_password_at_a_time_is_checked_for_a_name_in_all_workers(monkeypatch):
     key = "olivia 127.0.0.1"
-    held = [file for file in settings.VAR_DIR.glob("sign-in-*.lock") if locks.is_held(file)]
-    assert held == []
+    entered = threading.Event()
+
+    def check_in_another_worker():
+        with throttling.turn(key):
+            entered.set()
+
     with throttling.turn(key):
-        [held] = [file for file in settings.VAR_DIR.glob("sign-in-*.lock") if locks.is_held(file)]
-        assert held.exists()
-    assert not locks.is_held(held)
+        monkeypatch.setattr(throttling, "_turns", [threading.Lock() for _ in throttling._turns])  # another process'
+        other = threading.Thread(target=check_in_another_worker)
+        other.start()
+        until(lambda: hashing._line._value == hashing.PLACES + hashing.WAITING - 2)
+        assert not entered.wait(0.1)
+    assert entered.wait(60)
+    other.join()
 
 
 def test_all_workers_together_hash_no_more_passwords_at_once_than_there_are_cores():
