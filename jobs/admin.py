@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit.admin_filters import SourceFilter, query_of_attempts, summary_for
-from jobs.models import Batch, BatchChunk, Job, JobCustomer
+from jobs.models import Batch, BatchChunk, Job, JobCustomer, JobDay
 from jobs.selectors import jobs_of_customer
 from tmsdash.web.admin import ExactSearchAdmin, ReadOnlyAdmin, link_to_list, shown_json
 from tmsdash.web.admin_filters import ClusterFilter, TimeFilter, UserFilter
@@ -21,6 +21,7 @@ from tmsdash.web.admin_filters import ClusterFilter, TimeFilter, UserFilter
 class JobAdmin(ExactSearchAdmin):
     id_field = "job_id"
     linked_by = ("job_id", "batch_id")
+    days = JobDay
     list_display = (
         *("time", "job_id", "user_id", "action_name", "cluster_url", "customer_count", "source", "status", "evidence"),
     )
@@ -68,6 +69,7 @@ class BatchAdmin(ExactSearchAdmin):
     """Lists that were cut into chunks; what became of each chunk is on the batch's own page."""
 
     id_field = "batch_id"
+    ordering = ("-id",)
     list_display = (
         *("time", "batch_id", "user_id", "action_code", "cluster_url", "customer_count", "accepted", "condition"),
     )

@@ -15,6 +15,7 @@ from jobs.models import MAX_CUSTOMERS, Job, JobCustomer
 from jobs.selectors import all_jobs, customers_of, jobs_of, narrowed, older_than
 from jobs.tests.making import make_job
 from tmsdash.db.bulk import listed_uuids
+from tmsdash.db.plans import planned
 
 pytestmark = pytest.mark.usefixtures("databases")
 
@@ -71,7 +72,7 @@ DAY = (datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
 
 
 def in_admin(**conditions):
-    return Job.objects.filter(**conditions).order_by("-id")[:51]
+    return planned(Job.objects.filter(**conditions)).order_by("-id")[:51]
 
 
 @pytest.mark.sqlite
@@ -88,7 +89,12 @@ def in_admin(**conditions):
         (lambda: all_jobs().filter(action_code=2)[:51], "INDEX job_by_action_time (action_code=?)"),
         (lambda: all_jobs().filter(cluster_url="x")[:51], "INDEX job_by_cluster_time (cluster_url=?)"),
         (lambda: all_jobs().filter(created_at__range=DAY)[:51], "INDEX job_by_time (created_at>? AND created_at<?)"),
-        (lambda: in_admin(status="success"), "INDEX job_by_status (status=?)"),
+        (lambda: in_admin(cluster_url="x"), "INDEX job_by_cluster (cluster_url=?)"),
+        (lambda: in_admin(status="failed"), "INDEX job_exception"),
+        (lambda: in_admin(evidence="read_back"), "INDEX job_exception"),
+        (lambda: in_admin(legacy=True), "INDEX job_exception"),
+        (lambda: in_admin(source="legacy"), "INDEX job_exception"),
+        (lambda: in_admin(status="success", evidence="reply"), "SCAN jobs_job"),
         (lambda: in_admin(action_code=2), "INDEX job_by_action (action_code=?)"),
         (lambda: in_admin(user_id="olivia"), "INDEX job_by_user (user_id=?)"),
         (lambda: Job.objects.filter(job_id="0" * 32).order_by(), "sqlite_autoindex_jobs_job_1 (job_id=?)"),

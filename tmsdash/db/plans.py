@@ -47,8 +47,8 @@ def _chosen(model: type[Model], lookups: list[Any], indexed: Spellings) -> str |
     """Return the name of the column whose index is to be used; None for that of the key, or of a unique column."""
     equal = {lookup.lhs.target.name: lookup.rhs for lookup in lookups if isinstance(lookup, Exact)}
     for index in model._meta.indexes:
-        if index.condition and all(child in equal.items() for child in index.condition.children):
-            return str(index.condition.children[0][0])  # of the few rows that are an exception
+        if index.condition and (exceptional := _exceptional(index.condition, equal)):
+            return exceptional
     if any(lookup.lhs.target.unique or isinstance(lookup, In) for lookup in lookups if not _is_range(lookup)):
         return None
     candidates = [name for name in indexed if name in equal]
@@ -61,6 +61,13 @@ def _chosen(model: type[Model], lookups: list[Any], indexed: Spellings) -> str |
         return newest["count"], newest["reach"] or 0
 
     return min(candidates, key=frequency) if len(candidates) > 1 else next(iter(candidates), None)
+
+
+def _exceptional(condition: Q, equal: dict[str, Any]) -> str | None:
+    """Return a column whose test makes it certain that rows are in an index with this condition, which few are."""
+    names = [str(name) for name, value in condition.children if name in equal and equal[name] == value]  # type: ignore[misc]
+    is_met = bool(names) and (condition.connector == Q.OR or len(names) == len(condition.children))
+    return names[0] if is_met and not condition.negated else None
 
 
 def _ordered_by_key(model: type[Model]) -> Iterator[tuple[str, type[Func] | None]]:
