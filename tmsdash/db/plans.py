@@ -9,11 +9,11 @@ statistics of its own. A list is in the order of keys, so:
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from django.db import connections
-from django.db.models import Count, F, Func, Min, Model, Q, QuerySet
+from django.db.models import Count, F, Func, Min, Model, Q, QuerySet, UniqueConstraint
 from django.db.models.expressions import Col
 from django.db.models.lookups import Exact, GreaterThanOrEqual, In, LessThanOrEqual, Lookup
 from django.db.models.sql.where import AND, WhereNode
@@ -51,6 +51,8 @@ def _chosen(model: type[Model], lookups: list[Any], indexed: Spellings) -> str |
             return exceptional
     if any(lookup.lhs.target.unique or isinstance(lookup, In) for lookup in lookups if not _is_range(lookup)):
         return None
+    if few := _with_few_rows(model).intersection(equal):
+        return min(few)
     candidates = [name for name in indexed if name in equal]
     keys = Q(*(lookup for lookup in lookups if _is_range(lookup) and lookup.lhs.target.primary_key))
 
@@ -68,6 +70,13 @@ def _exceptional(condition: Q, equal: dict[str, Any]) -> str | None:
     names = [str(name) for name, value in condition.children if name in equal and equal[name] == value]  # type: ignore[misc]
     is_met = bool(names) and (condition.connector == Q.OR or len(names) == len(condition.children))
     return names[0] if is_met and not condition.negated else None
+
+
+def _with_few_rows(model: type[Model]) -> set[str]:
+    """Return the columns of which a value has a few rows, whatever their number, because they belong to one thing."""
+    fields: Iterable[Any] = model._meta.fields
+    alone = {field.name for field in fields if field.db_index and not field.unique}
+    return alone | {str(part.fields[0]) for part in model._meta.constraints if isinstance(part, UniqueConstraint)}
 
 
 def _ordered_by_key(model: type[Model]) -> Iterator[tuple[str, type[Func] | None]]:

@@ -39,6 +39,7 @@ PLANS = [
     (Attempt, {"user_id": "olivia", "is_open": False}, "attempt_by_user (user_id=?)"),
     (Attempt, {"user_id": "olivia", "pk__in": CUSTOMER}, "USING INTEGER PRIMARY KEY (rowid=?)"),
     (AuditEntry, {"kind": "RECORDED", "action_type": "PE-Direct"}, "entry_by_action (action_type=?)"),
+    (AuditEntry, {"attempt_id": "0" * 32, "kind": "INTENT"}, "sqlite_autoindex_audit_auditentry_1 (attempt_id=?"),
     (AuditEntry, {"kind": "REFUSED", "user_id": "olivia", "created_at__gte": AGO}, "entry_by_kind (kind=?)"),
 ]
 
@@ -49,7 +50,7 @@ def test_rows_are_found_through_the_index_of_the_rarest_filter(several, model, c
     explained = planned(model.objects.filter(**conditions)).order_by("-pk")[:50].explain()
     assert plan in explained
     assert "created_at" not in explained
-    if "pk__in" not in conditions:
+    if conditions.keys().isdisjoint({"pk__in", "attempt_id"}):  # a few rows are sorted
         assert "TEMP B-TREE" not in explained
 
 
