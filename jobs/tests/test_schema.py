@@ -6,7 +6,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
-from django.db import IntegrityError, connections
+from django.db import IntegrityError, connections, transaction
 from django.db.models import Q
 
 from audit.choices import Action
@@ -176,3 +176,25 @@ def test_a_customer_stands_in_the_place_of_its_job_alone():
         cursor.execute(
             "INSERT INTO jobs_jobcustomer (id, job_id, position, cid) VALUES (%s, %s, 1, 'b')", [job.pk, job.pk]
         )
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (lambda: all_jobs().filter(older_than(SEEN))[:51], "job_by_time"),
+        (lambda: narrowed(all_jobs(), user_id="olivia")[:51], "job_by_user_time"),
+        (lambda: narrowed(all_jobs(), cluster_url="x", created_at__gte=DAY[0])[:51], "job_by_cluster_time"),
+        (lambda: in_admin(evidence="decided"), "job_exception"),
+        (lambda: in_admin(status="unknown"), "job_exception"),
+        (lambda: in_admin(legacy=True), "job_exception"),
+    ],
+)
+def test_postgresql_reads_through_the_same_indexes(query, index):
+    for _ in range(3):
+        make_job()
+    with transaction.atomic(using="jobs"), connections["jobs"].cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")  # best for three rows
+        plan = query().explain()
+    assert f"using {index} " in plan
+    assert "Sort" not in plan
