@@ -66,8 +66,8 @@ def time_sql(column: str) -> str:
     """Return SQL for a time as it was signed, "" if there is none: a value that Python parses costs twice as much."""
     if connections[DATABASE].vendor == "postgresql":
         return f"coalesce(to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'), '')"
-    # SQLite leaves out microseconds that are none.
-    return f"CASE length({column}) WHEN 19 THEN {column} || '.000000' ELSE coalesce({column}, '') END"
+    # SQLite leaves out microseconds that are none, see `stored_text`.
+    return f"coalesce(CASE instr({column}, '.') WHEN 0 THEN {column} || '.000000' ELSE {column} END, '')"
 
 
 def rows_of(query: str, using: str = DATABASE) -> Iterator[tuple[Any, ...]]:
