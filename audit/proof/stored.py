@@ -66,8 +66,9 @@ def time_sql(column: str) -> str:
     """Return SQL for a time as it was signed, "" if there is none: a value that Python parses costs twice as much."""
     if connections[DATABASE].vendor == "postgresql":
         return f"coalesce(to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'), '')"
-    # SQLite leaves out microseconds that are none, see `stored_text`.
-    return f"coalesce(CASE instr({column}, '.') WHEN 0 THEN {column} || '.000000' ELSE {column} END, '')"
+    # On SQLite it is text without microseconds that are none, and may name UTC.
+    text = f"replace({column}, '+00:00', '')"
+    return f"coalesce(CASE length({text}) WHEN 19 THEN {text} || '.000000' ELSE {text} END, '')"
 
 
 def rows_of(query: str, using: str = DATABASE) -> Iterator[tuple[Any, ...]]:
