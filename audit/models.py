@@ -7,7 +7,16 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-from audit.choices import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, Action, Kind, Outcome, OutcomeGroup, Source
+from audit.choices import (
+    ACCEPTED_OUTCOMES,
+    CONFIRMED_OUTCOMES,
+    IN_DOUBT_OUTCOMES,
+    Action,
+    Kind,
+    Outcome,
+    OutcomeGroup,
+    Source,
+)
 from tmsdash.clocks import CLOCK_SKEW_S
 from tmsdash.db.day_ranges import DayRange
 from tmsdash.db.expressions import Apart
@@ -127,6 +136,12 @@ class Attempt(models.Model):
             models.Index(fields=["outcome", "id"], name="attempt_by_outcome"),
             models.Index(fields=["created_at", "outcome"], name="attempt_by_time"),
             models.Index(fields=["id"], name="attempt_open", condition=models.Q(is_open=True)),
+            # Of the few that a reading or a person confirmed, those of the last minutes count as repeats.
+            models.Index(
+                fields=["outcome", "decided_at"],
+                name="attempt_confirmed",
+                condition=models.Q(outcome__in=sorted(CONFIRMED_OUTCOMES)),
+            ),
             # Of failed attempts alone. The summary counts their messages in the order of this index.
             models.Index(
                 fields=["error_message", "source", "created_at"],

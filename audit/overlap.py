@@ -91,7 +91,7 @@ def _bounds(
     since, now, accepted = map(connection.ops.adapt_datetimefield_value, (opened_since, timezone.now(), accepted_since))
     target = cluster_url, action_code
     with connection.cursor() as cursor:
-        cursor.execute(_BOUNDS, [since, now, *target, *target, accepted, *CONFIRMED_OUTCOMES])
+        cursor.execute(_BOUNDS, [since, now, *target, *target, accepted])
         (_, last), *rows = cursor.fetchall()
     first = min((pk for place, pk in rows if place == 1), default=(last or 0) + 1)
     return first, last or 0, [pk for place, pk in rows if place == 2 and pk < first]
@@ -107,7 +107,7 @@ SELECT 1, id FROM
 SELECT 1, id FROM audit_attempt WHERE created_at > %s UNION ALL
 SELECT 2, id FROM audit_attempt WHERE is_open AND cluster_url = %s AND +action_code = %s UNION ALL
 SELECT 2, id FROM audit_attempt WHERE NOT is_open AND cluster_url = %s AND +action_code = %s AND decided_at > %s
-    AND outcome IN ({", ".join(["%s"] * len(CONFIRMED_OUTCOMES))})
+    AND outcome IN ({", ".join(f"'{outcome}'" for outcome in sorted(CONFIRMED_OUTCOMES))})
 """  # noqa: S608 (constants)
 
 
