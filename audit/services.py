@@ -24,6 +24,7 @@ from audit.groups import write, write_later
 from audit.models import CID_LENGTH, Attempt
 from audit.overlap import OverlapError, attempts_sharing
 from audit.selectors import find_attempt
+from audit.tallies import forget
 from tmsdash.db.bulk import Listed
 from tmsdash.db.rows import Rows
 from tmsdash.kill_points import kill_point
@@ -238,9 +239,11 @@ def _add_events(
     if not kinds or not new:  # without kinds even the event that opened it is in an archive: it is closed for good
         return
     user_id, ip_address = (actor.user_id, actor.ip_address) if actor else (attempt.user_id, attempt.ip_address)
-    at = timezone.now()
+    at, outcome = timezone.now(), attempt.outcome
     for event in new:
         project(attempt, event.kind, event.body, at)
         shown = {"action_type": attempt.action_name, "ip_address": ip_address}
         end.add(chain.new_entry(attempt.attempt_id, event.kind, user_id, event.text, **shown), at)
     _ATTEMPTS.update(end.cursor, attempt, MOVING_FIELDS)
+    if attempt.outcome != outcome:
+        forget(attempt, at)

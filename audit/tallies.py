@@ -4,8 +4,9 @@
    in it.
 2. Attempts in doubt are left out: their outcome is still to come. They are few, and counted one by one.
 3. A tally holds while no attempt of its month was added, and as many are in doubt as then. Otherwise the month is
-   counted again, as if it had none, and tallied anew. An outcome that is known does not change any more, unless TMS's
-   own reply arrives after a reading, which takes seconds.
+   counted again, as if it had none, and tallied anew.
+4. Whatever gives an attempt another outcome after its month forgets the tally in the same transaction: TMS's own reply
+   may arrive after a reading, and a Job may turn up that says more than a person's decision.
 """
 
 import logging
@@ -92,6 +93,16 @@ def sum_up(month: str, attempt: Any, month_tally: Any, tallied_month: Any, datab
     tallied_month.objects.using(database).update_or_create(
         month=month, defaults={"last_key": last_key, "in_doubt": in_doubt}
     )
+
+
+def forget(attempt: Attempt, at: datetime) -> None:
+    """Drop the tally of the month of an attempt that gets another outcome at a time, if that month is over.
+
+    Belongs into the transaction that does so. A tally that is being made meanwhile comes before or after all of it.
+    """
+    if (at.year, at.month) != (attempt.created_at.year, attempt.created_at.month):
+        one_at_a_time(DATABASE, MonthTally._meta.db_table)
+        TalliedMonth.objects.filter(month=_month_of(attempt.created_at)).delete()
 
 
 def begin_of(month: str) -> datetime:

@@ -97,6 +97,24 @@ def test_a_doubt_that_is_settled_is_counted_as_what_it_became(attempts):
     assert_same()
 
 
+def test_an_outcome_that_changes_after_its_month_was_tallied_is_counted_as_what_it_became(attempts):
+    record(attempts, Kind.DECIDED, ruling="not_applied")
+    tally_all()
+    assert MonthTally.objects.filter(outcome=Outcome.DECIDED_NOT_APPLIED).exists()
+    record(attempts, Kind.ACCEPTED, Kind.RECORDED)
+    assert_same()
+    tally_all()
+    assert not MonthTally.objects.filter(outcome=Outcome.DECIDED_NOT_APPLIED).exists()
+    assert_same()
+
+
+def test_what_changes_no_outcome_leaves_the_tallies_alone(attempts):
+    tally_all()
+    record(Attempt.objects.filter(outcome=Outcome.ACCEPTED, job_owed=True).first(), Kind.RECORDED)
+    make_attempt(Kind.ACCEPTED, Kind.RECORDED)
+    assert TalliedMonth.objects.count() == 4
+
+
 def test_attempts_of_the_old_dashboard_are_in_no_tally(attempts):
     Attempt.objects.filter(user_id="oscar").update(source=Source.LEGACY)
     tally("2025-01")
