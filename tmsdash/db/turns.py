@@ -7,7 +7,6 @@ threads, but for no longer than KEEP_S if another process may be waiting: to pas
 
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,14 +31,17 @@ class _Turn:
 
     def take(self, wait_s: float) -> bool:
         """Take the turn for this thread; False if it was not to be had within `wait_s` seconds."""
+        is_taken = False
         with self._guard:
             self._waiting += 1
-        is_taken = self._lock.acquire(timeout=max(0.0, wait_s))
-        with self._guard:
-            self._waiting -= 1
-            self._is_taken = self._is_taken or is_taken
-            if not self._waiting and not self._is_taken:  # it was kept for this thread
-                self._give_file_back()
+        try:
+            is_taken = self._lock.acquire(timeout=max(0.0, wait_s))
+        finally:  # a thread that is interrupted does not wait any more, either
+            with self._guard:
+                self._waiting -= 1
+                self._is_taken = self._is_taken or is_taken
+                if not self._waiting and not self._is_taken:  # it was kept for this thread
+                    self._give_file_back()
         return is_taken
 
     def take_file(self, file: Path, identity: File, wait_s: float) -> None:
@@ -63,7 +65,12 @@ class _Turn:
             self._file = None
 
 
-_turns: defaultdict[str, _Turn] = defaultdict(_Turn)
+_turns: dict[str, _Turn] = {}
+
+
+def _turn_of(using: str) -> _Turn:
+    # Of two threads that make the first one at the same moment, both get the one that stays.
+    return _turns.get(using) or _turns.setdefault(using, _Turn())
 
 
 @contextmanager
@@ -72,12 +79,12 @@ def turn(using: str, wait_s: float) -> Iterator[None]:
 
     Raises OperationalError when it was not our turn within `wait_s` seconds.
     """
-    if not _turns[using].take(wait_s):
+    if not _turn_of(using).take(wait_s):
         raise _no_turn(using, wait_s)
     try:
         yield
     finally:
-        _turns[using].end()
+        _turn_of(using).end()
 
 
 def take_file(using: str, file: Path, identity: File, wait_s: float) -> None:
@@ -86,7 +93,7 @@ def take_file(using: str, file: Path, identity: File, wait_s: float) -> None:
     Where that cannot be had SQLite's own locks must do. Raises OperationalError after `wait_s` seconds.
     """
     try:
-        _turns[using].take_file(file, identity, wait_s)
+        _turn_of(using).take_file(file, identity, wait_s)
     except TimeoutError:
         raise _no_turn(using, wait_s) from None
 

@@ -15,7 +15,7 @@ from django.db import OperationalError, connections
 
 from tmsdash.db import host_turns, turns
 from tmsdash.db.transactions import write_transaction
-from tmsdash.tests.tools import until
+from tmsdash.tests.tools import at_once, until
 
 pytestmark = [pytest.mark.sqlite, pytest.mark.linux]
 
@@ -233,3 +233,44 @@ def test_a_process_keeps_the_file_for_its_next_thread_but_not_for_one_that_gave_
     with turns.turn("kept", 0):
         turns.take_file("kept", file, identity_of(file), 0)
     host_turns.give_back(take(file))
+
+
+def test_the_first_threads_of_a_process_share_one_turn_even_if_they_come_at_the_same_moment(monkeypatch):
+    both = threading.Barrier(2, timeout=WAIT_S)
+
+    def together(method):
+        original = getattr(turns._Turn, method)
+        monkeypatch.setattr(turns._Turn, method, lambda *args: (both.wait(), original(*args))[1])
+
+    def write(number):
+        with turns.turn("new", WAIT_S):
+            pass
+
+    together("__init__")
+    together("take")
+    at_once(2, write)
+    monkeypatch.undo()
+    with turns.turn("new", 0):
+        pass
+
+
+def test_a_thread_that_is_interrupted_while_it_waits_leaves_no_file_kept_for_it(file, monkeypatch):
+    monkeypatch.setattr(turns, "KEEP_S", WAIT_S)
+    held, interrupted = threading.Event(), threading.Event()
+
+    def interrupt_who_waits():
+        with turns.turn("interrupted", 0):
+            turns.take_file("interrupted", file, identity_of(file), WAIT_S)
+            held.set()
+            until(lambda: turns._turns["interrupted"]._waiting)
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            assert interrupted.wait(WAIT_S)
+
+    holder = threading.Thread(target=interrupt_who_waits)
+    holder.start()
+    assert held.wait(WAIT_S)
+    with pytest.raises(KeyboardInterrupt), turns.turn("interrupted", WAIT_S):
+        pass
+    interrupted.set()
+    holder.join()
+    host_turns.give_back(take(file, 0))  # no other process has to wait
