@@ -22,6 +22,7 @@ Work that nobody waits for rides in the next group. If none comes within LINGER_
 import atexit
 import contextvars
 import copy
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -39,8 +40,8 @@ LINGER_S = 0.1  # that work for which nobody waits may wait for others
 FLUSH_WAIT_S = 4.0  # for locks, until it is given back as not written
 AT_EXIT_WAIT_S = 2.0
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
-
 
 Work = Callable[[ChainEnd], T]
 OnFailure = Callable[[BaseException], None]
@@ -82,6 +83,7 @@ class _Queue:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: list[_Member[Any]] = []
+        self._begun: list[_Member[Any]] = []  # the group whose transaction runs
         self._is_led = False
 
     def join(self, member: _Member[Any]) -> None:
@@ -101,12 +103,13 @@ class _Queue:
 
     def take_all(self) -> list[_Member[Any]]:
         with self._lock:
-            group, self._waiting = self._waiting, []
-            return group
+            self._begun, self._waiting = self._waiting, []
+            return self._begun
 
     def pass_on(self, leader: _Member[Any]) -> None:
         """Let the next caller lead; the work of this one is withdrawn, if it was not begun."""
         with self._lock:
+            self._begun = []
             if leader in self._waiting:
                 self._waiting.remove(leader)
             heir = next((member for member in self._waiting if not member.on_failure), None)
@@ -123,7 +126,7 @@ class _Queue:
 
     def has_unhurried(self) -> bool:
         with self._lock:
-            return any(member.on_failure for member in self._waiting)
+            return any(member.on_failure for member in (*self._begun, *self._waiting))
 
 
 _queue = _Queue()
@@ -260,7 +263,10 @@ class _Flusher:
         with self._lock:
             if self._thread is None or not self._thread.is_alive():  # it is not in a process that was forked
                 self._thread = threading.Thread(target=self._run, name="audit-flush", daemon=True)
-                self._thread.start()
+                try:
+                    self._thread.start()
+                except RuntimeError as error:  # the system allows no more threads: the next group takes it
+                    logger.warning("[AUDIT] what nobody waits for stays until others write: %s", error)
 
     def _run(self) -> None:
         while True:

@@ -2,6 +2,7 @@
 
 import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import DatabaseError, connections
@@ -12,7 +13,7 @@ from audit.choices import Kind
 from audit.models import Attempt
 from audit.services import record_fact, record_later
 from audit.tests.making import kinds_of, make_attempt
-from audit.tests.test_groups import WAIT_S, names, sizes  # noqa: F401 (a fixture)
+from audit.tests.test_groups import WAIT_S, WatchedQueue, led, names, sizes  # noqa: F401 (a fixture)
 from tmsdash.tests.tools import locked
 
 pytestmark = pytest.mark.usefixtures("databases")
@@ -63,3 +64,32 @@ def test_what_fails_by_itself_is_given_back_and_costs_nobody_else_anything(monke
     record_fact(Kind.EXPORTED, {}, actor=Actor(user_id="x"), wait_s=5)
     assert [type(error) for error in errors] == [Attempt.DoesNotExist]
     assert names() == ["x"]
+
+
+def test_who_flushes_waits_for_what_another_thread_is_just_writing(monkeypatch):
+    monkeypatch.setattr(groups, "see_to_flush", lambda: None)
+    attempt, queue = make_attempt(Kind.ACCEPTED), WatchedQueue()
+    monkeypatch.setattr(groups, "_queue", queue)
+    record_later(attempt.attempt_id, [(Kind.RECORDED, {})], on_failure=print)
+    queue.await_joined()
+    with ThreadPoolExecutor(1) as executor:
+        with led(queue):  # RECORDED is in this group, and not committed
+            flushed = executor.submit(lambda: (groups.flush(WAIT_S), connections.close_all()))
+            flushed.add_done_callback(lambda _: queue.joined.release())
+            queue.await_joined()
+            assert not flushed.done()
+        flushed.result(WAIT_S)
+    assert kinds_of(attempt) == ["INTENT", "ACCEPTED", "RECORDED"]
+
+
+def test_without_a_thread_to_write_it_the_next_group_does(monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    attempt = make_attempt(Kind.ACCEPTED)
+    monkeypatch.setattr(groups, "see_to_flush", groups._Flusher().see_to_flush)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    record_later(attempt.attempt_id, [(Kind.RECORDED, {})], on_failure=print)
+    monkeypatch.undo()
+    record_fact(Kind.EXPORTED, {}, actor=Actor(user_id="x"), wait_s=5)
+    assert kinds_of(attempt) == ["INTENT", "ACCEPTED", "RECORDED"]
