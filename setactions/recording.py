@@ -170,7 +170,10 @@ class Recorder:
 
     def finish_later(self) -> None:
         """Go on trying in the background, for as long as this process lives; after that `reconcile` does it."""
-        threading.Thread(target=self._finish, name="finish-recording", daemon=True).start()
+        try:
+            threading.Thread(target=self._finish, name="finish-recording", daemon=True).start()
+        except RuntimeError as error:  # the system allows no more threads, or Python is ending
+            self._log("EXCEPTION: %s; `reconcile` will finish this", str(error), level=logging.CRITICAL)
 
     def _finish(self) -> None:
         try:

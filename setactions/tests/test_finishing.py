@@ -106,6 +106,24 @@ def send_by_form(client, token=TOKEN):
 
 
 @pytest.mark.sqlite
+def test_an_accepted_action_is_answered_even_if_there_is_no_thread_to_finish_it(
+    olivia, tms, monkeypatch, lock_after_reply, caplog
+):
+    client, start = signed_in(olivia), threading.Thread.start
+
+    def refuse(thread):
+        if thread.name == "finish-recording":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(Recorder, "finish_later", FINISH_LATER)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    lock_after_reply("jobs")
+    assert "its job is still being recorded" in text_of(client.get(send_by_form(client)))
+    assert "can't start new thread; `reconcile` will finish this" in caplog.text
+
+
+@pytest.mark.sqlite
 @pytest.mark.parametrize("tries", [0, 3])
 def test_a_job_that_a_lock_kept_from_being_written_is_there_after_the_lock(
     olivia, tms, background, lock_after_reply, tries

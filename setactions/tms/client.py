@@ -97,7 +97,11 @@ class _Exchange:
     def answer_within(self, deadline_s: float) -> Answer:
         """Run the exchange and return its answer at the latest `deadline_s` (and a grace second) later."""
         started = time.monotonic()
-        call_threads.run(partial(self._run, deadline_s))
+        try:
+            call_threads.run(partial(self._run, deadline_s))
+        except RuntimeError as error:  # the system allows no more threads
+            detail = f"This server could not begin the call, so nothing was sent. Tell the admin: {error}."
+            return Answer(sent=False, failure=Failure.CONNECTION, detail=detail)
         if not self._done.wait(deadline_s):
             self._expire()
             self._done.wait(SHUTDOWN_GRACE_S)

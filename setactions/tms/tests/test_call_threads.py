@@ -59,6 +59,17 @@ def test_a_thread_that_is_stuck_holds_up_no_other_call(tms, settings, monkeypatc
     assert len(tms.calls()) == 2  # those that were late found the gate closed
 
 
+def test_without_a_thread_nothing_is_sent_and_that_is_known(tms, threads, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    reply = call(tms.url)
+    assert reply.kind == Kind.NOT_SENT
+    assert "can't start new thread" in reply.message
+    assert not tms.calls()
+
+
 def test_nothing_of_a_call_stays_in_the_thread_that_waits_for_the_next(tms, threads, monkeypatch):
     exchanges, begin = [], client._Exchange.__post_init__
 
