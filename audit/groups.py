@@ -218,6 +218,8 @@ def _tell_others(group: list[_Member[Any]], leader: _Member[Any], failure: BaseE
 
 
 def _copy_of(error: BaseException) -> BaseException:
+    if isinstance(error, KeyboardInterrupt):  # which only the main thread is to get
+        return OperationalError(f"database {DATABASE!r} was not written: the thread that wrote it was interrupted")
     try:
         return copy.copy(error)  # without its traceback
     except TypeError:  # it cannot be made from its arguments

@@ -200,6 +200,13 @@ def test_a_transaction_that_is_lost_in_the_middle_is_lost_for_everybody(queue):
     assert names() == ["first"]
 
 
+def test_only_who_leads_is_interrupted_and_the_others_may_try_again(queue):
+    leader, other = write_as_one_group(queue, adding("a", failing(KeyboardInterrupt())), adding("b"))
+    assert isinstance(leader.exception(), KeyboardInterrupt)
+    assert isinstance(other.exception(), OperationalError)
+    assert names() == ["first"]
+
+
 def test_who_waits_in_vain_withdraws_and_never_appears(queue):
     with led(queue) as submit:
         late = submit(adding("late"), 0.05)
