@@ -11,6 +11,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -23,6 +24,7 @@ from audit.chain import DATABASE
 from audit.choices import IN_DOUBT_OUTCOMES, LEGACY_SOURCES
 from audit.models import Attempt, AttemptDay, AuditEntry, EntryDay, MonthTally, TalliedMonth
 from tmsdash.days import first_moment
+from tmsdash.db import day_ranges
 from tmsdash.db.day_ranges import extend, last_known
 from tmsdash.db.expressions import Day, unindexed
 from tmsdash.db.transactions import drop_if_broken, one_at_a_time, write_transaction
@@ -31,6 +33,8 @@ DELAY = timedelta(days=1)  # after the end of a month: clocks differ, and calls 
 MOMENT = timedelta(microseconds=1)
 WAIT_S = 0.5  # for other writers, before a page goes on without
 KEYS = ("user_id", "action_code", "cluster_url", "source", "outcome")
+
+_MONTH = Day(F("created_at"), digits=7)  # as text: a database may hold what is no time
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +76,32 @@ def catch_up() -> None:
             tally(month)
 
 
+def rebuild() -> None:
+    """Make the ranges of days and the tallies of months anew, from the rows. Raises DatabaseError."""
+    day_ranges.rebuild(AttemptDay, Attempt)
+    day_ranges.rebuild(EntryDay, AuditEntry)
+    with write_transaction(DATABASE):
+        one_at_a_time(DATABASE, MonthTally._meta.db_table)
+        TalliedMonth.objects.all().delete()
+    catch_up()
+
+
+def problems() -> Iterator[str]:
+    """Yield a sentence about each tally that pages take for good and that is not what its attempts amount to."""
+    in_doubt, newest = _in_doubt(), _newest_keys(timezone.now())
+    newest_of_all = Attempt.objects.aggregate(key=Max("pk"))["key"] or 0
+    for tallied in TalliedMonth.objects.order_by("month"):
+        month = tallied.month
+        if tallied.last_key > newest_of_all:
+            yield f"The tally of {month} claims to know attempt {tallied.last_key:,}; the newest is {newest_of_all:,}."
+        elif tallied.last_key >= newest.get(month, newest_of_all + 1) and tallied.in_doubt == in_doubt[month]:
+            stored = MonthTally.objects.filter(month=month).values_list(*KEYS, "attempts", "customers")
+            if Counter(stored) != Counter(
+                _sums(Attempt.objects.all(), month).values_list(*KEYS, "attempts", "customers")
+            ):
+                yield f"The tally of {month} is not what its attempts amount to."
+
+
 def tally(month: str) -> None:
     """Tally a month that is over. Raises DatabaseError."""
     with write_transaction(DATABASE, WAIT_S):
@@ -83,16 +113,25 @@ def sum_up(month: str, attempt: Any, month_tally: Any, tallied_month: Any, datab
     """Write the tally of a month in place of the one that is there, with the models given (those of a migration)."""
     attempts = attempt.objects.using(database)
     last_key = attempts.aggregate(key=Max("pk"))["key"] or 0
-    of_month = attempts.filter(created_at__gte=begin_of(month), created_at__lt=end_of(month))
-    counted = of_month.exclude(source__in=LEGACY_SOURCES).order_by()
-    in_doubt = counted.filter(outcome__in=IN_DOUBT_OUTCOMES).count()
-    sums = counted.exclude(outcome__in=IN_DOUBT_OUTCOMES).values(*KEYS)
-    rows = sums.annotate(attempts=Count("pk"), customers=Sum("customer_count"))
+    in_doubt = _of_month(attempts, month).filter(outcome__in=IN_DOUBT_OUTCOMES).count()
+    sums = _sums(attempts, month)
     month_tally.objects.using(database).filter(month=month).delete()
-    month_tally.objects.using(database).bulk_create(month_tally(month=month, **row) for row in rows)
+    month_tally.objects.using(database).bulk_create(month_tally(month=month, **row) for row in sums)
     tallied_month.objects.using(database).update_or_create(
         month=month, defaults={"last_key": last_key, "in_doubt": in_doubt}
     )
+
+
+def _of_month(attempts: QuerySet[Any], month: str) -> QuerySet[Any]:
+    of_month = attempts.filter(created_at__gte=begin_of(month), created_at__lt=end_of(month))
+    return of_month.exclude(source__in=LEGACY_SOURCES).order_by()
+
+
+def _sums(attempts: QuerySet[Any], month: str) -> QuerySet[Any, dict[str, Any]]:
+    """Return what the tally of a month consists of."""
+    known = _of_month(attempts, month).exclude(outcome__in=IN_DOUBT_OUTCOMES).values(*KEYS)
+    sums: QuerySet[Any, dict[str, Any]] = known.annotate(attempts=Count("pk"), customers=Sum("customer_count"))
+    return sums
 
 
 def forget(attempt: Attempt, at: datetime) -> None:
@@ -123,15 +162,14 @@ def attempts_in_doubt(attempts: QuerySet[Attempt]) -> QuerySet[Attempt]:
 def _in_doubt() -> Counter[str]:
     """Return how many attempts of each month are in doubt."""
     attempts = attempts_in_doubt(Attempt.objects.exclude(source__in=LEGACY_SOURCES))
-    months = attempts.values_list("created_at", flat=True)
-    return Counter(map(_month_of, months))
+    return Counter(attempts.values_list(_MONTH, flat=True))
 
 
 def _newest_keys(until: datetime) -> dict[str, int]:
     """Return each month up to a moment with the key of the attempt of it that was added last."""
     newest = dict(AttemptDay.objects.values_list(Day(F("day"), digits=7)).annotate(Max("last")))
     behind = Attempt.objects.filter(*unindexed(created_at__lte=until), pk__gt=last_known(AttemptDay)).order_by("pk")
-    return newest | {_month_of(at): key for at, key in behind.values_list("created_at", "pk")}
+    return newest | dict(behind.values_list(_MONTH, "pk"))
 
 
 def _month_of(moment: datetime) -> str:

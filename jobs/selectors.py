@@ -1,18 +1,20 @@
 """Reads of jobs."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.db import connections
-from django.db.models import Q, QuerySet
+from django.db.models import Max, Q, QuerySet
 
 from audit.customer_index import asked_for
 from audit.models import Attempt
-from jobs.models import Job, JobCustomer
+from jobs.models import Job, JobCustomer, JobDay
 from tmsdash.db.bulk import listed_uuids, parts
+from tmsdash.db.day_ranges import problems
 from tmsdash.db.expressions import unindexed
 from tmsdash.db.known_values import known_values
+from tmsdash.db.transactions import read_transaction
 from tmsdash.downloads import IncompleteError
 
 CLUSTERS_SHOWN = 100
@@ -72,6 +74,12 @@ def older_than(job: Job) -> Q:
     """Return the condition for the jobs that stand behind `job` in a list, newest first."""
     # The first half lets an index find the place, the second leaves out what is as old but stands before it.
     return Q(created_at__lte=job.created_at) & (Q(created_at__lt=job.created_at) | Q(id__lt=job.pk))
+
+
+def day_problems() -> Iterator[str]:
+    """Yield a sentence about everything for which the admin's list of jobs leaves some out."""
+    with read_transaction(Job.objects.db):
+        yield from problems(JobDay, Job, Job.objects.aggregate(key=Max("pk"))["key"] or 0)
 
 
 def known_clusters() -> list[str]:

@@ -4,6 +4,7 @@
 2. What was drawn from the entries, the attempts' rows and the customer index, says what they say: projection.
 3. The database refuses to change or delete an entry: append_only.
 4. The seals of each key are complete: seals. Archived entries count like those in the database: archives.
+5. Lists and sums leave none of the rows out: lists.
 
 Nothing here can tell of a change by somebody who has the key and also changes every seal and every anchor that was
 kept elsewhere. Without the key, all that is left is to put the whole database back to an earlier state, which any
@@ -20,6 +21,7 @@ from audit.models import AuditEntry, ChainHead
 from audit.proof import append_only, lost_keys
 from audit.proof.archives import ArchiveError, ByAttempt, all_entries, find_archives, unknown_archives
 from audit.proof.findings import Finding, Verification
+from audit.proof.lists import list_findings
 from audit.proof.projection import ProjectionCheck
 from audit.proof.seals import Seal, SealFile, read_all, unknown_files
 from audit.proof.stored import StoredEntry
@@ -60,6 +62,7 @@ def verify(
         projection = ProjectionCheck(on_step, archived.finish() if archives else "")
         verification.add(Finding(where, problem) for where, problem in projection.problems(workers))
         verification.attempts = projection.attempts
+        verification.add(list_findings(head))
         verification.add(Finding("triggers", text) for text in append_only.problems(connections[chain.DATABASE]))
     verification.add(Finding("seals", problem) for file in seal_files for problem in file.problems)
     # Other installations may use the same folder, so a file under a key that nobody here knows is named, no more.

@@ -12,6 +12,7 @@ period bound it in every index that has the key behind another column.
 """
 
 import logging
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -77,6 +78,36 @@ def extend(ranges: type[DayRange], rows: type[models.Model]) -> None:
     """Extend the ranges by all rows that are not in them yet. Raises DatabaseError."""
     while _extend_by_some(ranges, rows):
         pass
+
+
+def rebuild(ranges: type[DayRange], rows: type[models.Model]) -> None:
+    """Make the ranges anew. Lists are right meanwhile, only slower. Raises DatabaseError."""
+    database = rows._default_manager.db
+    with write_transaction(database):
+        one_at_a_time(database, ranges._meta.db_table)
+        ranges.objects.all().delete()
+    extend(ranges, rows)
+
+
+def problems(ranges: type[DayRange], rows: type[models.Model], newest: int) -> Iterator[str]:
+    """Yield a sentence about everything in the ranges for which a list leaves rows out; `newest` is the last key."""
+    # As text: a database may hold what is no day.
+    stored = {day: keys for day, *keys in ranges.objects.values_list(Day(F("day"), digits=10), "first", "last")}
+    if not all(isinstance(key, int) for keys in stored.values() for key in keys):
+        yield "A range has a key that is no number."
+        return
+    known = max((last for _, last in stored.values()), default=0)
+    if known > newest:
+        yield f"The ranges go up to key {known:,}, but the newest row has key {newest:,}."
+    present = rows._default_manager.filter(*unindexed(pk__lte=known)).order_by()
+    days = present.values_list(Day(F("created_at"), digits=10)).annotate(Min("pk"), Max("pk"))
+    for day, first, last in days.order_by(Day(F("created_at"), digits=10)):
+        if day not in stored:
+            yield f"The rows of {day}, {first:,} to {last:,}, are in no range."
+        elif first < stored[day][0] or last > stored[day][1]:
+            yield "The range of {}, {:,} to {:,}, leaves out rows of {:,} to {:,}.".format(
+                day, *stored[day], first, last
+            )
 
 
 def fill(ranges: Any, rows: Any, database: str) -> None:

@@ -9,13 +9,14 @@ from django.contrib.auth.models import Group, User
 
 from audit.models import Attempt, AuditEntry
 from audit.tallies import catch_up
-from jobs.models import Batch, Job
+from jobs.models import Batch, Job, JobDay
 from setactions.devtools.demo_data.attempt_rows import AttemptRows
 from setactions.devtools.demo_data.bulk_rows import finish_bulk, prepared_for_bulk
 from setactions.devtools.demo_data.ledger_rows import LedgerRows
 from setactions.devtools.demo_data.scenario import OPERATORS, Fact, MadeBatch, Scenario
 from tmsdash.accounts import AUDITORS
 from tmsdash.accounts import OPERATORS as OPERATORS_GROUP
+from tmsdash.db.day_ranges import extend
 
 ACCOUNTS = (*OPERATORS, "auditor", "admin")
 OWN_DATA = {"accounts": User, "entries of the audit": AuditEntry, "attempts": Attempt, "jobs": Job, "batches": Batch}
@@ -47,6 +48,7 @@ def fill(*, jobs: int, seed: int, end: datetime, password: str, on_jobs: Callabl
         rows.insert()
         ledger.insert()
     catch_up()
+    extend(JobDay, Job)
     for alias in ("audit", "jobs"):
         finish_bulk(alias, apps.get_app_config(alias).get_models())
 

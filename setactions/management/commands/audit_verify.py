@@ -5,6 +5,8 @@ from django.core.management.base import CommandParser
 from audit.management.commands.audit_verify import Command as AuditVerifyCommand
 from audit.proof.archives import ArchiveError
 from audit.proof.findings import Finding, Verification
+from audit.proof.lists import STEP
+from jobs.selectors import day_problems
 from setactions.proof.database_check import database_problems
 from setactions.proof.job_comparison import JobComparison
 from setactions.proof.ledger_comparison import LedgerComparison
@@ -31,6 +33,7 @@ class Command(AuditVerifyCommand):
         except ArchiveError as error:
             verification.add([Finding("archive", str(error))])
         verification.add(Finding(f"batch {batch_id}", problem) for batch_id, problem in ledger.problems())
+        verification.add(Finding("days of jobs", f"{problem} {STEP}") for problem in day_problems())
         verification.add(Finding("schema", problem) for problem in database_problems(full=True))
         verification.further |= {
             "jobs": jobs.jobs,

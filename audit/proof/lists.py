@@ -1,0 +1,31 @@
+"""Whether lists and the summary leave nothing out: ranges of days and tallies of months are what the rows make them.
+
+Both are drawn from the rows, for speed alone. Who falsifies them hides rows that are all there, so they are compared
+with the rows, which `projection` compares with the entries. `rebuild_lists` makes them anew.
+"""
+
+from collections.abc import Iterator
+
+from django.db.models import Max
+
+from audit import tallies
+from audit.models import Attempt, AttemptDay, AuditEntry, ChainHead, EntryDay
+from audit.proof.findings import Finding
+from tmsdash.db import day_ranges
+
+STEP = "Run manage.py rebuild_lists."
+
+
+def list_findings(head: ChainHead | None) -> Iterator[Finding]:
+    """Yield what is wrong, while a transaction is open."""
+    newest = Attempt.objects.aggregate(key=Max("pk"))["key"] or 0
+    ranges_of_attempts = day_ranges.problems(AttemptDay, Attempt, newest)
+    # Entries may all be in an archive.
+    ranges_of_entries = day_ranges.problems(EntryDay, AuditEntry, head.sequence if head else 0)
+    compared = {
+        "days of attempts": ranges_of_attempts,
+        "days of entries": ranges_of_entries,
+        "summary": tallies.problems(),
+    }
+    for where, problems in compared.items():
+        yield from (Finding(where, f"{problem} {STEP}") for problem in problems)
