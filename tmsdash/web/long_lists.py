@@ -69,9 +69,10 @@ class LongList(ChangeList):
 
     @property
     def count_in_words(self) -> str:
-        """How many rows match, with their name."""
+        """How many rows match, with their name; of a list that was continued behind a key, how many behind that."""
         number = f"more than {MOST:,}" if self.has_more else f"{self.result_count:,}"
-        return f"{number} {self.opts.verbose_name if self.result_count == 1 else self.opts.verbose_name_plural}"
+        name = self.opts.verbose_name if self.result_count == 1 else self.opts.verbose_name_plural
+        return f"{number}{' further' if self.back else ''} {name}"
 
     @property
     def onward(self) -> SafeString | str:

@@ -24,8 +24,13 @@ def number(value: Any) -> str:
 
 
 @register.filter
-def utc_time(at: datetime) -> SafeString:
-    """Return a time (UTC) with how long ago that is, which a script keeps up to date."""
+def utc_time(at: datetime | None) -> SafeString:
+    """Return a time (UTC) with how long ago that is, which a script keeps up to date.
+
+    A database may hold what is no time, which Django reads as none: that row must not take the whole list away.
+    """
+    if at is None:
+        return SafeString("unknown")
     ago = ago_in_words(at, timezone.now())
     shown, precise = f"{at:%Y-%m-%d %H:%M:%S}", at.isoformat()
     return mark_safe(f'<time datetime="{precise}" data-ago>{shown} UTC <span class="ago">({ago})</span></time>')  # noqa: S308 (no text from outside)
@@ -60,7 +65,7 @@ def _days_in_words(earlier: datetime, later: datetime) -> str:
         months -= 1
     year, month = divmod(12 * earlier.year + earlier.month - 1 + months, 12)
     day = min(earlier.day, MONTHS_DAYS[month])
-    rest = later - earlier.replace(year=year, month=month + 1, day=day)
+    rest = later - (earlier.replace(year=year, month=month + 1, day=day) if months else earlier)
     counts = {
         "year": months // 12,
         "month": months % 12,

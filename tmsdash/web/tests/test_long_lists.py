@@ -60,7 +60,7 @@ def test_a_list_is_read_to_its_end_page_by_page_and_counted_honestly(auditor):
         else:
             break
     assert seen == pks[::-1]
-    assert "2 attempts" in text_of(answer)
+    assert "2 further attempts" in text_of(answer)
 
 
 def test_a_list_with_the_oldest_first_goes_on_with_younger_ones(auditor):

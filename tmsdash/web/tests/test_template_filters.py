@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.humanize.templatetags import humanize
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tmsdash.web.template_filters import ago_in_words, number, utc_time
@@ -23,6 +23,7 @@ class Frozen(datetime):
 
 
 @given(st.integers(0, 4 * 10**9), SECONDS)
+@example(int(datetime(2028, 3, 3, tzinfo=UTC).timestamp()), 3 * 86_400)  # since February 29th
 def test_how_long_ago_is_in_the_words_of_naturaltime(timestamp, seconds):
     Frozen.moment = datetime.fromtimestamp(timestamp, UTC)
     at = Frozen.moment - timedelta(seconds=seconds)
@@ -38,6 +39,10 @@ def test_a_time_is_shown_to_the_second_and_for_scripts_in_full(monkeypatch):
         '<time datetime="2026-03-05T07:08:09.123456+00:00" data-ago>2026-03-05 07:08:09 UTC '
         '<span class="ago">(5\xa0hours ago)</span></time>'
     )
+
+
+def test_what_is_no_time_does_not_take_the_page_away():
+    assert utc_time(None) == "unknown"
 
 
 @pytest.mark.parametrize(
