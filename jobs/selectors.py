@@ -4,7 +4,6 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from django.db import connections
 from django.db.models import Max, Q, QuerySet
 
 from audit.customer_index import asked_for
@@ -12,14 +11,12 @@ from audit.models import Attempt
 from jobs.models import Job, JobCustomer, JobDay
 from tmsdash.db.bulk import listed_uuids, parts
 from tmsdash.db.day_ranges import problems
-from tmsdash.db.expressions import unindexed
 from tmsdash.db.known_values import known_values
+from tmsdash.db.plans import planned
 from tmsdash.db.transactions import read_transaction
 from tmsdash.downloads import IncompleteError
 
 CLUSTERS_SHOWN = 100
-INDEXED = ("user_id", "action_code", "cluster_url")  # columns with an index in the order of lists
-COMPARED = 10_000  # jobs that a condition keeps: up to so many, conditions are compared
 VERIFY_STEP = "Tell the admin: manage.py audit_verify --jobs says more."  # if rows are not as they were written
 
 
@@ -39,29 +36,8 @@ def all_jobs() -> QuerySet[Job]:
 
 
 def narrowed(jobs: QuerySet[Job], **conditions: Any) -> QuerySet[Job]:
-    """Return those of `jobs` that meet all conditions: on INDEXED columns, on `created_at`, or `pk__in`.
-
-    SQLite keeps no statistics: it takes any index for as good as another, and goes through all jobs of one until it
-    has found a page of those that meet the other conditions, too. So it is told which index to take: that of the
-    condition that keeps the fewest jobs. PostgreSQL knows that itself.
-    """
-    if connections[jobs.db].vendor != "sqlite":
-        return jobs.filter(**conditions)
-    period = {name: value for name, value in conditions.items() if name.startswith("created_at")}
-
-    def kept(name: str) -> int:
-        return Job.objects.filter(**period, **{name: conditions[name]}).order_by()[:COMPARED].count()
-
-    indexed = [name for name in INDEXED if name in conditions]
-    if "pk__in" in conditions:
-        tested = [*period, *indexed]
-    else:
-        best = min(indexed, key=kept) if len(indexed) > 1 else None
-        tested = [name for name in indexed if best and name != best]
-    return jobs.filter(
-        *unindexed(**{name: conditions[name] for name in tested}),
-        **{name: value for name, value in conditions.items() if name not in tested},
-    )
+    """Return those of `jobs`, newest first, that meet all conditions, through the index that leads to them fastest."""
+    return planned(jobs.filter(**conditions), order=("created_at", "id"))
 
 
 def jobs_of_customer(cid: str) -> QuerySet[Any]:

@@ -1,15 +1,16 @@
 """Through which index SQLite looks for the rows of a list that is narrowed by several columns.
 
 Without statistics SQLite takes every index for equally good, and those of an old sample mislead it. PostgreSQL keeps
-statistics of its own. A list is in the order of keys, so:
+statistics of its own. A list is in the order of keys, or in another that is named, so:
 
-1. Only an index that has the key behind its first column is of use, and it is the one of the filter that keeps the
-   fewest rows among the keys in question. Counting them reads that index alone.
-2. Every other condition is tested row by row, that on the time as well: its index cannot give the order.
+1. Only an index that has the columns of the order behind its first one is of use, and it is the one of the filter that
+   keeps the fewest rows within the bounds of these columns. Counting them reads that index alone.
+2. Every other condition is tested row by row, that on the time as well unless the list is in its order: its index
+   cannot give another.
 """
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.db import connections
@@ -25,16 +26,20 @@ COMPARED = 10_000  # rows that a filter keeps: up to so many, filters are compar
 Spellings = Mapping[str, type[Func] | None]  # how conditions spell columns; None for as they are
 
 
-def planned(queryset: QuerySet[Any], through: str = "") -> QuerySet[Any]:
+def planned(queryset: QuerySet[Any], through: str = "", order: Sequence[str] = ()) -> QuerySet[Any]:
     """Return the same rows, which the database looks for through the index that leads to them fastest.
 
-    Unless the index of which column that is, is known: `through`.
+    Unless the index of which column that is, is known: `through`. `order` are the columns of the list's order, if that
+    is not the one of keys.
     """
     model, where = queryset.model, queryset.query.where
-    indexed = dict(_ordered_by_key(model))
+    order = [*(order or (model._meta.pk.name,))]
+    indexed = dict(_ordered(model, order))
     if connections[queryset.db].vendor == "sqlite":
-        chosen = through or _chosen(model, [*_lookups(where)], indexed)
-        tested = {field.name: Unindexed for field in model._meta.fields if not field.unique}
+        chosen = through or _chosen(model, [*_lookups(where)], indexed, order)
+        as_they_are = order if chosen is None or chosen in indexed else ()  # the index has them, too
+        names = {field.name for field in model._meta.fields if not field.unique}.difference(as_they_are)
+        tested = dict.fromkeys(names, Unindexed)
         spellings: Spellings = tested | ({chosen: indexed.get(chosen)} if chosen else {})
     else:
         spellings = indexed
@@ -43,23 +48,25 @@ def planned(queryset: QuerySet[Any], through: str = "") -> QuerySet[Any]:
     return changed
 
 
-def _chosen(model: type[Model], lookups: list[Any], indexed: Spellings) -> str | None:
-    """Return the name of the column whose index is to be used; None for that of the key, or of a unique column."""
+def _chosen(model: type[Model], lookups: list[Any], indexed: Spellings, order: list[str]) -> str | None:
+    """Return the name of the column whose index is to be used; None for that of the order alone."""
     equal = {lookup.lhs.target.name: lookup.rhs for lookup in lookups if isinstance(lookup, Exact)}
     for index in model._meta.indexes:
         if index.condition and (exceptional := _exceptional(index.condition, equal)):
             return exceptional
-    if any(lookup.lhs.target.unique or isinstance(lookup, In) for lookup in lookups if not _is_range(lookup)):
-        return None
+    for lookup in lookups:
+        if not _is_range(lookup) and (lookup.lhs.target.unique or isinstance(lookup, In)):
+            return str(lookup.lhs.target.name)
     if few := _with_few_rows(model).intersection(equal):
         return min(few)
     candidates = [name for name in indexed if name in equal]
-    keys = Q(*(lookup for lookup in lookups if _is_range(lookup) and lookup.lhs.target.primary_key))
+    bounds = Q(*(lookup for lookup in lookups if _is_range(lookup) and lookup.lhs.target.name in order))
+    newest_first = [f"-{name}" for name in order]
 
     def frequency(name: str) -> tuple[int, int]:
         spelling = indexed[name] or F
-        rows = model._default_manager.filter(keys, Exact(spelling(name), equal[name])).order_by("-pk")[:COMPARED]
-        newest = rows.aggregate(count=Count("pk"), reach=Min("pk"))
+        rows = model._default_manager.filter(bounds, Exact(spelling(name), equal[name]))
+        newest = rows.order_by(*newest_first)[:COMPARED].aggregate(count=Count("pk"), reach=Min("pk"))
         return newest["count"], newest["reach"] or 0
 
     return min(candidates, key=frequency) if len(candidates) > 1 else next(iter(candidates), None)
@@ -79,14 +86,14 @@ def _with_few_rows(model: type[Model]) -> set[str]:
     return alone | {str(part.fields[0]) for part in model._meta.constraints if isinstance(part, UniqueConstraint)}
 
 
-def _ordered_by_key(model: type[Model]) -> Iterator[tuple[str, type[Func] | None]]:
-    """Yield the columns with an index that has nothing but the key behind them, and how it spells them."""
+def _ordered(model: type[Model], order: list[str]) -> Iterator[tuple[str, type[Func] | None]]:
+    """Yield the columns with an index that has nothing but the order behind them, and how it spells them."""
     for index in model._meta.indexes:
         if index.condition is None and index.fields:
             column, *others = (name.lstrip("-") for name in index.fields)
-            if others == [model._meta.pk.name]:
+            if others == order:
                 yield column, None
-        elif index.expressions and isinstance(index.expressions[0], Apart):
+        elif index.expressions and isinstance(index.expressions[0], Apart) and order == [model._meta.pk.name]:
             yield index.expressions[0].column, Apart
 
 
