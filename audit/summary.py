@@ -12,7 +12,6 @@ from django.utils import timezone
 from audit.choices import ACCEPTED_OUTCOMES, Outcome, OutcomeGroup
 from audit.models import Attempt, AttemptDay, MonthTally
 from audit.tallies import MOMENT, attempts_in_doubt, begin_of, end_of, tallied_months
-from tmsdash.days import first_moment
 from tmsdash.db.day_ranges import keys_of_period
 from tmsdash.db.expressions import Day
 from tmsdash.db.plans import planned
@@ -81,7 +80,7 @@ def summarize(
     last = last or ahead.values_list("created_at", flat=True).first() or now
     by_month = since is None or (last - since).days > DAYS_SHOWN
     rows = [*_counts_by_month(attempts, since, last, tallies)] if by_month else _counts(attempts, since, last)
-    first = since or first_moment(date.fromisoformat(f"{min((name for name, *_ in rows), default=f'{last:%Y-%m}')}-01"))
+    first = since or begin_of(min((name for name, *_ in rows), default=last.isoformat()[:MONTH]))
     if by_month and (last - first).days <= DAYS_SHOWN:  # all of time is no longer than that
         by_month, rows = False, _counts(attempts, first, last)
     counts: defaultdict[str, Counter[OutcomeGroup]] = defaultdict(Counter)

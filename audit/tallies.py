@@ -44,7 +44,8 @@ def tallied_months(first: datetime | None, last: datetime) -> list[str]:
 
     Tallies a month that lacks one, if any; the next call takes the next.
     """
-    over = min(last + MOMENT, timezone.now() - DELAY)
+    over = timezone.now() - DELAY
+    over = last + MOMENT if last < over else over  # nothing is behind the last day of the year 9999
     newest = _newest_keys(over)
     begun = [month for month in sorted(newest) if month < _month_of(over)]  # dates end in the year 9999
     months = [month for month in begun if (not first or first <= begin_of(month)) and end_of(month) <= over]
@@ -173,4 +174,4 @@ def _newest_keys(until: datetime) -> dict[str, int]:
 
 
 def _month_of(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m}"
+    return moment.astimezone(UTC).isoformat()[:7]  # strftime writes the year 1 with one digit

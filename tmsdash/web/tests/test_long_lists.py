@@ -145,3 +145,19 @@ def test_a_user_who_is_called_like_a_customer_is_found_along_with_it(auditor):
     first, second = make_attempt(Kind.ACCEPTED, user_id="a1", cids=("x",)), make_attempt(Kind.ACCEPTED)
     assert listed(auditor.get(PATH, {"q": "a1"})) == [second.pk, first.pk]
     assert Attempt.objects.count() == 2
+
+
+@pytest.mark.parametrize("path", [PATH, "/admin/audit/auditentry/", "/admin/jobs/job/", "/admin/jobs/batch/"])
+@pytest.mark.parametrize(
+    "days",
+    [
+        {"until": "9999-12-31"},
+        {"since": "0001-01-01"},
+        {"until": "0001-01-01"},
+        {"since": "0001-01-01", "until": "9999-12-31"},
+        {"since": "9999-12-31", "until": "0001-01-01"},
+    ],
+)
+def test_periods_from_the_first_day_that_there_is_to_the_last_are_listed(auditor, path, days):
+    make_attempt(Kind.ACCEPTED)
+    assert auditor.get(path, days).status_code == 200
