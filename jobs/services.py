@@ -16,7 +16,7 @@ from audit.proof.stored import time_of
 from jobs.models import Job
 from jobs.signatures import sign_job
 from jobs.stored import DATABASE, StoredJob, insert_customers, insert_row
-from tmsdash.db import write_proofs
+from tmsdash.db import writability
 from tmsdash.db.transactions import assert_disk_has_room, file_identity, write_transaction
 from tmsdash.kill_points import kill_point
 
@@ -91,7 +91,7 @@ def insert_job(job: StoredJob) -> None:
 
 def assert_writable(*, wait_s: float) -> None:
     """Raise DatabaseError unless a job could be written now, or could at most a second ago in this process."""
-    write_proofs.assert_proven(DATABASE, file_identity(connections[DATABASE]), prove_writable, wait_s)
+    writability.assert_proven(DATABASE, file_identity(connections[DATABASE]), prove_writable, wait_s)
 
 
 def prove_writable(wait_s: float) -> None:

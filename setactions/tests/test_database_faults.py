@@ -23,7 +23,7 @@ from setactions.devtools.proofs.judge import judge
 from setactions.resolving.reconcile import reconcile
 from setactions.tests.test_recording import after_reply
 from setactions.token import Token
-from tmsdash.db import write_proofs
+from tmsdash.db import writability
 from tmsdash.tests.fixtures import TOKEN
 
 pytestmark = pytest.mark.sqlite
@@ -95,7 +95,7 @@ by_alias = pytest.mark.parametrize("alias", ["jobs", "audit"])
 def soon(settings, quick, monkeypatch):
     """Every attempt is old enough to be judged, and a proof that a database takes writes is too old at once."""
     settings.TMS_OPEN_AFTER_S = settings.TMS_READBACK_INTERVAL_S = 0
-    monkeypatch.setattr(write_proofs, "PROVEN_FOR_S", -1)
+    monkeypatch.setattr(writability, "PROVEN_FOR_S", -1)
 
 
 def assert_promise_kept(tms, calls):

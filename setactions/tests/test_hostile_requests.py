@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import uuid
 
 import pytest
 from django.core.handlers.wsgi import WSGIHandler
@@ -275,7 +276,7 @@ def answers_to(client, targets):
 
 @pytest.mark.parametrize("part", range(4))
 def test_no_query_breaks_a_page(adam, tms, part):
-    make_job(job_id=UUID)
+    make_job(job_id=uuid.UUID(UUID))
     targets = [query + garbage for garbage, query in itertools.product(GARBAGE, QUERIES)][part::4]
     assert answers_to(signed_in(adam), targets) == []
     assert tms.calls() == []

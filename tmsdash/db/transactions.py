@@ -20,7 +20,7 @@ from tmsdash.db import postgresql
 from tmsdash.db.locks import share
 from tmsdash.db.sqlite_files import ExistingFile
 from tmsdash.db.turns import take_file, turn
-from tmsdash.db.write_proofs import File, ended_by_failure
+from tmsdash.db.writability import File, ended_by_failure
 
 # Raised for locks, full or read-only disks and lost connections: it is the database that fails, not the statement.
 # PostgreSQL's drivers report a transaction that idled too long, or may only read, as an internal error.

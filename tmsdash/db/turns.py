@@ -14,7 +14,7 @@ from pathlib import Path
 from django.db import OperationalError
 
 from tmsdash.db import host_turns
-from tmsdash.db.write_proofs import File
+from tmsdash.db.writability import File
 
 KEEP_S = 0.02
 

@@ -29,7 +29,7 @@ from setactions.devtools.simulator import Simulator
 from setactions.management.commands.migrate_all import make_groups
 from setactions.recording import Recorder
 from tmsdash import rates
-from tmsdash.db import host_turns, write_proofs
+from tmsdash.db import host_turns, writability
 from tmsdash.tests.snapshots import Snapshot, snapshot_of
 
 TOKEN = "a-token-that-works-0123456789"
@@ -148,7 +148,7 @@ def no_refusals_or_exports_yet() -> None:
 @pytest.fixture(autouse=True)
 def nothing_proven_yet() -> None:
     """What the test before has proven of its databases does not hold for this one's."""
-    write_proofs.forget("jobs")
+    writability.forget("jobs")
 
 
 @pytest.fixture(scope="session")

@@ -89,7 +89,7 @@ def test_migrate_all_makes_three_databases_from_nothing(tmp_path):
             return {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
     assert tables("jobs.db") == {
-        *("jobs_job", "jobs_jobcustomer", "jobs_batch", "jobs_batchchunk", "jobs_clusterpace"),
+        *("jobs_job", "jobs_jobcustomer", "jobs_jobday", "jobs_batch", "jobs_batchchunk", "jobs_clusterpace"),
         *("django_migrations", "sqlite_sequence"),
     }
     assert {"audit_attempt", "audit_auditentry", "audit_attemptcustomer"} < tables("audit.db")

@@ -87,6 +87,7 @@ def front(tmp_path_factory):
     for documented, here in {
         "proxy_read_timeout 90s": "proxy_read_timeout 1s",  # the tests wait for it
         "client_header_timeout 10s": "client_header_timeout 1s",
+        "rate=200r/s": "rate=20r/s",  # a busy machine must reach it, too
         "error.log crit": "error.log warn",  # on which nginx names what it writes to its disk
     }.items():
         assert documented in text

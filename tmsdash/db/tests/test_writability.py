@@ -10,7 +10,7 @@ from jobs.models import Job
 from jobs.services import assert_writable, create_job
 from jobs.tests.making import accepted
 from setactions.tests.test_database_faults import FAULTS, file_of
-from tmsdash.db import write_proofs
+from tmsdash.db import writability
 from tmsdash.db.transactions import transaction_around_call, write_transaction
 from tmsdash.tests.tools import in_thread
 
@@ -27,7 +27,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(write_proofs, "time", clock)
+    monkeypatch.setattr(writability, "time", clock)
     return clock
 
 
@@ -109,10 +109,10 @@ def test_a_write_that_fails_while_it_is_proven_leaves_no_proof():
 
     def write(wait_s):
         written.append(wait_s)
-        write_proofs.forget("jobs")
+        writability.forget("jobs")
 
     for _ in range(2):
-        write_proofs.assert_proven("jobs", None, write, 5)
+        writability.assert_proven("jobs", None, write, 5)
     assert len(written) == 2
 
 
@@ -123,13 +123,13 @@ def test_whoever_waits_for_another_threads_proof_waits_no_longer_than_asked():
         begun.set()
         go_on.wait(20)
 
-    thread = threading.Thread(target=write_proofs.assert_proven, args=("jobs", None, write, 5))
+    thread = threading.Thread(target=writability.assert_proven, args=("jobs", None, write, 5))
     thread.start()
     begun.wait(20)
     with pytest.raises(OperationalError, match="busy"):
-        write_proofs.assert_proven("jobs", None, write, 0.05)
+        writability.assert_proven("jobs", None, write, 0.05)
     go_on.set()
     thread.join()
-    write_proofs.assert_proven("jobs", None, lambda wait_s: pytest.fail("it is proven"), 5)
+    writability.assert_proven("jobs", None, lambda wait_s: pytest.fail("it is proven"), 5)
     with transaction.atomic(using="jobs", durable=True):  # nothing is open
         pass
