@@ -18,6 +18,9 @@ from tmsdash.web.plain_text import with_plain_content_type
 from tmsdash.web.static_files import warn_unless_collected
 
 startup.begin_worker()
+# Whoever writes gives the interpreter up at each statement, and waits that long for it while others wait for the turn:
+# with 32 operators at once a tenth of a second of the default's 5 ms came together. See `bench operators`.
+sys.setswitchinterval(0.001)
 warnings.filterwarnings("ignore", "No directory at")  # whitenoise's words for warn_unless_collected
 end_with_parent()  # a worker that outlived its main process would keep the port from the next one
 notice_end()

@@ -109,25 +109,17 @@ def write_transaction(using: str, wait_s: float = BUSY_TIMEOUT_S) -> Iterator[No
     Raises OperationalError when the wait was in vain, and whatever the database raises.
     """
     until = time.monotonic() + wait_s
-    is_queued = connections[using].vendor == "sqlite"
+    connection = connections[using]
     with (
         ended_by_failure(using),
-        turn(using, wait_s) if is_queued else nullcontext(),
-        transaction_in_turn(using, until - time.monotonic()),
+        _usual_wait_afterwards(connection),
+        turn(using, wait_s) if connection.vendor == "sqlite" else nullcontext(),
     ):
-        yield
-
-
-@contextmanager
-def transaction_in_turn(using: str, wait_s: float) -> Iterator[None]:
-    """The durable transaction of a thread that holds the turn to write to `using` already, if it is SQLite.
-
-    Waits at most `wait_s` seconds for writers of other processes, and raises what `write_transaction` raises.
-    """
-    connection = connections[using]
-    with _ready_to_write(connection, wait_s), transaction.atomic(using=using, durable=True):
-        postgresql.limit_for_writing(connection, wait_s)
-        yield
+        left_s = until - time.monotonic()
+        _make_ready_to_write(connection, left_s)
+        with transaction.atomic(using=using, durable=True):
+            postgresql.limit_for_writing(connection, left_s)
+            yield
 
 
 @contextmanager
@@ -181,8 +173,9 @@ def transaction_around_call(using: str) -> Iterator[Callable[[float], None]]:
             answered = True
             until = time.monotonic() + wait_s
             if connection.vendor == "sqlite":
+                writing.enter_context(_usual_wait_afterwards(connection))
                 writing.enter_context(turn(using, wait_s))
-            writing.enter_context(_ready_to_write(connection, until - time.monotonic()))
+            _make_ready_to_write(connection, until - time.monotonic())
             postgresql.limit_for_writing(connection, wait_s)
 
         def refuse_before_answer(execute: Callable[..., Any], *args: Any) -> Any:
@@ -208,22 +201,26 @@ def _deferred(connection: BaseDatabaseWrapper) -> Iterator[None]:
         connection.transaction_mode = usual  # type: ignore[attr-defined]
 
 
-@contextmanager
-def _ready_to_write(connection: BaseDatabaseWrapper, wait_s: float) -> Iterator[None]:
+def _make_ready_to_write(connection: BaseDatabaseWrapper, wait_s: float) -> None:
     """Be connected to the file of a SQLite database, and the only one on this host whose turn it is to write to it.
 
     Whoever writes without a turn is kept out by SQLite's own lock. All waits together take `wait_s` seconds at most.
     """
     if connection.vendor != "sqlite":
-        yield
         return
     until = time.monotonic() + wait_s
     take_file(connection.alias, Path(connection.settings_dict["NAME"]), ensure_own_file(connection), wait_s)
     _set_busy_timeout(connection, until - time.monotonic())
+
+
+@contextmanager
+def _usual_wait_afterwards(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Put back how long SQLite waits, once the turn has ended: others wait for it."""
     try:
         yield
     finally:
-        _set_busy_timeout(connection, BUSY_TIMEOUT_S)
+        if connection.vendor == "sqlite":
+            _set_busy_timeout(connection, BUSY_TIMEOUT_S)
 
 
 def file_is_there(connection: BaseDatabaseWrapper) -> bool:
