@@ -110,7 +110,7 @@ def test_the_cpu_of_a_process_includes_its_children_that_ended():
         assert settled_cpu_s(process.pid) >= cpu_s(process.pid) >= 0.1
 
 
-@pytest.mark.django_db(databases="__all__")
+@pytest.mark.usefixtures("databases")
 def test_an_accepted_action_without_a_job_and_a_job_too_many_are_noticed(monkeypatch, capsys):
     monkeypatch.setattr(site, "START_S", 0)
     assert has_all_jobs([], 0)
