@@ -165,4 +165,4 @@ def test_of_many_the_first_are_shown_and_the_others_counted(operator, others, tm
 def test_another_users_review_leaves_nothing_out(operator, others, tms):
     answer = leave_out(others, fill_in(operator))
     assert answer.status_code == 400
-    assert "a1" not in answer.content.decode()
+    assert "a1" not in text_of(answer)
