@@ -274,7 +274,7 @@ class _Flusher:
         while True:
             self._is_needed.wait()
             self._is_needed.clear()
-            time.sleep(LINGER_S)
+            time.sleep(LINGER_S)  # for others to come: if a group does, nothing is left to flush
             flush(FLUSH_WAIT_S)
             connections[DATABASE].close_if_unusable_or_obsolete()
 
