@@ -209,4 +209,9 @@ HARMLESS_OUTCOMES = frozenset(outcome for outcome in Outcome if outcome.is_harml
 POSSIBLY_APPLIED_OUTCOMES = frozenset(
     outcome for outcome in Outcome if outcome.group in (OutcomeGroup.ACCEPTED, OutcomeGroup.UNKNOWN)
 )
+# What few entries and attempts are. All others have the most frequent kinds and outcomes, or are in doubt.
+SELDOM_KINDS = tuple(kind for kind in Kind if kind not in (Kind.INTENT, Kind.ACCEPTED, Kind.RECORDED))
+SELDOM_OUTCOMES = tuple(
+    outcome for outcome in Outcome if outcome != Outcome.ACCEPTED and outcome not in IN_DOUBT_OUTCOMES
+)
 LEGACY_SOURCES = frozenset({Source.LEGACY, Source.LEGACY_LOG})

@@ -203,6 +203,10 @@ def project(attempt: Attempt, kind: Kind, body: Mapping[str, Any], at: datetime)
     attempt.is_open = attempt.outcome in IN_DOUBT_OUTCOMES or attempt.job_owed
 
 
+def _moving(attempt: Attempt) -> dict[str, Any]:
+    return {name: getattr(attempt, name) for name in MOVING_FIELDS}
+
+
 def _locked(cursor: CursorWrapper, attempt_ids: Sequence[uuid.UUID]) -> list[tuple[Attempt, set[str]]]:
     """Return attempts, in the order of their ids in the list, each with the kinds of events that it has already."""
     if cursor.db.vendor == "postgresql":
@@ -239,11 +243,13 @@ def _add_events(
     if not kinds or not new:  # without kinds even the event that opened it is in an archive: it is closed for good
         return
     user_id, ip_address = (actor.user_id, actor.ip_address) if actor else (attempt.user_id, attempt.ip_address)
-    at, outcome = timezone.now(), attempt.outcome
+    at, outcome, before = timezone.now(), attempt.outcome, _moving(attempt)
     for event in new:
         project(attempt, event.kind, event.body, at)
         shown = {"action_type": attempt.action_name, "ip_address": ip_address}
         end.add(chain.new_entry(attempt.attempt_id, event.kind, user_id, event.text, **shown), at)
-    _ATTEMPTS.update(end.cursor, attempt, MOVING_FIELDS)
+    # Columns that are given the value that they have would be written again in each of their indexes.
+    if changed := [name for name, value in _moving(attempt).items() if value != before[name]]:
+        _ATTEMPTS.update(end.cursor, attempt, changed)
     if attempt.outcome != outcome:
         forget(attempt, at)

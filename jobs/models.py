@@ -52,7 +52,7 @@ class Job(Signed):
 
     job_id = models.UUIDField(unique=True, editable=False)
     user_id = models.CharField("user", max_length=150)
-    batch_id = models.UUIDField(null=True, editable=False, db_index=True)
+    batch_id = models.UUIDField(null=True, editable=False)
     action_code = models.PositiveSmallIntegerField("action", choices=Action.choices)
     action_name = models.CharField("action", max_length=32)
     cluster_url = models.CharField("cluster", max_length=300)
@@ -79,6 +79,7 @@ class Job(Signed):
             models.Index(fields=["action_code", "id"], name="job_by_action"),
             models.Index(fields=["cluster_url", "id"], name="job_by_cluster"),
             models.Index(fields=["id"], name="job_exception", condition=EXCEPTIONS),
+            models.Index(fields=["batch_id"], name="job_by_batch", condition=models.Q(batch_id__isnull=False)),
             models.Index(fields=["created_at", "id"], name="job_by_time"),
             models.Index(fields=["user_id", "created_at", "id"], name="job_by_user_time"),
             models.Index(fields=["action_code", "created_at", "id"], name="job_by_action_time"),

@@ -95,7 +95,7 @@ def in_admin(**conditions):
         (lambda: in_admin(legacy=True), "INDEX job_exception"),
         (lambda: in_admin(source="legacy"), "INDEX job_exception"),
         (lambda: in_admin(status="success", evidence="reply"), "SCAN jobs_job"),
-        (lambda: in_admin(batch_id="0" * 32, status="success"), "INDEX jobs_job_batch_id"),
+        (lambda: in_admin(batch_id="0" * 32, status="success"), "INDEX job_by_batch (batch_id=?)"),
         (lambda: in_admin(action_code=2), "INDEX job_by_action (action_code=?)"),
         (lambda: in_admin(user_id="olivia"), "INDEX job_by_user (user_id=?)"),
         (lambda: Job.objects.filter(job_id="0" * 32).order_by(), "sqlite_autoindex_jobs_job_1 (job_id=?)"),

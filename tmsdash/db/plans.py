@@ -34,9 +34,11 @@ def planned(queryset: QuerySet[Any], through: str = "", order: Sequence[str] = (
     """
     model, where = queryset.model, queryset.query.where
     order = [*(order or (model._meta.pk.name,))]
-    indexed = dict(_ordered(model, order))
+    lookups = [*_lookups(where)]
+    equal = {lookup.lhs.target.name: lookup.rhs for lookup in lookups if isinstance(lookup, Exact)}
+    indexed = dict(_ordered(model, order, equal))
     if connections[queryset.db].vendor == "sqlite":
-        chosen = through or _chosen(model, [*_lookups(where)], indexed, order)
+        chosen = through or _chosen(model, lookups, equal, indexed, order)
         as_they_are = order if chosen is None or chosen in indexed else ()  # the index has them, too
         names = {field.name for field in model._meta.fields if not field.unique}.difference(as_they_are)
         tested = dict.fromkeys(names, Unindexed)
@@ -48,11 +50,12 @@ def planned(queryset: QuerySet[Any], through: str = "", order: Sequence[str] = (
     return changed
 
 
-def _chosen(model: type[Model], lookups: list[Any], indexed: Spellings, order: list[str]) -> str | None:
+def _chosen(
+    model: type[Model], lookups: list[Any], equal: Mapping[str, Any], indexed: Spellings, order: list[str]
+) -> str | None:
     """Return the name of the column whose index is to be used; None for that of the order alone."""
-    equal = {lookup.lhs.target.name: lookup.rhs for lookup in lookups if isinstance(lookup, Exact)}
     for index in model._meta.indexes:
-        if index.condition and (exceptional := _exceptional(index.condition, equal)):
+        if index.condition and index.fields == order and (exceptional := _exceptional(index.condition, equal)):
             return exceptional
     for lookup in lookups:
         if not _is_range(lookup) and (lookup.lhs.target.unique or isinstance(lookup, In)):
@@ -72,7 +75,7 @@ def _chosen(model: type[Model], lookups: list[Any], indexed: Spellings, order: l
     return min(candidates, key=frequency) if len(candidates) > 1 else next(iter(candidates), None)
 
 
-def _exceptional(condition: Q, equal: dict[str, Any]) -> str | None:
+def _exceptional(condition: Q, equal: Mapping[str, Any]) -> str | None:
     """Return a column whose test makes it certain that rows are in an index with this condition, which few are."""
     names = [str(name) for name, value in condition.children if name in equal and equal[name] == value]  # type: ignore[misc]
     is_met = bool(names) and (condition.connector == Q.OR or len(names) == len(condition.children))
@@ -83,13 +86,17 @@ def _with_few_rows(model: type[Model]) -> set[str]:
     """Return the columns of which a value has a few rows, whatever their number, because they belong to one thing."""
     fields: Iterable[Any] = model._meta.fields
     alone = {field.name for field in fields if field.db_index and not field.unique}
+    alone |= {index.fields[0] for index in model._meta.indexes if len(index.fields) == 1}
     return alone | {str(part.fields[0]) for part in model._meta.constraints if isinstance(part, UniqueConstraint)}
 
 
-def _ordered(model: type[Model], order: list[str]) -> Iterator[tuple[str, type[Func] | None]]:
-    """Yield the columns with an index that has nothing but the order behind them, and how it spells them."""
+def _ordered(model: type[Model], order: list[str], equal: Mapping[str, Any]) -> Iterator[tuple[str, type[Func] | None]]:
+    """Yield the columns with an index that has nothing but the order behind them, and how it spells them.
+
+    One of some rows only counts if the rows that are looked for, of which columns `equal` values, are among them.
+    """
     for index in model._meta.indexes:
-        if index.condition is None and index.fields:
+        if index.fields and (index.condition is None or _exceptional(index.condition, equal)):
             column, *others = (name.lstrip("-") for name in index.fields)
             if others == order:
                 yield column, None

@@ -1,10 +1,11 @@
-"""Tables that Django alone would not make, and tables that are made anew with other columns.
+"""What Django alone would not do to tables: make them otherwise, make them anew, drop the index of a column.
 
 On SQLite, the rows of a model with `without_rowid = True` stand in the index of their primary key. SQLite would keep
 each of them twice otherwise: in the table, in the order in which they were inserted, and in the index.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import DatabaseError, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
@@ -85,6 +86,47 @@ class RemakeTable(Operation):
         create_table(editor, model, without_rowid=without_rowid)
         _carry_over(editor, old, table, copy)
         editor.execute(f"DROP TABLE {old}")
+
+
+class DropIndexOfColumn(Operation):
+    """Drop the index that a column has by its `db_index`. On SQLite, Django would copy the whole table for that, and
+    leave its triggers behind."""
+
+    def __init__(self, model_name: str, name: str, field: "models.Field[Any, Any]") -> None:
+        """`field` is the column as it is then: the same, without an index."""
+        self.model_name, self.name, self.field = model_name, name, field
+
+    def state_forwards(self, app_label: str, state: ProjectState) -> None:
+        """Note that the column has no index."""
+        state.alter_field(app_label, self.model_name.lower(), self.name, self.field, preserve_default=True)
+
+    def database_forwards(
+        self, app_label: str, schema_editor: Any, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        """Drop the index."""
+        model, column = self._column(app_label, schema_editor, from_state)
+        # As Django's AlterField does it on other databases; there is no public way to ask for the index's name.
+        names = schema_editor._constraint_names(model, [column.column], index=True, unique=False) if model else ()
+        for name in names:
+            schema_editor.execute(schema_editor._delete_index_sql(model, name))
+
+    def database_backwards(
+        self, app_label: str, schema_editor: Any, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        """Make the index again."""
+        model, column = self._column(app_label, schema_editor, to_state)
+        if model:
+            schema_editor.execute(schema_editor._create_index_sql(model, fields=[column]))
+
+    def describe(self) -> str:
+        """Return what is shown while it runs."""
+        return f"Drop the index of {self.name} of {self.model_name}"
+
+    def _column(self, app_label: str, editor: Any, state: ProjectState) -> tuple[Any, Any]:
+        """Return the model, None if it is of another database, and the column."""
+        model = state.apps.get_model(app_label, self.model_name)
+        own = self.allow_migrate_model(editor.connection.alias, model)
+        return model if own else None, model._meta.get_field(self.name)
 
 
 def _free_names(editor: Editor, old: str) -> None:

@@ -30,17 +30,20 @@ def several(databases):
 PLANS = [
     (Attempt, {"user_id": "olivia", "created_at__gte": AGO, "pk__gte": 1}, "attempt_by_user (user_id=? AND id>?)"),
     (Attempt, {"created_at__gte": AGO, "pk__gte": 1}, "USING INTEGER PRIMARY KEY (rowid>?)"),
-    (Attempt, {"user_id": "olivia", "outcome": "refused"}, "attempt_by_outcome (outcome=?)"),
+    (Attempt, {"user_id": "olivia", "outcome": "refused"}, "attempt_by_seldom_outcome (outcome=?)"),
     (Attempt, {"user_id": "oscar", "outcome": "accepted"}, "attempt_by_user (user_id=?)"),
     (Attempt, {"user_id": "olivia", "action_code": 5}, "attempt_by_action (action_code=?)"),
     (Attempt, {"user_id": "olivia", "cluster_url": "https://brooke.example"}, "attempt_listed_by_cluster (<expr>=?)"),
     (Attempt, {"source": "command"}, "attempt_listed_by_source (<expr>=?)"),
-    (Attempt, {"user_id": "olivia", "is_open": True}, "attempt_open"),
+    (Attempt, {"user_id": "olivia", "is_open": True}, "attempt_unfinished"),
+    (Attempt, {"user_id": "olivia", "outcome": "pending"}, "attempt_unfinished"),
     (Attempt, {"user_id": "olivia", "is_open": False}, "attempt_by_user (user_id=?)"),
     (Attempt, {"user_id": "olivia", "pk__in": CUSTOMER}, "USING INTEGER PRIMARY KEY (rowid=?)"),
     (AuditEntry, {"kind": "RECORDED", "action_type": "PE-Direct"}, "entry_by_action (action_type=?)"),
     (AuditEntry, {"attempt_id": "0" * 32, "kind": "INTENT"}, "sqlite_autoindex_audit_auditentry_1 (attempt_id=?"),
-    (AuditEntry, {"kind": "REFUSED", "user_id": "olivia", "created_at__gte": AGO}, "entry_by_kind (kind=?)"),
+    (AuditEntry, {"kind": "REFUSED", "user_id": "oscar"}, "entry_by_seldom_kind (kind=?)"),
+    (AuditEntry, {"kind": "RECORDED", "user_id": "olivia"}, "entry_by_user (user_id=?)"),
+    (AuditEntry, {"kind": "REFUSED", "user_id": "olivia", "created_at__gte": AGO}, "entry_by_seldom_kind (kind=?)"),
 ]
 
 
