@@ -42,7 +42,7 @@ FINISH_PAUSES_S = (0.5, 1, 2, 4, 8, 15, *[30] * 120)
 
 def log(attempt_id: uuid.UUID, message: str, *values: Any, level: int = logging.INFO) -> None:
     """Write one line that begins with [SET_ACTION] and names the attempt; `values` are kept to that line."""
-    cleaned = (one_line(value) if isinstance(value, str) else value for value in values)
+    cleaned = [one_line(value) if isinstance(value, str) else value for value in values]
     logger.log(level, "[SET_ACTION] " + message + " attempt_id=%s", *cleaned, attempt_id)  # noqa: G003 (constants)
 
 

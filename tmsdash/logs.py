@@ -3,7 +3,8 @@
 import logging
 import sys
 import threading
-from datetime import UTC, datetime
+import time
+from functools import lru_cache
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -20,8 +21,9 @@ SEGMENT_LENGTH = 40  # of a path; our ids have 36 characters, most tokens have m
 PATH_LENGTH = 200
 
 logger = logging.getLogger(__name__)
-# What no line shows is not looked up for each record.
+# What no line shows is not looked up for each record: logging's own switches, the last one for where it was logged.
 logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+logging._srcfile = None
 
 
 class OneLineFormatter(logging.Formatter):
@@ -33,21 +35,29 @@ class OneLineFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
         line = without_web_tokens(one_line(record.message, LINE_LIMIT))
-        # A message may begin with what somebody sent: Django logs some exceptions by their text alone.
-        is_audits = record.name.startswith("audit.") and str(record.msg).startswith(AUDIT_WORD)
-        record.message = line if is_audits else no_audit_line(line)
+        record.message = line if AUDIT_WORD not in line or _is_audits(record) else no_audit_line(line)
         record.request_id = request_id.current()
         return super().formatMessage(record)
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 (logging's name)
         """Return the time in UTC as ISO 8601, such as 2026-01-02T03:04:05.678Z, whatever zone the machine keeps."""
-        return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return f"{_utc(int(record.created))}.{int(record.msecs):03}Z"
 
     def formatException(self, ei: object) -> str:  # noqa: N802 (logging's name)
         return _indented(super().formatException(ei))  # type: ignore[arg-type]
 
     def formatStack(self, stack_info: str) -> str:  # noqa: N802 (logging's name)
         return _indented(super().formatStack(stack_info))
+
+
+@lru_cache(maxsize=1)  # a request writes its lines within few seconds
+def _utc(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
+def _is_audits(record: logging.LogRecord) -> bool:
+    # A message may begin with what somebody sent: Django logs some exceptions by their text alone.
+    return record.name.startswith("audit.") and str(record.msg).startswith(AUDIT_WORD)
 
 
 class ShownPaths(logging.Filter):

@@ -210,8 +210,7 @@ LOGGING = {
         "one_line": {
             "()": "tmsdash.logs.OneLineFormatter",
             # The message first: scripts that read the log expect lines that begin with [SET_ACTION].
-            "format": "{message} [{levelname} {asctime} {request_id}]",
-            "style": "{",
+            "format": "%(message)s [%(levelname)s %(asctime)s %(request_id)s]",
         }
     },
     "filters": {
