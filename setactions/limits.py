@@ -45,8 +45,12 @@ def check_active() -> None:
 
 @contextmanager
 def call_slot() -> Iterator[None]:
-    """Hold one of the server's TMS_MAX_IN_FLIGHT slots; raises Refusal (503) when all are taken."""
-    with _slot(Cell.CALLS, settings.TMS_MAX_IN_FLIGHT, "too many calls are in flight. Try again in a minute."):
+    """Hold one of the server's TMS_MAX_IN_FLIGHT slots, of which a worker has CALLS_PER_WORKER at most.
+
+    Raises Refusal (503) when all are taken.
+    """
+    why = "too many calls are in flight. Try again in a minute."
+    with _slot(Cell.CALLS, settings.TMS_MAX_IN_FLIGHT, why, settings.CALLS_PER_WORKER):
         yield
 
 
@@ -84,8 +88,8 @@ def check_refusal_rate(user: Any) -> None:
 
 
 @contextmanager
-def _slot(cell: Cell, at_most: int, why: str) -> Iterator[None]:
-    if not take_place(cell, at_most):
+def _slot(cell: Cell, at_most: int, why: str, at_most_here: int | None = None) -> Iterator[None]:
+    if not take_place(cell, at_most, at_most_here):
         raise _busy(why)
     try:
         yield

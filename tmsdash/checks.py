@@ -86,13 +86,16 @@ def check_transactions() -> Problems:
 
 @_check(Tags.database)
 def check_postgresql_pool() -> Problems:
-    """A call in flight holds a slot of the jobs pool; pages must still find one."""
+    """A call in flight holds a slot of the jobs pool, which each worker has to itself; pages must still find one."""
     for alias, described in settings.DATABASES.items():
         if described["ENGINE"] != "django.db.backends.postgresql":
             continue
         pool = described.get("OPTIONS", {}).get("pool") or {}
-        if isinstance(pool, dict) and pool and pool.get("max_size", 4) <= settings.TMS_MAX_IN_FLIGHT:
-            text = f"Database {alias!r}: the pool is not larger than TMS_MAX_IN_FLIGHT, so calls can starve pages."
+        if isinstance(pool, dict) and pool and pool.get("max_size", 4) <= settings.CALLS_PER_WORKER:
+            text = (
+                f"Database {alias!r}: the pool of a worker is not larger than its {settings.CALLS_PER_WORKER} calls at "
+                "once (TMS_MAX_IN_FLIGHT), so these can starve pages."
+            )
             yield "tmsdash.E008", text, "Raise WEB_THREADS or lower TMS_MAX_IN_FLIGHT."
 
 

@@ -50,7 +50,13 @@ TMS_PASSIVE = env.boolean("TMS_PASSIVE", False)
 # Elsewhere than on Linux workers cannot share their limits.
 WEB_WORKERS = env.integer("WEB_WORKERS", cores() if sys.platform == "linux" else 1, minimum=1, maximum=256)
 WEB_THREADS = env.integer("WEB_THREADS", 64, minimum=2, maximum=512)
-TMS_MAX_IN_FLIGHT = env.integer("TMS_MAX_IN_FLIGHT", max(1, WEB_THREADS - 8), minimum=1, maximum=WEB_THREADS)
+THREADS_FOR_CALLS = max(1, WEB_THREADS - 8)  # of each worker; the others are for pages
+TMS_MAX_IN_FLIGHT = env.integer(
+    "TMS_MAX_IN_FLIGHT", WEB_WORKERS * THREADS_FOR_CALLS, minimum=1, maximum=WEB_WORKERS * WEB_THREADS
+)
+# The system does not spread clients evenly, and pages must stay quick in every worker. One gives up threads that are
+# for pages only if TMS_MAX_IN_FLIGHT asks for more calls than all workers have threads for.
+CALLS_PER_WORKER = min(TMS_MAX_IN_FLIGHT, max(THREADS_FOR_CALLS, -(-TMS_MAX_IN_FLIGHT // WEB_WORKERS)))
 
 # -- Databases ----------------------------------------------------------------------------------------------------
 # A lost row of users or sessions is a nuisance; a lost row of the others breaks the product's promise.

@@ -113,8 +113,9 @@ def test_no_lock_is_held_while_tms_thinks(carry_out, tms, settings, olivia):
     assert Job.objects.count() == 4
 
 
-def test_above_the_cap_on_calls_in_flight_nothing_is_sent(carry_out, tms, settings):
-    settings.TMS_MAX_IN_FLIGHT = 1
+@pytest.mark.parametrize("limit", ["TMS_MAX_IN_FLIGHT", "CALLS_PER_WORKER"])
+def test_above_the_cap_on_calls_in_flight_nothing_is_sent(carry_out, tms, settings, limit):
+    setattr(settings, limit, 1)
     key = uuid.uuid4()
     recorded = carry_out()
     with call_slot():

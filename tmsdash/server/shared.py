@@ -83,11 +83,15 @@ def add(cell: Cell, change: int) -> None:
         mine[cell] += change
 
 
-def take_place(cell: Cell, at_most: int) -> bool:
-    """Count one more of `cell` in this process; False, and none is counted, if that makes too many in all of them."""
+def take_place(cell: Cell, at_most: int, at_most_here: int | None = None) -> bool:
+    """Count one more of `cell` in this process; False, and none is counted, if that makes too many.
+
+    There may be `at_most` in all processes together, and `at_most_here` in this one (None: as many).
+    """
     with guard:
         mine[cell] += 1
-        if sum(slot[cell] for slot in slots) > at_most:
+        is_over_here = at_most_here is not None and mine[cell] > at_most_here
+        if is_over_here or sum(slot[cell] for slot in slots) > at_most:
             mine[cell] -= 1
             return False
         return True

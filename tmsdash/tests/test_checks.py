@@ -38,7 +38,7 @@ def found(monkeypatch):
 
     def run(changed, routers=("tmsdash.router.AppRouter",), in_flight=56, ours=OURS):
         # Django warns of overriding DATABASES, so the checks get settings of their own.
-        values = SimpleNamespace(DATABASES=changed, DATABASE_ROUTERS=list(routers), TMS_MAX_IN_FLIGHT=in_flight)
+        values = SimpleNamespace(DATABASES=changed, DATABASE_ROUTERS=list(routers), CALLS_PER_WORKER=in_flight)
         monkeypatch.setattr(checks, "settings", values)
         messages = [message for check in ours for message in check()]
         assert all(message.hint for message in messages)  # each with the next step

@@ -146,10 +146,12 @@ def test_the_server_knows_all_its_options():
 
 def test_the_server_does_not_start_with_settings_that_a_check_refuses(tmp_path):
     assert Serve.requires_system_checks == "__all__"
-    url = "postgres://u:p@127.0.0.1:5432/x"
-    ended = run_python(
-        "manage.py", "serve", "--port", "0", var_dir=tmp_path, JOBS_DATABASE_URL=url, TMS_MAX_IN_FLIGHT="64", **KEYS
-    )
+    environment = {
+        "JOBS_DATABASE_URL": "postgres://u:p@127.0.0.1:5432/x",
+        "WEB_WORKERS": "1",
+        "TMS_MAX_IN_FLIGHT": "64",
+    }
+    ended = run_python("manage.py", "serve", "--port", "0", var_dir=tmp_path, **environment, **KEYS)
     assert ended.returncode == 1
     assert "tmsdash.E008" in ended.stderr
 

@@ -7,6 +7,7 @@ import certifi
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from tmsdash.processes import cores
 from tmsdash.tests.fresh_settings import DATABASE_URLS, READ, SOURCE
 
 CHECKED = set(re.findall(r'(?:env|key_files)\.(?!text|names)\w+\(\s*"([A-Z0-9_]+)"', SOURCE.read_text()))
@@ -24,7 +25,7 @@ RANGES = {
     "TMS_READBACK_INTERVAL_S": (0, 3600),
     "WEB_WORKERS": (1, 256),
     "WEB_THREADS": (2, 512),
-    "TMS_MAX_IN_FLIGHT": (1, 64),  # not above WEB_THREADS
+    "TMS_MAX_IN_FLIGHT": (1, cores() * 64),  # not above the threads of all workers
     "TMS_CONFIRM_ABOVE": (1, 1_000_000),
     "TMS_REVIEW_MAX_S": (1, 7 * 86_400),
     "TMS_BATCH_CHUNK": (1, 5000),  # not above TMS_MAX_CIDS_PER_CALL
@@ -178,16 +179,33 @@ def test_a_number_may_be_as_small_or_large_as_its_limits(settings_of, name, valu
 
 
 @pytest.mark.parametrize(
-    ("environment", "open_after_s", "max_in_flight"),
+    ("deadline_s", "open_after_s"),
+    [(None, 90), ("600", 660), ("1", 61)],
+)
+def test_limits_follow_from_one_another(settings_of, deadline_s, open_after_s):
+    environment = {"TMS_DEADLINE_S": deadline_s} if deadline_s else {}
+    assert settings_of(**environment)["TMS_OPEN_AFTER_S"] == open_after_s
+
+
+@pytest.mark.parametrize(
+    ("workers", "threads", "given", "in_flight", "per_worker"),
     [
-        ({}, 90, 56),
-        ({"TMS_DEADLINE_S": "600", "WEB_THREADS": "512"}, 660, 504),
-        ({"TMS_DEADLINE_S": "1", "WEB_THREADS": "2"}, 61, 1),  # a small server can send, too
+        (1, 64, None, 56, 56),
+        (2, 64, None, 112, 56),  # each worker has threads of its own, so all of them can carry more
+        (1, 512, None, 504, 504),
+        (4, 2, None, 4, 1),  # a small server can send, too
+        (2, 64, 10, 10, 10),  # the limit is that of all workers, and one of them may use it up
+        (2, 64, 100, 100, 56),
+        (2, 64, 127, 127, 64),  # asked for: pages may have to wait
+        (1, 64, 64, 64, 64),
     ],
 )
-def test_limits_follow_from_one_another(settings_of, environment, open_after_s, max_in_flight):
-    found = settings_of(**environment)
-    assert (found["TMS_OPEN_AFTER_S"], found["TMS_MAX_IN_FLIGHT"]) == (open_after_s, max_in_flight)
+def test_calls_leave_threads_of_each_worker_to_pages(settings_of, workers, threads, given, in_flight, per_worker):
+    environment = {"WEB_WORKERS": str(workers), "WEB_THREADS": str(threads)}
+    if given:
+        environment["TMS_MAX_IN_FLIGHT"] = str(given)
+    values = settings_of(**environment)
+    assert (values["TMS_MAX_IN_FLIGHT"], values["CALLS_PER_WORKER"]) == (in_flight, per_worker)
 
 
 def test_an_empty_value_means_the_default(settings_of):

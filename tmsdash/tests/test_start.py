@@ -100,7 +100,7 @@ def test_a_line_of_the_env_file_that_would_be_passed_over_stops_the_start_and_is
 
 
 def test_a_system_check_of_ours_stops_manage_py_check(check):
-    ended = check(TMS_MAX_IN_FLIGHT="64", **POSTGRESQL)
+    ended = check(WEB_WORKERS="1", TMS_MAX_IN_FLIGHT="64", **POSTGRESQL)
     assert ended.returncode == 1
     assert set(re.findall(r"\((\S+\.[EW]\d+)\)", ended.stderr)) == {"tmsdash.E008"}
 

@@ -4,6 +4,8 @@ import os
 import re
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ pytestmark = [pytest.mark.sqlite, pytest.mark.linux]
 
 AT_REST_MB, MORE_MB = 120, 60
 FLEET = 27_682
+OPERATORS = 64
 TABLES = {"default": "auth_group", "jobs": "jobs_job", "audit": "audit_attempt"}
 
 
@@ -50,6 +53,39 @@ def test_a_worker_that_is_killed_leaves_the_others_alone_and_all_that_are_killed
         assert process.wait(60) == 0
 
 
+def set_action(process, operator, simulator, cids, token=TOKEN):
+    """Let a script of this operator send a Set Action."""
+    call = {
+        "url": f"{simulator.url}/tms/v1/set/action",
+        "token": token,
+        "isPost": True,
+        "confirm": len(cids),
+        "postData": {"action": "PE-Enable", "cids": cids},
+    }
+    headers = {"X-CSRFToken": operator.cookies["csrftoken"]}
+    return operator.post(f"{process.url}/proxy_fetch", json=call, headers=headers, timeout=60)
+
+
+def test_sixty_four_operators_send_at_once_and_pages_stay_quick(tmp_path, running_simulator):
+    running_simulator.reset()
+    clusters = f"evian3={running_simulator.url}"
+    with (
+        serving(tmp_path, WEB_WORKERS="2", TMS_CLUSTERS=clusters) as (process, _),
+        ThreadPoolExecutor(OPERATORS) as crowd,
+    ):
+        operator = signed_in_over_http(process.url, tmp_path)
+        slow = partial(set_action, process, operator, running_simulator, token="fault:slow:3600")
+        answers = [crowd.submit(slow, [f"c{number}"]) for number in range(OPERATORS)]
+        until(lambda: len(running_simulator.calls()) == OPERATORS or any(answer.done() for answer in answers))
+        try:
+            assert not any(answer.done() for answer in answers), "a call was refused"
+            for _ in range(5):
+                assert operator.get(f"{process.url}/jobs/", timeout=60).ok
+        finally:
+            running_simulator.release()
+        assert {answer.result().json()["outcome"] for answer in answers} == {"accepted"}
+
+
 def resident_mb(pid):
     """What a process takes of the memory, in MB, and the most that it ever took."""
     status = Path(f"/proc/{pid}/status").read_text()
@@ -65,15 +101,7 @@ def test_a_worker_takes_little_memory_and_a_whole_fleet_at_once_little_more(tmp_
         assert requests.get(f"{process.url}/health", timeout=60).ok
         at_rest, _ = resident_mb(worker)
         assert at_rest < AT_REST_MB
-        call = {
-            "url": f"{running_simulator.url}/tms/v1/set/action",
-            "token": TOKEN,
-            "isPost": True,
-            "confirm": FLEET,
-            "postData": {"action": "PE-Enable", "cids": [f"c{number}" for number in range(FLEET)]},
-        }
-        headers = {"X-CSRFToken": operator.cookies["csrftoken"]}
-        assert operator.post(f"{process.url}/proxy_fetch", json=call, headers=headers, timeout=60).ok
+        assert set_action(process, operator, running_simulator, [f"c{number}" for number in range(FLEET)]).ok
         job = operator.get(f"{process.url}/api/jobs/mine", timeout=60).json()["jobs"][0]
         assert job["customer_count"] == FLEET
         for path in (f"jobs/{job['job_id']}/", f"jobs/{job['job_id']}/customers.csv"):

@@ -75,6 +75,14 @@ def test_all_workers_together_have_no_more_places_than_there_are(memory):
         assert not take_place(Cell.CALLS, 2)
 
 
+def test_a_worker_that_has_its_share_takes_no_more_and_leaves_the_rest_to_others(memory):
+    with second_worker(memory) as (_, answer):
+        assert take_place(Cell.CALLS, 3, 1)
+        assert not take_place(Cell.CALLS, 3, 1)
+        assert answer("[shared.take_place(Cell.CALLS, 3, 2) for _ in range(3)]") == "[True, True, False]"
+        assert not take_place(Cell.CALLS, 3, 9)
+
+
 def test_a_worker_that_is_killed_leaves_its_places_to_the_next_one(memory):
     with second_worker(memory) as (process, answer):
         assert answer("shared.take_place(Cell.CALLS, 1)") == "True"
