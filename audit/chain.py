@@ -9,8 +9,7 @@ import hmac
 import json
 import logging
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import DatabaseError, connections, transaction
+from django.db import Error as AnyDatabaseError
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
@@ -202,17 +202,26 @@ class ChainEnd:
             self.cursor.execute(_MOVE_HEAD, [self._sequence, self._mac, self._key_id, signature])
         self.cursor.close()
 
-    @contextmanager
-    def undone_on_failure(self) -> Iterator[None]:
-        """A part of the transaction that is rolled back alone if the block raises an Exception."""
-        place, count = (self._sequence, self._mac, self._key_id), len(self.added)
+    def begin_part(self) -> None:
+        """Begin a part of the transaction that can be undone alone. It ends with `keep_part` or `undo_part`."""
+        self._part = (self._sequence, self._mac, self._key_id), len(self.added)
+        self.cursor.execute("SAVEPOINT part")
+
+    def keep_part(self) -> None:
+        """End a part that went well."""
+        self.cursor.execute("RELEASE SAVEPOINT part")
+
+    def undo_part(self) -> bool:
+        """Undo all since `begin_part`; False if the transaction is lost, as by a full disk, and all of it is undone."""
+        (self._sequence, self._mac, self._key_id), count = self._part
+        del self.added[count:]
+        transaction.set_rollback(False, using=DATABASE)  # Django takes nothing in a transaction that an error broke
         try:
-            with transaction.atomic(using=DATABASE):
-                yield
-        except Exception:
-            self._sequence, self._mac, self._key_id = place
-            del self.added[count:]
-            raise
+            self.cursor.execute("ROLLBACK TO SAVEPOINT part")
+        except AnyDatabaseError:
+            return False
+        self.keep_part()
+        return True
 
 
 _ENTRIES = Rows(DATABASE, AuditEntry)

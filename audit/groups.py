@@ -30,7 +30,7 @@ from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from django.db import Error as AnyDatabaseError
-from django.db import OperationalError, connections, transaction
+from django.db import OperationalError, connections
 
 from audit.chain import DATABASE, ChainEnd, log_anchors
 from tmsdash.db.transactions import drop_if_broken, write_transaction
@@ -201,13 +201,15 @@ def _carry_out(member: _Member[Any], end: ChainEnd, *, is_alone: bool) -> None:
     if is_alone or member.work is _nothing:
         member.carry_out(end)
         return
+    end.begin_part()
     try:
-        with end.undone_on_failure():
-            member.carry_out(end)
+        member.carry_out(end)
     except Exception as error:
-        if transaction.get_rollback(using=DATABASE):  # a full disk, or a connection that is gone, undoes all of it
+        if not end.undo_part():
             raise
         member.error = error
+    else:
+        end.keep_part()
 
 
 def _tell_others(group: list[_Member[Any]], leader: _Member[Any], failure: BaseException) -> None:

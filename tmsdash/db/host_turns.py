@@ -54,7 +54,7 @@ _waiting, _quick = ctypes.CDLL(None, use_errno=True), ctypes.PyDLL(None, use_err
 _IS_POSSIBLE = sys.platform == "linux" and ctypes.sizeof(ctypes.c_long) == 8
 
 
-def take(file: Path, identity: Identity, wait_s: float) -> int:
+def take(file: str | Path, identity: Identity, wait_s: float) -> int:
     """Wait for the turn at a file, and return what gives it back; NONE if turns cannot be had here.
 
     `identity` tells the file from another one of its name. Raises TimeoutError if `wait_s` seconds were not enough.
@@ -97,14 +97,14 @@ def remove_semaphore(semaphore: int) -> None:
     _quick.semctl(semaphore, 0, _IPC_RMID)
 
 
-def _semaphore(file: Path, identity: Identity) -> int:
+def _semaphore(file: str | Path, identity: Identity) -> int:
     """Return the id of the semaphore of a file, which is made if need be, or NONE if it cannot be had."""
     if identity not in _semaphores:
         _semaphores[identity] = _made(file, identity)
     return _semaphores[identity]
 
 
-def _made(file: Path, identity: Identity) -> int:
+def _made(file: str | Path, identity: Identity) -> int:
     """Whoever may write to the file may use its semaphore, as is SQLite's own rule for the files beside it."""
     if not _IS_POSSIBLE:
         return NONE
@@ -114,7 +114,7 @@ def _made(file: Path, identity: Identity) -> int:
     if semaphore < 0 or _quick.semctl(semaphore, 0, _IPC_STAT, answer) < 0:
         return NONE
     try:
-        status = file.stat()
+        status = Path(file).stat()
     except OSError:  # it is gone again
         return NONE
     known = bytes(state)

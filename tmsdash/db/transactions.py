@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -108,18 +108,14 @@ def write_transaction(using: str, wait_s: float = BUSY_TIMEOUT_S) -> Iterator[No
 
     Raises OperationalError when the wait was in vain, and whatever the database raises.
     """
-    until = time.monotonic() + wait_s
     connection = connections[using]
     with (
         ended_by_failure(using),
-        _usual_wait_afterwards(connection),
-        turn(using, wait_s) if connection.vendor == "sqlite" else nullcontext(),
+        _turn_to_write(connection, wait_s) as left_s,
+        transaction.atomic(using=using, durable=True),
     ):
-        left_s = until - time.monotonic()
-        _make_ready_to_write(connection, left_s)
-        with transaction.atomic(using=using, durable=True):
-            postgresql.limit_for_writing(connection, left_s)
-            yield
+        postgresql.limit_for_writing(connection, left_s)
+        yield
 
 
 @contextmanager
@@ -171,12 +167,8 @@ def transaction_around_call(using: str) -> Iterator[Callable[[float], None]]:
         def after_answer(wait_s: float) -> None:
             nonlocal answered
             answered = True
-            until = time.monotonic() + wait_s
-            if connection.vendor == "sqlite":
-                writing.enter_context(_usual_wait_afterwards(connection))
-                writing.enter_context(turn(using, wait_s))
-            _make_ready_to_write(connection, until - time.monotonic())
-            postgresql.limit_for_writing(connection, wait_s)
+            left_s = writing.enter_context(_turn_to_write(connection, wait_s))
+            postgresql.limit_for_writing(connection, left_s)
 
         def refuse_before_answer(execute: Callable[..., Any], *args: Any) -> Any:
             if not answered:
@@ -201,26 +193,26 @@ def _deferred(connection: BaseDatabaseWrapper) -> Iterator[None]:
         connection.transaction_mode = usual  # type: ignore[attr-defined]
 
 
-def _make_ready_to_write(connection: BaseDatabaseWrapper, wait_s: float) -> None:
+@contextmanager
+def _turn_to_write(connection: BaseDatabaseWrapper, wait_s: float) -> Iterator[float]:
     """Be connected to the file of a SQLite database, and the only one on this host whose turn it is to write to it.
 
-    Whoever writes without a turn is kept out by SQLite's own lock. All waits together take `wait_s` seconds at most.
+    Whoever writes without a turn is kept out by SQLite's own lock. All waits together take `wait_s` seconds at most;
+    yields what is left of them.
     """
     if connection.vendor != "sqlite":
+        yield wait_s
         return
     until = time.monotonic() + wait_s
-    take_file(connection.alias, Path(connection.settings_dict["NAME"]), ensure_own_file(connection), wait_s)
-    _set_busy_timeout(connection, until - time.monotonic())
-
-
-@contextmanager
-def _usual_wait_afterwards(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Put back how long SQLite waits, once the turn has ended: others wait for it."""
     try:
-        yield
-    finally:
-        if connection.vendor == "sqlite":
-            _set_busy_timeout(connection, BUSY_TIMEOUT_S)
+        with turn(connection.alias, wait_s):
+            file = ensure_own_file(connection)
+            take_file(connection.alias, connection.settings_dict["NAME"], file, until - time.monotonic())
+            left_s = until - time.monotonic()
+            _set_busy_timeout(connection, left_s)
+            yield left_s
+    finally:  # once the turn has ended: others wait for it
+        _set_busy_timeout(connection, BUSY_TIMEOUT_S)
 
 
 def file_is_there(connection: BaseDatabaseWrapper) -> bool:
@@ -283,5 +275,6 @@ def _note_file(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
 
 def _set_busy_timeout(connection: BaseDatabaseWrapper, seconds: float) -> None:
     if connection.connection is not None:  # a failed transaction may have closed it
-        # Below Django's cursor, because this is not a statement of the transaction.
-        connection.connection.execute(f"PRAGMA busy_timeout = {max(0, int(seconds * 1000))}")
+        # Below Django's cursor, because this is not a statement of the transaction. In tenths of a second, because
+        # SQLite reads a text that it has read before in no time.
+        connection.connection.execute(f"PRAGMA busy_timeout = {max(0, int(seconds * 10)) * 100}")

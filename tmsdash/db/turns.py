@@ -44,7 +44,7 @@ class _Turn:
                     self._give_file_back()
         return is_taken
 
-    def take_file(self, file: Path, identity: File, wait_s: float) -> None:
+    def take_file(self, file: str | Path, identity: File, wait_s: float) -> None:
         """Take the file for the thread that has the turn, unless it was kept. Raises TimeoutError."""
         if identity is not None and self._file != identity:
             self._give_file_back()  # it is another one of this name now
@@ -87,7 +87,7 @@ def turn(using: str, wait_s: float) -> Iterator[None]:
         _turn_of(using).end()
 
 
-def take_file(using: str, file: Path, identity: File, wait_s: float) -> None:
+def take_file(using: str, file: str | Path, identity: File, wait_s: float) -> None:
     """Be the only process of this host that has the turn to write to a SQLite file, until the turn of this thread ends.
 
     Where that cannot be had SQLite's own locks must do. Raises OperationalError after `wait_s` seconds.
