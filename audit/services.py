@@ -7,6 +7,7 @@ audit cannot be written within `wait_s` seconds; nothing is half written.
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +31,7 @@ from tmsdash.db.rows import Rows
 from tmsdash.kill_points import kill_point
 from tmsdash.text import one_line
 
+STATE_FIELDS = ("outcome", "is_open", "job_owed")  # what tells whether an attempt has moved
 MOVING_FIELDS = ("outcome", "decided_at", "http_status", "error_message", "is_open", "job_owed")
 # What an attempt's row repeats of the event that opened it.
 OPENING_COLUMNS = (
@@ -85,13 +87,20 @@ def refuse_attempt(attempt_id: uuid.UUID, actor: Actor, refused: Refused, *, wai
 
 
 def record_events(
-    attempt_id: uuid.UUID, events: Sequence[Event], *, wait_s: float, actor: Actor | None = None
+    attempt_id: uuid.UUID,
+    events: Sequence[Event],
+    *,
+    wait_s: float,
+    actor: Actor | None = None,
+    known: Attempt | None = None,
 ) -> Attempt:
     """Add `events` to an attempt that was opened before; those that it has already are left alone.
 
-    A body may hold `http_status` and `message`, which lists show. Returns the attempt as it is then.
+    A body may hold `http_status` and `message`, which lists show. Returns the attempt as it is then. It is not read if
+    its row is still as its caller knows it, who knows of no such event then.
     """
-    return record_many({attempt_id: events}, wait_s=wait_s, actor=actor)[0]
+    [attempt] = write(_recording({attempt_id: events}, actor, known), wait_s)
+    return attempt
 
 
 def record_many(events_of: Mapping[uuid.UUID, Sequence[Event]], *, wait_s: float, actor: Actor | None) -> list[Attempt]:
@@ -100,10 +109,17 @@ def record_many(events_of: Mapping[uuid.UUID, Sequence[Event]], *, wait_s: float
 
 
 def record_later(
-    attempt_id: uuid.UUID, events: Sequence[Event], *, on_failure: Callable[[BaseException], None]
+    attempt_id: uuid.UUID,
+    events: Sequence[Event],
+    *,
+    on_failure: Callable[[BaseException], None],
+    known: Attempt | None = None,
 ) -> None:
-    """Add events soon, with what others write. Nobody waits for it; `on_failure` is called if they were not added."""
-    write_later(_recording({attempt_id: events}, None), on_failure)
+    """Add events soon, as `record_events` does, with what others write.
+
+    Nobody waits for it; `on_failure` is called if they were not added.
+    """
+    write_later(_recording({attempt_id: events}, None, known), on_failure)
 
 
 def record_fact(kind: Kind, body: Mapping[str, Any], *, actor: Actor, wait_s: float) -> None:
@@ -170,16 +186,18 @@ class _PreparedEvent:
 
 
 def _recording(
-    events_of: Mapping[uuid.UUID, Sequence[Event]], actor: Actor | None
+    events_of: Mapping[uuid.UUID, Sequence[Event]], actor: Actor | None, known: Attempt | None = None
 ) -> Callable[[ChainEnd], list[Attempt]]:
-    """Return the work of adding events to attempts, which returns these."""
+    """Return the work of adding events to attempts, which returns these; `known` is the only one, if it is given."""
     prepared = [[*map(_PreparedEvent, events)] for events in events_of.values()]
+    expected = copy(known)  # its caller may go on with the other one before this is written
 
     def record(end: ChainEnd) -> list[Attempt]:
+        if expected and _move(end, expected, prepared[0], actor):
+            return [expected]
         locked = _locked(end.cursor, [*events_of])
         for (attempt, kinds), events in zip(locked, prepared, strict=True):
             _add_events(end, attempt, kinds, events, actor)
-        kill_point("audit: events added, not committed")
         return [attempt for attempt, _ in locked]
 
     return record
@@ -242,14 +260,23 @@ def _add_events(
     new = [event for event in events if event.kind not in kinds]
     if not kinds or not new:  # without kinds even the event that opened it is in an archive: it is closed for good
         return
-    user_id, ip_address = (actor.user_id, actor.ip_address) if actor else (attempt.user_id, attempt.ip_address)
-    at, outcome, before = timezone.now(), attempt.outcome, _moving(attempt)
-    for event in new:
+    _move(end, attempt, new, actor)
+
+
+def _move(end: ChainEnd, attempt: Attempt, events: Sequence[_PreparedEvent], actor: Actor | None) -> bool:
+    """Add events to an attempt, and move its row by them; False, and nothing is written, if it has moved already."""
+    at, before = timezone.now(), _moving(attempt)
+    for event in events:
         project(attempt, event.kind, event.body, at)
-        shown = {"action_type": attempt.action_name, "ip_address": ip_address}
-        end.add(chain.new_entry(attempt.attempt_id, event.kind, user_id, event.text, **shown), at)
     # Columns that are given the value that they have would be written again in each of their indexes.
-    if changed := [name for name, value in _moving(attempt).items() if value != before[name]]:
-        _ATTEMPTS.update(end.cursor, attempt, changed)
-    if attempt.outcome != outcome:
+    changed = tuple(name for name, value in _moving(attempt).items() if value != before[name]) or MOVING_FIELDS[:1]
+    if not _ATTEMPTS.update(end.cursor, attempt, changed, {name: before[name] for name in STATE_FIELDS}):
+        return False
+    user_id, ip_address = (actor.user_id, actor.ip_address) if actor else (attempt.user_id, attempt.ip_address)
+    shown = {"action_type": attempt.action_name, "ip_address": ip_address}
+    for event in events:
+        end.add(chain.new_entry(attempt.attempt_id, event.kind, user_id, event.text, **shown), at)
+    kill_point("audit: events added, not committed")
+    if attempt.outcome != before["outcome"]:
         forget(attempt, at)
+    return True

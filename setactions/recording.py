@@ -154,8 +154,9 @@ class Recorder:
             return
         self._log("Logging audit: RECORDED")
         event = (Kind.RECORDED, self._recorded)
+        on_failure = partial(self._record_later_still, event)
+        audit.record_later(self.attempt.attempt_id, [event], on_failure=on_failure, known=self.attempt)
         audit.project(self.attempt, *event, timezone.now())  # in memory: the row moves with the event
-        audit.record_later(self.attempt.attempt_id, [event], on_failure=partial(self._record_later_still, event))
 
     def _record_later_still(self, event: audit.Event, error: BaseException) -> None:
         """Finish what the audit did not take; in another thread, and this attempt may have been answered by now."""
@@ -214,9 +215,11 @@ class Recorder:
         kinds = ", ".join(unwritten.value for unwritten, _ in self._unwritten)
         self._log("Logging audit: %s", kinds)
         budget = Budget(wait_s)
-        for _ in range(2):  # the second time on a fresh connection
+        for known in (self.attempt, None):  # the second time on a fresh connection, and whatever is known here
             try:
-                self.attempt = audit.record_events(self.attempt.attempt_id, self._unwritten, wait_s=budget.left())
+                self.attempt = audit.record_events(
+                    self.attempt.attempt_id, self._unwritten, wait_s=budget.left(), known=known
+                )
             except Exception as error:  # noqa: BLE001 (the answer must still reach the user, and the Job its database)
                 connections["audit"].close()
                 self._log("EXCEPTION: the audit did not take %s: %s", kinds, str(error), level=logging.CRITICAL)

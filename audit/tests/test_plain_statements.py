@@ -39,9 +39,11 @@ def stored(model):
 
 def write_by_product(ids, at):
     with mock.patch("django.utils.timezone.now", return_value=at):
-        open_(make_request(attempt_id=ids[0], cids=CIDS, user_id="olivia é", source=Source.API))
+        _, known = open_(make_request(attempt_id=ids[0], cids=CIDS, user_id="olivia é", source=Source.API))
         answer = {"http_status": 200, "message": "ok", "data": {"success": True, "x": "\u2028é"}}
-        services.record_events(ids[0], [(Kind.UNKNOWN, {"http_status": 500, "message": "a\nb"})], wait_s=20)
+        services.record_events(
+            ids[0], [(Kind.UNKNOWN, {"http_status": 500, "message": "a\nb"})], wait_s=20, known=known
+        )
         services.record_events(ids[0], [(Kind.ACCEPTED, answer), (Kind.RECORDED, {})], wait_s=20)
         refuse(attempt_id=ids[1], action_code=None, action_name="", cids=())
         record_fact(Kind.SIGNED_IN, {"a": 1}, actor=Actor(user_id="x" * 150, ip_address="2001:db8::1"), wait_s=20)

@@ -5,7 +5,7 @@ these run, others wait for the lock. What goes into the columns is what the ORM 
 compares both.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
 from typing import Any, Generic, TypeVar
 
@@ -37,42 +37,52 @@ class Rows(Generic[Row]):
 
     def insert(self, cursor: CursorWrapper, row: Any) -> None:
         """Insert what has an attribute for each column, the primary key among them."""
-        cursor.execute(self._insert, self._prepared(self._fields, row))
+        cursor.execute(self._insert, self._prepared(self._columns, row.__getattribute__))
 
     def insert_unless_taken(self, cursor: CursorWrapper, row: Row) -> bool:
         """Insert a row and give it the `id` that the database chose; False if another has one of its unique values."""
-        cursor.execute(self._insert_unless_taken, self._prepared(self._chosen_fields, row))
+        cursor.execute(self._insert_unless_taken, self._prepared(self._chosen_columns, row.__getattribute__))
         key = cursor.fetchone()
         if key:
             [row.pk] = key
         return key is not None
 
-    def update(self, cursor: CursorWrapper, row: Row, columns: Sequence[str]) -> None:
-        """Save these columns of a row that is there."""
-        fields = [self._model._meta.get_field(column) for column in columns]
-        cursor.execute(_update(self.table, tuple(columns)), [*self._prepared(fields, row), row.pk])
+    def update(self, cursor: CursorWrapper, row: Row, columns: tuple[str, ...], before: Mapping[str, Any]) -> bool:
+        """Save these columns of a row; False, and nothing is written, if it does not have the values `before`."""
+        old = tuple(before)
+        values = [*self._prepared(columns, row.__getattribute__), row.pk, *self._prepared(old, before.__getitem__)]
+        cursor.execute(_update(self.table, columns, old), values)
+        return bool(cursor.rowcount)
 
-    def _prepared(self, fields: Sequence[Any], row: Any) -> list[Any]:
-        connection = connections[self._using]
-        values = [getattr(row, field.attname) for field in fields]
-        return [
-            value
-            if type(value) in AS_IT_IS and not isinstance(field, CONVERTED)
-            else field.get_db_prep_save(value, connection)
-            for field, value in zip(fields, values, strict=True)
-        ]
+    def _prepared(self, columns: Sequence[str], value_of: Callable[[str], Any]) -> list[Any]:
+        connection, fields = connections[self._using], self._field_of
+        values = []
+        for column in columns:
+            value, (field, is_converted) = value_of(column), fields[column]
+            if is_converted or type(value) not in AS_IT_IS:
+                value = field.get_db_prep_save(value, connection)
+            values.append(value)
+        return values
+
+    @cached_property
+    def _field_of(self) -> dict[str, tuple[Any, bool]]:
+        return {field.attname: (field, isinstance(field, CONVERTED)) for field in self._fields}
 
     @cached_property
     def _insert(self) -> str:
-        return _insert(self.table, self._fields)
+        return _insert(self.table, self._columns)
 
     @cached_property
     def _insert_unless_taken(self) -> str:
-        return f'{_insert(self.table, self._chosen_fields)} ON CONFLICT DO NOTHING RETURNING "id"'
+        return f'{_insert(self.table, self._chosen_columns)} ON CONFLICT DO NOTHING RETURNING "id"'
 
     @cached_property
-    def _chosen_fields(self) -> list[Any]:
-        return [field for field in self._fields if not field.primary_key]
+    def _columns(self) -> list[str]:
+        return [field.attname for field in self._fields]
+
+    @cached_property
+    def _chosen_columns(self) -> list[str]:
+        return [field.attname for field in self._fields if not field.primary_key]
 
     def read(self, values: Sequence[Any]) -> Row:
         """Return the row whose values, as the database gives them, are in the order of `columns_of`."""
@@ -80,11 +90,7 @@ class Rows(Generic[Row]):
         for position, column, converters in self._converters:
             for convert in converters:
                 converted[position] = convert(converted[position], column, connection)
-        return self._model.from_db(self._using, self._names, converted)
-
-    @cached_property
-    def _names(self) -> list[str]:
-        return [field.attname for field in self._fields]
+        return self._model.from_db(self._using, self._columns, converted)
 
     @cached_property
     def _converters(self) -> Converters:
@@ -96,12 +102,13 @@ class Rows(Generic[Row]):
         return [(position, columns[position], several) for position, several in enumerate(converters) if several]
 
 
-def _insert(table: str, fields: Sequence[Any]) -> str:
-    names, marks = ", ".join(f'"{field.column}"' for field in fields), ", ".join(["%s"] * len(fields))
+def _insert(table: str, columns: Sequence[str]) -> str:
+    names, marks = ", ".join(f'"{column}"' for column in columns), ", ".join(["%s"] * len(columns))
     return f'INSERT INTO "{table}" ({names}) VALUES ({marks})'  # noqa: S608 (names of ours)
 
 
 @cache
-def _update(table: str, columns: tuple[str, ...]) -> str:
+def _update(table: str, columns: tuple[str, ...], old: tuple[str, ...]) -> str:
     changes = ", ".join(f'"{column}" = %s' for column in columns)
-    return f'UPDATE "{table}" SET {changes} WHERE "id" = %s'  # noqa: S608 (names of ours)
+    unchanged = "".join(f' AND "{column}" = %s' for column in old)
+    return f'UPDATE "{table}" SET {changes} WHERE "id" = %s{unchanged}'  # noqa: S608 (names of ours)
