@@ -18,4 +18,7 @@ def digest(value: Any) -> str:
 
 def canonical(value: Any) -> str:
     """Return JSON with sorted keys, without spaces, in ASCII: one text for one value."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return _encode(value)
+
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode

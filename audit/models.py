@@ -196,6 +196,12 @@ class Attempt(models.Model):
         """Whether the Job of this attempt is known to be recorded."""
         return (self.is_accepted and not self.job_owed) or self.source == Source.LEGACY
 
+    def copy(self) -> "Attempt":
+        """Return another one of the same row: `copy.copy` goes the way of pickle, which takes ten times as long."""
+        twin = Attempt.__new__(Attempt)
+        twin.__dict__ |= self.__dict__
+        return twin
+
     @property
     def begun_by(self) -> datetime:
         """When it had certainly begun, by the clock as it is now.

@@ -7,7 +7,6 @@ audit cannot be written within `wait_s` seconds; nothing is half written.
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from datetime import datetime
 from typing import Any
 
@@ -190,7 +189,7 @@ def _recording(
 ) -> Callable[[ChainEnd], list[Attempt]]:
     """Return the work of adding events to attempts, which returns these; `known` is the only one, if it is given."""
     prepared = [[*map(_PreparedEvent, events)] for events in events_of.values()]
-    expected = copy(known)  # its caller may go on with the other one before this is written
+    expected = known and known.copy()  # its caller may go on with the other one before this is written
 
     def record(end: ChainEnd) -> list[Attempt]:
         if expected and _move(end, expected, prepared[0], actor):
