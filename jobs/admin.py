@@ -33,7 +33,7 @@ class JobAdmin(ExactSearchAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).defer("request_payload", "response_summary")
+        return super().get_queryset(request).defer("stored_payload", "response_summary")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the list below a summary of all attempts of the same period and filters."""

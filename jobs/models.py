@@ -1,6 +1,7 @@
 """Jobs: what TMS accepted, with the customers that it accepted it for. Batches: lists that are sent in chunks."""
 
 import uuid
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db import models
@@ -57,7 +58,9 @@ class Job(Signed):
     action_name = models.CharField("action", max_length=32)
     cluster_url = models.CharField("cluster", max_length=300)
     created_at = models.DateTimeField("time")
-    request_payload = models.JSONField(help_text="what was sent to TMS, without the token")
+    stored_payload = models.JSONField(
+        db_column="request_payload", help_text="what was sent to TMS, without the token and as a rule without the ids"
+    )
     response_summary = models.JSONField(help_text="what TMS answered, or the evidence in its place")
     http_status = models.PositiveSmallIntegerField("TMS's HTTP status", null=True)
     evidence = models.CharField(max_length=16, choices=Evidence.choices, default=Evidence.REPLY)
@@ -90,10 +93,36 @@ class Job(Signed):
         return str(self.job_id)
 
     @property
+    def request_payload(self) -> Any:
+        """What was sent to TMS, without the token; the ids are those of its customers."""
+        return whole_payload(self.stored_payload, self._cids, legacy=self.legacy)
+
+    @request_payload.setter
+    def request_payload(self, payload: Any) -> None:
+        self.stored_payload = payload
+
+    def _cids(self) -> list[str]:
+        return [*self.customers.values_list("cid", flat=True)]
+
+    @property
     def customers(self) -> models.QuerySet["JobCustomer"]:
         """Its customers in their order."""
         place = customers_from(self.pk)
         return JobCustomer.objects.filter(pk__gte=place, pk__lt=place + MAX_CUSTOMERS, job=self).order_by("pk")
+
+
+def payload_to_store(payload: Any, cids: Sequence[str], *, legacy: bool) -> Any:
+    """Return what is stored of a payload: of our own jobs not the ids, which are those of its customers once more."""
+    if legacy or not isinstance(payload, dict) or [*payload.get("cids", ())] != [*cids]:
+        return payload
+    return {name: value for name, value in payload.items() if name != "cids"}
+
+
+def whole_payload(stored: Any, cids: Callable[[], Sequence[str]], *, legacy: bool) -> Any:
+    """Return the payload of which that is stored. The old dashboard's may lack the ids; ours always had them."""
+    if legacy or not isinstance(stored, dict) or "cids" in stored:
+        return stored
+    return stored | {"cids": [*cids()]}
 
 
 def customers_from(job_pk: int) -> int:

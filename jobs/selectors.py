@@ -32,7 +32,7 @@ def jobs_of(user: Any) -> QuerySet[Job]:
 
 def all_jobs() -> QuerySet[Job]:
     """Return every job, newest first, without their large JSON; check the caller's permission first."""
-    return Job.objects.defer("request_payload", "response_summary").order_by("-created_at", "-id")
+    return Job.objects.defer("stored_payload", "response_summary").order_by("-created_at", "-id")
 
 
 def narrowed(jobs: QuerySet[Job], **conditions: Any) -> QuerySet[Job]:

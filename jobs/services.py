@@ -101,7 +101,7 @@ def prove_writable(wait_s: float) -> None:
     """
     assert_disk_has_room(DATABASE)
     with write_transaction(DATABASE, wait_s):
-        needed: dict[str, Any] = {"request_payload": {}, "response_summary": {}, "http_status": 0, "customer_count": 0}
+        needed: dict[str, Any] = {"stored_payload": {}, "response_summary": {}, "http_status": 0, "customer_count": 0}
         job = Job(job_id=uuid.uuid4(), action_code=Action.TRANS_BEGIN, created_at=timezone.now(), **needed)
         job.save(using=DATABASE, force_insert=True)
         transaction.set_rollback(True, using=DATABASE)

@@ -4,7 +4,7 @@ import json
 import uuid
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from django.db import IntegrityError, connections
 
 from audit.digests import digest
 from audit.proof.stored import hex_of, rows_of, time_of
-from jobs.models import MAX_CUSTOMERS, Job, JobCustomer, customers_from
+from jobs.models import MAX_CUSTOMERS, Job, JobCustomer, customers_from, payload_to_store, whole_payload
 from tmsdash.db.bulk import insert_list
 
 DATABASE = "jobs"
@@ -77,19 +77,25 @@ def stored_job(job: Job, cids: Sequence[str]) -> StoredJob:
 
 
 def insert_row(job: StoredJob) -> int:
-    """Insert the row of a job, without its customers, and return its key: one statement, the same for every job.
+    """Insert the row of a job, without its customers, and return its key: one statement, the same for every job."""
+    with connections[DATABASE].cursor() as cursor:
+        cursor.execute(_INSERT, row_values(job))
+        [key] = cursor.fetchone()
+    return int(key)
+
+
+def row_values(job: StoredJob) -> list[Any]:
+    """Return what COLUMNS of a job's row hold.
 
     Both engines take ids as hex digits, times as text and JSON as text. Times are written as Django writes them:
     whoever compares texts must find no difference.
     """
     values = {name: getattr(job, name) for name in COLUMNS}
     values |= {name: values[name] or None for name in ("batch_id", "doubles")}
+    values["request_payload"] = payload_to_store(job.request_payload, job.cids, legacy=job.legacy)
     values |= {name: json.dumps(values[name]) for name in ("request_payload", "response_summary")}
     values["created_at"] = job.created_at.removesuffix(".000000")
-    with connections[DATABASE].cursor() as cursor:
-        cursor.execute(_INSERT, [*values.values()])
-        [key] = cursor.fetchone()
-    return int(key)
+    return [*values.values()]
 
 
 def read_job(job: Job) -> StoredJob:
@@ -129,7 +135,10 @@ def stored_jobs(condition: str = "") -> Iterator[StoredJob]:
         columns_of_job = dict(zip(COLUMNS, values, strict=True))
         for name in ("request_payload", "response_summary"):
             columns_of_job[name] = _json_of(columns_of_job[name])
-        yield _from_columns(columns_of_job, [cid for _, _, cid in rows], is_in_order=is_in_order)
+        cids = [cid for _, _, cid in rows]
+        is_legacy = bool(columns_of_job["legacy"])
+        payload = whole_payload(columns_of_job["request_payload"], partial(list, cids), legacy=is_legacy)
+        yield _from_columns(columns_of_job | {"request_payload": payload}, cids, is_in_order=is_in_order)
 
 
 def insert_customers(job_pk: int, cids: Sequence[str]) -> None:

@@ -47,7 +47,7 @@ def test_a_job_holds_what_was_sent_and_answered_and_its_customers_in_order():
         "action_name": "PE-Enable",
         "cluster_url": CLUSTER,
         "created_at": job.created_at,
-        "request_payload": {"action": "PE-Enable", "cids": ["b2", "a1", "c3"]},
+        "stored_payload": {"action": "PE-Enable"},
         "response_summary": ANSWER,
         "http_status": 201,
         "evidence": "reply",
@@ -100,7 +100,7 @@ AT = datetime(2026, 1, 2, 3, 4, 5, 678900, tzinfo=UTC)
 def test_its_row_is_the_one_that_the_orm_writes(facts):
     job = make_job(**facts)
     written = raw_job()
-    Job.objects.filter(pk=job.pk).update(job_id=uuid.uuid4(), user_id="", request_payload=[])
+    Job.objects.filter(pk=job.pk).update(job_id=uuid.uuid4(), user_id="", stored_payload=[])
     job.save(force_update=True)
     assert raw_job() == written
 

@@ -3,7 +3,6 @@
 A test has `audit_verify --jobs` judge what comes out.
 """
 
-import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from audit.models import Attempt, AttemptCustomer, AuditEntry, ChainHead, segmen
 from audit.services import OPENING_COLUMNS, project
 from jobs.models import Job, JobCustomer, customers_from
 from jobs.signatures import sign_job
-from jobs.stored import COLUMNS, StoredJob
+from jobs.stored import COLUMNS, StoredJob, row_values
 from setactions.devtools.demo_data.bulk_rows import BulkRows, last_pk
 from setactions.proof.job_evidence import recorded_body
 
@@ -164,12 +163,7 @@ class AttemptRows:
         job = _stored_job(attempt, last, at, row.http_status)
         self.jobs += 1
         self._job_pk += 1
-        values = {name: getattr(job, name) for name in COLUMNS}
-        for name in ("request_payload", "response_summary"):
-            values[name] = json.dumps(values[name])
-        for name in ("batch_id", "doubles"):
-            values[name] = values[name] or None
-        self._jobs.add(Job._meta.db_table, _JOB, [(self._job_pk, *values.values())])
+        self._jobs.add(Job._meta.db_table, _JOB, [(self._job_pk, *row_values(job))])
         place = customers_from(self._job_pk)
         rows = [(place + position, self._job_pk, cid, position) for position, cid in enumerate(job.cids)]
         self._jobs.add(JobCustomer._meta.db_table, "id, job_id, cid, position", rows)

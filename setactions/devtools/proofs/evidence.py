@@ -192,7 +192,7 @@ def _read_jobs(jobs: sqlite3.Connection) -> list[Job]:
             action_name=action_name,
             customer_count=count,
             evidence=evidence,
-            payload_cids=tuple(json.loads(payload).get("cids", ())),
+            payload_cids=tuple(json.loads(payload).get("cids", (cid for _, cid in customers[row_id]))),
             customers=tuple(customers[row_id]),
         )
         for row_id, hex_id, action_name, count, evidence, payload in jobs.execute(rows)
