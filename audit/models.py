@@ -141,7 +141,6 @@ class Attempt(models.Model):
     http_status = models.PositiveSmallIntegerField("TMS's HTTP status", null=True)
     error_message = models.CharField(max_length=500, blank=True)
     payload_digest = models.CharField(max_length=64, blank=True)
-    list_digest = models.CharField(max_length=64, blank=True)
 
     class Meta:
         ordering = ["-id"]

@@ -33,10 +33,7 @@ from tmsdash.text import one_line
 STATE_FIELDS = ("outcome", "is_open", "job_owed")  # what tells whether an attempt has moved
 MOVING_FIELDS = ("outcome", "decided_at", "http_status", "error_message", "is_open", "job_owed")
 # What an attempt's row repeats of the event that opened it.
-OPENING_COLUMNS = (
-    *("action_code", "action_name", "cluster_url", "source", "customer_count"),
-    *("payload_digest", "list_digest"),
-)
+OPENING_COLUMNS = (*("action_code", "action_name", "cluster_url", "source", "customer_count", "payload_digest"),)
 REFUSED_CIDS_KEPT = 500  # of a refused list, which anybody can make as long as they like
 
 Event = tuple[Kind, Mapping[str, Any]]  # a kind and the body that goes with it, see audit.bodies

@@ -32,8 +32,8 @@ from tmsdash.db.transactions import read_transaction
 
 ASKED = ("action_code", "action_name", "cluster_url", "source", "customer_count")
 MOVING = ("outcome", "http_status", "error_message", "is_open", "job_owed")
-DIGESTS = ("payload_digest", "list_digest")  # in the bodies of newer entries only
-FIELDS = (*ASKED, "user_id", "ip_address", "created_at", *MOVING, "decided_at", *DIGESTS)
+DIGEST = "payload_digest"  # in the bodies of newer entries only
+FIELDS = (*ASKED, "user_id", "ip_address", "created_at", *MOVING, "decided_at", DIGEST)
 OPENING = frozenset(kind.value for kind in Kind if kind.opens_attempt)
 _TRUST = {kind.value: kind.trust for kind in Kind if kind.trust}
 _SOME_TIME = datetime(1970, 1, 1, tzinfo=UTC)
@@ -250,8 +250,8 @@ def _expected(
     created_at, decided_at = opening.time, deciding.time if is_decided else ""
     if opening.kind == Kind.IMPORTED:
         created_at = decided_at = body["time"]  # not when it was imported
-    digests = map(body.get, DIGESTS, row[-len(DIGESTS) :])
-    return (*_asked(body), opening.user_id, opening.ip_address, created_at, *moving, decided_at, *digests)
+    payload_digest = body.get(DIGEST, row[-1])
+    return (*_asked(body), opening.user_id, opening.ip_address, created_at, *moving, decided_at, payload_digest)
 
 
 _asked = itemgetter(*ASKED)

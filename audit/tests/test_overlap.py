@@ -104,9 +104,9 @@ def test_postgresql_takes_the_indexes_whatever_its_statistics_say():
 
 FILL_ATTEMPTS = """
     INSERT INTO audit_attempt (attempt_id, user_id, action_code, action_name, cluster_url, source, ip_address,
-        customer_count, created_at, outcome, decided_at, is_open, job_owed, error_message, payload_digest, list_digest)
+        customer_count, created_at, outcome, decided_at, is_open, job_owed, error_message, payload_digest)
     SELECT gen_random_uuid(), 'olivia', 2, 'PE-Enable', cluster_url, 'api', '', 1, created_at, 'accepted',
-        decided_at, false, false, '', '', ''
+        decided_at, false, false, '', ''
     FROM audit_attempt, generate_series(1, 20000)"""
 FILL_CUSTOMERS = """
     INSERT INTO audit_attemptcustomer (segment, attempt_id, cid)

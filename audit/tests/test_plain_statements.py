@@ -57,7 +57,7 @@ class ByModel:
 
     def attempt(self, request, **state):
         body = request.body
-        names = ("action_code", "action_name", "cluster_url", "customer_count", "list_digest", "payload_digest")
+        names = ("action_code", "action_name", "cluster_url", "customer_count", "payload_digest")
         columns = {name: body[name] for name in names} | {"source": body["source"], "created_at": self.at}
         actor = {"user_id": request.actor.user_id, "ip_address": request.actor.ip_address}
         attempt = Attempt.objects.create(attempt_id=request.attempt_id, **actor, **columns, **state)
