@@ -182,10 +182,10 @@ class _Exchange:
 
     @sensitive_variables()
     def _prepared(self) -> requests.PreparedRequest:
-        """Return the request. Our headers are fit to be sent, so that only the address needs requests' attention."""
+        """Return the request, which needs nothing of what requests does to others': all its parts are ours."""
         request = requests.PreparedRequest()
         request.method = "GET" if self.body is None else "POST"
-        request.prepare_url(self.url, None)
+        request.url = self.url
         request.headers = CaseInsensitiveDict(
             {
                 "Authorization": f"Bearer {self.token.reveal()}",

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import certifi
 from django.conf import settings
+from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -87,6 +88,7 @@ class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = _POOLS
+        self._pools: dict[tuple[str, ...], Any] = {}
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(*args, **kwargs)
@@ -96,6 +98,24 @@ class _Adapter(HTTPAdapter):
     def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
         host, _ = super().build_connection_pool_key_attributes(*args, **kwargs)
         return host, {"ssl_context": _tls_context(settings.TMS_CA_BUNDLE)} if host["scheme"] == "https" else {}
+
+    def get_connection_with_tls_context(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Any:
+        """Return the pool for a request. requests builds its key anew each time, so it is kept for each cluster."""
+        origin = "/".join((request.url or "").split("/", 3)[:3])
+        key = origin, settings.TMS_PROXY, settings.TMS_CA_BUNDLE
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = self._pools[key] = super().get_connection_with_tls_context(request, *args, **kwargs)
+        return pool
+
+    def request_url(self, request: PreparedRequest, proxies: Any) -> str:
+        return super().request_url(request, proxies) if proxies else request.path_url
+
+    def build_response(self, req: PreparedRequest, resp: Any) -> Response:
+        """Return the answer with what we look at: no cookies, and no guess at its encoding."""
+        response = Response()
+        response.raw, response.status_code, response.headers = resp, resp.status, resp.headers
+        return response
 
     def cert_verify(self, *args: Any, **kwargs: Any) -> None:
         """Leave verification to our context, which always verifies."""
