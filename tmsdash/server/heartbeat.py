@@ -20,7 +20,7 @@ from tmsdash.server.shared import Cell, Cells
 from tmsdash.web.plain_text import Application
 
 BEAT_S = 0.5
-TRIM_EVERY = 120  # beats
+TRIM_EVERY = 60  # beats
 DUMP_SIGNAL = signal.SIGUSR1
 
 

@@ -74,6 +74,7 @@ def test_sixty_four_operators_send_at_once_and_pages_stay_quick(tmp_path, runnin
         ThreadPoolExecutor(OPERATORS) as crowd,
     ):
         operator = signed_in_over_http(process.url, tmp_path)
+        at_rest = {worker: resident_mb(worker)[0] for worker in workers_of(process).values()}
         slow = partial(set_action, process, operator, running_simulator, token="fault:slow:3600")
         answers = [crowd.submit(slow, [f"c{number}"]) for number in range(OPERATORS)]
         until(lambda: len(running_simulator.calls()) == OPERATORS or any(answer.done() for answer in answers))
@@ -84,6 +85,7 @@ def test_sixty_four_operators_send_at_once_and_pages_stay_quick(tmp_path, runnin
         finally:
             running_simulator.release()
         assert {answer.result().json()["outcome"] for answer in answers} == {"accepted"}
+        assert all(resident_mb(worker)[1] - before_mb < MORE_MB for worker, before_mb in at_rest.items())
 
 
 def resident_mb(pid):
