@@ -142,6 +142,7 @@ TEMPLATES = [
 FORM_RENDERER = "tmsdash.web.form_renderer.Renderer"
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
+USE_I18N = False  # nothing is translated, and Django would look the language up for every value of a page
 USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"  # filled by `serve`, see tmsdash/web/static_files.py
