@@ -46,7 +46,7 @@ def jobs_of_customer(cid: str) -> QuerySet[Any]:
     return Job.objects.filter(job_id__in=listed_uuids(Job.objects.db, attempt_ids)).order_by().values("pk")
 
 
-def older_than(job: Job) -> Q:
+def older_than(job: Any) -> Q:
     """Return the condition for the jobs that stand behind `job` in a list, newest first."""
     # The first half lets an index find the place, the second leaves out what is as old but stands before it.
     return Q(created_at__lte=job.created_at) & (Q(created_at__lt=job.created_at) | Q(id__lt=job.pk))

@@ -16,7 +16,7 @@ from audit.models import Attempt
 from audit.selectors import may_view_all_attempts, may_view_attempt_of, open_attempts, open_attempts_of
 from jobs.filters import JobFilters
 from jobs.models import Job
-from jobs.rows import rows_of
+from jobs.rows import COLUMNS, rows_of
 from jobs.selectors import all_cids_of, all_jobs, customers_of, job_for, may_view_all_jobs, narrowed, older_than
 from jobs.signatures import job_is_signed, signed_jobs
 from jobs.stored import read_job
@@ -42,8 +42,9 @@ def job_list(request: HttpRequest) -> HttpResponse:
         return redirect("job_detail", job_id=filters.cleaned_data["job"].job_id)
     may_all = may_view_all_jobs(request.user)
     everybody = may_all and (request.GET.get("whose") == "all" or "user" in filters.active)
+    jobs = narrowed(all_jobs(), **filters.conditions(everybody=everybody)) if is_valid else Job.objects.none()
     page = page_behind(
-        narrowed(all_jobs(), **filters.conditions(everybody=everybody)) if is_valid else Job.objects.none(),
+        jobs.values_list(*COLUMNS, named=True),
         request.GET.get("before", ""),
         JOBS_PER_PAGE,
         older_than,

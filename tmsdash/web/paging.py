@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from django.core.paginator import Paginator
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 Row = TypeVar("Row")
-AnyModel = TypeVar("AnyModel", bound=Model)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,20 +58,20 @@ def numbered_page(
 
 
 def page_behind(
-    rows: QuerySet[AnyModel],
+    rows: QuerySet[Any, Row],
     key: str,
     per_page: int,
-    behind: Callable[[AnyModel], Q],
+    behind: Callable[[Any], Q],
     address: Callable[..., str],
-) -> Page[AnyModel]:
+) -> Page[Row]:
     """Return the page of `rows`, newest first, that begins behind the row with the primary key `key`.
 
-    `behind` returns the condition for the rows that follow a given one. `address` makes that of the newest page, and
+    `rows` are instances, or named tuples that have a `pk`. `behind` returns the condition for the rows that follow a given one. `address` makes that of the newest page, and
     with `before` that of the page behind a key. A key of no row asks for the newest page.
     """
     seen = rows.filter(pk=int(key)).first() if re.fullmatch("[0-9]{1,19}", key) else None
     following = list((rows.filter(behind(seen)) if seen else rows)[: per_page + 1])
-    shown = following[:per_page]
+    shown: list[Any] = following[:per_page]
     return Page(
         rows=shown,
         back=address() if seen else "",

@@ -1,0 +1,19 @@
+"""Rows of tables as HTML. Fifty rows of a template took most of a page's time; this is one pass."""
+
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any
+
+from django.utils.safestring import SafeString, mark_safe
+
+
+def table_rows(row: str, cells: Iterable[Mapping[str, Any]]) -> SafeString:
+    """Return the HTML of a table's rows: `row` with each of the `cells` in place of its {name}.
+
+    All that is not safe is escaped, as Django's `format_html_join` does, which takes several times as long.
+    """
+    return mark_safe("\n".join(row.format_map(_escaped(values)) for values in cells))  # noqa: S308 (escaped)
+
+
+def _escaped(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: value if isinstance(value, SafeString) else escape(str(value)) for name, value in values.items()}
