@@ -17,6 +17,7 @@ from jobs.selectors import may_view_all_jobs
 from setactions.batches.progress import rate_of
 from setactions.batches.recovery import catch_up
 from setactions.batches.report import report_lines
+from setactions.pages.batch_rows import rows_of
 from setactions.pages.batch_view import BatchLine, BatchView
 from setactions.permissions import may_set_action
 from setactions.tms.clusters import cluster_at
@@ -54,7 +55,7 @@ def batch_list(request: HttpRequest) -> HttpResponse:
     context = {
         "filters": filters,
         "page": page,
-        "lines": list(map(BatchLine, page.rows, selectors.progress_of_many(page.rows))),
+        "rows": rows_of(map(BatchLine, page.rows, selectors.progress_of_many(page.rows)), with_user=everybody),
         "may_view_all": may_all,
         "everybody": everybody,
         "mine": filters.address(everybody=False),

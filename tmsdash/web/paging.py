@@ -66,8 +66,9 @@ def page_behind(
 ) -> Page[Row]:
     """Return the page of `rows`, newest first, that begins behind the row with the primary key `key`.
 
-    `rows` are instances, or named tuples that have a `pk`. `behind` returns the condition for the rows that follow a given one. `address` makes that of the newest page, and
-    with `before` that of the page behind a key. A key of no row asks for the newest page.
+    `rows` are instances, or named tuples that have a `pk`. `behind` returns the condition for the rows that follow a
+    given one. `address` makes that of the newest page, and with `before` that of the page behind a key. A key of no
+    row asks for the newest page.
     """
     seen = rows.filter(pk=int(key)).first() if re.fullmatch("[0-9]{1,19}", key) else None
     following = list((rows.filter(behind(seen)) if seen else rows)[: per_page + 1])

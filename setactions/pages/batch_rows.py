@@ -1,0 +1,52 @@
+"""The rows of the list of batches as HTML."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+
+from setactions.pages.batch_view import BatchLine
+from tmsdash.web.table_rows import address_maker, table_rows
+from tmsdash.web.template_filters import number, utc_time
+
+_ROW = """<tr>
+  <td data-label="Time">{time}</td>
+  <td data-label="Batch"><a href="{address}">{action}{file_name}</a></td>
+  <td data-label="Cluster" class="cluster"><span class="limited" title="{origin}">{cluster}</span></td>
+  <td data-label="Customers" class="number">{customers}</td>
+  <td data-label="Accepted" class="number">{accepted}</td>
+  <td data-label="State"><span class="status {css}">{state}</span>{unknown}</td>{user}
+</tr>"""
+_USER = """
+  <td data-label="User"><span class="limited" title="{user}">{user}</span></td>"""
+_UNKNOWN = ' <span class="status unknown">{} unknown</span>'
+FILE_NAME_SHOWN = 60
+
+
+def rows_of(lines: Iterable[BatchLine], *, with_user: bool) -> SafeString:
+    """Return the rows of a table of batches, whose last column is the user `with_user`."""
+    return table_rows(_ROW.replace("{user}", _USER if with_user else ""), _cells(lines))
+
+
+def _cells(lines: Iterable[BatchLine]) -> Iterator[dict[str, Any]]:
+    address_of = address_maker("batch")
+    for line in lines:
+        batch, unknown = line.batch, line.progress.unknown
+        yield {
+            "time": utc_time(batch.created_at),
+            "address": address_of(batch.batch_id),
+            "action": line.action,
+            "file_name": f", {Truncator(batch.file_name).chars(FILE_NAME_SHOWN)}" if batch.file_name else "",
+            "origin": batch.cluster_url,
+            "cluster": batch.cluster_url or "several",
+            "customers": number(batch.customer_count),
+            "accepted": number(line.progress.accepted),
+            "css": line.css,
+            "state": batch.shown_state.label,
+            "unknown": format_html(' <span class="status unknown">{} unknown</span>', number(unknown))
+            if unknown
+            else "",
+            "user": batch.user_id,
+        }
