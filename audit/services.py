@@ -33,7 +33,7 @@ from tmsdash.text import one_line
 STATE_FIELDS = ("outcome", "is_open", "job_owed")  # what tells whether an attempt has moved
 MOVING_FIELDS = ("outcome", "decided_at", "http_status", "error_message", "is_open", "job_owed")
 # What an attempt's row repeats of the event that opened it.
-OPENING_COLUMNS = (*("action_code", "action_name", "cluster_url", "source", "customer_count", "payload_digest"),)
+OPENING_COLUMNS = ("action_code", "action_name", "cluster_url", "source", "customer_count", "payload_digest")
 REFUSED_CIDS_KEPT = 500  # of a refused list, which anybody can make as long as they like
 
 Event = tuple[Kind, Mapping[str, Any]]  # a kind and the body that goes with it, see audit.bodies
@@ -189,7 +189,7 @@ def _recording(
     expected = known and known.copy()  # its caller may go on with the other one before this is written
 
     def record(end: ChainEnd) -> list[Attempt]:
-        if expected and _move(end, expected, prepared[0], actor):
+        if expected and _move(end, expected, prepared[0], actor, STATE_FIELDS):
             return [expected]
         locked = _locked(end.cursor, [*events_of])
         for (attempt, kinds), events in zip(locked, prepared, strict=True):
@@ -259,14 +259,24 @@ def _add_events(
     _move(end, attempt, new, actor)
 
 
-def _move(end: ChainEnd, attempt: Attempt, events: Sequence[_PreparedEvent], actor: Actor | None) -> bool:
-    """Add events to an attempt, and move its row by them; False, and nothing is written, if it has moved already."""
+def _move(
+    end: ChainEnd,
+    attempt: Attempt,
+    events: Sequence[_PreparedEvent],
+    actor: Actor | None,
+    unmoved: Sequence[str] = (),
+) -> bool:
+    """Add events to an attempt, and move its row by them.
+
+    False, and nothing is written, if any of the columns `unmoved` holds something else in the row by now. One that was
+    just read is moved whatever it holds: somebody else may have written there what no comparison finds again.
+    """
     at, before = timezone.now(), _moving(attempt)
     for event in events:
         project(attempt, event.kind, event.body, at)
     # Columns that are given the value that they have would be written again in each of their indexes.
     changed = tuple(name for name, value in _moving(attempt).items() if value != before[name]) or MOVING_FIELDS[:1]
-    if not _ATTEMPTS.update(end.cursor, attempt, changed, {name: before[name] for name in STATE_FIELDS}):
+    if not _ATTEMPTS.update(end.cursor, attempt, changed, {name: before[name] for name in unmoved}):
         return False
     user_id, ip_address = (actor.user_id, actor.ip_address) if actor else (attempt.user_id, attempt.ip_address)
     shown = {"action_type": attempt.action_name, "ip_address": ip_address}

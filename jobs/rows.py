@@ -3,19 +3,16 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from django.urls import reverse
 from django.utils.safestring import SafeString, mark_safe
 
 from jobs.models import Job
-from tmsdash.web.table_rows import table_rows
+from tmsdash.web.table_rows import address_maker, table_rows
 from tmsdash.web.template_filters import number, utc_time
 
-COLUMNS = (
-    *("pk", "created_at", "job_id", "action_name", "cluster_url", "customer_count", "status", "legacy", "user_id"),
-)
+COLUMNS = ("pk", "created_at", "job_id", "action_name", "cluster_url", "customer_count", "status", "legacy", "user_id")
 _ROW = """<tr>
   <td data-label="Time">{time}</td>
-  <td data-label="Job"><a class="id" href="{address}{job_id}/">{job_id}</a></td>
+  <td data-label="Job"><a class="id" href="{address}">{job_id}</a></td>
   <td data-label="Action" class="short">{action}</td>
   <td data-label="Cluster" class="cluster"><span class="limited" title="{cluster}">{cluster}</span></td>
   <td data-label="Customers" class="number">{customers}</td>
@@ -33,11 +30,11 @@ def rows_of(jobs: Iterable[Any], *, with_user: bool) -> SafeString:
 
 
 def _cells(jobs: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    address = reverse("job_list")  # each job's own is below it
+    address_of = address_maker("job_detail")
     for job in jobs:
         yield {
             "time": utc_time(job.created_at),
-            "address": address,
+            "address": address_of(job.job_id),
             "job_id": job.job_id,
             "action": job.action_name,
             "cluster": job.cluster_url,

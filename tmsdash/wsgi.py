@@ -42,8 +42,7 @@ try:
     warn_unless_collected()
 except ImproperlyConfigured as error:
     sys.exit(f"TMS Dashboard cannot start. {error}")
-# What is loaded by now stays, so that looking for garbage among it, at every 700 new objects, finds nothing: it took a
-# twentieth of a Set Action.
+# What is loaded by now stays: to look for garbage among it, time and again within a request, finds nothing.
 gc.collect()
 gc.freeze()
 gc.set_threshold(GARBAGE_AFTER)

@@ -55,3 +55,18 @@ def test_an_attempt_that_fails_to_move_is_left_as_it_was_known():
     assert (attempt.outcome, kinds_of(attempt)) == (before["outcome"], ["INTENT", "ACCEPTED"])
     services.record_events(attempt.attempt_id, [(Kind.ACCEPTED, {})], wait_s=20)
     assert kinds_of(attempt) == ["INTENT", "ACCEPTED"]
+
+
+@pytest.mark.sqlite
+def test_an_event_is_added_whatever_somebody_else_wrote_into_the_row():
+    attempt = make_attempt()
+    with tampering() as cursor:
+        cursor.execute(
+            "UPDATE audit_attempt SET is_open = 2"
+        )  # which is read as true, and equals nothing that we write
+    moved = record_known(attempt, Kind.ACCEPTED, http_status=200)
+    assert (kinds_of(attempt), moved.outcome, row(attempt)["outcome"]) == (
+        ["INTENT", "ACCEPTED"],
+        "accepted",
+        "accepted",
+    )

@@ -45,8 +45,6 @@ def _cells(lines: Iterable[BatchLine]) -> Iterator[dict[str, Any]]:
             "accepted": number(line.progress.accepted),
             "css": line.css,
             "state": batch.shown_state.label,
-            "unknown": format_html(' <span class="status unknown">{} unknown</span>', number(unknown))
-            if unknown
-            else "",
+            "unknown": format_html(_UNKNOWN, number(unknown)) if unknown else "",
             "user": batch.user_id,
         }

@@ -57,7 +57,7 @@ def tracked(application: Application) -> Application:
         _count(1)
         try:
             return _Body(application(environ, start_response))
-        except BaseException:
+        except BaseException:  # whatever ends it, it no longer runs
             _count(-1)
             raise
 
@@ -104,4 +104,4 @@ def _beat() -> None:
         shared.mine[Cell.BEATS] = beat
         if beat % TRIM_EVERY == 0:
             give_memory_back()
-        time.sleep(BEAT_S)
+        time.sleep(BEAT_S)  # that is what a beat is
