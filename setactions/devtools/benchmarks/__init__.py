@@ -10,13 +10,14 @@ from .profiles import profile
 from .repeats import overlap
 from .serve import serve
 from .set_actions import job_insert, reconcile, set_action
+from .years import years
 
 _ALL = (
     *(serve, operators, pages, profile, set_action, job_insert, reconcile, audit_chain, audit_verify, audit_customer),
-    *(batch, batch_check, overlap),
+    *(batch, batch_check, overlap, years),
 )
 BENCHMARKS: dict[str, Callable[[], bool]] = {function.__name__.replace("_", "-"): function for function in _ALL}
-ROUNDS = {"audit-verify": 3, "batch": 3, "batch-check": 3, "operators": 5}
+ROUNDS = {"audit-verify": 3, "batch": 3, "batch-check": 3, "operators": 5, "years": 3}
 """How often those are measured that take minutes."""
-ON_POSTGRESQL = ("operators", "pages", "profile")
+ON_POSTGRESQL = ("operators", "pages", "profile", "years")
 """Those whose floors are no files of SQLite."""

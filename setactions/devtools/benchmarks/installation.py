@@ -1,28 +1,20 @@
-"""The throwaway installation that benchmarks run on: made once, and as new for each of them."""
+"""The throwaway installations that benchmarks run on."""
 
-import multiprocessing
 import os
 import secrets
-import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import psycopg
 from django.conf import settings
 from django.core.management.base import CommandError
 from psycopg import sql
 
-from setactions.devtools.benchmarks import BENCHMARKS, measurement
-from setactions.devtools.benchmarks.measurement import Row
-
 SERVER_URL = "BENCH_POSTGRES_URL"
 DATABASES = {"app": "DATABASE_URL", "jobs": "JOBS_DATABASE_URL", "audit": "AUDIT_DATABASE_URL"}
-PRISTINE = "pristine"
 
 
 @contextmanager
@@ -43,44 +35,11 @@ def installation(*, on_postgresql: bool) -> Iterator[Mapping[str, str]]:
         yield environment
 
 
-def manage(environment: Mapping[str, str], *command: str) -> None:
+def manage(environment: Mapping[str, str], *command: str, quiet: bool = False) -> None:
     """Run a command on the installation; raise CommandError if it fails, after it has said why."""
-    arguments = [sys.executable, "manage.py", *command]
-    if subprocess.run(arguments, env=environment, cwd=settings.BASE_DIR).returncode:  # noqa: S603
+    arguments, output = [sys.executable, "manage.py", *command], subprocess.DEVNULL if quiet else None
+    if subprocess.run(arguments, env=environment, cwd=settings.BASE_DIR, stdout=output).returncode:  # noqa: S603
         raise CommandError(f"{' '.join(command[:2])} did not end well; see above.")
-
-
-def run_each(names: Sequence[str], rounds: Mapping[str, int]) -> tuple[list[Row], list[str]]:
-    """Run benchmarks on the installation of this process; return their rows, and the names of those that failed.
-
-    Each runs in a process of its own, which changes settings as it likes, on the databases as they were at first.
-    """
-    var_dir = Path(settings.VAR_DIR)
-    pristine = var_dir.parent / PRISTINE
-    shutil.copytree(var_dir, pristine)
-    rows: list[Row] = []
-    failed = []
-    fork = multiprocessing.get_context("fork")  # Django and the benchmarks are loaded already
-    for name in names:
-        measurement.rounds = rounds[name]
-        reader, writer = fork.Pipe(duplex=False)
-        process = fork.Process(target=_run, args=(name, writer))
-        process.start()
-        writer.close()
-        with suppress(EOFError):  # it ended early, and has said why
-            rows += reader.recv()
-        process.join()
-        if process.exitcode:
-            failed.append(name)
-        shutil.rmtree(var_dir)
-        shutil.copytree(pristine, var_dir)
-    return rows, failed
-
-
-def _run(name: str, answers: Connection) -> None:
-    passed = BENCHMARKS[name]()
-    answers.send(measurement.rows)
-    sys.exit(0 if passed else 1)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ NOBODY = "http://127.0.0.1:9"  # a cluster that is asked nothing
 MS, PER_S = "ms", "a second"
 rounds = 9  # the median of so many is reported
 scale = 1.0  # of the rows and customers that a benchmark makes
+env_files: tuple[str, str] | None = None  # of two existing installations, instead of those that `years` makes
 
 
 def scaled(count: int) -> int:

@@ -167,7 +167,7 @@ class Scenario:
         if self._events % 80 == 11:
             yield self._fact(Kind.SIGNED_OUT, user_id, agent)
         if self._events % 100 == 13:
-            stranger = f"unknown:{self._customer(self._random.randrange(UNKNOWN_NAMES) + 1 << 64):>032.32}"
+            stranger = f"unknown:{customer_id(self._random.randrange(UNKNOWN_NAMES) + 1 << 64):>032.32}"
             name = self._one_of((stranger, stranger, stranger, user_id))
             yield self._fact(Kind.SIGN_IN_FAILED, name, agent | {"throttled_from_now_on": False})
         if self._events % 2000 == 17:
@@ -202,11 +202,7 @@ class Scenario:
         numbers = [(first + step * place) % self._customers for place in range(count)]
         if self._random.random() < 0.01 and 0 not in numbers:
             numbers[0] = 0
-        return [self._customer(number) for number in numbers]
-
-    def _customer(self, number: int) -> str:
-        """Return the id of a customer; most look like UUIDs without dashes, some are numbers."""
-        return str(1_000_000 + number) if number % 50 == 3 else f"{(number + 1) * SPREAD & (1 << 128) - 1:032x}"
+        return [customer_id(number) for number in numbers]
 
     def _operator(self) -> str:
         """Return a user: the first one in four of ten cases, the last one of all hardly ever."""
@@ -230,6 +226,11 @@ class Scenario:
 
     def _one_of(self, values: Sequence[Any]) -> Any:
         return values[int(self._random.random() * len(values))]  # `choice` takes four times as long
+
+
+def customer_id(number: int) -> str:
+    """Return the id of a customer; most look like UUIDs without dashes, some are numbers."""
+    return str(1_000_000 + number) if number % 50 == 3 else f"{(number + 1) * SPREAD & (1 << 128) - 1:032x}"
 
 
 def _is_ruled_applied(events: Sequence[Event]) -> bool:

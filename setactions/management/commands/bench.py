@@ -6,7 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from setactions.devtools.benchmarks import BENCHMARKS, ON_POSTGRESQL, ROUNDS, measurement
-from setactions.devtools.benchmarks.installation import installation, manage, run_each
+from setactions.devtools.benchmarks.installation import installation, manage
+from setactions.devtools.benchmarks.isolation import run_each
 from setactions.devtools.benchmarks.page import assert_has_markers, write_page
 
 ALL = "all"
@@ -36,6 +37,13 @@ class Command(BaseCommand):
             metavar="PAGE",
             help="put table and chart into this Markdown file",
         )
+        parser.add_argument(
+            "--installations",
+            nargs=2,
+            type=lambda name: str(Path(name).resolve(strict=True)),
+            metavar=("FEW", "MANY"),
+            help="the settings (ENV_FILE) of two made-up installations for years, instead of making them",
+        )
         # Within the throwaway installation that the command has made.
         parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
 
@@ -48,11 +56,14 @@ class Command(BaseCommand):
             assert_has_markers(options["write"])  # before what takes an hour
         given = [f"--{option}={options[option]}" for option in ("scale", "rounds", "write") if options[option]]
         given += ["--postgresql"] * options["postgresql"]
+        if options["installations"]:
+            given += ["--installations", *options["installations"]]
         if not options["here"]:
             with installation(on_postgresql=options["postgresql"]) as environment:
                 manage(environment, "bench", name, "--here", *given)
             return
         measurement.scale = options["scale"]
+        measurement.env_files = options["installations"] and tuple(options["installations"])
         rows, failed = run_each(names, {each: rounds or ROUNDS.get(each, measurement.rounds) for each in names})
         if options["write"]:
             shown = [option for option in given if not option.startswith("--write") and option != "--scale=1.0"]

@@ -1,0 +1,1 @@
+"""Walks through every page of a made-up installation, and what each costs: for `manage.py bench years`."""
