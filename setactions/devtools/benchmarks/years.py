@@ -76,7 +76,7 @@ def years() -> bool:
             for jobs, env_file in zip((FEW, MANY), measurement.env_files or ("", ""), strict=True)
         )
         for _ in range(AGAIN):
-            beyond = [name for name in many.costs if not _is_within_limits(name, few, many)]
+            beyond = [name for name in many.costs if not is_within_limits(name, few, many)]
             for walk in (few, many):
                 walk.measure_again(beyond)
     return _report(few, many)
@@ -86,7 +86,7 @@ def _report(few: Walk, many: Walk) -> bool:
     for error in (*few.errors, *many.errors):
         say(f"years: {error}")
     for name, cost in sorted(many.costs.items(), key=lambda item: -item[1]):
-        if not _is_within_limits(name, few, many):
+        if not is_within_limits(name, few, many):
             compared = f"{few.costs[name]:.1f} ms among {few.jobs:,}" if name in few.costs else "not there among few"
             say(f"years: {name}: {cost:.1f} ms among {many.jobs:,} jobs, {compared}: BEYOND ITS LIMIT")
     both = [name for name in many.costs if name in few.costs]
@@ -102,7 +102,8 @@ def _report(few: Walk, many: Walk) -> bool:
     return passed
 
 
-def _is_within_limits(name: str, few: Walk, many: Walk) -> bool:
+def is_within_limits(name: str, few: Walk, many: Walk) -> bool:
+    """Tell whether a page costs no more among many jobs than it may."""
     return many.costs[name] <= MAX_MS and (name not in few.costs or _ratio(name, few, many) <= MAX_RATIO)
 
 
@@ -126,7 +127,7 @@ def _installation(jobs: int, env_file: str) -> Iterator[Mapping[str, str]]:
 
 @contextmanager
 def _walk(environment: Mapping[str, str]) -> Iterator[Walk]:
-    # No pairs, and a choice or two of each filter, for a quick look.
+    # For a quick look no pairs, a choice or two of each filter, and only the users with the longest lists.
     options = map(str, (scaled(CHOICES), int(PAIRED * min(measurement.scale, 1)), measurement.rounds))
     with subprocess.Popen(  # noqa: S603
         [sys.executable, "-W", "ignore", "-m", WALK, *options],

@@ -22,9 +22,10 @@ from setactions.devtools.site_walk.walk import Sample, Walk  # noqa: E402
 def main(choices: int, paired: int, rounds: int) -> None:
     """Walk, then measure again what is asked for."""
     settings.ALLOWED_HOSTS = ["testserver"]
+    settings.SESSION_IDLE_S = settings.SESSION_MAX_S = 24 * 3600
     logging.disable()
     print(Job.objects.count(), flush=True)  # noqa: T201
-    walks = [Walk(visitor, choices=choices, paired=paired, rounds=rounds) for visitor in visitors()]
+    walks = [Walk(visitor, choices=choices, paired=paired, rounds=rounds) for visitor in visitors(all_roles=paired > 0)]
     for walk in walks:
         for sample in walk.samples():
             _print(sample)

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 DAYS = ("since", "until")  # of a period, so one filter
 SCOPES = {"whose"}  # say whose rows a list is about, and narrow it by nothing
+WAY_BACK = "_changelist_filters"  # only says from which list somebody came
 BEHIND_KEY = re.compile(r"\w+__[lg]t")  # parameters that continue a list behind a key, whether or not it has that row
 CONTINUED = re.compile(rf"{BEHIND_KEY.pattern}|before|p|page")
 KEYS = re.compile(rf"{BEHIND_KEY.pattern}|before|\w+__id__exact")
@@ -25,7 +26,7 @@ class Address:
     @classmethod
     def read(cls, url: str) -> "Address":
         parts = urlsplit(url)
-        return cls(parts.path, dict(parse_qsl(parts.query)))
+        return cls(parts.path, {name: value for name, value in parse_qsl(parts.query) if name != WAY_BACK})
 
     @property
     def url(self) -> str:
@@ -101,10 +102,11 @@ def addresses(
     for target, fields in reader.forms:
         path = urlsplit(urljoin(own.path, target)).path
         given = {name: values[0] for name, values in fields.items() if values and values[0]}
+        undated = {name: value for name, value in given.items() if name not in DAYS}
         for name, values in fields.items():
             for value in (*values[1:], *texts.get(name, ())):
                 if value:
                     yield Address(path, given | {name: value})
         if {*DAYS} <= fields.keys():
             for days in periods:
-                yield Address(path, given | {name: day for name, day in zip(DAYS, days, strict=True) if day})
+                yield Address(path, undated | {name: day for name, day in zip(DAYS, days, strict=True) if day})

@@ -51,7 +51,7 @@ class Walk:
         """Sign the visitor in."""
         self._visitor, self._choices, self._rounds = visitor, choices, rounds
         self._paired = paired if visitor.has_longest_lists else 0
-        self._client = Client()
+        self._client = Client(raise_request_exception=False)
         self._client.force_login(visitor.user)
         self.known: dict[str, Address] = {}
         """The pages by their names, which are the same in every installation."""
