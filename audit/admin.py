@@ -20,7 +20,7 @@ from audit.actors import Actor
 from audit.admin_filters import ConfiguredClusterFilter, EntryUserFilter, SourceFilter
 from audit.bodies import words_given
 from audit.chain import anchor
-from audit.customer_index import asked_for
+from audit.customer_index import asked_for, is_known
 from audit.exports import CONTENT_TYPES, FORMS, LISTS_PER_MINUTE, answer_export, export, lists
 from audit.models import Attempt, AttemptDay, AuditEntry, EntryDay
 from audit.selectors import entries_of, opening_body, outcome_body
@@ -51,8 +51,8 @@ class AttemptAdmin(ExactSearchAdmin):
         *("deliberately", "page", "evidence", "entries", "job", "same_action"),
     )
 
-    def rows_of_customer(self, cid: str) -> Q:
-        return asked_for(cid)
+    def rows_of_customer(self, cid: str) -> Q | None:
+        return asked_for(cid) if is_known(cid) else None
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.export)
@@ -167,8 +167,8 @@ class AuditEntryAdmin(ExactSearchAdmin):
         *("previous_mac", "mac", "key_id"),
     )
 
-    def rows_of_customer(self, cid: str) -> Q:
-        return Q(attempt_id__in=Attempt.objects.filter(asked_for(cid)).values("attempt_id"))
+    def rows_of_customer(self, cid: str) -> Q | None:
+        return Q(attempt_id__in=Attempt.objects.filter(asked_for(cid)).values("attempt_id")) if is_known(cid) else None
 
     def attempt(self, entry: AuditEntry) -> SafeString | str:
         if entry.attempt_id is None:

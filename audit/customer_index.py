@@ -38,6 +38,11 @@ def asked_for(cid: str) -> Q:
     return Q(pk__in=pks_asking_for(cid))
 
 
+def is_known(cid: str) -> bool:
+    """Tell whether anybody ever asked for exactly this customer."""
+    return asking_for([cid]).exists()
+
+
 def indexed_cids(attempt_pk: int, cids: Sequence[str]) -> list[str]:
     """Return those of `cids`, however many, that the index holds for an attempt."""
     of_attempt = AttemptCustomer.objects.filter(segment=segment_of(attempt_pk), attempt_id=attempt_pk)

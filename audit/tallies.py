@@ -27,6 +27,7 @@ from tmsdash.days import first_moment
 from tmsdash.db import day_ranges
 from tmsdash.db.day_ranges import extend, last_known
 from tmsdash.db.expressions import Day, unindexed
+from tmsdash.db.plans import planned
 from tmsdash.db.transactions import drop_if_broken, one_at_a_time, write_transaction
 
 DELAY = timedelta(days=1)  # after the end of a month: clocks differ, and calls last
@@ -157,7 +158,7 @@ def end_of(month: str) -> datetime:
 
 def attempts_in_doubt(attempts: QuerySet[Attempt]) -> QuerySet[Attempt]:
     """Return those that tallies leave out."""
-    return attempts.filter(is_open=True, outcome__in=IN_DOUBT_OUTCOMES)
+    return planned(attempts.filter(is_open=True, outcome__in=IN_DOUBT_OUTCOMES), through="is_open")
 
 
 def _in_doubt() -> Counter[str]:

@@ -11,8 +11,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit.admin_filters import SourceFilter, query_of_attempts, summary_for
+from audit.customer_index import is_known
 from jobs.models import Batch, BatchChunk, Job, JobCustomer, JobDay
-from jobs.selectors import jobs_of_customer
+from jobs.selectors import job_ids_of_customer
 from tmsdash.web.admin import ExactSearchAdmin, ReadOnlyAdmin, link_to_list, shown_json
 from tmsdash.web.admin_filters import ClusterFilter, TimeFilter, UserFilter
 
@@ -44,8 +45,8 @@ class JobAdmin(ExactSearchAdmin):
             answer.context_data |= summed_up  # type: ignore[attr-defined]
         return answer
 
-    def rows_of_customer(self, cid: str) -> Q:
-        return Q(pk__in=jobs_of_customer(cid))
+    def rows_of_customer(self, cid: str) -> Q | None:
+        return Q(job_id__in=job_ids_of_customer(cid)) if is_known(cid) else None
 
     @admin.display(description="customers")
     def customer_list(self, job: Job) -> SafeString:
@@ -81,8 +82,10 @@ class BatchAdmin(ExactSearchAdmin):
         *("chunk_count", "accepted", "condition", "reason", "ended_at", "page", "jobs"),
     )
 
-    def rows_of_customer(self, cid: str) -> Q:
-        jobs = Job.objects.filter(pk__in=jobs_of_customer(cid))
+    def rows_of_customer(self, cid: str) -> Q | None:
+        if not is_known(cid):
+            return None
+        jobs = Job.objects.filter(job_id__in=job_ids_of_customer(cid))
         return Q(batch_id__in=jobs.exclude(batch_id=None).values("batch_id"))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

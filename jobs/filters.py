@@ -14,7 +14,7 @@ from audit.choices import Action
 from audit.models import CID_LENGTH, USER_ID_LENGTH
 from jobs.batches.selectors import known_batch_clusters
 from jobs.models import Batch, Job
-from jobs.selectors import job_for, jobs_of_customer, known_clusters, may_view_all_jobs
+from jobs.selectors import job_for, job_ids_of_customer, known_clusters, may_view_all_jobs
 from tmsdash.days import first_moment, last_moment
 from tmsdash.text import one_line
 
@@ -155,7 +155,7 @@ class JobFilters(ListFilters):
 
     def _conditions(self) -> dict[str, Any]:
         cid = self.cleaned_data["customer"]
-        return super()._conditions() | {"pk__in": cid and jobs_of_customer(cid)}
+        return super()._conditions() | {"job_id__in": cid and job_ids_of_customer(cid)}
 
 
 class BatchFilters(ListFilters):

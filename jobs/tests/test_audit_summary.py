@@ -13,6 +13,7 @@ from django.utils import timezone
 from audit.choices import LEGACY_SOURCES, Action, Kind
 from audit.models import Attempt, AuditEntry
 from audit.summary import HEIGHT, WIDTH, summarize
+from audit.tallies import attempts_in_doubt
 from audit.tests.making import make_attempt, record, refuse
 from jobs.tests.making import make_job
 from tmsdash.tests.fixtures import signed_in
@@ -127,6 +128,15 @@ def test_errors_are_counted_from_an_index_of_failed_attempts_alone(week):
         plan = " ".join(row[3] for row in cursor.fetchall())
     assert "USING COVERING INDEX attempt_by_error" in plan
     assert "TEMP B-TREE FOR GROUP BY" not in plan
+
+
+@pytest.mark.sqlite
+def test_attempts_in_doubt_are_counted_from_an_index_of_unfinished_ones_alone(week):
+    filters = {"action_code__exact": "2", "user_id": "olivia"}
+    assert (
+        "attempt_unfinished"
+        in attempts_in_doubt(Attempt.objects.filter(**filters, created_at__lte=timezone.now())).explain()
+    )
 
 
 # -- On the page --------------------------------------------------------------------------------------------------

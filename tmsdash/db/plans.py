@@ -11,12 +11,13 @@ statistics of its own. A list is in the order of keys, or in another that is nam
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from django.db import connections
 from django.db.models import Count, F, Func, Min, Model, Q, QuerySet, UniqueConstraint
 from django.db.models.expressions import Col
-from django.db.models.lookups import Exact, GreaterThanOrEqual, In, LessThanOrEqual, Lookup
+from django.db.models.lookups import Exact, GreaterThan, GreaterThanOrEqual, In, LessThan, LessThanOrEqual, Lookup
 from django.db.models.sql.where import AND, WhereNode
 
 from tmsdash.db.expressions import Apart, Unindexed
@@ -46,7 +47,7 @@ def planned(queryset: QuerySet[Any], through: str = "", order: Sequence[str] = (
     else:
         spellings = indexed
     changed = queryset.all()
-    changed.query.where = _respelled(where, spellings)
+    changed.query.where = _respelled(where, spellings, _slack_bounds(model, lookups))
     return changed
 
 
@@ -114,17 +115,31 @@ def _lookups(where: WhereNode) -> Iterator[Any]:
                 yield child
 
 
-def _respelled(where: WhereNode, spellings: Spellings) -> WhereNode:
-    """Return conditions that spell columns as given."""
+def _slack_bounds(model: type[Model], lookups: list[Any]) -> list[Any]:
+    """Return the bounds of the key that others are within. SQLite goes by any one of them, and tests the others."""
+    slack = []
+    for kinds, tightest in (((GreaterThan, GreaterThanOrEqual), max), ((LessThan, LessThanOrEqual), min)):
+        bounds = [each for each in lookups if isinstance(each, kinds) and each.lhs.target == model._meta.pk]
+        if len(bounds) > 1 and all(isinstance(each.rhs, int) for each in bounds):
+            bounds.remove(tightest(bounds, key=attrgetter("rhs")))
+            slack += bounds
+    return slack
+
+
+def _respelled(where: WhereNode, spellings: Spellings, slack: list[Any]) -> WhereNode:
+    """Return conditions that spell columns as given, and look for nothing by bounds that are `slack`."""
     changed = where.clone()
     for number, child in enumerate(changed.children):
         if isinstance(child, WhereNode):
-            changed.children[number] = _respelled(child, spellings)
-        elif isinstance(child, (Exact, GreaterThanOrEqual, LessThanOrEqual)) and isinstance(child.lhs, Col):
-            spelling = spellings.get(child.lhs.target.name)
-            respelled: Any = copy.copy(child)
-            respelled.lhs = spelling(child.lhs) if spelling else child.lhs
-            changed.children[number] = respelled
+            changed.children[number] = _respelled(child, spellings, slack)
+        elif isinstance(child, Lookup) and isinstance(child.lhs, Col):
+            is_slack = any(child is bound for bound in slack)
+            is_spelled = isinstance(child, (Exact, GreaterThanOrEqual, LessThanOrEqual))
+            spelling = Unindexed if is_slack else spellings.get(child.lhs.target.name) if is_spelled else None
+            if spelling:
+                respelled: Any = copy.copy(child)
+                respelled.lhs = spelling(child.lhs)
+                changed.children[number] = respelled
     return changed
 
 

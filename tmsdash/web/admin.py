@@ -164,8 +164,8 @@ class ExactSearchAdmin(ReadOnlyAdmin):
     days: type[DayRange] | None = None
     """Where it is kept which keys the rows of a day have, if it is."""
 
-    def rows_of_customer(self, cid: str) -> Q:
-        """Return the condition for rows that name this customer id."""
+    def rows_of_customer(self, cid: str) -> Q | None:
+        """Return the condition for rows that name this customer id; None if nobody ever asked for it."""
         raise NotImplementedError
 
     def keys_of_period(self, first: datetime | None, last: datetime | None) -> Q:
@@ -186,10 +186,12 @@ class ExactSearchAdmin(ReadOnlyAdmin):
             return queryset, False
         # Which of them it is takes a look into each index. Whoever asks for either in one condition, makes PostgreSQL
         # go through all rows.
-        conditions = [Q(user_id=term), self.rows_of_customer(term)]
+        conditions = [Q(user_id=term)]
         with suppress(ValueError):  # most terms are not UUIDs
             conditions.append(Q(**{self.id_field: uuid.UUID(term)}))
         matching = [condition for condition in conditions if self.model._default_manager.filter(condition).exists()]
+        if of_customer := self.rows_of_customer(term):
+            matching.append(of_customer)
         return queryset.filter(reduce(or_, matching or conditions[:1])), False
 
 

@@ -39,6 +39,7 @@ PLANS = [
     (Attempt, {"user_id": "olivia", "outcome": "pending"}, "attempt_unfinished"),
     (Attempt, {"user_id": "olivia", "is_open": False}, "attempt_by_user (user_id=?)"),
     (Attempt, {"user_id": "olivia", "pk__in": CUSTOMER}, "USING INTEGER PRIMARY KEY (rowid=?)"),
+    (Attempt, {"pk__gte": 2, "pk__lte": 4, "pk__lt": 4}, "USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
     (AuditEntry, {"kind": "RECORDED", "action_type": "PE-Direct"}, "entry_by_action (action_type=?)"),
     (AuditEntry, {"attempt_id": "0" * 32, "kind": "INTENT"}, "sqlite_autoindex_audit_auditentry_1 (attempt_id=?"),
     (AuditEntry, {"kind": "REFUSED", "user_id": "oscar"}, "entry_by_seldom_kind (kind=?)"),
@@ -55,6 +56,15 @@ def test_rows_are_found_through_the_index_of_the_rarest_filter(several, model, c
     assert "created_at" not in explained
     if conditions.keys().isdisjoint({"pk__in", "attempt_id"}):  # a few rows are sorted
         assert "TEMP B-TREE" not in explained
+
+
+@pytest.mark.sqlite
+def test_of_several_bounds_of_the_key_sqlite_goes_by_the_tightest():
+    """It would read every row from the first key of a period to its last, and throw away those behind a place."""
+    rows = planned(Attempt.objects.filter(pk__gte=10, pk__lte=900, pk__lt=20, pk__gt=5))
+    words = str(rows.query).partition("WHERE")[2]
+    assert '+"audit_attempt"."id" > 5 AND "audit_attempt"."id" >= 10' in words
+    assert '"audit_attempt"."id" < 20 AND +"audit_attempt"."id" <= 900' in words
 
 
 @pytest.mark.parametrize(("model", "conditions", "plan"), PLANS)
