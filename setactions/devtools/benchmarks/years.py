@@ -128,7 +128,7 @@ def _installation(jobs: int, env_file: str) -> Iterator[Mapping[str, str]]:
 @contextmanager
 def _walk(environment: Mapping[str, str]) -> Iterator[Walk]:
     # For a quick look no pairs, a choice or two of each filter, and only the users with the longest lists.
-    options = map(str, (scaled(CHOICES), int(PAIRED * min(measurement.scale, 1)), measurement.rounds))
+    options = map(str, (scaled(CHOICES), round(PAIRED * min(measurement.scale, 1)), measurement.rounds))
     with subprocess.Popen(  # noqa: S603
         [sys.executable, "-W", "ignore", "-m", WALK, *options],
         cwd=settings.BASE_DIR,
