@@ -17,7 +17,7 @@ _ALL = (
     *(batch, batch_check, overlap, years),
 )
 BENCHMARKS: dict[str, Callable[[], bool]] = {function.__name__.replace("_", "-"): function for function in _ALL}
-ROUNDS = {"audit-verify": 3, "batch": 3, "batch-check": 3, "operators": 5, "years": 3}
+ROUNDS = {"audit-verify": 3, "batch": 3, "batch-check": 3, "operators": 5, "years": 2}
 """How often those are measured that take minutes."""
 ON_POSTGRESQL = ("operators", "pages", "profile", "years")
 """Those whose floors are no files of SQLite."""

@@ -29,6 +29,7 @@ FEW, MANY = 10_000, 1_000_000  # jobs
 MAX_RATIO, MAX_MS, LEAST_MS = 1.5, 100.0, 10.0
 CHOICES, PAIRED = 100, 3  # of each filter, alone and beside another one
 AGAIN = 3  # times, for what is beyond a limit
+QUICK_LOOK = 0.01  # of everything: whether it works is all that can be seen then
 WALK = "setactions.devtools.site_walk"
 TMS_CLUSTERS = ",".join(f"demo{number}={origin}" for number, origin in enumerate(CLUSTERS, start=1))
 
@@ -70,12 +71,13 @@ class Walk:
 
 def years() -> bool:
     """Compare all pages among many jobs with the same among few; say which are beyond the limits."""
+    jobs = scaled(FEW), scaled(MANY if measurement.scale > QUICK_LOOK else 10 * FEW)
     with ExitStack() as stack:
         few, many = (
-            stack.enter_context(_walk(stack.enter_context(_installation(scaled(jobs), env_file))))
-            for jobs, env_file in zip((FEW, MANY), measurement.env_files or ("", ""), strict=True)
+            stack.enter_context(_walk(stack.enter_context(_installation(count, env_file))))
+            for count, env_file in zip(jobs, measurement.env_files or ("", ""), strict=True)
         )
-        for _ in range(AGAIN):
+        for _ in range(min(AGAIN, measurement.rounds)):
             beyond = [name for name in many.costs if not is_within_limits(name, few, many)]
             for walk in (few, many):
                 walk.measure_again(beyond)
