@@ -30,6 +30,8 @@ _ANY_UNDECIDED = (
     f"AND outcome IN ({', '.join(['%s'] * len(IN_DOUBT_OUTCOMES))}) LIMIT 1"
 )
 
+_ANY_OPEN_OF = "SELECT id FROM audit_attempt WHERE is_open AND user_id = %s ORDER BY id LIMIT 1"
+
 
 def find_attempt(attempt_id: uuid.UUID) -> Attempt | None:
     """Return the attempt, whoever it belongs to, or None."""
@@ -79,6 +81,13 @@ def open_attempts_of(user: Any) -> QuerySet[Attempt]:
     """Return the user's own open attempts, oldest first."""
     # Few are open, of whoever it is. The index of a user leads to all that they ever made.
     return open_attempts().filter(*unindexed(user_id=user.get_username()))
+
+
+def has_open_attempts(user: Any) -> bool:
+    """Tell whether the user has open attempts, which as a rule is not so: every list of their jobs asks."""
+    with connections[DATABASE].cursor() as cursor:
+        cursor.execute(_ANY_OPEN_OF, [user.get_username()])
+        return cursor.fetchone() is not None
 
 
 def count_open() -> tuple[int, datetime | None]:

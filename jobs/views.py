@@ -13,7 +13,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from audit.models import Attempt
-from audit.selectors import may_view_all_attempts, may_view_attempt_of, open_attempts, open_attempts_of
+from audit.selectors import (
+    has_open_attempts,
+    may_view_all_attempts,
+    may_view_attempt_of,
+    open_attempts,
+    open_attempts_of,
+)
 from jobs.filters import JobFilters
 from jobs.models import Job
 from jobs.rows import COLUMNS, rows_of
@@ -65,10 +71,11 @@ def job_list(request: HttpRequest) -> HttpResponse:
 
 def _unfinished(user: Any, *, everybody: bool) -> list[Attempt]:
     """Return the oldest attempts that have no outcome or no Job yet, or none if the audit does not answer."""
-    attempts = open_attempts() if everybody and may_view_all_attempts(user) else open_attempts_of(user)
+    of_all = everybody and may_view_all_attempts(user)
     oldest: list[Attempt] = []
     with suppress(AnyDatabaseError), drop_if_broken("audit"):
-        oldest = list(attempts[:UNFINISHED_SHOWN])
+        if of_all or has_open_attempts(user):
+            oldest = list((open_attempts() if of_all else open_attempts_of(user))[:UNFINISHED_SHOWN])
     # An attempt whose Job is there only waits for the audit to note that, and the list shows its Job.
     recorded = signed_jobs([attempt.attempt_id for attempt in oldest])
     return [attempt for attempt in oldest if attempt.attempt_id not in recorded]
