@@ -9,6 +9,7 @@ import sys
 
 import django
 from django.core.management import call_command
+from django.db import connections
 from django.test import Client
 
 from tmsdash.processes import end_with_parent
@@ -21,7 +22,8 @@ def main(port: str, users: str, workers: str, threads: str) -> None:
     end_with_parent()
     os.environ["DJANGO_SETTINGS_MODULE"] = "setactions.devtools.call_then_record.settings"
     django.setup()
-    call_command("migrate", run_syncdb=True, verbosity=0)
+    for alias in connections:
+        call_command("migrate", run_syncdb=True, database=alias, verbosity=0)
     from django.contrib.auth.models import User  # after the set-up
 
     sessions = []

@@ -1,6 +1,8 @@
 """The two views of the stand-in."""
 
 import json
+import logging
+import time
 import uuid
 
 import requests
@@ -12,6 +14,9 @@ from django.views.decorators.csrf import csrf_exempt
 from .models import AuditLine, Job, JobCustomer
 
 CALL_S = 30
+CIDS_IN_LOG = 10
+
+logger = logging.getLogger(__name__)
 
 
 @csrf_exempt
@@ -20,28 +25,37 @@ def proxy_fetch(request: HttpRequest) -> JsonResponse:
     """Call TMS, then record."""
     body = json.loads(request.body)
     payload, headers = body["postData"], {"Authorization": f"Bearer {body['token']}"}
+    user, action, cids = request.user.get_username(), payload["action"], payload["cids"]
+    logger.info(
+        "[SET_ACTION] Starting: user=%s, action=%s, cid_count=%d, cids=%s", user, action, len(cids), cids[:CIDS_IN_LOG]
+    )
+    begin = time.monotonic()
     answer = requests.post(body["url"], json=payload, headers=headers, timeout=CALL_S)
-    data, user = answer.json(), request.user.get_username()
+    data, duration_ms = answer.json(), round((time.monotonic() - begin) * 1000)
     job_id = None
     if data.get("success"):
+        logger.info("[SET_ACTION] Creating job: user=%s, action=%s", user, action)
         job = Job.objects.create(
             job_id=str(uuid.uuid4()),
             user_id=user,
             action_code=2,
-            action_name=payload["action"],
+            action_name=action,
             cluster_url=body["url"],
             request_payload=payload,
             response_summary=data,
             status="SUCCESS",
         )
-        JobCustomer.objects.bulk_create([JobCustomer(job=job, cid=cid) for cid in payload["cids"]])
+        JobCustomer.objects.bulk_create([JobCustomer(job=job, cid=cid) for cid in cids])
         job_id = job.job_id
+        logger.info("[SET_ACTION] SUCCESS: Job created with job_id=%s", job_id)
+    logger.info("[SET_ACTION] Logging audit: user=%s, action=%s", user, action)
     AuditLine.objects.create(
         user_id=user,
-        action_type=payload["action"],
-        customer_ids=payload["cids"],
+        action_type=action,
+        customer_ids=cids,
         ip_address=request.META["REMOTE_ADDR"],
         status="success" if job_id else "failed",
+        duration_ms=duration_ms,
     )
     return JsonResponse({"outcome": "accepted" if job_id else "rejected", "job_id": job_id, "data": data})
 
