@@ -16,7 +16,7 @@ from django.db import OperationalError
 from tmsdash.db import host_turns
 from tmsdash.db.writability import File
 
-KEEP_S = 0.02
+KEEP_S = 0.004
 
 
 class _Turn:
