@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import DatabaseError, connections, transaction
-from django.db import Error as AnyDatabaseError
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from audit.choices import Kind
 from audit.digests import canonical
 from audit.models import GENESIS, AuditEntry, ChainHead
+from tmsdash.db.groups import begin_part, keep_part, undo_part
 from tmsdash.db.rows import Rows
 from tmsdash.db.transactions import write_transaction
 from tmsdash.text import one_line
@@ -205,23 +205,17 @@ class ChainEnd:
     def begin_part(self) -> None:
         """Begin a part of the transaction that can be undone alone. It ends with `keep_part` or `undo_part`."""
         self._part = (self._sequence, self._mac, self._key_id), len(self.added)
-        self.cursor.execute("SAVEPOINT part")
+        begin_part(self.cursor)
 
     def keep_part(self) -> None:
         """End a part that went well."""
-        self.cursor.execute("RELEASE SAVEPOINT part")
+        keep_part(self.cursor)
 
     def undo_part(self) -> bool:
         """Undo all since `begin_part`; False if the transaction is lost, as by a full disk, and all of it is undone."""
         (self._sequence, self._mac, self._key_id), count = self._part
         del self.added[count:]
-        transaction.set_rollback(False, using=DATABASE)  # Django takes nothing in a transaction that an error broke
-        try:
-            self.cursor.execute("ROLLBACK TO SAVEPOINT part")
-        except AnyDatabaseError:
-            return False
-        self.keep_part()
-        return True
+        return undo_part(self.cursor)
 
 
 _ENTRIES = Rows(DATABASE, AuditEntry)

@@ -20,19 +20,18 @@ Work that nobody waits for rides in the next group. If none comes within LINGER_
 """
 
 import atexit
-import contextvars
-import copy
 import logging
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from django.db import Error as AnyDatabaseError
-from django.db import OperationalError, connections
+from django.db import connections
 
 from audit.chain import DATABASE, ChainEnd, log_anchors
+from tmsdash.db.groups import Member, OnFailure, Queue, await_turn, copy_of, tell_others
 from tmsdash.db.transactions import drop_if_broken, write_transaction
 from tmsdash.kill_points import kill_point
 
@@ -44,92 +43,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 Work = Callable[[ChainEnd], T]
-OnFailure = Callable[[BaseException], None]
 
-
-class _Member(Generic[T]):
-    """A caller's work, and what became of it."""
-
-    def __init__(self, work: Work[T], on_failure: OnFailure | None = None) -> None:
-        self.on_failure = on_failure  # of work that nobody waits for
-        self.leads = False
-        self.result: T
-        self.error: BaseException | None = None
-        self.work, self._context = work, contextvars.copy_context()
-        self._signal = threading.Lock()  # free once the caller leads, or its work is over
-        self._signal.acquire()
-
-    def carry_out(self, end: ChainEnd) -> None:
-        self.result = self._context.run(self.work, end)
-
-    def wait(self, wait_s: float = -1) -> bool:
-        """Wait for at most so many seconds, -1 for as long as it takes; tell whether there was a signal."""
-        return self._signal.acquire(timeout=wait_s)
-
-    def signal(self) -> None:
-        self._signal.release()
-
-    def log(self, entries: list[Any]) -> None:
-        self._context.run(log_anchors, entries)
-
-    def fail(self) -> None:
-        if self.on_failure and self.error:
-            self._context.run(self.on_failure, self.error)
-
-
-class _Queue:
-    """Those who wait, in the order in which they came, and whether somebody leads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._waiting: list[_Member[Any]] = []
-        self._begun: list[_Member[Any]] = []  # the group whose transaction runs
-        self._is_led = False
-
-    def join(self, member: _Member[Any]) -> None:
-        """Add a caller, who leads if nobody does."""
-        with self._lock:
-            self._waiting.append(member)
-            if not self._is_led and not member.on_failure:
-                self._is_led = member.leads = True
-
-    def leave(self, member: _Member[Any]) -> bool:
-        """Withdraw a caller's work; False if it was begun, or the caller leads by now."""
-        with self._lock:
-            if member.leads or member not in self._waiting:
-                return False
-            self._waiting.remove(member)
-            return True
-
-    def take_all(self) -> list[_Member[Any]]:
-        with self._lock:
-            self._begun, self._waiting = self._waiting, []
-            return self._begun
-
-    def pass_on(self, leader: _Member[Any]) -> None:
-        """Let the next caller lead; the work of this one is withdrawn, if it was not begun."""
-        with self._lock:
-            self._begun = []
-            if leader in self._waiting:
-                self._waiting.remove(leader)
-            heir = next((member for member in self._waiting if not member.on_failure), None)
-            self._is_led = heir is not None
-            if heir:
-                heir.leads = True
-                heir.signal()
-
-    def take_unhurried(self) -> list[_Member[Any]]:
-        with self._lock:
-            unhurried = [member for member in self._waiting if member.on_failure]
-            self._waiting = [member for member in self._waiting if not member.on_failure]
-            return unhurried
-
-    def has_unhurried(self) -> bool:
-        with self._lock:
-            return any(member.on_failure for member in (*self._begun, *self._waiting))
-
-
-_queue = _Queue()
+_queue = Queue()
 
 
 def write(work: Work[T], wait_s: float) -> T:
@@ -139,10 +54,10 @@ def write(work: Work[T], wait_s: float) -> T:
     raises. Nothing of it is written then.
     """
     until = time.monotonic() + wait_s
-    member = _Member(work)
+    member = Member(work)
     _queue.join(member)
     if not member.leads:
-        _await_turn(member, wait_s)
+        await_turn(_queue, member, DATABASE, wait_s)
     if member.leads:
         _lead(member, until)
     if member.error is not None:
@@ -150,26 +65,10 @@ def write(work: Work[T], wait_s: float) -> T:
     return member.result
 
 
-def _await_turn(member: _Member[Any], wait_s: float) -> None:
-    """Return once the work is over, or its caller leads; raise OperationalError if it was withdrawn instead."""
-    try:
-        if member.wait(max(0.0, wait_s)):
-            return
-        if not _queue.leave(member):
-            member.wait()
-            return
-    except BaseException:
-        # The caller is interrupted. What was begun goes on without it.
-        if not _queue.leave(member) and member.leads:
-            _queue.pass_on(member)
-        raise
-    raise OperationalError(f"database {DATABASE!r} is busy: no turn to write within {wait_s:.1f} s")
-
-
-def _lead(leader: _Member[Any], until: float) -> None:
+def _lead(leader: Member[Any], until: float) -> None:
     """Carry out all that is waiting by the time that the transaction has begun, and answer."""
-    group: list[_Member[Any]] = []
-    entries: list[tuple[_Member[Any], list[Any]]] = []
+    group: list[Member[Any]] = []
+    entries: list[tuple[Member[Any], list[Any]]] = []
     try:
         with write_transaction(DATABASE, max(0.0, until - time.monotonic())):
             end = ChainEnd()
@@ -182,11 +81,11 @@ def _lead(leader: _Member[Any], until: float) -> None:
             kill_point("audit: group written, not committed")
         kill_point("audit: group committed, not answered")
     except BaseException as failure:
-        _tell_others(group, leader, failure)
+        tell_others(group, leader, failure, DATABASE)
         raise
     else:
         for member, added in entries:
-            member.log(added)
+            member.run(log_anchors, added)
     finally:
         _queue.pass_on(leader)
         for member in group:
@@ -196,7 +95,7 @@ def _lead(leader: _Member[Any], until: float) -> None:
             member.fail()
 
 
-def _carry_out(member: _Member[Any], end: ChainEnd, *, is_alone: bool) -> None:
+def _carry_out(member: Member[Any], end: ChainEnd, *, is_alone: bool) -> None:
     """Do the work of one of a group, which fails alone if it does; who is alone needs no savepoint for that."""
     if is_alone or member.work is _nothing:
         member.carry_out(end)
@@ -212,28 +111,12 @@ def _carry_out(member: _Member[Any], end: ChainEnd, *, is_alone: bool) -> None:
         end.keep_part()
 
 
-def _tell_others(group: list[_Member[Any]], leader: _Member[Any], failure: BaseException) -> None:
-    """Let all others raise what the transaction failed with: each a copy, which leads back to no caller but its own."""
-    for member in group:
-        if member is not leader:
-            member.error = _copy_of(failure)
-
-
-def _copy_of(error: BaseException) -> BaseException:
-    if isinstance(error, KeyboardInterrupt):  # which only the main thread is to get
-        return OperationalError(f"database {DATABASE!r} was not written: the thread that wrote it was interrupted")
-    try:
-        return copy.copy(error)  # without its traceback
-    except TypeError:  # it cannot be made from its arguments
-        return OperationalError(f"database {DATABASE!r} could not be written: {error}")
-
-
 # -- Work that nobody waits for ---------------------------------------------------------------------------------------
 
 
 def write_later(work: Work[object], on_failure: OnFailure) -> None:
     """Do `work` with the next group, soon; `on_failure` is called, by whichever thread, with what it failed with."""
-    _queue.join(_Member(work, on_failure))
+    _queue.join(Member(work, on_failure))
     see_to_flush()
 
 
@@ -246,7 +129,7 @@ def flush(wait_s: float) -> None:
             write(_nothing, wait_s)
     except AnyDatabaseError as error:
         for member in _queue.take_unhurried():
-            member.error = _copy_of(error)
+            member.error = copy_of(error, DATABASE)
             member.fail()
 
 

@@ -81,12 +81,21 @@ def insert_job(job: StoredJob) -> None:
     Its first statement is the INSERT: a read before it would take a snapshot that the write could
     not use once another writer was quicker. IntegrityError means that the job is there already.
     """
+    insert_unlogged(job)
+    transaction.on_commit(partial(log_inserted, job), using=DATABASE, robust=True)
+
+
+def insert_unlogged(job: StoredJob) -> None:
+    """The same; once it is committed the caller logs it with `log_inserted`."""
     key = insert_row(job)
     kill_point("jobs: job without its customers, not committed")
     insert_customers(key, job.cids)
+
+
+def log_inserted(job: StoredJob) -> None:
+    """Log that a job is committed."""
     words = "[JOBS] create_job: Successfully created job %s for user %s with %d customers"
-    written = partial(logger.info, words, uuid.UUID(job.job_id), job.user_id, len(job.cids))
-    transaction.on_commit(written, using=DATABASE, robust=True)
+    logger.info(words, uuid.UUID(job.job_id), job.user_id, len(job.cids))
 
 
 def assert_writable(*, wait_s: float) -> None:

@@ -22,13 +22,14 @@ from audit import services as audit
 from audit.bodies import Intent, OutcomeBody, Recorded
 from audit.choices import Kind
 from audit.models import Attempt
+from jobs import groups
 from jobs import services as jobs
 from jobs.signatures import job_is_signed
 from jobs.stored import StoredJob, jobs_by_id
 from setactions.proof.job_evidence import recorded_body
 from setactions.results import Result, make_result
 from setactions.tms.replies import Reply
-from tmsdash.db.transactions import UNUSABLE_DATABASE, write_transaction
+from tmsdash.db.transactions import UNUSABLE_DATABASE, AfterAnswer, write_transaction
 from tmsdash.text import one_line
 
 logger = logging.getLogger(__name__)
@@ -108,9 +109,9 @@ class Recorder:
             )
         )
 
-    def insert_job(self, job: StoredJob) -> None:
-        """Step 6, in the caller's transaction."""
-        jobs.insert_job(job)
+    def insert_job(self, job: StoredJob, after_answer: AfterAnswer) -> None:
+        """Step 6, at the end of the transaction around the call."""
+        groups.insert_job(job, after_answer, self.budget.left())
         self._recorded = recorded_body(job)
 
     def create_job_again(self, error: Exception) -> None:
@@ -136,7 +137,9 @@ class Recorder:
                 # A commit may have worked although its answer was lost, and `reconcile` may have been quicker.
                 existing = jobs_by_id([self.attempt.attempt_id]).get(self.attempt.attempt_id.hex)
                 if existing is None:
-                    self.insert_job(self.new_job())
+                    job = self.new_job()
+                    jobs.insert_job(job)
+                    self._recorded = recorded_body(job)
                 elif job_is_signed(existing):
                     self._recorded = recorded_body(existing)
                 else:

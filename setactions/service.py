@@ -248,9 +248,7 @@ def _carry_out(submission: Submission, recorder: Recorder, token: Token, on_acce
             kill_point("service: answer in the audit")
             if reply.kind == Kind.ACCEPTED:
                 job = recorder.new_job()
-                after_answer(recorder.budget.left())
-                recorder.insert_job(job)  # step 6; leaving the block is step 7
-                kill_point("service: job inserted, not committed")
+                recorder.insert_job(job, after_answer)  # step 6; leaving the block is step 7
         recorder.job_recorded = reply.kind == Kind.ACCEPTED
     except Exception as error:  # noqa: BLE001 (an accepted action must not end as an error, whatever the error is)
         connections["jobs"].close()  # nobody knows what state it is in; what follows takes a fresh one

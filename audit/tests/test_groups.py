@@ -19,34 +19,13 @@ from audit.models import Attempt, AttemptCustomer, AuditEntry
 from audit.proof.verification import verify
 from audit.services import record_fact
 from audit.tests.making import kinds_of, make_attempt, make_request, open_
+from tmsdash.db.tests.watched_queue import WAIT_S, WatchedQueue
 from tmsdash.tests import killing
 from tmsdash.tests.tools import at_once, locked
 
 pytestmark = pytest.mark.usefixtures("databases")
-WAIT_S = 60
 SIZE = 8  # of the groups here
 CALLER = ContextVar("caller", default="nobody")
-
-
-class WatchedQueue(groups._Queue):
-    """A queue that says when somebody has joined it, and when somebody's time was up."""
-
-    def __init__(self):
-        super().__init__()
-        self.joined, self.late = threading.Semaphore(0), threading.Semaphore(0)
-
-    def join(self, member):
-        super().join(member)
-        self.joined.release()
-
-    def leave(self, member):
-        has_left = super().leave(member)
-        self.late.release()
-        return has_left
-
-    def await_joined(self, count=1):
-        for _ in range(count):
-            assert self.joined.acquire(timeout=WAIT_S)
 
 
 @pytest.fixture
@@ -59,14 +38,14 @@ def queue(monkeypatch):
 @pytest.fixture
 def sizes(monkeypatch):
     """How many were in each group."""
-    sizes, original = [], groups._Queue.take_all
+    sizes, original = [], groups.Queue.take_all
 
     def take_all(queue):
         group = original(queue)
         sizes.append(len(group))
         return group
 
-    monkeypatch.setattr(groups._Queue, "take_all", take_all)
+    monkeypatch.setattr(groups.Queue, "take_all", take_all)
     return sizes
 
 

@@ -13,7 +13,8 @@ from audit.choices import Kind
 from audit.models import Attempt
 from audit.services import record_fact, record_later
 from audit.tests.making import kinds_of, make_attempt
-from audit.tests.test_groups import WAIT_S, WatchedQueue, led, names, sizes  # noqa: F401 (a fixture)
+from audit.tests.test_groups import led, names, sizes  # noqa: F401 (a fixture)
+from tmsdash.db.tests.watched_queue import WAIT_S, WatchedQueue
 from tmsdash.tests.tools import locked
 
 pytestmark = pytest.mark.usefixtures("databases")

@@ -48,6 +48,7 @@ SERVICE_POINTS = (
     "service: answer in the audit",
     "jobs: job without its customers, not committed",
     "service: job inserted, not committed",
+    "jobs: group committed, not answered",
     "service: job committed",
     "service: all written, not answered",
 )

@@ -41,7 +41,7 @@ def test_the_answer_does_not_wait_for_it_and_says_the_same(carry_out, monkeypatc
 
 def test_if_the_process_dies_before_reconcile_adds_it(carry_out, monkeypatch):
     monkeypatch.setattr(groups, "see_to_flush", lambda: None)
-    monkeypatch.setattr(groups, "_queue", groups._Queue())  # is gone with the process
+    monkeypatch.setattr(groups, "_queue", groups.Queue())  # is gone with the process
     result = carry_out()
     monkeypatch.undo()
     assert reconcile(Actor(user_id="ops@host")).closed == 1

@@ -30,6 +30,7 @@ VARIABLES = {"default": "DATABASE_URL", "jobs": "JOBS_DATABASE_URL", "audit": "A
 # Seconds that everything but a Set Action waits for another writer of the same SQLite file.
 BUSY_TIMEOUT_S = 20
 CACHES_BYTES = 32 << 20  # of SQLite in one process
+AfterAnswer = Callable[[float], ExitStack]
 MIN_FREE_BYTES = 64 << 20  # of disk space; with less, no Set Action is started
 
 
@@ -150,13 +151,14 @@ def one_at_a_time(using: str, key: str) -> None:
 
 
 @contextmanager
-def transaction_around_call(using: str) -> Iterator[Callable[[float], None]]:
+def transaction_around_call(using: str) -> Iterator[AfterAnswer]:
     """A durable transaction on `using` that is open while a remote call runs, yet holds no lock.
 
     It begins DEFERRED, so that SQLite takes no lock before the first statement (begun IMMEDIATE, it
     would keep every other writer out for the whole call), and it refuses statements until the block
     has called the yielded function with the seconds that it may wait for other writers. The first
     statement after that must be a write: a read would take a snapshot that a later write cannot use.
+    The function returns what ends after the commit, with the turn to write: callbacks may be added.
     """
     connection = connections[using]
     answered = False
@@ -164,11 +166,12 @@ def transaction_around_call(using: str) -> Iterator[Callable[[float], None]]:
     # The turn to write ends after the commit.
     with ended_by_failure(using), ExitStack() as writing, _deferred(connection):
 
-        def after_answer(wait_s: float) -> None:
+        def after_answer(wait_s: float) -> ExitStack:
             nonlocal answered
             answered = True
             left_s = writing.enter_context(_turn_to_write(connection, wait_s))
             postgresql.limit_for_writing(connection, left_s)
+            return writing
 
         def refuse_before_answer(execute: Callable[..., Any], *args: Any) -> Any:
             if not answered:

@@ -1,0 +1,160 @@
+"""Callers within this process who wait for one of them to do the work of all: see audit.groups and jobs.groups.
+
+There is no thread for it: a caller who finds nobody leading leads, and takes all that is waiting when its transaction
+has begun; then the first of those who came meanwhile leads.
+"""
+
+import contextvars
+import copy
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar
+
+from django.db import Error as AnyDatabaseError
+from django.db import OperationalError, transaction
+from django.db.backends.utils import CursorWrapper
+
+T = TypeVar("T")
+
+OnFailure = Callable[[BaseException], None]
+
+
+class Member(Generic[T]):
+    """A caller's work, and what became of it."""
+
+    def __init__(self, work: Callable[..., T], on_failure: OnFailure | None = None) -> None:
+        self.on_failure = on_failure  # of work that nobody waits for
+        self.leads = False
+        self.result: T
+        self.error: BaseException | None = None
+        self.work, self._context = work, contextvars.copy_context()
+        self._signal = threading.Lock()  # free once the caller leads, or its work is over
+        self._signal.acquire()
+
+    def carry_out(self, *arguments: Any) -> None:
+        self.result = self._context.run(self.work, *arguments)
+
+    def wait(self, wait_s: float = -1) -> bool:
+        """Wait for at most so many seconds, -1 for as long as it takes; tell whether there was a signal."""
+        return self._signal.acquire(timeout=wait_s)
+
+    def signal(self) -> None:
+        self._signal.release()
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """Call a function in the context of the caller, so that the log names the right request."""
+        self._context.run(function, *arguments)
+
+    def fail(self) -> None:
+        """Tell whoever does not wait that it failed, if it did."""
+        if self.on_failure and self.error:
+            self._context.run(self.on_failure, self.error)
+
+
+class Queue:
+    """Those who wait, in the order in which they came, and whether somebody leads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[Member[Any]] = []
+        self._begun: list[Member[Any]] = []  # the group whose transaction runs
+        self._is_led = False
+
+    def join(self, member: Member[Any]) -> None:
+        """Add a caller, who leads if nobody does."""
+        with self._lock:
+            self._waiting.append(member)
+            if not self._is_led and not member.on_failure:
+                self._is_led = member.leads = True
+
+    def leave(self, member: Member[Any]) -> bool:
+        """Withdraw a caller's work; False if it was begun, or the caller leads by now."""
+        with self._lock:
+            if member.leads or member not in self._waiting:
+                return False
+            self._waiting.remove(member)
+            return True
+
+    def take_all(self) -> list[Member[Any]]:
+        with self._lock:
+            self._begun, self._waiting = self._waiting, []
+            return self._begun
+
+    def pass_on(self, leader: Member[Any]) -> None:
+        """Let the next caller lead; the work of this one is withdrawn, if it was not begun."""
+        with self._lock:
+            self._begun = []
+            if leader in self._waiting:
+                self._waiting.remove(leader)
+            heir = next((member for member in self._waiting if not member.on_failure), None)
+            self._is_led = heir is not None
+            if heir:
+                heir.leads = True
+                heir.signal()
+
+    def take_unhurried(self) -> list[Member[Any]]:
+        with self._lock:
+            unhurried = [member for member in self._waiting if member.on_failure]
+            self._waiting = [member for member in self._waiting if not member.on_failure]
+            return unhurried
+
+    def has_unhurried(self) -> bool:
+        with self._lock:
+            return any(member.on_failure for member in (*self._begun, *self._waiting))
+
+
+def await_turn(queue: Queue, member: Member[Any], using: str, wait_s: float) -> None:
+    """Return once the work is over, or its caller leads; raise OperationalError if it was withdrawn instead."""
+    try:
+        if member.wait(max(0.0, wait_s)):
+            return
+        if not queue.leave(member):
+            member.wait()
+            return
+    except BaseException:
+        # The caller is interrupted. What was begun goes on without it.
+        if not queue.leave(member) and member.leads:
+            queue.pass_on(member)
+        raise
+    raise OperationalError(f"database {using!r} is busy: no turn to write within {wait_s:.1f} s")
+
+
+def copy_of(error: BaseException, using: str) -> BaseException:
+    """Return what another caller raises for the same error of the database."""
+    if isinstance(error, KeyboardInterrupt):  # which only the main thread is to get
+        return OperationalError(f"database {using!r} was not written: the thread that wrote it was interrupted")
+    try:
+        return copy.copy(error)  # without its traceback
+    except TypeError:  # it cannot be made from its arguments
+        return OperationalError(f"database {using!r} could not be written: {error}")
+
+
+def tell_others(group: Iterable[Member[Any]], leader: Member[Any], failure: BaseException, using: str) -> None:
+    """Let all others raise what the transaction failed with: each a copy, which leads back to no caller but its own."""
+    for member in group:
+        if member is not leader:
+            member.error = copy_of(failure, using)
+
+
+# -- Parts of a transaction that can be undone alone, by plain statements: a third of the cost of Django's blocks ------
+
+
+def begin_part(cursor: CursorWrapper) -> None:
+    """Begin a part, which ends with `keep_part` or `undo_part`."""
+    cursor.execute("SAVEPOINT part")
+
+
+def keep_part(cursor: CursorWrapper) -> None:
+    """End a part that went well."""
+    cursor.execute("RELEASE SAVEPOINT part")
+
+
+def undo_part(cursor: CursorWrapper) -> bool:
+    """Undo all since `begin_part`; False if the transaction is lost, as by a full disk, and all of it is undone."""
+    transaction.set_rollback(False, using=cursor.db.alias)  # Django takes nothing in a transaction that an error broke
+    try:
+        cursor.execute("ROLLBACK TO SAVEPOINT part")
+    except AnyDatabaseError:
+        return False
+    keep_part(cursor)
+    return True
