@@ -203,6 +203,13 @@ class Batch(Signed):
         indexes = [
             models.Index(fields=["created_at", "id"], name="batch_by_time"),
             models.Index(fields=["user_id", "created_at", "id"], name="batch_by_user_time"),
+            # Each Set Action asks for the batches that may be sending, or that ended lately.
+            models.Index(
+                fields=["state"],
+                name="batch_unfinished",
+                condition=models.Q(state="running") | models.Q(state="paused"),
+            ),
+            models.Index(fields=["ended_at"], name="batch_by_end"),
         ]
 
     def __str__(self) -> str:

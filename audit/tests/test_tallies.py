@@ -127,6 +127,12 @@ def test_months_that_are_tallied_are_not_read(attempts):
         assert summarize(Attempt.objects.all(), JANUARY, APRIL, MonthTally.objects.all()).total == 17
     passes = [query["sql"] for query in captured if "GROUP BY" in query["sql"] and '"audit_attempt"' in query["sql"]]
     assert [sql for sql in passes if "error_message" not in sql and "is_open" not in sql] == []
+    [sums] = [query["sql"] for query in captured if "GROUP BY" in query["sql"] and '"audit_monthtally"' in query["sql"]]
+    with connections["audit"].cursor() as cursor:
+        if cursor.db.vendor == "sqlite":
+            cursor.execute(f"EXPLAIN QUERY PLAN {sums}")
+            [(*_, plan)] = cursor.fetchall()  # nothing is sorted
+            assert "USING COVERING INDEX tally_by_month (month=?)" in plan
 
 
 def test_after_many_attempts_at_once_everything_is_made_at_once(attempts, monkeypatch):

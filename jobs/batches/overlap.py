@@ -35,28 +35,30 @@ class BatchOverlapError(Exception):
 
 
 def open_batches() -> QuerySet[Batch]:
-    """Return the batches that run or are paused, and those just made that nobody carries yet.
+    """Return the batches that run or are paused, and those just made that nobody carries yet, in no order.
 
     One whose runner died is stopped, whatever it left written.
     """
     now, lease = timezone.now(), timedelta(seconds=settings.TMS_BATCH_LEASE_S)
     running = Q(state=Batch.State.RUNNING, runner_until__gt=now)
     starting = Q(state=Batch.State.STOPPED, reason="", created_at__gt=now - lease)
-    return Batch.objects.filter(running | starting | Q(state=Batch.State.PAUSED))
+    return Batch.objects.filter(running | starting | Q(state=Batch.State.PAUSED)).order_by()
 
 
 def ended_batches() -> QuerySet[Batch]:
-    """Return the batches that were done, or stopped, within TMS_DUPLICATE_WINDOW_S."""
+    """Return the batches that were done, or stopped, within TMS_DUPLICATE_WINDOW_S, in no order."""
     now = timezone.now()
     since = now - timedelta(seconds=settings.TMS_DUPLICATE_WINDOW_S)
     died = Q(state=Batch.State.RUNNING, runner_until__gt=since, runner_until__lte=now)
-    return Batch.objects.filter(died | Q(state__in=[Batch.State.DONE, Batch.State.STOPPED], ended_at__gt=since))
+    ended = Q(state__in=[Batch.State.DONE, Batch.State.STOPPED], ended_at__gt=since)
+    return Batch.objects.filter(died | ended).order_by()
 
 
 # Every batch that is open or has ended lately meets this, and few others do: as a rule no batch at all. Each Set Action
-# asks, so that the text is always the same.
+# asks, so that the text is always the same, and each alternative has an index of its own.
 _MAY_COUNT = """
-    SELECT 1 FROM jobs_batch WHERE state IN ('running', 'paused') OR ended_at > %s OR created_at > %s LIMIT 1"""
+    SELECT 1 FROM jobs_batch
+    WHERE state = 'running' OR state = 'paused' OR ended_at > %s OR created_at > %s LIMIT 1"""
 
 
 def _may_count() -> bool:

@@ -119,9 +119,12 @@ def test_nothing_sums_up_to_nothing():
 
 
 @pytest.mark.sqlite
-def test_errors_are_counted_from_an_index_of_failed_attempts_alone(week):
+@pytest.mark.parametrize(
+    "filters", [{}, {"user_id": "olivia"}, {"action_code": 2}, {"cluster_url": "x", "source": "form"}]
+)
+def test_errors_are_counted_from_an_index_of_failed_attempts_alone(week, filters):
     with CaptureQueriesContext(connections["audit"]) as captured:
-        summarize(Attempt.objects.exclude(source__in=LEGACY_SOURCES), None, None)
+        summarize(Attempt.objects.exclude(source__in=LEGACY_SOURCES).filter(**filters), None, None)
     [sql] = [query["sql"] for query in captured if "ORDER BY 2 DESC" in query["sql"]]
     with connections["audit"].cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {sql}")

@@ -1,9 +1,11 @@
-"""The question whether any batch may count at all never misses one that does."""
+"""The question whether any batch may count at all never misses one that does, and reads no batch that does not."""
 
 from datetime import timedelta
 from itertools import product
 
 import pytest
+from django.db import connections, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from jobs.batches import overlap
@@ -29,3 +31,27 @@ def test_every_batch_that_is_open_or_ended_lately_may_count(settings):
     Batch.objects.update(state="done", created_at=moments[0], ended_at=moments[0], runner_until=moments[0])
     assert not overlap._may_count()
     assert batches_sharing(CLUSTER, 2, ["c0"]) == {}
+
+
+def test_among_the_batches_of_years_those_that_count_are_found_through_indexes():
+    make_batch()
+    with CaptureQueriesContext(connections["jobs"]) as captured:
+        batches_sharing(CLUSTER, 2, ["c0"])
+    texts = [query["sql"] for query in captured.captured_queries]
+    may_count, open_ones, ended = [plan_of(text) for text in texts if "ended_at >" in text or 'runner_until" >' in text]
+    for plan, indexes in [
+        (may_count, ["batch_unfinished", "batch_by_end", "batch_by_time"]),
+        (open_ones, ["batch_unfinished", "batch_by_time"]),
+        (ended, ["batch_unfinished", "batch_by_end"]),
+    ]:
+        assert [index for index in indexes if index not in plan] == []
+        assert "SCAN" not in plan.upper().replace("INDEX SCAN", "").replace("BITMAP HEAP SCAN", "")
+
+
+def plan_of(text):
+    with transaction.atomic(using="jobs"), connections["jobs"].cursor() as cursor:
+        is_sqlite = cursor.db.vendor == "sqlite"
+        if not is_sqlite:
+            cursor.execute("SET LOCAL enable_seqscan = off")  # best for one row
+        cursor.execute(f"EXPLAIN {'QUERY PLAN ' if is_sqlite else ''}{text}")
+        return "\n".join(str(row[-1]) for row in cursor.fetchall())
