@@ -1,4 +1,4 @@
-"""What Django alone would not do to tables: make them otherwise or anew, drop the index of a column, cover more columns.
+"""What Django alone would not do to tables: make them otherwise or anew, drop a column's index, cover more columns.
 
 On SQLite, the rows of a model with `without_rowid = True` stand in the index of their primary key. SQLite would keep
 each of them twice otherwise: in the table, in the order in which they were inserted, and in the index.
