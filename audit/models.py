@@ -25,6 +25,7 @@ from audit.choices import (
 from tmsdash.clocks import CLOCK_SKEW_S
 from tmsdash.db.day_ranges import DayRange
 from tmsdash.db.expressions import Apart
+from tmsdash.db.fields import HexField
 from tmsdash.db.tables import CoveringIndex
 
 USER_ID_LENGTH = 150  # Django's user names
@@ -71,8 +72,8 @@ class AuditEntry(models.Model):
     action_type = models.CharField("action", max_length=CID_LENGTH, blank=True)
     ip_address = models.CharField("address", max_length=45, blank=True)
     body = models.TextField()
-    previous_mac = models.CharField(max_length=64)
-    mac = models.CharField(max_length=64)
+    previous_mac = HexField()
+    mac = HexField()
     key_id = models.CharField("key", max_length=16, help_text="of the key that signed it")
 
     objects = AppendOnlyQuerySet.as_manager()

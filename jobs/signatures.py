@@ -68,10 +68,14 @@ def _recorded_digests() -> Iterator[tuple[uuid.UUID, str]]:
     if not file_is_there(connection) or table not in connection.introspection.table_names():
         return
     with connection.cursor() as cursor:
-        columns = {column.name for column in connection.introspection.get_table_description(cursor, table)}
+        described = connection.introspection.get_table_description(cursor, table)
+        columns = {column.name: column for column in described}
     if "mac" not in columns:  # older than the chain, and than digests
         return
-    in_database = stored_entries(f"kind = '{Kind.RECORDED.value}' AND body LIKE '%{DIGEST}%'")
+    mac_type = connection.introspection.get_field_type(columns["mac"].type_code, columns["mac"])
+    in_database = stored_entries(
+        f"kind = '{Kind.RECORDED.value}' AND body LIKE '%{DIGEST}%'", macs_are_digits=mac_type != "BinaryField"
+    )
     for entry in chain_iterators(in_database, *(archive.entries_with(DIGEST) for archive in find_archives())):
         is_ours = entry.kind == Kind.RECORDED and entry.is_signed(chain.known_keys())
         if is_ours and (recorded := json.loads(entry.body).get(DIGEST)):

@@ -1,6 +1,7 @@
 """Audit entries as the database stores them: what is proven is what is there, not what a model makes of it.
 
-SQLite and PostgreSQL hold UUIDs and times in their own ways. Both come out of here as the text that was signed.
+SQLite and PostgreSQL hold UUIDs and times in their own ways, and macs are stored as bytes. All come out of here as the
+text that was signed.
 """
 
 import hmac
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 from django.db import connections
 
 from audit.chain import DATABASE, mac_of_stored, stored_text, stored_time
+from tmsdash.db.fields import digits_sql
 
 ROWS_AT_ONCE = 200  # one may hold the ids of a whole fleet, and with that a megabyte
 
@@ -41,15 +43,25 @@ class StoredEntry(NamedTuple):
         return hmac.compare_digest(mac.encode(), self.mac.encode())
 
 
-def stored_entries(condition: str = "", order: str = "sequence") -> Iterator[StoredEntry]:
-    """Yield the entries that meet a condition in SQL, in order; they come as a stream while a transaction is open."""
-    for sequence, previous_mac, mac, key_id, *facts in rows_of(select(StoredEntry._fields, condition, order)):
+def stored_entries(
+    condition: str = "", order: str = "sequence", *, macs_are_digits: bool = False
+) -> Iterator[StoredEntry]:
+    """Yield the entries that meet a condition in SQL, in order; they come as a stream while a transaction is open.
+
+    `macs_are_digits` in a database that is not migrated yet.
+    """
+    query = select(StoredEntry._fields, condition, order, macs_are_digits=macs_are_digits)
+    for sequence, previous_mac, mac, key_id, *facts in rows_of(query):
         yield StoredEntry(sequence, previous_mac, mac, key_id, *map(str, facts))
 
 
-def select(columns: Iterable[str], condition: str = "", order: str = "sequence") -> str:
+def select(
+    columns: Iterable[str], condition: str = "", order: str = "sequence", *, macs_are_digits: bool = False
+) -> str:
     """Return the query for these columns of the entries that meet a condition in SQL."""
     as_signed = {"attempt_id": hex_sql("attempt_id"), "time": time_sql("created_at")}
+    if not macs_are_digits:
+        as_signed |= {name: digits_sql(name, connections[DATABASE].vendor) for name in ("previous_mac", "mac")}
     listed = ", ".join(as_signed.get(column, column) for column in columns)
     where = f"WHERE {condition}" if condition else ""
     return f"SELECT {listed} FROM audit_auditentry {where} ORDER BY {order}"  # noqa: S608 (constants)

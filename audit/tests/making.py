@@ -17,6 +17,7 @@ from audit.digests import digest, list_digest
 from audit.models import Attempt, AttemptCustomer, AuditEntry
 from audit.overlap import OverlapError
 from audit.proof import append_only
+from tmsdash.db.fields import bytes_of
 
 CLUSTER = "https://evian3.example"
 
@@ -111,7 +112,7 @@ def sign_again(attempt, kind):
     entry = AuditEntry.objects.get(attempt_id=attempt.attempt_id, kind=kind)
     with tampering() as cursor:
         mac = chain.mac_of(settings.AUDIT_KEY, entry)
-        cursor.execute("UPDATE audit_auditentry SET mac = %s WHERE sequence = %s", [mac, entry.sequence])
+        cursor.execute("UPDATE audit_auditentry SET mac = %s WHERE sequence = %s", [bytes_of(mac), entry.sequence])
 
 
 def kinds_of(attempt):

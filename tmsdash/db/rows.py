@@ -12,10 +12,12 @@ from typing import Any, Generic, TypeVar
 from django.db import connections, models
 from django.db.backends.utils import CursorWrapper
 
+from tmsdash.db.fields import HexField
+
 Row = TypeVar("Row", bound=models.Model)
 # What columns take as it is, unless they are of these fields.
 AS_IT_IS = frozenset({str, int, bool, type(None)})
-CONVERTED = (models.DateField, models.UUIDField)
+CONVERTED = (models.DateField, models.UUIDField, HexField)
 
 Converters = list[tuple[int, Any, Sequence[Callable[..., Any]]]]
 

@@ -15,6 +15,8 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
 Editor = BaseDatabaseSchemaEditor
+Columns = dict[str, str | dict[str, str]]  # what goes into each, as SQL, by the engine's name where engines differ
+ROWS_AT_ONCE = 100_000
 
 
 def create_table(editor: Editor, model: type[models.Model], *, without_rowid: bool | None = None) -> None:
@@ -58,7 +60,7 @@ class Copy:
     counts up, at a time.
     """
 
-    columns: dict[str, str]
+    columns: Columns
     by: str
     step: int
     order: str
@@ -79,36 +81,63 @@ class RemakeTable(Operation):
         self, app_label: str, schema_editor: Editor, from_state: ProjectState, to_state: ProjectState
     ) -> None:
         """Replace the table."""
-        self._remake(app_label, schema_editor, from_state, to_state, self.forwards, self.without_rowid)
+        self._remake(app_label, schema_editor, to_state, self.forwards, without_rowid=self.without_rowid)
 
     def database_backwards(
         self, app_label: str, schema_editor: Editor, from_state: ProjectState, to_state: ProjectState
     ) -> None:
         """Put the old table back."""
-        self._remake(app_label, schema_editor, from_state, to_state, self.backwards, without_rowid=False)
+        self._remake(app_label, schema_editor, to_state, self.backwards)
 
     def describe(self) -> str:
         """Return what is shown while it runs."""
         return f"Make the table of {self.made.name} anew"
 
     def _remake(
-        self,
-        app_label: str,
-        editor: Editor,
-        from_state: ProjectState,
-        to_state: ProjectState,
-        copy: Copy,
-        without_rowid: bool,
+        self, app_label: str, editor: Editor, to_state: ProjectState, copy: Copy, *, without_rowid: bool = False
     ) -> None:
         model: type[models.Model] = to_state.apps.get_model(app_label, self.made.name)
-        if not self.allow_migrate_model(editor.connection.alias, model):
-            return
-        table, old = model._meta.db_table, f"{model._meta.db_table}_old"
-        editor.execute(f"ALTER TABLE {table} RENAME TO {old}")
-        _free_names(editor, old)
-        create_table(editor, model, without_rowid=without_rowid)
-        _carry_over(editor, old, table, copy)
-        editor.execute(f"DROP TABLE {old}")
+        if self.allow_migrate_model(editor.connection.alias, model):
+            _remake(editor, model, copy, without_rowid=without_rowid)
+
+
+class ConvertColumns(Operation):
+    """Make the table of a model anew, with other fields in the places of some, whose values are converted."""
+
+    def __init__(
+        self, model_name: str, fields: "dict[str, models.Field[Any, Any]]", forwards: Columns, backwards: Columns
+    ) -> None:
+        """Take the new fields, and the SQL that converts the columns of these names."""
+        self.model_name, self.fields, self.forwards, self.backwards = model_name, fields, forwards, backwards
+
+    def state_forwards(self, app_label: str, state: ProjectState) -> None:
+        """Exchange the fields."""
+        for name, field in self.fields.items():
+            state.alter_field(app_label, self.model_name, name, field, preserve_default=True)
+
+    def database_forwards(
+        self, app_label: str, schema_editor: Editor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        """Replace the table."""
+        self._convert(app_label, schema_editor, to_state, self.forwards)
+
+    def database_backwards(
+        self, app_label: str, schema_editor: Editor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        """Put the old table back."""
+        self._convert(app_label, schema_editor, to_state, self.backwards)
+
+    def describe(self) -> str:
+        """Return what is shown while it runs."""
+        return f"Convert {', '.join(self.fields)} of {self.model_name}"
+
+    def _convert(self, app_label: str, editor: Editor, to_state: ProjectState, converted: Columns) -> None:
+        model: type[models.Model] = to_state.apps.get_model(app_label, self.model_name)
+        if self.allow_migrate_model(editor.connection.alias, model):
+            names = [str(field.column) for field in model._meta.concrete_fields]
+            columns: Columns = {name: f'"{name}"' for name in names}
+            key = str(model._meta.pk.column)
+            _remake(editor, model, Copy(columns | converted, by=key, step=ROWS_AT_ONCE, order=key))
 
 
 class DropIndexOfColumn(Operation):
@@ -152,6 +181,16 @@ class DropIndexOfColumn(Operation):
         return model if own else None, model._meta.get_field(self.name)
 
 
+def _remake(editor: Editor, model: type[models.Model], copy: Copy, *, without_rowid: bool = False) -> None:
+    """Make the table of a model anew, with the rows that are there."""
+    table, old = model._meta.db_table, f"{model._meta.db_table}_old"
+    editor.execute(f"ALTER TABLE {table} RENAME TO {old}")
+    _free_names(editor, old)
+    create_table(editor, model, without_rowid=without_rowid)
+    _carry_over(editor, old, table, copy)
+    editor.execute(f"DROP TABLE {old}")
+
+
 def _free_names(editor: Editor, old: str) -> None:
     """Let the constraints and sequences of a table that was renamed free their names, which PostgreSQL keeps."""
     if editor.connection.vendor != "postgresql":
@@ -172,16 +211,21 @@ def _free_names(editor: Editor, old: str) -> None:
 
 
 def _carry_over(editor: Editor, old: str, table: str, copy: Copy) -> None:
-    columns, values = ", ".join(copy.columns), ", ".join(copy.columns.values())
+    vendor = editor.connection.vendor
+    columns = ", ".join(copy.columns)
+    values = ", ".join(sql if isinstance(sql, str) else sql[vendor] for sql in copy.columns.values())
     statement = (
         f"INSERT INTO {table} ({columns}) SELECT {values} FROM {old} "  # noqa: S608 (constants)
         f"WHERE {copy.by} >= %s AND {copy.by} < %s ORDER BY {copy.order}"
     )
     with editor.connection.cursor() as cursor:
-        cursor.execute(f"SELECT count(*), min({copy.by}), max({copy.by}) FROM {old}")  # noqa: S608 (constants)
-        count, first, last = cursor.fetchone()
-        for start in range(first, last + 1, copy.step) if count else ():
+        cursor.execute(f"SELECT count(*), min({copy.by}) FROM {old}")  # noqa: S608 (constants)
+        count, start = cursor.fetchone()
+        while start is not None:
             cursor.execute(statement, [start, start + copy.step])
             count -= cursor.rowcount
+            # Over a gap at once, however far somebody has put the next row.
+            cursor.execute(f"SELECT min({copy.by}) FROM {old} WHERE {copy.by} >= %s", [start + copy.step])  # noqa: S608
+            [start] = cursor.fetchone()
     if count:
         raise DatabaseError(f"{count:,} rows of {table} could not be carried over")

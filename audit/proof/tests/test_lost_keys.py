@@ -35,11 +35,8 @@ def cut_off_the_last_attempt(key_id=NOBODYS):
         cursor.execute("DELETE FROM audit_attemptcustomer WHERE attempt_id = %s", [last.pk])
         cursor.execute("DELETE FROM audit_attempt WHERE id = %s", [last.pk])
         cursor.execute("DELETE FROM audit_auditentry WHERE sequence > 7")
-        cursor.execute(
-            "UPDATE audit_chainhead SET sequence = 7, key_id = %s, "
-            "mac = (SELECT mac FROM audit_auditentry WHERE sequence = 7)",
-            [key_id],
-        )
+        mac = AuditEntry.objects.get(sequence=7).mac
+        cursor.execute("UPDATE audit_chainhead SET sequence = 7, key_id = %s, mac = %s", [key_id, mac])
 
 
 def acknowledge(key_id, *arguments):

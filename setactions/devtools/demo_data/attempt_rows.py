@@ -155,7 +155,8 @@ class AttemptRows:
         self._sequence, previous = self._sequence + 1, self._mac
         name, facts = kind.value, (user_id, action_type, ip_address, body)
         self._mac = chain.mac_of_stored(self._key, (previous, self._sequence, at, digits or "", name), facts)
-        entry = (self._sequence, previous, self._mac, self._key_id, digits, name, at, *facts)
+        macs = bytes.fromhex(previous), bytes.fromhex(self._mac)
+        entry = (self._sequence, *macs, self._key_id, digits, name, at, *facts)
         self._audit.add(AuditEntry._meta.db_table, _ENTRY, [entry])
 
     def _add_job(self, attempt: MadeAttempt, last: Event, at: str, row: Attempt) -> Recorded:

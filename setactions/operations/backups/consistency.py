@@ -10,6 +10,7 @@ from audit.choices import ACCEPTED_OUTCOMES
 from audit.models import GENESIS, Attempt, AuditEntry, ChainHead
 from jobs.models import Job
 from setactions.operations.backups.engine import Source
+from tmsdash.db.fields import bytes_of
 from tmsdash.text import one_line
 
 NAMED = 3  # of the ids that do not fit
@@ -50,7 +51,9 @@ def _chain_disagreements(audit: Source) -> list[str]:
     is_signed = chain.is_signed(sequence, mac, key_id, signature)
     if is_signed is None:
         return [f"The audit's chain ends with the key {one_line(key_id, 40)}, which is not known here."]
-    if not is_signed or (sequence, mac) != (ends[0] if ends else (0, GENESIS)):
+    # A backup of an earlier version holds macs as hex digits.
+    [(number, stored_mac)] = ends or [(0, GENESIS)]
+    if not is_signed or (sequence, bytes_of(mac)) != (number, bytes_of(stored_mac)):
         return ["The audit's chain does not end as its head says: manage.py audit_verify says more."]
     return []
 
