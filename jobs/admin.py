@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import OuterRef, Q, QuerySet, Subquery, Sum
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -12,6 +13,7 @@ from django.utils.safestring import SafeString
 
 from audit.admin_filters import SourceFilter, query_of_attempts, summary_for
 from audit.customer_index import is_known
+from audit.summary_rows import columns_of, rows_of
 from jobs.models import Batch, BatchChunk, Job, JobCustomer, JobDay
 from jobs.selectors import job_ids_of_customer
 from tmsdash.web.admin import ExactSearchAdmin, ReadOnlyAdmin, link_to_list, shown_json
@@ -41,8 +43,7 @@ class JobAdmin(ExactSearchAdmin):
         answer = super().changelist_view(request, extra_context)
         changelist = getattr(answer, "context_data", {}).get("cl")
         if changelist and request.user.has_perm("audit.view_attempt"):
-            summed_up = {"summary": summary_for(changelist), "attempts_query": query_of_attempts(changelist)}
-            answer.context_data |= summed_up  # type: ignore[attr-defined]
+            answer.context_data |= _summed_up(changelist)  # type: ignore[attr-defined]
         return answer
 
     def rows_of_customer(self, cid: str) -> Q | None:
@@ -63,6 +64,19 @@ class JobAdmin(ExactSearchAdmin):
     @admin.display(description="answered by TMS")
     def answered(self, job: Job) -> SafeString:
         return shown_json(job.response_summary)
+
+
+def _summed_up(changelist: ChangeList) -> dict[str, Any]:
+    """Return what the template of the summary shows; nothing if the list is about one thing only."""
+    summary = summary_for(changelist)
+    if summary is None:
+        return {}
+    return {
+        "summary": summary,
+        "chart_columns": columns_of(summary),
+        "chart_rows": rows_of(summary),
+        "attempts_query": query_of_attempts(changelist),
+    }
 
 
 @admin.register(Batch)
