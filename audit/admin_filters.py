@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.http import urlencode
 
 from audit.choices import LEGACY_SOURCES, Source
-from audit.models import Attempt, MonthTally
+from audit.models import Attempt, DayTally, MonthTally
 from audit.summary import AttemptSummary, summarize
 from tmsdash.accounts import LAST_UNKNOWN_NAME, UNKNOWN_NAME
 from tmsdash.text import one_line
@@ -59,4 +59,5 @@ def summary_for(changelist: ChangeList) -> AttemptSummary | None:
     [time] = [spec for spec in changelist.filter_specs if isinstance(spec, TimeFilter)]
     conditions = {name: changelist.params[name] for name in SHARED if changelist.params.get(name)}
     attempts = Attempt.objects.exclude(source__in=LEGACY_SOURCES).filter(**conditions)
-    return summarize(attempts, *time.bounds(), MonthTally.objects.filter(**conditions))
+    tallies = MonthTally.objects.filter(**conditions) if conditions else DayTally.objects.all()
+    return summarize(attempts, *time.bounds(), tallies)

@@ -169,10 +169,10 @@ class Attempt(models.Model):
                 name="attempt_confirmed",
                 condition=models.Q(outcome__in=sorted(CONFIRMED_OUTCOMES)),
             ),
-            # Of failed attempts alone. The summary counts their messages in the order of this index, with any filters.
+            # Of failed attempts alone, with all that the summary asks for when it counts the messages of a period.
             CoveringIndex(
-                fields=["error_message", "source", "created_at"],
-                covered=["action_code", "cluster_url", "user_id"],
+                fields=["created_at"],
+                covered=["error_message", "source", "action_code", "cluster_url", "user_id"],
                 name="attempt_by_error",
                 condition=~models.Q(error_message=""),
             ),
@@ -295,11 +295,25 @@ class MonthTally(models.Model):
     customers = models.PositiveBigIntegerField()
 
     class Meta:
-        # With what is summed up where nothing is filtered.
-        indexes = [models.Index(fields=["month", "outcome", "attempts", "customers"], name="tally_by_month")]
+        indexes = [models.Index(fields=["month"], name="tally_by_month")]
 
     def __str__(self) -> str:
         return f"{self.month}: {self.attempts}"
+
+
+class DayTally(models.Model):
+    """How many attempts of a day of a tallied month had an outcome, and of how many customers."""
+
+    day = models.CharField(max_length=10)
+    outcome = models.CharField(max_length=24)
+    attempts = models.PositiveIntegerField()
+    customers = models.PositiveBigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["day", "outcome"], name="tally_once_per_day")]
+
+    def __str__(self) -> str:
+        return f"{self.day}: {self.attempts}"
 
 
 class TalliedMonth(models.Model):

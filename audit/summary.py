@@ -1,17 +1,22 @@
 """Attempts summed up for auditors: by day and by outcome, with a chart and the most frequent errors."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import reduce
+from operator import or_
+from typing import Any
 
 from django.db import models
 from django.db.models import F, Q, QuerySet, Sum
+from django.db.models.functions import Substr
 from django.utils import timezone
 
 from audit.choices import ACCEPTED_OUTCOMES, Outcome, OutcomeGroup
-from audit.models import Attempt, AttemptDay, MonthTally
+from audit.models import Attempt, AttemptDay, DayTally, MonthTally
 from audit.tallies import MOMENT, attempts_in_doubt, begin_of, end_of, tallied_months
+from tmsdash.days import first_moment
 from tmsdash.db.day_ranges import keys_of_period
 from tmsdash.db.expressions import Day
 from tmsdash.db.plans import planned
@@ -24,6 +29,8 @@ WIDTH, HEIGHT, GAP = 900, 120, 0.25
 DAY, MONTH = 10, 7  # letters of a time
 
 Count = tuple[str, str, int, int]  # day or month, outcome, attempts, customers
+Span = tuple[datetime, datetime]  # the first and the last moment
+_LETTERS = {"day": DAY, "month": MONTH}
 
 
 @dataclass(frozen=True)
@@ -69,20 +76,20 @@ def summarize(
     attempts: QuerySet[Attempt],
     first: datetime | None,
     last: datetime | None,
-    tallies: QuerySet[MonthTally] | None = None,
+    tallies: QuerySet[MonthTally] | QuerySet[DayTally] | None = None,
 ) -> AttemptSummary:
     """Sum up the attempts of a period. `first` and `last` are its bounds; None where it has none.
 
-    With `tallies` of the same attempts, months that are over are not counted again.
+    With `tallies` of the same attempts, months that are over are not counted again, or days of them.
     """
     since, now = first, timezone.now()
     ahead = planned(attempts.filter(created_at__gt=now), through="created_at").order_by("-created_at")
     last = last or ahead.values_list("created_at", flat=True).first() or now
     by_month = since is None or (last - since).days > DAYS_SHOWN
-    rows = [*_counts_by_month(attempts, since, last, tallies)] if by_month else _counts(attempts, since, last)
+    rows = [*_counts(attempts, since, last, tallies, MONTH if by_month else DAY)]
     first = since or begin_of(min((name for name, *_ in rows), default=last.isoformat()[:MONTH]))
     if by_month and (last - first).days <= DAYS_SHOWN:  # all of time is no longer than that
-        by_month, rows = False, _counts(attempts, first, last)
+        by_month, rows = False, [*_counts(attempts, first, last, tallies, DAY)]
     counts: defaultdict[str, Counter[OutcomeGroup]] = defaultdict(Counter)
     outcomes: Counter[Outcome] = Counter()
     customers = 0
@@ -92,7 +99,7 @@ def summarize(
         outcomes[outcome] += count
         customers += customer_count if outcome in ACCEPTED_OUTCOMES else 0
     names = _months(first.date(), last.date(), sorted(counts)) if by_month else _days(first.date(), last.date())
-    failed = planned(_of_period(attempts, since, last).exclude(error_message=""), through="error_message")
+    failed = planned(_of_period(attempts, since, last), through="created_at").exclude(error_message="")
     errors = failed.values_list("error_message").annotate(count=models.Count("pk"))
     most = max((sum(part.values()) for part in counts.values()), default=0)
     return AttemptSummary(
@@ -111,26 +118,78 @@ def summarize(
     )
 
 
-def _counts_by_month(
-    attempts: QuerySet[Attempt], first: datetime | None, last: datetime, tallies: QuerySet[MonthTally] | None
+def _counts(
+    attempts: QuerySet[Attempt], first: datetime | None, last: datetime, tallies: QuerySet[Any] | None, digits: int
 ) -> Iterator[Count]:
-    """Yield the same by month, from the tallies where they hold; a month may come in parts."""
-    months = [] if tallies is None else tallied_months(first, last)
-    if tallies is not None and months:
-        sums = tallies.filter(month__in=months).order_by().values_list("month", "outcome")
-        yield from sums.annotate(Sum("attempts"), Sum("customers"))
-        in_doubt = attempts_in_doubt(_of_period(attempts, first, last))
-        yield from (row for row in _grouped(in_doubt, MONTH) if row[0] in months)
-    for month in months:
-        if first is None or first < begin_of(month):
-            yield from _counts(attempts, first, begin_of(month) - MOMENT, MONTH)
-        first = end_of(month)
+    """Yield the attempts of a period by day or month and by outcome, from tallies where they hold.
+
+    A day or a month may come in parts.
+    """
+    spans: list[Span] = []
+    if tallies is not None and tallies.model is DayTally:
+        spans = _joined(_tallied_days(first, last))
+        yield from _tallied(attempts, tallies, "day", spans, digits)
+    elif tallies is not None and digits == MONTH:
+        spans = _joined(_tallied_months(first, last))
+        yield from _tallied(attempts, tallies, "month", spans, digits)
+    for begin, end in spans:
+        if first is None or first < begin:
+            yield from _counted(attempts, first, begin - MOMENT, digits)
+        first = end + MOMENT
     if first is None or first <= last:
-        yield from _counts(attempts, first, last, MONTH)
+        yield from _counted(attempts, first, last, digits)
 
 
-def _counts(attempts: QuerySet[Attempt], first: datetime | None, last: datetime, digits: int = DAY) -> list[Count]:
-    """Return the attempts of a period, by day as a rule, and by outcome, read in one pass."""
+def _tallied_months(first: datetime | None, last: datetime) -> Iterator[Span]:
+    """Yield the tallied months that lie within a period."""
+    for month in tallied_months(first, last):
+        begin, end = begin_of(month), end_of(month) - MOMENT
+        if (first is None or first <= begin) and end <= last:
+            yield begin, end
+
+
+def _tallied_days(first: datetime | None, last: datetime) -> Iterator[Span]:
+    """Yield the days of each tallied month that lie within a period."""
+    for month in tallied_months(first, last):
+        begin, end = begin_of(month), end_of(month) - MOMENT
+        if first and first > begin:
+            begin = first_moment((first - MOMENT).date() + timedelta(days=1))
+        if last < end:
+            end = first_moment((last + MOMENT).date()) - MOMENT
+        if begin < end:
+            yield begin, end
+
+
+def _joined(spans: Iterable[Span]) -> list[Span]:
+    """Return the same spans, those in one that follow each other at once."""
+    joined: list[Span] = []
+    for begin, end in spans:
+        if joined and joined[-1][1] + MOMENT == begin:
+            begin, _ = joined.pop()
+        joined.append((begin, end))
+    return joined
+
+
+def _tallied(
+    attempts: QuerySet[Attempt], tallies: QuerySet[Any], unit: str, spans: list[Span], digits: int
+) -> Iterator[Count]:
+    """Yield what the tallies of some spans say, and the attempts in doubt, which they leave out."""
+    if spans:
+        kept = reduce(
+            or_, (_within(unit, *(moment.isoformat()[: _LETTERS[unit]] for moment in span)) for span in spans)
+        )
+        sums = tallies.filter(kept).order_by().values_list(Substr(unit, 1, digits), "outcome")
+        yield from sums.annotate(Sum("attempts"), Sum("customers"))
+        in_doubt = attempts_in_doubt(attempts.filter(reduce(or_, (_within("created_at", *span) for span in spans))))
+        yield from _grouped(in_doubt, digits)
+
+
+def _within(column: str, first: Any, last: Any) -> Q:
+    return Q(**{f"{column}__gte": first, f"{column}__lte": last})
+
+
+def _counted(attempts: QuerySet[Attempt], first: datetime | None, last: datetime, digits: int) -> list[Count]:
+    """Return the same from the attempts themselves, read in one pass."""
     return _grouped(planned(_of_period(attempts, first, last).filter(_keys(first, last))), digits)
 
 

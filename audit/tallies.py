@@ -1,7 +1,7 @@
 """How many attempts there were in months that are over, so that nobody has to count those of years.
 
-1. A month is tallied by user, action, cluster, source and outcome when it is over. Rows of the old dashboard are not
-   in it.
+1. A month is tallied when it is over: by user, action, cluster, source and outcome, and each of its days by outcome
+   alone. Rows of the old dashboard are not in it.
 2. Attempts in doubt are left out: their outcome is still to come. They are few, and counted one by one.
 3. A tally holds while no attempt of its month was added, and as many are in doubt as then. Otherwise the month is
    counted again, as if it had none, and tallied anew.
@@ -11,9 +11,9 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.db import Error as AnyDatabaseError
@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from audit.chain import DATABASE
 from audit.choices import IN_DOUBT_OUTCOMES, LEGACY_SOURCES
-from audit.models import Attempt, AttemptDay, AuditEntry, EntryDay, MonthTally, TalliedMonth
+from audit.models import Attempt, AttemptDay, AuditEntry, DayTally, EntryDay, MonthTally, TalliedMonth
 from tmsdash.days import first_moment
 from tmsdash.db import day_ranges
 from tmsdash.db.day_ranges import extend, last_known
@@ -41,15 +41,14 @@ logger = logging.getLogger(__name__)
 
 
 def tallied_months(first: datetime | None, last: datetime) -> list[str]:
-    """Return the months (year-month) that lie within a period and whose tally holds, the first one first.
+    """Return the months (year-month) that a period touches and whose tally holds, the first one first.
 
     Tallies a month that lacks one, if any; the next call takes the next.
     """
     over = timezone.now() - DELAY
-    over = last + MOMENT if last < over else over  # nothing is behind the last day of the year 9999
     newest = _newest_keys(over)
-    begun = [month for month in sorted(newest) if month < _month_of(over)]  # dates end in the year 9999
-    months = [month for month in begun if (not first or first <= begin_of(month)) and end_of(month) <= over]
+    end = min(_month_of(over), f"{_month_of(last)}-")  # right behind the last one
+    months = [month for month in sorted(newest) if (not first or _month_of(first) <= month) and month < end]
     in_doubt, tallied = _in_doubt(), {row.month: row for row in TalliedMonth.objects.all()}
     lacking = [
         month
@@ -97,11 +96,16 @@ def problems() -> Iterator[str]:
         if tallied.last_key > newest_of_all:
             yield f"The tally of {month} claims to know attempt {tallied.last_key:,}; the newest is {newest_of_all:,}."
         elif tallied.last_key >= newest.get(month, newest_of_all + 1) and tallied.in_doubt == in_doubt[month]:
-            stored = MonthTally.objects.filter(month=month).values_list(*KEYS, "attempts", "customers")
-            if Counter(stored) != Counter(
-                _sums(Attempt.objects.all(), month).values_list(*KEYS, "attempts", "customers")
-            ):
+            months, days = MonthTally.objects.filter(month=month), DayTally.objects.filter(day__startswith=month)
+            if not (_is_whole(months, KEYS, month) and _is_whole(days, ("day", "outcome"), month)):
                 yield f"The tally of {month} is not what its attempts amount to."
+
+
+def _is_whole(stored: QuerySet[Any], keys: Sequence[str], month: str) -> bool:
+    """Tell whether the stored sums of a month are those of its attempts, by `keys`."""
+    columns = (*keys, "attempts", "customers")
+    sums = _sums(Attempt.objects.all(), month, keys)
+    return Counter(stored.values_list(*columns)) == Counter(sums.values_list(*columns))
 
 
 def tally(month: str) -> None:
@@ -109,6 +113,7 @@ def tally(month: str) -> None:
     with write_transaction(DATABASE, WAIT_S):
         one_at_a_time(DATABASE, MonthTally._meta.db_table)
         sum_up(month, Attempt, MonthTally, TalliedMonth, DATABASE)
+        sum_up_days(month, Attempt, DayTally, DATABASE)
 
 
 def sum_up(month: str, attempt: Any, month_tally: Any, tallied_month: Any, database: str) -> None:
@@ -124,16 +129,25 @@ def sum_up(month: str, attempt: Any, month_tally: Any, tallied_month: Any, datab
     )
 
 
+def sum_up_days(month: str, attempt: Any, day_tally: Any, database: str) -> None:
+    """Write the same of each day of the month, with the models given."""
+    sums = _sums(attempt.objects.using(database), month, ("day", "outcome"))
+    day_tally.objects.using(database).filter(day__startswith=month).delete()
+    day_tally.objects.using(database).bulk_create(day_tally(**row) for row in sums)
+
+
 def _of_month(attempts: QuerySet[Any], month: str) -> QuerySet[Any]:
     of_month = attempts.filter(created_at__gte=begin_of(month), created_at__lt=end_of(month))
     return of_month.exclude(source__in=LEGACY_SOURCES).order_by()
 
 
-def _sums(attempts: QuerySet[Any], month: str) -> QuerySet[Any, dict[str, Any]]:
-    """Return what the tally of a month consists of."""
-    known = _of_month(attempts, month).exclude(outcome__in=IN_DOUBT_OUTCOMES).values(*KEYS)
-    sums: QuerySet[Any, dict[str, Any]] = known.annotate(attempts=Count("pk"), customers=Sum("customer_count"))
-    return sums
+def _sums(attempts: QuerySet[Any], month: str, keys: Sequence[str] = KEYS) -> QuerySet[Any, dict[str, Any]]:
+    """Return what the tally of a month consists of, or those of its days."""
+    known = (
+        _of_month(attempts, month).exclude(outcome__in=IN_DOUBT_OUTCOMES).annotate(day=Day(F("created_at"), digits=10))
+    )
+    sums = known.values(*keys).annotate(attempts=Count("pk"), customers=Sum("customer_count"))
+    return cast(QuerySet[Any, dict[str, Any]], sums)
 
 
 def forget(attempt: Attempt, at: datetime) -> None:

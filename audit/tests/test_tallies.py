@@ -1,13 +1,15 @@
 """Months that are over are tallied once, and the summary says what it would say if it counted every attempt."""
 
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
 from audit.choices import Kind, Outcome, Source
-from audit.models import Attempt, AttemptDay, AuditEntry, EntryDay, MonthTally, TalliedMonth
+from audit.models import Attempt, AttemptDay, AuditEntry, DayTally, EntryDay, MonthTally, TalliedMonth
 from audit.summary import summarize
 from audit.tallies import catch_up, tallied_months, tally
 from audit.tests.making import make_attempt, record, refuse
@@ -15,6 +17,7 @@ from tmsdash.db import day_ranges
 
 pytestmark = pytest.mark.usefixtures("databases")
 
+DAY_TALLIES = "0020_day_tallies"
 JANUARY, MARCH = datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 3, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 APRIL = MARCH + timedelta(days=30)
 PERIODS = [
@@ -23,6 +26,10 @@ PERIODS = [
     (JANUARY + timedelta(days=20), None),
     (None, MARCH),
     (JANUARY, APRIL - timedelta(days=10)),
+    (JANUARY, JANUARY + timedelta(days=50)),  # by day
+    (JANUARY + timedelta(days=8, hours=23), JANUARY + timedelta(days=58, hours=1)),
+    (JANUARY + timedelta(days=9), JANUARY + timedelta(days=10) - timedelta(microseconds=1)),  # one whole day
+    (JANUARY + timedelta(days=9, microseconds=1), JANUARY + timedelta(days=10, microseconds=-2)),
 ]
 FILTERS = [
     {},
@@ -59,7 +66,8 @@ def assert_same():
     """What the tallies say is what counting says, for each period and filter."""
     for first, last in PERIODS:
         for conditions in FILTERS:
-            rows, tallies = Attempt.objects.filter(**conditions), MonthTally.objects.filter(**conditions)
+            rows = Attempt.objects.filter(**conditions)
+            tallies = MonthTally.objects.filter(**conditions) if conditions else DayTally.objects.all()
             counted, tallied = summarize(rows, first, last), summarize(rows, first, last, tallies)
             assert sorted(tallied.outcomes) == sorted(counted.outcomes), (first, last, conditions)
             assert (tallied.periods, tallied.total, tallied.customers) == (
@@ -121,18 +129,34 @@ def test_attempts_of_the_old_dashboard_are_in_no_tally(attempts):
     assert not MonthTally.objects.filter(user_id="oscar").exists()
 
 
-def test_months_that_are_tallied_are_not_read(attempts):
+@pytest.mark.parametrize(
+    ("tallies", "first", "last", "total"),
+    [
+        (MonthTally, JANUARY, APRIL, 17),
+        (DayTally, JANUARY, APRIL, 17),
+        (DayTally, JANUARY, JANUARY + timedelta(days=50), 7),
+        (DayTally, JANUARY + timedelta(days=9), JANUARY + timedelta(days=56), 7),
+    ],
+)
+def test_what_is_tallied_is_not_read(attempts, tallies, first, last, total):
     tally_all()
     with CaptureQueriesContext(connections["audit"]) as captured:
-        assert summarize(Attempt.objects.all(), JANUARY, APRIL, MonthTally.objects.all()).total == 17
+        assert summarize(Attempt.objects.all(), first, last, tallies.objects.all()).total == total
     passes = [query["sql"] for query in captured if "GROUP BY" in query["sql"] and '"audit_attempt"' in query["sql"]]
-    assert [sql for sql in passes if "error_message" not in sql and "is_open" not in sql] == []
-    [sums] = [query["sql"] for query in captured if "GROUP BY" in query["sql"] and '"audit_monthtally"' in query["sql"]]
-    with connections["audit"].cursor() as cursor:
-        if cursor.db.vendor == "sqlite":
-            cursor.execute(f"EXPLAIN QUERY PLAN {sums}")
-            [(*_, plan)] = cursor.fetchall()  # nothing is sorted
-            assert "USING COVERING INDEX tally_by_month (month=?)" in plan
+    passes = [sql for sql in passes if "error_message" not in sql and "is_open" not in sql]
+    # What is left of the last day, read through the keys of that day.
+    assert len(passes) == (last != APRIL)
+    assert all('"audit_attempt"."id" >=' in sql for sql in passes)
+
+
+def test_days_of_months_that_were_tallied_before_there_were_days_are_tallied_too(attempts):
+    tally_all()
+    days = [*DayTally.objects.order_by("pk").values_list("day", "outcome", "attempts", "customers")]
+    DayTally.objects.all().delete()
+    migration = import_module(f"audit.migrations.{DAY_TALLIES}")
+    migration.tally_days(apps, connections["audit"].schema_editor())
+    assert sorted(days) == sorted(DayTally.objects.values_list("day", "outcome", "attempts", "customers"))
+    assert len(days) == 16
 
 
 def test_after_many_attempts_at_once_everything_is_made_at_once(attempts, monkeypatch):

@@ -85,6 +85,14 @@ def test_what_came_since_is_no_finding(listed):
             "summary: The tally of 2025-04 is not what its attempts amount to.",
         ),
         (
+            "UPDATE audit_daytally SET customers = customers + 1 WHERE day = '2025-03-10'",
+            "summary: The tally of 2025-03 is not what its attempts amount to.",
+        ),
+        (
+            "UPDATE audit_daytally SET day = '2025-04-18' WHERE day = '2025-04-19'",
+            "summary: The tally of 2025-04 is not what its attempts amount to.",
+        ),
+        (
             "UPDATE audit_talliedmonth SET last_key = 1000000 WHERE month = '2025-03'",
             "summary: The tally of 2025-03 claims to know attempt 1,000,000; the newest is {4}.",
         ),
