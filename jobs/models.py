@@ -10,6 +10,7 @@ from django.utils import timezone
 from audit.choices import Action, Evidence, Source
 from audit.models import USER_ID_LENGTH
 from tmsdash.db.day_ranges import DayRange
+from tmsdash.db.expressions import Apart
 
 MESSAGE_LENGTH = 500
 MAX_CUSTOMERS = 1 << 20  # of a job; one call carries a tenth of them at most
@@ -81,6 +82,7 @@ class Job(Signed):
             models.Index(fields=["user_id", "id"], name="job_by_user"),
             models.Index(fields=["action_code", "id"], name="job_by_action"),
             models.Index(fields=["cluster_url", "id"], name="job_by_cluster"),
+            models.Index(Apart("source"), "id", name="job_listed_by_source"),
             models.Index(fields=["id"], name="job_exception", condition=EXCEPTIONS),
             models.Index(fields=["batch_id"], name="job_by_batch", condition=models.Q(batch_id__isnull=False)),
             models.Index(fields=["created_at", "id"], name="job_by_time"),

@@ -93,7 +93,7 @@ def in_admin(**conditions):
         (lambda: in_admin(status="failed"), "INDEX job_exception"),
         (lambda: in_admin(evidence="read_back"), "INDEX job_exception"),
         (lambda: in_admin(legacy=True), "INDEX job_exception"),
-        (lambda: in_admin(source="legacy"), "INDEX job_exception"),
+        (lambda: in_admin(source="api"), "INDEX job_listed_by_source (<expr>=?)"),
         (lambda: in_admin(status="success", evidence="reply"), "SCAN jobs_job"),
         (lambda: in_admin(batch_id="0" * 32, status="success"), "INDEX job_by_batch (batch_id=?)"),
         (lambda: in_admin(action_code=2), "INDEX job_by_action (action_code=?)"),
