@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.views.main import ORDER_VAR, ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
@@ -24,6 +24,7 @@ from audit.customer_index import asked_for, is_known
 from audit.exports import CONTENT_TYPES, FORMS, LISTS_PER_MINUTE, answer_export, export, lists
 from audit.models import Attempt, AttemptDay, AuditEntry, EntryDay
 from audit.selectors import entries_of, opening_body, outcome_body
+from tmsdash.db.plans import planned
 from tmsdash.downloads import download
 from tmsdash.web.admin import NO_SUCH_LIST, AddressError, ExactSearchAdmin, link_to_list, shown_json
 from tmsdash.web.admin_filters import ActionFilter, TimeFilter, UserFilter
@@ -73,7 +74,8 @@ class AttemptAdmin(ExactSearchAdmin):
             return self.wrong_address(request, str(error))
 
         def noted_lines(actor: Actor) -> HttpResponseBase:
-            lines = export(changelist.queryset, form, _filters_of(changelist), actor)
+            filters = _filters_of(changelist)
+            lines = export(changelist.queryset, form, filters, actor, _count(changelist, filters))
             name = f"attempts-{timezone.now():%Y-%m-%dT%H-%M-%SZ}.{form}"
             return download(lines, name, CONTENT_TYPES[form])
 
@@ -150,6 +152,13 @@ def _filters_of(changelist: ChangeList) -> dict[str, Any]:
     times = {"since": since and since.isoformat(), "until": until and until.isoformat()}
     given = changelist.filter_params.items()
     return {name: value for name, [value] in given if name not in ("time", *times)} | times
+
+
+def _count(changelist: Any, filters: dict[str, Any]) -> int:
+    """Count what a list is narrowed to. Of a period that takes an index of times, which is not in the list's order."""
+    is_period = any(filters.values()) and filters.keys() <= {*TimeFilter.parameters, ORDER_VAR}
+    rows = planned(changelist.matching, through="created_at") if is_period else changelist.queryset
+    return int(rows.count())
 
 
 @admin.register(AuditEntry)

@@ -60,13 +60,16 @@ def answer_export(
         return error_response(request, 503, "The audit cannot be written, so nothing was exported. Try again.")
 
 
-def export(attempts: QuerySet[Attempt], form: str, filters: dict[str, Any], actor: Actor) -> Iterator[str]:
+def export(
+    attempts: QuerySet[Attempt], form: str, filters: dict[str, Any], actor: Actor, count: int | None = None
+) -> Iterator[str]:
     """Note in the audit who exports what, and return the lines of the file, the newest attempt first.
 
-    `form` is one of FORMS, `filters` what the attempts were chosen by, as JSON holds it. Raises DatabaseError, before
-    any line, if the audit cannot be written: nothing is exported then.
+    `form` is one of FORMS, `filters` what the attempts were chosen by, as JSON holds it, `count` how many they are, if
+    it is known. Raises DatabaseError, before any line, if the audit cannot be written: nothing is exported then.
     """
-    body = {"what": "attempts", "format": form, "filters": filters, "count": attempts.count()}
+    count = attempts.count() if count is None else count
+    body = {"what": "attempts", "format": form, "filters": filters, "count": count}
     record_fact(Kind.EXPORTED, body, actor=actor, wait_s=WAIT_S)
     return FORMS[form](_with_entries(attempts))
 

@@ -4,8 +4,9 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from django.db.models import Max, Q, QuerySet
+from django.db.models import Max, Q, QuerySet, TextField
 from django.db.models.expressions import RawSQL
+from django.db.models.functions import Cast
 
 from audit.customer_index import asked_for
 from audit.models import Attempt
@@ -43,8 +44,11 @@ def narrowed(jobs: QuerySet[Job], **conditions: Any) -> QuerySet[Job]:
 
 def job_ids_of_customer(cid: str) -> RawSQL:
     """Return the ids of the jobs of exactly this customer, as a subquery: of all attempts that the audit knows."""
-    attempt_ids = [*Attempt.objects.filter(asked_for(cid)).order_by().values_list("attempt_id", flat=True)]
-    return listed_uuids(Job.objects.db, attempt_ids)
+    # As text: to make UUIDs of the thousands of ids of a frequent customer takes longer than to find them.
+    attempt_ids = (
+        Attempt.objects.filter(asked_for(cid)).order_by().values_list(Cast("attempt_id", TextField()), flat=True)
+    )
+    return listed_uuids(Job.objects.db, [*attempt_ids])
 
 
 def older_than(job: Any) -> Q:

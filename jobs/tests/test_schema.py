@@ -109,7 +109,7 @@ def test_reads_use_their_index_and_sort_nothing(query, index):
 
 
 def customers(cid):
-    return Job.objects.filter(job_id__in=listed_uuids("jobs", [uuid.UUID(int=len(cid))])).order_by().values("pk")
+    return Job.objects.filter(job_id__in=listed_uuids("jobs", [str(uuid.UUID(int=len(cid)))])).order_by().values("pk")
 
 
 @pytest.mark.sqlite

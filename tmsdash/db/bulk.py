@@ -74,10 +74,13 @@ def insert_list(
             raise DatabaseError(f"{cursor.rowcount} of {len(cids)} rows were inserted into {table}")
 
 
-def listed_uuids(using: str, ids: Sequence[uuid.UUID]) -> RawSQL:
-    """Return a subquery of these ids, however many: each as a parameter of its own would be too many."""
+def listed_uuids(using: str, ids: Sequence[str]) -> RawSQL:
+    """Return a subquery of these ids, however many: each as a parameter of its own would be too many.
+
+    They are the text of UUIDs, with or without hyphens, as the databases hold them.
+    """
     if connections[using].vendor == "sqlite":
-        return RawSQL("SELECT value FROM json_each(%s)", [json.dumps([each.hex for each in ids])])
+        return RawSQL("SELECT value FROM json_each(%s)", [json.dumps(ids).replace("-", "")])
     return RawSQL("SELECT unnest(%s::uuid[])", [[*ids]])
 
 

@@ -30,6 +30,8 @@ class LongList(ChangeList):
         queryset = super().get_queryset(request, exclude_parameters)
         for name in behind_parameters(self.model):
             self.params.pop(name, None)  # a search is for all rows, not for those behind a key
+        self.matching: QuerySet[Any] = queryset
+        """The same rows, before it was planned how to find them in the list's order."""
         return planned(queryset)
 
     def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
