@@ -1,7 +1,6 @@
 """Statements for long lists of ids, on both engines: in parts, or with the whole list as one parameter."""
 
 import json
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
