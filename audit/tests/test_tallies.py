@@ -30,6 +30,7 @@ PERIODS = [
     (JANUARY + timedelta(days=8, hours=23), JANUARY + timedelta(days=58, hours=1)),
     (JANUARY + timedelta(days=9), JANUARY + timedelta(days=10) - timedelta(microseconds=1)),  # one whole day
     (JANUARY + timedelta(days=9, microseconds=1), JANUARY + timedelta(days=10, microseconds=-2)),
+    (JANUARY + timedelta(days=9, microseconds=1), JANUARY + timedelta(days=56, microseconds=-1)),
 ]
 FILTERS = [
     {},
