@@ -118,9 +118,20 @@ def spread(values: Iterable[float]) -> str:
 
 
 def compare(
-    ours: Callable[[], None], floor: Callable[[], None], before: Callable[[], None] = lambda: None
+    ours: Callable[[], None],
+    floor: Callable[[], None],
+    before: Callable[[], None] = lambda: None,
+    *,
+    warm_up: bool = False,
 ) -> Comparison:
-    """Run both in turn, so that a noisy moment hits both."""
+    """Run both in turn, so that a noisy moment hits both.
+
+    With `warm_up` each runs once more at first, uncounted: modules, patterns of URLs and connections are loaded then,
+    which a server does once, and which takes longer than a short run.
+    """
+    for function in (ours, floor) if warm_up else ():
+        before()
+        function()
     times: dict[Callable[[], None], list[float]] = {ours: [], floor: []}
     for _ in range(rounds):
         for function in (ours, floor):

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 
-from setactions.devtools.benchmarks import BENCHMARKS, ON_POSTGRESQL
-from setactions.devtools.benchmarks.measurement import MS, PER_S, Comparison
+from setactions.devtools.benchmarks import BENCHMARKS, ON_POSTGRESQL, measurement
+from setactions.devtools.benchmarks.measurement import MS, PER_S, Comparison, compare
 from setactions.devtools.benchmarks.operators import has_all_jobs
 from setactions.devtools.benchmarks.page import BEGIN, END
 from setactions.devtools.benchmarks.servers import cpu_s, settled_cpu_s
@@ -100,6 +100,19 @@ def test_of_times_less_is_better_and_of_rates_more(unit, limit, bound, keeps, ca
     comparison = Comparison([6.0, 8.0, 9.0], [4.0, 4.0, 4.0], unit)
     assert comparison.report("name", "what", "floor", limit, bound=bound) is keeps
     assert ("BEYOND ITS LIMIT" in capsys.readouterr().out) is not keeps
+
+
+def test_what_a_first_run_loads_is_not_counted(monkeypatch):
+    monkeypatch.setattr(measurement, "rounds", 2)
+    clock = iter(range(100))
+    monkeypatch.setattr(measurement.time, "perf_counter", lambda: next(clock))
+    loading = iter([50, 0, 0])
+
+    def ours():
+        for _ in range(next(loading)):
+            next(clock)
+
+    assert compare(ours, lambda: None, warm_up=True) == Comparison([1000, 1000], [1000, 1000])
 
 
 @pytest.mark.linux
