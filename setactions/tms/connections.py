@@ -35,8 +35,27 @@ class _Thread(threading.local):
 of_thread = _Thread()
 
 
+TOGETHER_BYTES = 64 << 10  # of head and body that leave in one piece; a longer body is not copied for that
+
+
 class _Gated:
     """A connection that tells its thread's exchange about its socket, and asks it before the first byte leaves."""
+
+    _parts: list[bytes] | None = None  # of the request that is being made
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """Send head and body in one piece: one packet and one record of TLS, after which the server is woken once."""
+        parts = self._parts = []
+        super().request(*args, **kwargs)  # type: ignore[misc]
+        self._parts = None
+        for data in [b"".join(parts)] if sum(map(len, parts)) <= TOGETHER_BYTES else parts:
+            self.send(data)
+
+    def send(self, data: Any) -> None:
+        if self._parts is None:
+            super().send(data)  # type: ignore[misc]
+        else:
+            self._parts.append(data)
 
     def _new_conn(self) -> socket.socket:
         connection: socket.socket = super()._new_conn()  # type: ignore[misc]
