@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from audit.chain import DATABASE
 from audit.choices import Kind
 from audit.models import Attempt
 from audit.proof.stored import StoredEntry, stored_entries
+from audit.selectors import of_few_customers
 from audit.services import record_fact
 from tmsdash.csv_text import CSV_TYPE, csv_text, id_field, to_cell
 from tmsdash.db.transactions import drop_if_broken
@@ -24,7 +25,6 @@ from tmsdash.rates import WINDOW_S, Rate
 from tmsdash.web.errors import error_response
 
 ATTEMPTS_AT_ONCE = 200
-CUSTOMERS_AT_ONCE = 20_000  # unless a single attempt has more
 ROWS_AT_ONCE = 1000
 WAIT_S = 5.0  # for other writers of the audit
 
@@ -81,7 +81,7 @@ def _with_entries(attempts: QuerySet[Attempt]) -> Iterator[AttemptWithEntries]:
     """
     part = list(attempts.order_by("-pk")[:ATTEMPTS_AT_ONCE])
     while part:
-        for few in _of_few_customers(part):
+        for few in of_few_customers(part):
             entries: defaultdict[str, list[StoredEntry]] = defaultdict(list)
             literals = ", ".join(f"'{attempt.attempt_id.hex}'" for attempt in few)
             for entry in stored_entries(f"attempt_id IN ({literals})"):
@@ -89,19 +89,6 @@ def _with_entries(attempts: QuerySet[Attempt]) -> Iterator[AttemptWithEntries]:
             for attempt in few:
                 yield attempt, entries[attempt.attempt_id.hex]
         part = list(attempts.filter(pk__lt=part[-1].pk).order_by("-pk")[:ATTEMPTS_AT_ONCE])
-
-
-def _of_few_customers(attempts: Sequence[Attempt]) -> Iterator[list[Attempt]]:
-    """Yield attempts in parts whose events, which hold the ids, take some megabytes at most."""
-    few: list[Attempt] = []
-    customers = 0
-    for attempt in attempts:
-        customers += attempt.customer_count
-        if few and customers > CUSTOMERS_AT_ONCE:
-            yield few
-            few, customers = [], attempt.customer_count
-        few.append(attempt)
-    yield few
 
 
 def cids_of(entries: list[StoredEntry]) -> list[str]:

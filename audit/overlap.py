@@ -23,6 +23,7 @@ from audit.chain import DATABASE
 from audit.choices import CONFIRMED_OUTCOMES, Kind
 from audit.customer_index import owners_between
 from audit.models import Attempt, AttemptCustomer, AuditEntry, segment_of
+from audit.selectors import of_few_customers
 from tmsdash.db.bulk import Listed, parts
 
 # What reading costs, in look-ups: an attempt, and each id of its list.
@@ -120,8 +121,8 @@ def _read(attempts: Sequence[Attempt], cids: Sequence[str]) -> Shared:
     """Return what each attempt shares with a list, of those that share something. What cannot be read is looked up."""
     wanted, shared = set(cids), {}
     unread = {attempt.attempt_id: attempt for attempt in attempts}
-    for part in parts([*unread]):
-        opening = AuditEntry.objects.filter(attempt_id__in=part, kind__in=OPENING)
+    for part in of_few_customers(attempts):
+        opening = AuditEntry.objects.filter(attempt_id__in=[attempt.attempt_id for attempt in part], kind__in=OPENING)
         for attempt_id, body in opening.values_list("attempt_id", "body"):
             with suppress(ValueError, TypeError, KeyError, RecursionError):  # somebody wrote what we never would
                 common = frozenset(wanted.intersection(json.loads(body)["cids"]))

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -22,8 +22,10 @@ from audit.choices import (
 )
 from audit.customer_index import asked_for, asking_for
 from audit.models import Attempt, AuditEntry
-from tmsdash.db.bulk import parts
+from tmsdash.db.bulk import IDS_PER_QUERY, parts
 from tmsdash.db.expressions import unindexed
+
+CUSTOMERS_AT_ONCE = 20_000  # unless a single attempt has more
 
 _ANY_UNDECIDED = (
     "SELECT 1 FROM audit_attempt WHERE is_open AND cluster_url = %s "  # noqa: S608 (constants)
@@ -42,6 +44,20 @@ def attempts_by_id(attempt_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Attempt]
     """Return those of some attempts that exist, whoever they belong to, by their ids."""
     rows = (Attempt.objects.filter(attempt_id__in=part) for part in parts(attempt_ids))
     return {attempt.attempt_id: attempt for part in rows for attempt in part}
+
+
+def of_few_customers(attempts: Sequence[Attempt]) -> Iterator[list[Attempt]]:
+    """Yield attempts in parts whose events, which hold the ids, take some megabytes at most."""
+    few: list[Attempt] = []
+    customers = 0
+    for attempt in attempts:
+        customers += attempt.customer_count
+        if few and (customers > CUSTOMERS_AT_ONCE or len(few) == IDS_PER_QUERY):
+            yield few
+            few, customers = [], attempt.customer_count
+        few.append(attempt)
+    if few:
+        yield few
 
 
 def attempt_for(user: Any, attempt_id: uuid.UUID) -> Attempt:

@@ -14,7 +14,7 @@ from django.db import connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from audit import exports
+from audit import exports, selectors
 from audit.actors import Actor
 from audit.choices import Action, Kind
 from audit.models import Attempt, AuditEntry
@@ -86,7 +86,7 @@ def test_csv_has_a_row_for_each_customer_of_what_the_list_shows(three, audrey):
 
 
 def test_a_few_large_attempts_are_read_at_a_time_and_their_rows_come_in_parts(databases, audrey, monkeypatch):
-    monkeypatch.setattr(exports, "CUSTOMERS_AT_ONCE", 5)
+    monkeypatch.setattr(selectors, "CUSTOMERS_AT_ONCE", 5)
     monkeypatch.setattr(exports, "ROWS_AT_ONCE", 3)
     lists = [
         tuple(f"{letter}{number}" for number in range(count))
@@ -94,7 +94,7 @@ def test_a_few_large_attempts_are_read_at_a_time_and_their_rows_come_in_parts(da
     ]
     for cids in lists:
         make_attempt(Kind.ACCEPTED, cids=cids)
-    parts = exports._of_few_customers(list(Attempt.objects.order_by("-pk")))
+    parts = selectors.of_few_customers(list(Attempt.objects.order_by("-pk")))
     assert [[attempt.customer_count for attempt in part] for part in parts] == [[1], [8], [4, 1]]
     rows = as_rows(exported(signed_in(audrey), "csv"))
     assert [row["customer_id"] for row in rows] == [cid for cids in reversed(lists) for cid in cids]

@@ -1,5 +1,6 @@
 """Customers that other attempts asked for: found whatever their number and age, from indexes alone."""
 
+import tracemalloc
 from datetime import timedelta
 
 import pytest
@@ -137,3 +138,22 @@ def test_both_ways_of_comparing_find_the_same(monkeypatch):
         by_cost.append([*shared(cids).items()])
     assert by_cost[0] == by_cost[1]
     assert [len(common) for _, common in by_cost[0]] == [300, 300, 60, 60, 5, 5, 1, 1]
+
+
+def test_long_lists_are_read_one_after_the_other_so_that_they_take_little_memory(monkeypatch):
+    monkeypatch.setattr("audit.selectors.CUSTOMERS_AT_ONCE", 4_000)
+    for number in range(12):
+        make_attempt(*DONE, cids=[f"{number:02}{position:030}" for position in range(4_000)])
+    cids = [f"{position:032}" for position in range(4_000)]
+
+    def peak_bytes():
+        tracemalloc.start()
+        try:
+            assert {len(common) for common in shared(cids).values()} == {4_000}
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    with_all = peak_bytes()
+    Attempt.objects.filter(pk__gt=Attempt.objects.order_by("pk")[1].pk).update(action_code=Action.T_ENABLE)
+    assert with_all < 1.5 * peak_bytes()
