@@ -24,6 +24,7 @@ from django.utils import timezone
 from audit.choices import Kind
 from audit.digests import canonical
 from audit.models import GENESIS, AuditEntry, ChainHead
+from tmsdash.db.bulk import release_after
 from tmsdash.db.groups import begin_part, keep_part, undo_part
 from tmsdash.db.rows import Rows
 from tmsdash.db.transactions import write_transaction
@@ -187,6 +188,7 @@ class ChainEnd:
         entry.sequence, entry.previous_mac = self._sequence + 1, self._mac
         entry.sign(settings.AUDIT_KEY)
         _ENTRIES.insert(self.cursor, entry)
+        release_after(self.cursor.db, entry.body)
         self._sequence, self._mac = entry.sequence, entry.mac
         self.added.append(entry)
 

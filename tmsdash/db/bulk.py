@@ -1,13 +1,16 @@
 """Statements for long lists of ids, on both engines: in parts, or with the whole list as one parameter."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import TypeVar
 
 from django.db import DatabaseError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import RawSQL
 
 IDS_PER_QUERY = 500
+LONG_LIST = 2_000  # ids: of a longer one, memory is looked after
+LONG = 32 * LONG_LIST  # characters of a parameter
 Id = TypeVar("Id")
 
 
@@ -35,6 +38,16 @@ def _parameter(using: str, cids: Sequence[str]) -> str | list[str]:
     return (cids if isinstance(cids, Listed) else Listed.of(using, cids)).parameter
 
 
+def release_after(connection: BaseDatabaseWrapper, parameter: Sized) -> None:
+    """Let a connection that was given a long parameter be closed once its transaction is over.
+
+    SQLite's statements are kept, with copies of what they were given last, and so are the pages that a fleet changed:
+    each thread would hold some megabytes.
+    """
+    if len(parameter) > LONG and connection.vendor == "sqlite":
+        connection.connection.is_full = True
+
+
 def insert_list(
     using: str,
     table: str,
@@ -52,7 +65,8 @@ def insert_list(
 
     One statement takes the whole list as one parameter: building model instances for 27,682 customers alone costs
     several times the insert. Rows go in in the order of their index, so that it is written page by page. Raises
-    DatabaseError unless every row went in.
+    DatabaseError unless every row went in; some may have, so the transaction must be rolled back then. Promised to undo
+    the statement itself (OR ABORT), SQLite would keep in memory what each page held that it changes.
     """
     connection = connections[using]
     columns, given = [connection.ops.quote_name(owner_column), "cid"], [owner_id]
@@ -64,11 +78,14 @@ def insert_list(
         columns, given = ["id", *columns, "position"], [keys_from, *given]
         order = "key" if is_sqlite else "place - 1"
         items = f"{order} + %s, {items}, {order}"
+    verb = "INSERT OR FAIL" if is_sqlite else "INSERT"
     rows = "json_each(%s)" if is_sqlite else "unnest(%s::text[]) WITH ORDINALITY AS list(item, place)"
-    into = f"INSERT INTO {connection.ops.quote_name(table)} ({', '.join(columns)})"
+    into = f"{verb} INTO {connection.ops.quote_name(table)} ({', '.join(columns)})"
+    parameter = _parameter(using, cids)
     with connection.cursor() as cursor:
         selected = f"SELECT {items} FROM {rows} ORDER BY {order}"  # noqa: S608 (names of ours)
-        cursor.execute(f"{into} {selected}", [*given, _parameter(using, cids)])
+        cursor.execute(f"{into} {selected}", [*given, parameter])
+        release_after(connection, parameter)
         if cursor.rowcount != len(cids):
             raise DatabaseError(f"{cursor.rowcount} of {len(cids)} rows were inserted into {table}")
 

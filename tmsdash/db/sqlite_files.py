@@ -38,6 +38,8 @@ class Cursor(SQLiteCursorWrapper):
 class ExistingFile(sqlite3.Connection):
     """A connection to an existing file or, within `making_files`, to a new one."""
 
+    is_full = False  # of what one transaction needed, and the next will not
+
     def __init__(self, database: str, **options: Any) -> None:
         """Connect to the file of this name, or to the address of a database in memory."""
         is_file = not database.startswith((":", "file:"))

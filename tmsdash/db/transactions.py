@@ -215,6 +215,8 @@ def _turn_to_write(connection: BaseDatabaseWrapper, wait_s: float) -> Iterator[f
             _set_busy_timeout(connection, left_s)
             yield left_s
     finally:  # once the turn has ended: others wait for it
+        if connection.connection is not None and connection.connection.is_full:
+            connection.close()
         _set_busy_timeout(connection, BUSY_TIMEOUT_S)
 
 

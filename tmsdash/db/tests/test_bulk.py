@@ -8,8 +8,10 @@ from model_bakery import baker
 
 from audit.customer_index import add_customers
 from audit.models import Attempt, AttemptCustomer
+from audit.tests.making import refuse
 from jobs.models import Job, JobCustomer
 from jobs.stored import insert_customers
+from tmsdash.db.bulk import LONG, LONG_LIST
 from tmsdash.db.transactions import write_transaction
 
 pytestmark = pytest.mark.usefixtures("databases")
@@ -94,3 +96,24 @@ def test_rows_that_something_in_the_database_swallows_are_an_error():
         kind = "TRIGGER swallow" if connections["jobs"].vendor == "sqlite" else "RULE swallow ON jobs_jobcustomer"
         with connections["jobs"].cursor() as cursor:
             cursor.execute(f"DROP {kind}")
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("insert", [insert_for_job, insert_for_attempt])
+def test_a_connection_that_took_a_long_list_does_not_keep_it(insert):
+    """SQLite's statements keep what they were given last, as long as their connection is open."""
+    alias = "jobs" if insert is insert_for_job else "audit"
+    insert(["a"])
+    before = connections[alias].connection
+    insert(["b"])
+    assert connections[alias].connection is before
+    insert([f"{number:032}" for number in range(LONG_LIST)])
+    assert connections[alias].connection is not before
+
+
+@pytest.mark.sqlite
+def test_a_connection_that_took_a_long_entry_does_not_keep_it():
+    refuse()
+    assert connections["audit"].connection is not None
+    refuse(message="m" * LONG)
+    assert connections["audit"].connection is None
