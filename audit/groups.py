@@ -47,14 +47,15 @@ Work = Callable[[ChainEnd], T]
 _queue = Queue()
 
 
-def write(work: Work[T], wait_s: float) -> T:
+def write(work: Work[T], wait_s: float, *, alone: bool = False) -> T:
     """Do `work` in a transaction on the audit, at the end of its chain; return what it returns, once it is committed.
 
-    Raises what `work` raises; OperationalError if it did not begin within `wait_s` seconds; and whatever the database
-    raises. Nothing of it is written then.
+    Work on a long list goes `alone`: to undo a part of a transaction, SQLite keeps in memory what each page held that
+    it changes. Raises what `work` raises; OperationalError if it did not begin within `wait_s` seconds; and whatever
+    the database raises. Nothing of it is written then.
     """
     until = time.monotonic() + wait_s
-    member = Member(work)
+    member = Member(work, alone=alone)
     _queue.join(member)
     if not member.leads:
         await_turn(_queue, member, DATABASE, wait_s)
@@ -72,7 +73,7 @@ def _lead(leader: Member[Any], until: float) -> None:
     try:
         with write_transaction(DATABASE, max(0.0, until - time.monotonic())):
             end = ChainEnd()
-            group = _queue.take_all()
+            group = _queue.take_group(leader)
             for member in group:
                 count = len(end.added)
                 _carry_out(member, end, is_alone=len(group) == 1)

@@ -25,7 +25,7 @@ from audit.models import CID_LENGTH, Attempt
 from audit.overlap import OverlapError, attempts_sharing
 from audit.selectors import find_attempt
 from audit.tallies import forget
-from tmsdash.db.bulk import Listed
+from tmsdash.db.bulk import LONG_LIST, Listed
 from tmsdash.db.rows import Rows
 from tmsdash.kill_points import kill_point
 from tmsdash.text import one_line
@@ -66,7 +66,7 @@ def open_attempt(
             return opening.attempt, True
         return known or Attempt.objects.get(attempt_id=attempt_id), False
 
-    return write(open_unless_shared, wait_s)
+    return write(open_unless_shared, wait_s, alone=len(opening.cids) > LONG_LIST)
 
 
 def refuse_attempt(attempt_id: uuid.UUID, actor: Actor, refused: Refused, *, wait_s: float) -> Attempt:

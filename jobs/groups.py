@@ -18,6 +18,7 @@ from django.db.backends.utils import CursorWrapper
 
 from jobs.services import insert_unlogged, log_inserted
 from jobs.stored import DATABASE, StoredJob
+from tmsdash.db.bulk import LONG_LIST
 from tmsdash.db.groups import Member, Queue, await_turn, begin_part, keep_part, tell_others, undo_part
 from tmsdash.db.transactions import AfterAnswer
 from tmsdash.kill_points import kill_point
@@ -33,7 +34,7 @@ def insert_job(job: StoredJob, after_answer: AfterAnswer, wait_s: float) -> None
     IntegrityError that the job is there already.
     """
     until = time.monotonic() + wait_s
-    member = Member(lambda: insert_unlogged(job))
+    member = Member(lambda: insert_unlogged(job), alone=len(job.cids) > LONG_LIST)
     if connections[DATABASE].vendor == "sqlite":
         _queue.join(member)
         if not member.leads:
@@ -79,7 +80,7 @@ def _lead(leader: Member[None], after_answer: AfterAnswer, until: float) -> None
         _queue.pass_on(leader)
         raise
     ending.push(answer)
-    group += _queue.take_all()
+    group += _queue.take_group(leader)
     with connections[DATABASE].cursor() as cursor:
         for member in group:
             _carry_out(member, cursor, is_alone=len(group) == 1)

@@ -38,14 +38,14 @@ def queue(monkeypatch):
 @pytest.fixture
 def sizes(monkeypatch):
     """How many were in each group."""
-    sizes, original = [], groups.Queue.take_all
+    sizes, original = [], groups.Queue.take_group
 
-    def take_all(queue):
-        group = original(queue)
+    def take_group(queue, leader):
+        group = original(queue, leader)
         sizes.append(len(group))
         return group
 
-    monkeypatch.setattr(groups.Queue, "take_all", take_all)
+    monkeypatch.setattr(groups.Queue, "take_group", take_group)
     return sizes
 
 
@@ -75,15 +75,15 @@ def failing(error):
 def pool():
     """Threads that write, each with a connection that is closed afterwards; `submit` returns a future."""
 
-    def write(work, wait_s=WAIT_S, caller="nobody"):
+    def write(work, wait_s=WAIT_S, caller="nobody", **options):
         CALLER.set(caller)
         try:
-            return groups.write(work, wait_s)
+            return groups.write(work, wait_s, **options)
         finally:
             connections.close_all()
 
     with ThreadPoolExecutor(SIZE + 2) as executor:
-        yield lambda *args: executor.submit(write, *args)
+        yield partial(executor.submit, write)
 
 
 @contextmanager
@@ -122,6 +122,15 @@ def test_all_who_wait_share_one_transaction_in_the_order_in_which_they_came(queu
     assert sizes == [1, SIZE]
     assert names() == ["first", *(f"u{number}" for number in range(SIZE))]
     assert verify().is_whole
+
+
+def test_work_that_goes_alone_has_a_transaction_of_its_own_and_is_not_passed_over_twice(queue, sizes):
+    with led(queue) as submit:
+        for name in ("second", "long", "third", "longer", "fourth"):
+            submit(adding(name), alone=name.startswith("long"))
+            queue.await_joined()
+    assert sizes == [1, 3, 1, 1]
+    assert names() == ["first", "second", "third", "fourth", "long", "longer"]
 
 
 @pytest.mark.parametrize("place", [0, 1, 2], ids=["the leader", "in the middle", "the last"])

@@ -22,8 +22,9 @@ OnFailure = Callable[[BaseException], None]
 class Member(Generic[T]):
     """A caller's work, and what became of it."""
 
-    def __init__(self, work: Callable[..., T], on_failure: OnFailure | None = None) -> None:
+    def __init__(self, work: Callable[..., T], on_failure: OnFailure | None = None, *, alone: bool = False) -> None:
         self.on_failure = on_failure  # of work that nobody waits for
+        self.alone = alone
         self.leads = False
         self.result: T
         self.error: BaseException | None = None
@@ -75,9 +76,15 @@ class Queue:
             self._waiting.remove(member)
             return True
 
-    def take_all(self) -> list[Member[Any]]:
+    def take_group(self, leader: Member[Any]) -> list[Member[Any]]:
+        """Take all that is waiting, but for work that goes alone: only its own caller takes it, and nothing else."""
         with self._lock:
-            self._begun, self._waiting = self._waiting, []
+            if leader.alone:
+                self._begun = [leader]
+                self._waiting.remove(leader)
+            else:
+                self._begun = [member for member in self._waiting if not member.alone]
+                self._waiting = [member for member in self._waiting if member.alone]
             return self._begun
 
     def pass_on(self, leader: Member[Any]) -> None:
