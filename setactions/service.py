@@ -34,7 +34,7 @@ from audit.overlap import OverlapError, attempts_sharing
 from audit.selectors import find_attempt
 from jobs import services as jobs
 from jobs.batches.overlap import batches_sharing
-from setactions.limits import call_slot, check_active, check_refusal_rate
+from setactions.limits import call_slot, check_active, check_refusal_rate, turn_of_long_list
 from setactions.overlap import overlap_of, window_start
 from setactions.payload import BatchPart, Submission
 from setactions.permissions import check_may_set_action
@@ -86,7 +86,8 @@ def set_action(
         if known:
             return _replay(known, actor, intent)
         with call_slot():
-            recorder = _open(attempt_id, actor, intent, batch, word)
+            with turn_of_long_list(len(submission.cids)):
+                recorder = _open(attempt_id, actor, intent, batch, word)
             return recorder if isinstance(recorder, Result) else _carry_out(submission, recorder, token, on_accepted)
     except AuditUnavailable as refusal:
         return refused(uuid.uuid4(), refusal)

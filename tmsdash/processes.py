@@ -26,10 +26,14 @@ def cores() -> int:
 def give_memory_back() -> None:
     """Give the system the memory that this process no longer uses.
 
-    Connections of threads that have ended are in cycles, which are looked for only while new objects are made; and the
-    C library keeps what lies between used parts.
+    Connections of threads that have ended are in cycles, which are looked for only while new objects are made.
     """
     gc.collect()
+    trim()
+
+
+def trim() -> None:
+    """Give the system the memory that lies unused between used parts, which the C library keeps."""
     if _libc is not None and hasattr(_libc, "malloc_trim"):
         _libc.malloc_trim(0)
 

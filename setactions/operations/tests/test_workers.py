@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,7 +14,7 @@ import requests
 from django.conf import settings
 
 from audit.accounts import throttling
-from setactions.operations.tests.test_serve import children, serving, worker_of
+from setactions.operations.tests.test_serve import children, serving
 from tmsdash.passwords import hashing
 from tmsdash.processes import cores
 from tmsdash.server.tests.test_watchdog import signed_in as signed_in_over_http
@@ -23,8 +24,12 @@ from tmsdash.tests.tools import locked, until
 pytestmark = [pytest.mark.sqlite, pytest.mark.linux]
 
 AT_REST_MB, MORE_MB = 120, 60
-FLEET = 27_682
+FLEET, FLEETS = 27_682, 3
 OPERATORS = 64
+FILL_SEGMENT = """
+    INSERT INTO audit_attemptcustomer (segment, attempt_id, cid)
+    WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < 500000)
+    SELECT 0, 0, printf('c%031d', number) FROM numbers"""
 TABLES = {"default": "auth_group", "jobs": "jobs_job", "audit": "audit_attempt"}
 
 
@@ -94,16 +99,20 @@ def resident_mb(pid):
     return [int(re.search(rf"{name}:\s+([0-9]+) kB", status)[1]) >> 10 for name in ("VmRSS", "VmHWM")]
 
 
-def test_a_worker_takes_little_memory_and_a_whole_fleet_at_once_little_more(tmp_path, running_simulator):
+def test_a_worker_takes_little_memory_and_whole_fleets_at_once_little_more(tmp_path, running_simulator):
     running_simulator.reset()
     environment = {"TMS_CLUSTERS": f"evian3={running_simulator.url}", "TMS_MAX_CIDS_PER_CALL": "30000"}
-    with serving(tmp_path, **environment) as (process, _):
+    with serving(tmp_path, WEB_WORKERS="1", **environment) as (process, _), ThreadPoolExecutor(FLEETS) as crowd:
         operator = signed_in_over_http(process.url, tmp_path)
-        _, worker = worker_of(process)
+        with sqlite3.connect(tmp_path / "audit.db") as audit:  # a fleet then changes most pages of the index
+            audit.execute(FILL_SEGMENT)
+        [worker] = workers_of(process).values()
         assert requests.get(f"{process.url}/health", timeout=60).ok
         at_rest, _ = resident_mb(worker)
         assert at_rest < AT_REST_MB
-        assert set_action(process, operator, running_simulator, [f"c{number}" for number in range(FLEET)]).ok
+        fleets = [[f"c{18 * place + number:031}" for place in range(FLEET)] for number in range(FLEETS)]
+        send = partial(set_action, process, operator, running_simulator)
+        assert all(answer.ok for answer in crowd.map(send, fleets))
         job = operator.get(f"{process.url}/api/jobs/mine", timeout=60).json()["jobs"][0]
         assert job["customer_count"] == FLEET
         for path in (f"jobs/{job['job_id']}/", f"jobs/{job['job_id']}/customers.csv"):
