@@ -189,3 +189,22 @@ def test_an_odd_token_in_the_environment_is_refused_as_everywhere(site, tmp_path
         ended = site("set_action_batch", str(tmp_path / "list.csv"), *BATCH, **environment)
         assert (ended.returncode, "Traceback" in ended.stderr) == (1, False)
         assert ("token is needed" if not token.strip() else "1 to 8,192 visible") in ended.stderr
+
+
+IN_A_CYCLE = """
+import sys, manage
+class Cycle:
+    def __init__(self): self.itself = self
+    def __del__(self): print("looked through")
+cycle = Cycle()
+sys.argv = ["manage.py", *sys.argv[1:]]
+manage.main()
+"""
+
+
+def test_a_command_ends_at_once_with_its_databases_closed(site, tmp_path):
+    """Python would look through all that was loaded first, which takes longer than many a command."""
+    shutil.copytree(tmp_path / "var", tmp_path / "copy")
+    ended = run_python("-c", IN_A_CYCLE, "reconcile", var_dir=tmp_path / "copy")
+    assert (ended.returncode, "looked through" in ended.stdout) == (0, False), ended.stderr
+    assert [*(tmp_path / "copy").glob("*-wal")] == []
