@@ -6,6 +6,7 @@ import select
 import socket
 import threading
 import weakref
+from queue import Empty, SimpleQueue
 
 import pytest
 
@@ -15,6 +16,7 @@ from setactions.tms.clusters import Cluster
 from setactions.tms.tests.call_threads import CallThreads
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN
+from tmsdash.tests.tools import until
 
 HANG_S = 60
 
@@ -57,6 +59,30 @@ def test_a_thread_that_is_stuck_holds_up_no_other_call(tms, settings, monkeypatc
     release.set()
     threads.await_idle(3)
     assert len(tms.calls()) == 2  # those that were late found the gate closed
+
+
+def test_a_thread_that_waits_in_vain_ends(tms, threads, monkeypatch):
+    monkeypatch.setattr(call_threads, "IDLE_S", 0.01)
+    assert call(tms.url).kind == Kind.ACCEPTED
+    until(lambda: not threads.started)
+    assert threads == []
+    assert call(tms.url).kind == Kind.ACCEPTED
+
+
+def test_a_thread_that_is_taken_as_its_time_is_up_does_what_it_was_taken_for(threads):
+    class Late(SimpleQueue):
+        def get(self, timeout=None):
+            if timeout:
+                raise Empty
+            return super().get()
+
+    queue, done = Late(), threading.Event()  # no longer among those that wait, and without its work yet
+    thread = threading.Thread(target=call_threads._serve, args=(queue,), daemon=True)
+    thread.start()
+    queue.put(done.set)
+    assert done.wait(HANG_S)
+    thread.join(HANG_S)
+    assert threads == []
 
 
 def test_without_a_thread_nothing_is_sent_and_that_is_known(tms, threads, monkeypatch):
