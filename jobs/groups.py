@@ -3,7 +3,8 @@
 Each thread has a transaction of its own around its call to TMS, in which no statement has run when TMS answers. One of
 those who have a job to insert by then leads: it waits for the turn to write, inserts the jobs of all who came until
 then, each as a part that is undone alone if it fails, and answers once its transaction is committed. The others'
-transactions end as they began, with nothing in them. The rules are the first three of audit.groups.
+transactions end as they began, with nothing in them. A long list goes alone, to save memory, see audit.groups. The
+rules are the first three of that module.
 
 One by one, each of three statements gave the interpreter up while others waited for the turn: with 32 operators at once
 a job took the turn for 6 ms instead of 1, and that was all that a server could do. Those who wait for their leader want

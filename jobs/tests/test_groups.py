@@ -88,6 +88,15 @@ def test_all_who_wait_are_committed_at_once_each_job_with_its_customers_and_its_
     assert all(caplog.text.count(f"Successfully created job {job_id}") == 1 for job_id in ids_of(jobs))
 
 
+def test_a_long_list_has_a_transaction_of_its_own(queue, commits, monkeypatch):
+    monkeypatch.setattr(groups, "LONG_LIST", 2)
+    jobs = several(2) + several(2, cids=("a1", "b2", "c3"))
+    with gathered(queue, jobs) as futures:
+        pass
+    assert errors(futures) == [type(None)] * SIZE
+    assert (written(), len(commits)) == (ids_of(jobs), 3)
+
+
 @pytest.mark.parametrize("place", [0, 2], ids=["the leader", "another"])
 def test_one_that_fails_is_undone_alone_and_only_its_caller_is_told(queue, place, caplog):
     caplog.set_level("INFO")
