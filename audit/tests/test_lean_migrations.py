@@ -59,6 +59,23 @@ def test_macs_are_the_same_hex_digits_back_and_forth():
     assert append_only.problems(connections["audit"]) == schema_problems("audit", PROGRAMS) == []
 
 
+@pytest.mark.sqlite
+def test_a_gap_in_the_numbers_takes_no_time_and_the_database_goes_on_overwriting_what_it_deletes():
+    make_attempt(Kind.ACCEPTED, Kind.RECORDED)
+    connection = connections["audit"]
+    with tampering() as cursor:
+        cursor.execute("UPDATE audit_auditentry SET sequence = 9000000000000000000 WHERE sequence = 3")
+        cursor.execute("PRAGMA secure_delete = ON")
+    try:
+        call_command("migrate", "audit", "0019", database="audit", verbosity=0)
+    finally:
+        call_command("migrate", "audit", database="audit", verbosity=0)
+    assert [*AuditEntry.objects.order_by("sequence").values_list("sequence", flat=True)] == [1, 2, 9 * 10**18]
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA secure_delete")
+        assert cursor.fetchone() == (1,)
+
+
 @pytest.mark.parametrize("direction", ["forwards", "backwards"])
 def test_a_migration_that_is_interrupted_leaves_everything_as_it_was(monkeypatch, direction):
     make_attempt(Kind.ACCEPTED, Kind.RECORDED)
