@@ -44,7 +44,7 @@ def test_macs_are_the_same_hex_digits_back_and_forth():
     macs = [*AuditEntry.objects.order_by("sequence").values_list("previous_mac", "mac")]
     assert (macs[0][0], macs[1][1]) == (GENESIS, b"\xfe no mac".hex())
     try:
-        call_command("migrate", "audit", "0019", database="audit", verbosity=0)
+        call_command("migrate", "audit", "0020", database="audit", verbosity=0)
         assert append_only.problems(connections["audit"]) == []
         with tampering() as cursor:
             cursor.execute("SELECT previous_mac, mac FROM audit_auditentry ORDER BY sequence")
@@ -67,7 +67,7 @@ def test_a_gap_in_the_numbers_takes_no_time_and_the_database_goes_on_overwriting
         cursor.execute("UPDATE audit_auditentry SET sequence = 9000000000000000000 WHERE sequence = 3")
         cursor.execute("PRAGMA secure_delete = ON")
     try:
-        call_command("migrate", "audit", "0019", database="audit", verbosity=0)
+        call_command("migrate", "audit", "0020", database="audit", verbosity=0)
     finally:
         call_command("migrate", "audit", database="audit", verbosity=0)
     assert [*AuditEntry.objects.order_by("sequence").values_list("sequence", flat=True)] == [1, 2, 9 * 10**18]
@@ -80,7 +80,7 @@ def test_a_gap_in_the_numbers_takes_no_time_and_the_database_goes_on_overwriting
 def test_a_migration_that_is_interrupted_leaves_everything_as_it_was(monkeypatch, direction):
     make_attempt(Kind.ACCEPTED, Kind.RECORDED)
     macs = [*AuditEntry.objects.order_by("sequence").values_list("previous_mac", "mac")]
-    from_here, there = ("0019", "0020") if direction == "forwards" else ("0020", "0019")
+    from_here, there = ("0020", "0021") if direction == "forwards" else ("0021", "0020")
     try:
         call_command("migrate", "audit", from_here, database="audit", verbosity=0)
         with monkeypatch.context() as patched:

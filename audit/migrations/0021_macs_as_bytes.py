@@ -35,7 +35,7 @@ def lock(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0019_covering_indexes"),
+        ("audit", "0020_day_tallies"),
     ]
 
     operations = [
