@@ -99,7 +99,7 @@ class BatchAdmin(ExactSearchAdmin):
     def rows_of_customer(self, cid: str) -> Q | None:
         if not is_known(cid):
             return None
-        jobs = Job.objects.filter(job_id__in=job_ids_of_customer(cid))
+        jobs = Job.objects.filter(job_id__in=job_ids_of_customer(cid, may_be_chunks=True))
         return Q(batch_id__in=jobs.exclude(batch_id=None).values("batch_id"))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

@@ -8,6 +8,7 @@ from django.db.models import Max, Q, QuerySet, TextField
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Cast
 
+from audit.choices import Source
 from audit.customer_index import asked_for
 from audit.models import Attempt
 from jobs.models import Job, JobCustomer, JobDay
@@ -42,13 +43,16 @@ def narrowed(jobs: QuerySet[Job], **conditions: Any) -> QuerySet[Job]:
     return planned(jobs.filter(**conditions), order=("created_at", "id"))
 
 
-def job_ids_of_customer(cid: str) -> RawSQL:
-    """Return the ids of the jobs of exactly this customer, as a subquery: of all attempts that the audit knows."""
+def job_ids_of_customer(cid: str, *, may_be_chunks: bool = False) -> RawSQL:
+    """Return the ids of the jobs of exactly this customer, as a subquery: of all attempts that the audit knows.
+
+    Of the jobs that `may_be_chunks` of a batch alone, if so: a single request is none.
+    """
+    attempts = Attempt.objects.filter(asked_for(cid)).order_by()
+    if may_be_chunks:
+        attempts = attempts.exclude(source__in=[source for source in Source if source.is_request])
     # As text: to make UUIDs of the thousands of ids of a frequent customer takes longer than to find them.
-    attempt_ids = (
-        Attempt.objects.filter(asked_for(cid)).order_by().values_list(Cast("attempt_id", TextField()), flat=True)
-    )
-    return listed_uuids(Job.objects.db, [*attempt_ids])
+    return listed_uuids(Job.objects.db, [*attempts.values_list(Cast("attempt_id", TextField()), flat=True)])
 
 
 def older_than(job: Any) -> Q:

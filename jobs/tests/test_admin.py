@@ -4,12 +4,15 @@ import re
 import uuid
 
 import pytest
+from django.db import connections
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
-from audit.choices import Action, Kind
+from audit.choices import Action, Kind, Source
+from audit.models import Attempt
 from audit.tests.making import make_attempt
 from jobs.models import Job, JobCustomer
-from jobs.tests.making import make_job
+from jobs.tests.making import make_batch, make_job
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of
 
@@ -226,3 +229,18 @@ def test_staff_without_the_permission_sees_nothing(olivia, two):
     olivia.save()
     for path in (LIST, f"{LIST}{two[0].pk}/change/", CUSTOMERS):
         assert signed_in(olivia).get(path).status_code == 403
+
+
+def test_a_batch_is_found_by_a_customer_of_its_chunks(audrey):
+    batches = {source: make_batch(cids=("c0",)) for source in (Source.BATCH, Source.COMMAND)}
+    for source, batch in batches.items():
+        job = make_job(indexed=True, batch_id=batch.batch_id, cids=("c0",))
+        Attempt.objects.filter(attempt_id=job.job_id).update(source=source)
+    request = make_job(indexed=True, cids=("c0",))
+    Attempt.objects.filter(attempt_id=request.job_id).update(source=Source.FORM)
+    with CaptureQueriesContext(connections["jobs"]) as captured:
+        page = signed_in(audrey).get("/admin/jobs/batch/", {"q": "c0"}).content.decode()
+    for batch in batches.values():
+        assert str(batch.batch_id) in page
+    # A request is no chunk, and its job is not looked for.
+    assert not any(request.job_id.hex in query["sql"].replace("-", "") for query in captured)
