@@ -153,9 +153,11 @@ class JobFilters(ListFilters):
             raise forms.ValidationError("There is no such job, or it belongs to somebody else.")
         return job
 
-    def _conditions(self) -> dict[str, Any]:
-        cid = self.cleaned_data["customer"]
-        return super()._conditions() | {"job_id__in": cid and job_ids_of_customer(cid)}
+    def conditions(self, *, everybody: bool) -> dict[str, Any]:
+        conditions = super().conditions(everybody=everybody)
+        if cid := self.cleaned_data["customer"]:
+            conditions["job_id__in"] = job_ids_of_customer(cid, user_id=conditions.get("user_id", ""))
+        return conditions
 
 
 class BatchFilters(ListFilters):

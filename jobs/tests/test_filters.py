@@ -4,6 +4,8 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
 
 from audit.choices import Action
 from jobs.models import Job
@@ -71,6 +73,14 @@ ON_THE_DAY = {"plain", "action", "cluster", "gone", "customer", "midnight", "lat
 )
 def test_an_operator_finds_own_jobs_by(olivia, jobs, filters, words):
     assert found(olivia, jobs, **filters) == words
+
+
+@pytest.mark.parametrize("query", [{}, {"whose": "all", "user": "oscar"}])
+def test_of_a_customer_of_all_only_the_jobs_of_the_user_are_looked_for(jobs, oscar, audrey, query):
+    with CaptureQueriesContext(connections["jobs"]) as captured:
+        assert found(audrey if query else oscar, jobs, customer="a1", **query) == {"oscar"}
+    [sql] = [query["sql"] for query in captured if jobs["oscar"].job_id.hex in query["sql"].replace("-", "")]
+    assert jobs["plain"].job_id.hex not in sql.replace("-", "")
 
 
 def test_who_sees_all_finds_by_user_too(audrey, jobs):
