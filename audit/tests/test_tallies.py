@@ -17,7 +17,7 @@ from tmsdash.db import day_ranges
 
 pytestmark = pytest.mark.usefixtures("databases")
 
-DAY_TALLIES = "0021_day_tallies"
+DAY_TALLIES = "0020_day_tallies"
 JANUARY, MARCH = datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 3, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 APRIL = MARCH + timedelta(days=30)
 PERIODS = [

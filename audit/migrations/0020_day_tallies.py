@@ -19,7 +19,7 @@ def tally_days(apps: Any, schema_editor: Any) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0020_macs_as_bytes"),
+        ("audit", "0019_covering_indexes"),
     ]
 
     operations = [
