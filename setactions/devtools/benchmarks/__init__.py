@@ -19,5 +19,7 @@ _ALL = (
 BENCHMARKS: dict[str, Callable[[], bool]] = {function.__name__.replace("_", "-"): function for function in _ALL}
 ROUNDS = {"audit-verify": 3, "batch": 3, "batch-check": 3, "operators": 5, "years": 2}
 """How often those are measured that take minutes."""
+OF_ALL = [name for name in BENCHMARKS if name != "years"]
+"""Those that are measured together; years of data take an hour to make and to walk through."""
 ON_POSTGRESQL = ("operators", "pages", "profile", "years")
 """Those whose floors are no files of SQLite."""

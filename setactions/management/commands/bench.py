@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from setactions.devtools.benchmarks import BENCHMARKS, ON_POSTGRESQL, ROUNDS, measurement
+from setactions.devtools.benchmarks import BENCHMARKS, OF_ALL, ON_POSTGRESQL, ROUNDS, measurement
 from setactions.devtools.benchmarks.installation import installation, manage
 from setactions.devtools.benchmarks.isolation import run_each
 from setactions.devtools.benchmarks.page import assert_has_markers, write_page
@@ -21,7 +21,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", choices=[ALL, *BENCHMARKS], help="what to measure")
+        parser.add_argument("name", choices=[ALL, *BENCHMARKS], help=f"what to measure; {ALL} is all but years")
         parser.add_argument(
             "--scale", type=float, default=1.0, help="share of the rows, customers and seconds (default: %(default)s)"
         )
@@ -49,7 +49,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         name, rounds = options["name"], options["rounds"]
-        names = [name] if name != ALL else [*(ON_POSTGRESQL if options["postgresql"] else BENCHMARKS)]
+        names = (
+            [name] if name != ALL else [each for each in OF_ALL if not options["postgresql"] or each in ON_POSTGRESQL]
+        )
         if options["postgresql"] and not set(names) <= set(ON_POSTGRESQL):
             raise CommandError(f"On PostgreSQL there are: {', '.join(ON_POSTGRESQL)}.")
         if options["write"]:
