@@ -38,9 +38,16 @@ def workers_of(process):
     return {server: children(server)[-1] for server in children(process.pid) if children(server)}
 
 
+def listening(process):
+    """How many sockets listen at the server's port; each worker begins with one of its own."""
+    port = int(process.url.rpartition(":")[2])
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(local.endswith(f":{port:04X}") and state == "0A" for _, local, _, state, *_ in rows)
+
+
 def test_a_worker_that_is_killed_leaves_the_others_alone_and_all_that_are_killed_come_back(tmp_path):
     with serving(tmp_path, WEB_WORKERS="2") as (process, healthy):
-        until(lambda: len(workers_of(process)) == 2)
+        until(lambda: len(workers_of(process)) == 2 and listening(process) == 2)
         (_, killed), (server, other) = workers_of(process).items()
         os.kill(killed, signal.SIGKILL)
         until(lambda: not Path(f"/proc/{killed}").exists())  # as long as it ends, it may take connections with it
