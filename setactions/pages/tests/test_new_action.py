@@ -9,13 +9,10 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from audit.models import Attempt, AuditEntry
 from jobs.models import Job
-from setactions.pages import sealing
 from tmsdash.tests.fixtures import PASSWORD, TOKEN, signed_in
 from tmsdash.tests.tools import table_missing, text_of
 
 pytestmark = pytest.mark.pages
-
-PLANTED = "planted-secret-token-0123456789"
 
 
 @pytest.fixture
@@ -147,35 +144,6 @@ def test_what_is_sent_is_what_was_reviewed(operator, tms, oscar):
     assert len(tms.calls()) == 1
 
 
-def test_a_token_is_kept_for_ten_minutes_and_then_asked_for_again(operator, tms, monkeypatch):
-    review = fill_in(operator)
-    monkeypatch.setattr(sealing, "SEALED_FOR_S", -1)
-    asked = proceed(operator, review)
-    assert asked.status_code == 400
-    assert "ten minutes" in text_of(asked)
-    assert 'name="token"' in asked.content.decode()
-    assert tms.calls() == []
-    sent = proceed(operator, asked, token=TOKEN)
-    assert sent.status_code == 302
-    assert tms.calls()[0].cids == ("a1", "b2")
-
-
-def test_a_refusal_does_not_renew_the_ten_minutes(operator, tms, settings):
-    review = fill_in(operator)
-    settings.TMS_PASSIVE = True
-    assert hidden_fields(proceed(operator, review))["sealed"] == hidden_fields(review)["sealed"]
-
-
-def test_a_token_typed_later_that_stands_among_the_ids_is_not_shown(operator, tms, monkeypatch):
-    review = fill_in(operator, cids=f"a1,{PLANTED}")
-    monkeypatch.setattr(sealing, "SEALED_FOR_S", -1)
-    page = proceed(operator, proceed(operator, review), token=PLANTED)
-    assert page.status_code == 400
-    assert "is among the customer ids" in text_of(page)
-    assert PLANTED not in page.content.decode()
-    assert tms.calls() == []
-
-
 def test_without_an_audit_the_list_comes_back_with_nothing_sent(operator, tms):
     review = fill_in(operator)
     with table_missing("audit", "audit_attempt"):
@@ -305,23 +273,6 @@ def test_hostile_text_is_inert_on_every_page(tms, adam):
     for page in (review, client.get(attempt), client.get(attempt.replace("attempts", "jobs")), client.get("/jobs/")):
         assert page.status_code == 200
         assert "<script>" not in page.content.decode()
-
-
-def test_no_page_holds_the_token_in_clear(operator, tms):
-    pages = [
-        fill_in(operator, token=PLANTED, cids=f"a1\n{PLANTED}\nb2"),
-        fill_in(operator, token=PLANTED, cids="a b"),
-        fill_in(operator, token=PLANTED + " x"),
-        review := fill_in(operator, token=PLANTED),
-        operator.post("/edit/", hidden_fields(review)),
-        operator.get(proceed(operator, review).url),
-        proceed(operator, fill_in(operator, token=PLANTED)),
-        fill_in(operator, cids="a1\neyJhbGciOi.eyJzdWIi.c2ln", token=PLANTED),
-    ]
-    for page in pages:
-        assert PLANTED not in page.content.decode()
-        assert "eyJhbGciOi" not in page.content.decode()
-        assert page.status_code in (200, 400, 409)
 
 
 def test_the_page_of_an_attempt_carries_the_anchor_of_its_newest_entry(fetch, olivia):
