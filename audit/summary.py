@@ -99,7 +99,8 @@ def summarize(
         outcomes[outcome] += count
         customers += customer_count if outcome in ACCEPTED_OUTCOMES else 0
     names = _months(first.date(), last.date(), sorted(counts)) if by_month else _days(first.date(), last.date())
-    failed = planned(_of_period(attempts, since, last), through="created_at").exclude(error_message="")
+    column = "error_message" if by_month else "created_at"  # of two indexes of failed attempts
+    failed = planned(_of_period(attempts, since, last), through=column).exclude(error_message="")
     errors = failed.values_list("error_message").annotate(count=models.Count("pk"))
     most = max((sum(part.values()) for part in counts.values()), default=0)
     return AttemptSummary(
