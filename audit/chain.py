@@ -256,6 +256,8 @@ def is_signed(sequence: int, mac: str, key_id: str, signature: str) -> bool | No
 
     One is as bad as the other: whoever cuts the end of the chain off only has to name a key that nobody has.
     """
+    if not all(isinstance(value, str) for value in (mac, key_id, signature)):  # SQLite stores whatever it is given
+        return False
     key = known_keys().get(key_id)
     return None if key is None else hmac.compare_digest(sign_head(key, sequence, mac).encode(), signature.encode())
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db import connections
+from django.db import OperationalError, connections
 
 from audit.chain import DATABASE, mac_of_stored, stored_text, stored_time
 from tmsdash.db.fields import digits_sql
@@ -61,10 +61,19 @@ def select(
     """Return the query for these columns of the entries that meet a condition in SQL."""
     as_signed = {"attempt_id": hex_sql("attempt_id"), "time": time_sql("created_at")}
     if not macs_are_digits:
+        _assert_migrated()
         as_signed |= {name: digits_sql(name, connections[DATABASE].vendor) for name in ("previous_mac", "mac")}
     listed = ", ".join(as_signed.get(column, column) for column in columns)
     where = f"WHERE {condition}" if condition else ""
     return f"SELECT {listed} FROM audit_auditentry {where} ORDER BY {order}"  # noqa: S608 (constants)
+
+
+def _assert_migrated() -> None:
+    """Raise OperationalError if SQLite still has digits for macs, which would fit nothing; PostgreSQL finds out."""
+    if connections[DATABASE].vendor == "sqlite":
+        kinds = [*rows_of("SELECT type FROM pragma_table_info('audit_auditentry') WHERE name = 'mac'")]
+        if kinds and kinds[0][0].upper() != "BLOB":
+            raise OperationalError("the audit's entries are of an earlier version")
 
 
 def hex_sql(column: str) -> str:

@@ -21,8 +21,10 @@ def bytes_of(digits: Any) -> bytes:
 
 
 def digits_sql(column: str, vendor: str) -> str:
-    """Return SQL for the hex digits of a HexField."""
-    return f"encode({column}, 'hex')" if vendor == "postgresql" else f"lower(hex({column}))"
+    """Return SQL for the hex digits of a HexField. SQLite says so if somebody stored a value that is no bytes."""
+    if vendor == "postgresql":
+        return f"encode({column}, 'hex')"
+    return f"CASE typeof({column}) WHEN 'blob' THEN '' ELSE typeof({column}) || ' ' END || lower(hex({column}))"
 
 
 class HexField(models.Field):  # type: ignore[type-arg]  # at run time it takes none
@@ -36,9 +38,11 @@ class HexField(models.Field):  # type: ignore[type-arg]  # at run time it takes 
         """Return what the database stores, or is asked for."""
         return None if value is None else bytes_of(value)
 
+    def select_format(self, compiler: Any, sql: str, params: Any) -> tuple[str, Any]:
+        """Return how it is asked for. SQLite gives the digits themselves: of a text, Python might not make one."""
+        is_sqlite = compiler.connection.vendor == "sqlite"
+        return (digits_sql(sql, "sqlite"), params * 3) if is_sqlite else (sql, params)
+
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> str | None:
         """Return the digits of what the database stores."""
-        if value is None:
-            return None
-        # Of what somebody else wrote there, SQLite's hex() gives the same.
-        return (value if isinstance(value, bytes) else str(value).encode()).hex()
+        return value if value is None or isinstance(value, str) else bytes(value).hex()

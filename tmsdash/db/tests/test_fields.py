@@ -3,10 +3,13 @@
 import pytest
 from django.db import connections
 
+from audit.chain import ChainBroken
 from audit.choices import Kind
 from audit.models import AuditEntry
 from audit.proof.verification import verify
 from audit.tests.making import make_attempt, tampering
+from tmsdash.db.fields import digits_sql
+from tmsdash.tests.fixtures import signed_in
 
 pytestmark = pytest.mark.usefixtures("databases")
 
@@ -39,7 +42,29 @@ def test_whatever_somebody_writes_there_is_read_in_the_same_way_by_all(stored):
     make_attempt(Kind.ACCEPTED)
     with tampering() as cursor:
         cursor.execute("UPDATE audit_auditentry SET mac = %s WHERE sequence = 2", [stored])
-        cursor.execute("SELECT lower(hex(mac)) FROM audit_auditentry WHERE sequence = 2")
+        cursor.execute(f"SELECT {digits_sql('mac', 'sqlite')} FROM audit_auditentry WHERE sequence = 2")
         [digits] = cursor.fetchone()
     assert AuditEntry.objects.get(sequence=2).mac == digits
     assert "entry 2" in {finding.where for finding in verify().findings}
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("column", ["mac", "previous_mac"])
+def test_a_text_of_the_same_bytes_is_found_and_the_lists_still_answer(adam, column):
+    attempt = make_attempt(Kind.ACCEPTED)
+    with tampering() as cursor:
+        cursor.execute(f"UPDATE audit_auditentry SET {column} = CAST({column} AS TEXT)")
+    assert {finding.where for finding in verify().findings} >= {"entry 1", "entry 2"}
+    client = signed_in(adam)
+    for page in (f"/attempts/{attempt.attempt_id}/", "/admin/audit/auditentry/"):
+        assert client.get(page).status_code == 200
+
+
+@pytest.mark.sqlite
+def test_a_head_of_bytes_is_named_and_nothing_goes_on_behind_it():
+    make_attempt(Kind.ACCEPTED)
+    with tampering() as cursor:
+        cursor.execute("UPDATE audit_chainhead SET mac = (SELECT mac FROM audit_auditentry ORDER BY sequence DESC)")
+    assert "head" in {finding.where for finding in verify().findings}
+    with pytest.raises(ChainBroken, match="was changed"):
+        make_attempt()
