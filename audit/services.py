@@ -284,5 +284,5 @@ def _move(
         end.add(chain.new_entry(attempt.attempt_id, event.kind, user_id, event.text, **shown), at)
     kill_point("audit: events added, not committed")
     if attempt.outcome != before["outcome"]:
-        forget(attempt, at)
+        forget(attempt, at, was_in_doubt=before["outcome"] in IN_DOUBT_OUTCOMES)
     return True

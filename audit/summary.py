@@ -94,6 +94,8 @@ def summarize(
     outcomes: Counter[Outcome] = Counter()
     customers = 0
     for name, value, count, customer_count in rows:
+        if value not in Outcome:  # somebody wrote it there, and `audit_verify` names it
+            continue
         outcome = Outcome(value)
         counts[name][outcome.group] += count
         outcomes[outcome] += count

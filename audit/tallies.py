@@ -29,6 +29,7 @@ from tmsdash.db.day_ranges import extend, last_known
 from tmsdash.db.expressions import Day, unindexed
 from tmsdash.db.plans import planned
 from tmsdash.db.transactions import drop_if_broken, one_at_a_time, write_transaction
+from tmsdash.text import one_line
 
 DELAY = timedelta(days=1)  # after the end of a month: clocks differ, and calls last
 MOMENT = timedelta(microseconds=1)
@@ -99,6 +100,17 @@ def problems() -> Iterator[str]:
             months, days = MonthTally.objects.filter(month=month), DayTally.objects.filter(day__startswith=month)
             if not (_is_whole(months, KEYS, month) and _is_whole(days, ("day", "outcome"), month)):
                 yield f"The tally of {month} is not what its attempts amount to."
+    for tallies, column, rest in ((MonthTally, "month", "-01"), (DayTally, "day", "")):
+        for value in tallies.objects.order_by().values_list(column, flat=True).distinct():
+            if not _is_day(value + rest):  # between two that are, it would be counted with them
+                yield f"There is a tally of {one_line(value, 20)}, which is no {column}."
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def _is_whole(stored: QuerySet[Any], keys: Sequence[str], month: str) -> bool:
@@ -150,12 +162,13 @@ def _sums(attempts: QuerySet[Any], month: str, keys: Sequence[str] = KEYS) -> Qu
     return cast(QuerySet[Any, dict[str, Any]], sums)
 
 
-def forget(attempt: Attempt, at: datetime) -> None:
-    """Drop the tally of the month of an attempt that gets another outcome at a time, if that month is over.
+def forget(attempt: Attempt, at: datetime, *, was_in_doubt: bool) -> None:
+    """Drop the tally of the month of an attempt that gets another outcome at a time, if there may be one.
 
-    Belongs into the transaction that does so. A tally that is being made meanwhile comes before or after all of it.
+    Of a month that is not over there is one if the clock was ahead; what is in doubt is not in it. Belongs into the
+    transaction that does so. A tally that is being made meanwhile comes before or after all of it.
     """
-    if (at.year, at.month) != (attempt.created_at.year, attempt.created_at.month):
+    if not was_in_doubt or (at.year, at.month) != (attempt.created_at.year, attempt.created_at.month):
         one_at_a_time(DATABASE, MonthTally._meta.db_table)
         TalliedMonth.objects.filter(month=_month_of(attempt.created_at)).delete()
 

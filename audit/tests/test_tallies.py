@@ -7,13 +7,16 @@ import pytest
 from django.apps import apps
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
+from audit import tallies
 from audit.choices import Kind, Outcome, Source
 from audit.models import Attempt, AttemptDay, AuditEntry, DayTally, EntryDay, MonthTally, TalliedMonth
 from audit.summary import summarize
 from audit.tallies import catch_up, tallied_months, tally
 from audit.tests.making import make_attempt, record, refuse
 from tmsdash.db import day_ranges
+from tmsdash.tests.fixtures import signed_in
 
 pytestmark = pytest.mark.usefixtures("databases")
 
@@ -131,7 +134,7 @@ def test_attempts_of_the_old_dashboard_are_in_no_tally(attempts):
 
 
 @pytest.mark.parametrize(
-    ("tallies", "first", "last", "total"),
+    ("model", "first", "last", "total"),
     [
         (MonthTally, JANUARY, APRIL, 17),
         (DayTally, JANUARY, APRIL, 17),
@@ -139,12 +142,12 @@ def test_attempts_of_the_old_dashboard_are_in_no_tally(attempts):
         (DayTally, JANUARY + timedelta(days=9), JANUARY + timedelta(days=56), 7),
     ],
 )
-def test_what_is_tallied_is_not_read(attempts, tallies, first, last, total):
+def test_what_is_tallied_is_not_read(attempts, model, first, last, total):
     tally_all()
     with CaptureQueriesContext(connections["audit"]) as captured:
-        assert summarize(Attempt.objects.all(), first, last, tallies.objects.all()).total == total
+        assert summarize(Attempt.objects.all(), first, last, model.objects.all()).total == total
     passes = [query["sql"] for query in captured if "GROUP BY" in query["sql"] and '"audit_attempt"' in query["sql"]]
-    passes = [sql for sql in passes if "error_message" not in sql and "is_open" not in sql]
+    passes = [sql for sql in passes if "error_message" not in sql and "is_open" not in sql and "MIN(" not in sql]
     # What is left of the last day, read through the keys of that day.
     assert len(passes) == (last != APRIL)
     assert all('"audit_attempt"."id" >=' in sql for sql in passes)
@@ -191,3 +194,36 @@ def test_an_audit_that_takes_no_writes_is_summed_up_all_the_same(attempts, caplo
     finally:
         connections["audit"].close()
     assert "the attempts of 2025-01 were not tallied" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("model", "named"),
+    [
+        (DayTally(day="2025-01~", outcome="accepted"), "2025-01"),
+        (DayTally(day="2025-02-31", outcome="accepted"), "2025-02"),
+    ]
+    + [(MonthTally(month="2025-1~", action_code=2, outcome="accepted"), "2025-1~")],
+)
+def test_a_tally_of_what_is_no_day_or_month_is_named(attempts, model, named):
+    tally_all()
+    assert [*tallies.problems()] == []
+    model.attempts = model.customers = 1000
+    model.save(force_insert=True)
+    assert any(named in problem for problem in tallies.problems())
+
+
+def test_an_outcome_that_nobody_knows_breaks_no_page(attempts, adam):
+    tally_all()
+    DayTally.objects.filter(pk=DayTally.objects.first().pk).update(outcome="nonsense")
+    assert signed_in(adam).get("/admin/jobs/job/?time=all").status_code == 200
+    assert [*tallies.problems()]
+
+
+def test_a_month_that_was_tallied_while_the_clock_was_ahead_is_forgotten_when_an_outcome_changes(monkeypatch):
+    attempt, ahead = make_attempt(Kind.UNKNOWN, Kind.NOT_APPLIED), timezone.now() + timedelta(days=40)
+    with monkeypatch.context() as patch:
+        patch.setattr(timezone, "now", lambda: ahead)
+        tallied_months(None, ahead)
+    assert TalliedMonth.objects.exists()
+    record(attempt, Kind.ACCEPTED)
+    assert not TalliedMonth.objects.exists()
