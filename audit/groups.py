@@ -57,10 +57,14 @@ def write(work: Work[T], wait_s: float, *, alone: bool = False) -> T:
     until = time.monotonic() + wait_s
     member = Member(work, alone=alone)
     _queue.join(member)
-    if not member.leads:
-        await_turn(_queue, member, DATABASE, wait_s)
-    if member.leads:
-        _lead(member, until)
+    try:
+        if not member.leads:
+            await_turn(_queue, member, DATABASE, wait_s)
+        if member.leads:
+            _lead(member, until)
+    except BaseException:
+        _queue.pass_on(member)  # whatever happened, unless it did
+        raise
     if member.error is not None:
         raise member.error
     return member.result

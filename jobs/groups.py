@@ -38,14 +38,19 @@ def insert_job(job: StoredJob, after_answer: AfterAnswer, wait_s: float) -> None
     member = Member(lambda: insert_unlogged(job), alone=len(job.cids) > LONG_LIST)
     if connections[DATABASE].vendor == "sqlite":
         _queue.join(member)
-        if not member.leads:
-            await_turn(_queue, member, DATABASE, wait_s)
+        try:
+            if not member.leads:
+                await_turn(_queue, member, DATABASE, wait_s)
+            if member.leads:
+                _lead(member, after_answer, until)
+        except BaseException:
+            _queue.pass_on(member)  # whatever happened, unless it did
+            raise
         if not member.leads:
             if member.error is not None:
                 raise member.error
             log_inserted(job)  # in the transaction of another one, which is committed
             return
-        _lead(member, after_answer, until)
     else:
         after_answer(wait_s)
         member.carry_out()
@@ -75,11 +80,7 @@ def _lead(leader: Member[None], after_answer: AfterAnswer, until: float) -> None
         if failure is None and leader.error is not None:
             raise leader.error
 
-    try:
-        ending = after_answer(max(0.0, until - time.monotonic()))
-    except BaseException:
-        _queue.pass_on(leader)
-        raise
+    ending = after_answer(max(0.0, until - time.monotonic()))
     ending.push(answer)
     group += _queue.take_group(leader)
     with connections[DATABASE].cursor() as cursor:

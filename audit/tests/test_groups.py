@@ -245,6 +245,17 @@ def test_a_death_at_the_commit_leaves_all_of_a_group_or_nothing(queue, point, wr
     assert verify().is_whole
 
 
+def test_whatever_ends_a_leader_another_one_leads(queue, monkeypatch):
+    def end(*arguments):
+        raise MemoryError
+
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(groups, "_lead", end)
+        groups.write(adding("nobody"), WAIT_S)
+    assert groups.write(adding("next"), WAIT_S) == "next"
+    assert names() == ["next"]
+
+
 def test_each_work_and_its_lines_in_the_log_are_of_its_own_caller(queue, monkeypatch):
     seen = []
     monkeypatch.setattr(groups, "log_anchors", lambda entries: seen.append((CALLER.get(), *map(str, entries))))

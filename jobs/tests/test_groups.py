@@ -149,3 +149,17 @@ def test_a_death_at_the_commit_leaves_all_of_a_group_or_nothing(queue, point, is
         pass
     assert errors(futures) == [killing.KilledError] * SIZE
     assert written() == (ids_of(jobs) if is_written else set())
+
+
+def test_whatever_ends_a_leader_another_one_leads(queue, monkeypatch):
+    def end(*arguments):
+        raise MemoryError
+
+    with monkeypatch.context() as patch, ThreadPoolExecutor(1) as executor:
+        patch.setattr(groups, "_lead", end)
+        assert errors([executor.submit(insert, *several(1))]) == [MemoryError]
+    jobs = several(1)
+    queue.await_joined()
+    with gathered(queue, jobs) as futures:
+        pass
+    assert (errors(futures), written()) == ([type(None)], ids_of(jobs))

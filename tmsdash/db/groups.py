@@ -88,8 +88,11 @@ class Queue:
             return self._begun
 
     def pass_on(self, leader: Member[Any]) -> None:
-        """Let the next caller lead; the work of this one is withdrawn, if it was not begun."""
+        """Let the next caller lead, unless this one did; its work is withdrawn, if it was not begun."""
         with self._lock:
+            if not leader.leads:  # any more
+                return
+            leader.leads = False
             self._begun = []
             if leader in self._waiting:
                 self._waiting.remove(leader)
