@@ -10,6 +10,7 @@ from django.db import DatabaseError, connections
 
 from audit.choices import Outcome
 from audit.models import Attempt
+from jobs import groups
 from jobs import services as jobs
 from jobs.models import Job
 from setactions import recording
@@ -196,14 +197,15 @@ def test_with_both_databases_locked_nothing_is_lost(fetch, tms, background, lock
 @pytest.fixture
 def failing_jobs(monkeypatch):
     """The jobs database takes no job until this is called."""
-    original, failing = jobs.insert_job, [True]
+    original, failing = jobs.insert_unlogged, [True]
 
     def fail(job):
         if failing:
             raise DatabaseError("no")
         original(job)
 
-    monkeypatch.setattr(jobs, "insert_job", fail)
+    for module in (jobs, groups):
+        monkeypatch.setattr(module, "insert_unlogged", fail)
     return failing.clear
 
 

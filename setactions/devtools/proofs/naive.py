@@ -81,7 +81,7 @@ class EarlyAnswers:
     def __init__(self) -> None:
         self._end_of: Callable[[bool], None] = lambda is_alive: None
 
-    def write(self, work: Callable[[ChainEnd], T], wait_s: float) -> T:
+    def write(self, work: Callable[[ChainEnd], T], wait_s: float, *, alone: bool = False) -> T:
         """Do the work in a transaction of another thread, which outlives this answer."""
         self.end(is_alive=True)
         answer: Future[T] = Future()
