@@ -58,7 +58,10 @@ def stored_entries(
 def select(
     columns: Iterable[str], condition: str = "", order: str = "sequence", *, macs_are_digits: bool = False
 ) -> str:
-    """Return the query for these columns of the entries that meet a condition in SQL."""
+    """Return the query for these columns of the entries that meet a condition in SQL.
+
+    Raises OperationalError if the database is of an earlier version, unless that is known: `macs_are_digits`.
+    """
     as_signed = {"attempt_id": hex_sql("attempt_id"), "time": time_sql("created_at")}
     if not macs_are_digits:
         _assert_migrated()

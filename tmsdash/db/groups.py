@@ -114,7 +114,10 @@ class Queue:
 
 
 def await_turn(queue: Queue, member: Member[Any], using: str, wait_s: float) -> None:
-    """Return once the work is over, or its caller leads; raise OperationalError if it was withdrawn instead."""
+    """Return once the work is over, or its caller leads; raise OperationalError if it was withdrawn instead.
+
+    Whatever is raised, the caller has to `pass_on` the lead, which may have come at that moment.
+    """
     try:
         if member.wait(max(0.0, wait_s)):
             return
@@ -122,9 +125,7 @@ def await_turn(queue: Queue, member: Member[Any], using: str, wait_s: float) -> 
             member.wait()
             return
     except BaseException:
-        # The caller is interrupted. What was begun goes on without it.
-        if not queue.leave(member) and member.leads:
-            queue.pass_on(member)
+        queue.leave(member)  # the caller is interrupted; what was begun goes on without it
         raise
     raise OperationalError(f"database {using!r} is busy: no turn to write within {wait_s:.1f} s")
 
