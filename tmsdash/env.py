@@ -4,6 +4,7 @@ Every function takes the variable's name and its default, and raises ImproperlyC
 the variable's name, what is wrong and what would be right. Values of secrets are never shown.
 """
 
+import importlib.util
 import ipaddress
 import os
 import re
@@ -124,6 +125,23 @@ def url(name: str) -> str:
     match = re.fullmatch(rf"https?://(?:[^/@\s]+@)?{_HOST}({_PORT})/?", value)
     if value and (not match or int(match[2].lstrip(":") or 0) > MAX_PORT):
         raise ImproperlyConfigured(f"{name}: write http://host:port or https://host:port.")  # it may hold a password
+    return value
+
+
+def broker(name: str, *, is_needed: bool) -> str:
+    """Return the URL of a Redis server, or the empty string; it `is_needed` for batches that go through a queue."""
+    value = text(name)
+    _refuse_raw_password(name, value)
+    if is_needed and not value:
+        raise ImproperlyConfigured(f"TMS_BATCH_ENGINE is celery: set {name}, too, to redis://host:6379/0.")
+    if value and not re.fullmatch(rf"rediss?://(?:[^/@\s]*@)?{_HOST}(?:{_PORT})(?:/[0-9]+)?", value):
+        raise ImproperlyConfigured(
+            f"{name}: write redis://host:6379/0, or rediss:// for TLS."
+        )  # it may hold a password
+    if is_needed and not importlib.util.find_spec("celery"):
+        raise ImproperlyConfigured(
+            "TMS_BATCH_ENGINE is celery, and Celery is not installed: pip install -r requirements-celery.lock"
+        )
     return value
 
 

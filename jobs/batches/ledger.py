@@ -66,6 +66,13 @@ def heartbeat(batch: Batch, runner: str, lease_s: float) -> bool:
         return bool(Batch.objects.filter(pk=batch.pk, runner=runner).update(runner_until=until))
 
 
+def hand_over(batch: Batch, runner: str, follower: str, lease_s: float) -> bool:
+    """Give the lease of `runner` to a `follower`, whatever the batch's state; False if it does not hold it any more."""
+    held = {"runner": follower, "runner_until": timezone.now() + timedelta(seconds=lease_s)}
+    with write_transaction(DATABASE):
+        return bool(Batch.objects.filter(pk=batch.pk, runner=runner).update(**held))
+
+
 def release(batch: Batch, runner: str, reason: str = "") -> None:
     """Give the lease back. A batch that still runs is stopped for `reason`; what stopped it before keeps its own."""
     stopped = {"state": Batch.State.STOPPED, "reason": one_line(reason, MESSAGE_LENGTH), "ended_at": timezone.now()}

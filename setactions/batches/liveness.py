@@ -1,4 +1,7 @@
-"""Whether a runner is alive. Other hosts can only wait for the end of its lease; its own host sees it at once."""
+"""Whether a runner is alive. Other hosts can only wait for the end of its lease; its own host sees it at once.
+
+A run in the queue is no process: it is alive as long as its lease.
+"""
 
 import os
 import socket
@@ -10,6 +13,18 @@ from django.conf import settings
 
 from jobs.models import Batch
 from tmsdash.db.locks import hold, is_held
+
+_QUEUE = "queue:"
+
+
+def new_run_name() -> str:
+    """Return the name under which a new run in the queue holds its lease."""
+    return f"{_QUEUE}{uuid.uuid4().hex}"
+
+
+def is_run(name: str) -> bool:
+    """Tell whether a runner is a run in the queue, which any worker works for."""
+    return name.startswith(_QUEUE)
 
 
 class RunnerMark:

@@ -1,6 +1,10 @@
 """Brings chunks whose runner is gone, or whose outcome was unknown, to what the audit knows of them by now."""
 
 import logging
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import timezone
 
 from audit.choices import IN_DOUBT_OUTCOMES
 from audit.models import Attempt
@@ -9,7 +13,7 @@ from jobs.batches import ledger
 from jobs.batches.selectors import batches_in_doubt, chunks_in_doubt
 from jobs.models import Batch, BatchChunk
 from jobs.selectors import jobs_present
-from setactions.batches.liveness import has_living_runner
+from setactions.batches.liveness import has_living_runner, is_run
 from setactions.batches.policy import decide_afterwards
 from setactions.results import result_of
 
@@ -43,8 +47,14 @@ def catch_up_all() -> int:
 
 
 def _is_carried(chunk: BatchChunk) -> bool:
-    """Tell whether a chunk has a runner who will decide on it."""
-    return chunk.state == BatchChunk.State.CALLING and chunk.runner == chunk.batch.runner
+    """Tell whether a chunk has a runner who will decide on it.
+
+    One of a run in the queue has a worker of its own, which may have died: nobody calls for longer than a lease lasts.
+    """
+    if chunk.state != BatchChunk.State.CALLING or chunk.runner != chunk.batch.runner:
+        return False
+    lease = timedelta(seconds=settings.TMS_BATCH_LEASE_S)
+    return not is_run(chunk.runner) or (chunk.started_at is not None and chunk.started_at > timezone.now() - lease)
 
 
 def _stays_unknown(chunk: BatchChunk, attempt: Attempt | None) -> bool:

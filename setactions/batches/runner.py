@@ -1,4 +1,4 @@
-"""Carries one batch: workers that claim chunk after chunk and send each through the ordinary service.
+"""Carries one batch in threads of this process, which claim chunk after chunk and send each.
 
 What a runner does stands in this order, so that it may die at any point:
 
@@ -15,51 +15,33 @@ The token is in the memory of this process only.
 
 import logging
 import threading
-import time
-import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TypeVar
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AnonymousUser
 from django.db import Error as AnyDatabaseError
 from django.db import close_old_connections, connections
 from django.views.decorators.debug import sensitive_variables
 
 from audit.actors import Actor
-from audit.choices import Action, Outcome
 from jobs.batches import ledger
 from jobs.batches.decision import ChunkDecision
 from jobs.batches.ledger import Idle
 from jobs.batches.scopes import Scope
-from jobs.batches.selectors import failures_of
 from jobs.models import Batch, BatchChunk
-from setactions import service
-from setactions.batches.chunk_check import check_chunk
+from setactions.batches.carrier import Carrier, persist
 from setactions.batches.liveness import RunnerMark, is_dead
-from setactions.batches.policy import decide
 from setactions.batches.recovery import catch_up
-from setactions.inputs.shapes import has_damaged
-from setactions.payload import BatchPart, Submission
-from setactions.refusal import Refusal
-from setactions.results import Result, refused
-from setactions.tms.clusters import cluster_at
 from setactions.token import Token
 from setactions.word import NO_WORD, Word
 from tmsdash.db.transactions import drop_if_broken
-from tmsdash.kill_points import kill_point
 from tmsdash.processes import is_ending
 
 logger = logging.getLogger(__name__)
-Written = TypeVar("Written")
 
 POLL_S = 0.5  # how soon a worker without work sees what other processes did to the ledger
 HEARTBEATS_PER_LEASE = 4
 APART_S = 0.04  # calls that begin together end together, and then wait for one another to be recorded
-RETRY_S = 2  # after the ledger could not be used
-LEDGER_TRIES = 10
 
 
 class Runner:
@@ -85,18 +67,20 @@ class Runner:
         `on_settled` is told of each chunk that was sent, by the thread that sent it.
         """
         self.batch = batch
-        self.token_refused = False
-        self._actor, self._token, self._workers, self._scope = actor, token, workers, scope
-        self._word, self._allow_unusual = word, allow_unusual
+        self._user_id, self._workers, self._scope = actor.user_id, workers, scope
+        self._carrier = Carrier(actor, token, word=word, allow_unusual=allow_unusual)
         self._calls = threading.Semaphore(workers)
         self._answered: set[int] = set()  # chunks that TMS accepted, while that is being recorded
         self._on_settled = on_settled
         self._ending = threading.Event()
         self._changed = threading.Event()
-        self._lock = threading.Lock()
-        self._failures_in_a_row = 0
         self._mark = RunnerMark()
         self._reason = ""
+
+    @property
+    def token_refused(self) -> bool:
+        """Whether TMS did not take the token."""
+        return self._carrier.token_refused
 
     def lease(self) -> bool:
         """Become the batch's runner; False if another process that may be alive is."""
@@ -119,7 +103,7 @@ class Runner:
         self._closing(self._run)
 
     def _run(self) -> None:
-        logger.info("[BATCH] %s: running for %s", self.batch.batch_id, self._actor.user_id)
+        logger.info("[BATCH] %s: running for %s", self.batch.batch_id, self._user_id)
         heart = threading.Thread(target=self._closing, args=(self._beat,), name="batch-heart")
         workers = [
             threading.Thread(target=self._closing, args=(self._work,), name="batch-worker")
@@ -138,7 +122,7 @@ class Runner:
             self._ending.set()
             if heart.ident:
                 heart.join()
-            self._persist(lambda: ledger.release(self.batch, self._mark.name, self._reason))
+            persist(self.batch, lambda: ledger.release(self.batch, self._mark.name, self._reason))
             self._mark.take_down()
             logger.info("[BATCH] %s: no longer running here. %s", self.batch.batch_id, self._reason)
 
@@ -190,7 +174,7 @@ class Runner:
                 return True
             self._changed.clear()  # before the claim, so that no change after it is missed
             calls_at_once, answered = settings.TMS_BATCH_CALLS, [*self._answered]
-            chunk = self._persist(lambda: ledger.claim(self.batch, self._mark.name, calls_at_once, answered))
+            chunk = persist(self.batch, lambda: ledger.claim(self.batch, self._mark.name, calls_at_once, answered))
             if chunk is Idle.FOR_NOW:
                 return False
             if isinstance(chunk, BatchChunk):
@@ -201,8 +185,6 @@ class Runner:
         return True
 
     def _carry_out(self, chunk: BatchChunk, call: ExitStack) -> None:
-        kill_point("batch: chunk claimed, nothing sent")
-
         def on_accepted() -> None:
             # What is left to do is recording, which must not keep the next call waiting. In this order: the worker
             # that goes on claims at once, and the ledger must not count this call then.
@@ -210,67 +192,9 @@ class Runner:
             call.close()
             self._changed.set()
 
-        result = self._send(chunk, on_accepted)
-        kill_point("batch: attempt over, not in the ledger")
-        with self._lock:  # chunks that end at once are counted one after the other
-            backoffs = 0 if result.outcome == Outcome.ACCEPTED else failures_of(chunk.cluster_url)
-            decision = decide(result, chunk, backoffs=backoffs, failures=self._failures_in_a_row)
-            if not decision.is_skipped:
-                self._failures_in_a_row = self._failures_in_a_row + 1 if decision.is_failure else 0
-        if result.outcome == Outcome.REJECTED and result.http_status in (401, 403):
-            self.token_refused = True
-        self._persist(lambda: ledger.settle(chunk, decision))
+        decision = self._carrier.carry_out(chunk, on_accepted)
         self._answered.discard(chunk.pk)
-        if self.token_refused:  # only now: the batch is paused with the reason first
+        if self._carrier.token_refused:  # only now: the batch is paused with the reason first
             self._ending.set()
-        logger.info(
-            "[BATCH] %s: chunk %d of %d, try %d: %s",
-            *(self.batch.batch_id, chunk.number + 1, self.batch.chunk_count, chunk.tries, decision.state.label),
-        )
         if self._on_settled:
             self._on_settled(chunk, decision)
-
-    def _send(self, chunk: BatchChunk, on_accepted: Callable[[], None]) -> Result:
-        # Loaded for each chunk: an account that was switched off sends nothing more.
-        user = get_user_model().objects.filter(username=self._actor.user_id).first() or AnonymousUser()
-        try:
-            check_chunk(chunk, self._token, allow_unusual=self._allow_unusual)
-        except Refusal as refusal:
-            return service.refuse(user=user, actor=self._actor, refusal=refusal)
-        cluster = cluster_at(chunk.cluster_url)
-        if cluster is None:
-            sentence = "This cluster is not configured any more. Ask an administrator to check TMS_CLUSTERS."
-            return refused(uuid.uuid4(), Refusal(403, "cluster", sentence))
-        return service.set_action(
-            user=user,
-            actor=self._actor,
-            submission=Submission(
-                cluster,
-                Action(chunk.action_code),
-                chunk.action_sent,
-                tuple(chunk.cids),
-                allow_unusual=has_damaged(chunk.cids),  # with somebody's word, or it had not passed the check
-            ),
-            token=self._token,
-            attempt_id=chunk.derived_attempt_id,
-            word=self._word,
-            batch=BatchPart(
-                batch_id=self.batch.batch_id,
-                batch_created_at=chunk.batch.created_at,
-                chunk=chunk.number + 1,
-                try_number=chunk.tries,
-                retry_of=chunk.attempt_id_of(chunk.tries - 1) if chunk.tries > 1 else None,
-            ),
-            on_accepted=on_accepted,
-        )
-
-    def _persist(self, write: Callable[[], Written]) -> Written | None:
-        """Return what `write` returns, after some tries if the ledger cannot be used; None if it never could."""
-        for _ in range(LEDGER_TRIES):
-            try:
-                with drop_if_broken("jobs"):
-                    return write()
-            except AnyDatabaseError as error:
-                logger.warning("[BATCH] WARNING: %s: the ledger cannot be used: %s", self.batch.batch_id, error)
-                time.sleep(RETRY_S)  # there is no event to wait for when another process holds a lock
-        return None

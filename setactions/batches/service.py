@@ -1,7 +1,7 @@
 """What operators do with batches: one function for each, called by the pages and by the command.
 
-They differ in what carries the batch: a thread of the server, or the command's own process. Each hands its engine over.
-For both of them:
+They differ in what carries the batch: the engine of TMS_BATCH_ENGINE, or the command's own process, which hands an
+engine over. For both of them:
 
 1. A server in passive mode starts nothing and goes on with nothing.
 2. Only users who may trigger Set Actions do anything here. Only its owner goes on with a batch; the others may pause
@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Iterable
 from typing import Any, NoReturn, Protocol
 
+from django.conf import settings
 from django.views.decorators.debug import sensitive_variables
 
 from audit.actors import Actor
@@ -63,7 +64,7 @@ def start_batch(
     new: NewBatch,
     token: Token,
     word: Word = NO_WORD,
-    engine: Engine = background.start,
+    engine: Engine | None = None,
 ) -> Batch:
     """Write a new batch and let `engine` carry it. The same id again returns the batch that is there.
 
@@ -116,7 +117,7 @@ def go_on(
     word: Word = NO_WORD,
     skip: bool = False,
     allow_unusual: bool = False,
-    engine: Engine = background.start,
+    engine: Engine | None = None,
 ) -> None:
     """Let a batch go on with what `scope` says. One that is paused, and still has its process, needs no token.
 
@@ -177,12 +178,21 @@ def stop_batch(*, user: Any, batch: Batch) -> None:
         raise Refusal(409, "request", "This batch is not running, so there is nothing to stop.")
 
 
+def _engine() -> Engine:
+    """Return what carries batches of the pages."""
+    if settings.TMS_BATCH_ENGINE == "celery":
+        from setactions.batches import queued  # Celery is only where it is used
+
+        return queued.start
+    return background.start
+
+
 @sensitive_variables("token")
-def _carry(engine: Engine, batch: Batch, actor: Actor, token: Token | None, scope: Scope, *, word: Word) -> None:
+def _carry(engine: Engine | None, batch: Batch, actor: Actor, token: Token | None, scope: Scope, *, word: Word) -> None:
     check_active()
     if token is None:
         raise Refusal(400, "token", "Enter your bearer token for this cluster: no process holds one for this batch.")
-    engine(batch, actor, token, scope, word=word)
+    (engine or _engine())(batch, actor, token, scope, word=word)
 
 
 def _check_owner(user: Any, batch: Batch) -> None:

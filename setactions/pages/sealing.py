@@ -9,40 +9,28 @@ The rules that this module enforces:
 - a sealed token cannot be read; it opens for one user and one attempt, and for ten minutes.
 """
 
-import base64
-import hashlib
-import json
-import secrets
 import time
 import uuid
 from dataclasses import dataclass
 from enum import Enum
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from django.conf import settings
 from django.core import signing
 from django.views.decorators.debug import sensitive_variables
 
 from setactions.payload import Submission, fits_one_call
 from setactions.refusal import Refusal, Unverified
 from setactions.resolving.readback import Reading
+from setactions.seals import BrokenSealError, is_fresh, open_seal, seal
 from setactions.tms.clusters import Cluster, cluster_named
 from setactions.tms.spellings import find_action
 from setactions.token import Token
 from setactions.word import Named
-from tmsdash.clocks import CLOCK_SKEW_S
 
-SEALED_FOR_S = 600
 READING_KEPT_S = 3600
 _SALT = "setactions.review"
 _READING_SALT = "setactions.reading"
 
-# The first character of a seal names its format: "1" is AES-256-GCM under the SHA-256 of TOKEN_KEY. A new format gets
-# a new character, so that no seal is ever opened by rules that it was not made for.
-_SEAL_VERSION = "1"
 _SEAL_PURPOSE = "setactions.token"
-_NONCE_BYTES = 12  # random, which is safe for 2**32 seals under one key; a site makes far fewer
 
 
 class Purpose(Enum):
@@ -156,26 +144,20 @@ def load_reading(text: str, user_id: str, attempt_id: uuid.UUID, purpose: Purpos
 @sensitive_variables()
 def seal_token(token: Token, user_id: str, attempt_id: uuid.UUID) -> str:
     """Return the token encrypted, for this user and attempt."""
-    return _seal(time.time(), token.reveal(), user_id, attempt_id)
-
-
-@sensitive_variables()
-def _seal(sealed_at: float, token: str, user_id: str, attempt_id: uuid.UUID) -> str:
-    content = json.dumps([sealed_at, token]).encode()
-    nonce = secrets.token_bytes(_NONCE_BYTES)
-    return _as_text(nonce + _cipher().encrypt(nonce, content, _bound_to(user_id, attempt_id)))
+    return seal(token.reveal(), _SEAL_PURPOSE, user_id, str(attempt_id))
 
 
 @sensitive_variables()
 def unseal_token(sealed: str, user_id: str, attempt_id: uuid.UUID) -> Token:
-    """Return the token; raises Refusal (400) after SEALED_FOR_S, Unverified if it was sealed for another use."""
+    """Return the token; raises Refusal (400) once its seal is too old, Unverified if it was sealed for another use."""
     return Token(_open(sealed, user_id, attempt_id)[1])
 
 
 @sensitive_variables()
 def seal_for_another(sealed: str, user_id: str, attempt_id: uuid.UUID, other_id: uuid.UUID) -> str:
     """Return the token sealed for another attempt of the user, for what is left of its time; raises as above."""
-    return _seal(*_open(sealed, user_id, attempt_id), user_id, other_id)
+    sealed_at, token = _open(sealed, user_id, attempt_id)
+    return seal(token, _SEAL_PURPOSE, user_id, str(other_id), sealed_at=sealed_at)
 
 
 @sensitive_variables()
@@ -184,33 +166,9 @@ def _open(sealed: str, user_id: str, attempt_id: uuid.UUID) -> tuple[float, str]
         raise Refusal(400, "token", "Enter your bearer token for this cluster.")
     expired = "The token is kept for only ten minutes. Enter it again."
     try:
-        nonce_and_content = _as_bytes(sealed)
-        nonce, content = nonce_and_content[:_NONCE_BYTES], nonce_and_content[_NONCE_BYTES:]
-        sealed_at, token = json.loads(_cipher().decrypt(nonce, content, _bound_to(user_id, attempt_id)))
-    except (ValueError, InvalidTag):  # ValueError: not a seal at all, or too short for one
+        sealed_at, token = open_seal(sealed, _SEAL_PURPOSE, user_id, str(attempt_id))
+    except BrokenSealError:
         raise Unverified(400, "token", expired) from None
-    if not -CLOCK_SKEW_S <= time.time() - sealed_at <= SEALED_FOR_S:
+    if not is_fresh(sealed_at):
         raise Refusal(400, "token", expired)
     return sealed_at, token
-
-
-def _cipher() -> AESGCM:
-    # AES-256 takes exactly 32 bytes; hashing lets TOKEN_KEY be any long secret text.
-    return AESGCM(hashlib.sha256(settings.TOKEN_KEY.encode()).digest())
-
-
-def _bound_to(user_id: str, attempt_id: uuid.UUID) -> bytes:
-    """Return what a seal is bound to without containing it: made for anything else, it does not open."""
-    return json.dumps([_SEAL_VERSION, _SEAL_PURPOSE, user_id, str(attempt_id)]).encode()
-
-
-def _as_text(sealed: bytes) -> str:
-    return _SEAL_VERSION + base64.urlsafe_b64encode(sealed).decode("ascii")
-
-
-def _as_bytes(text: str) -> bytes:
-    """Return the bytes in `text`; raises ValueError unless `_as_text` writes them in exactly that way."""
-    sealed = base64.urlsafe_b64decode(text[1:])
-    if text != _as_text(sealed):
-        raise ValueError("not a seal of this version")
-    return sealed

@@ -10,7 +10,7 @@ from audit.models import Attempt, AuditEntry
 from audit.selectors import outcome_body
 from audit.tests.making import make_attempt, record
 from jobs.models import Job
-from setactions import limits
+from setactions import limits, seals
 from setactions.pages import sealing
 from setactions.resolving.tests.doubting import (
     LOST_AFTER,
@@ -160,7 +160,7 @@ def test_a_token_is_kept_for_ten_minutes_and_the_first_reading_longer(fetch, tms
     attempt = send(fetch, token=LOST_BEFORE)
     first = check(operator, attempt, token=PLANTED)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sealing, "SEALED_FOR_S", -1)
+        patch.setattr(seals, "SEALED_FOR_S", -1)
         asked = check(operator, attempt, first)
     assert asked.status_code == 400
     assert "ten minutes" in text_of(asked)

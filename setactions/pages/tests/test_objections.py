@@ -6,6 +6,7 @@ import pytest
 
 from audit.models import AuditEntry
 from jobs.models import Job
+from setactions import seals
 from setactions.pages import sealing
 from setactions.pages.tests.test_new_action import fill_in, hidden_fields, proceed
 from setactions.resolving.tests.doubting import LOST_BEFORE
@@ -118,7 +119,7 @@ def test_a_tick_covers_nobody_whom_the_page_did_not_name(operator, others, tms, 
 def test_without_its_token_the_rest_asks_for_it(operator, others, tms, monkeypatch):
     proceed(others, fill_in(others, cids="b"))
     page = fill_in(operator, cids="a,b")
-    monkeypatch.setattr(sealing, "SEALED_FOR_S", -1)
+    monkeypatch.setattr(seals, "SEALED_FOR_S", -1)
     rest = leave_out(operator, page)
     assert 'name="token"' in rest.content.decode()
     assert proceed(operator, rest, token=TOKEN).status_code == 302

@@ -2,7 +2,7 @@
 
 import pytest
 
-from setactions.pages import sealing
+from setactions import seals
 from setactions.pages.tests.test_new_action import fill_in, hidden_fields, proceed
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import text_of
@@ -19,7 +19,7 @@ def operator(olivia):
 
 def test_a_token_is_kept_for_ten_minutes_and_then_asked_for_again(operator, tms, monkeypatch):
     review = fill_in(operator)
-    monkeypatch.setattr(sealing, "SEALED_FOR_S", -1)
+    monkeypatch.setattr(seals, "SEALED_FOR_S", -1)
     asked = proceed(operator, review)
     assert asked.status_code == 400
     assert "ten minutes" in text_of(asked)
@@ -38,7 +38,7 @@ def test_a_refusal_does_not_renew_the_ten_minutes(operator, tms, settings):
 
 def test_a_token_typed_later_that_stands_among_the_ids_is_not_shown(operator, tms, monkeypatch):
     review = fill_in(operator, cids=f"a1,{PLANTED}")
-    monkeypatch.setattr(sealing, "SEALED_FOR_S", -1)
+    monkeypatch.setattr(seals, "SEALED_FOR_S", -1)
     page = proceed(operator, proceed(operator, review), token=PLANTED)
     assert page.status_code == 400
     assert "is among the customer ids" in text_of(page)

@@ -1,0 +1,288 @@
+"""Runs batches through a queue: Celery's workers, on any number of hosts, carry them chunk by chunk.
+
+A batch that is carried like this has a *run*, which holds its lease as a runner does. As many tasks of it go round as
+calls may be made at once. A task says no more than "do the next chunk of this batch": the ledger decides which one that
+is, if any, and each task sends its successor. These rules hold:
+
+1. A task that comes twice, late or never does no harm. The ledger gives a chunk to one of them, and none to a run that
+   has lost its lease.
+2. A chunk whose worker died is looked up in the audit once no call can last that long, see `recovery`.
+3. Whoever has the token of a run, the server that started it and each worker that had a task of it, watches its lease:
+   if nobody extends it any more, its tasks are lost, and a new run of the batch sends new ones.
+4. The token crosses the queue sealed, with all else that the run may do. Each worker seals it anew for the next task,
+   so that what stays in the queue for ten minutes opens no more. It is never in a database.
+"""
+
+import logging
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from celery import signals
+from celery.exceptions import OperationalError as QueueError
+from django.conf import settings
+from django.db import Error as AnyDatabaseError
+from django.db import connections
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
+
+from audit.actors import Actor
+from audit.choices import Source
+from audit.groups import FLUSH_WAIT_S, flush
+from jobs.batches import ledger
+from jobs.batches.ledger import Idle
+from jobs.batches.scopes import Scope
+from jobs.batches.selectors import count_clusters
+from jobs.models import Batch, BatchChunk
+from setactions.batches.carrier import RETRY_S, Carrier
+from setactions.batches.liveness import is_dead, new_run_name
+from setactions.batches.recovery import catch_up
+from setactions.batches.watch import Watch
+from setactions.limits import WORKERS_PER_BATCH
+from setactions.refusal import Refusal
+from setactions.seals import BrokenSealError, is_fresh, open_seal, seal
+from setactions.token import Token
+from setactions.word import NO_WORD, Word
+from tmsdash.celery import QUEUE, app
+from tmsdash.db.transactions import drop_if_broken
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.5  # until a task that found nothing to do looks again
+PAUSED_POLL_S = 2
+# How often, and how soon, a task looks again before it lets others have its place: TMS has answered the call before
+# its own, and that is being recorded.
+SOON, SOON_S = 10, 0.02
+_PURPOSE = "setactions.run"
+_ONCE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0}  # on a fresh connection
+
+UNREACHABLE = "The queue of the batches cannot be reached, so nothing was sent. Try again, then tell the admin."
+UNREADABLE = "A worker could not unseal the token: it was sealed more than ten minutes ago, or under another TOKEN_KEY."
+GO_ON = "Go on with your token."
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a batch: who it sends for, with what word, and in how many tasks."""
+
+    batch_id: uuid.UUID
+    name: str
+    actor: Actor
+    token: Token
+    word: Word
+    tasks: int
+
+    @sensitive_variables()
+    def sealed(self) -> str:
+        """Return the run sealed for its tasks."""
+        actor, word = self.actor, self.word
+        cids = None if word.cids is None else sorted(word.cids)
+        content = {
+            "token": self.token.reveal(),
+            "actor": [actor.user_id, actor.ip_address, actor.source or "", actor.run_by],
+            "word": [word.newest, sorted(word.batches), cids],
+            "tasks": self.tasks,
+        }
+        return seal(content, _PURPOSE, str(self.batch_id), self.name)
+
+    @classmethod
+    @sensitive_variables()
+    def unsealed(cls, batch_id: uuid.UUID, name: str, sealed: str) -> "Run":
+        """Return what was sealed for a task of this run; raises BrokenSealError, also once that was too long ago."""
+        sealed_at, content = open_seal(sealed, _PURPOSE, str(batch_id), name)
+        if not is_fresh(sealed_at):
+            raise BrokenSealError("sealed too long ago")
+        user_id, ip_address, source, run_by = content["actor"]
+        newest, batches, cids = content["word"]
+        actor = Actor(user_id=user_id, ip_address=ip_address, source=Source(source) if source else None, run_by=run_by)
+        word = Word(newest, frozenset(batches), None if cids is None else frozenset(cids))
+        return cls(batch_id, name, actor, Token(content["token"]), word, content["tasks"])
+
+
+@sensitive_variables("token")
+def start(batch: Batch, actor: Actor, token: Token, scope: Scope, *, word: Word = NO_WORD) -> None:
+    """Let workers carry `batch` from now on. Raises Refusal: 503 no queue, 409 somebody else carries it."""
+    tasks = min(WORKERS_PER_BATCH, settings.TMS_BATCH_CALLS * count_clusters(batch))
+    run = Run(batch.batch_id, new_run_name(), actor, token, word, tasks)
+    current = Batch.objects.get(pk=batch.pk)
+    dead_runner = current.runner if is_dead(current.runner) else ""
+    if not ledger.lease(current, run.name, settings.TMS_BATCH_LEASE_S, dead_runner=dead_runner):
+        sentence = "This batch is still being run. Stop it, or wait a minute until its last calls are finished."
+        raise Refusal(409, "request", sentence)
+    try:
+        current.refresh_from_db()
+        catch_up(current)
+        ledger.retry(current, scope)
+        _send_all(run)
+    except QueueError as error:
+        logger.error("[BATCH] EXCEPTION: %s: no task was sent: %s", batch.batch_id, error)
+        ledger.release(current, run.name, UNREACHABLE)
+        raise Refusal(503, "request", UNREACHABLE) from None
+    except AnyDatabaseError:
+        ledger.release(current, run.name, "The jobs database could not be used.")
+        raise
+    _watch.keep(run)
+
+
+@sensitive_variables()
+def _next_chunk(batch_id: str, run: str, sealed: str, failures: int = 0, answered: Sequence[int] = ()) -> None:
+    """Do the next chunk of a batch for the `sealed` run of this name.
+
+    `failures` is how many chunks of the tasks before it failed one after the other. `answered` are chunks that TMS
+    accepted, and that are being recorded.
+    """
+    try:
+        with drop_if_broken("jobs"):
+            batch = Batch.objects.filter(batch_id=batch_id, runner=run).first()
+            if batch is None:  # it has ended, or another run has it
+                return
+            try:
+                opened = Run.unsealed(batch.batch_id, run, sealed)
+            except (BrokenSealError, Refusal):
+                logger.error("[BATCH] EXCEPTION: %s: %s", batch_id, UNREADABLE)
+                ledger.release(batch, run, f"{UNREADABLE} {GO_ON}")
+                return
+    except AnyDatabaseError as error:  # whoever watches the run sends another task
+        logger.warning("[BATCH] WARNING: %s: the ledger cannot be used: %s", batch_id, error)
+        return
+    with _watch.working(opened):
+        _Task(opened, batch, failures, answered).work()
+
+
+next_chunk = app.task(name="tmsdash.next_chunk")(_next_chunk)
+
+
+class _Task:
+    """What a worker does for a run: one chunk at most, and the next task."""
+
+    def __init__(self, run: Run, batch: Batch, failures: int, answered: Sequence[int]) -> None:
+        self._run, self._batch, self._answered = run, batch, answered
+        self._carrier = Carrier(run.actor, run.token, word=run.word, failures_in_a_row=failures)
+        self._has_sent = False
+
+    def work(self) -> None:
+        try:
+            with drop_if_broken("jobs", "audit"):
+                chunk = self._claim()
+                if chunk is Idle.FOR_GOOD:
+                    self._end()
+                elif isinstance(chunk, BatchChunk):
+                    self._carry_out(chunk)
+                else:
+                    catch_up(self._batch)
+                    self._send_next(PAUSED_POLL_S if self._batch.state == Batch.State.PAUSED else POLL_S)
+        except AnyDatabaseError as error:
+            logger.warning("[BATCH] WARNING: %s: the ledger cannot be used: %s", self._batch.batch_id, error)
+            self._send_next(RETRY_S)
+        except Exception as error:
+            logger.exception("[BATCH] EXCEPTION: %s", self._batch.batch_id)
+            self._give_up(f"The dashboard failed ({type(error).__name__}); see its log.")
+
+    def _claim(self) -> BatchChunk | Idle:
+        name, lease_s = self._run.name, settings.TMS_BATCH_LEASE_S
+        for _ in range(SOON):
+            if not ledger.heartbeat(self._batch, name, lease_s):
+                return Idle.FOR_GOOD
+            chunk = ledger.claim(self._batch, name, settings.TMS_BATCH_CALLS, self._answered)
+            if chunk is not Idle.FOR_NOW or not self._answered:
+                break
+            time.sleep(SOON_S)  # there is no event to wait for: another worker is recording what it was answered
+        self._batch.refresh_from_db()
+        return chunk
+
+    def _carry_out(self, chunk: BatchChunk) -> None:
+        # What is left to do once TMS has accepted is recording, which must not keep the next call waiting.
+        self._carrier.carry_out(chunk, lambda: self._send_next(answered=chunk.pk))
+        if self._carrier.token_refused:  # the batch is paused with the reason; nobody holds a token for it any more
+            self._give_up("")
+        else:
+            self._send_next()
+
+    def _end(self) -> None:
+        """Give the lease back, unless other tasks of the run are still calling: the last one does."""
+        calling = self._batch.chunks.filter(state=BatchChunk.State.CALLING, runner=self._run.name)
+        if not calling.exists():
+            self._give_up("")
+
+    def _give_up(self, reason: str) -> None:
+        ledger.release(self._batch, self._run.name, reason)
+        logger.info("[BATCH] %s: no longer running in the queue. %s", self._batch.batch_id, reason)
+
+    def _send_next(self, after_s: float = 0, answered: int | None = None) -> None:
+        """Send the successor of this task, once. If the queue cannot be reached, whoever watches the run sends it."""
+        if self._has_sent:
+            return
+        self._has_sent = True
+        failures = self._carrier.failures_in_a_row
+        try:
+            _send(self._run, after_s, failures=failures, answered=[] if answered is None else [answered])
+        except QueueError as error:
+            logger.warning("[BATCH] WARNING: %s: the queue cannot be reached: %s", self._batch.batch_id, error)
+
+
+@sensitive_variables()
+def _send(run: Run, after_s: float = 0, **facts: Any) -> None:
+    task = {"batch_id": str(run.batch_id), "run": run.name, "sealed": run.sealed(), **facts}
+    # The log of a worker names tasks, and not what they are given.
+    next_chunk.apply_async(kwargs=task, countdown=after_s or None, retry_policy=_ONCE_MORE, kwargsrepr="")
+
+
+def _send_all(run: Run) -> None:
+    """Send the first tasks of a run. Raises QueueError only if none could be sent."""
+    for number in range(run.tasks):
+        try:
+            _send(run)
+        except QueueError:
+            if not number:
+                raise
+            return
+
+
+def _look_after(run: Run, *, is_working: bool) -> Run | None:
+    """See to it that a run has its lease, and tasks that extend it; return it, or the one in its place, or None.
+
+    It has lost half of its lease only if no worker has a task of it: then these wait in the queue, or are lost.
+    """
+    batch = Batch.objects.filter(batch_id=run.batch_id, runner=run.name).first()
+    if batch is None or batch.state in (Batch.State.STOPPED, Batch.State.DONE):
+        return None
+    lease_s = settings.TMS_BATCH_LEASE_S
+    is_silent = batch.runner_until is None or batch.runner_until < timezone.now() + timedelta(seconds=lease_s / 2)
+    if is_working or (is_silent and _has_waiting_tasks()):
+        ledger.heartbeat(batch, run.name, lease_s)
+        return run
+    if not is_silent:
+        return run
+    follower = replace(run, name=new_run_name())
+    if not ledger.hand_over(batch, run.name, follower.name, lease_s):
+        return None  # somebody else was first, and watches the new run
+    logger.warning("[BATCH] %s: its tasks were lost, so new ones are sent", run.batch_id)
+    with suppress(QueueError):
+        _send_all(follower)
+    return follower
+
+
+def _has_waiting_tasks() -> bool:
+    """Tell whether the queue holds tasks that no worker has come to; True, too, while it does not answer."""
+    broker = app.connection_for_read()
+    try:
+        with broker:
+            return bool(broker.default_channel.client.llen(QUEUE))
+    except (QueueError, *broker.connection_errors, *broker.channel_errors) as error:
+        logger.warning("[BATCH] WARNING: the queue does not answer: %s", error)
+        return True
+
+
+_watch = Watch(_look_after)
+
+
+def _end_process(**kwargs: Any) -> None:
+    flush(FLUSH_WAIT_S)  # a worker's process ends without what Python does at its end
+    connections.close_all()
+
+
+signals.worker_process_shutdown.connect(_end_process)

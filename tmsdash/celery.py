@@ -1,0 +1,69 @@
+"""The Celery application, for sites whose batches go through a queue: `celery -A tmsdash worker`.
+
+Only imported where TMS_BATCH_ENGINE is `celery`; nobody else has Celery installed.
+"""
+
+import os
+import sys
+from typing import Any
+
+from celery import Celery, signals
+from django.core.exceptions import ImproperlyConfigured
+
+from tmsdash import startup
+
+if not startup.command:  # nobody else began this process, so it is Celery's own
+    startup.begin_worker()
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tmsdash.settings")
+
+try:
+    from django.conf import settings
+
+    _ = settings.INSTALLED_APPS
+except ImproperlyConfigured as error:
+    sys.exit(f"TMS Dashboard cannot start. {error}")
+
+QUEUE = "tms-batches"
+# A broker that does not answer must not keep a Set Action from being recorded.
+BROKER_WAIT_S = 2
+
+app = Celery("tmsdash", broker=settings.CELERY_BROKER_URL or "memory://", set_as_current=False)
+app.conf.update(
+    accept_content=["json"],
+    broker_connection_retry_on_startup=True,
+    # What Redis hands to another worker when nobody has acknowledged it for so long. No call lasts longer.
+    broker_transport_options={
+        "visibility_timeout": settings.TMS_DEADLINE_S + 60,
+        "socket_timeout": BROKER_WAIT_S,
+        "socket_connect_timeout": BROKER_WAIT_S,
+    },
+    enable_utc=True,
+    task_acks_late=True,
+    task_default_queue=QUEUE,
+    task_ignore_result=True,
+    task_reject_on_worker_lost=True,
+    task_serializer="json",
+    timezone="UTC",
+    worker_hijack_root_logger=False,
+    worker_prefetch_multiplier=1,
+    worker_redirect_stdouts=False,
+    worker_send_task_events=False,
+)
+app.autodiscover_tasks(["setactions.batches"], related_name="queued")
+
+
+def _check_worker(**kwargs: Any) -> None:
+    """End a worker that must not carry batches of this site, with a sentence."""
+    from tmsdash import site_keys  # it has models
+
+    if settings.TMS_PASSIVE:
+        sys.exit("TMS_PASSIVE is set: this host sends nothing, so it has no worker. Start one on the active host.")
+    try:
+        is_ours = site_keys.assert_ours()
+    except ImproperlyConfigured as error:
+        sys.exit(f"This worker cannot start. {error}")
+    if not is_ours:
+        sys.exit("The databases do not answer, so the keys cannot be compared. Start the worker when they do.")
+
+
+signals.worker_init.connect(_check_worker)
