@@ -5,13 +5,18 @@ Only imported where TMS_BATCH_ENGINE is `celery`; nobody else has Celery install
 
 import os
 import sys
+import warnings
 from typing import Any
 
 from celery import Celery, signals
+from celery.exceptions import CPendingDeprecationWarning
 from django.core.exceptions import ImproperlyConfigured
+from kombu.transport import redis
+from redis.exceptions import ConnectionError as BrokerConnectionError
 
 from tmsdash import startup
 
+warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)  # of a default that is set below
 if not startup.command:  # nobody else began this process, so it is Celery's own
     startup.begin_worker()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tmsdash.settings")
@@ -27,10 +32,32 @@ QUEUE = "tms-batches"
 # A broker that does not answer must not keep a Set Action from being recorded.
 BROKER_WAIT_S = 2
 
+
+class _Channel(redis.Channel):
+    """A channel that, once its connection is gone, says so.
+
+    kombu 5.7 raises an AttributeError in its place when a worker acknowledges what it was given before, and the worker
+    ends. What is not acknowledged Redis hands to another one after the visibility timeout.
+    """
+
+    def _connparams(self, asynchronous: bool = False) -> Any:
+        if getattr(self.connection, "client", None) is None:
+            raise BrokerConnectionError("the connection to the broker is gone")
+        return super()._connparams(asynchronous)  # type: ignore[no-untyped-call]
+
+
+class Transport(redis.Transport):
+    """Redis, for a worker that survives Redis."""
+
+    Channel = _Channel
+
+
 app = Celery("tmsdash", broker=settings.CELERY_BROKER_URL or "memory://", set_as_current=False)
 app.conf.update(
     accept_content=["json"],
+    broker_connection_max_retries=None,  # a worker waits for its broker as long as it takes
     broker_connection_retry_on_startup=True,
+    broker_transport="tmsdash.celery:Transport",
     # What Redis hands to another worker when nobody has acknowledged it for so long. No call lasts longer.
     broker_transport_options={
         "visibility_timeout": settings.TMS_DEADLINE_S + 60,
@@ -44,6 +71,8 @@ app.conf.update(
     task_reject_on_worker_lost=True,
     task_serializer="json",
     timezone="UTC",
+    # A call that was begun is finished and recorded, whatever becomes of the broker meanwhile.
+    worker_cancel_long_running_tasks_on_connection_loss=False,
     worker_hijack_root_logger=False,
     worker_prefetch_multiplier=1,
     worker_redirect_stdouts=False,
