@@ -1,8 +1,6 @@
 """Group commit: who shares a transaction is answered when it is durable, fails alone, or withdraws in time."""
 
 import logging
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -19,20 +17,14 @@ from audit.models import Attempt, AttemptCustomer, AuditEntry
 from audit.proof.verification import verify
 from audit.services import record_fact
 from audit.tests.making import kinds_of, make_attempt, make_request, open_
-from tmsdash.db.tests.watched_queue import WAIT_S, WatchedQueue
+from tmsdash.db.tests.watched_queue import watched_queue_of
 from tmsdash.tests import killing
-from tmsdash.tests.tools import at_once, locked
+from tmsdash.tests.tools import WAIT_S, Gate, at_once, locked, threads
 
 pytestmark = pytest.mark.usefixtures("databases")
 SIZE = 8  # of the groups here
 CALLER = ContextVar("caller", default="nobody")
-
-
-@pytest.fixture
-def queue(monkeypatch):
-    queue = WatchedQueue()
-    monkeypatch.setattr(groups, "_queue", queue)
-    return queue
+queue = watched_queue_of(groups)
 
 
 @pytest.fixture
@@ -73,36 +65,28 @@ def failing(error):
 
 @contextmanager
 def pool():
-    """Threads that write, each with a connection that is closed afterwards; `submit` returns a future."""
+    """Threads that write; `submit(work)` returns a future."""
 
     def write(work, wait_s=WAIT_S, caller="nobody", **options):
         CALLER.set(caller)
-        try:
-            return groups.write(work, wait_s, **options)
-        finally:
-            connections.close_all()
+        return groups.write(work, wait_s, **options)
 
-    with ThreadPoolExecutor(SIZE + 2) as executor:
-        yield partial(executor.submit, write)
+    with threads(SIZE + 2) as submit:
+        yield partial(submit, write)
 
 
 @contextmanager
 def led(queue):
     """Threads, of which the first one leads and does not end its group before the block has come to its end."""
-    begun, over = threading.Event(), threading.Event()
-
-    def hold():
-        begun.set()
-        assert over.wait(WAIT_S)
-
+    gate = Gate()
     with pool() as submit:
-        first = submit(adding("first", hold))
-        assert begun.wait(WAIT_S)
+        first = submit(adding("first", gate.enter))
+        gate.await_entry()
         queue.await_joined()
         try:
             yield submit
         finally:
-            over.set()
+            gate.open()
         assert first.result(WAIT_S) == "first"
 
 

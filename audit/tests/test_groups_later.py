@@ -2,7 +2,6 @@
 
 import threading
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import DatabaseError, connections
@@ -14,8 +13,8 @@ from audit.models import Attempt
 from audit.services import record_fact, record_later
 from audit.tests.making import kinds_of, make_attempt
 from audit.tests.test_groups import led, names, sizes  # noqa: F401 (a fixture)
-from tmsdash.db.tests.watched_queue import WAIT_S, WatchedQueue
-from tmsdash.tests.tools import locked
+from tmsdash.db.tests.watched_queue import WatchedQueue
+from tmsdash.tests.tools import WAIT_S, locked, threads
 
 pytestmark = pytest.mark.usefixtures("databases")
 
@@ -73,9 +72,9 @@ def test_who_flushes_waits_for_what_another_thread_is_just_writing(monkeypatch):
     monkeypatch.setattr(groups, "_queue", queue)
     record_later(attempt.attempt_id, [(Kind.RECORDED, {})], on_failure=print)
     queue.await_joined()
-    with ThreadPoolExecutor(1) as executor:
+    with threads() as submit:
         with led(queue):  # RECORDED is in this group, and not committed
-            flushed = executor.submit(lambda: (groups.flush(WAIT_S), connections.close_all()))
+            flushed = submit(groups.flush, WAIT_S)
             flushed.add_done_callback(lambda _: queue.joined.release())
             queue.await_joined()
             assert not flushed.done()

@@ -1,49 +1,40 @@
 """Jobs that come at the same time share a transaction: everybody is told what became of theirs once it is durable."""
 
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
 import pytest
-from django.db import IntegrityError, OperationalError, connections, transaction
+from django.db import IntegrityError, OperationalError, transaction
 
 from jobs import groups
 from jobs.models import Job, JobCustomer
 from jobs.services import new_job
 from jobs.tests.making import accepted, make_job
-from tmsdash.db.tests.watched_queue import WAIT_S, WatchedQueue
+from tmsdash.db.tests.watched_queue import watched_queue_of
 from tmsdash.db.transactions import transaction_around_call, write_transaction
 from tmsdash.tests import killing
+from tmsdash.tests.tools import WAIT_S, threads
 
 pytestmark = [pytest.mark.sqlite, pytest.mark.usefixtures("databases")]
 SIZE = 4
-
-
-@pytest.fixture
-def queue(monkeypatch):
-    queue = WatchedQueue()
-    monkeypatch.setattr(groups, "_queue", queue)
-    return queue
+queue = watched_queue_of(groups)
 
 
 def insert(job, wait_s=WAIT_S, at_the_end=lambda: None):
-    try:
-        with transaction_around_call("jobs") as after_answer:
-            groups.insert_job(job, after_answer, wait_s)
-            at_the_end()
-    finally:
-        connections.close_all()
+    with transaction_around_call("jobs") as after_answer:
+        groups.insert_job(job, after_answer, wait_s)
+        at_the_end()
 
 
 @contextmanager
 def gathered(queue, jobs, **of_the_leader):
     """Let one thread for each job insert it, as one group that begins behind the block; yields their futures."""
-    with ThreadPoolExecutor(SIZE) as executor:
+    with threads(SIZE) as submit:
         futures = []
         with write_transaction("jobs"):  # nobody else's turn
             for job in jobs:
-                futures.append(executor.submit(insert, job, **({} if futures else of_the_leader)))
+                futures.append(submit(insert, job, **({} if futures else of_the_leader)))
                 queue.await_joined()
             yield futures
 
@@ -123,8 +114,8 @@ def test_what_ends_the_transaction_ends_it_for_all(queue):
 
 def test_who_has_waited_too_long_withdraws_and_the_others_are_written(queue):
     jobs = several()
-    with gathered(queue, jobs[:2]) as futures, ThreadPoolExecutor(1) as executor:
-        late = executor.submit(insert, jobs[2], wait_s=0.1)
+    with gathered(queue, jobs[:2]) as futures, threads() as submit:
+        late = submit(insert, jobs[2], wait_s=0.1)
         assert errors([late]) == [OperationalError]
     assert errors(futures) == [type(None)] * 2
     assert written() == ids_of(jobs[:2])
@@ -155,9 +146,9 @@ def test_whatever_ends_a_leader_another_one_leads(queue, monkeypatch):
     def end(*arguments):
         raise MemoryError
 
-    with monkeypatch.context() as patch, ThreadPoolExecutor(1) as executor:
+    with monkeypatch.context() as patch, threads() as submit:
         patch.setattr(groups, "_lead", end)
-        assert errors([executor.submit(insert, *several(1))]) == [MemoryError]
+        assert errors([submit(insert, *several(1))]) == [MemoryError]
     jobs = several(1)
     queue.await_joined()
     with gathered(queue, jobs) as futures:

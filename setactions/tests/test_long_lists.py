@@ -1,10 +1,8 @@
 """What long lists take of a process' memory, they take one after the other, but for the time in which TMS is asked."""
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
-from django.db import connections
 
 from audit import services as audit
 from audit.choices import Outcome
@@ -12,8 +10,8 @@ from jobs.models import Job
 from setactions import limits, service
 from setactions.limits import turn_of_long_list
 from tmsdash.db.bulk import LONG_LIST
+from tmsdash.tests.tools import WAIT_S, Gate, threads
 
-WAIT_S = 60
 LONG = LONG_LIST + 1
 
 
@@ -23,44 +21,35 @@ def long_list(letter):
 
 @pytest.fixture
 def sending(carry_out, settings):
-    """Threads that send a list; `sending(cids)` returns a future."""
+    """Threads that send a list; `sending(cids=cids)` returns a future."""
     settings.TMS_MAX_CIDS_PER_CALL = LONG
-
-    def send(cids, **options):
-        try:
-            return carry_out(cids=cids, **options)
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(4) as pool:
-        yield lambda *args, **options: pool.submit(send, *args, **options)
+    with threads(4) as submit:
+        yield partial(submit, carry_out)
 
 
 def test_a_long_list_is_written_while_no_other_one_is_and_a_short_one_waits_for_none(sending, monkeypatch):
-    opened, may_go_on = [], threading.Event()
-    first_is_open, original = threading.Event(), audit.open_attempt
+    opened, gate, original = [], Gate(), audit.open_attempt
 
     def open_attempt(attempt_id, actor, intent, **options):
         opened.append(intent["cids"][0][0])
-        first_is_open.set()
         if intent["cids"][0][0] == "a":
-            assert may_go_on.wait(WAIT_S)
+            gate.enter()
         return original(attempt_id, actor, intent, **options)
 
     monkeypatch.setattr(service.audit, "open_attempt", open_attempt)
-    first = sending(long_list("a"))
-    assert first_is_open.wait(WAIT_S)
-    second = sending(long_list("b"))
-    assert sending(["c1"]).result(WAIT_S).job_recorded
+    first = sending(cids=long_list("a"))
+    gate.await_entry()
+    second = sending(cids=long_list("b"))
+    assert sending(cids=["c1"]).result(WAIT_S).job_recorded
     assert opened == ["a", "c"]
-    may_go_on.set()
+    gate.open()
     assert first.result(WAIT_S).job_recorded
     assert second.result(WAIT_S).job_recorded
     assert opened == ["a", "c", "b"]
 
 
 def test_several_long_lists_are_with_tms_at_once(sending, tms):
-    sent = [sending(long_list(letter), token="fault:slow:3600") for letter in "abc"]
+    sent = [sending(cids=long_list(letter), token="fault:slow:3600") for letter in "abc"]
     tms.wait_for(lambda calls: len(calls) == len(sent), WAIT_S)
     tms.release()
     assert {future.result(WAIT_S).outcome for future in sent} == {Outcome.ACCEPTED}
@@ -70,6 +59,6 @@ def test_several_long_lists_are_with_tms_at_once(sending, tms):
 def test_who_waits_too_long_for_the_others_goes_on(sending, monkeypatch):
     monkeypatch.setattr(limits, "LONG_LIST_WAIT_S", 0.1)
     with turn_of_long_list(LONG):
-        assert sending(long_list("a")).result(WAIT_S).job_recorded
-    assert sending(long_list("b")).result(WAIT_S).job_recorded
+        assert sending(cids=long_list("a")).result(WAIT_S).job_recorded
+    assert sending(cids=long_list("b")).result(WAIT_S).job_recorded
     assert not limits._long_list.locked()

@@ -14,9 +14,7 @@ from jobs import services as jobs
 from jobs.models import Job
 from setactions import service
 from setactions.tms import client
-from tmsdash.tests.tools import kinds_of
-
-WAIT_S = 60
+from tmsdash.tests.tools import Gate, kinds_of, locked, threads
 
 
 def after_reply(monkeypatch, action):
@@ -58,26 +56,21 @@ def test_an_accepted_action_whose_job_cannot_be_written_is_accepted_and_owes_it(
 
 @pytest.mark.sqlite
 def test_a_job_is_written_as_soon_as_a_short_lock_ends(carry_out, tms, monkeypatch):
-    path = connections["jobs"].settings_dict["NAME"]
-    locked_now, release = threading.Event(), threading.Event()
+    gate = Gate()
 
-    def other_process():
-        other = sqlite3.connect(path, isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        locked_now.set()
-        release.wait(WAIT_S)
-        other.close()
+    def hold_lock():
+        with locked("jobs", "jobs_job"):
+            gate.enter()
 
-    thread = threading.Thread(target=other_process)
+    with threads() as submit:
 
-    def lock_for_a_moment():
-        thread.start()
-        locked_now.wait(WAIT_S)
-        threading.Timer(0.3, release.set).start()
+        def lock_for_a_moment():
+            submit(hold_lock)
+            gate.await_entry()
+            threading.Timer(0.3, gate.open).start()
 
-    after_reply(monkeypatch, lock_for_a_moment)
-    result = carry_out()
-    thread.join()
+        after_reply(monkeypatch, lock_for_a_moment)
+        result = carry_out()
     assert (result.outcome, result.job_recorded) == (Outcome.ACCEPTED, True)
     assert kinds_of(result.attempt_id) == ["INTENT", "ACCEPTED", "RECORDED"]
 

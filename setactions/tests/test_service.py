@@ -3,7 +3,6 @@
 import logging
 import shutil
 import sqlite3
-import threading
 import uuid
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,9 +15,8 @@ from audit.models import Attempt, AuditEntry
 from jobs.models import Job
 from setactions.limits import call_slot
 from tmsdash.tests.fixtures import TOKEN
-from tmsdash.tests.tools import locked
+from tmsdash.tests.tools import WAIT_S, locked, threads
 
-WAIT_S = 60
 TABLES = {"audit": "audit_attempt", "jobs": "jobs_job"}
 
 
@@ -94,22 +92,14 @@ def test_a_database_whose_file_was_moved_away_is_noticed(carry_out, tms, tmp_pat
 def test_no_lock_is_held_while_tms_thinks(carry_out, tms, settings, olivia):
     """Others write to both databases while a call hangs; held locks would make them wait in vain."""
     settings.TMS_DEADLINE_S = WAIT_S
-
-    def slow():
+    with threads() as submit:
+        submit(carry_out, cids=["slow"], token="fault:slow:3600", user=olivia)
+        tms.wait_for(lambda calls: len(calls) == 1, WAIT_S)
         try:
-            carry_out(cids=["slow"], token="fault:slow:3600", user=olivia)
+            for number in range(3):
+                assert carry_out(cids=[f"quick-{number}"]).job_recorded
         finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=slow)
-    thread.start()
-    tms.wait_for(lambda calls: len(calls) == 1, WAIT_S)
-    try:
-        for number in range(3):
-            assert carry_out(cids=[f"quick-{number}"]).job_recorded
-    finally:
-        tms.release()
-        thread.join()
+            tms.release()
     assert Job.objects.count() == 4
 
 

@@ -14,7 +14,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import psycopg
@@ -28,6 +28,7 @@ from tmsdash.tests import forked
 
 # For processes that begin where no installation is yet: only migrating makes keys.
 KEYS = {"SECRET_KEY": "s" * 50, "TOKEN_KEY": "t" * 32, "AUDIT_KEY": "a" * 32}
+WAIT_S = 60  # for what another thread does; it is over long before
 
 
 def run_python(*arguments, var_dir, **environment):
@@ -126,27 +127,63 @@ def done_within(seconds):
         signal.signal(signal.SIGPROF, before)
 
 
+class Clock:
+    """A clock that a test sets; takes the place of the module `time`."""
+
+    def __init__(self, now):
+        self.now = now
+
+    def time(self):
+        return self.now
+
+    monotonic = time
+
+
+class Gate:
+    """A place in a thread's work: it says that it has come there, and goes on once the test opens the gate."""
+
+    def __init__(self):
+        self._reached, self._opened = threading.Event(), threading.Event()
+
+    def enter(self):
+        self._reached.set()
+        assert self._opened.wait(WAIT_S)
+
+    def await_entry(self):
+        assert self._reached.wait(WAIT_S)
+
+    def open(self):
+        self._opened.set()
+
+
+@contextmanager
+def threads(count=1):
+    """So many threads; `submit(function, *args)` returns a future. Each call has database connections of its own."""
+    with ThreadPoolExecutor(count) as executor:
+        yield partial(executor.submit, _and_close)
+
+
 def in_thread(function, *args):
     """Return what `function` returns in another thread, which has database connections of its own."""
-    with ThreadPoolExecutor(1) as executor:
-        return executor.submit(_and_close, function, *args).result(timeout=60)
+    with threads() as submit:
+        return submit(function, *args).result(WAIT_S)
 
 
 def at_once(count, function):
     """Return what `function(0)` to `function(count - 1)` return in as many threads that start together."""
-    barrier = threading.Barrier(count, timeout=60)
+    barrier = threading.Barrier(count, timeout=WAIT_S)
 
     def start(number):
         barrier.wait()
         return function(number)
 
-    with ThreadPoolExecutor(count) as executor:
-        return list(executor.map(lambda number: _and_close(start, number), range(count)))
+    with threads(count) as submit:
+        return [future.result() for future in [submit(start, number) for number in range(count)]]
 
 
-def _and_close(function, *args):
+def _and_close(function, *args, **options):
     try:
-        return function(*args)
+        return function(*args, **options)
     finally:
         connections.close_all()
 

@@ -2,11 +2,9 @@
 
 import os
 import signal
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connections
 
 from audit.actors import Actor
 from audit.proof import projection, stretches, verification
@@ -19,6 +17,7 @@ from audit.tests.making import tampering
 from audit.tests.sealing import back_to_yesterday, head
 from tmsdash import cores
 from tmsdash.cores import Workers
+from tmsdash.tests.tools import in_thread
 
 pytestmark = pytest.mark.usefixtures("databases", "empty_seal_dir", "small_tasks")
 
@@ -143,14 +142,7 @@ def test_entries_that_are_archived_meanwhile_are_read_as_they_were_at_the_beginn
     tasks = stretches._tasks
 
     def behind_an_archive(*arguments):
-        def move():
-            try:
-                archive(2, tmp_path, Actor(user_id="ops"))
-            finally:
-                connections.close_all()
-
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(move).result()
+        in_thread(archive, 2, tmp_path, Actor(user_id="ops"))
         yield from tasks(*arguments)
 
     monkeypatch.setattr(stretches, "_tasks", behind_an_archive)

@@ -1,7 +1,6 @@
 """Runners that are gone, and chunks in doubt: what is found out about them, and by whom."""
 
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -18,7 +17,7 @@ from setactions.batches.recovery import catch_up
 from setactions.batches.runner import Runner
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN, signed_in
-from tmsdash.tests.tools import until
+from tmsdash.tests.tools import threads, until
 
 State = BatchChunk.State
 pytestmark = pytest.mark.usefixtures("databases")
@@ -88,8 +87,8 @@ def test_a_runner_gives_signs_of_life_while_a_call_runs(make_batch, run, tms, se
     settings.TMS_BATCH_LEASE_S = 1
     tms.script("fault:slow:3600")
     batch = make_batch(count=2)
-    with ThreadPoolExecutor(1) as executor:
-        running = executor.submit(run, batch)
+    with threads() as submit:
+        running = submit(run, batch)
         tms.wait_for(lambda calls: len(calls) == 1)
         first = Batch.objects.get(pk=batch.pk).runner_until
         until(lambda: Batch.objects.get(pk=batch.pk).runner_until > first + timedelta(seconds=1))

@@ -1,7 +1,5 @@
 """What a runner does with a batch, against the simulator over real HTTP."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 from django.db import OperationalError, connections
 
@@ -11,7 +9,7 @@ from jobs.batches.scopes import Scope
 from jobs.models import Batch, BatchChunk, Job
 from setactions.batches import policy
 from tmsdash.tests.fixtures import signed_in
-from tmsdash.tests.tools import until
+from tmsdash.tests.tools import threads, until
 
 State = BatchChunk.State
 pytestmark = pytest.mark.usefixtures("databases")
@@ -91,8 +89,8 @@ def test_unknown_ids_are_set_aside(make_batch, run, tms):
 
 def test_first_one_then_the_rest(make_batch, run, tms):
     batch = make_batch(count=3, size=1, first_only=True)
-    with ThreadPoolExecutor(1) as executor:
-        running = executor.submit(run, batch, workers=2)
+    with threads() as submit:
+        running = submit(run, batch, workers=2)
         until(lambda: Batch.objects.get().state == Batch.State.PAUSED)
         assert sent(tms) == [["c0"]]
         assert ledger.resume(Batch.objects.get())
@@ -104,8 +102,8 @@ def test_first_one_then_the_rest(make_batch, run, tms):
 def test_whoever_goes_on_after_the_first_one_came_to_nothing_sends_the_rest(state, make_batch, run, tms):
     batch = make_batch(count=4, first_only=True)
     batch.chunks.filter(number=0).update(state=state)
-    with ThreadPoolExecutor(1) as executor:
-        running = executor.submit(run, batch, workers=1)
+    with threads() as submit:
+        running = submit(run, batch, workers=1)
         until(lambda: Batch.objects.get().state == Batch.State.PAUSED or running.done())
         ledger.resume(Batch.objects.get())
         assert running.result(timeout=60).state == Batch.State.DONE
@@ -115,8 +113,8 @@ def test_whoever_goes_on_after_the_first_one_came_to_nothing_sends_the_rest(stat
 def test_a_first_one_that_somebody_else_asked_for_is_skipped_and_the_batch_waits(make_batch, run, tms, fetch, oscar):
     batch = make_batch(count=3, size=1, first_only=True)
     assert fetch(cids=["c0"], client=signed_in(oscar), sendAgain=True).status_code == 200
-    with ThreadPoolExecutor(1) as executor:
-        running = executor.submit(run, batch, workers=2)
+    with threads() as submit:
+        running = submit(run, batch, workers=2)
         until(lambda: Batch.objects.get().state == Batch.State.PAUSED)
         assert states(batch) == [State.REFUSED, State.WAITING, State.WAITING]
         assert "so it was skipped" in Batch.objects.get().reason
@@ -156,8 +154,8 @@ def test_no_more_calls_run_at_once_than_are_allowed(workers, make_batch, run, tm
     tms.script(*["fault:slow:3600"] * 2)
     batch = make_batch(count=12)
     allowed = min(workers, 2)
-    with ThreadPoolExecutor(1) as executor:
-        running = executor.submit(run, batch, workers=workers)
+    with threads() as submit:
+        running = submit(run, batch, workers=workers)
         tms.wait_for(lambda calls: len(calls) == allowed)
         until(lambda: batch.chunks.filter(state=State.CALLING).count() == allowed)
         assert ledger.stop(batch, "The test stops it.")
@@ -187,8 +185,8 @@ def test_a_runner_that_cannot_prepare_stops_its_batch_and_says_why(make_batch, r
 def test_workers_that_wait_hold_no_connections(make_batch, run, tms):
     tms.script("fault:slow:3600", "fault:slow:3600")
     batch = make_batch(count=12)
-    with ThreadPoolExecutor(1) as executor:
-        running = executor.submit(run, batch, workers=3)
+    with threads() as submit:
+        running = submit(run, batch, workers=3)
         tms.wait_for(lambda calls: len(calls) == 2)
         assert ledger.pause(batch, "The test pauses it.")
         connections.close_all()

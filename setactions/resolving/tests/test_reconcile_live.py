@@ -1,10 +1,9 @@
 """`reconcile` twice at once, and beside Set Actions that are running: each accepted action has exactly one Job."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import OperationalError, connections
+from django.db import OperationalError
 
 from audit import services
 from audit.choices import ACCEPTED_OUTCOMES, Kind, Outcome
@@ -24,26 +23,17 @@ from setactions.resolving.tests.doubting import (
     tms_does,
 )
 from tmsdash.tests.fixtures import TOKEN, signed_in
-from tmsdash.tests.tools import at_once, in_thread, kinds_of
+from tmsdash.tests.tools import WAIT_S, at_once, in_thread, kinds_of, threads
 
 pytestmark = pytest.mark.usefixtures("databases", "tms", "impatient")
-WAIT_S = 60
 TMS_SAYS = {"message": "Sending action to migration services", "success": True}
 
 
 @pytest.fixture
 def under_way(fetch, tms, olivia):
     """A Set Action of a1 and b2 that TMS is working on; calling this lets TMS carry it out, and returns the answer."""
-
-    def in_background():
-        try:
-            return fetch(client=client, token="fault:slow:3600")
-        finally:
-            connections.close_all()
-
-    client = signed_in(olivia)
-    with ThreadPoolExecutor(1) as executor:
-        answer = executor.submit(in_background)
+    with threads() as submit:
+        answer = submit(fetch, client=signed_in(olivia), token="fault:slow:3600")
         tms.wait_for(lambda calls: len(calls) == 1)
 
         def finish():

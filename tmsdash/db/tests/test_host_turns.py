@@ -15,11 +15,10 @@ from django.db import OperationalError, connections
 
 from tmsdash.db import host_turns, turns
 from tmsdash.db.transactions import write_transaction
-from tmsdash.tests.tools import at_once, until
+from tmsdash.tests.tools import WAIT_S, Gate, at_once, threads, until
 
 pytestmark = [pytest.mark.sqlite, pytest.mark.linux]
 
-WAIT_S = 60
 GETZCNT = 15  # from Linux's sys/sem.h: how many wait for the semaphore to be 0
 # Takes the turn, says so, and keeps it until a line comes in.
 OTHER = """
@@ -256,21 +255,23 @@ def test_the_first_threads_of_a_process_share_one_turn_even_if_they_come_at_the_
 
 def test_a_thread_that_is_interrupted_while_it_waits_leaves_no_file_kept_for_it(file, monkeypatch):
     monkeypatch.setattr(turns, "KEEP_S", WAIT_S)
-    held, interrupted = threading.Event(), threading.Event()
+    gate = Gate()
 
-    def interrupt_who_waits():
+    def hold():
         with turns.turn("interrupted", 0):
             turns.take_file("interrupted", file, identity_of(file), WAIT_S)
-            held.set()
-            until(lambda: turns._turns["interrupted"]._waiting)
-            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-            assert interrupted.wait(WAIT_S)
+            gate.enter()
 
-    holder = threading.Thread(target=interrupt_who_waits)
-    holder.start()
-    assert held.wait(WAIT_S)
-    with pytest.raises(KeyboardInterrupt), turns.turn("interrupted", WAIT_S):
-        pass
-    interrupted.set()
-    holder.join()
+    def interrupt():
+        until(lambda: turns._turns["interrupted"]._waiting)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    with threads(2) as submit:
+        holder = submit(hold)
+        gate.await_entry()
+        submit(interrupt)
+        with pytest.raises(KeyboardInterrupt), turns.turn("interrupted", WAIT_S):
+            pass
+        gate.open()
+    holder.result()
     host_turns.give_back(take(file, 0))  # no other process has to wait

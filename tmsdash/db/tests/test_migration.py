@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import threading
 from contextlib import ExitStack, closing
 
 import psycopg
@@ -12,7 +11,7 @@ from django.conf import settings as django_settings
 
 from tmsdash.db.locks import alone
 from tmsdash.db.migration import migrating_alone
-from tmsdash.tests.tools import in_thread
+from tmsdash.tests.tools import WAIT_S, Gate, threads
 
 AT_ONCE = 5
 NAMES = {"DATABASE_URL": "app", "JOBS_DATABASE_URL": "jobs", "AUDIT_DATABASE_URL": "audit"}
@@ -69,27 +68,23 @@ def new_postgresql_databases():
 
 def test_who_has_to_wait_is_told_so_once_and_goes_on_when_the_other_has_finished(settings, tmp_path):
     settings.VAR_DIR = tmp_path / "new"
-    order, has_it, told = [], threading.Event(), threading.Event()
+    order, gate = [], Gate()
 
     def first():
         with alone("work", lambda: order.append("first waits")):
-            has_it.set()
-            assert told.wait(60)
+            gate.enter()
             order.append("first ends")
 
-    def second():
-        def on_wait():
-            order.append("second waits")
-            told.set()
+    def on_wait():
+        order.append("second waits")
+        gate.open()
 
-        assert has_it.wait(60)
+    with threads() as submit:
+        other = submit(first)
+        gate.await_entry()
         with alone("work", on_wait):
             order.append("second begins")
-
-    other = threading.Thread(target=first)
-    other.start()
-    in_thread(second)
-    other.join()
+    other.result()
     assert order == ["second waits", "first ends", "second begins"]
 
 
@@ -118,22 +113,21 @@ def test_an_error_gives_the_lock_back(settings, tmp_path):
 
 @pytest.mark.postgresql
 def test_who_migrates_waits_for_another_host_and_says_so(databases, settings, tmp_path):
-    said, told, has_it = [], threading.Event(), threading.Event()
+    said, gate = [], Gate()
 
     def other_host():
         settings.VAR_DIR = tmp_path / "other"
         with migrating_alone(said.append):
-            has_it.set()
-            assert told.wait(60)
+            gate.enter()
 
     def this_host(line):
         said.append(line)
-        told.set()
+        gate.open()
 
-    other = threading.Thread(target=other_host)
-    other.start()
-    assert has_it.wait(60)
-    settings.VAR_DIR = tmp_path / "this"
-    with migrating_alone(this_host):
-        other.join()
+    with threads() as submit:
+        other = submit(other_host)
+        gate.await_entry()
+        settings.VAR_DIR = tmp_path / "this"
+        with migrating_alone(this_host):
+            other.result(WAIT_S)
     assert said == ["Another process is migrating the databases; waiting until it has finished."]

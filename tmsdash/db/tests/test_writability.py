@@ -1,7 +1,5 @@
 """A proof that a database takes writes holds for a second, and for no longer than it is true."""
 
-import threading
-
 import pytest
 from django.db import IntegrityError, OperationalError, connections, transaction
 
@@ -12,21 +10,14 @@ from jobs.tests.making import accepted
 from setactions.tests.test_database_faults import FAULTS, file_of
 from tmsdash.db import writability
 from tmsdash.db.transactions import transaction_around_call, write_transaction
-from tmsdash.tests.tools import in_thread
+from tmsdash.tests.tools import Clock, Gate, in_thread, threads
 
 pytestmark = pytest.mark.usefixtures("databases")
 
 
-class Clock:
-    now = 1000.0
-
-    def monotonic(self):
-        return self.now
-
-
 @pytest.fixture
 def clock(monkeypatch):
-    clock = Clock()
+    clock = Clock(1000.0)
     monkeypatch.setattr(writability, "time", clock)
     return clock
 
@@ -117,19 +108,14 @@ def test_a_write_that_fails_while_it_is_proven_leaves_no_proof():
 
 
 def test_whoever_waits_for_another_threads_proof_waits_no_longer_than_asked():
-    begun, go_on = threading.Event(), threading.Event()
-
-    def write(wait_s):
-        begun.set()
-        go_on.wait(20)
-
-    thread = threading.Thread(target=writability.assert_proven, args=("jobs", None, write, 5))
-    thread.start()
-    begun.wait(20)
-    with pytest.raises(OperationalError, match="busy"):
-        writability.assert_proven("jobs", None, write, 0.05)
-    go_on.set()
-    thread.join()
+    gate = Gate()
+    with threads() as submit:
+        proof = submit(writability.assert_proven, "jobs", None, lambda wait_s: gate.enter(), 5)
+        gate.await_entry()
+        with pytest.raises(OperationalError, match="busy"):
+            writability.assert_proven("jobs", None, pytest.fail, 0.05)
+        gate.open()
+    proof.result()
     writability.assert_proven("jobs", None, lambda wait_s: pytest.fail("it is proven"), 5)
     with transaction.atomic(using="jobs", durable=True):  # nothing is open
         pass

@@ -2,9 +2,10 @@
 
 import threading
 
-from tmsdash.db.groups import Queue
+import pytest
 
-WAIT_S = 60
+from tmsdash.db.groups import Queue
+from tmsdash.tests.tools import WAIT_S
 
 
 class WatchedQueue(Queue):
@@ -26,3 +27,15 @@ class WatchedQueue(Queue):
     def await_joined(self, count=1):
         for _ in range(count):
             assert self.joined.acquire(timeout=WAIT_S)
+
+
+def watched_queue_of(module):
+    """Return a fixture: the queue of a module whose writers share transactions, watched."""
+
+    @pytest.fixture
+    def queue(monkeypatch):
+        queue = WatchedQueue()
+        monkeypatch.setattr(module, "_queue", queue)
+        return queue
+
+    return queue

@@ -1,7 +1,6 @@
 """Hashing passwords has places of its own; what finds none is told so at once, on every page that hashes."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.contrib.auth import hashers
@@ -13,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from tmsdash import settings as product_settings
 from tmsdash.passwords import hashing
 from tmsdash.tests.fixtures import PASSWORD, signed_in
-from tmsdash.tests.tools import text_of, until
+from tmsdash.tests.tools import Gate, text_of, threads, until
 
 NEW_PASSWORD = "another battery staple horse"
 ROOM = hashing.PLACES + hashing.WAITING
@@ -52,21 +51,19 @@ def test_the_product_has_no_hasher_without_places():
 
 
 def test_no_more_are_hashed_at_once_than_there_are_places(monkeypatch):
-    begun, go_on = [], threading.Event()
-    monkeypatch.setattr(
-        hashers.PBKDF2PasswordHasher, "encode", lambda *args: begun.append(1) or str(go_on.wait(timeout=60))
-    )
+    begun, gate = [], Gate()
+    monkeypatch.setattr(hashers.PBKDF2PasswordHasher, "encode", lambda *args: begun.append(1) or str(gate.enter()))
     hasher = hashing.PBKDF2PasswordHasher()
-    with ThreadPoolExecutor(ROOM) as crowd:
-        waiting = [crowd.submit(hasher.encode, "password", "salt") for _ in range(ROOM)]
+    with threads(ROOM) as submit:
+        waiting = [submit(hasher.encode, "password", "salt") for _ in range(ROOM)]
         try:
             until(lambda: hashing._line._value == 0 and len(begun) == hashing.PLACES)
             with pytest.raises(hashing.HashingBusyError):
                 hasher.encode("password", "salt")
             assert len(begun) == hashing.PLACES
         finally:
-            go_on.set()
-    assert [future.result() for future in waiting] == ["True"] * ROOM
+            gate.open()
+    assert [future.result() for future in waiting] == ["None"] * ROOM
     assert hashing._line._value == ROOM
 
 

@@ -1,8 +1,6 @@
 """What stands in front of every view: the client's real address, the size of requests, and signing in."""
 
 import ipaddress
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import pytest
@@ -11,7 +9,7 @@ from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
 from tmsdash.tests.fixtures import signed_in
-from tmsdash.tests.tools import text_of
+from tmsdash.tests.tools import WAIT_S, Gate, text_of, threads
 from tmsdash.web.middleware import RequestBodyMiddleware, TrustedProxyMiddleware
 
 pytestmark = pytest.mark.pages
@@ -197,11 +195,10 @@ class NeverEnding:
     """A body of which nothing more arrives until the test says so."""
 
     def __init__(self):
-        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.gate = Gate()
 
     def read(self, *args):
-        self.begun.set()
-        assert self.go_on.wait(60)
+        self.gate.enter()
         return b""
 
     readline = read
@@ -220,17 +217,17 @@ def test_bodies_of_strangers_take_no_room_of_users(settings):
         return receive(request).status_code
 
     stuck = [NeverEnding() for _ in range(5)]
-    with ThreadPoolExecutor(5) as executor:
-        waiting = [executor.submit(status, False, stuck[0])]
-        assert stuck[0].begun.wait(60)
+    with threads(5) as submit:
+        waiting = [submit(status, False, stuck[0])]
+        stuck[0].gate.await_entry()
         assert (status(False, whole()), status(True, whole())) == (503, 200)
         for body in stuck[1:]:
-            waiting.append(executor.submit(status, True, body))
-            assert body.begun.wait(60)
+            waiting.append(submit(status, True, body))
+            body.gate.await_entry()
         assert status(True, whole()) == 503
         for body in stuck:
-            body.go_on.set()
-        assert [result.result(60) for result in waiting] == [400] * 5  # they broke off
+            body.gate.open()
+        assert [result.result(WAIT_S) for result in waiting] == [400] * 5  # they broke off
     assert (status(False, whole()), status(True, whole())) == (200, 200)
 
 

@@ -8,24 +8,17 @@ from django.test import Client
 
 from tmsdash.models import Session, SessionStore
 from tmsdash.tests.fixtures import PASSWORD, TOKEN, signed_in
+from tmsdash.tests.tools import Clock
 from tmsdash.web import sessions
 
 IDLE_S, MAX_S = 900, 43_200
 START = 1_000_000.0
 
 
-class Clock:
-    def __init__(self):
-        self.now = START
-
-    def time(self):
-        return self.now
-
-
 @pytest.fixture
 def clock(monkeypatch):
     """What the time is for sessions."""
-    clock = Clock()
+    clock = Clock(START)
     monkeypatch.setattr(sessions, "time", clock)
     return clock
 
