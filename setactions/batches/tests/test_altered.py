@@ -11,8 +11,8 @@ from jobs.models import Batch, BatchChunk
 from jobs.signatures import batch_is_signed, chunk_is_signed
 from setactions.batches.chunk_check import check_chunk
 from setactions.batches.recovery import catch_up
-from setactions.pages.tests.forging import forge_job, set_column, write
 from setactions.proof.ledger_comparison import LedgerComparison
+from setactions.proof.tests.forging import forge_job, set_column, write
 from setactions.refusal import Refusal
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN

@@ -3,7 +3,7 @@
 import pytest
 
 from jobs.tests.making import make_job
-from setactions.pages.tests.forging import set_column
+from setactions.proof.tests.forging import set_column
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of
 

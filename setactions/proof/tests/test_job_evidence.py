@@ -21,7 +21,7 @@ from audit.tests.sealing import run as run_command
 from jobs.models import Job, JobCustomer
 from jobs.stored import read_job
 from jobs.tests.making import make_job
-from setactions.pages.tests.forging import forge_job, problems, set_column, write
+from setactions.proof.tests.forging import forge_job, problems, set_column, write
 from setactions.recording import ForeignJobError
 from setactions.resolving.tests.doubting import (
     LOST_AFTER,

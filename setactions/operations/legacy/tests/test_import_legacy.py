@@ -20,7 +20,7 @@ from setactions.operations.backups.creation import database_of
 from setactions.operations.legacy import importer
 from setactions.operations.legacy.tests.old_dashboard import JWT, OldDashboard, facts
 from setactions.operations.legacy.values import HIDDEN
-from setactions.pages.tests.forging import problems, set_column, write
+from setactions.proof.tests.forging import problems, set_column, write
 from setactions.resolving.reconcile import reconcile
 from setactions.resolving.tests.doubting import OPERATIONS, in_words
 from tmsdash.commands import os_actor_name

@@ -9,7 +9,7 @@ from audit.models import AuditEntry
 from audit.proof.verification import verify
 from jobs.models import Job
 from setactions.operations.legacy.values import id_of
-from setactions.pages.tests.forging import problems
+from setactions.proof.tests.forging import problems
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of
 
