@@ -1,10 +1,39 @@
 """What somebody can do who writes to the databases' files, and has no key."""
 
+import json
+
 from django.db import connections
 
-from audit.models import AttemptCustomer
+from audit.actors import Actor
+from audit.models import AttemptCustomer, AuditEntry
+from audit.proof.closed_periods import archive
+from audit.tests.sealing import run
 from jobs.models import Job, JobCustomer
 from setactions.proof.job_comparison import JobComparison
+
+OTHER_ID = "0" * 31 + "1"
+# For each column of a Job but its key: a value that no Job of these tests has.
+COLUMNS = {
+    "user_id": "oscar",
+    "batch_id": OTHER_ID,
+    "action_code": 3,
+    "action_name": "T-Enable",
+    "cluster_url": "https://other.example",
+    "created_at": "2001-01-01 00:00:00",
+    "request_payload": '{"action": "PE-Enable", "cids": ["a1"]}',
+    "response_summary": '{"success": true, "more": 1}',
+    "http_status": 201,
+    "evidence": "read_back",
+    "status": "failed",
+    "customer_count": 3,
+    "source": "api2",
+    "legacy": True,
+    "old_status": "done",
+    "doubles": OTHER_ID,
+    "mac": "0" * 64,
+    "key_id": "0" * 16,
+    "job_id": OTHER_ID,
+}
 
 
 def write(alias, statement, *parameters):
@@ -46,3 +75,15 @@ def problems():
     for job_id, problem in JobComparison().problems():
         found.setdefault(job_id, []).append(problem)
     return found
+
+
+def verify_jobs(*arguments):
+    """Return the exit code of `audit_verify --jobs`, and what it says."""
+    code, printed = run("audit_verify", "--jobs", "--json", *arguments)
+    return code, json.loads(printed)
+
+
+def archive_all(folder):
+    """Move all entries there are into an archive."""
+    last = AuditEntry.objects.order_by("sequence").last().sequence
+    return archive(last, folder, Actor(user_id="ops"))
