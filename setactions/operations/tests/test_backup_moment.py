@@ -5,14 +5,20 @@ import subprocess
 
 import pytest
 
+from audit import groups
+from audit.tests.making import make_attempt
 from jobs.models import Job
 from setactions.operations.backups import postgresql, sqlite
 from setactions.operations.backups.creation import back_up
 from setactions.operations.tests.backing_up import rows_of
 from setactions.resolving.tests.doubting import send, send_and_die
-from tmsdash.tests.tools import in_thread
+from tmsdash.tests.tools import Gate, in_thread, other_process, threads, until
 
 pytestmark = pytest.mark.usefixtures("databases", "tms")
+LOCKS_OF_BACKUP = """
+SELECT relation::regclass::text, granted FROM pg_locks WHERE mode = 'ShareLock' AND locktype = 'relation'
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 
 @pytest.mark.sqlite
@@ -86,3 +92,28 @@ def test_the_three_databases_are_held_only_together(fetch, monkeypatch, tmp_path
 def test_an_accepted_attempt_whose_job_is_owed_is_copied_as_it_is(fetch, tmp_path):
     send_and_die(fetch, "service: answer in the audit")
     assert back_up(tmp_path).manifest.disagreements == []
+
+
+@pytest.mark.postgresql
+def test_while_it_waits_for_a_writer_of_the_audit_it_holds_no_table_that_the_writer_goes_on_to(monkeypatch, tmp_path):
+    """Or each would wait for the other."""
+    gate, carry_out = Gate(), groups._carry_out
+
+    def pause_and_carry_out(*args, **options):
+        gate.enter()
+        carry_out(*args, **options)
+
+    def locks():
+        return other.execute(LOCKS_OF_BACKUP).fetchall()
+
+    monkeypatch.setattr(groups, "_carry_out", pause_and_carry_out)
+    with threads(2) as submit, other_process("audit") as other:
+        writer = submit(make_attempt)
+        gate.await_entry()  # its transaction has begun
+        backup = submit(back_up, tmp_path)
+        asked_for = []
+        until(lambda: asked_for.extend(locks()) or asked_for)
+        gate.open()
+    assert asked_for == [("audit_auditentry", False)]
+    assert writer.result().is_open
+    assert backup.result().manifest.databases["audit"].contents.rows["audit_attempt"] == 1
