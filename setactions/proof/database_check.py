@@ -3,6 +3,7 @@
 from django.db import connections
 
 from audit.proof import append_only
+from tmsdash.db.migration import MIGRATE_FIRST, are_migrations_due
 from tmsdash.db.schema import program_problems, schema_problems
 
 # The audit's own triggers, whose text `audit_verify` compares.
@@ -18,4 +19,6 @@ def database_problems(*, full: bool) -> list[str]:
     Raises DatabaseError if one cannot be read.
     """
     look = schema_problems if full else program_problems
-    return [problem for alias in connections for problem in look(alias, PROGRAMS.get(alias, frozenset()))]
+    problems = [problem for alias in connections for problem in look(alias, PROGRAMS.get(alias, frozenset()))]
+    # Or else whatever a migration would add is said to be missing, and nothing what to do.
+    return [MIGRATE_FIRST.strip(), *problems] if problems and full and are_migrations_due() else problems

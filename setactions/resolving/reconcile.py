@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from django.conf import settings
-from django.db import OperationalError, connections
+from django.db import connections
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
@@ -37,7 +37,7 @@ from setactions.resolving.readback import Judgement, Reading, ReadingFailedError
 from setactions.resolving.roll_forward import ATTEMPTS_PER_TRANSACTION, ReconcileReport, roll_forward
 from setactions.tms.clusters import Cluster, cluster_at
 from setactions.token import Token
-from tmsdash.db.transactions import BUSY_TIMEOUT_S, UNUSABLE_DATABASE, file_is_there
+from tmsdash.db.transactions import BUSY_TIMEOUT_S, UNUSABLE_DATABASE, ensure_own_file
 from tmsdash.kill_points import kill_point
 
 logger = logging.getLogger(__name__)
@@ -56,9 +56,7 @@ def reconcile(actor: Actor, token: Token | None = None, *, full: bool = False) -
     one of UNUSABLE_DATABASE if a database cannot be used.
     """
     for alias in ("audit", "jobs"):
-        # Opening a missing file would make a new, empty database, perhaps in the middle of a restore.
-        if not file_is_there(connections[alias]):
-            raise OperationalError(f"the file of database {alias!r} is missing")
+        ensure_own_file(connections[alias])  # of a file that is gone, a connection reads on
     report = ReconcileReport()
     for problem in [*database_problems(full=full), *append_only.own_problems(connections["audit"])]:
         report.note_schema(problem)

@@ -12,7 +12,7 @@ from tmsdash.db.transactions import own_session
 
 NEW_INSTALLATION = "new_installation"  # the tag of checks that stop a new installation beside an old one
 ADVISORY_LOCK = 7_305_808_837  # any number, but the same one in every process
-MIGRATE_FIRST = " The databases are of an earlier version. Run manage.py migrate_all first."
+MIGRATE_FIRST = " The databases are not up to date. Run manage.py migrate_all first."
 
 
 def are_migrations_due() -> bool:

@@ -18,6 +18,14 @@ class MissingFileError(sqlite3.OperationalError):
     """The file of a database is missing. The text is a sentence."""
 
 
+def missing(file: str | Path) -> str:
+    """Return the sentence that says so of a file, and what to do."""
+    return (
+        f"The file {file} is not there. If this is a new installation, run manage.py migrate_all; "
+        "if not, look at VAR_DIR and the settings of the databases."
+    )
+
+
 @lru_cache(maxsize=512)
 def _with_question_marks(statement: str) -> str:
     return FORMAT_QMARK_REGEX.sub("?", statement).replace("%%", "%")
@@ -49,10 +57,7 @@ class ExistingFile(sqlite3.Connection):
         except sqlite3.OperationalError as error:
             if not is_file or Path(database).exists():
                 raise
-            raise MissingFileError(
-                f"The file {database} is not there. If this is a new installation, run manage.py migrate_all; "
-                "if not, look at VAR_DIR and the settings of the databases."
-            ) from error
+            raise MissingFileError(missing(database)) from error
 
     def cursor(self, factory: Any = sqlite3.Cursor) -> Any:
         """Return a cursor; the one that Django asks for is ours."""

@@ -18,7 +18,7 @@ from django.dispatch import receiver
 
 from tmsdash.db import postgresql
 from tmsdash.db.locks import share
-from tmsdash.db.sqlite_files import ExistingFile
+from tmsdash.db.sqlite_files import ExistingFile, missing
 from tmsdash.db.turns import take_file, turn
 from tmsdash.db.writability import File, ended_by_failure
 
@@ -262,7 +262,7 @@ def ensure_own_file(connection: BaseDatabaseWrapper) -> File:
     file = file_identity(connection)
     if file is None and connection.vendor == "sqlite":
         connection.close()
-        raise OperationalError(f"the file of database {connection.alias!r} is gone")
+        raise OperationalError(missing(connection.settings_dict["NAME"]))
     if connection.connection is not None and getattr(connection, "tmsdash_file", None) != file:
         connection.close()
     connection.ensure_connection()

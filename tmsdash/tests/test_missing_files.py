@@ -11,10 +11,15 @@ READERS = {
     "showmigrations": ["--list"],
     "migrate": ["--plan"],
     "audit_verify": [],
+    "audit_keys": [],
     "audit_seal": [],
     "audit_export": ["--since", "2026-01-01", "--until", "2026-01-02"],
     "audit_archive": ["--before", "2026-01-01"],
     "reconcile": [],
+    "rebuild_lists": [],
+    "site_keys": [],
+    "fill_demo_data": [],
+    "serve": ["--port", "1"],
     "backup": ["backups"],
     "import_legacy": ["--jobs-db", "none.db", "--audit-db", "none.db", "--time-zone", "UTC"],
     "set_action_batch": ["-", "--user", "olivia", "--cluster", "evian3", "--action", "PE-Enable", "--yes"],
@@ -22,10 +27,15 @@ READERS = {
     "changepassword": ["adam"],
     "clearsessions": [],
     "axes_reset": [],
+    "shell": ["-c", "from jobs.models import Job; Job.objects.count()"],
+    "dbshell": [],
     "dumpdata": [],
     "inspectdb": [],
     "restore": ["no-backup", "--yes"],
 }
+OTHER_FILES = {"restore": "is no backup", "import_legacy": "There is no file none.db."}
+# Of Django's own: what does without tables, or says in its own words that one is missing.
+WITHOUT_TABLES = {"showmigrations", "migrate", "inspectdb", "dbshell", "dumpdata", *OTHER_FILES}
 
 
 @pytest.fixture
@@ -44,13 +54,45 @@ def run(tmp_path):
 def test_what_only_reads_makes_no_database_no_key_and_no_folder(run, tmp_path, command):
     """Under a VAR_DIR that is mistyped, by itself and with keys that come from elsewhere."""
     arguments = [str(tmp_path / "backups") if word == "backups" else word for word in READERS[command]]
+    says_what_to_do = OTHER_FILES.get(command, "run manage.py migrate_all")
     for environment in ({}, KEYS):
         ended = run(command, *arguments, **environment, TMS_CLUSTERS="evian3=http://127.0.0.1:1")
         assert ended.returncode
         assert "Traceback" not in ended.stderr
-        assert ("there is no key file" if not environment else "") in ended.stderr
+        assert ("there is no key file" if not environment else says_what_to_do) in ended.stderr
         assert not (tmp_path / "none").exists()
         assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("command", [name for name in READERS if name not in WITHOUT_TABLES])
+def test_databases_without_tables_are_named_with_what_to_do(run, tmp_path, command):
+    (tmp_path / "var").mkdir()
+    for name in ("app", "jobs", "audit"):
+        (tmp_path / "var" / f"{name}.db").touch(mode=0o600)
+    ended = run(command, *READERS[command], folder="var", **KEYS, TMS_CLUSTERS="evian3=http://127.0.0.1:1")
+    assert ended.returncode
+    assert "Traceback" not in ended.stderr
+    assert "Run manage.py migrate_all first." in ended.stderr
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("command", ["serve --port 1", "reconcile", "rebuild_lists", "audit_verify --jobs", "backup b"])
+def test_one_database_that_is_missing_is_named_with_what_to_do(run, installed, command):
+    (installed / "var" / "jobs.db").unlink()
+    ended = run(*command.split(), folder="var", **SEAL_KEY)
+    assert ended.returncode
+    assert "Traceback" not in ended.stderr
+    assert f"{installed}/var/jobs.db" in ended.stderr
+    assert "run manage.py migrate_all" in ended.stderr
+
+
+@pytest.mark.sqlite
+def test_what_is_missing_from_a_database_without_tables_is_named_with_what_to_do(run, installed):
+    (installed / "var" / "app.db").write_bytes(b"")
+    ended = run("audit_verify", "--jobs", folder="var", **SEAL_KEY)
+    assert ended.returncode == 3
+    assert "schema: The databases are not up to date. Run manage.py migrate_all first." in ended.stdout
 
 
 @pytest.mark.sqlite

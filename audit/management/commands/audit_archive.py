@@ -5,9 +5,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
+from django.db import connections
 from tqdm import tqdm
 
 from audit.actors import command_actor
+from audit.chain import DATABASE
 from audit.models import AuditEntry, ChainHead
 from audit.proof.archives import ArchiveError
 from audit.proof.closed_periods import archive, last_closed
@@ -17,6 +19,7 @@ from audit.proof.verification import verify
 from tmsdash.commands import day_option
 from tmsdash.days import first_moment
 from tmsdash.db.locks import alone
+from tmsdash.db.transactions import ensure_own_file
 
 
 class Command(ProofCommand):
@@ -38,6 +41,7 @@ class Command(ProofCommand):
         if folder.is_relative_to(Path(settings.VAR_DIR).resolve()):
             raise CommandError(f"--folder: {folder} is in VAR_DIR. Name a folder elsewhere.")
         try:
+            ensure_own_file(connections[DATABASE])  # else what is named is the folder of the lock
             with alone("archive", lambda: self.stderr.write("Another archive is being made; waiting for it.")):
                 self._archive(first_moment(options["before"]), folder)
         except (ArchiveError, AnyDatabaseError) as error:

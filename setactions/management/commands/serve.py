@@ -18,7 +18,8 @@ from audit.accounts.throttling import remove_turns
 from tmsdash.commands import require_site_keys
 from tmsdash.db import host_turns, postgresql
 from tmsdash.db.migration import MIGRATE_FIRST, are_migrations_due
-from tmsdash.db.transactions import file_identity
+from tmsdash.db.sqlite_files import missing
+from tmsdash.db.transactions import file_identity, file_is_there
 from tmsdash.env import is_loopback
 from tmsdash.processes import end_with_parent, handle, heeded, is_ending, notice_end
 from tmsdash.server import open_files, watchdog
@@ -53,8 +54,7 @@ class Command(BaseCommand):
         _warn_of_plain_http(options["host"])
         _assert_free(options["host"], options["port"])
         require_site_keys()
-        if are_migrations_due():
-            raise CommandError(f"Nothing was started.{MIGRATE_FIRST}")
+        _assert_migrated()
         for sentence in postgresql.too_few_connections(settings.WEB_WORKERS):
             sys.stderr.write(f"{sentence}\n")
         collect()  # before the server starts: it looks once which files there are
@@ -62,6 +62,16 @@ class Command(BaseCommand):
         # With an arena per thread the C library would hold on to the memory of long answers.
         os.environ.setdefault("MALLOC_ARENA_MAX", "2")
         sys.exit(_keep_running(options["host"], options["port"]))
+
+
+def _assert_migrated() -> None:
+    """Raise CommandError if a database is older than this version, or its file is missing. A server that is away may
+    come back, and the site begins without it."""
+    for connection in connections.all():
+        if not file_is_there(connection):
+            raise CommandError(f"Nothing was started. {missing(connection.settings_dict['NAME'])}")
+    if are_migrations_due():
+        raise CommandError(f"Nothing was started.{MIGRATE_FIRST}")
 
 
 def _keep_running(host: str, port: int) -> int:

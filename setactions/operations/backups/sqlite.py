@@ -11,6 +11,7 @@ from urllib.parse import quote
 from setactions.operations.backups.engine import BackupError, Contents, Database, Kept, Snapshot, Source, Step
 from tmsdash.db.files import sync
 from tmsdash.db.locks import held_alone
+from tmsdash.db.sqlite_files import missing
 
 PAGES_PER_STEP = 2_000  # of 4 KiB
 COMPANIONS = ("", "-wal", "-shm", "-journal")  # the files of one database
@@ -60,7 +61,7 @@ class SqliteDatabase(Database):
 
     def size(self) -> int:
         if not self.path.exists():
-            raise BackupError(f"{self.variable}: there is no file {self.path}. Run manage.py migrate_all first.")
+            raise BackupError(f"{self.variable}: {missing(self.path)}")
         return sum(file.stat().st_size for file in _files(self.path) if not file.name.endswith("-shm"))
 
     @contextmanager

@@ -11,7 +11,7 @@ from django.conf import settings as django_settings
 
 from tmsdash.db.locks import alone
 from tmsdash.db.migration import migrating_alone
-from tmsdash.tests.tools import WAIT_S, Gate, threads
+from tmsdash.tests.tools import KEYS, WAIT_S, Gate, run_python, threads
 
 AT_ONCE = 5
 NAMES = {"DATABASE_URL": "app", "JOBS_DATABASE_URL": "jobs", "AUDIT_DATABASE_URL": "audit"}
@@ -64,6 +64,15 @@ def new_postgresql_databases():
         yield {variable: f"{server}/empty_{name}" for variable, name in NAMES.items()}
         for name in NAMES.values():
             session.execute(f"DROP DATABASE empty_{name} WITH (FORCE)")
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("command", ["rebuild_lists", "reconcile", "backup b", "audit_seal", "serve --port 1"])
+def test_postgresql_databases_without_tables_are_named_with_what_to_do(tmp_path, new_postgresql_databases, command):
+    ended = run_python("manage.py", *command.split(), var_dir=tmp_path, **KEYS, **new_postgresql_databases)
+    assert ended.returncode
+    assert "Traceback" not in ended.stderr
+    assert "Run manage.py migrate_all first." in ended.stderr
 
 
 def test_who_has_to_wait_is_told_so_once_and_goes_on_when_the_other_has_finished(settings, tmp_path):

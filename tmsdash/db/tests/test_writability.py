@@ -69,7 +69,7 @@ def test_a_fault_is_noticed_after_a_second_at_the_latest_and_every_time(clock, w
 @pytest.mark.sqlite
 def test_a_file_that_is_gone_or_another_one_is_noticed_at_once(writes, tmp_path):
     assert_writable(wait_s=5)
-    with FAULTS["missing"]("jobs"), pytest.raises(OperationalError, match="gone"):
+    with FAULTS["missing"]("jobs"), pytest.raises(OperationalError, match="is not there"):
         assert_writable(wait_s=5)
     assert_writable(wait_s=5)
     file, copy = file_of("jobs"), tmp_path / "copy.db"

@@ -4,6 +4,7 @@ from django.core.management.base import CommandError
 from django.core.management.commands.dbshell import Command as DbshellCommand
 from django.db import connections
 
+from tmsdash.db.sqlite_files import missing
 from tmsdash.db.transactions import file_is_there
 
 
@@ -13,6 +14,5 @@ class Command(DbshellCommand):
     def handle(self, **options: Any) -> None:
         connection = connections[options["database"]]
         if not file_is_there(connection):
-            name = connection.settings_dict["NAME"]
-            raise CommandError(f"The file {name} is not there. Look at VAR_DIR and the settings of the databases.")
+            raise CommandError(missing(connection.settings_dict["NAME"]))
         super().handle(**options)
