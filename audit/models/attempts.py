@@ -1,10 +1,6 @@
-"""The audit: events that are only ever added, and one row per attempt that sums them up."""
+"""Attempts, each summed up from its entries, and the index of their customers."""
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
-from functools import reduce
-from operator import or_
-from typing import Any, NoReturn
 
 from django.conf import settings
 from django.db import models
@@ -14,110 +10,19 @@ from audit.choices import (
     ACCEPTED_OUTCOMES,
     CONFIRMED_OUTCOMES,
     IN_DOUBT_OUTCOMES,
-    SELDOM_KINDS,
     SELDOM_OUTCOMES,
     Action,
-    Kind,
     Outcome,
     OutcomeGroup,
     Source,
 )
+from audit.models.columns import CID_LENGTH, USER_ID_LENGTH, any_of
+from audit.models.entries import AuditEntry
 from tmsdash.clocks import CLOCK_SKEW_S
-from tmsdash.db.day_ranges import DayRange
 from tmsdash.db.expressions import Apart
-from tmsdash.db.fields import HexField
 from tmsdash.db.tables import CoveringIndex
 
-USER_ID_LENGTH = 150  # Django's user names
-CID_LENGTH = 128
 SEGMENT_ATTEMPTS = 1 << 14
-GENESIS = "0" * 64  # the mac before the first entry
-
-
-def any_of(field: str, values: Iterable[str]) -> models.Q:
-    """Return the condition of an index of rows whose field has one of these values.
-
-    Each is an alternative of its own, so that SQLite sees that whoever asks for one asks for some of these rows.
-    """
-    return reduce(or_, (models.Q(**{field: str(value)}) for value in values))
-
-
-class AppendOnlyError(Exception):
-    """Somebody tried to change or delete an audit entry."""
-
-
-class AppendOnlyQuerySet(models.QuerySet["AuditEntry"]):
-    """A query set that reads and adds, and refuses everything that changes or removes rows."""
-
-    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise AppendOnlyError("Audit entries are never changed or deleted.")
-
-    update = delete = bulk_update = bulk_create = update_or_create = _refuse
-    # What Model.save and the admin's collector use underneath.
-    _update = _raw_delete = _refuse
-
-
-class AuditEntry(models.Model):
-    """One event. Stands alone: names as text, no reference into another database, never changed.
-
-    `body` is canonical JSON (sorted keys, no spaces, ASCII), so that its bytes can be proven later: `mac` signs
-    the entry together with the mac of the one before, see audit.chain. Triggers keep the rows from being changed.
-    """
-
-    sequence = models.BigAutoField(primary_key=True, help_text="gapless, from 1, and always given: see audit.chain")
-    attempt_id = models.UUIDField(null=True, editable=False)
-    kind = models.CharField(max_length=16, choices=Kind.choices)
-    created_at = models.DateTimeField("time")
-    user_id = models.CharField("user", max_length=USER_ID_LENGTH)
-    action_type = models.CharField("action", max_length=CID_LENGTH, blank=True)
-    ip_address = models.CharField("address", max_length=45, blank=True)
-    body = models.TextField()
-    previous_mac = HexField()
-    mac = HexField()
-    key_id = models.CharField("key", max_length=16, help_text="of the key that signed it")
-
-    objects = AppendOnlyQuerySet.as_manager()
-
-    class Meta:
-        verbose_name_plural = "audit entries"
-        ordering = ["-sequence"]
-        base_manager_name = "objects"
-        constraints = [models.UniqueConstraint(fields=["attempt_id", "kind"], name="entry_once_per_attempt")]
-        indexes = [
-            models.Index(fields=["user_id", "sequence"], name="entry_by_user"),
-            models.Index(fields=["action_type", "sequence"], name="entry_by_action"),
-            # The others are a third of all entries each: whoever looks for the newest of them finds them at once.
-            models.Index(
-                fields=["kind", "sequence"], name="entry_by_seldom_kind", condition=any_of("kind", SELDOM_KINDS)
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.attempt_id or ''}".strip()
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Insert the entry; raises AppendOnlyError if it is there already."""
-        if not self._state.adding:
-            raise AppendOnlyError("Audit entries are never changed.")
-        super().save(*args, **(kwargs | {"force_insert": True}))
-
-    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise AppendOnlyError("Audit entries are never deleted.")
-
-
-class ChainHead(models.Model):
-    """The end of the chain, one row: moves in the transaction that adds an entry, which keeps others out till then."""
-
-    sequence = models.BigIntegerField(help_text="of the last entry; 0 before the first")
-    mac = models.CharField(max_length=64)
-    key_id = models.CharField(max_length=16)
-    signature = models.CharField(max_length=64)
-
-    class Meta:
-        constraints = [models.CheckConstraint(condition=models.Q(pk=1), name="chain_has_one_head")]
-
-    def __str__(self) -> str:
-        return f"{self.sequence}:{self.mac[:16]}"
 
 
 class Attempt(models.Model):
@@ -279,56 +184,3 @@ class AttemptCustomer(models.Model):
 
     def __str__(self) -> str:
         return self.cid
-
-
-class AttemptDay(DayRange):
-    """The keys of the attempts of a day."""
-
-
-class EntryDay(DayRange):
-    """The keys of the entries of a day."""
-
-
-class MonthTally(models.Model):
-    """How many attempts of a month had all of this in common, and of how many customers, see audit.tallies."""
-
-    month = models.CharField(max_length=7)
-    user_id = models.CharField(max_length=USER_ID_LENGTH)
-    action_code = models.PositiveSmallIntegerField(null=True)
-    cluster_url = models.CharField(max_length=300)
-    source = models.CharField(max_length=16)
-    outcome = models.CharField(max_length=24)
-    attempts = models.PositiveIntegerField()
-    customers = models.PositiveBigIntegerField()
-
-    class Meta:
-        indexes = [models.Index(fields=["month"], name="tally_by_month")]
-
-    def __str__(self) -> str:
-        return f"{self.month}: {self.attempts}"
-
-
-class DayTally(models.Model):
-    """How many attempts of a day of a tallied month had an outcome, and of how many customers."""
-
-    day = models.CharField(max_length=10)
-    outcome = models.CharField(max_length=24)
-    attempts = models.PositiveIntegerField()
-    customers = models.PositiveBigIntegerField()
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["day", "outcome"], name="tally_once_per_day")]
-
-    def __str__(self) -> str:
-        return f"{self.day}: {self.attempts}"
-
-
-class TalliedMonth(models.Model):
-    """A month that was tallied when `last_key` was the newest attempt's, and so many of its own were in doubt."""
-
-    month = models.CharField(max_length=7, primary_key=True)
-    last_key = models.BigIntegerField()
-    in_doubt = models.PositiveIntegerField()
-
-    def __str__(self) -> str:
-        return self.month

@@ -1,0 +1,25 @@
+"""The audit: events that are only ever added, and one row per attempt that sums them up."""
+
+from audit.models.attempts import SEGMENT_ATTEMPTS, Attempt, AttemptCustomer, segment_of
+from audit.models.columns import CID_LENGTH, USER_ID_LENGTH
+from audit.models.entries import GENESIS, AppendOnlyError, AppendOnlyQuerySet, AuditEntry, ChainHead
+from audit.models.lists import AttemptDay, DayTally, EntryDay, MonthTally, TalliedMonth
+
+__all__ = [
+    "CID_LENGTH",
+    "GENESIS",
+    "SEGMENT_ATTEMPTS",
+    "USER_ID_LENGTH",
+    "AppendOnlyError",
+    "AppendOnlyQuerySet",
+    "Attempt",
+    "AttemptCustomer",
+    "AttemptDay",
+    "AuditEntry",
+    "ChainHead",
+    "DayTally",
+    "EntryDay",
+    "MonthTally",
+    "TalliedMonth",
+    "segment_of",
+]
