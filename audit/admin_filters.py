@@ -8,8 +8,9 @@ from django.http import HttpRequest
 from django.utils.http import urlencode
 
 from audit.choices import LEGACY_SOURCES, Source
-from audit.models import Attempt, DayTally, MonthTally
+from audit.models import Attempt
 from audit.summary import AttemptSummary, summarize
+from audit.tallies import tallies_of
 from tmsdash.accounts import LAST_UNKNOWN_NAME, UNKNOWN_NAME
 from tmsdash.text import one_line
 from tmsdash.web.admin_filters import PINPOINTS, EqualFilter, TimeFilter, UserFilter
@@ -59,5 +60,5 @@ def summary_for(changelist: ChangeList) -> AttemptSummary | None:
     [time] = [spec for spec in changelist.filter_specs if isinstance(spec, TimeFilter)]
     conditions = {name: changelist.params[name] for name in SHARED if changelist.params.get(name)}
     attempts = Attempt.objects.exclude(source__in=LEGACY_SOURCES).filter(**conditions)
-    tallies = MonthTally.objects.filter(**conditions) if conditions else DayTally.objects.all()
+    tallies = tallies_of(**conditions).exclude(source__in=LEGACY_SOURCES)
     return summarize(attempts, *time.bounds(), tallies)

@@ -1,22 +1,20 @@
 """Attempts summed up for auditors: by day and by outcome, with a chart and the most frequent errors."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from operator import or_
 from typing import Any
 
 from django.db import models
 from django.db.models import F, Q, QuerySet, Sum
-from django.db.models.functions import Substr
 from django.utils import timezone
 
 from audit.choices import ACCEPTED_OUTCOMES, Outcome, OutcomeGroup
-from audit.models import Attempt, AttemptDay, DayTally, MonthTally
-from audit.tallies import MOMENT, attempts_in_doubt, begin_of, end_of, tallied_months
-from tmsdash.days import first_moment
+from audit.models import Attempt, AttemptDay, Tally, Unit
+from audit.tallies import MOMENT, attempts_in_doubt, begin_of, tallied_spans
 from tmsdash.db.day_ranges import keys_of_period
 from tmsdash.db.expressions import Day
 from tmsdash.db.plans import planned
@@ -26,11 +24,8 @@ MONTHS_SHOWN = 120  # a longer one only from the first to the last month with at
 ERRORS_SHOWN = 5
 # The chart's units; it is scaled to its place.
 WIDTH, HEIGHT, GAP = 900, 120, 0.25
-DAY, MONTH = 10, 7  # letters of a time
 
 Count = tuple[str, str, int, int]  # day or month, outcome, attempts, customers
-Span = tuple[datetime, datetime]  # the first and the last moment
-_LETTERS = {"day": DAY, "month": MONTH}
 
 
 @dataclass(frozen=True)
@@ -76,20 +71,20 @@ def summarize(
     attempts: QuerySet[Attempt],
     first: datetime | None,
     last: datetime | None,
-    tallies: QuerySet[MonthTally] | QuerySet[DayTally] | None = None,
+    tallies: QuerySet[Tally] | None = None,
 ) -> AttemptSummary:
     """Sum up the attempts of a period. `first` and `last` are its bounds; None where it has none.
 
-    With `tallies` of the same attempts, months that are over are not counted again, or days of them.
+    With `tallies` of the same attempts, days and months that are over are not counted again.
     """
-    since, now = first, timezone.now()
+    since, until, now = first, last, timezone.now()
     ahead = planned(attempts.filter(created_at__gt=now), through="created_at").order_by("-created_at")
     last = last or ahead.values_list("created_at", flat=True).first() or now
     by_month = since is None or (last - since).days > DAYS_SHOWN
-    rows = [*_counts(attempts, since, last, tallies, MONTH if by_month else DAY)]
-    first = since or begin_of(min((name for name, *_ in rows), default=last.isoformat()[:MONTH]))
+    rows = [*_counts(attempts, since, last, tallies, Unit.MONTH if by_month else Unit.DAY)]
+    first = since or begin_of(min((name for name, *_ in rows), default=last.isoformat()[: Unit.MONTH.letters]))
     if by_month and (last - first).days <= DAYS_SHOWN:  # all of time is no longer than that
-        by_month, rows = False, [*_counts(attempts, first, last, tallies, DAY)]
+        by_month, rows = False, [*_counts(attempts, first, last, tallies, Unit.DAY)]
     counts: defaultdict[str, Counter[OutcomeGroup]] = defaultdict(Counter)
     outcomes: Counter[Outcome] = Counter()
     customers = 0
@@ -101,9 +96,10 @@ def summarize(
         outcomes[outcome] += count
         customers += customer_count if outcome in ACCEPTED_OUTCOMES else 0
     names = _months(first.date(), last.date(), sorted(counts)) if by_month else _days(first.date(), last.date())
-    column = "error_message" if by_month else "created_at"  # of two indexes of failed attempts
-    failed = planned(_of_period(attempts, since, last), through=column).exclude(error_message="")
-    errors = failed.values_list("error_message").annotate(count=models.Count("pk"))
+    # Of two indexes of failed attempts.
+    column, end = ("error_message", until) if by_month else ("created_at", last)
+    failed = planned(_of_period(attempts, since, end), through=column).exclude(error_message="")
+    errors = failed.values_list("error_message").annotate(count=models.Count("*"))
     most = max((sum(part.values()) for part in counts.values()), default=0)
     return AttemptSummary(
         unit="month" if by_month else "day",
@@ -121,93 +117,68 @@ def summarize(
     )
 
 
+def count(attempts: QuerySet[Attempt], tallies: QuerySet[Tally], first: datetime | None, last: datetime | None) -> int:
+    """Count the attempts of a period, as `summarize` does; `tallies` are of the same attempts."""
+    last = last or datetime.max.replace(tzinfo=UTC)
+    return sum(number for _, _, number, _ in _counts(attempts, first, last, tallies, Unit.MONTH))
+
+
 def _counts(
-    attempts: QuerySet[Attempt], first: datetime | None, last: datetime, tallies: QuerySet[Any] | None, digits: int
+    attempts: QuerySet[Attempt], first: datetime | None, last: datetime, tallies: QuerySet[Tally] | None, unit: Unit
 ) -> Iterator[Count]:
     """Yield the attempts of a period by day or month and by outcome, from tallies where they hold.
 
     A day or a month may come in parts.
     """
-    spans: list[Span] = []
-    if tallies is not None and tallies.model is DayTally:
-        spans = _joined(_tallied_days(first, last))
-        yield from _tallied(attempts, tallies, "day", spans, digits)
-    elif tallies is not None and digits == MONTH:
-        spans = _joined(_tallied_months(first, last))
-        yield from _tallied(attempts, tallies, "month", spans, digits)
-    for begin, end in spans:
+    units = () if tallies is None else (Unit.DAY,) if unit == Unit.DAY else (Unit.MONTH, Unit.DAY)
+    tallied = []
+    for source, begin, end in _parted(units, first, last):
+        if tallies is None or source is None:
+            yield from _counted(attempts, begin, end, unit)
+        elif begin:
+            tallied.append(_within("created_at", begin, end))
+            names = (moment.isoformat()[: source.letters] for moment in (begin, end))
+            sums = tallies.filter(_within("period", *names), unit=source).order_by().values_list("period", "outcome")
+            for name, *numbers in sums.annotate(Sum("attempts"), Sum("customers")):  # in the order of their key
+                yield name[: unit.letters], *numbers
+    if tallied:  # without those in doubt
+        yield from _grouped(attempts_in_doubt(attempts.filter(reduce(or_, tallied))), unit)
+
+
+def _parted(
+    units: Sequence[Unit], first: datetime | None, last: datetime
+) -> Iterator[tuple[Unit | None, datetime | None, datetime]]:
+    """Yield the parts of a period, each with the first of `units` whose tallies tell of it; None if none does."""
+    if not units:
+        yield None, first, last
+        return
+    for begin, end in tallied_spans(units[0], first, last):
         if first is None or first < begin:
-            yield from _counted(attempts, first, begin - MOMENT, digits)
+            yield from _parted(units[1:], first, begin - MOMENT)
+        yield units[0], begin, end
         first = end + MOMENT
     if first is None or first <= last:
-        yield from _counted(attempts, first, last, digits)
-
-
-def _tallied_months(first: datetime | None, last: datetime) -> Iterator[Span]:
-    """Yield the tallied months that lie within a period."""
-    for month in tallied_months(first, last):
-        begin, end = begin_of(month), end_of(month) - MOMENT
-        if (first is None or first <= begin) and end <= last:
-            yield begin, end
-
-
-def _tallied_days(first: datetime | None, last: datetime) -> Iterator[Span]:
-    """Yield the days of each tallied month that lie within a period."""
-    for month in tallied_months(first, last):
-        begin, end = begin_of(month), end_of(month) - MOMENT
-        if first and first > begin:
-            begin = first_moment((first - MOMENT).date() + timedelta(days=1))
-        if last < end:
-            end = first_moment((last + MOMENT).date()) - MOMENT
-        if begin < end:
-            yield begin, end
-
-
-def _joined(spans: Iterable[Span]) -> list[Span]:
-    """Return the same spans, those in one that follow each other at once."""
-    joined: list[Span] = []
-    for begin, end in spans:
-        if joined and joined[-1][1] + MOMENT == begin:
-            begin, _ = joined.pop()
-        joined.append((begin, end))
-    return joined
-
-
-def _tallied(
-    attempts: QuerySet[Attempt], tallies: QuerySet[Any], unit: str, spans: list[Span], digits: int
-) -> Iterator[Count]:
-    """Yield what the tallies of some spans say, and the attempts in doubt, which they leave out."""
-    if spans:
-        kept = reduce(
-            or_, (_within(unit, *(moment.isoformat()[: _LETTERS[unit]] for moment in span)) for span in spans)
-        )
-        sums = tallies.filter(kept).order_by().values_list(Substr(unit, 1, digits), "outcome")
-        yield from sums.annotate(Sum("attempts"), Sum("customers"))
-        in_doubt = attempts_in_doubt(attempts.filter(reduce(or_, (_within("created_at", *span) for span in spans))))
-        yield from _grouped(in_doubt, digits)
+        yield from _parted(units[1:], first, last)
 
 
 def _within(column: str, first: Any, last: Any) -> Q:
     return Q(**{f"{column}__gte": first, f"{column}__lte": last})
 
 
-def _counted(attempts: QuerySet[Attempt], first: datetime | None, last: datetime, digits: int) -> list[Count]:
+def _counted(attempts: QuerySet[Attempt], first: datetime | None, last: datetime, unit: Unit) -> list[Count]:
     """Return the same from the attempts themselves, read in one pass."""
-    return _grouped(planned(_of_period(attempts, first, last).filter(_keys(first, last))), digits)
+    keys = keys_of_period(AttemptDay, Attempt, first, last)
+    return _grouped(planned(_of_period(attempts, first, last).filter(keys)), unit)
 
 
-def _keys(first: datetime | None, last: datetime) -> Q:
-    return keys_of_period(AttemptDay, Attempt, first, last)
-
-
-def _grouped(attempts: QuerySet[Attempt], digits: int) -> list[Count]:
-    rows = attempts.order_by().values_list(Day(F("created_at"), digits=digits), "outcome")
+def _grouped(attempts: QuerySet[Attempt], unit: Unit) -> list[Count]:
+    rows = attempts.order_by().values_list(Day(F("created_at"), digits=unit.letters), "outcome")
     return list(rows.annotate(models.Count("pk"), Sum("customer_count")))
 
 
-def _of_period(attempts: QuerySet[Attempt], first: datetime | None, last: datetime) -> QuerySet[Attempt]:
-    attempts = attempts.filter(created_at__lte=last)
-    return attempts.filter(created_at__gte=first) if first else attempts
+def _of_period(attempts: QuerySet[Attempt], first: datetime | None, last: datetime | None) -> QuerySet[Attempt]:
+    attempts = attempts.filter(created_at__gte=first) if first else attempts
+    return attempts.filter(created_at__lte=last) if last else attempts
 
 
 def _days(first: date, last: date) -> list[str]:

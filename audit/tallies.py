@@ -1,28 +1,31 @@
-"""How many attempts there were in months that are over, so that nobody has to count those of years.
+"""How many attempts there were on days and in months that are over, so that nobody has to count those of years.
 
-1. A month is tallied when it is over: by user, action, cluster, source and outcome, and each of its days by outcome
-   alone. Rows of the old dashboard are not in it.
+1. A day is tallied when it is over, and so is a month: by user, action, cluster, source and outcome.
 2. Attempts in doubt are left out: their outcome is still to come. They are few, and counted one by one.
-3. A tally holds while no attempt of its month was added, and as many are in doubt as then. Otherwise the month is
-   counted again, as if it had none, and tallied anew.
-4. Whatever gives an attempt another outcome after its month forgets the tally in the same transaction: TMS's own reply
-   may arrive after a reading, and a Job may turn up that says more than a person's decision.
+3. A tally holds while no attempt of its period was added, and as many are in doubt as then. Otherwise the period is
+   counted again, as if it had none, and tallied anew. A period without attempts needs none.
+4. Whatever gives an attempt another outcome after its day forgets the tallies of day and month in the same
+   transaction: TMS's own reply may arrive after a reading, and a Job may turn up that says more than a person's
+   decision.
 """
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, cast
+from itertools import groupby
+from typing import Any
 
 from django.conf import settings
 from django.db import Error as AnyDatabaseError
-from django.db.models import Count, F, Max, QuerySet, Sum
+from django.db import connections
+from django.db.models import Count, F, Max, Q, QuerySet, Sum, Value
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from audit.chain import DATABASE
-from audit.choices import IN_DOUBT_OUTCOMES, LEGACY_SOURCES
-from audit.models import Attempt, AttemptDay, AuditEntry, DayTally, EntryDay, MonthTally, TalliedMonth
+from audit.choices import IN_DOUBT_OUTCOMES
+from audit.models import Attempt, AttemptDay, AuditEntry, EntryDay, TalliedPeriod, Tally, Unit
 from tmsdash.days import first_moment
 from tmsdash.db import day_ranges
 from tmsdash.db.day_ranges import extend, last_known
@@ -31,38 +34,75 @@ from tmsdash.db.plans import planned
 from tmsdash.db.transactions import drop_if_broken, one_at_a_time, write_transaction
 from tmsdash.text import one_line
 
-DELAY = timedelta(days=1)  # after the end of a month: clocks differ, and calls last
+DELAY = timedelta(days=1)  # after the end of a period: clocks differ, and calls last
 MOMENT = timedelta(microseconds=1)
 WAIT_S = 0.5  # for other writers, before a page goes on without
-KEYS = ("user_id", "action_code", "cluster_url", "source", "outcome")
+NO_ACTION = 0
 
-_MONTH = Day(F("created_at"), digits=7)  # as text: a database may hold what is no time
+Span = tuple[datetime, datetime]  # the first and the last moment
 
 logger = logging.getLogger(__name__)
 
 
-def tallied_months(first: datetime | None, last: datetime) -> list[str]:
-    """Return the months (year-month) that a period touches and whose tally holds, the first one first.
+def tallies_of(**conditions: Any) -> QuerySet[Tally]:
+    """Return the tallies of the attempts that meet conditions on columns that both have."""
+    tallies = Tally.objects.filter(**conditions)
+    return tallies.exclude(action_code=NO_ACTION) if any("action_code" in name for name in conditions) else tallies
 
-    Tallies a month that lacks one, if any; the next call takes the next.
+
+def tallied_spans(unit: Unit, first: datetime | None, last: datetime) -> list[Span]:
+    """Return the parts of a period that consist of whole days or months whose tallies hold, the first one first.
+
+    Tallies those of a month that lack one, if any; the next call takes the next.
     """
-    over = timezone.now() - DELAY
-    newest = _newest_keys(over)
-    end = min(_month_of(over), f"{_month_of(last)}-")  # right behind the last one
-    months = [month for month in sorted(newest) if (not first or _month_of(first) <= month) and month < end]
-    in_doubt, tallied = _in_doubt(), {row.month: row for row in TalliedMonth.objects.all()}
-    lacking = [
-        month
-        for month in months
-        if month not in tallied or tallied[month].last_key < newest[month] or tallied[month].in_doubt != in_doubt[month]
-    ]
+    over = min(last, timezone.now() - DELAY)
+    behind = _name(unit, over + MOMENT)  # the first one that is not over
+    if first and first >= begin_of(behind):
+        return []
+    state = _State.of(unit, first, over)
+    begin = _first_within(unit, first) if first else min(state.names, default=behind)
+    lacking = [name for name in state.names if begin <= name < behind and not state.holds(name)]
     if lacking and not settings.TMS_PASSIVE:
+        names = next(_by_month(lacking))
         try:
             with drop_if_broken(DATABASE):
-                tally(lacking[0])
+                tally(unit, names)
         except AnyDatabaseError as error:
-            logger.warning("the attempts of %s were not tallied: %s", lacking[0], error)
-    return [month for month in months if month not in lacking]
+            logger.warning("the attempts of %s were not tallied: %s", names[0], error)
+    begins, ends = [begin_of(begin), *map(end_of, lacking)], [*map(begin_of, lacking), begin_of(behind)]
+    return [(begin, end - MOMENT) for begin, end in zip(begins, ends, strict=True) if begin < end]
+
+
+class _State:
+    """What tells whether the tallies of days or months hold."""
+
+    def __init__(
+        self, newest: Mapping[str, int], tallied: Mapping[str, tuple[int, int]], in_doubt: Counter[str], unit: Unit
+    ) -> None:
+        self._newest, self._tallied, self._in_doubt = newest, tallied, in_doubt
+        self.names = sorted(name for name in newest.keys() | tallied.keys() if _is_name(unit, name))
+        """Those that have attempts or a tally. A database may hold what is neither day nor month."""
+
+    @classmethod
+    def of(cls, unit: Unit, first: datetime | None, last: datetime) -> "_State":
+        """Read it for a period."""
+        bounds = {"period__gte": _name(unit, first)} if first else {}
+        rows = TalliedPeriod.objects.filter(unit=unit, period__lte=_name(unit, last), **bounds)
+        tallied = {
+            name: (last_key, in_doubt)
+            for name, last_key, in_doubt in rows.values_list("period", "last_key", "in_doubt")
+        }
+        in_doubt = attempts_in_doubt(Attempt.objects.all()).values_list(_period(unit), flat=True)
+        return cls(_newest_keys(unit, first, last), tallied, Counter(in_doubt), unit)
+
+    def last_key(self, name: str) -> int:
+        """Return up to which attempt the tally of a day or month goes; -1 if there is none."""
+        return self._tallied.get(name, (-1, 0))[0]
+
+    def holds(self, name: str) -> bool:
+        """Tell whether the tally of a day or month is what its attempts amount to."""
+        last_key, in_doubt = self._tallied.get(name, (-1, 0))
+        return last_key >= self._newest.get(name, 0) and in_doubt == self._in_doubt[name]
 
 
 def catch_up() -> None:
@@ -73,133 +113,173 @@ def catch_up() -> None:
     extend(AttemptDay, Attempt)
     extend(EntryDay, AuditEntry)
     over = timezone.now() - DELAY
-    for month in sorted(_newest_keys(over)):
-        if month < _month_of(over):
-            tally(month)
+    for unit in Unit:
+        for names in _by_month(name for name in _State.of(unit, None, over).names if end_of(name) <= over):
+            tally(unit, names)
 
 
 def rebuild() -> None:
-    """Make the ranges of days and the tallies of months anew, from the rows. Raises DatabaseError."""
+    """Make the ranges of days and the tallies anew, from the rows. Raises DatabaseError."""
     day_ranges.rebuild(AttemptDay, Attempt)
     day_ranges.rebuild(EntryDay, AuditEntry)
     with write_transaction(DATABASE):
-        one_at_a_time(DATABASE, MonthTally._meta.db_table)
-        TalliedMonth.objects.all().delete()
+        one_at_a_time(DATABASE, Tally._meta.db_table)
+        TalliedPeriod.objects.all().delete()
+        Tally.objects.all().delete()
     catch_up()
+
+
+def tally(unit: Unit, names: list[str]) -> None:
+    """Tally days or months that are over, all of one month. Raises DatabaseError."""
+    with write_transaction(DATABASE, WAIT_S):
+        one_at_a_time(DATABASE, Tally._meta.db_table)
+        write_tallies(unit, names, Attempt, Tally, TalliedPeriod, DATABASE)
+
+
+def write_tallies(unit: Unit, names: list[str], attempt: Any, tally: Any, tallied: Any, database: str) -> None:
+    """Write the tallies in place of those that are there, with the models given (those of a migration)."""
+    attempts = attempt.objects.using(database)
+    last_key = attempts.aggregate(key=Max("pk"))["key"] or 0
+    in_doubt = Counter(_of_periods(attempts, unit, names).filter(_IN_DOUBT).values_list("period", flat=True))
+    for model in (tally, tallied):
+        model.objects.using(database).filter(unit=unit, period__in=names).delete()
+    columns = ", ".join(field.column for field in tally._meta.concrete_fields)
+    sql, parameters = _sums(attempts, unit, names).query.get_compiler(database).as_sql()
+    with connections[database].cursor() as cursor:
+        cursor.execute(f"INSERT INTO {tally._meta.db_table} ({columns}) {sql}", parameters)
+    tallied.objects.using(database).bulk_create(
+        tallied(unit=unit, period=name, last_key=last_key, in_doubt=in_doubt[name]) for name in names
+    )
 
 
 def problems() -> Iterator[str]:
     """Yield a sentence about each tally that pages take for good and that is not what its attempts amount to."""
-    in_doubt, newest = _in_doubt(), _newest_keys(timezone.now())
     newest_of_all = Attempt.objects.aggregate(key=Max("pk"))["key"] or 0
-    for tallied in TalliedMonth.objects.order_by("month"):
-        month = tallied.month
-        if tallied.last_key > newest_of_all:
-            yield f"The tally of {month} claims to know attempt {tallied.last_key:,}; the newest is {newest_of_all:,}."
-        elif tallied.last_key >= newest.get(month, newest_of_all + 1) and tallied.in_doubt == in_doubt[month]:
-            months, days = MonthTally.objects.filter(month=month), DayTally.objects.filter(day__startswith=month)
-            if not (_is_whole(months, KEYS, month) and _is_whole(days, ("day", "outcome"), month)):
-                yield f"The tally of {month} is not what its attempts amount to."
-    for tallies, column, rest in ((MonthTally, "month", "-01"), (DayTally, "day", "")):
-        for value in tallies.objects.order_by().values_list(column, flat=True).distinct():
-            if not _is_day(value + rest):  # between two that are, it would be counted with them
-                yield f"There is a tally of {one_line(value, 20)}, which is no {column}."
+    for unit in Unit:
+        state = _State.of(unit, None, datetime.max.replace(tzinfo=UTC))
+        for name in _stored_names(unit):
+            if not _is_name(unit, name):  # between two that are, it would be counted with them
+                yield f"There is a tally of {one_line(name, 20)}, which is no {unit}."
+            elif name not in state.names:
+                yield f"There is a tally of {name}, when nothing was attempted."
+        for names in _by_month(state.names):
+            wrong = _wrong(unit, names)
+            for name in names:
+                if state.last_key(name) > newest_of_all:
+                    yield (
+                        f"The tally of {name} claims to know attempt {state.last_key(name):,}; "
+                        f"the newest is {newest_of_all:,}."
+                    )
+                elif state.holds(name) and name in wrong:
+                    yield f"The tally of {name} is not what its attempts amount to."
 
 
-def _is_day(text: str) -> bool:
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
-
-
-def _is_whole(stored: QuerySet[Any], keys: Sequence[str], month: str) -> bool:
-    """Tell whether the stored sums of a month are those of its attempts, by `keys`."""
-    columns = (*keys, "attempts", "customers")
-    sums = _sums(Attempt.objects.all(), month, keys)
-    return Counter(stored.values_list(*columns)) == Counter(sums.values_list(*columns))
-
-
-def tally(month: str) -> None:
-    """Tally a month that is over. Raises DatabaseError."""
-    with write_transaction(DATABASE, WAIT_S):
-        one_at_a_time(DATABASE, MonthTally._meta.db_table)
-        sum_up(month, Attempt, MonthTally, TalliedMonth, DATABASE)
-        sum_up_days(month, Attempt, DayTally, DATABASE)
-
-
-def sum_up(month: str, attempt: Any, month_tally: Any, tallied_month: Any, database: str) -> None:
-    """Write the tally of a month in place of the one that is there, with the models given (those of a migration)."""
-    attempts = attempt.objects.using(database)
-    last_key = attempts.aggregate(key=Max("pk"))["key"] or 0
-    in_doubt = _of_month(attempts, month).filter(outcome__in=IN_DOUBT_OUTCOMES).count()
-    sums = _sums(attempts, month)
-    month_tally.objects.using(database).filter(month=month).delete()
-    month_tally.objects.using(database).bulk_create(month_tally(month=month, **row) for row in sums)
-    tallied_month.objects.using(database).update_or_create(
-        month=month, defaults={"last_key": last_key, "in_doubt": in_doubt}
+def _stored_names(unit: Unit) -> list[str]:
+    """Return what tallies name as days or months, whatever that is."""
+    return sorted(
+        {
+            *Tally.objects.filter(unit=unit).values_list("period", flat=True).distinct(),
+            *TalliedPeriod.objects.filter(unit=unit).values_list("period", flat=True),
+        }
     )
 
 
-def sum_up_days(month: str, attempt: Any, day_tally: Any, database: str) -> None:
-    """Write the same of each day of the month, with the models given."""
-    sums = _sums(attempt.objects.using(database), month, ("day", "outcome"))
-    day_tally.objects.using(database).filter(day__startswith=month).delete()
-    day_tally.objects.using(database).bulk_create(day_tally(**row) for row in sums)
+def _wrong(unit: Unit, names: list[str]) -> set[str]:
+    """Return those days or months, all of one month, whose stored sums are not those of their attempts."""
+    stored = Tally.objects.filter(unit=unit, period__in=names).values_list(*_COLUMNS)
+    sums, stored_sums = Counter(_sums(Attempt.objects.all(), unit, names)), Counter(stored)
+    return {row[1] for row in (sums - stored_sums) + (stored_sums - sums)}
 
 
-def _of_month(attempts: QuerySet[Any], month: str) -> QuerySet[Any]:
-    of_month = attempts.filter(created_at__gte=begin_of(month), created_at__lt=end_of(month))
-    return of_month.exclude(source__in=LEGACY_SOURCES).order_by()
+_COLUMNS = [field.name for field in Tally._meta.concrete_fields]
 
 
-def _sums(attempts: QuerySet[Any], month: str, keys: Sequence[str] = KEYS) -> QuerySet[Any, dict[str, Any]]:
-    """Return what the tally of a month consists of, or those of its days."""
-    known = (
-        _of_month(attempts, month).exclude(outcome__in=IN_DOUBT_OUTCOMES).annotate(day=Day(F("created_at"), digits=10))
-    )
-    sums = known.values(*keys).annotate(attempts=Count("pk"), customers=Sum("customer_count"))
-    return cast(QuerySet[Any, dict[str, Any]], sums)
+def _sums(attempts: QuerySet[Any], unit: Unit, names: list[str]) -> QuerySet[Any, Any]:
+    """Return what the tallies of days or months, all of one month, consist of, as rows of their table."""
+    known = _of_periods(attempts, unit, names).exclude(outcome__in=IN_DOUBT_OUTCOMES)
+    action_code = Coalesce("action_code", NO_ACTION)
+    keys = known.values_list(Value(unit.value), "period", "outcome", "user_id", action_code, "cluster_url", "source")
+    sums: QuerySet[Any, Any] = keys.annotate(Count("pk"), Sum("customer_count"))
+    return sums
+
+
+def _of_periods(attempts: QuerySet[Any], unit: Unit, names: list[str]) -> QuerySet[Any]:
+    of_periods = attempts.filter(created_at__gte=begin_of(names[0]), created_at__lt=end_of(names[-1])).order_by()
+    named: QuerySet[Any] = of_periods.annotate(period=_period(unit)).filter(period__in=names)
+    return named
 
 
 def forget(attempt: Attempt, at: datetime, *, was_in_doubt: bool) -> None:
-    """Drop the tally of the month of an attempt that gets another outcome at a time, if there may be one.
+    """Drop the tallies of the day and month of an attempt that gets another outcome at a time, if there may be any.
 
-    Of a month that is not over there is one if the clock was ahead; what is in doubt is not in it. Belongs into the
+    Of a day that is not over there is one if the clock was ahead; what is in doubt is not in it. Belongs into the
     transaction that does so. A tally that is being made meanwhile comes before or after all of it.
     """
-    if not was_in_doubt or (at.year, at.month) != (attempt.created_at.year, attempt.created_at.month):
-        one_at_a_time(DATABASE, MonthTally._meta.db_table)
-        TalliedMonth.objects.filter(month=_month_of(attempt.created_at)).delete()
+    if not was_in_doubt or _name(Unit.DAY, at) != _name(Unit.DAY, attempt.created_at):
+        one_at_a_time(DATABASE, Tally._meta.db_table)
+        for unit in Unit:
+            TalliedPeriod.objects.filter(unit=unit, period=_name(unit, attempt.created_at)).delete()
 
 
-def begin_of(month: str) -> datetime:
-    """Return the first moment of a month (year-month)."""
-    return first_moment(date.fromisoformat(f"{month}-01"))
+def begin_of(name: str) -> datetime:
+    """Return the first moment of a day (year-month-day) or of a month (year-month)."""
+    return first_moment(date.fromisoformat(f"{name}-01"[:10]))
 
 
-def end_of(month: str) -> datetime:
-    """Return the first moment after a month."""
-    return (begin_of(month) + timedelta(days=31)).replace(day=1)
+def end_of(name: str) -> datetime:
+    """Return the first moment after a day or a month."""
+    begin = begin_of(name)
+    is_day = len(name) == Unit.DAY.letters
+    return begin + timedelta(days=1) if is_day else (begin + timedelta(days=31)).replace(day=1)
 
 
 def attempts_in_doubt(attempts: QuerySet[Attempt]) -> QuerySet[Attempt]:
     """Return those that tallies leave out."""
-    return planned(attempts.filter(is_open=True, outcome__in=IN_DOUBT_OUTCOMES), through="is_open")
+    return planned(attempts.filter(_IN_DOUBT, is_open=True), through="is_open")
 
 
-def _in_doubt() -> Counter[str]:
-    """Return how many attempts of each month are in doubt."""
-    attempts = attempts_in_doubt(Attempt.objects.exclude(source__in=LEGACY_SOURCES))
-    return Counter(attempts.values_list(_MONTH, flat=True))
+_IN_DOUBT = Q(outcome__in=IN_DOUBT_OUTCOMES)
 
 
-def _newest_keys(until: datetime) -> dict[str, int]:
-    """Return each month up to a moment with the key of the attempt of it that was added last."""
-    newest = dict(AttemptDay.objects.values_list(Day(F("day"), digits=7)).annotate(Max("last")))
-    behind = Attempt.objects.filter(*unindexed(created_at__lte=until), pk__gt=last_known(AttemptDay)).order_by("pk")
-    return newest | dict(behind.values_list(_MONTH, "pk"))
+def _newest_keys(unit: Unit, first: datetime | None, last: datetime) -> dict[str, int]:
+    """Return each day or month of a period with the key of the attempt of it that was added last."""
+    bounds = {"day__gte": first.date()} if first else {}
+    days = AttemptDay.objects.filter(day__lte=last.date(), **bounds)
+    newest = dict(days.values_list(Day(F("day"), digits=unit.letters)).annotate(Max("last")))
+    behind = Attempt.objects.filter(*unindexed(created_at__lte=last), pk__gt=last_known(AttemptDay)).order_by()
+    return newest | dict(behind.values_list(_period(unit)).annotate(Max("pk")))
 
 
-def _month_of(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat()[:7]  # strftime writes the year 1 with one digit
+def _period(unit: Unit) -> Day:
+    """Return the day or month of an attempt, as text: a database may hold what is no time."""
+    return Day(F("created_at"), digits=unit.letters)
+
+
+def _name(unit: Unit, moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat()[: unit.letters]  # strftime writes the year 1 with one digit
+
+
+def _first_within(unit: Unit, first: datetime) -> str:
+    """Return the first day or month that begins at a moment or later."""
+    name = _name(unit, first)
+    return name if begin_of(name) == first else _name(unit, end_of(name))
+
+
+def _is_name(unit: Unit, text: str) -> bool:
+    try:
+        return date.fromisoformat(f"{text}-01"[:10]).isoformat()[: unit.letters] == text
+    except ValueError:
+        return False
+
+
+def _by_month(names: Iterable[str]) -> Iterator[list[str]]:
+    """Yield days or months, which come in their order, in parts that are of one month each."""
+    for _, part in groupby(names, key=lambda name: name[: Unit.MONTH.letters]):
+        yield list(part)
+
+
+def sum_up(*_: Any) -> None:
+    """Do nothing: for migrations that filled tables which a later one replaces."""
+
+
+sum_up_days = sum_up

@@ -3,7 +3,7 @@
 from audit.models.attempts import SEGMENT_ATTEMPTS, Attempt, AttemptCustomer, segment_of
 from audit.models.columns import CID_LENGTH, USER_ID_LENGTH
 from audit.models.entries import GENESIS, AppendOnlyError, AppendOnlyQuerySet, AuditEntry, ChainHead
-from audit.models.lists import AttemptDay, DayTally, EntryDay, MonthTally, TalliedMonth
+from audit.models.lists import AttemptDay, EntryDay, TalliedPeriod, Tally, Unit
 
 __all__ = [
     "CID_LENGTH",
@@ -17,9 +17,9 @@ __all__ = [
     "AttemptDay",
     "AuditEntry",
     "ChainHead",
-    "DayTally",
     "EntryDay",
-    "MonthTally",
-    "TalliedMonth",
+    "TalliedPeriod",
+    "Tally",
+    "Unit",
     "segment_of",
 ]

@@ -14,46 +14,48 @@ class EntryDay(DayRange):
     """The keys of the entries of a day."""
 
 
-class MonthTally(models.Model):
-    """How many attempts of a month had all of this in common, and of how many customers, see audit.tallies."""
+class Unit(models.TextChoices):
+    """What is tallied: days and months (UTC), each named by the first letters of its times."""
 
-    month = models.CharField(max_length=7)
+    DAY = "day"
+    MONTH = "month"
+
+    @property
+    def letters(self) -> int:
+        """How many: those of 2026-02-28, or of 2026-02."""
+        return 10 if self == Unit.DAY else 7
+
+
+class Tally(models.Model):
+    """How many attempts of a day or month had all of this in common, and of how many customers, see audit.tallies."""
+
+    pk = models.CompositePrimaryKey("unit", "period", "outcome", "user_id", "action_code", "cluster_url", "source")
+    unit = models.CharField(max_length=5)
+    period = models.CharField(max_length=10)
+    outcome = models.CharField(max_length=24)
     user_id = models.CharField(max_length=USER_ID_LENGTH)
-    action_code = models.PositiveSmallIntegerField(null=True)
+    action_code = models.PositiveSmallIntegerField(help_text="0 if the attempt has none")
     cluster_url = models.CharField(max_length=300)
     source = models.CharField(max_length=16)
-    outcome = models.CharField(max_length=24)
     attempts = models.PositiveIntegerField()
     customers = models.PositiveBigIntegerField()
 
-    class Meta:
-        indexes = [models.Index(fields=["month"], name="tally_by_month")]
+    without_rowid = True  # see tmsdash.db.tables
 
     def __str__(self) -> str:
-        return f"{self.month}: {self.attempts}"
+        return f"{self.period}: {self.attempts}"
 
 
-class DayTally(models.Model):
-    """How many attempts of a day of a tallied month had an outcome, and of how many customers."""
+class TalliedPeriod(models.Model):
+    """A day or month that was tallied when `last_key` was the newest attempt's, and so many of its own in doubt."""
 
-    day = models.CharField(max_length=10)
-    outcome = models.CharField(max_length=24)
-    attempts = models.PositiveIntegerField()
-    customers = models.PositiveBigIntegerField()
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["day", "outcome"], name="tally_once_per_day")]
-
-    def __str__(self) -> str:
-        return f"{self.day}: {self.attempts}"
-
-
-class TalliedMonth(models.Model):
-    """A month that was tallied when `last_key` was the newest attempt's, and so many of its own were in doubt."""
-
-    month = models.CharField(max_length=7, primary_key=True)
+    pk = models.CompositePrimaryKey("unit", "period")
+    unit = models.CharField(max_length=5)
+    period = models.CharField(max_length=10)
     last_key = models.BigIntegerField()
     in_doubt = models.PositiveIntegerField()
 
+    without_rowid = True
+
     def __str__(self) -> str:
-        return self.month
+        return self.period

@@ -1,4 +1,4 @@
-"""Whether lists and the summary leave nothing out: ranges of days and tallies of months are what the rows make them.
+"""Whether lists and the summary leave nothing out: ranges of days and tallies are what the rows make them.
 
 Both are drawn from the rows, for speed alone. Who falsifies them hides rows that are all there, so they are compared
 with the rows, which `projection` compares with the entries. `rebuild_lists` makes them anew.

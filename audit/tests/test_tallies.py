@@ -1,26 +1,29 @@
-"""Months that are over are tallied once, and the summary says what it would say if it counted every attempt."""
+"""Days and months that are over are tallied once; the summary says what it would say if it counted every attempt."""
 
+import random
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 
 import pytest
-from django.apps import apps
+from django.core.management import call_command
 from django.db import connections
+from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit import tallies
 from audit.choices import Kind, Outcome, Source
-from audit.models import Attempt, AttemptDay, AuditEntry, DayTally, EntryDay, MonthTally, TalliedMonth
-from audit.summary import summarize
-from audit.tallies import catch_up, tallied_months, tally
+from audit.models import Attempt, AttemptDay, AuditEntry, EntryDay, TalliedPeriod, Tally, Unit
+from audit.proof import append_only
+from audit.summary import count, summarize
+from audit.tallies import MOMENT, catch_up, tallied_spans, tallies_of
 from audit.tests.making import make_attempt, record, refuse
 from tmsdash.db import day_ranges
+from tmsdash.db.schema import schema_problems
 from tmsdash.tests.fixtures import signed_in
+from tmsdash.tests.tools import text_of
 
 pytestmark = pytest.mark.usefixtures("databases")
 
-DAY_TALLIES = "0020_day_tallies"
 JANUARY, MARCH = datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 3, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 APRIL = MARCH + timedelta(days=30)
 PERIODS = [
@@ -40,6 +43,8 @@ FILTERS = [
     {"user_id": "oscar"},
     {"action_code__exact": "2", "source": "form"},
     {"cluster_url": "https://x.example"},
+    {"outcome__exact": "accepted"},
+    {"action_code__exact": "0"},
 ]
 
 
@@ -62,16 +67,22 @@ def attempts():
 
 
 def tally_all():
-    while tallied_months(None, MARCH + timedelta(days=60)) != ["2025-01", "2025-02", "2025-03", "2025-04"]:
-        pass
+    for unit in Unit:
+        for _ in range(4):  # a month at a time
+            tallied_spans(unit, None, timezone.now())
 
 
-def assert_same():
-    """What the tallies say is what counting says, for each period and filter."""
-    for first, last in PERIODS:
-        for conditions in FILTERS:
-            rows = Attempt.objects.filter(**conditions)
-            tallies = MonthTally.objects.filter(**conditions) if conditions else DayTally.objects.all()
+def days(spans):
+    """The first and the last day of each span, which consists of whole days."""
+    assert all((begin.hour, (end + MOMENT).hour) == (0, 0) for begin, end in spans)
+    return [(f"{begin:%m-%d}", f"{end:%m-%d}") for begin, end in spans]
+
+
+def assert_same(periods=PERIODS):
+    """What the tallies say is what counting says, for each period, without filter and with one."""
+    for number, (first, last) in enumerate(periods):
+        for conditions in (FILTERS[0], FILTERS[1 + number % (len(FILTERS) - 1)]):
+            rows, tallies = Attempt.objects.filter(**conditions), tallies_of(**conditions)
             counted, tallied = summarize(rows, first, last), summarize(rows, first, last, tallies)
             assert sorted(tallied.outcomes) == sorted(counted.outcomes), (first, last, conditions)
             assert (tallied.periods, tallied.total, tallied.customers) == (
@@ -79,6 +90,7 @@ def assert_same():
                 counted.total,
                 counted.customers,
             )
+            assert count(rows, tallies, first, last) == counted.total
 
 
 def test_the_summary_is_the_same_with_and_without_tallies(attempts):
@@ -88,35 +100,42 @@ def test_the_summary_is_the_same_with_and_without_tallies(attempts):
 
 
 @pytest.mark.parametrize("extended", [True, False])
-def test_a_month_that_gets_another_attempt_is_counted_again(attempts, monkeypatch, extended):
+def test_a_day_that_gets_another_attempt_is_counted_again(attempts, monkeypatch, extended):
     monkeypatch.setattr(day_ranges, "LAG", 0)
     tally_all()
     at(JANUARY + timedelta(days=3), make_attempt(Kind.ACCEPTED, cids=("late",)))
     if extended:
         day_ranges.extend(AttemptDay, Attempt)
-    assert tallied_months(JANUARY, MARCH) == ["2025-02", "2025-03"]
-    assert tallied_months(JANUARY, MARCH) == ["2025-01", "2025-02", "2025-03"]  # tallied anew meanwhile
+    assert days(tallied_spans(Unit.MONTH, JANUARY, MARCH)) == [("02-01", "03-31")]
+    assert days(tallied_spans(Unit.DAY, JANUARY, MARCH)) == [("01-01", "01-03"), ("01-05", "03-31")]
+    for unit in Unit:  # tallied anew meanwhile
+        assert days(tallied_spans(unit, JANUARY, MARCH)) == [("01-01", "03-31")]
     assert_same()
 
 
 def test_a_doubt_that_is_settled_is_counted_as_what_it_became(attempts):
     tally_all()
-    assert not MonthTally.objects.filter(outcome=Outcome.UNKNOWN).exists()
+    assert not Tally.objects.filter(outcome=Outcome.UNKNOWN).exists()
     record(attempts, Kind.APPLIED, Kind.RECORDED)
-    assert tallied_months(JANUARY, MARCH) == ["2025-01", "2025-03"]
+    assert days(tallied_spans(Unit.MONTH, JANUARY, MARCH)) == [("01-01", "01-31"), ("03-01", "03-31")]
+    assert days(tallied_spans(Unit.DAY, JANUARY, MARCH)) == [("01-01", "02-09"), ("02-11", "03-31")]
     assert_same()
-    assert MonthTally.objects.get(outcome=Outcome.APPLIED).customers == 1
+    assert [*Tally.objects.filter(outcome=Outcome.APPLIED).values_list("period", "customers")] == [
+        *[("2025-02-10", 1), ("2025-02", 1)],
+    ]
     assert_same()
 
 
-def test_an_outcome_that_changes_after_its_month_was_tallied_is_counted_as_what_it_became(attempts):
+def test_an_outcome_that_changes_after_its_day_was_tallied_is_counted_as_what_it_became(attempts):
     record(attempts, Kind.DECIDED, ruling="not_applied")
     tally_all()
-    assert MonthTally.objects.filter(outcome=Outcome.DECIDED_NOT_APPLIED).exists()
+    assert Tally.objects.filter(outcome=Outcome.DECIDED_NOT_APPLIED).count() == 2
+    periods = {*TalliedPeriod.objects.values_list("period", flat=True)}
     record(attempts, Kind.ACCEPTED, Kind.RECORDED)
+    assert periods - {*TalliedPeriod.objects.values_list("period", flat=True)} == {"2025-02-10", "2025-02"}
     assert_same()
     tally_all()
-    assert not MonthTally.objects.filter(outcome=Outcome.DECIDED_NOT_APPLIED).exists()
+    assert not Tally.objects.filter(outcome=Outcome.DECIDED_NOT_APPLIED).exists()
     assert_same()
 
 
@@ -124,65 +143,122 @@ def test_what_changes_no_outcome_leaves_the_tallies_alone(attempts):
     tally_all()
     record(Attempt.objects.filter(outcome=Outcome.ACCEPTED, job_owed=True).first(), Kind.RECORDED)
     make_attempt(Kind.ACCEPTED, Kind.RECORDED)
-    assert TalliedMonth.objects.count() == 4
+    assert TalliedPeriod.objects.filter(unit=Unit.MONTH).count() == 4
+    assert TalliedPeriod.objects.filter(unit=Unit.DAY).count() == 16
 
 
-def test_attempts_of_the_old_dashboard_are_in_no_tally(attempts):
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_happens_the_summary_says_what_counting_says(seed, monkeypatch):
+    """Attempts of any time, in doubt or not, with outcomes that change later, a clock that is set back, summer time."""
+    chance = random.Random(seed)  # noqa: S311
+    monkeypatch.setattr(day_ranges, "LAG", chance.choice([0, 5]))
+    monkeypatch.setattr(day_ranges, "MANY", chance.choice([1, 10]))
+    begin = datetime(2025, 2, 20, tzinfo=UTC)  # summer time begins on 9 March in New York, on 30 March in Berlin
+
+    def moment():
+        # Around midnight in one of three time zones, or at any time.
+        hours = chance.choice([0, 4, 5, 22, 23, chance.random() * 24])
+        return begin + timedelta(days=chance.randrange(60), hours=hours, microseconds=chance.choice([-1, 0, 1]))
+
+    def step():
+        kinds = chance.choice(
+            [(), (Kind.ACCEPTED,), (Kind.UNKNOWN,), (Kind.UNKNOWN, Kind.NOT_APPLIED), (Kind.REJECTED,)]
+        )
+        known = [*Attempt.objects.exclude(outcome__in=["accepted", "rejected"])]
+        if known and chance.random() < 0.4:
+            record(chance.choice(known), chance.choice([Kind.ACCEPTED, Kind.NOT_APPLIED, Kind.REJECTED]))
+        else:
+            user_id, url = chance.choice(["oscar", "olivia"]), chance.choice(["https://x.example", "https://y.example"])
+            at(moment(), make_attempt(*kinds, user_id=user_id, cluster_url=url, cids="abc"[: chance.randrange(1, 4)]))
+
+    with timezone.override(chance.choice(["America/New_York", "Europe/Berlin"])):
+        for _ in range(8):
+            for _ in range(5):
+                step()
+            first, last = sorted([moment(), moment()])
+            assert_same([(first, last), (None, last), (first - timedelta(days=120), None)])
+    assert [*tallies.problems()] == []
+    assert TalliedPeriod.objects.filter(unit=Unit.DAY).exists()
+
+
+def test_attempts_of_the_old_dashboard_are_tallied_but_not_in_the_summary(attempts, adam):
     Attempt.objects.filter(user_id="oscar").update(source=Source.LEGACY)
-    tally("2025-01")
-    assert not MonthTally.objects.filter(user_id="oscar").exists()
+    tally_all()
+    assert Tally.objects.filter(source=Source.LEGACY, unit=Unit.MONTH).count() == 4
+    assert "13 attempts" in text_of(signed_in(adam).get("/admin/jobs/job/?time=all"))
 
 
 @pytest.mark.parametrize(
-    ("model", "first", "last", "total"),
+    ("conditions", "first", "last", "total"),
     [
-        (MonthTally, JANUARY, APRIL, 17),
-        (DayTally, JANUARY, APRIL, 17),
-        (DayTally, JANUARY, JANUARY + timedelta(days=50), 7),
-        (DayTally, JANUARY + timedelta(days=9), JANUARY + timedelta(days=56), 7),
+        ({}, JANUARY, APRIL, 17),
+        ({"user_id": "olivia"}, JANUARY, APRIL, 13),
+        ({}, JANUARY, JANUARY + timedelta(days=50), 7),
+        ({"user_id": "olivia"}, JANUARY, JANUARY + timedelta(days=50), 5),
+        ({}, JANUARY + timedelta(days=9), JANUARY + timedelta(days=56), 7),
+        ({}, JANUARY + timedelta(days=9, hours=1), JANUARY + timedelta(days=56), 6),
     ],
 )
-def test_what_is_tallied_is_not_read(attempts, model, first, last, total):
+def test_what_is_tallied_is_not_read(attempts, conditions, first, last, total):
     tally_all()
     with CaptureQueriesContext(connections["audit"]) as captured:
-        assert summarize(Attempt.objects.all(), first, last, model.objects.all()).total == total
+        assert summarize(Attempt.objects.filter(**conditions), first, last, tallies_of(**conditions)).total == total
     passes = [query["sql"] for query in captured if "GROUP BY" in query["sql"] and '"audit_attempt"' in query["sql"]]
-    passes = [sql for sql in passes if "error_message" not in sql and "is_open" not in sql and "MIN(" not in sql]
-    # What is left of the last day, read through the keys of that day.
-    assert len(passes) == (last != APRIL)
+    passes = [sql for sql in passes if all(word not in sql for word in ("error_message", "is_open", "MAX("))]
+    # What is left of the first and the last day, read through the keys of that day.
+    assert len(passes) == (first.hour > 0) + (last != APRIL)
     assert all('"audit_attempt"."id" >=' in sql for sql in passes)
 
 
-def test_days_of_months_that_were_tallied_before_there_were_days_are_tallied_too(attempts):
-    tally_all()
-    days = [*DayTally.objects.order_by("pk").values_list("day", "outcome", "attempts", "customers")]
-    DayTally.objects.all().delete()
-    migration = import_module(f"audit.migrations.{DAY_TALLIES}")
-    migration.tally_days(apps, connections["audit"].schema_editor())
-    assert sorted(days) == sorted(DayTally.objects.values_list("day", "outcome", "attempts", "customers"))
-    assert len(days) == 16
+@pytest.mark.sqlite
+@pytest.mark.parametrize("conditions", [{}, {"user_id": "olivia"}, {"action_code": 2, "source": "form"}])
+def test_tallies_are_read_in_the_order_of_their_key(conditions):
+    for unit in Unit:
+        of_period = tallies_of(**conditions).filter(unit=unit, period__gte="2025-01", period__lte="2025-02")
+        sums = of_period.order_by().values_list("period", "outcome").annotate(Sum("attempts"))
+        [step] = sums.explain().splitlines()  # nothing is sorted
+        assert step.endswith("SEARCH audit_tally USING PRIMARY KEY (unit=? AND period>? AND period<?)")
+
+
+def test_migrations_make_all_tallies_and_take_them_away(attempts, monkeypatch):
+    monkeypatch.setattr(day_ranges, "LAG", 0)
+    catch_up()
+    tables = {model: sorted(model.objects.values_list()) for model in (Tally, TalliedPeriod)}
+    assert len(tables[Tally]) == 32
+    try:
+        call_command("migrate", "audit", "0022", database="audit", verbosity=0)
+    finally:
+        call_command("migrate", "audit", database="audit", verbosity=0)
+    assert {model: sorted(model.objects.values_list()) for model in tables} == tables
+    assert schema_problems("audit", {*append_only.SQLITE, *append_only.POSTGRESQL}) == []
 
 
 def test_after_many_attempts_at_once_everything_is_made_at_once(attempts, monkeypatch):
     monkeypatch.setattr(day_ranges, "LAG", 0)
     catch_up()
-    assert [*TalliedMonth.objects.order_by("month").values_list("month", flat=True)] == [
+    assert [*TalliedPeriod.objects.filter(unit=Unit.MONTH).order_by("period").values_list("period", flat=True)] == [
         *("2025-01", "2025-02", "2025-03", "2025-04"),
     ]
-    assert AttemptDay.objects.count() == 16
+    assert AttemptDay.objects.count() == TalliedPeriod.objects.filter(unit=Unit.DAY).count() == 16
     assert EntryDay.objects.get().last == AuditEntry.objects.count()
 
 
-def test_a_month_that_is_not_over_is_not_tallied():
+def test_a_day_is_tallied_once_it_has_been_over_for_a_day(monkeypatch):
     make_attempt(Kind.ACCEPTED)
-    assert tallied_months(None, datetime.now(UTC)) == []
-    assert TalliedMonth.objects.count() == 0
+    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=2)
+    for now, count_then in ((midnight - 2 * MOMENT, 0), (midnight, 1)):
+        monkeypatch.setattr(timezone, "now", lambda now=now: now)
+        tallied_spans(Unit.DAY, None, now)
+        assert TalliedPeriod.objects.count() == count_then
+    assert tallied_spans(Unit.DAY, None, midnight) == [
+        (midnight - timedelta(days=2), midnight - timedelta(days=1) - MOMENT)
+    ]
 
 
 def test_a_standby_tallies_nothing(attempts, settings):
     settings.TMS_PASSIVE = True
     assert_same()
-    assert TalliedMonth.objects.count() == 0
+    assert TalliedPeriod.objects.count() == 0
 
 
 @pytest.mark.sqlite
@@ -190,40 +266,46 @@ def test_an_audit_that_takes_no_writes_is_summed_up_all_the_same(attempts, caplo
     with connections["audit"].cursor() as cursor:
         cursor.execute("PRAGMA query_only=ON")
     try:
-        assert summarize(Attempt.objects.all(), JANUARY, None, MonthTally.objects.all()).total == 17
+        assert summarize(Attempt.objects.all(), JANUARY, None, Tally.objects.all()).total == 17
     finally:
         connections["audit"].close()
     assert "the attempts of 2025-01 were not tallied" in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("model", "named"),
+    ("unit", "period", "problem"),
     [
-        (DayTally(day="2025-01~", outcome="accepted"), "2025-01"),
-        (DayTally(day="2025-02-31", outcome="accepted"), "2025-02"),
-    ]
-    + [(MonthTally(month="2025-1~", action_code=2, outcome="accepted"), "2025-1~")],
+        (Unit.DAY, "2025-01~", "2025-01~, which is no day."),
+        (Unit.DAY, "2025-02-31", "2025-02-31, which is no day."),
+        (Unit.MONTH, "2025-1~", "2025-1~, which is no month."),
+        (Unit.DAY, "2025-01-05", "2025-01-05, when nothing was attempted."),
+    ],
 )
-def test_a_tally_of_what_is_no_day_or_month_is_named(attempts, model, named):
+def test_a_tally_of_what_is_no_day_or_month_is_named(attempts, adam, unit, period, problem):
     tally_all()
     assert [*tallies.problems()] == []
-    model.attempts = model.customers = 1000
-    model.save(force_insert=True)
-    assert any(named in problem for problem in tallies.problems())
+    values = {"outcome": "accepted", "user_id": "o", "action_code": 2, "cluster_url": "x", "source": "form"}
+    Tally.objects.create(unit=unit, period=period, **values, attempts=1000, customers=1000)
+    assert [*tallies.problems()] == [f"There is a tally of {problem}"]
+    Tally.objects.filter(period=period).delete()
+    TalliedPeriod.objects.create(unit=unit, period=period, last_key=0, in_doubt=0)
+    assert [*tallies.problems()] in ([f"There is a tally of {problem}"], [])
+    assert signed_in(adam).get("/admin/jobs/job/?time=all").status_code == 200
 
 
 def test_an_outcome_that_nobody_knows_breaks_no_page(attempts, adam):
     tally_all()
-    DayTally.objects.filter(pk=DayTally.objects.first().pk).update(outcome="nonsense")
+    Tally.objects.filter(unit=Unit.MONTH, period="2025-01", outcome=Outcome.REJECTED).update(outcome="nonsense")
     assert signed_in(adam).get("/admin/jobs/job/?time=all").status_code == 200
-    assert [*tallies.problems()]
+    assert [*tallies.problems()] == ["The tally of 2025-01 is not what its attempts amount to."]
 
 
-def test_a_month_that_was_tallied_while_the_clock_was_ahead_is_forgotten_when_an_outcome_changes(monkeypatch):
+def test_a_day_that_was_tallied_while_the_clock_was_ahead_is_forgotten_when_an_outcome_changes(monkeypatch):
     attempt, ahead = make_attempt(Kind.UNKNOWN, Kind.NOT_APPLIED), timezone.now() + timedelta(days=40)
     with monkeypatch.context() as patch:
         patch.setattr(timezone, "now", lambda: ahead)
-        tallied_months(None, ahead)
-    assert TalliedMonth.objects.exists()
+        for unit in Unit:
+            tallied_spans(unit, None, ahead)
+    assert TalliedPeriod.objects.count() == 2
     record(attempt, Kind.ACCEPTED)
-    assert not TalliedMonth.objects.exists()
+    assert not TalliedPeriod.objects.exists()

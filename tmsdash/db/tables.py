@@ -30,6 +30,18 @@ def create_table(editor: Editor, model: type[models.Model], *, without_rowid: bo
         editor.create_model(model)
 
 
+class CreateWithoutRowid(CreateModel):
+    """Create a table whose rows stand in the index of their primary key, see above."""
+
+    def database_forwards(
+        self, app_label: str, schema_editor: Editor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        """Create the table."""
+        model: type[models.Model] = to_state.apps.get_model(app_label, self.name)
+        if self.allow_migrate_model(schema_editor.connection.alias, model):
+            create_table(schema_editor, model, without_rowid=True)
+
+
 class CoveringIndex(models.Index):
     """An index that on SQLite has the columns `covered` as well, so that whoever asks for no others reads no row.
 

@@ -1,4 +1,4 @@
-"""Who changes ranges of days or sums of months, to hide rows from lists or the summary, is found out."""
+"""Who changes ranges of days or tallies, to hide rows from lists or the summary, is found out."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,7 +6,7 @@ import pytest
 
 from audit import tallies
 from audit.choices import Kind
-from audit.models import Attempt, AttemptDay, EntryDay, MonthTally, TalliedMonth
+from audit.models import Attempt, AttemptDay, EntryDay, TalliedPeriod, Tally
 from audit.proof.tests.test_verify import found_after
 from audit.proof.verification import verify
 from audit.tests.making import make_attempt, record, tampering
@@ -43,7 +43,7 @@ def found_in_lists():
 
 
 def test_what_the_product_made_is_right(listed):
-    assert (AttemptDay.objects.count(), EntryDay.objects.count(), TalliedMonth.objects.count()) == (2, 1, 2)
+    assert (AttemptDay.objects.count(), EntryDay.objects.count(), TalliedPeriod.objects.count()) == (2, 1, 4)
     assert found_in_lists() == []
 
 
@@ -77,23 +77,23 @@ def test_what_came_since_is_no_finding(listed):
             "days of entries: The range of 2025-03-10, 9 to 15, leaves out rows of 1 to 15.",
         ),
         (
-            "UPDATE audit_monthtally SET attempts = attempts - 1 WHERE month = '2025-03'",
+            "UPDATE audit_tally SET attempts = attempts - 1 WHERE period = '2025-03'",
             "summary: The tally of 2025-03 is not what its attempts amount to.",
         ),
         (
-            "DELETE FROM audit_monthtally WHERE month = '2025-04'",
+            "DELETE FROM audit_tally WHERE period = '2025-04'",
             "summary: The tally of 2025-04 is not what its attempts amount to.",
         ),
         (
-            "UPDATE audit_daytally SET customers = customers + 1 WHERE day = '2025-03-10'",
-            "summary: The tally of 2025-03 is not what its attempts amount to.",
+            "UPDATE audit_tally SET customers = customers + 1 WHERE period = '2025-03-10'",
+            "summary: The tally of 2025-03-10 is not what its attempts amount to.",
         ),
         (
-            "UPDATE audit_daytally SET day = '2025-04-18' WHERE day = '2025-04-19'",
-            "summary: The tally of 2025-04 is not what its attempts amount to.",
+            "DELETE FROM audit_tally WHERE period = '2025-04-19'",
+            "summary: The tally of 2025-04-19 is not what its attempts amount to.",
         ),
         (
-            "UPDATE audit_talliedmonth SET last_key = 1000000 WHERE month = '2025-03'",
+            "UPDATE audit_talliedperiod SET last_key = 1000000 WHERE period = '2025-03'",
             "summary: The tally of 2025-03 claims to know attempt 1,000,000; the newest is {4}.",
         ),
     ],
@@ -102,7 +102,7 @@ def test_what_hides_rows_is_found_and_made_anew(listed, statement, finding):
     assert of_lists(found_after(statement)) == [f"{finding.format(*listed)} {STEP}"]
     tallies.rebuild()
     assert found_in_lists() == []
-    assert MonthTally.objects.count() == TalliedMonth.objects.count() == 2
+    assert Tally.objects.count() == TalliedPeriod.objects.count() == 4
 
 
 @pytest.mark.sqlite
@@ -117,5 +117,6 @@ def test_a_time_that_is_none_is_found_and_breaks_nothing(listed):
         found_after("UPDATE audit_attempt SET created_at = 'gone' WHERE id = (SELECT min(id) FROM audit_attempt)")
     ) == [
         f"days of attempts: The rows of gone, {listed[0]} to {listed[0]}, are in no range. {STEP}",
+        f"summary: The tally of 2025-03-10 is not what its attempts amount to. {STEP}",
         f"summary: The tally of 2025-03 is not what its attempts amount to. {STEP}",
     ]
