@@ -1,6 +1,7 @@
 """Attempts and audit entries, for admins and auditors to look at. Nobody changes either."""
 
 import json
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -17,20 +18,22 @@ from django.utils.safestring import SafeString
 
 from audit.accounts import admin as account_admin  # noqa: F401 (registers accounts and groups)
 from audit.actors import Actor
-from audit.admin_filters import ConfiguredClusterFilter, EntryUserFilter, SourceFilter
+from audit.admin_filters import SHARED, ConfiguredClusterFilter, EntryUserFilter, SourceFilter
 from audit.bodies import words_given
 from audit.chain import anchor
 from audit.customer_index import asked_for, is_known
 from audit.exports import CONTENT_TYPES, FORMS, LISTS_PER_MINUTE, answer_export, export, lists
 from audit.models import Attempt, AttemptDay, AuditEntry, EntryDay
 from audit.selectors import entries_of, opening_body, outcome_body
-from tmsdash.db.plans import planned
+from audit.summary import count
+from audit.tallies import tallies_of
 from tmsdash.downloads import download
 from tmsdash.web.admin import NO_SUCH_LIST, AddressError, ExactSearchAdmin, link_to_list, shown_json
 from tmsdash.web.admin_filters import ActionFilter, TimeFilter, UserFilter
 from tmsdash.web.paging import numbered_page
 
 CIDS_PER_PAGE = 500
+TALLIED = {"outcome__exact", *SHARED}  # filters by which attempts are tallied
 
 
 @admin.register(Attempt)
@@ -145,20 +148,24 @@ class AttemptAdmin(ExactSearchAdmin):
         return "none"
 
 
+def _period_of(changelist: ChangeList) -> tuple[datetime | None, datetime | None]:
+    [time] = [spec for spec in changelist.filter_specs if isinstance(spec, TimeFilter)]
+    return time.bounds()
+
+
 def _filters_of(changelist: ChangeList) -> dict[str, Any]:
     """Return what a list is narrowed to, for the audit: the filters of its address, and the period that they mean."""
-    [time] = [spec for spec in changelist.filter_specs if isinstance(spec, TimeFilter)]
-    since, until = time.bounds()
-    times = {"since": since and since.isoformat(), "until": until and until.isoformat()}
+    times = {name: at and at.isoformat() for name, at in zip(("since", "until"), _period_of(changelist), strict=True)}
     given = changelist.filter_params.items()
     return {name: value for name, [value] in given if name not in ("time", *times)} | times
 
 
 def _count(changelist: Any, filters: dict[str, Any]) -> int:
-    """Count what a list is narrowed to. Of a period that takes an index of times, which is not in the list's order."""
-    is_period = any(filters.values()) and filters.keys() <= {*TimeFilter.parameters, ORDER_VAR}
-    rows = planned(changelist.matching, through="created_at") if is_period else changelist.queryset
-    return int(rows.count())
+    """Count what a list is narrowed to: from tallies, if they know of everything by which it is."""
+    given = {name: value for name, value in filters.items() if name not in ("since", "until", ORDER_VAR)}
+    if given.keys() <= TALLIED and all(given.values()):
+        return count(Attempt.objects.filter(**given), tallies_of(**given), *_period_of(changelist))
+    return int(changelist.queryset.count())
 
 
 @admin.register(AuditEntry)

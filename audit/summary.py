@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from audit.choices import ACCEPTED_OUTCOMES, Outcome, OutcomeGroup
 from audit.models import Attempt, AttemptDay, Tally, Unit
-from audit.tallies import MOMENT, attempts_in_doubt, begin_of, tallied_spans
+from audit.tallies import BEGINNING, END, MOMENT, attempts_in_doubt, begin_of, tallied_spans
 from tmsdash.db.day_ranges import keys_of_period
 from tmsdash.db.expressions import Day
 from tmsdash.db.plans import planned
@@ -119,8 +119,7 @@ def summarize(
 
 def count(attempts: QuerySet[Attempt], tallies: QuerySet[Tally], first: datetime | None, last: datetime | None) -> int:
     """Count the attempts of a period, as `summarize` does; `tallies` are of the same attempts."""
-    last = last or datetime.max.replace(tzinfo=UTC)
-    return sum(number for _, _, number, _ in _counts(attempts, first, last, tallies, Unit.MONTH))
+    return sum(number for _, _, number, _ in _counts(attempts, first, last or END, tallies, Unit.MONTH))
 
 
 def _counts(
@@ -132,10 +131,10 @@ def _counts(
     """
     units = () if tallies is None else (Unit.DAY,) if unit == Unit.DAY else (Unit.MONTH, Unit.DAY)
     tallied = []
-    for source, begin, end in _parted(units, first, last):
+    for source, begin, end in _parted(units, first or BEGINNING, last):
         if tallies is None or source is None:
             yield from _counted(attempts, begin, end, unit)
-        elif begin:
+        else:
             tallied.append(_within("created_at", begin, end))
             names = (moment.isoformat()[: source.letters] for moment in (begin, end))
             sums = tallies.filter(_within("period", *names), unit=source).order_by().values_list("period", "outcome")
@@ -145,19 +144,17 @@ def _counts(
         yield from _grouped(attempts_in_doubt(attempts.filter(reduce(or_, tallied))), unit)
 
 
-def _parted(
-    units: Sequence[Unit], first: datetime | None, last: datetime
-) -> Iterator[tuple[Unit | None, datetime | None, datetime]]:
+def _parted(units: Sequence[Unit], first: datetime, last: datetime) -> Iterator[tuple[Unit | None, datetime, datetime]]:
     """Yield the parts of a period, each with the first of `units` whose tallies tell of it; None if none does."""
     if not units:
         yield None, first, last
         return
     for begin, end in tallied_spans(units[0], first, last):
-        if first is None or first < begin:
+        if first < begin:
             yield from _parted(units[1:], first, begin - MOMENT)
         yield units[0], begin, end
         first = end + MOMENT
-    if first is None or first <= last:
+    if first <= last:
         yield from _parted(units[1:], first, last)
 
 
@@ -165,7 +162,7 @@ def _within(column: str, first: Any, last: Any) -> Q:
     return Q(**{f"{column}__gte": first, f"{column}__lte": last})
 
 
-def _counted(attempts: QuerySet[Attempt], first: datetime | None, last: datetime, unit: Unit) -> list[Count]:
+def _counted(attempts: QuerySet[Attempt], first: datetime, last: datetime, unit: Unit) -> list[Count]:
     """Return the same from the attempts themselves, read in one pass."""
     keys = keys_of_period(AttemptDay, Attempt, first, last)
     return _grouped(planned(_of_period(attempts, first, last).filter(keys)), unit)

@@ -36,6 +36,7 @@ from tmsdash.text import one_line
 
 DELAY = timedelta(days=1)  # after the end of a period: clocks differ, and calls last
 MOMENT = timedelta(microseconds=1)
+BEGINNING, END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 WAIT_S = 0.5  # for other writers, before a page goes on without
 NO_ACTION = 0
 
@@ -50,17 +51,17 @@ def tallies_of(**conditions: Any) -> QuerySet[Tally]:
     return tallies.exclude(action_code=NO_ACTION) if any("action_code" in name for name in conditions) else tallies
 
 
-def tallied_spans(unit: Unit, first: datetime | None, last: datetime) -> list[Span]:
+def tallied_spans(unit: Unit, first: datetime, last: datetime) -> list[Span]:
     """Return the parts of a period that consist of whole days or months whose tallies hold, the first one first.
 
     Tallies those of a month that lack one, if any; the next call takes the next.
     """
     over = min(last, timezone.now() - DELAY)
     behind = _name(unit, over + MOMENT)  # the first one that is not over
-    if first and first >= begin_of(behind):
+    if first >= begin_of(behind):
         return []
     state = _State.of(unit, first, over)
-    begin = _first_within(unit, first) if first else min(state.names, default=behind)
+    begin = _first_within(unit, first)
     lacking = [name for name in state.names if begin <= name < behind and not state.holds(name)]
     if lacking and not settings.TMS_PASSIVE:
         names = next(_by_month(lacking))
@@ -84,10 +85,9 @@ class _State:
         """Those that have attempts or a tally. A database may hold what is neither day nor month."""
 
     @classmethod
-    def of(cls, unit: Unit, first: datetime | None, last: datetime) -> "_State":
+    def of(cls, unit: Unit, first: datetime, last: datetime) -> "_State":
         """Read it for a period."""
-        bounds = {"period__gte": _name(unit, first)} if first else {}
-        rows = TalliedPeriod.objects.filter(unit=unit, period__lte=_name(unit, last), **bounds)
+        rows = TalliedPeriod.objects.filter(unit=unit, period__range=(_name(unit, first), _name(unit, last)))
         tallied = {
             name: (last_key, in_doubt)
             for name, last_key, in_doubt in rows.values_list("period", "last_key", "in_doubt")
@@ -114,7 +114,7 @@ def catch_up() -> None:
     extend(EntryDay, AuditEntry)
     over = timezone.now() - DELAY
     for unit in Unit:
-        for names in _by_month(name for name in _State.of(unit, None, over).names if end_of(name) <= over):
+        for names in _by_month(name for name in _State.of(unit, BEGINNING, over).names if end_of(name) <= over):
             tally(unit, names)
 
 
@@ -156,7 +156,7 @@ def problems() -> Iterator[str]:
     """Yield a sentence about each tally that pages take for good and that is not what its attempts amount to."""
     newest_of_all = Attempt.objects.aggregate(key=Max("pk"))["key"] or 0
     for unit in Unit:
-        state = _State.of(unit, None, datetime.max.replace(tzinfo=UTC))
+        state = _State.of(unit, BEGINNING, END)
         for name in _stored_names(unit):
             if not _is_name(unit, name):  # between two that are, it would be counted with them
                 yield f"There is a tally of {one_line(name, 20)}, which is no {unit}."
@@ -241,10 +241,9 @@ def attempts_in_doubt(attempts: QuerySet[Attempt]) -> QuerySet[Attempt]:
 _IN_DOUBT = Q(outcome__in=IN_DOUBT_OUTCOMES)
 
 
-def _newest_keys(unit: Unit, first: datetime | None, last: datetime) -> dict[str, int]:
+def _newest_keys(unit: Unit, first: datetime, last: datetime) -> dict[str, int]:
     """Return each day or month of a period with the key of the attempt of it that was added last."""
-    bounds = {"day__gte": first.date()} if first else {}
-    days = AttemptDay.objects.filter(day__lte=last.date(), **bounds)
+    days = AttemptDay.objects.filter(day__range=(first.date(), last.date()))
     newest = dict(days.values_list(Day(F("day"), digits=unit.letters)).annotate(Max("last")))
     behind = Attempt.objects.filter(*unindexed(created_at__lte=last), pk__gt=last_known(AttemptDay)).order_by()
     return newest | dict(behind.values_list(_period(unit)).annotate(Max("pk")))

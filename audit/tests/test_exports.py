@@ -10,8 +10,6 @@ from unittest import mock
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connections
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit import exports, selectors
@@ -182,22 +180,6 @@ def test_who_exported_what_is_in_the_audit_before_the_first_line(three, audrey):
     assert content(answer)
     exported(signed_in(audrey), "csv")
     assert json.loads(AuditEntry.objects.filter(kind="EXPORTED").latest("sequence").body)["filters"]["since"]
-
-
-@pytest.mark.parametrize("sort", [{}, {"o": "4"}])
-@pytest.mark.parametrize(("period", "count"), [({"since": 1}, 2), ({"until": 1}, 2), ({"since": 2, "until": 2}, 1)])
-def test_a_period_is_counted_from_the_index_of_times_alone(three, audrey, period, count, sort):
-    for attempt, days_ago in zip(three, (2, 1, 0), strict=True):
-        Attempt.objects.filter(pk=attempt.pk).update(created_at=timezone.now() - timedelta(days=days_ago))
-    days = {name: day(days_ago) for name, days_ago in period.items()}
-    with CaptureQueriesContext(connections["audit"]) as captured:
-        exported(signed_in(audrey), "csv", **days, **sort)
-    assert json.loads(AuditEntry.objects.get(kind="EXPORTED").body)["count"] == count
-    if connections["audit"].vendor == "sqlite":
-        [sql] = [query["sql"] for query in captured if "COUNT(*)" in query["sql"]]
-        with connections["audit"].cursor() as cursor:
-            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
-            assert "USING COVERING INDEX attempt_at_time" in cursor.fetchall()[0][3]
 
 
 def test_without_the_audit_nothing_is_exported(three, audrey, monkeypatch):

@@ -15,7 +15,7 @@ from audit.choices import Kind, Outcome, Source
 from audit.models import Attempt, AttemptDay, AuditEntry, EntryDay, TalliedPeriod, Tally, Unit
 from audit.proof import append_only
 from audit.summary import count, summarize
-from audit.tallies import MOMENT, catch_up, tallied_spans, tallies_of
+from audit.tallies import BEGINNING, MOMENT, catch_up, tallied_spans, tallies_of
 from audit.tests.making import make_attempt, record, refuse
 from tmsdash.db import day_ranges
 from tmsdash.db.schema import schema_problems
@@ -69,7 +69,7 @@ def attempts():
 def tally_all():
     for unit in Unit:
         for _ in range(4):  # a month at a time
-            tallied_spans(unit, None, timezone.now())
+            tallied_spans(unit, BEGINNING, timezone.now())
 
 
 def days(spans):
@@ -248,11 +248,9 @@ def test_a_day_is_tallied_once_it_has_been_over_for_a_day(monkeypatch):
     midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=2)
     for now, count_then in ((midnight - 2 * MOMENT, 0), (midnight, 1)):
         monkeypatch.setattr(timezone, "now", lambda now=now: now)
-        tallied_spans(Unit.DAY, None, now)
+        tallied_spans(Unit.DAY, BEGINNING, now)
         assert TalliedPeriod.objects.count() == count_then
-    assert tallied_spans(Unit.DAY, None, midnight) == [
-        (midnight - timedelta(days=2), midnight - timedelta(days=1) - MOMENT)
-    ]
+    assert tallied_spans(Unit.DAY, BEGINNING, midnight) == [(BEGINNING, midnight - timedelta(days=1) - MOMENT)]
 
 
 def test_a_standby_tallies_nothing(attempts, settings):
@@ -305,7 +303,7 @@ def test_a_day_that_was_tallied_while_the_clock_was_ahead_is_forgotten_when_an_o
     with monkeypatch.context() as patch:
         patch.setattr(timezone, "now", lambda: ahead)
         for unit in Unit:
-            tallied_spans(unit, None, ahead)
+            tallied_spans(unit, BEGINNING, ahead)
     assert TalliedPeriod.objects.count() == 2
     record(attempt, Kind.ACCEPTED)
     assert not TalliedPeriod.objects.exists()
