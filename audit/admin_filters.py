@@ -60,5 +60,4 @@ def summary_for(changelist: ChangeList) -> AttemptSummary | None:
     [time] = [spec for spec in changelist.filter_specs if isinstance(spec, TimeFilter)]
     conditions = {name: changelist.params[name] for name in SHARED if changelist.params.get(name)}
     attempts = Attempt.objects.exclude(source__in=LEGACY_SOURCES).filter(**conditions)
-    tallies = tallies_of(**conditions).exclude(source__in=LEGACY_SOURCES)
-    return summarize(attempts, *time.bounds(), tallies)
+    return summarize(attempts, *time.bounds(), tallies_of(passed_over=LEGACY_SOURCES, **conditions))

@@ -13,8 +13,8 @@ from django.db.models import F, Q, QuerySet, Sum
 from django.utils import timezone
 
 from audit.choices import ACCEPTED_OUTCOMES, Outcome, OutcomeGroup
-from audit.models import Attempt, AttemptDay, Tally, Unit
-from audit.tallies import BEGINNING, END, MOMENT, attempts_in_doubt, begin_of, tallied_spans
+from audit.models import Attempt, AttemptDay, Unit
+from audit.tallies import BEGINNING, END, MOMENT, Tallies, attempts_in_doubt, begin_of, tallied_spans
 from tmsdash.db.day_ranges import keys_of_period
 from tmsdash.db.expressions import Day
 from tmsdash.db.plans import planned
@@ -71,7 +71,7 @@ def summarize(
     attempts: QuerySet[Attempt],
     first: datetime | None,
     last: datetime | None,
-    tallies: QuerySet[Tally] | None = None,
+    tallies: Tallies | None = None,
 ) -> AttemptSummary:
     """Sum up the attempts of a period. `first` and `last` are its bounds; None where it has none.
 
@@ -117,19 +117,19 @@ def summarize(
     )
 
 
-def count(attempts: QuerySet[Attempt], tallies: QuerySet[Tally], first: datetime | None, last: datetime | None) -> int:
+def count(attempts: QuerySet[Attempt], tallies: Tallies, first: datetime | None, last: datetime | None) -> int:
     """Count the attempts of a period, as `summarize` does; `tallies` are of the same attempts."""
     return sum(number for _, _, number, _ in _counts(attempts, first, last or END, tallies, Unit.MONTH))
 
 
 def _counts(
-    attempts: QuerySet[Attempt], first: datetime | None, last: datetime, tallies: QuerySet[Tally] | None, unit: Unit
+    attempts: QuerySet[Attempt], first: datetime | None, last: datetime, tallies: Tallies | None, unit: Unit
 ) -> Iterator[Count]:
     """Yield the attempts of a period by day or month and by outcome, from tallies where they hold.
 
     A day or a month may come in parts.
     """
-    units = () if tallies is None else (Unit.DAY,) if unit == Unit.DAY else (Unit.MONTH, Unit.DAY)
+    units = () if tallies is None else (Unit.DAY,) if unit == Unit.DAY else tallies.units
     tallied = []
     for source, begin, end in _parted(units, first or BEGINNING, last):
         if tallies is None or source is None:
@@ -137,7 +137,9 @@ def _counts(
         else:
             tallied.append(_within("created_at", begin, end))
             names = (moment.isoformat()[: source.letters] for moment in (begin, end))
-            sums = tallies.filter(_within("period", *names), unit=source).order_by().values_list("period", "outcome")
+            sums = (
+                tallies.rows.filter(_within("period", *names), unit=source).order_by().values_list("period", "outcome")
+            )
             for name, *numbers in sums.annotate(Sum("attempts"), Sum("customers")):  # in the order of their key
                 yield name[: unit.letters], *numbers
     if tallied:  # without those in doubt

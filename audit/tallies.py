@@ -1,6 +1,7 @@
 """How many attempts there were on days and in months that are over, so that nobody has to count those of years.
 
-1. A day is tallied when it is over, and so is a month: by user, action, cluster, source and outcome.
+1. A day is tallied when it is over, and so is a month: by user, action, cluster, source and outcome. Of a month there
+   is a total by source and outcome, too.
 2. Attempts in doubt are left out: their outcome is still to come. They are few, and counted one by one.
 3. A tally holds while no attempt of its period was added, and as many are in doubt as then. Otherwise the period is
    counted again, as if it had none, and tallied anew. A period without attempts needs none.
@@ -14,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import Error as AnyDatabaseError
@@ -45,10 +46,20 @@ Span = tuple[datetime, datetime]  # the first and the last moment
 logger = logging.getLogger(__name__)
 
 
-def tallies_of(**conditions: Any) -> QuerySet[Tally]:
-    """Return the tallies of the attempts that meet conditions on columns that both have."""
-    tallies = Tally.objects.filter(**conditions)
-    return tallies.exclude(action_code=NO_ACTION) if any("action_code" in name for name in conditions) else tallies
+class Tallies(NamedTuple):
+    """The tallies of some attempts, and which of them lead over a long period fastest, the largest unit first."""
+
+    rows: QuerySet[Tally]
+    units: tuple[Unit, ...]
+
+
+def tallies_of(*, passed_over: Iterable[str] = (), **conditions: Any) -> Tallies:
+    """Return the tallies of attempts that meet conditions on columns that both have, without those of some sources."""
+    rows = Tally.objects.filter(**conditions).exclude(source__in=passed_over)
+    if any("action_code" in name for name in conditions):
+        rows = rows.exclude(action_code=NO_ACTION)
+    has_total = conditions.keys() <= {"outcome__exact", "source"}
+    return Tallies(rows, (Unit.TOTAL if has_total else Unit.MONTH, Unit.DAY))
 
 
 def tallied_spans(unit: Unit, first: datetime, last: datetime) -> list[Span]:
@@ -157,21 +168,22 @@ def problems() -> Iterator[str]:
     newest_of_all = Attempt.objects.aggregate(key=Max("pk"))["key"] or 0
     for unit in Unit:
         state = _State.of(unit, BEGINNING, END)
+        what, kind = "total" if unit == Unit.TOTAL else "tally", "day" if unit == Unit.DAY else "month"
         for name in _stored_names(unit):
             if not _is_name(unit, name):  # between two that are, it would be counted with them
-                yield f"There is a tally of {one_line(name, 20)}, which is no {unit}."
+                yield f"There is a {what} of {one_line(name, 20)}, which is no {kind}."
             elif name not in state.names:
-                yield f"There is a tally of {name}, when nothing was attempted."
+                yield f"There is a {what} of {name}, when nothing was attempted."
         for names in _by_month(state.names):
             wrong = _wrong(unit, names)
             for name in names:
                 if state.last_key(name) > newest_of_all:
                     yield (
-                        f"The tally of {name} claims to know attempt {state.last_key(name):,}; "
+                        f"The {what} of {name} claims to know attempt {state.last_key(name):,}; "
                         f"the newest is {newest_of_all:,}."
                     )
                 elif state.holds(name) and name in wrong:
-                    yield f"The tally of {name} is not what its attempts amount to."
+                    yield f"The {what} of {name} is not what its attempts amount to."
 
 
 def _stored_names(unit: Unit) -> list[str]:
@@ -197,8 +209,10 @@ _COLUMNS = [field.name for field in Tally._meta.concrete_fields]
 def _sums(attempts: QuerySet[Any], unit: Unit, names: list[str]) -> QuerySet[Any, Any]:
     """Return what the tallies of days or months, all of one month, consist of, as rows of their table."""
     known = _of_periods(attempts, unit, names).exclude(outcome__in=IN_DOUBT_OUTCOMES)
-    action_code = Coalesce("action_code", NO_ACTION)
-    keys = known.values_list(Value(unit.value), "period", "outcome", "user_id", action_code, "cluster_url", "source")
+    others: tuple[Any, ...] = ("user_id", Coalesce("action_code", NO_ACTION), "cluster_url")
+    if unit == Unit.TOTAL:
+        others = Value(""), Value(NO_ACTION), Value("")
+    keys = known.values_list(Value(unit.value), "period", "outcome", *others, "source")
     sums: QuerySet[Any, Any] = keys.annotate(Count("pk"), Sum("customer_count"))
     return sums
 

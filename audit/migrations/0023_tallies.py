@@ -1,4 +1,4 @@
-"""Days are tallied as months are: by user, action, cluster, source and outcome."""
+"""Days are tallied as months are, by user, action, cluster, source and outcome; months by source and outcome, too."""
 
 from typing import Any
 
@@ -16,7 +16,8 @@ def tally(apps: Any, schema_editor: Any) -> None:
     days = [f"{day}" for day in attempt_day.objects.using(database).order_by("day").values_list("day", flat=True)]
     for month in sorted({day[:7] for day in days}):
         of_month = [day for day in days if day[:7] == month and end_of(day) <= over]
-        for unit, names in ((Unit.DAY, of_month), (Unit.MONTH, [month] if end_of(month) <= over else [])):
+        for unit in Unit:
+            names = of_month if unit == Unit.DAY else [month] * (end_of(month) <= over)
             if names:
                 write_tallies(unit, names, *models_, database)
 

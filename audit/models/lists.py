@@ -15,10 +15,14 @@ class EntryDay(DayRange):
 
 
 class Unit(models.TextChoices):
-    """What is tallied: days and months (UTC), each named by the first letters of its times."""
+    """What is tallied: days and months (UTC), each named by the first letters of its times.
+
+    Years of months are many rows, so there is a total of each: by source and outcome alone, its other columns empty.
+    """
 
     DAY = "day"
     MONTH = "month"
+    TOTAL = "total"
 
     @property
     def letters(self) -> int:

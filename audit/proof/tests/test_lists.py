@@ -43,7 +43,7 @@ def found_in_lists():
 
 
 def test_what_the_product_made_is_right(listed):
-    assert (AttemptDay.objects.count(), EntryDay.objects.count(), TalliedPeriod.objects.count()) == (2, 1, 4)
+    assert (AttemptDay.objects.count(), EntryDay.objects.count(), TalliedPeriod.objects.count()) == (2, 1, 6)
     assert found_in_lists() == []
 
 
@@ -77,11 +77,11 @@ def test_what_came_since_is_no_finding(listed):
             "days of entries: The range of 2025-03-10, 9 to 15, leaves out rows of 1 to 15.",
         ),
         (
-            "UPDATE audit_tally SET attempts = attempts - 1 WHERE period = '2025-03'",
+            "UPDATE audit_tally SET attempts = attempts - 1 WHERE period = '2025-03' AND unit = 'month'",
             "summary: The tally of 2025-03 is not what its attempts amount to.",
         ),
         (
-            "DELETE FROM audit_tally WHERE period = '2025-04'",
+            "DELETE FROM audit_tally WHERE period = '2025-04' AND unit = 'month'",
             "summary: The tally of 2025-04 is not what its attempts amount to.",
         ),
         (
@@ -93,7 +93,11 @@ def test_what_came_since_is_no_finding(listed):
             "summary: The tally of 2025-04-19 is not what its attempts amount to.",
         ),
         (
-            "UPDATE audit_talliedperiod SET last_key = 1000000 WHERE period = '2025-03'",
+            "UPDATE audit_tally SET attempts = attempts + 1 WHERE period = '2025-04' AND unit = 'total'",
+            "summary: The total of 2025-04 is not what its attempts amount to.",
+        ),
+        (
+            "UPDATE audit_talliedperiod SET last_key = 1000000 WHERE period = '2025-03' AND unit = 'month'",
             "summary: The tally of 2025-03 claims to know attempt 1,000,000; the newest is {4}.",
         ),
     ],
@@ -102,7 +106,7 @@ def test_what_hides_rows_is_found_and_made_anew(listed, statement, finding):
     assert of_lists(found_after(statement)) == [f"{finding.format(*listed)} {STEP}"]
     tallies.rebuild()
     assert found_in_lists() == []
-    assert Tally.objects.count() == TalliedPeriod.objects.count() == 4
+    assert Tally.objects.count() == TalliedPeriod.objects.count() == 6
 
 
 @pytest.mark.sqlite
@@ -119,4 +123,5 @@ def test_a_time_that_is_none_is_found_and_breaks_nothing(listed):
         f"days of attempts: The rows of gone, {listed[0]} to {listed[0]}, are in no range. {STEP}",
         f"summary: The tally of 2025-03-10 is not what its attempts amount to. {STEP}",
         f"summary: The tally of 2025-03 is not what its attempts amount to. {STEP}",
+        f"summary: The total of 2025-03 is not what its attempts amount to. {STEP}",
     ]
