@@ -8,7 +8,7 @@ import subprocess
 import sys
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 
 import pytest
@@ -200,7 +200,8 @@ def test_thirty_two_operators_on_two_servers_lose_nothing(two_servers, running_s
     answers = [answer for operator in at_once(OPERATORS, operate) for answer in operator]
     assert {(answer.status_code, answer.json()["outcome"]) for answer in answers} == {(200, "accepted")}
     shown = {answer.json()["job_id"] for answer in answers}
-    with sqlite3.connect(tmp_path / "jobs.db") as jobs, sqlite3.connect(tmp_path / "audit.db") as audit:
+    files = [tmp_path / "jobs.db", tmp_path / "audit.db"]
+    with closing(sqlite3.connect(files[0])) as jobs, closing(sqlite3.connect(files[1])) as audit:
         stored = {str(uuid.UUID(job_id)) for (job_id,) in jobs.execute("SELECT job_id FROM jobs_job")}
         assert stored == shown
         assert len(shown) == OPERATORS * EACH == len(running_simulator.calls())

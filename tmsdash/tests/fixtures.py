@@ -8,7 +8,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -164,7 +164,7 @@ def snapshots(django_test_environment: None, django_db_blocker: DjangoDbBlocker)
         if not ChainHead.objects.exists():
             chain.begin()
         append_only.install(connections["audit"])
-        yield [snapshot_of(connection) for connection in connections.all()]
+        yield [stack.enter_context(closing(snapshot_of(connection))) for connection in connections.all()]
 
 
 @pytest.fixture

@@ -23,6 +23,9 @@ class Snapshot(Protocol):
     def restore(self) -> None:
         """Put the database back as it was when the snapshot was taken."""
 
+    def close(self) -> None:
+        """Forget it."""
+
 
 def snapshot_of(connection: BaseDatabaseWrapper) -> Snapshot:
     """Return a snapshot of what `connection` is connected to, as it is now."""
@@ -47,6 +50,9 @@ class SqliteSnapshot:
             self._copy.backup(session)
             session.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # what the test wrote stands in no file any more
         self._state = self._file_state()
+
+    def close(self) -> None:
+        self._copy.close()
 
     @contextmanager
     def _session(self) -> Iterator[sqlite3.Connection]:
@@ -95,3 +101,6 @@ class PostgresqlSnapshot:
             if self._has_entries:
                 append_only.install(self._connection)
         self._connection.close()
+
+    def close(self) -> None:
+        """Nothing is held: the rows are text."""

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -111,7 +112,10 @@ def test_a_worker_takes_little_memory_and_whole_fleets_at_once_little_more(tmp_p
     environment = {"TMS_CLUSTERS": f"evian3={running_simulator.url}", "TMS_MAX_CIDS_PER_CALL": "30000"}
     with serving(tmp_path, WEB_WORKERS="1", **environment) as (process, _), ThreadPoolExecutor(FLEETS) as crowd:
         operator = signed_in_over_http(process.url, tmp_path)
-        with sqlite3.connect(tmp_path / "audit.db") as audit:  # a fleet then changes most pages of the index
+        with (
+            closing(sqlite3.connect(tmp_path / "audit.db")) as audit,
+            audit,
+        ):  # a fleet then changes most pages of the index
             audit.execute(FILL_SEGMENT)
         [worker] = workers_of(process).values()
         assert requests.get(f"{process.url}/health", timeout=60).ok

@@ -5,7 +5,7 @@ import signal
 import sqlite3
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 import requests
@@ -152,7 +152,7 @@ def test_a_frozen_worker_with_a_call_in_flight_has_as_long_as_a_call_may_take(tm
         assert time.monotonic() - stopped > 5
         calling.join(60)
         assert "calls=1" in log()
-    with sqlite3.connect(tmp_path / "audit.db") as audit:
+    with closing(sqlite3.connect(tmp_path / "audit.db")) as audit:
         assert audit.execute("SELECT outcome, is_open FROM audit_attempt").fetchall() == [("pending", 1)]
 
 
