@@ -18,6 +18,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from tmsdash import startup
+from tmsdash.db.file_systems import network_type
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1", ".localhost"})
 MAX_PORT = 65_535
@@ -234,7 +235,7 @@ def database(name: str, sqlite_file: Path, base_dir: Path) -> dict[str, Any]:
     """
     value = text(name)
     if not value:
-        return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(sqlite_file)}
+        return _sqlite(name, sqlite_file)
     _refuse_raw_password(name, value)
     described: dict[str, Any] = {}
     # Checked first, because django-environ warns about unknown URLs, including the password.
@@ -246,8 +247,18 @@ def database(name: str, sqlite_file: Path, base_dir: Path) -> dict[str, Any]:
             f"{name}: write postgres://user:password@host:5432/name or sqlite:///folder/file.db."
         )
     if described["ENGINE"] == "django.db.backends.sqlite3":
-        return described | {"NAME": str(base_dir / described["NAME"])}
+        return described | _sqlite(name, base_dir / described["NAME"])
     return described
+
+
+def _sqlite(name: str, file: Path) -> dict[str, Any]:
+    """Return Django's description of a SQLite file. Raises ImproperlyConfigured if it is on another machine's disk."""
+    if kind := network_type(file):
+        raise ImproperlyConfigured(
+            f"{name}: SQLite would lose data in {file}, which is on a network file system ({kind}). Put VAR_DIR on a "
+            "disk of this host, or name a PostgreSQL database."
+        )
+    return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(file)}
 
 
 def _refuse_raw_password(name: str, value: str) -> None:

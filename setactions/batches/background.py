@@ -4,6 +4,7 @@ When the process is asked to end, Python waits for these threads: they finish th
 and leave the rest stopped. When it is killed, the ledger shows the batch as stopped, too.
 """
 
+import logging
 import threading
 from contextlib import ExitStack
 
@@ -20,19 +21,34 @@ from setactions.refusal import Refusal
 from setactions.token import Token
 from setactions.word import NO_WORD, Word
 
+logger = logging.getLogger(__name__)
+
 
 @sensitive_variables("token")
 def start(batch: Batch, actor: Actor, token: Token, scope: Scope, *, word: Word = NO_WORD) -> None:
-    """Carry `batch` from now on in this process. Raises Refusal: 503 too many, 409 another process carries it."""
+    """Carry `batch` from now on in this process.
+
+    Raises Refusal: 503 too many, or VAR_DIR cannot be used; 409 another process carries it.
+    """
     with ExitStack() as slot:
         slot.enter_context(batch_slot())
         workers = min(WORKERS_PER_BATCH, settings.TMS_BATCH_CALLS * count_clusters(batch))
         runner = Runner(batch, actor, token, workers=workers, scope=scope, word=word)
-        if not runner.lease():
+        if not _lease(runner):
             sentence = "This batch is still being run. Stop it, or wait a minute until its last calls are finished."
             raise Refusal(409, "request", sentence)
         # No daemon: what is being sent must be recorded before the process ends.
         threading.Thread(target=_carry, args=(runner, slot.pop_all()), name="batch", daemon=False).start()
+
+
+def _lease(runner: Runner) -> bool:
+    try:
+        return runner.lease()
+    except OSError as error:
+        batch_id = runner.batch.batch_id
+        logger.error("[BATCH] EXCEPTION: %s: not run. %s: %s", batch_id, error.filename, error.strerror)
+        sentence = "This server cannot run a batch now, because it cannot use its own folder. Its log says why."
+        raise Refusal(503, "request", sentence) from error
 
 
 def _carry(runner: Runner, slot: ExitStack) -> None:

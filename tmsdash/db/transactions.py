@@ -272,7 +272,12 @@ def ensure_own_file(connection: BaseDatabaseWrapper) -> File:
 @receiver(connection_created)
 def _note_file(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     if connection.vendor == "sqlite":
-        if not share(Path(connection.settings_dict["NAME"])):
+        try:
+            is_ours = share(Path(connection.settings_dict["NAME"]))
+        except OSError as error:
+            connection.close()
+            raise OperationalError(f"{error.filename}: {error.strerror}") from error
+        if not is_ours:
             connection.close()  # it may be to a file that is being replaced
             raise OperationalError(f"database {connection.alias!r} is being restored")
         connection.tmsdash_file = file_identity(connection)  # type: ignore[attr-defined]

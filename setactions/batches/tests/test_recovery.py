@@ -37,6 +37,19 @@ def test_of_others_nobody_here_knows_that_they_are_dead(name):
     assert not is_dead(name)
 
 
+def test_a_server_that_cannot_mark_a_batch_as_running_says_so_and_sends_nothing(
+    operator, make_batch, tms, settings, tmp_path, caplog
+):
+    batch = make_batch()
+    ledger.stop(batch, "")
+    (tmp_path / "runners").touch()  # no folder
+    settings.VAR_DIR = tmp_path
+    page = operator.post(f"/batches/{batch.batch_id}/resume/", {"token": TOKEN})
+    assert (page.status_code, tms.calls()) == (503, [])
+    assert "This server cannot run a batch now, because it cannot use its own folder." in page.text
+    assert f"not run. {tmp_path / 'runners'}: " in caplog.text
+
+
 def carried_elsewhere(batch, lease_s):
     """Let a runner on another host hold the batch, with its first chunk claimed."""
     assert ledger.lease(batch, ELSEWHERE, lease_s)

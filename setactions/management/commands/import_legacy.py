@@ -79,6 +79,9 @@ class Command(BaseCommand):
                     self._report(survey, *counts)
         except BadFileError as error:
             raise CommandError(str(error)) from None
+        except OSError as error:
+            again = "Run it again then: it imports what is missing."
+            raise CommandError(f"{error.filename or 'A file'}: {error.strerror}. {again}") from None
 
     def _say_that_it_waits(self) -> None:
         self.stderr.write("Another import is running; waiting for its end.")
