@@ -34,6 +34,7 @@ from tmsdash.kill_points import kill_point
 logger = logging.getLogger(__name__)
 Written = TypeVar("Written")
 
+APART_S = 0.04  # calls that begin together end together, and then wait for one another to be recorded
 RETRY_S = 2  # after the ledger could not be used
 LEDGER_TRIES = 10
 

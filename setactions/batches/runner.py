@@ -29,7 +29,7 @@ from jobs.batches.decision import ChunkDecision
 from jobs.batches.ledger import Idle
 from jobs.batches.scopes import Scope
 from jobs.models import Batch, BatchChunk
-from setactions.batches.carrier import Carrier, persist
+from setactions.batches.carrier import APART_S, Carrier, persist
 from setactions.batches.liveness import RunnerMark, is_dead
 from setactions.batches.recovery import catch_up
 from setactions.token import Token
@@ -41,7 +41,6 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 0.5  # how soon a worker without work sees what other processes did to the ledger
 HEARTBEATS_PER_LEASE = 4
-APART_S = 0.04  # calls that begin together end together, and then wait for one another to be recorded
 
 
 class Runner:
