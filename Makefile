@@ -34,6 +34,7 @@ test: .venv/installed-dev
 # Writes down every package with its hashes; LOCK_OPTIONS=--upgrade takes newer ones of those that others need.
 lock: .venv/installed-dev
 	@$(LOCK) requirements.txt -o requirements.lock
+	@$(LOCK) requirements-celery.txt -o requirements-celery.lock
 	@$(LOCK) requirements-dev.txt -c requirements.lock -o requirements-dev.lock
 
 # The bill of materials of what `make serve` installs, CycloneDX JSON; SBOM=- prints it.

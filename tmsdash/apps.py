@@ -8,4 +8,4 @@ class TmsdashConfig(AppConfig):
     verbose_name = "TMS Dashboard"
 
     def ready(self) -> None:
-        from tmsdash import checks, site_keys  # noqa: F401 (registers the checks)
+        from tmsdash import broker, checks, site_keys  # noqa: F401 (registers the checks)

@@ -3,6 +3,7 @@
 Only imported where TMS_BATCH_ENGINE is `celery`; nobody else has Celery installed.
 """
 
+import logging
 import os
 import sys
 import warnings
@@ -28,6 +29,7 @@ try:
 except ImproperlyConfigured as error:
     sys.exit(f"TMS Dashboard cannot start. {error}")
 
+logger = logging.getLogger(__name__)
 QUEUE = "tms-batches"
 # A broker that does not answer must not keep a Set Action from being recorded.
 BROKER_WAIT_S = 2
@@ -83,7 +85,7 @@ app.autodiscover_tasks(["setactions.batches"], related_name="queued")
 
 def _check_worker(**kwargs: Any) -> None:
     """End a worker that must not carry batches of this site, with a sentence."""
-    from tmsdash import site_keys  # it has models
+    from tmsdash import broker, site_keys  # which have models, or settings
 
     if settings.TMS_PASSIVE:
         sys.exit("TMS_PASSIVE is set: this host sends nothing, so it has no worker. Start one on the active host.")
@@ -93,6 +95,8 @@ def _check_worker(**kwargs: Any) -> None:
         sys.exit(f"This worker cannot start. {error}")
     if not is_ours:
         sys.exit("The databases do not answer, so the keys cannot be compared. Start the worker when they do.")
+    for _, text, hint in broker.problems():
+        logger.warning("[BATCH] WARNING: %s %s", text, hint)
 
 
 signals.worker_init.connect(_check_worker)

@@ -134,14 +134,14 @@ def broker(name: str, *, is_needed: bool) -> str:
     value = text(name)
     _refuse_raw_password(name, value)
     if is_needed and not value:
-        raise ImproperlyConfigured(f"TMS_BATCH_ENGINE is celery: set {name}, too, to redis://host:6379/0.")
+        raise ImproperlyConfigured(f"TMS_BATCH_ENGINE: celery needs a queue. Set {name} to redis://host:6379/0.")
     if value and not re.fullmatch(rf"rediss?://(?:[^/@\s]*@)?{_HOST}(?:{_PORT})(?:/[0-9]+)?", value):
         raise ImproperlyConfigured(
             f"{name}: write redis://host:6379/0, or rediss:// for TLS."
         )  # it may hold a password
     if is_needed and not importlib.util.find_spec("celery"):
         raise ImproperlyConfigured(
-            "TMS_BATCH_ENGINE is celery, and Celery is not installed: pip install -r requirements-celery.lock"
+            "TMS_BATCH_ENGINE: Celery is not installed. Run: pip install --require-hashes -r requirements-celery.lock"
         )
     return value
 

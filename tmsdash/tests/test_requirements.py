@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 
 FOLDER = settings.BASE_DIR
-BOTH = ("requirements", "requirements-dev")
+NAMES = ("requirements", "requirements-celery", "requirements-dev")
 NOT_LOCKED = {"pip", "setuptools"}  # Python brings them along
 
 
@@ -23,7 +23,7 @@ def wanted(name):
     """Return our own choices, {package: version}."""
     lines = (FOLDER / f"{name}.txt").read_text().splitlines()
     pinned = [re.match(r"([A-Za-z0-9_.-]+)(?:\[.*?\])?==(\S+)", line) for line in lines]
-    assert all(match or line.startswith(("#", "-r ")) for match, line in zip(pinned, lines, strict=True))
+    assert all(match or line.startswith(("#", "-r ", "-c ")) for match, line in zip(pinned, lines, strict=True))
     return {plain(match[1]): match[2] for match in pinned if match}
 
 
@@ -38,13 +38,14 @@ def locked(name):
     return {plain(package): version for package, version, _ in entries}
 
 
-@pytest.mark.parametrize("name", BOTH)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_lock_holds_each_of_our_own_choices_in_the_same_version(name):
     assert wanted(name).items() <= locked(name).items()
 
 
-def test_the_lock_of_the_tests_holds_that_of_the_product():
-    assert locked("requirements").items() <= locked("requirements-dev").items()
+@pytest.mark.parametrize("name", ["requirements", "requirements-celery"])
+def test_the_lock_of_the_tests_holds_those_of_the_product(name):
+    assert locked(name).items() <= locked("requirements-dev").items()
 
 
 def test_every_installed_package_is_in_the_lock_in_that_version():

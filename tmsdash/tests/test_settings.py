@@ -66,7 +66,10 @@ WRONG = [
     ("TMS_TRANS_BEGIN_NAME", "PE-Enable"),
     ("TMS_TRANS_BEGIN_NAME", "Trans Begin"),
     ("TMS_PRODUCTION_CLUSTERS", "evian3"),  # none is configured
-    ("TMS_BATCH_ENGINE", "celery"),
+    ("TMS_BATCH_ENGINE", "threads"),
+    ("TMS_BATCH_ENGINE", "celery"),  # without a broker
+    ("CELERY_BROKER_URL", "amqp://localhost"),
+    ("CELERY_BROKER_URL", "localhost:6379"),
     ("ENV_FILE", "/no/such/file"),
     ("ALLOWED_HOSTS", "http://tms.example"),
     ("ALLOWED_HOSTS", "tms.example:8000"),
