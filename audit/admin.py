@@ -26,7 +26,8 @@ from audit.exports import CONTENT_TYPES, FORMS, LISTS_PER_MINUTE, answer_export,
 from audit.models import Attempt, AttemptDay, AuditEntry, EntryDay
 from audit.selectors import entries_of, opening_body, outcome_body
 from audit.summary import count
-from audit.tallies import tallies_of
+from audit.tallies import BEGINNING, END, tallies_of
+from tmsdash.db.plans import planned
 from tmsdash.downloads import download
 from tmsdash.web.admin import NO_SUCH_LIST, AddressError, ExactSearchAdmin, link_to_list, shown_json
 from tmsdash.web.admin_filters import ActionFilter, TimeFilter, UserFilter
@@ -34,6 +35,7 @@ from tmsdash.web.paging import numbered_page
 
 CIDS_PER_PAGE = 500
 TALLIED = {"outcome__exact", *SHARED}  # filters by which attempts are tallied
+OPEN = "is_open__exact"
 
 
 @admin.register(Attempt)
@@ -161,11 +163,20 @@ def _filters_of(changelist: ChangeList) -> dict[str, Any]:
 
 
 def _count(changelist: Any, filters: dict[str, Any]) -> int:
-    """Count what a list is narrowed to: from tallies, if they know of everything by which it is."""
+    """Count what a list is narrowed to: from tallies, if they know of everything by which it is.
+
+    They do not know which attempts are open, but these are few.
+    """
     given = {name: value for name, value in filters.items() if name not in ("since", "until", ORDER_VAR)}
-    if given.keys() <= TALLIED and all(given.values()):
-        return count(Attempt.objects.filter(**given), tallies_of(**given), *_period_of(changelist))
-    return int(changelist.queryset.count())
+    is_closed = given.get(OPEN) == "0" and given.pop(OPEN)
+    if not given.keys() <= TALLIED or not all(given.values()):
+        return int(changelist.queryset.count())
+    first, last = _period_of(changelist)
+    attempts = Attempt.objects.filter(**given)
+    open_ones = planned(
+        attempts.filter(is_open=True, created_at__range=(first or BEGINNING, last or END)), through="is_open"
+    )
+    return count(attempts, tallies_of(**given), first, last) - (open_ones.count() if is_closed else 0)
 
 
 @admin.register(AuditEntry)

@@ -14,7 +14,7 @@ from audit.choices import Action
 from audit.models import CID_LENGTH, USER_ID_LENGTH
 from jobs.batches.selectors import known_batch_clusters
 from jobs.models import Batch, Job
-from jobs.selectors import job_for, job_ids_of_customer, known_clusters, may_view_all_jobs
+from jobs.selectors import job_for, known_clusters, may_view_all_jobs
 from tmsdash.days import first_moment, last_moment
 from tmsdash.text import one_line
 
@@ -127,7 +127,7 @@ class ListFilters(forms.Form):
 
 
 class JobFilters(ListFilters):
-    """The filters of User Jobs; `job` finds a single one by its id."""
+    """The filters of User Jobs; `job` finds a single one by its id. Those of a `customer` are looked for apart."""
 
     url_name = "job_list"
 
@@ -152,12 +152,6 @@ class JobFilters(ListFilters):
         if job_id and job is None:
             raise forms.ValidationError("There is no such job, or it belongs to somebody else.")
         return job
-
-    def conditions(self, *, everybody: bool) -> dict[str, Any]:
-        conditions = super().conditions(everybody=everybody)
-        if cid := self.cleaned_data["customer"]:
-            conditions["job_id__in"] = job_ids_of_customer(cid, user_id=conditions.get("user_id", ""))
-        return conditions
 
 
 class BatchFilters(ListFilters):

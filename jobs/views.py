@@ -23,7 +23,16 @@ from audit.selectors import (
 from jobs.filters import JobFilters
 from jobs.models import Job
 from jobs.rows import COLUMNS, rows_of
-from jobs.selectors import all_cids_of, all_jobs, customers_of, job_for, may_view_all_jobs, narrowed, older_than
+from jobs.selectors import (
+    all_cids_of,
+    all_jobs,
+    customers_of,
+    job_for,
+    jobs_of_customer,
+    may_view_all_jobs,
+    narrowed,
+    older_than,
+)
 from jobs.signatures import job_is_signed, signed_jobs
 from jobs.stored import read_job
 from tmsdash.csv_text import ids_file
@@ -48,13 +57,16 @@ def job_list(request: HttpRequest) -> HttpResponse:
         return redirect("job_detail", job_id=filters.cleaned_data["job"].job_id)
     may_all = may_view_all_jobs(request.user)
     everybody = may_all and (request.GET.get("whose") == "all" or "user" in filters.active)
-    jobs = narrowed(all_jobs(), **filters.conditions(everybody=everybody)) if is_valid else Job.objects.none()
+    conditions = filters.conditions(everybody=everybody) if is_valid else {}
+    jobs = narrowed(all_jobs(), **conditions) if is_valid else Job.objects.none()
+    cid = filters.cleaned_data["customer"] if is_valid else ""
     page = page_behind(
         jobs.values_list(*COLUMNS, named=True),
         request.GET.get("before", ""),
         JOBS_PER_PAGE,
         older_than,
         partial(filters.address, everybody=everybody),
+        partial(jobs_of_customer, cid, conditions, COLUMNS) if cid else None,
     )
     context = {
         "filters": filters,

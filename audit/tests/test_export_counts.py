@@ -31,6 +31,8 @@ pytestmark = pytest.mark.usefixtures("databases")
         ({"time": "7", "outcome__exact": "rejected"}, 1),
         ({"time": "7", "outcome__exact": "unknown"}, 0),
         ({"time": "7", "source": "api"}, 1),
+        ({"time": "all", "is_open__exact": "0"}, 3),
+        ({"since": 5, "is_open__exact": "0", "user_id": "olivia"}, 2),
     ],
 )
 def test_what_is_exported_is_counted_from_tallies_where_they_hold(audrey, monkeypatch, query, count):

@@ -57,8 +57,11 @@ def make_job(*, indexed=False, **changes):
     with write_transaction("jobs"):
         job = create_job(accepted(**changes))
     if indexed:
-        facts = {"customer_count": len(job.cids), "created_at": timezone.now(), "is_open": False}
-        attempt = Attempt.objects.create(attempt_id=job.job_id, user_id=job.user_id, outcome="accepted", **facts)
+        facts = {"action_code": job.action_code, "cluster_url": job.cluster_url, "customer_count": len(job.cids)}
+        times = {"created_at": changes.get("created_at") or timezone.now(), "is_open": False}
+        attempt = Attempt.objects.create(
+            attempt_id=job.job_id, user_id=job.user_id, outcome="accepted", **facts, **times
+        )
         add_customers(attempt.pk, job.cids)
     return Job.objects.get(job_id=job.job_id)
 

@@ -63,18 +63,23 @@ def page_behind(
     per_page: int,
     behind: Callable[[Any], Q],
     address: Callable[..., str],
+    following: Callable[[Any, int], Sequence[Any]] | None = None,
 ) -> Page[Row]:
     """Return the page of `rows`, newest first, that begins behind the row with the primary key `key`.
 
     `rows` are instances, or named tuples that have a `pk`. `behind` returns the condition for the rows that follow a
     given one. `address` makes that of the newest page, and with `before` that of the page behind a key. A key of no
-    row asks for the newest page.
+    row asks for the newest page. `following` reads so many that follow a row, or the newest if that is None, where
+    a query would have to find all rows first.
     """
     seen = rows.filter(pk=int(key)).first() if re.fullmatch("[0-9]{1,19}", key) else None
-    following = list((rows.filter(behind(seen)) if seen else rows)[: per_page + 1])
-    shown: list[Any] = following[:per_page]
+    if following:
+        read = following(seen, per_page + 1)
+    else:
+        read = list((rows.filter(behind(seen)) if seen else rows)[: per_page + 1])
+    shown: list[Any] = [*read[:per_page]]
     return Page(
         rows=shown,
         back=address() if seen else "",
-        onward=address(before=shown[-1].pk) if len(following) > per_page else "",
+        onward=address(before=shown[-1].pk) if len(read) > per_page else "",
     )
