@@ -22,6 +22,7 @@ serve: .venv/installed
 prove: .venv/installed
 	@$(PY) manage.py prove --kills 1000
 	@$(PY) manage.py prove --batch-kills 200
+	@[ ! -d .venv/lib/python3*/site-packages/celery ] || $(PY) manage.py prove --queue-faults 60
 
 # Seconds: all that can be said without running the product.
 check: .venv/installed-dev

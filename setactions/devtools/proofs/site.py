@@ -85,6 +85,12 @@ class Site:
 
         What it logs is added to the file that `log` names, and so is its output unless it is `piped`.
         """
+        return self.spawn_program(
+            log, sys.executable, str(BASE_DIR / "manage.py"), *command, piped=piped, **environment
+        )
+
+    def spawn_program(self, log: str, *command: str, piped: bool = False, **environment: str) -> subprocess.Popen[str]:
+        """Start any program of the site, as `spawn` does."""
         try:
             starting = self._starter.submit(self._spawn, log, command, piped, environment)
         except RuntimeError:  # closed
@@ -96,7 +102,7 @@ class Site:
     ) -> subprocess.Popen[str]:
         with self._log_file(log).open("a") as log_file:
             process = subprocess.Popen(  # noqa: S603 (our own command)
-                [sys.executable, str(BASE_DIR / "manage.py"), *command],
+                command,
                 cwd=BASE_DIR,
                 env=self._environment | environment,
                 stdin=subprocess.DEVNULL,

@@ -15,6 +15,8 @@ from setactions.devtools.proofs.site import ProofError
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.processes import INTERRUPTED, ended_by_signals
 
+COUNTS = ("kills", "clients", "batch_kills", "queue_faults")
+
 
 class Command(BaseCommand):
     help = (
@@ -29,13 +31,16 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--kills", type=int, default=20, help="how often to kill a server (default: %(default)s)")
         parser.add_argument("--batch-kills", type=int, metavar="N", help="instead, kill N times whatever runs a batch")
+        parser.add_argument(
+            "--queue-faults", type=int, metavar="N", help="instead, let N things go wrong with batches in the queue"
+        )
         parser.add_argument("--clients", type=int, default=16, help="clients submitting at once (default: %(default)s)")
         parser.add_argument("--seed", type=int, help="repeat the choices of a run, though not its timing")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if any(options[name] is not None and options[name] < 1 for name in ("kills", "clients", "batch_kills")):
-            raise CommandError("Choose at least one kill and one client.")
+        if any(options[name] is not None and options[name] < 1 for name in COUNTS):
+            raise CommandError("Choose at least one kill, fault and client.")
         folder = Path(tempfile.mkdtemp(prefix="tmsdash-prove-"))
         try:
             with ended_by_signals():
@@ -60,6 +65,11 @@ class Command(BaseCommand):
         if options["batch_kills"]:
             say(f"{options['batch_kills']:,} kills of whatever runs a batch, seed {seed}, in {folder}")
             remains = run_batch_kills(folder, kills=options["batch_kills"], seed=seed, say=say)
+        elif options["queue_faults"]:
+            from setactions.devtools.proofs.queue_faults import run_queue_faults  # it needs what a queue does
+
+            say(f"{options['queue_faults']:,} faults, seed {seed}, in {folder}")
+            remains = run_queue_faults(folder, faults=options["queue_faults"], seed=seed, say=say)
         else:
             say(f"{options['kills']:,} kills, {options['clients']:,} clients, seed {seed}, in {folder}")
             remains = run_campaign(folder, kills=options["kills"], clients=options["clients"], seed=seed, say=say)
