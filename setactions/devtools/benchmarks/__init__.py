@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from .audit import audit_chain, audit_customer, audit_verify
 from .batches import batch, batch_check
+from .memory import memory
 from .operators import operators
 from .pages import pages
 from .profiles import profile
@@ -13,11 +14,23 @@ from .set_actions import job_insert, reconcile, set_action
 from .years import years
 
 _ALL = (
-    *(serve, operators, pages, profile, set_action, job_insert, reconcile, audit_chain, audit_verify, audit_customer),
+    *(
+        serve,
+        operators,
+        pages,
+        memory,
+        profile,
+        set_action,
+        job_insert,
+        reconcile,
+        audit_chain,
+        audit_verify,
+        audit_customer,
+    ),
     *(batch, batch_check, overlap, years),
 )
 BENCHMARKS: dict[str, Callable[[], bool]] = {function.__name__.replace("_", "-"): function for function in _ALL}
-ROUNDS = {"audit-verify": 3, "batch": 3, "batch-check": 3, "operators": 5, "years": 2}
+ROUNDS = {"audit-verify": 3, "batch": 3, "batch-check": 3, "memory": 3, "operators": 5, "years": 2}
 """How often those are measured that take minutes."""
 OF_ALL = [name for name in BENCHMARKS if name != "years"]
 """Those that are measured together; years of data take an hour to make and to walk through."""

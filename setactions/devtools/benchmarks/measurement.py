@@ -13,7 +13,7 @@ from django.db import connections
 
 FLEET = 27_682  # the largest real fleet
 NOBODY = "http://127.0.0.1:9"  # a cluster that is asked nothing
-MS, PER_S = "ms", "a second"
+MS, PER_S, MB = "ms", "a second", "MB"
 rounds = 9  # the median of so many is reported
 scale = 1.0  # of the rows and customers that a benchmark makes
 env_files: tuple[str, str] | None = None  # of two existing installations, instead of those that `years` makes

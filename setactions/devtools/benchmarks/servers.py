@@ -30,24 +30,34 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 SETTLED_S = 0.03  # without any use of the CPU, after which a server has nothing left to do
 
 
-def cpu_s(pid: int) -> float:
-    """Return the seconds of CPU that a process and all below it have used, children that ended included."""
-    children: dict[int, list[int]] = {}
-    used: dict[int, int] = {}
+def _parents_and_ticks() -> dict[int, tuple[int, int]]:
+    """Return the parent of each process, and the CPU that it and children that it waited for have used."""
+    processes = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             fields = (folder / "stat").read_text().rpartition(") ")[2].split()
         except OSError:  # it has just ended
             continue
-        process = int(folder.name)
-        children.setdefault(int(fields[1]), []).append(process)
-        used[process] = sum(map(int, fields[11:15]))  # utime, stime, and those of children that were waited for
-    ticks, tree = 0, [pid]
-    while tree:
-        process = tree.pop()
-        ticks += used.get(process, 0)
-        tree += children.get(process, [])
-    return ticks / TICKS_PER_S
+        processes[int(folder.name)] = int(fields[1]), sum(map(int, fields[11:15]))  # utime, stime, and of children
+    return processes
+
+
+def _tree(pid: int, processes: dict[int, tuple[int, int]]) -> list[int]:
+    tree = [pid]
+    for known in tree:  # which grows
+        tree += [child for child, (parent, _) in processes.items() if parent == known]
+    return tree
+
+
+def process_tree(pid: int) -> list[int]:
+    """Return a process and all below it."""
+    return _tree(pid, _parents_and_ticks())
+
+
+def cpu_s(pid: int) -> float:
+    """Return the seconds of CPU that a process and all below it have used, children that ended included."""
+    processes = _parents_and_ticks()
+    return sum(processes[known][1] for known in _tree(pid, processes) if known in processes) / TICKS_PER_S
 
 
 def settled_cpu_s(pid: int) -> float:
@@ -142,8 +152,9 @@ def product(clusters: dict[str, str], operators: int, **more: object) -> Iterato
     sessions = [_session(f"operator-{number}") for number in range(operators)]
     given = {name: os.environ[name] for name in GIVEN if name in os.environ}
     variables: dict[str, Any] = {"TMS_MAX_CIDS_PER_CALL": 30_000, "TMS_DEADLINE_S": 30, "TMS_OPEN_AFTER_S": 90}
+    variables |= given | more
     with ExitStack() as stack:
-        site = stack.enter_context(Site(Path(settings.VAR_DIR), clusters, **variables, **given, **more))
+        site = stack.enter_context(Site(Path(settings.VAR_DIR), clusters, **variables))
         server = Server(site, 0)
         server.wait_until_healthy()
         yield Target(server.port, server.pid, sessions)

@@ -1,0 +1,88 @@
+"""What a process of a real server takes of memory: `manage.py bench memory`."""
+
+import json
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from django.contrib.auth.models import User
+
+from setactions.devtools.benchmarks import measurement
+from setactions.devtools.benchmarks.measurement import FLEET, MB, Comparison, scaled
+from setactions.devtools.benchmarks.servers import Target, action_body, new_cids, process_tree, product, stub_tms
+
+USER = "operator-0"  # the first of `product`, who may export as well here
+LATENCY_S = 0.05
+MOST_AT_REST_MB, MOST_MORE_MB = 120, 60
+USUAL_SIZE, WARM_UP = 10, 3
+OPERATORS, EACH = 50, 5  # so many at once, and Set Actions of each; the other threads of a worker are for pages
+EXPORTS = "/admin/audit/attempt/export.csv", "/admin/audit/attempt/export.jsonl"
+PEAK_FROM_NOW = "5"  # written to a process' clear_refs, see proc(5)
+
+
+def memory() -> bool:
+    """Compare the peak of the largest process of a server with what it takes at rest: after a few Set Actions.
+
+    There is one worker, which has to carry all lists that come at once.
+    """
+    fleet = scaled(FLEET)
+    User.objects.create_superuser(USER)
+    with stub_tms(LATENCY_S) as tms, product({"bench": tms}, 1, WEB_WORKERS=1) as server:
+        act = partial(_act, server, tms)
+        cases: list[tuple[str, Callable[[], None]]] = [
+            *((f"{count} of {fleet:,} ids at once", partial(act, fleet, count)) for count in (1, 3, 4, 8)),
+            ("exports of all of that", partial(_export, server)),
+            (f"4 of {fleet:,} ids at once after exports", partial(act, fleet, 4)),
+            (f"{OPERATORS} operators with {USUAL_SIZE} ids each", partial(act, USUAL_SIZE, OPERATORS, EACH)),
+        ]
+        act(USUAL_SIZE, 1, WARM_UP)
+        rest = max(_mb(pid, "VmRSS") for pid in process_tree(server.pid))
+        more: dict[str, list[float]] = {what: [] for what, _ in cases}
+        for _ in range(measurement.rounds):
+            for what, work in cases:
+                more[what].append(_peak_mb(server, work) - rest)
+    is_small = Comparison([rest], [rest], MB).report("memory", "at rest", "at rest", bound=MOST_AT_REST_MB)
+    floors = [rest] * measurement.rounds
+    reports = [
+        Comparison(values, floors, MB).report("memory", f"more for {what}", "at rest", bound=MOST_MORE_MB)
+        for what, values in more.items()
+    ]
+    return is_small and all(reports)
+
+
+def _act(server: Target, tms: str, size: int, at_once: int, each: int = 1) -> None:
+    """Let so many operators send Set Actions of so many ids at once, `each` one after the other."""
+
+    def operate(_: int) -> None:
+        with server.request() as connection:
+            for _ in range(each):
+                answer = json.loads(connection.post("/proxy_fetch", action_body(tms, new_cids(size))))
+                if answer["outcome"] != "accepted":
+                    raise RuntimeError(answer)
+
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(operate, range(at_once)))
+
+
+def _export(server: Target) -> None:
+    with server.request() as connection:
+        [job] = json.loads(connection.get("/api/jobs/mine?limit=1"))["jobs"]
+        for path in (*EXPORTS, f"/jobs/{job['job_id']}/customers.csv"):
+            connection.get(path)
+
+
+def _peak_mb(server: Target, work: Callable[[], None]) -> float:
+    """Return the most MB that a process of the server took during the work."""
+    processes = process_tree(server.pid)
+    for pid in processes:
+        Path(f"/proc/{pid}/clear_refs").write_text(PEAK_FROM_NOW)
+    work()
+    return max(_mb(pid, "VmHWM") for pid in processes)
+
+
+def _mb(pid: int, name: str) -> float:
+    """Return a figure of a process' status."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(rf"{name}:\s+(\d+) kB", status)[1]) / 1024  # type: ignore[index]
