@@ -14,7 +14,7 @@ from audit.choices import Evidence, Outcome, Source
 from setactions import service
 from setactions.confirmation import check_number, number_in
 from setactions.inputs import ids
-from setactions.limits import call_slot, read_slot, throttle_read, turn_of_long_list
+from setactions.limits import call_slot, read_slot, throttle_read
 from setactions.payload import Submission, check_fits_one_call, find_overlap_warnings, make_submission
 from setactions.permissions import NotPermitted, check_may_set_action, may_set_action
 from setactions.refusal import Checks, Refusal
@@ -27,9 +27,9 @@ from tmsdash import strict_json
 from tmsdash.rates import WINDOW_S
 from tmsdash.text import sentence
 from tmsdash.web.access_log import tell_tms_verdict
+from tmsdash.web.bodies import take_body
 from tmsdash.web.errors import error_json
 
-BYTES_PER_ID = 36  # of a long list in JSON
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -55,12 +55,11 @@ def proxy_fetch(request: HttpRequest) -> HttpResponse:
     actor = actor_of(request, Source.API)
     is_read = False
     try:
-        with turn_of_long_list(len(request.body) // BYTES_PER_ID):
-            body = _load(request)
-            is_read = body["isPost"] is False
-            attempt_id = None if is_read else _idempotency_key(request)
-            fetch = _parse(body, attempt_id)
-            del body
+        body = _load(request)
+        is_read = body["isPost"] is False
+        attempt_id = None if is_read else _idempotency_key(request)
+        fetch = _parse(body, attempt_id)
+        del body
         if fetch.submission is None:
             check_may_set_action(request.user)
             return _read(fetch)
@@ -84,7 +83,7 @@ def proxy_fetch(request: HttpRequest) -> HttpResponse:
 
 def _load(request: HttpRequest) -> dict[str, Any]:
     try:
-        body = strict_json.loads(request.body)
+        body = strict_json.loads(take_body(request))
     except ValueError as error:
         raise Refusal(400, "request", f"The body is not usable JSON ({_place(error)}).") from None
     if not isinstance(body, dict):

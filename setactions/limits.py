@@ -8,7 +8,6 @@ file may be is for `setactions.inputs`, as part of reading it. All workers of a 
 for itself.
 """
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,8 +16,8 @@ from django.conf import settings
 
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
+from tmsdash import heavy_work
 from tmsdash.db.bulk import LONG_LIST
-from tmsdash.processes import trim
 from tmsdash.rates import Rate
 from tmsdash.server.shared import Cell, add, take_place
 
@@ -27,8 +26,6 @@ READS_PER_MINUTE = 240
 
 # An answer to a read may have 64 MiB; this many at once fit into the memory of a small machine.
 READS_AT_ONCE = 8
-
-LONG_LIST_WAIT_S = 5.0
 
 BATCHES_AT_ONCE = 8
 WORKERS_PER_BATCH = 16
@@ -39,7 +36,6 @@ REFUSALS_PER_MINUTE = 3000
 REFUSALS_PER_MINUTE_WITHOUT_PERMISSION = 60
 
 refusals = Rate("refusals")
-_long_list = threading.Lock()
 _reads = Rate("reads")
 
 
@@ -69,18 +65,18 @@ def read_slot() -> Iterator[None]:
 
 @contextmanager
 def turn_of_long_list(count: int) -> Iterator[None]:
-    """Prepare and write a long list of so many ids while no other thread of this process does; short ones never wait.
+    """Work on a list of so many ids while no other thread of this process works on a long one; short ones never wait.
 
-    A fleet takes 3 MB of memory while TMS is asked, but 20 while it is read, compared and written. Only memory is at
-    stake, and no promise: whoever has waited LONG_LIST_WAIT_S seconds goes on without a turn.
+    Raises Refusal (503) if the turn does not come soon.
     """
-    has_turn = count > LONG_LIST and _long_list.acquire(timeout=LONG_LIST_WAIT_S)
-    try:
+    if count <= LONG_LIST:
         yield
-    finally:
-        if has_turn:
-            trim()
-            _long_list.release()
+        return
+    try:
+        with heavy_work.turn():
+            yield
+    except heavy_work.Busy:
+        raise _busy("other long lists come first. Try again in a minute.") from None
 
 
 @contextmanager

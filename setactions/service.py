@@ -45,6 +45,7 @@ from setactions.tms import client
 from setactions.token import Token
 from setactions.word import NO_WORD, Word
 from tmsdash.db.transactions import drop_if_broken, transaction_around_call
+from tmsdash.heavy_work import others_first
 from tmsdash.kill_points import kill_point
 
 logger = logging.getLogger(__name__)
@@ -85,9 +86,8 @@ def set_action(
         known = None if is_new else find_known(attempt_id)
         if known:
             return _replay(known, actor, intent)
-        with call_slot():
-            with turn_of_long_list(len(submission.cids)):
-                recorder = _open(attempt_id, actor, intent, batch, word)
+        with call_slot(), turn_of_long_list(len(submission.cids)):
+            recorder = _open(attempt_id, actor, intent, batch, word)
             return recorder if isinstance(recorder, Result) else _carry_out(submission, recorder, token, on_accepted)
     except AuditUnavailable as refusal:
         return refused(uuid.uuid4(), refusal)
@@ -240,13 +240,14 @@ def _carry_out(submission: Submission, recorder: Recorder, token: Token, on_acce
         with transaction_around_call("jobs") as after_answer:
             kill_point("service: transaction open, nothing sent")
             called = True
-            reply = client.set_action(submission.cluster, submission.action_sent, submission.cids, token)
-            kill_point("service: answered, nothing written")
-            if reply.kind == Kind.ACCEPTED:
-                on_accepted()
-            # Step 4 comes before the Job: killed in between, the audit says that a Job is owed.
-            recorder.write_answer(reply)
-            kill_point("service: answer in the audit")
+            with others_first():
+                reply = client.set_action(submission.cluster, submission.action_sent, submission.cids, token)
+                kill_point("service: answered, nothing written")
+                if reply.kind == Kind.ACCEPTED:
+                    on_accepted()
+                # Step 4 comes before the Job: killed in between, the audit says that a Job is owed.
+                recorder.write_answer(reply)
+                kill_point("service: answer in the audit")
             if reply.kind == Kind.ACCEPTED:
                 job = recorder.new_job()
                 recorder.insert_job(job, after_answer)  # step 6; leaving the block is step 7

@@ -30,6 +30,7 @@ from setactions.tms.connections import ADAPTER, of_thread
 from setactions.tms.replies import Answer, Failure, Reply, classify, classify_read
 from setactions.tms.unsent import Connection, reason_of
 from setactions.token import Token
+from tmsdash.heavy_work import others_first
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,9 @@ def read(target: Target, token: Token) -> Reply:
     url = f"{target.cluster.origin}{target.call.value}?{urlencode(target.query)}"
     exchange = _Exchange(url, token, None, settings.TMS_MAX_READ_BYTES)
     factor = 2 if ("cid", "ALL") in target.query else 1
-    reply = _classified(exchange.answer_within(factor * settings.TMS_DEADLINE_S), token, classify_read)
+    with others_first():
+        answer = exchange.answer_within(factor * settings.TMS_DEADLINE_S)
+    reply = _classified(answer, token, classify_read)
     if reply.kind == Kind.NOT_SENT:
         logger.warning("[SET_ACTION] REQUEST_ERROR: a read was not sent: %s", reply.message)
     return reply

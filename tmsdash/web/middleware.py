@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 from urllib.parse import unquote
 
@@ -12,12 +13,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpRespons
 from django.shortcuts import render
 from django_htmx.http import HttpResponseClientRefresh
 
+from tmsdash import heavy_work
 from tmsdash.text import one_line
 from tmsdash.tokens import REMOVED, looks_like_token, without_tokens
 from tmsdash.web import request_id
 from tmsdash.web.access_log import log_refused, user_name
 from tmsdash.web.addresses import Address, parsed
 from tmsdash.web.base import Middleware
+from tmsdash.web.bodies import forget_body, receive_body
 from tmsdash.web.errors import error_response, wants_json
 from tmsdash.web.sessions import is_polling
 
@@ -136,10 +139,12 @@ class RequestBodyMiddleware(Middleware):
     to Django, so that header is all there is to look at, and a chunked body is answered 411.
     Receiving takes a thread for as long as the client likes. So at most half of the threads wait for
     users' bodies, and a few for those of people who are not signed in, who have little to send.
+    Long ones are worked on one after the other, see tmsdash.heavy_work.
     """
 
     ANONYMOUS_LIMIT = 64 << 10  # bytes: the form to sign in is the largest thing that they send
     READ_BEYOND_LIMIT = 1 << 20  # bytes: so much more the documented proxy lets through
+    LONG_BODY = 64 << 10  # bytes: some two thousand ids
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         super().__init__(get_response)
@@ -149,7 +154,16 @@ class RequestBodyMiddleware(Middleware):
     def __call__(self, request: HttpRequest) -> HttpResponse:
         refused = self._refuse(request)
         if refused is None:
-            return self.get_response(request)
+            try:
+                with heavy_work.turn() if _length(request) > self.LONG_BODY else nullcontext():
+                    return self.get_response(request)
+            except heavy_work.Busy:
+                message = (
+                    "The dashboard is busy: other long lists are before this one. Nothing was sent. Try again soon."
+                )
+                refused = error_response(request, 503, message, retry_after_s=RETRY_AFTER_S)
+            finally:
+                forget_body(request)
         log_refused(request, f"its body was not taken ({refused.status_code})")
         return refused
 
@@ -189,7 +203,7 @@ class RequestBodyMiddleware(Middleware):
             message = "The dashboard is busy: too many requests are still arriving. Nothing was sent. Try again soon."
             return error_response(request, 503, message, retry_after_s=RETRY_AFTER_S)
         try:
-            is_whole = len(request.body) == length  # Django keeps it for later readers
+            is_whole = len(receive_body(request)) == length
         except UnreadablePostError:
             is_whole = False
         finally:
@@ -197,6 +211,11 @@ class RequestBodyMiddleware(Middleware):
         if not is_whole:  # the server does not report a body that broke off
             return error_response(request, 400, "The request broke off. Nothing was sent to TMS. Send it again.")
         return None
+
+
+def _length(request: HttpRequest) -> int:
+    """Return the Content-Length of a request whose body was received."""
+    return int(request.META.get("CONTENT_LENGTH") or 0)
 
 
 class SignInRequiredMiddleware(LoginRequiredMiddleware):
