@@ -38,6 +38,13 @@ IDLE_S = 60  # before a thread without requests ends, and gives back its connect
 BACKLOG = 4096  # connections waiting to be accepted
 # How often, in seconds, Jobs are recorded for accepted actions whose worker died before it could do so.
 RECONCILE_EVERY_S = 30
+# What keeps allocators from holding on to the memory of long lists and answers, for the threads that had them: the C
+# library's, and granian's own, jemalloc.
+ALLOCATORS = {
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": str(128 << 10),  # else it grows with what is freed
+    "_RJEM_MALLOC_CONF": "narenas:1,dirty_decay_ms:0,muzzy_decay_ms:0",
+}
 END_S = 20  # that the server may take to end, beyond what its workers may take
 POLL_S = 0.2  # how often we look whether the server has ended
 
@@ -59,8 +66,8 @@ class Command(BaseCommand):
             sys.stderr.write(f"{sentence}\n")
         collect()  # before the server starts: it looks once which files there are
         sys.stdout.flush()
-        # With an arena per thread the C library would hold on to the memory of long answers.
-        os.environ.setdefault("MALLOC_ARENA_MAX", "2")
+        for name, value in ALLOCATORS.items():
+            os.environ.setdefault(name, value)
         sys.exit(_keep_running(options["host"], options["port"]))
 
 

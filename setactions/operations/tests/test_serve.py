@@ -11,6 +11,7 @@ import pytest
 import requests
 from django.conf import settings as django_settings
 
+from setactions.management.commands import serve
 from tmsdash.tests.tools import KEYS, free_ports, heeding_signals, install, run_python, signals_of, until
 
 pytestmark = [pytest.mark.sqlite, pytest.mark.linux]
@@ -69,6 +70,13 @@ def serving(tmp_path, *, program="", site="", preexec_fn=None, **environment):
 def worker_of(process):
     [server] = children(process.pid)
     return server, children(server)[-1]
+
+
+def test_allocators_of_a_worker_keep_no_memory_for_later(tmp_path):
+    with serving(tmp_path, MALLOC_ARENA_MAX="3") as (process, _):
+        environment = Path(f"/proc/{worker_of(process)[1]}/environ").read_bytes().split(b"\0")
+    expected = serve.ALLOCATORS | {"MALLOC_ARENA_MAX": "3"}  # what somebody has set stays
+    assert {f"{name}={value}".encode() for name, value in expected.items()} <= set(environment)
 
 
 def test_it_comes_back_however_fast_its_workers_die_and_reconciles_before(tmp_path):
