@@ -21,6 +21,7 @@ from typing import TextIO
 from django.http import StreamingHttpResponse
 
 from tmsdash.csv_text import csv_text
+from tmsdash.db.bulk import release_caches
 from tmsdash.db.files import sync
 from tmsdash.text import one_line
 
@@ -81,6 +82,8 @@ def _sent(lines: Iterable[str], name: str) -> Iterator[str]:
                 chunk, size = [], 0
     except IncompleteError as error:
         logger.error("[DOWNLOAD] EXCEPTION: %s was sent incomplete, and its last line says so. %s", name, error)
+    finally:
+        release_caches()
     if chunk:
         yield "".join(chunk)
 

@@ -8,6 +8,8 @@ from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import RawSQL
 
+from tmsdash.processes import trim
+
 IDS_PER_QUERY = 500
 LONG_LIST = 2_000  # ids: of a longer one, memory is looked after
 LONG = 32 * LONG_LIST  # characters of a parameter
@@ -46,6 +48,14 @@ def release_after(connection: BaseDatabaseWrapper, parameter: Sized) -> None:
     """
     if len(parameter) > LONG and connection.vendor == "sqlite":
         connection.connection.is_full = True
+
+
+def release_caches() -> None:
+    """Let this thread's connections drop the pages that long reading has left in their caches."""
+    for connection in connections.all(initialized_only=True):
+        if connection.vendor == "sqlite" and connection.connection is not None:
+            connection.connection.execute("PRAGMA shrink_memory")
+    trim()
 
 
 def insert_list(

@@ -20,7 +20,7 @@ def receive_body(request: HttpRequest) -> bytes:
 def take_body(request: HttpRequest) -> bytes:
     """Return the body, of which the request has nothing any more."""
     body = request.body
-    request._body, request._stream = b"", BytesIO()  # type: ignore[attr-defined]
+    request._body, request._stream = b"", BytesIO()
     return body
 
 
