@@ -23,6 +23,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def share_interpreter() -> None:
+    """Let threads of this process wait for Python's interpreter for 1 ms at most, not for 5, while others compute.
+
+    Whoever writes gives the interpreter up at each statement, and others wait for the turn meanwhile: with 32 operators
+    at once a tenth of a second came together, and between two calls of a batch some 15 ms.
+    """
+    sys.setswitchinterval(0.001)
+
+
 def give_memory_back() -> None:
     """Give the system the memory that this process no longer uses.
 

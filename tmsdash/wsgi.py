@@ -13,7 +13,7 @@ from django.db import connections
 from tmsdash import startup
 from tmsdash.db import postgresql
 from tmsdash.logs import log_what_nobody_caught
-from tmsdash.processes import end_with_parent, notice_end
+from tmsdash.processes import end_with_parent, notice_end, share_interpreter
 from tmsdash.server import heartbeat
 from tmsdash.web.plain_text import with_plain_content_type
 from tmsdash.web.static_files import warn_unless_collected
@@ -21,9 +21,7 @@ from tmsdash.web.static_files import warn_unless_collected
 GARBAGE_AFTER = 20_000  # objects more than there were
 
 startup.begin_worker()
-# Whoever writes gives the interpreter up at each statement, and waits that long for it while others wait for the turn:
-# with 32 operators at once a tenth of a second of the default's 5 ms came together. See `bench operators`.
-sys.setswitchinterval(0.001)
+share_interpreter()
 warnings.filterwarnings("ignore", "No directory at")  # whitenoise's words for warn_unless_collected
 end_with_parent()  # a worker that outlived its main process would keep the port from the next one
 notice_end()

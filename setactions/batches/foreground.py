@@ -26,7 +26,7 @@ from setactions.token import Token
 from setactions.token_options import ask_for_token
 from setactions.word import Word
 from tmsdash.downloads import IncompleteError
-from tmsdash.processes import END_SIGNALS, handling
+from tmsdash.processes import END_SIGNALS, handling, share_interpreter
 
 POLL_S = 0.2  # how soon a signal, or the end of another runner's lease, is noticed
 INTERRUPTED = "Interrupted. The running calls were finished."
@@ -49,6 +49,7 @@ class Foreground:
     def __call__(self, batch: Batch, actor: Actor, token: Token, scope: Scope, *, word: Word) -> None:
         """Carry the batch; raises Refusal (409) if another process does."""
         self._say(f"Batch {batch.batch_id}. If this process dies, go on with: {self._options.resume_line(batch)}")
+        share_interpreter()
         workers = self._options.worker_count(count_clusters(batch))
         total = progress_of(batch).customers(*scope.states)
         while True:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import sys
 from collections import Counter
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from audit.models import AuditEntry
 from jobs.batches import ledger
 from jobs.models import BatchChunk, Job, JobCustomer
+from setactions.batches import runner
 from setactions.batches.summary import Summary
 from setactions.batches.tests.commanding import CIDS, GO, command, go_on
 
@@ -27,6 +29,22 @@ def test_each_customer_is_sent_once_and_each_call_has_a_job(fleet, tms):
     assert sorted(output["job_ids"]) == sorted(str(job.job_id) for job in jobs)
     assert sorted(JobCustomer.objects.values_list("cid", flat=True)) == CIDS
     assert output["resume"] is None
+
+
+def test_calls_wait_for_the_interpreter_no_longer_than_in_a_server(fleet, tms, monkeypatch):
+    intervals, check = [], runner.check_chunk
+
+    def check_chunk(chunk, *args, **kwargs):
+        intervals.append(sys.getswitchinterval())
+        check(chunk, *args, **kwargs)
+
+    usual = sys.getswitchinterval()
+    monkeypatch.setattr(runner, "check_chunk", check_chunk)
+    try:
+        assert command(fleet(), *GO).code == 0
+    finally:
+        sys.setswitchinterval(usual)
+    assert intervals == [0.001] * 5
 
 
 def test_the_audit_names_user_source_and_the_operating_systems_user(fleet, tms):
