@@ -7,11 +7,9 @@ import sqlite3
 import subprocess
 import sys
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
-import requests
 from django.conf import settings
 from django.contrib.auth.models import User
 
@@ -22,6 +20,7 @@ from setactions.inputs.csv_table import read_table
 CALL_S = 0.3  # the quickest that TMS was ever seen
 LIMIT = 1.15
 USER = "bench"
+BARE_CALLS = "setactions.devtools.bare_calls"
 
 LINES = 1_000_000
 CHECK_LIMIT = 8
@@ -29,35 +28,26 @@ MAX_RSS_MIB = 250
 
 
 def batch() -> bool:
-    """Compare the command, as a process of its own, with a loop of the same calls that records nothing."""
+    """Compare the command with a program that makes the same calls and records nothing: each a process of its own."""
     User.objects.create_superuser(USER)
     fleet = scaled(FLEET)
     size, workers = settings.TMS_BATCH_CHUNK, settings.TMS_BATCH_CALLS
     file = Path(settings.VAR_DIR) / "fleet.csv"
-    with Simulator(latency_s=CALL_S) as tms, requests.Session() as session:
+    with Simulator(latency_s=CALL_S) as tms:
         options = {"user": USER, "cluster": "bench", "action": "PE-Enable", "confirm": fleet}
-        command = [sys.executable, "manage.py", "set_action_batch", str(file), "--yes", "--json"]
+        command = ["manage.py", "set_action_batch", str(file), "--yes", "--json"]
         command += [f"--{name}={value}" for name, value in options.items()]
         environment = os.environ | {"TMS_CLUSTERS": f"bench={tms.url}", "TMS_TOKEN": "bench"}
 
         def new_list() -> None:
             file.write_text("".join(f"{uuid.uuid4().hex}\n" for _ in range(fleet)))
 
-        def ours() -> None:
-            subprocess.run(command, env=environment, cwd=settings.BASE_DIR, capture_output=True, check=True)  # noqa: S603
+        def run(*arguments: str) -> None:
+            program = [sys.executable, *arguments]
+            subprocess.run(program, env=environment, cwd=settings.BASE_DIR, capture_output=True, check=True)  # noqa: S603
 
-        session.headers["Authorization"] = "Bearer bench"
-
-        def call(cids: list[str]) -> None:
-            body = {"action": "PE-Enable", "cids": cids}
-            session.post(f"{tms.url}/tms/v1/set/action", json=body, timeout=30).raise_for_status()
-
-        def bare() -> None:
-            cids = file.read_text().split()
-            with ThreadPoolExecutor(workers) as pool:
-                list(pool.map(call, [cids[start : start + size] for start in range(0, fleet, size)]))
-
-        comparison = compare(ours, bare, before=new_list)
+        bare = ["-m", BARE_CALLS, tms.url, str(file), str(size), str(workers)]
+        comparison = compare(lambda: run(*command), lambda: run(*bare), before=new_list)
     what = f"a batch of {fleet:,} customers, {size} a call, {workers} calls at once of {CALL_S:g} s"
     return comparison.report("batch", what, "the bare calls", LIMIT)
 
