@@ -9,7 +9,6 @@
 
 import logging
 import multiprocessing
-import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +22,7 @@ import django
 from django.conf import settings
 
 from tmsdash import startup
-from tmsdash.processes import end_with_parent
+from tmsdash.processes import cores, end_with_parent
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
@@ -33,11 +32,6 @@ TASKS_AHEAD = 4  # for each worker: it never waits, and a list of tasks may be o
 
 class WorkerLostError(Exception):
     """A worker was ended by somebody else. The text says so, as a sentence."""
-
-
-def count_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Workers:
@@ -58,7 +52,7 @@ class Workers:
     def _executor(self) -> ProcessPoolExecutor:
         handed = {name: getattr(settings, name) for name in dir(settings) if name.isupper()}
         return ProcessPoolExecutor(
-            count_cores(),
+            cores(),
             multiprocessing.get_context("spawn"),
             initializer=_begin,
             initargs=(startup.command, handed),
@@ -73,7 +67,7 @@ class Workers:
         try:
             for task in tasks:
                 pending.append((task, self._submit(work, task)))
-                if len(pending) > count_cores() * TASKS_AHEAD:
+                if len(pending) > cores() * TASKS_AHEAD:
                     yield pending[0][0], pending.popleft()[1].result()
             while pending:
                 yield pending[0][0], pending.popleft()[1].result()

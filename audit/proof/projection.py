@@ -19,7 +19,7 @@ from functools import lru_cache
 from heapq import merge
 from itertools import groupby, pairwise
 from operator import attrgetter, itemgetter
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from audit.chain import DATABASE
 from audit.choices import Kind
@@ -27,8 +27,11 @@ from audit.models import SEGMENT_ATTEMPTS, Attempt
 from audit.proof.archives import entries_by_attempt
 from audit.proof.stored import StoredEntry, hex_sql, rows_of, select, time_sql
 from audit.services import project
-from tmsdash.cores import Workers, count_cores
 from tmsdash.db.transactions import read_transaction
+from tmsdash.processes import cores
+
+if TYPE_CHECKING:  # its pool of processes is loaded by nobody who does not verify
+    from tmsdash.cores import Workers
 
 ASKED = ("action_code", "action_name", "cluster_url", "source", "customer_count")
 MOVING = ("outcome", "http_status", "error_message", "is_open", "job_owed")
@@ -84,7 +87,7 @@ class ProjectionCheck:
         self._archived = archived
         self._on_step = on_step
 
-    def problems(self, workers: Workers) -> Iterator[Problem]:
+    def problems(self, workers: "Workers") -> Iterator[Problem]:
         """Yield what does not match, in the order of the attempts' ids, while a transaction is open."""
         conditions = _conditions()
         if len(conditions) == 1:
@@ -116,7 +119,7 @@ class ProjectionCheck:
 def _conditions() -> list[str]:
     """Return what divides the attempts into as many parts of about equal size as there are cores to look at them."""
     [(count,)] = rows_of("SELECT count(*) FROM audit_attempt")
-    parts = count_cores() if count >= MIN_ATTEMPTS else 1
+    parts = cores() if count >= MIN_ATTEMPTS else 1
     ids: list[str] = []
     for number in range(1, parts):
         query = (

@@ -10,7 +10,7 @@ import hmac
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import Error as AnyDatabaseError
 
@@ -18,8 +18,11 @@ from audit import chain
 from audit.choices import Kind
 from audit.proof.lost_keys import NOT_KNOWN
 from audit.proof.stored import StoredEntry, rows_of, select, stored_entries
-from tmsdash.cores import Workers, count_cores
 from tmsdash.db.transactions import read_transaction
+from tmsdash.processes import cores
+
+if TYPE_CHECKING:  # its pool of processes is loaded by nobody who does not verify
+    from tmsdash.cores import Workers
 
 LENGTH = 10_000
 MIN_ENTRIES = 50_000  # with fewer, it is over before workers have begun
@@ -60,7 +63,7 @@ class Stretch:
 
 
 def stored_stretches(
-    workers: Workers, asked: Sequence[int], after: int | None = None
+    workers: "Workers", asked: Sequence[int], after: int | None = None
 ) -> Iterator[StoredEntry | Stretch]:
     """Yield all entries in the database, or those after a number, in their order, while a transaction is open.
 
@@ -70,7 +73,7 @@ def stored_stretches(
     condition = "" if after is None else f"sequence > {after:d}"
     bounds = f"SELECT min(sequence), max(sequence) FROM audit_auditentry {condition and f'WHERE {condition}'}"  # noqa: S608
     [(first, last)] = rows_of(bounds)
-    if count_cores() == 1 or first is None or last - first < MIN_ENTRIES:
+    if cores() == 1 or first is None or last - first < MIN_ENTRIES:
         yield from stored_entries(condition)
         return
     for task, stretch in workers.answers(prove, _tasks(first, last, asked)):

@@ -30,7 +30,7 @@ def ended_workers():
 
 
 def test_answers_come_in_the_order_of_the_tasks_from_processes_with_the_same_settings(monkeypatch, settings):
-    monkeypatch.setattr(cores, "count_cores", lambda: 2)
+    monkeypatch.setattr(cores, "cores", lambda: 2)
     settings.AUDIT_SEAL_DIR = "/here"
     with Workers() as workers:
         answers = list(workers.answers(seal_dir_after, [0.2, *[0] * 20]))
@@ -39,14 +39,14 @@ def test_answers_come_in_the_order_of_the_tasks_from_processes_with_the_same_set
 
 
 def test_a_worker_that_is_killed_is_an_error_with_a_next_step(monkeypatch):
-    monkeypatch.setattr(cores, "count_cores", lambda: 1)
+    monkeypatch.setattr(cores, "cores", lambda: 1)
     with pytest.raises(WorkerLostError, match=r"ended from outside.* Run the command again\."), Workers() as workers:
         list(workers.answers(end_self, [1]))
     assert ended_workers()
 
 
 def test_what_ends_the_block_ends_workers_in_the_middle_of_their_work(monkeypatch):
-    monkeypatch.setattr(cores, "count_cores", lambda: 1)
+    monkeypatch.setattr(cores, "cores", lambda: 1)
     with pytest.raises(KeyboardInterrupt), Workers() as workers:
         assert next(workers.answers(seal_dir_after, [0, 600]))
         raise KeyboardInterrupt
@@ -54,7 +54,7 @@ def test_what_ends_the_block_ends_workers_in_the_middle_of_their_work(monkeypatc
 
 
 def test_ctrl_c_at_a_terminal_is_for_the_process_that_ends_them(monkeypatch):
-    monkeypatch.setattr(cores, "count_cores", lambda: 1)
+    monkeypatch.setattr(cores, "cores", lambda: 1)
     with Workers() as workers:
         assert list(workers.answers(is_deaf_to_ctrl_c, [1])) == [(1, True)]
     assert not is_deaf_to_ctrl_c(1)

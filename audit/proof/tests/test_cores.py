@@ -33,14 +33,14 @@ def small_tasks(monkeypatch):
     monkeypatch.setattr(stretches, "MIN_ENTRIES", 0)
     monkeypatch.setattr(projection, "MIN_ATTEMPTS", 2)
     for module in (cores, stretches, projection):
-        monkeypatch.setattr(module, "count_cores", lambda: 2)
+        monkeypatch.setattr(module, "cores", lambda: 2)
 
 
 @pytest.fixture(scope="module")
 def pool():
     """Two workers for all tests of this module."""
     with pytest.MonkeyPatch.context() as patch, Workers() as workers:
-        patch.setattr(cores, "count_cores", lambda: 2)
+        patch.setattr(cores, "cores", lambda: 2)
         yield workers
 
 
@@ -73,7 +73,7 @@ def shared(pool, monkeypatch):
 def alone(monkeypatch, look):
     with monkeypatch.context() as patch:
         for module in (stretches, projection):
-            patch.setattr(module, "count_cores", lambda: 1)
+            patch.setattr(module, "cores", lambda: 1)
         return look()
 
 

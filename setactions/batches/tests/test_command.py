@@ -3,10 +3,13 @@
 import csv
 import io
 import json
+import os
+import subprocess
 import sys
 from collections import Counter
 
 import pytest
+from django.conf import settings as django_settings
 
 from audit.models import AuditEntry
 from jobs.batches import ledger
@@ -45,6 +48,19 @@ def test_calls_wait_for_the_interpreter_no_longer_than_in_a_server(fleet, tms, m
     finally:
         sys.setswitchinterval(usual)
     assert intervals == [0.001] * 5
+
+
+def test_it_loads_nothing_that_only_a_verification_needs():
+    program = "import sys, manage, django\ndjango.setup()\nimport setactions.management.commands.set_action_batch"
+    process = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", f"{program}\nprint('concurrent.futures.process' in sys.modules)"],
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "tmsdash.settings"},
+        cwd=django_settings.BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert process.stdout.split() == ["False"]
 
 
 def test_the_audit_names_user_source_and_the_operating_systems_user(fleet, tms):
