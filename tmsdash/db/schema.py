@@ -7,6 +7,7 @@ memory (SQLite) or in the session's own temporary schema (PostgreSQL), and compa
 
 import re
 from collections.abc import Collection, Iterator
+from contextlib import closing
 
 from django.apps import apps
 from django.db import connections, router, transaction
@@ -86,15 +87,13 @@ _SQLITE_PROGRAMS = (
 def _sqlite_expected(connection: BaseDatabaseWrapper) -> Definitions:
     described = connection.settings_dict | {"NAME": ":memory:", "OPTIONS": {}}
     memory = load_backend(described["ENGINE"]).DatabaseWrapper(described, connection.alias)
-    try:
-        # Not by connect(), whose signal is meant for the product's own files.
-        memory.connection = memory.get_new_connection(memory.get_connection_params())
+    # Not by connect(), whose signal is meant for the product's own files, and not by close(), which leaves those in
+    # memory open.
+    with closing(memory.get_new_connection(memory.get_connection_params())) as memory.connection:
         memory.set_autocommit(True)
         memory.disable_constraint_checking()
         _make_tables(memory)
         return _sqlite_definitions(memory)
-    finally:
-        memory.close()
 
 
 def _sqlite_definitions(connection: BaseDatabaseWrapper) -> Definitions:

@@ -1,10 +1,13 @@
 """What stands in the databases besides the product's tables, and what of these is missing or another."""
 
+import sqlite3
+
 import pytest
 from django.db import connections
 
 from audit.proof import append_only
 from setactions.proof.database_check import database_problems
+from tmsdash.db import schema
 
 pytestmark = pytest.mark.usefixtures("databases")
 
@@ -194,3 +197,12 @@ def test_a_table_that_was_made_anew_in_another_way_is_named(old, new):
             cursor.execute(f"ALTER TABLE {other} RENAME TO {table}")
     assert problems
     assert database_problems(full=True) == []
+
+
+@pytest.mark.sqlite
+def test_the_database_that_it_compares_with_is_closed_again(monkeypatch):
+    sessions, make = [], schema._make_tables
+    monkeypatch.setattr(schema, "_make_tables", lambda memory: (sessions.append(memory.connection), make(memory)))
+    assert schema.schema_problems("jobs") == []
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        sessions[0].execute("SELECT 1")
