@@ -42,13 +42,17 @@ def id_of(name: str) -> str:
     return hmac.digest(key.encode(), f"tmsdash site key {name}".encode("ascii"), "sha256").hex()[:16]
 
 
-def remember() -> None:
-    """Store the ids of keys that the database does not know yet; of several processes the first one counts."""
+def remember() -> bool:
+    """Store the ids of keys that the database does not know yet, and tell whether there were any.
+
+    Of several processes the first one counts.
+    """
     kept = set(SiteKey.objects.values_list("name", flat=True))
-    for name in KEPT:
-        if name not in kept:
-            with suppress(IntegrityError):  # another process was first; its keys are compared with ours
-                SiteKey.objects.create(name=name, key_id=id_of(name), since=timezone.now())
+    unknown = [name for name in KEPT if name not in kept]
+    for name in unknown:
+        with suppress(IntegrityError):  # another process was first; its keys are compared with ours
+            SiteKey.objects.create(name=name, key_id=id_of(name), since=timezone.now())
+    return bool(unknown)
 
 
 def assert_ours(names: Collection[str] = ALL) -> bool:
@@ -58,14 +62,20 @@ def assert_ours(names: Collection[str] = ALL) -> bool:
     """
     if not names:
         return True
-    with suppress(Error):  # no answer, no tables yet, or read-only: we compare what we can
-        if file_is_there(connections[DEFAULT_DB_ALIAS]):
-            remember()
-    messages = checks.run_checks(tags=[TAG], databases=list(connections))
+    messages = _compared()
+    # Whoever has one wrong key is a stranger: its others must not become the site's.
+    if not any(message.is_serious() for message in messages):
+        with suppress(Error):  # no answer, no tables yet, or read-only: we compare what we can
+            if file_is_there(connections[DEFAULT_DB_ALIAS]) and remember():
+                messages = _compared()
     wrong = [f"{message.msg} {message.hint}" for message in messages if message.is_serious() and message.obj in names]
     if wrong:
         raise WrongKeyError(" ".join(wrong))
     return all(message.id != NOT_COMPARED for message in messages)
+
+
+def _compared() -> list[checks.CheckMessage]:
+    return checks.run_checks(tags=[TAG], databases=list(connections))
 
 
 @checks.register(TAG, checks.Tags.database)

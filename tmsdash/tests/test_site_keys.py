@@ -190,6 +190,13 @@ def test_of_hosts_that_start_first_at_the_same_time_one_decides(databases, setti
     assert set(SiteKey.objects.values_list("key_id", flat=True)) == first
 
 
+def test_a_process_with_another_audit_key_does_not_make_its_other_keys_the_sites(databases, settings):
+    settings.AUDIT_KEY = OTHER
+    with pytest.raises(site_keys.WrongKeyError, match="^AUDIT_KEY is not this site's"):
+        site_keys.assert_ours()
+    assert not SiteKey.objects.exists()
+
+
 def test_an_old_audit_key_is_the_sites_too(keys, settings):
     settings.AUDIT_OLD_KEYS, settings.AUDIT_KEY = [settings.AUDIT_KEY], OTHER
     assert site_keys.assert_ours()
