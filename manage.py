@@ -18,6 +18,7 @@ from django.db import DatabaseError
 from django.db import Error as AnyDatabaseError
 
 from tmsdash.db.migration import MIGRATE_FIRST, are_migrations_due
+from tmsdash.db.moves import MovedError
 from tmsdash.db.sqlite_files import MissingFileError
 from tmsdash.db.transactions import UNUSABLE_DATABASE
 from tmsdash.logs import log_what_nobody_caught, no_audit_line
@@ -41,7 +42,7 @@ def main() -> None:
     except EOFError:
         sys.exit("This command asks, and there is nobody to answer. Run it at a terminal, or see its --help.")
     except AnyDatabaseError as error:
-        if isinstance(error.__cause__, MissingFileError):
+        if isinstance(error, MovedError) or isinstance(error.__cause__, MissingFileError):
             sys.exit(str(error))
         is_due = are_migrations_due()
         if not (is_due or isinstance(error, UNUSABLE_DATABASE) or type(error) is DatabaseError):

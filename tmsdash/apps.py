@@ -9,3 +9,4 @@ class TmsdashConfig(AppConfig):
 
     def ready(self) -> None:
         from tmsdash import broker, checks, site_keys  # noqa: F401 (registers the checks)
+        from tmsdash.db import moves  # noqa: F401 (looks at each new connection)

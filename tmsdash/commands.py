@@ -17,6 +17,7 @@ from django.db import Error as AnyDatabaseError
 
 from tmsdash import site_keys
 from tmsdash.days import NoDayError, day_of
+from tmsdash.db import moves
 from tmsdash.db.migration import MIGRATE_FIRST, are_migrations_due
 from tmsdash.logs import no_audit_line
 
@@ -29,8 +30,8 @@ class SiteCommand(BaseCommand):
     wrong_key_exit_code = 1
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """Run the command; raises CommandError, with what to do, if a key is not the site's."""
-        require_site_keys(self.needed_keys, exit_code=self.wrong_key_exit_code)
+        """Run the command; raises CommandError, with what to do, if a key is not the site's or a database was moved."""
+        require_own_site(self.needed_keys, exit_code=self.wrong_key_exit_code)
         try:
             return super().execute(*args, **options)
         except CommandError as error:
@@ -91,11 +92,12 @@ def only_warnings_logged() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-def require_site_keys(names: Collection[str] = site_keys.ALL, *, exit_code: int = 1) -> None:
-    """Raise CommandError, with what to do, if one of these keys is not the site's."""
+def require_own_site(names: Collection[str] = site_keys.ALL, *, exit_code: int = 1) -> None:
+    """Raise CommandError, with what to do, if a database was moved or one of these keys is not the site's."""
     try:
+        moves.assert_in_place()
         site_keys.assert_ours(names)
-    except site_keys.WrongKeyError as error:
+    except (site_keys.WrongKeyError, moves.MovedError) as error:
         raise CommandError(f"Nothing was done. {error}", returncode=exit_code) from None
 
 

@@ -236,6 +236,11 @@ def database(name: str, sqlite_file: Path, base_dir: Path) -> dict[str, Any]:
     value = text(name)
     if not value:
         return _sqlite(name, sqlite_file)
+    return database_at(name, value, base_dir)
+
+
+def database_at(name: str, value: str, base_dir: Path) -> dict[str, Any]:
+    """Return Django's description of the database at the URL `value`; `name` is who gave it, for the message."""
     _refuse_raw_password(name, value)
     described: dict[str, Any] = {}
     # Checked first, because django-environ warns about unknown URLs, including the password.

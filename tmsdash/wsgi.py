@@ -11,7 +11,7 @@ from django.core.wsgi import get_wsgi_application
 from django.db import connections
 
 from tmsdash import startup
-from tmsdash.db import postgresql
+from tmsdash.db import moves, postgresql
 from tmsdash.logs import log_what_nobody_caught
 from tmsdash.processes import end_with_parent, notice_end, share_interpreter
 from tmsdash.server import heartbeat
@@ -33,12 +33,13 @@ try:
     application = with_plain_content_type(get_wsgi_application())
     from tmsdash import site_keys  # it has models, so that django.setup comes first
 
+    moves.assert_in_place()
     if not site_keys.assert_ours():
         application = site_keys.guarded(application)
     connections.close_all()
     application = heartbeat.tracked(application)
     warn_unless_collected()
-except ImproperlyConfigured as error:
+except (ImproperlyConfigured, moves.MovedError) as error:
     sys.exit(f"TMS Dashboard cannot start. {error}")
 # What is loaded by now stays: to look for garbage among it, time and again within a request, finds nothing.
 gc.collect()

@@ -58,7 +58,7 @@ def _differences(alias: str, present: Definitions, expected: Definitions) -> Ite
             yield f"Database {alias}: the {what} was changed: it is {present[what]!r}, not {expected[what]!r}."
 
 
-def _models_of(alias: str) -> list[type[Model]]:
+def models_of(alias: str) -> list[type[Model]]:
     """Return the models whose tables a database holds, including many-to-many tables and that of migrations."""
     models = apps.get_models(include_auto_created=True)
     managed = [model for model in models if model._meta.managed and not model._meta.proxy]
@@ -68,7 +68,7 @@ def _models_of(alias: str) -> list[type[Model]]:
 
 def _make_tables(connection: BaseDatabaseWrapper) -> None:
     """Create the tables of a connection's alias through that connection."""
-    models = _models_of(connection.alias)
+    models = models_of(connection.alias)
     auto_created = {field.remote_field.through for model in models for field in model._meta.local_many_to_many}
     with connection.schema_editor(atomic=False) as editor:
         for model in models:

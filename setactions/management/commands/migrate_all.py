@@ -8,7 +8,7 @@ from django.db import connections
 
 from tmsdash import site_keys
 from tmsdash.accounts import AUDITORS, OPERATORS
-from tmsdash.commands import require_site_keys
+from tmsdash.commands import require_own_site
 from tmsdash.db.migration import NEW_INSTALLATION, migrating_alone
 from tmsdash.db.transactions import UNUSABLE_DATABASE, VARIABLES
 
@@ -47,8 +47,7 @@ class Command(BaseCommand):
         if len(places) < len(VARIABLES):
             # They would share one table of applied migrations, and all but the first would stay empty.
             raise CommandError(f"{', '.join(VARIABLES.values())}: name three different databases.")
-        if not options.get("any_key"):
-            require_site_keys(("AUDIT_KEY",))  # a migration may sign existing rows
+        require_own_site(() if options.get("any_key") else ("AUDIT_KEY",))  # a migration may sign existing rows
         try:
             with migrating_alone(lambda line: self.stderr.write(line, lambda text: text)):
                 self._migrate(options)

@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
 from audit.accounts.throttling import remove_turns
-from tmsdash.commands import require_site_keys
+from tmsdash.commands import require_own_site
 from tmsdash.db import host_turns, postgresql
 from tmsdash.db.migration import MIGRATE_FIRST, are_migrations_due
 from tmsdash.db.sqlite_files import missing
@@ -60,7 +60,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         _warn_of_plain_http(options["host"])
         _assert_free(options["host"], options["port"])
-        require_site_keys()
+        require_own_site()
         _assert_migrated()
         for sentence in postgresql.too_few_connections(settings.WEB_WORKERS):
             sys.stderr.write(f"{sentence}\n")

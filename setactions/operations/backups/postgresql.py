@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -130,17 +130,21 @@ class PostgresqlDatabase(Database):
         for name in PROGRAMS:
             _program(name)
         self.connection.close_pool()  # type: ignore[attr-defined]
-        count = self._count_sessions()
+        self.assert_unused()
+        yield
+
+    def assert_unused(self, session: Any = None) -> None:
+        """Raise BackupError if anybody else is connected, besides a session of ours."""
+        count = self._count_sessions(session)
         if count:
             raise BackupError(
                 f"{self.variable}: {count} other sessions use the database {self._name}. Stop the site and "
                 "everything else that is connected to it, then run this again. Nothing was changed."
             )
-        yield
 
-    def _count_sessions(self) -> int:
+    def _count_sessions(self, session: Any = None) -> int:
         """Return how many other sessions remain; the server takes a moment to notice that one has ended."""
-        with self.present() as source:
+        with nullcontext(PostgresqlSource(session)) if session else self.present() as source:
             for _ in range(SESSION_END_TRIES):
                 [count] = next(source.ask(OTHERS))
                 if not count:

@@ -90,7 +90,7 @@ class SqliteDatabase(Database):
         self.connection.close()
         with held_alone(self.path) as is_alone, ExitStack() as stack:
             if not is_alone:
-                raise self._in_use()
+                raise self.in_use()
             if self.path.exists():
                 connection = stack.enter_context(closing(_connect(self.path, timeout=0)))
                 try:
@@ -99,11 +99,12 @@ class SqliteDatabase(Database):
                     connection.execute("BEGIN EXCLUSIVE")
                 except sqlite3.DatabaseError as error:
                     if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                        raise self._in_use() from error
+                        raise self.in_use() from error
                     # Any other error means that it is damaged, which is why it is being restored. It is kept as it is.
             yield
 
-    def _in_use(self) -> BackupError:
+    def in_use(self) -> BackupError:
+        """Return what is raised if somebody else uses the file."""
         return BackupError(
             f"{self.variable}: {self.path} is in use. Stop the site and everything else that uses the file, "
             "then run this again. Nothing was changed."
