@@ -17,8 +17,8 @@
 --
 --     psql -v server=tms_audit_server -f docs/postgresql.sql "host=db.example dbname=tms_audit user=tms_audit_owner"
 --
--- Serve, and run all other commands, with URLs of the server roles. `migrate_all`, `backup`, `restore` and `audit_archive`
--- lock or change tables and triggers, and so are for the owners.
+-- Serve, and run all other commands, with URLs of the server roles. `migrate_all`, `backup`, `restore`, `move_data` and
+-- `audit_archive` lock or change tables and triggers, and so are for the owners.
 
 \set ON_ERROR_STOP on
 BEGIN;
