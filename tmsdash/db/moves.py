@@ -50,13 +50,15 @@ class Mark:
     at: str
 
     def save(self, session: Any, placeholder: str) -> None:
-        """Put the mark into a database without one, or in the place of the one that it has."""
+        """Put the mark into a database without one, or in the place of the one that it has, in one transaction."""
+        session.execute("BEGIN")
         session.execute(f"CREATE TABLE IF NOT EXISTS {TABLE} (move_id text, role text, other text, at text)")
         session.execute(f"DELETE FROM {TABLE}")  # noqa: S608 (constants)
         marks = ", ".join([placeholder] * 4)
         session.execute(f"INSERT INTO {TABLE} VALUES ({marks})", [self.move_id, self.role, self.other, self.at])  # noqa: S608 (constants)
         if placeholder == "%s":  # PostgreSQL's; a role that only serves must be able to read why it may not
             session.execute(f"GRANT SELECT ON {TABLE} TO PUBLIC")
+        session.execute("COMMIT")
 
     @property
     def sentence(self) -> str:
@@ -92,7 +94,7 @@ def mark_of(connection: BaseDatabaseWrapper) -> Mark | None:
 
 def assert_in_place() -> None:
     """Raise MovedError if a database of this process has a mark; one that does not answer is left to others."""
-    for connection in connections.all():
+    for connection in connections.all() if startup.command != COMMAND else ():
         try:
             connection.ensure_connection()
         except MovedError:

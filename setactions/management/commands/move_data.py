@@ -19,7 +19,7 @@ from tmsdash.db.transactions import VARIABLES
 from tmsdash.processes import INTERRUPTED, ended_by_signals
 
 BROKEN = 3
-AGAIN = "The source can still be moved: run the same command again. Or give the move up, with --undo and --from."
+AGAIN = "Run the same command again, and it goes on; or give the move up: move_data --undo --from and the same URLs."
 
 
 class Command(BaseCommand):
@@ -48,14 +48,9 @@ class Command(BaseCommand):
             if options["undo"]:
                 self._undo(source_places, target_places, is_sure=options["yes"])
             else:
-                with ended_by_signals():
-                    self._move(surveyed(source_places, target_places))
-        except BrokenAuditError as error:
-            raise CommandError(f"Nothing was moved. {error} {AGAIN}", returncode=BROKEN) from None
-        except (MoveError, BackupError, AnyDatabaseError, ArchiveError, WorkerLostError, OSError) as error:
+                self._move(surveyed(source_places, target_places))
+        except (MoveError, AnyDatabaseError, OSError) as error:
             raise CommandError(f"Nothing was moved. {str(error).strip()}") from None
-        except KeyboardInterrupt:
-            raise CommandError(f"Stopped. {AGAIN}", returncode=INTERRUPTED) from None
 
     def _warn_of_passwords(self, places: list[Place]) -> None:
         if any(place.has_password for place in places):
@@ -68,8 +63,14 @@ class Command(BaseCommand):
         if all(plan.is_used for plan in plans):
             self.stdout.write("This was moved before. There is nothing to do.")
             return
-        with _reporter(self.stderr.write) as reporter:
-            outcome = move(plans, reporter)
+        try:
+            with ended_by_signals(), _reporter(self.stderr.write) as reporter:
+                outcome = move(plans, reporter)
+        except (MoveError, BackupError, AnyDatabaseError, ArchiveError, WorkerLostError, OSError) as error:
+            code = BROKEN if isinstance(error, BrokenAuditError) else 1
+            raise CommandError(f"The move is not over. {str(error).strip()} {AGAIN}", returncode=code) from None
+        except KeyboardInterrupt:
+            raise CommandError(f"Stopped. {AGAIN}", returncode=INTERRUPTED) from None
         self._show(plans, outcome)
 
     def _show(self, plans: list[Plan], outcome: Outcome) -> None:

@@ -146,6 +146,7 @@ class PostgresqlDatabase(Database):
         """Return how many other sessions remain; the server takes a moment to notice that one has ended."""
         with nullcontext(PostgresqlSource(session)) if session else self.present() as source:
             for _ in range(SESSION_END_TRIES):
+                list(source.ask("SELECT pg_stat_clear_snapshot()"))  # a transaction would not see that one has ended
                 [count] = next(source.ask(OTHERS))
                 if not count:
                     break

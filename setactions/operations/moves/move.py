@@ -15,9 +15,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
-from django.core import checks
-from django.db import connections
-
 from audit.proof.findings import Verification
 from audit.proof.verification import verify
 from setactions.operations.backups.creation import database_of
@@ -25,9 +22,8 @@ from setactions.operations.moves import source as sources
 from setactions.operations.moves import target as targets
 from setactions.operations.moves.places import MoveError, used
 from setactions.operations.moves.sessions import Session, session_with
-from setactions.operations.moves.survey import Plan
+from setactions.operations.moves.survey import Plan, assert_own_keys
 from setactions.proof.database_check import PROGRAMS
-from tmsdash import site_keys
 from tmsdash.db.migration import migrating_alone
 from tmsdash.db.moves import TABLE
 from tmsdash.db.schema import schema_problems
@@ -68,14 +64,15 @@ def move(plans: Sequence[Plan], reporter: Reporter) -> Outcome:
         with migrating_alone(reporter.wait):
             for plan in unfinished:
                 targets.begin(plan.alias, plan.target_mark)
-        filled = {plan.alias: stack.enter_context(closing(session_with(database_of(plan.alias)))) for plan in plans}
+        unused = [plan for plan in plans if not plan.is_used]
+        filled = {plan.alias: stack.enter_context(closing(session_with(database_of(plan.alias)))) for plan in unused}
         rows = {plan.alias: _fill(plan, held[plan.alias], filled[plan.alias], reporter) for plan in unfinished}
-        verification = _proven(plans, reporter)
+        verification = _proven([plan.alias for plan in unused], reporter)
         kill_point("move: all proven, sources not marked as moved")
         for plan in unfinished:
             sources.end(held[plan.alias], plan.mark)
             kill_point("move: a source marked as moved")
-        for plan in plans:
+        for plan in unused:
             targets.release(filled[plan.alias])
     return Outcome(rows, verification)
 
@@ -98,16 +95,13 @@ def _fill(plan: Plan, source: Session, target: Session, reporter: Reporter) -> i
     return sum(counts.values())
 
 
-def _proven(plans: Sequence[Plan], reporter: Reporter) -> Verification | None:
-    """Prove all but the rows of the targets, which are in use as the databases of the site. Raises MoveError."""
-    aliases = [plan.alias for plan in plans]
+def _proven(aliases: list[str], reporter: Reporter) -> Verification | None:
+    """Prove all but the rows of the targets, which are used as the databases of the site. Raises MoveError."""
     for alias in aliases:
         for problem in schema_problems(alias, PROGRAMS.get(alias, frozenset())):
             if TABLE not in problem:  # our own marks
                 raise MoveError(problem)
-    for message in checks.run_checks(tags=[site_keys.TAG], databases=aliases):
-        if message.is_serious():
-            raise MoveError(f"{message.msg} {message.hint}")
+    assert_own_keys(aliases)
     if "audit" not in aliases:
         return None
     reporter.begin("audit: verifying", 0)
@@ -115,6 +109,4 @@ def _proven(plans: Sequence[Plan], reporter: Reporter) -> Verification | None:
     if not verification.is_whole:
         finding = (*verification.findings, *verification.unfit_anchors)[0]
         raise BrokenAuditError(f"The audit in the copy is BROKEN. {finding.where}: {finding.problem}")
-    for alias in aliases:
-        connections[alias].close()
     return verification

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from django.db import connections
+from django.db import OperationalError, connections
 
 from setactions.operations.backups.engine import Database
 from setactions.operations.backups.postgresql import PostgresqlDatabase
@@ -34,8 +34,13 @@ def held(database: Database, mark: Mark) -> Iterator[Session]:
             if not is_alone:
                 raise database.in_use()
             with closing(session_with(database)) as session:
+                try:  # only the last connection can leave WAL mode
+                    session.execute("PRAGMA busy_timeout = 0")
+                    session.execute("PRAGMA journal_mode = DELETE")
+                except OperationalError as error:
+                    raise database.in_use() from error
                 mark.save(session, session.placeholder)
-                session.begin()
+                session.execute("BEGIN EXCLUSIVE")
                 yield session
         return
     assert isinstance(database, PostgresqlDatabase)  # noqa: S101 (there is no third engine)

@@ -52,7 +52,7 @@ def surveyed(from_places: list[Place], to_places: list[Place]) -> list[Plan]:
         marks = {alias: _source_mark(alias, *pair) for alias, pair in pairs.items()}
         for alias, source in sources.items():
             _assert_of_this_version(alias, source)
-        _assert_own_keys(list(sources))
+        assert_own_keys(list(sources))
         databases = {alias: database_of(alias) for alias in sources}
     plans = []
     for alias, (source, target) in pairs.items():
@@ -117,7 +117,8 @@ def _assert_of_this_version(alias: str, source: Place) -> None:
                 raise MoveError(f"{source}: the table {table.name} has not the columns that it should have.")
 
 
-def _assert_own_keys(aliases: list[str]) -> None:
+def assert_own_keys(aliases: list[str]) -> None:
+    """Raise MoveError if a key of this process is not that of the databases used as `aliases`."""
     messages = checks.run_checks(tags=[site_keys.TAG], databases=aliases)
     wrong = [f"{message.msg} {message.hint}" for message in messages if message.is_serious()]
     if wrong:

@@ -106,6 +106,7 @@ def release(session: Session) -> None:
     session.execute(f"DROP TABLE IF EXISTS {PROGRESS}")
     session.execute(f"DROP TABLE {TABLE}")
     session.commit()
+    kill_point("move: a target can be used")
 
 
 def _parts(table: Table, rows: Iterator[Row], content: Content) -> Iterator[list[Row]]:

@@ -157,6 +157,9 @@ def test_a_database_of_other_keys_is_not_moved(site, new, settings):
 def test_a_database_in_use_is_not_moved(site, new):
     with in_use(site / "jobs.db"):
         refused("JOBS_DATABASE_URL: .*jobs.db is in use. Stop the site", *one("jobs.db", site, new))
+    with closing(sqlite3.connect(site / "jobs.db")) as stranger:
+        assert stranger.execute("SELECT count(*) FROM jobs_job").fetchone() > (0,)
+        refused("JOBS_DATABASE_URL: .*jobs.db is in use. Stop the site", *one("jobs.db", site, new))
     assert not list(new.iterdir())
 
 
