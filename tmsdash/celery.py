@@ -86,12 +86,14 @@ app.autodiscover_tasks(["setactions.batches"], related_name="queued")
 def _check_worker(**kwargs: Any) -> None:
     """End a worker that must not carry batches of this site, with a sentence."""
     from tmsdash import broker, site_keys  # which have models, or settings
+    from tmsdash.db import moves
 
     if settings.TMS_PASSIVE:
         sys.exit("TMS_PASSIVE is set: this host sends nothing, so it has no worker. Start one on the active host.")
     try:
+        moves.assert_in_place()
         is_ours = site_keys.assert_ours()
-    except ImproperlyConfigured as error:
+    except (ImproperlyConfigured, moves.MovedError) as error:
         sys.exit(f"This worker cannot start. {error}")
     if not is_ours:
         sys.exit("The databases do not answer, so the keys cannot be compared. Start the worker when they do.")

@@ -1,6 +1,6 @@
 """Changing the databases' tables: one process at a time, on all hosts."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
 from django.db import Error, connections
@@ -25,8 +25,8 @@ def are_migrations_due() -> bool:
 
 
 @contextmanager
-def migrating_alone(say: Callable[[str], None]) -> Iterator[None]:
-    """Be the only process that changes the databases' tables; wait for others, and `say` so in a sentence.
+def migrating_alone(say: Callable[[str], None], aliases: Iterable[str] = connections) -> Iterator[None]:
+    """Be the only process that changes the tables of these databases; wait for others, and `say` so in a sentence.
 
     A file lock keeps out the processes of this host. Where a database is PostgreSQL, an advisory lock
     in it keeps out other hosts. Raises OSError or django.db.Error if a lock cannot be had.
@@ -34,7 +34,7 @@ def migrating_alone(say: Callable[[str], None]) -> Iterator[None]:
     with ExitStack() as stack:
         waiting = "Another process is migrating the databases; waiting until it has finished."
         stack.enter_context(alone("migrate", lambda: say(waiting)))
-        for connection in connections.all():
+        for connection in [connections[alias] for alias in aliases]:
             if connection.vendor == "postgresql":
                 stack.enter_context(_advisory_lock(connection, lambda: say(waiting)))
         yield

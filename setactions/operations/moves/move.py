@@ -61,7 +61,7 @@ def move(plans: Sequence[Plan], reporter: Reporter) -> Outcome:
         held = {plan.alias: stack.enter_context(sources.held(plan.database, plan.mark)) for plan in unfinished}
         stack.enter_context(used({plan.alias: plan.target for plan in plans}))
         kill_point("move: sources marked, targets not")
-        with migrating_alone(reporter.wait):
+        with migrating_alone(reporter.wait, [plan.alias for plan in unfinished]):
             for plan in unfinished:
                 targets.begin(plan.alias, plan.target_mark)
         unused = [plan for plan in plans if not plan.is_used]

@@ -47,9 +47,9 @@ class Place:
         return bool(self.described["ENGINE"] == "django.db.backends.sqlite3")
 
     @property
-    def engine(self) -> str:
-        """The engine's name."""
-        return "sqlite" if self.is_sqlite else "postgresql"
+    def folder(self) -> Path | None:
+        """The folder of a SQLite file."""
+        return Path(self.described["NAME"]).parent if self.is_sqlite else None
 
     def __str__(self) -> str:
         """Where it is, without user and password."""

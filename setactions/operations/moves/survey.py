@@ -86,6 +86,8 @@ def _source_mark(alias: str, source: Place, target: Place) -> Mark:
 
 def _is_used(alias: str, target: Place, mark: Mark) -> bool:
     """Tell whether a target can be used, because its move is over. Raises MoveError if it is not for this move."""
+    if target.folder and not target.folder.is_dir():
+        raise MoveError(f"There is no folder {target.folder}. Make it, for the site's user only.")
     if not target.tables():
         if mark.role == Role.MOVED:
             raise MoveError(

@@ -138,6 +138,7 @@ def test_options_that_do_not_fit_are_refused_before_anything_is_touched(site, ne
     refused("--from: write postgres://", "--from", "mysql://x/y", "--to", target[0])
     refused("as many databases with --to", "--from", *source, "--to", target[0])
     refused("the same database twice", "--from", *source, "--to", *target[:2], source[2])
+    refused("There is no folder", "--from", source[0], "--to", f"sqlite:///{new / 'none' / 'app.db'}")
     refused("no database of an installation", "--from", target[0], "--to", target[1])
     refused("Leave --to out", "--from", source[0], "--to", target[0], "--undo")
     assert not list(new.iterdir())
