@@ -18,6 +18,7 @@ from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
 from tmsdash import startup
+from tmsdash.db.transactions import VARIABLES
 
 COMMAND = "move_data"
 TABLE = "tmsdash_move"
@@ -111,6 +112,7 @@ def _refuse(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     mark = mark_of(connection)
     if mark:
         connection.close()
-        raise MovedError(f"Nothing may use the database {connection.alias!r}. {mark.sentence}")
+        variable = VARIABLES[connection.alias]
+        raise MovedError(f"Nothing may use the database {connection.alias!r} ({variable}). {mark.sentence}")
     if connection.vendor == "postgresql":
         setattr(session, _CHECKED, True)

@@ -98,7 +98,9 @@ def test_after_a_move_the_old_databases_are_used_by_nobody_until_that_is_undone(
         assert (ended.returncode != 0, sentence in ended.stderr) == (True, True), (arguments, ended)
         assert "Traceback" not in ended.stderr
     ended = run_python("-c", "import tmsdash.wsgi", var_dir=site)
-    assert ended.stderr.startswith(f"TMS Dashboard cannot start. Nothing may use the database 'default'. {sentence}")
+    assert ended.stderr.startswith(
+        f"TMS Dashboard cannot start. Nothing may use the database 'default' (DATABASE_URL). {sentence}"
+    )
     assert "This was moved before." in run("--from", *urls_of(site), "--to", *urls_of(new))
     refused("cannot be moved to .* It was moved to", "--from", *urls_of(site), "--to", *urls_of(new / ".."))
     refused("There is nobody to ask", "--from", *urls_of(site), "--undo")
