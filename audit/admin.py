@@ -1,6 +1,5 @@
 """Attempts and audit entries, for admins and auditors to look at. Nobody changes either."""
 
-import json
 from datetime import datetime
 from typing import Any
 
@@ -24,7 +23,7 @@ from audit.chain import anchor
 from audit.customer_index import asked_for, is_known
 from audit.exports import CONTENT_TYPES, FORMS, LISTS_PER_MINUTE, answer_export, export, lists
 from audit.models import Attempt, AttemptDay, AuditEntry, EntryDay
-from audit.selectors import entries_of, opening_body, outcome_body
+from audit.selectors import entries_of, opening_body, outcome_body, read_body
 from audit.summary import count
 from audit.tallies import BEGINNING, END, tallies_of
 from tmsdash.db.plans import planned
@@ -208,4 +207,4 @@ class AuditEntryAdmin(ExactSearchAdmin):
         return link_to_list("jobs_job", "Job of this attempt, if TMS accepted it", job_id=entry.attempt_id)
 
     def facts(self, entry: AuditEntry) -> SafeString:
-        return shown_json(json.loads(entry.body))
+        return shown_json(read_body(entry.sequence, entry.body))

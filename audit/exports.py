@@ -17,11 +17,13 @@ from audit.chain import DATABASE
 from audit.choices import Kind
 from audit.models import Attempt
 from audit.proof.stored import StoredEntry, stored_entries
-from audit.selectors import of_few_customers
+from audit.selectors import of_few_customers, read_opening
 from audit.services import record_fact
 from tmsdash.csv_text import CSV_TYPE, csv_text, id_field, to_cell
+from tmsdash.db.broken_rows import BrokenRowError
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.rates import WINDOW_S, Rate
+from tmsdash.text import one_line
 from tmsdash.web.errors import error_response
 
 ATTEMPTS_AT_ONCE = 200
@@ -93,8 +95,7 @@ def _with_entries(attempts: QuerySet[Attempt]) -> Iterator[AttemptWithEntries]:
 
 def cids_of(entries: list[StoredEntry]) -> list[str]:
     """Return the ids of an attempt in the order given, from its events; none if these are in an archive."""
-    cids: list[str] = json.loads(entries[0].body)["cids"] if entries else []
-    return cids
+    return [*read_opening(entries[0].sequence, entries[0].body)["cids"]] if entries else []
 
 
 def facts_of(attempt: Attempt) -> dict[str, Any]:
@@ -138,7 +139,10 @@ def _json_lines(attempts: Iterable[AttemptWithEntries]) -> Iterator[str]:
 
 
 def _iso(stored: str) -> str:
-    return datetime.fromisoformat(f"{stored}+00:00").isoformat()
+    try:
+        return datetime.fromisoformat(f"{stored}+00:00").isoformat()
+    except ValueError:
+        raise BrokenRowError(f"The time of an audit entry is {one_line(stored, 40)!r}, which is none.") from None
 
 
 FORMS: dict[str, Callable[[Iterable[AttemptWithEntries]], Iterator[str]]] = {"csv": _csv_lines, "jsonl": _json_lines}

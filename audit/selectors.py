@@ -22,6 +22,7 @@ from audit.choices import (
 )
 from audit.customer_index import asked_for, asking_for
 from audit.models import Attempt, AuditEntry
+from tmsdash.db.broken_rows import BrokenRowError
 from tmsdash.db.bulk import IDS_PER_QUERY, parts
 from tmsdash.db.expressions import unindexed
 
@@ -169,7 +170,27 @@ def entries_of(attempt: Attempt) -> QuerySet[AuditEntry]:
 def opening_body(attempt: Attempt) -> OpeningBody:
     """Return the body of the event that opened the attempt, with its ids; once archived, it says no more than that."""
     opening = entries_of(attempt).first()
-    body = json.loads(opening.body) if opening else {"archived": True, "action_sent": "", "batch_id": None, "cids": []}
+    if opening is None:
+        return cast(OpeningBody, {"archived": True, "action_sent": "", "batch_id": None, "cids": []})
+    return read_opening(opening.sequence, opening.body)
+
+
+def read_body(sequence: int, text: str) -> dict[str, Any]:
+    """Return the body of an entry; raises BrokenRowError unless its text is a JSON object."""
+    try:
+        body = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        raise BrokenRowError(f"The body of audit entry {sequence} is no event of ours.")
+    return body
+
+
+def read_opening(sequence: int, text: str) -> OpeningBody:
+    """Return the body of an attempt's first entry; raises BrokenRowError unless it opened the attempt."""
+    body = read_body(sequence, text)
+    if not isinstance(body.get("cids"), list):
+        raise BrokenRowError(f"The attempt of audit entry {sequence} has lost the entry that opened it.")
     return cast(OpeningBody, body)
 
 
@@ -190,9 +211,11 @@ def outcome_body(attempt: Attempt) -> OutcomeBody:
     entries = list(entries_of(attempt))
     if not entries:  # they are in an archive; what the row holds is still known
         return {"http_status": attempt.http_status, "message": attempt.error_message}
+    if strange := [entry.sequence for entry in entries if entry.kind not in Kind]:
+        raise BrokenRowError(f"Audit entry {strange[0]} is of no kind of ours.")
     telling = [entry for entry in entries if entry.kind not in (Kind.INTENT, Kind.RECORDED)]
     deciding = max(telling, key=lambda entry: Kind(entry.kind).trust, default=None)
-    return cast(OutcomeBody, json.loads(deciding.body)) if deciding else {}
+    return cast(OutcomeBody, read_body(deciding.sequence, deciding.body)) if deciding else {}
 
 
 def attempts_of_customer(cid: str) -> QuerySet[Attempt]:

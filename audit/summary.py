@@ -94,7 +94,7 @@ def summarize(
         outcome = Outcome(value)
         counts[name][outcome.group] += count
         outcomes[outcome] += count
-        customers += customer_count if outcome in ACCEPTED_OUTCOMES else 0
+        customers += (customer_count or 0) if outcome in ACCEPTED_OUTCOMES else 0
     names = _months(first.date(), last.date(), sorted(counts)) if by_month else _days(first.date(), last.date())
     # Of two indexes of failed attempts.
     column, end = ("error_message", until) if by_month else ("created_at", last)

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from audit.choices import Action, Evidence, Source
 from audit.models import USER_ID_LENGTH
+from tmsdash.db.broken_rows import CheckedRow
 from tmsdash.db.day_ranges import DayRange
 from tmsdash.db.expressions import Apart
 from tmsdash.db.tables import CoveringIndex
@@ -29,7 +30,7 @@ EXCEPTIONS = (
 TESTED = ("status", "evidence", "source", "legacy", "created_at")  # of each of them, when a few are looked for
 
 
-class Signed(models.Model):
+class Signed(CheckedRow):
     """A row with the signature that it got when it was written, see jobs.signatures; older rows have none."""
 
     mac = models.CharField("signature", max_length=64, blank=True, editable=False)
@@ -138,7 +139,7 @@ class JobDay(DayRange):
     """The keys of the jobs of a day."""
 
 
-class JobCustomer(models.Model):
+class JobCustomer(CheckedRow):
     """A customer of a job; `position` keeps the order in which the ids were given, from 0.
 
     The primary key follows from both, so that the customers of a job stand together in their order: always ask for a

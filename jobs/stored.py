@@ -118,7 +118,8 @@ def stored_jobs(condition: str = "") -> Iterator[StoredJob]:
     They come as a stream if a transaction is open. One that exists twice comes twice.
     """
     where = f"WHERE {condition}" if condition else ""
-    columns = ", ".join(f"j.{name}" for name in COLUMNS)
+    # Of a column Django's driver makes a truth of whatever SQLite holds there, but not of an expression.
+    columns = ", ".join("coalesce(j.legacy, j.legacy)" if name == "legacy" else f"j.{name}" for name in COLUMNS)
     of_job = f"jobs_jobcustomer c ON {_OF_JOB}"
     if connections[DATABASE].vendor == "postgresql":  # OFFSET 0 keeps it from reading all customers for a few jobs
         of_job = f"LATERAL (SELECT * FROM jobs_jobcustomer c WHERE {_OF_JOB} ORDER BY c.id OFFSET 0) c ON true"  # noqa: S608
@@ -167,10 +168,15 @@ def plain(value: Any) -> Any:
 def _from_columns(values: dict[str, Any], cids: Sequence[str], *, is_in_order: bool) -> StoredJob:
     for name in ("job_id", "batch_id", "doubles"):
         values[name] = hex_of(values[name])
-    values |= {"created_at": time_of(values["created_at"]), "legacy": bool(values["legacy"])}
+    values |= {"created_at": time_of(values["created_at"]), "legacy": _truth_of(values["legacy"])}
     # Members of enumerations become plain text, as the database gives it back.
     values = {name: str(value) if isinstance(value, str | bytes) else value for name, value in values.items()}
     return StoredJob(**values, cids=tuple(cids), is_in_order=is_in_order)
+
+
+def _truth_of(value: Any) -> Any:
+    """Return a yes or no as each engine means it; what is neither stands for itself, which fits nothing."""
+    return bool(value) if value in (0, 1) else value
 
 
 def _json_of(value: Any) -> Any:

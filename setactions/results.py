@@ -10,6 +10,7 @@ from audit.models import Attempt
 from audit.selectors import outcome_body
 from jobs.signatures import signed_jobs
 from setactions.refusal import Refusal
+from tmsdash.db.broken_rows import BrokenRowError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,8 @@ def result_of(attempt: Attempt, *, replayed: bool = False) -> Result:
 
 def make_result(attempt: Attempt, body: OutcomeBody, *, job_recorded: bool, replayed: bool = False) -> Result:
     """Return the result that `attempt` and the body of the event behind its outcome amount to."""
+    if attempt.outcome not in Outcome:
+        raise BrokenRowError(f"The outcome of attempt {attempt.attempt_id} is none of ours.")
     outcome = Outcome(attempt.outcome)
     accepted = outcome.is_accepted or attempt.source == Source.LEGACY
     if outcome == Outcome.PENDING and not attempt.is_running:

@@ -103,6 +103,7 @@ MIDDLEWARE = [
     "tmsdash.web.middleware.TrustedProxyMiddleware",  # everything below sees the real client and scheme
     "tmsdash.web.access_log.AccessLogMiddleware",
     "tmsdash.web.middleware.HealthHostMiddleware",
+    "tmsdash.db.broken_rows.check_rows",
     "tmsdash.web.plain_text.NoNulMiddleware",
     "tmsdash.web.plain_http.PlainHttpMiddleware",
     "tmsdash.web.middleware.NoTokenInAddressMiddleware",

@@ -19,13 +19,14 @@ from audit.choices import (
 from audit.models.columns import CID_LENGTH, USER_ID_LENGTH, any_of
 from audit.models.entries import AuditEntry
 from tmsdash.clocks import CLOCK_SKEW_S
+from tmsdash.db.broken_rows import CheckedRow
 from tmsdash.db.expressions import Apart
 from tmsdash.db.tables import CoveringIndex
 
 SEGMENT_ATTEMPTS = 1 << 14
 
 
-class Attempt(models.Model):
+class Attempt(CheckedRow):
     """One confirmed submission, summed up from its events. Moves in the same transaction as they do.
 
     `attempt_id` becomes the job id when TMS accepts. A `PENDING` attempt whose server died stays

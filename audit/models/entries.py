@@ -6,6 +6,7 @@ from django.db import models
 
 from audit.choices import SELDOM_KINDS, Kind
 from audit.models.columns import CID_LENGTH, USER_ID_LENGTH, any_of
+from tmsdash.db.broken_rows import CheckedRow
 from tmsdash.db.fields import HexField
 
 GENESIS = "0" * 64  # the mac before the first entry
@@ -26,7 +27,7 @@ class AppendOnlyQuerySet(models.QuerySet["AuditEntry"]):
     _update = _raw_delete = _refuse
 
 
-class AuditEntry(models.Model):
+class AuditEntry(CheckedRow):
     """One event. Stands alone: names as text, no reference into another database, never changed.
 
     `body` is canonical JSON (sorted keys, no spaces, ASCII), so that its bytes can be proven later: `mac` signs

@@ -21,7 +21,7 @@ from audit.exports import facts_of
 from audit.models import Attempt, ChainHead
 from audit.proof.projection import compare, rows_query
 from audit.proof.stored import StoredEntry, rows_of, stored_entries
-from audit.selectors import entries_of
+from audit.selectors import entries_of, read_body, read_opening
 from tmsdash.csv_text import ids_text
 from tmsdash.db.transactions import read_transaction
 from tmsdash.text import one_line
@@ -59,7 +59,7 @@ def gather(attempt: Attempt) -> Evidence:
         head = ChainHead.objects.get()
         entries = [near[sequence] for sequence in sequences]
         _, *row = next(rows_of(rows_query(f"a.id = {attempt.pk:d}", "a.id")))
-        cids = indexed_cids(attempt.pk, json.loads(entries[0].body)["cids"])
+        cids = indexed_cids(attempt.pk, read_opening(entries[0].sequence, entries[0].body)["cids"])
         problems = [*_chain_problems(entries, near, head), *compare(entries, [row], cids)]
         if not problems and not chain.is_signed(head.sequence, head.mac, head.key_id, head.signature):
             problems = ["The end of the chain is not proven: its head was changed, or its key is not known."]
@@ -84,7 +84,7 @@ def _chain_problems(entries: list[StoredEntry], near: dict[int, StoredEntry], he
 def ticket(evidence: Evidence) -> str:
     """Return a short text about the attempt, to be pasted into a ticket."""
     facts, attempt = facts_of(evidence.attempt), evidence.attempt
-    words = words_given(json.loads(evidence.entries[0].body))
+    words = words_given(read_opening(evidence.entries[0].sequence, evidence.entries[0].body))
     whole = "Its events, their places in the audit's chain, its row and its customers were checked: all is as written."
     checked = f"NOT AS IT WAS WRITTEN: {' '.join(evidence.problems)}" if evidence.problems else whole
     lines = [
@@ -111,7 +111,7 @@ def pack(evidence: Evidence, by: str) -> bytes:
         "made_by": by,
         "attempt": facts_of(evidence.attempt),
         "customers": evidence.cids,
-        "entries": [entry._asdict() | {"body": json.loads(entry.body)} for entry in evidence.entries],
+        "entries": [entry._asdict() | {"body": read_body(entry.sequence, entry.body)} for entry in evidence.entries],
         "verification": {
             "whole": not evidence.problems,
             "problems": evidence.problems,

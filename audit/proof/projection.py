@@ -167,7 +167,7 @@ def _attempts(part: Part) -> Iterator[tuple[str, list[Event], list[Row], list[st
     streams = [groupby(stream, itemgetter(0)) for stream in (events, rows, index)]
     ahead = [next(stream, None) for stream in streams]
     while ids := [head[0] for head in ahead if head]:
-        attempt_id = min(ids)
+        attempt_id = min(ids, key=str)  # SQLite keeps whatever somebody wrote there
         groups: list[list[Any]] = [[], [], []]
         for number, head in enumerate(ahead):
             if head and head[0] == attempt_id:
@@ -229,7 +229,7 @@ def compare(events: Sequence[Event | StoredEntry], rows: list[Row], cids: list[s
 def _with_dashes(digits: str) -> str:
     try:
         return str(uuid.UUID(digits))
-    except ValueError:  # somebody wrote something else there
+    except (TypeError, ValueError):  # somebody wrote something else there
         return digits
 
 

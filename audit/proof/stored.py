@@ -51,8 +51,8 @@ def stored_entries(
     `macs_are_digits` in a database that is not migrated yet.
     """
     query = select(StoredEntry._fields, condition, order, macs_are_digits=macs_are_digits)
-    for sequence, previous_mac, mac, key_id, *facts in rows_of(query):
-        yield StoredEntry(sequence, previous_mac, mac, key_id, *map(str, facts))
+    for sequence, *facts in rows_of(query):
+        yield StoredEntry(sequence, *map(str, facts))
 
 
 def select(

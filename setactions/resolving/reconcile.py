@@ -37,6 +37,7 @@ from setactions.resolving.readback import Judgement, Reading, ReadingFailedError
 from setactions.resolving.roll_forward import ATTEMPTS_PER_TRANSACTION, ReconcileReport, roll_forward
 from setactions.tms.clusters import Cluster, cluster_at
 from setactions.token import Token
+from tmsdash.db.broken_rows import broken_rows_named
 from tmsdash.db.transactions import BUSY_TIMEOUT_S, UNUSABLE_DATABASE, ensure_own_file
 from tmsdash.kill_points import kill_point
 
@@ -49,6 +50,7 @@ INTERVAL_MARGIN_S = 0.5
 
 
 @sensitive_variables("token")
+@broken_rows_named()
 def reconcile(actor: Actor, token: Token | None = None, *, full: bool = False) -> ReconcileReport:
     """Close every open attempt that can be closed; those that are too young to be judged are left alone, and counted.
 

@@ -24,7 +24,8 @@ def digits_sql(column: str, vendor: str) -> str:
     """Return SQL for the hex digits of a HexField. SQLite says so if somebody stored a value that is no bytes."""
     if vendor == "postgresql":
         return f"encode({column}, 'hex')"
-    return f"CASE typeof({column}) WHEN 'blob' THEN '' ELSE typeof({column}) || ' ' END || lower(hex({column}))"
+    kind = f"CASE typeof({column}) WHEN 'blob' THEN '' WHEN 'null' THEN NULL ELSE typeof({column}) || ' ' END"
+    return f"{kind} || lower(hex({column}))"
 
 
 class HexField(models.Field):  # type: ignore[type-arg]  # at run time it takes none

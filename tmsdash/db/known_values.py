@@ -36,4 +36,5 @@ def known_values(
     with connection.cursor() as cursor:
         cursor.execute(sql, [*parameters, at_most])
         values = [value for (value,) in cursor]
-    return [value for value in values if not (passed_over and value.startswith(passed_over[0]))][:at_most]
+    texts = [value for value in values if isinstance(value, str)]  # SQLite keeps whatever somebody wrote there
+    return [value for value in texts if not (passed_over and value.startswith(passed_over[0]))][:at_most]

@@ -14,9 +14,14 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.views.debug import SafeExceptionReporterFilter
 
+from tmsdash.db import broken_rows
 from tmsdash.db.transactions import UNUSABLE_DATABASE
 from tmsdash.web import request_id
 
+BROKEN_ROW = (
+    "Somebody wrote it past this site, so nothing of it is shown. Tell an administrator: manage.py audit_verify --jobs "
+    "names all that is not as it was written."
+)
 JSON_PATHS = ("/proxy_fetch", "/api/", "/health")
 
 
@@ -81,8 +86,10 @@ def server_error(request: HttpRequest) -> HttpResponse:
     status = 500
     message = "Something went wrong on our side. Look at User Jobs before you try again; the log has the details."
     error = sys.exc_info()[1]
+    if broken := broken_rows.explain(error):
+        status, message = 503, f"{broken} {BROKEN_ROW}"
     # SQLite reports a damaged file with the most general class; the specific ones are bugs of ours.
-    if isinstance(error, UNUSABLE_DATABASE) or type(error) is DatabaseError:
+    elif isinstance(error, UNUSABLE_DATABASE) or type(error) is DatabaseError:
         status = 503
         message = "A database does not answer. Look at User Jobs before you send anything again, and tell the admin."
     if wants_json(request):

@@ -13,7 +13,7 @@ from setactions.devtools.proofs.site import ProofError, Site, kill
 TOKEN = "a-token-for-reading"  # noqa: S105 (the simulator takes any)
 LOG = "reconcile"
 PAUSES_S = (1.0, 4.0)  # between runs, at random: each costs as much as dozens of Set Actions
-TIMEOUT_S = 120.0
+TIMEOUT_S = 600.0  # it hangs if it takes longer, on the busiest machine
 
 
 @dataclass(frozen=True)
