@@ -43,9 +43,9 @@ class CheckedRow(models.Model):
         abstract = True
 
     @classmethod
-    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any]) -> Self:
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **options: Any) -> Self:
         """Return the row; raises BrokenRowError, if a page is being made, unless its values fit its columns."""
-        row = super().from_db(db, field_names, values)
+        row = super().from_db(db, field_names, values, **options)
         if _are_pages_made.get():
             columns = _columns_of(cls)
             for name, value in zip(field_names, values, strict=True):
