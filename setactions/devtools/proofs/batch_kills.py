@@ -2,7 +2,6 @@
 
 import random
 import re
-import sqlite3
 import time
 import uuid
 from collections import Counter
@@ -51,7 +50,7 @@ class Fleet:
     by_command: bool
 
 
-def run_batch_kills(folder: Path, *, kills: int, seed: int, say: Callable[[str], None]) -> Remains:
+def run_batch_kills(folder: Path, *, kills: int, seed: int, say: Callable[[str], None], server: str = "") -> Remains:
     """Kill, `kills` times, the command or the server that carries a fleet, by turns; go on, reconcile, and go on again.
 
     `folder` is empty, `say` gets a line now and then. Whatever is started is gone afterwards. Raise ProofError if
@@ -61,7 +60,7 @@ def run_batch_kills(folder: Path, *, kills: int, seed: int, say: Callable[[str],
     with ExitStack() as stack:
         tms = stack.enter_context(Simulator(latency_s=LATENCY_S))
         settings = {"TMS_BATCH_CHUNK": CHUNK, "TMS_MAX_CIDS_PER_CALL": CHUNK, "TMS_BATCH_CALLS": CALLS_AT_ONCE}
-        site = stack.enter_context(Site(folder, {MAIN: tms.url}, **settings))
+        site = stack.enter_context(Site(folder, {MAIN: tms.url}, server, **settings))
         site.set_up()
         operator = Operator(site, tms, rng)
         say("One server is up.")
@@ -81,7 +80,9 @@ def run_batch_kills(folder: Path, *, kills: int, seed: int, say: Callable[[str],
         reports.append(read_report(site, start_reconcile(site, with_token=True)))
         facts = operator.facts | {"kills": kills, "closed by reconcile": sum(report.closed for report in reports)}
         customers = [cid for fleet in fleets for cid in fleet.cids]
-        return Remains(folder, tms.calls(), [], facts, site.audit_problems(), reports[-1], customers)
+        surprises = site.audit_problems()
+        site.leave_files()
+        return Remains(folder, tms.calls(), [], facts, surprises, reports[-1], customers)
 
 
 class Operator:
@@ -162,9 +163,9 @@ class Operator:
 
     def is_carried(self, fleet: Fleet) -> bool:
         """Tell whether the ledger names somebody who carries it."""
-        with closing(sqlite3.connect(self._site.folder / "jobs.db")) as jobs:
-            query = "SELECT runner <> '' FROM jobs_batch WHERE batch_id = ?"
-            [is_carried] = jobs.execute(query, [uuid.UUID(fleet.batch_id).hex]).fetchone()
+        batch_id = uuid.UUID(fleet.batch_id).hex  # digits, which need no quoting and fit both engines
+        with closing(self._site.open_jobs()) as jobs:
+            [is_carried] = jobs.execute(f"SELECT runner <> '' FROM jobs_batch WHERE batch_id = '{batch_id}'").fetchone()  # noqa: S608
         return bool(is_carried)
 
     def request(self, method: str, path: str, **form: str) -> requests.Response:

@@ -37,8 +37,11 @@ class Remains:
     """Those of fleets, each of which must get its action exactly once."""
 
 
-def run_campaign(folder: Path, *, kills: int, clients: int, seed: int, say: Callable[[str], None]) -> Remains:
-    """Carry out `kills` kills under the load of `clients` clients, with databases in `folder`, which is empty.
+def run_campaign(
+    folder: Path, *, kills: int, clients: int, seed: int, say: Callable[[str], None], server: str = ""
+) -> Remains:
+    """Carry out `kills` kills under the load of `clients` clients, with databases in `folder`, which is empty, or
+    on a PostgreSQL `server`.
 
     `say` gets a line now and then. Whatever is started is gone afterwards, also after an exception.
     Raise ProofError if the site cannot be brought up, or a server ends by itself.
@@ -48,7 +51,7 @@ def run_campaign(folder: Path, *, kills: int, clients: int, seed: int, say: Call
         closed_number = closed_port.getsockname()[1]
         tms = stack.enter_context(Simulator(latency_s=LATENCY_S))
         clusters = {MAIN: tms.url, UNREACHABLE: f"http://{HOST}:{closed_number}"}
-        site = stack.enter_context(Site(folder, clusters))
+        site = stack.enter_context(Site(folder, clusters, server))
         site.set_up()
         load = _Load(site, clusters, clients, seed)
         with load:
@@ -65,6 +68,7 @@ def run_campaign(folder: Path, *, kills: int, clients: int, seed: int, say: Call
         surprises = [surprise for thread in load.threads for surprise in thread.surprises]
         surprises += [f"reconcile needs a token for {name}, and had one" for name in reports[-1].need_token]
         surprises += site.audit_problems()
+        site.leave_files()
         shown = [shown for client in load.clients for shown in client.shown]
         return Remains(folder, [*tms.calls(), *other.calls()], shown, facts, surprises, reports[-1])
 

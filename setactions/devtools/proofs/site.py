@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -10,9 +11,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+import psycopg
 import requests
+
+from setactions.devtools.proofs.postgresql import ServerDatabases
 
 BASE_DIR = Path(__file__).resolve().parents[3]
 HOST = "127.0.0.1"
@@ -33,11 +37,18 @@ class ProofError(Exception):
 
 
 class Site:
-    """Everything in `folder`. Leaving the `with` block kills every process that was started here."""
+    """Everything in `folder`, or in databases on a PostgreSQL `server`, which are dropped in the end.
 
-    def __init__(self, folder: Path, clusters: dict[str, str], **settings: object) -> None:
+    Leaving the `with` block kills every process that was started here.
+    """
+
+    def __init__(self, folder: Path, clusters: dict[str, str], server: str = "", /, **settings: object) -> None:
         """Prepare a site that knows `clusters`, their origins by name; nothing runs before `set_up`."""
         self.folder = folder
+        try:
+            self._databases = ServerDatabases(server) if server else None
+        except psycopg.Error as error:
+            raise ProofError(f"No databases could be made on the PostgreSQL server. {error}") from None
         variables = {
             "ENV_FILE": os.devnull,
             "VAR_DIR": folder,
@@ -46,6 +57,7 @@ class Site:
             "TMS_OPEN_AFTER_S": OPEN_AFTER_S,
             "TMS_READBACK_INTERVAL_S": READBACK_INTERVAL_S,
             **settings,
+            **(self._databases.urls if self._databases else {}),
         }
         self._environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
         self._environment |= {name: str(value) for name, value in variables.items()}
@@ -64,6 +76,19 @@ class Site:
         self._starter.shutdown()
         for process in self._processes:
             kill(process)
+        if self._databases:
+            self._databases.drop()
+
+    def open_jobs(self) -> Any:
+        """Return a new connection to the database of jobs."""
+        if self._databases:
+            return psycopg.connect(self._databases.urls["JOBS_DATABASE_URL"])
+        return sqlite3.connect(self.folder / "jobs.db")
+
+    def leave_files(self) -> None:
+        """See to it that the databases are files in `folder`; nothing may write to them any more."""
+        if self._databases:
+            self._databases.copy_to(self.folder)
 
     def set_up(self) -> None:
         """Migrate, and make the account of all clients. Raise ProofError if that fails."""

@@ -1,4 +1,5 @@
 import json
+import os
 import secrets
 import shutil
 import tempfile
@@ -16,11 +17,12 @@ from tmsdash.commands import Command as BaseCommand
 from tmsdash.processes import INTERRUPTED, ended_by_signals
 
 COUNTS = ("kills", "clients", "batch_kills", "queue_faults")
+SERVER = "TEST_POSTGRES_URL"  # not an option: it may hold a password
 
 
 class Command(BaseCommand):
     help = (
-        "Prove, on throwaway SQLite databases and with a simulated TMS, that every action that TMS accepted has "
+        "Prove, on throwaway databases and with a simulated TMS, that every action that TMS accepted has "
         "exactly one Job and that nothing else has one, while servers are killed at random moments under load. Exit "
         "code 1 if that does not hold; the databases are then kept."
     )
@@ -36,11 +38,20 @@ class Command(BaseCommand):
         )
         parser.add_argument("--clients", type=int, default=16, help="clients submitting at once (default: %(default)s)")
         parser.add_argument("--seed", type=int, help="repeat the choices of a run, though not its timing")
+        parser.add_argument(
+            "--postgresql",
+            action="store_true",
+            help=f"on databases of its own on the PostgreSQL server whose URL is in {SERVER}, instead of SQLite files",
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if any(options[name] is not None and options[name] < 1 for name in COUNTS):
             raise CommandError("Choose at least one kill, fault and client.")
+        if options["postgresql"] and options["queue_faults"]:
+            raise CommandError("--queue-faults runs on SQLite files alone. Leave out --postgresql.")
+        if options["postgresql"] and SERVER not in os.environ:
+            raise CommandError(f"Set {SERVER}, such as by .ci/with-postgres python manage.py prove --postgresql.")
         folder = Path(tempfile.mkdtemp(prefix="tmsdash-prove-"))
         try:
             with ended_by_signals():
@@ -62,9 +73,10 @@ class Command(BaseCommand):
             self.stderr.write(f"{time.monotonic() - started:7.1f} s  {line}", lambda text: text)
 
         seed = secrets.randbelow(1 << 32) if options["seed"] is None else options["seed"]
+        server = os.environ[SERVER] if options["postgresql"] else ""
         if options["batch_kills"]:
             say(f"{options['batch_kills']:,} kills of whatever runs a batch, seed {seed}, in {folder}")
-            remains = run_batch_kills(folder, kills=options["batch_kills"], seed=seed, say=say)
+            remains = run_batch_kills(folder, kills=options["batch_kills"], seed=seed, say=say, server=server)
         elif options["queue_faults"]:
             from setactions.devtools.proofs.queue_faults import run_queue_faults  # it needs what a queue does
 
@@ -72,7 +84,8 @@ class Command(BaseCommand):
             remains = run_queue_faults(folder, faults=options["queue_faults"], seed=seed, say=say)
         else:
             say(f"{options['kills']:,} kills, {options['clients']:,} clients, seed {seed}, in {folder}")
-            remains = run_campaign(folder, kills=options["kills"], clients=options["clients"], seed=seed, say=say)
+            clients = options["clients"]
+            remains = run_campaign(folder, kills=options["kills"], clients=clients, seed=seed, say=say, server=server)
         result = judge_remains(remains)
         say("Judged.")
         return result
