@@ -45,3 +45,8 @@ def test_a_server_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setenv(SERVER, "postgres://tms@127.0.0.1:9")
     with pytest.raises(CommandError, match="No databases could be made on the PostgreSQL server"):
         call_command("prove", "--postgresql")
+
+
+def test_a_proof_that_knows_sqlite_alone_says_so():
+    with pytest.raises(CommandError, match="--queue-faults runs on SQLite files alone. Leave out --postgresql."):
+        call_command("prove", "--postgresql", "--queue-faults", "1")
