@@ -3,9 +3,9 @@
 Every limit on the load of Set Actions is here, and raises a Refusal that says when to try again: calls in flight,
 reads, batches, refusals to audit, and passive mode. A limit that protects a lower app is that app's own, beside the
 work that it bounds, because nothing below may import this module: exports of the audit in `audit.exports`, hashing
-of passwords in `tmsdash.passwords.hashing`, bodies still arriving in `tmsdash.web.middleware`. How long a list or a
-file may be is for `setactions.inputs`, as part of reading it. All workers of a server count together; a command counts
-for itself.
+of passwords in `tmsdash.passwords.hashing`, bodies still arriving in `tmsdash.web.middleware`, work on long lists in
+`tmsdash.heavy_work`. How long a list or a file may be is for `setactions.inputs`, as part of reading it. All workers of
+a server count together; a command counts for itself.
 """
 
 from collections.abc import Iterator

@@ -19,7 +19,7 @@ from setactions.devtools.benchmarks.servers import cpu_s, settled_cpu_s
 from setactions.devtools.proofs import site
 
 LINE = (
-    r"{name}: .+: [0-9.]+ (ms|a second); .+: [0-9.]+ (ms|a second); ratio [0-9.]+ \([0-9.]+ to [0-9.]+.*\).*; "
+    r"{name}: .+: [0-9.]+ (ms|a second|MB); .+: [0-9.]+ (ms|a second|MB); ratio [0-9.]+ \([0-9.]+ to [0-9.]+.*\).*; "
     r"\d+ cores, Python .+, SQLite .+"
 )
 # A process whose child uses a tenth of a second of CPU and ends; then it says so and stays.
