@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
+from tmsdash.db.postgresql import ENGINE
 from tmsdash.env import is_loopback
 from tmsdash.server import open_files
 from tmsdash.setting_names import misspelt
@@ -88,10 +89,7 @@ def check_transactions() -> Problems:
 def check_postgresql_pool() -> Problems:
     """A call in flight holds a slot of the jobs pool, which each worker has to itself; pages must still find one."""
     for alias, described in settings.DATABASES.items():
-        if described["ENGINE"] != "django.db.backends.postgresql":
-            continue
-        pool = described.get("OPTIONS", {}).get("pool") or {}
-        if isinstance(pool, dict) and pool and pool.get("max_size", 4) <= settings.CALLS_PER_WORKER:
+        if described["ENGINE"] == ENGINE and described["OPTIONS"]["pool"]["max_size"] <= settings.CALLS_PER_WORKER:
             text = (
                 f"Database {alias!r}: the pool of a worker is not larger than its {settings.CALLS_PER_WORKER} calls at "
                 "once (TMS_MAX_IN_FLIGHT), so these can starve pages."
@@ -226,7 +224,7 @@ def check_postgresql_tls() -> Problems:
         host = described.get("HOST") or ""
         is_remote = host != "" and not host.startswith("/") and not is_loopback(host)  # else a socket, or loopback
         mode = described.get("OPTIONS", {}).get("sslmode", usual)
-        if described["ENGINE"] == "django.db.backends.postgresql" and is_remote and mode != "verify-full":
+        if described["ENGINE"] == ENGINE and is_remote and mode != "verify-full":
             text = f"Database {alias!r}: the connection to {host} does not check the server (sslmode is {mode})."
             hint = (
                 "Append ?sslmode=verify-full&sslrootcert=FILE to its URL, FILE holding the authorities to "

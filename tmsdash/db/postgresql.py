@@ -12,9 +12,9 @@ from typing import Any
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.signals import connection_created
-from django.dispatch import receiver
+from psycopg import Connection
 
+ENGINE = "tmsdash.db.engine"
 # Seconds that a transaction may wait for its own client. Nothing that we do between two statements takes that long; the
 # transaction around a call to TMS begins with the first statement after the answer.
 IDLE_IN_TRANSACTION_S = 15
@@ -27,7 +27,11 @@ PEER_GONE_MS = 15_000
 
 _SET_UNLESS_SET = """
 SELECT set_config(name, wanted.value, false) FROM unnest(%s::text[], %s::text[]) AS wanted(name, value)
-JOIN pg_settings USING (name) WHERE source = 'default'
+JOIN pg_settings USING (name) WHERE source = 'default' AND pg_backend_pid() = %s
+"""
+_IDLE_LIMIT = """
+SELECT current_setting(name) FROM pg_settings
+WHERE name = 'idle_in_transaction_session_timeout' AND source <> 'default'
 """
 IDLE_LIMIT = "tmsdash_idle_limit"  # an attribute of a connection of psycopg: the limit in force, with its unit
 _serves_pages = False
@@ -94,15 +98,11 @@ def _ms(seconds: float) -> str:
     return str(int(seconds * 1000))
 
 
-@receiver(connection_created)
-def _limit_session(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    """Set the limits of a new connection; Django also signals one that it takes from its pool.
+def limit_session(session: Connection[Any]) -> None:
+    """Set the limits of a new connection; nothing where a pooler would pass it on to other clients.
 
     Not as `options` of the connection: PgBouncer refuses these.
     """
-    session = connection.connection
-    if connection.vendor != "postgresql" or hasattr(session, IDLE_LIMIT):
-        return
     limits = {
         "idle_in_transaction_session_timeout": _ms(IDLE_IN_TRANSACTION_S),
         "lock_timeout": _ms(LOCK_S),
@@ -114,8 +114,16 @@ def _limit_session(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     }
     if _serves_pages:
         limits["statement_timeout"] = _ms(STATEMENT_S)
-    # One transaction, or PgBouncer could run the second statement on another connection.
-    with connection.wrap_database_errors, session.transaction():
-        session.execute(_SET_UNLESS_SET, [list(limits), list(limits.values())])
-        shown = session.execute("SELECT current_setting('idle_in_transaction_session_timeout')").fetchone()
-    setattr(session, IDLE_LIMIT, shown[0])
+    with session.transaction():
+        session.execute(_SET_UNLESS_SET, [list(limits), list(limits.values()), session.info.backend_pid])
+        shown = session.execute(_IDLE_LIMIT).fetchone()
+    setattr(session, IDLE_LIMIT, _ms(IDLE_IN_TRANSACTION_S) if shown is None else shown[0])
+
+
+def is_pooled(session: Connection[Any]) -> bool:
+    """Tell whether something between this host and PostgreSQL, such as PgBouncer, lends the session out to others.
+
+    Such a pooler answers in PostgreSQL's name, with a number of its own for the server's process.
+    """
+    row = session.execute("SELECT pg_backend_pid()").fetchone()
+    return row is not None and row[0] != session.info.backend_pid

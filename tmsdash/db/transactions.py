@@ -62,9 +62,9 @@ def tuned(described: dict[str, Any], web_threads: int, synchronous: str) -> dict
                 ),
             },
         }
-    pool = {"min_size": 1, "max_size": web_threads, "timeout": 5}
+    pool = {"max_size": web_threads, "wait_s": 5}
     options = postgresql.parameters(described.get("OPTIONS", {})) | {"pool": pool}
-    return described | {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}
+    return described | {"ENGINE": postgresql.ENGINE, "CONN_MAX_AGE": 0, "OPTIONS": options}
 
 
 def files(described: dict[str, dict[str, Any]]) -> list[Path]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 LIBRARIES = [
     *("django.contrib.admin", "django.core.handlers.wsgi", "django.core.management", "django.db.migrations.executor"),
-    *("environ", "psycopg", "psycopg_pool", "requests", "whitenoise.middleware"),
+    *("environ", "psycopg", "requests", "whitenoise.middleware"),
 ]
 
 _server = multiprocessing.get_context("forkserver")

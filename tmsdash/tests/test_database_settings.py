@@ -6,6 +6,7 @@ import pytest
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from tmsdash.db.postgresql import ENGINE
 from tmsdash.tests.fresh_settings import DATABASE_URLS
 
 
@@ -15,7 +16,7 @@ from tmsdash.tests.fresh_settings import DATABASE_URLS
 def test_each_database_has_a_variable_of_its_own(settings_of, tmp_path, alias, name):
     found = settings_of(**{name: "postgres://u:p%40ss@db.example:5433/x?sslmode=require"})["DATABASES"]
     named = found.pop(alias)
-    assert named["ENGINE"] == "django.db.backends.postgresql"
+    assert named["ENGINE"] == ENGINE
     assert [named[key] for key in ("NAME", "USER", "PASSWORD", "HOST", "PORT")] == [
         *("x", "u", "p@ss", "db.example", 5433),
     ]

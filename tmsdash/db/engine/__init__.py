@@ -1,0 +1,1 @@
+"""Django's PostgreSQL with a pool of ours: what a database's ENGINE names."""
