@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from jobs.batches.lists import Chunk, lists_of
 from jobs.batches.scopes import Scope
+from jobs.batches.selectors import in_order
 from jobs.models import Batch, BatchChunk
 from jobs.stored import DATABASE
 
@@ -109,13 +110,13 @@ def _shared(
 
 def _common(wanted: set[str], chunks: QuerySet[BatchChunk]) -> frozenset[str]:
     """Return which of the `wanted` customers are in any of the chunks."""
-    lists = chunks.order_by("number").values_list("cids", flat=True)
+    lists = chunks.only("number", "cids")
     with suppress(*UNREADABLE):
-        return frozenset(cid for part in lists.iterator() for cid in wanted.intersection(part))
+        return frozenset(cid for chunk in in_order(lists) for cid in wanted.intersection(chunk.cids))
     common: set[str] = set()
     for pk in chunks.values_list("pk", flat=True):
         with suppress(*UNREADABLE):
-            common.update(wanted.intersection(lists.get(pk=pk)))
+            common.update(wanted.intersection(lists.get(pk=pk).cids))
     return frozenset(common)
 
 

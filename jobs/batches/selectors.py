@@ -33,6 +33,17 @@ def chunks_of(batch: Batch) -> QuerySet[BatchChunk]:
     return BatchChunk.objects.filter(batch=batch).defer("cids", "set_aside").order_by("number")
 
 
+def in_order(chunks: QuerySet[BatchChunk], at_once: int = CHUNKS_AT_ONCE) -> Iterator[BatchChunk]:
+    """Yield chunks of one batch by their numbers, `at_once` of them in memory.
+
+    Each part is a query of its own: a cursor that outlives its statement is not to be had behind a pooler.
+    """
+    last = -1
+    while part := list(chunks.filter(number__gt=last).order_by("number")[:at_once]):
+        yield from part
+        last = part[-1].number
+
+
 def known_batch_clusters() -> list[str]:
     """Return the origins of clusters that have batches of their own, in alphabetical order, a hundred at most."""
     clusters = Batch.objects.exclude(cluster_url="").order_by("cluster_url").values_list("cluster_url", flat=True)
@@ -124,8 +135,7 @@ def _progress(row_of: dict[str, Any]) -> Progress:
 
 def left_chunks(batch: Batch, scope: Scope) -> Iterator[BatchChunk]:
     """Yield the chunks that a further run with this scope sends, a few at a time."""
-    left = BatchChunk.objects.filter(batch=batch, state__in=scope.states).order_by("number")
-    yield from left.iterator(chunk_size=CHUNKS_AT_ONCE)
+    yield from in_order(BatchChunk.objects.filter(batch=batch, state__in=scope.states))
 
 
 @dataclass(frozen=True)

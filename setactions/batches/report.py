@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from audit.choices import Action, Outcome
+from jobs.batches.selectors import in_order
 from jobs.models import Batch, BatchChunk
 from setactions.results import explain
 from tmsdash.csv_text import csv_text, to_cell, to_id_cell
@@ -30,7 +31,7 @@ def report_lines(batch: Batch) -> Iterator[str]:
     """
     yield csv_text([COLUMNS])
     number = -1
-    for number, chunk in enumerate(batch.chunks.order_by("number").iterator(chunk_size=10)):
+    for number, chunk in enumerate(in_order(batch.chunks.all(), at_once=10)):
         _check_whole(chunk, number)
         attempt_id = chunk.attempt_id or ""
         job_id = attempt_id if chunk.state == State.ACCEPTED else ""

@@ -1,16 +1,20 @@
 """Changing the databases' tables: one process at a time, on all hosts."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from typing import Any
 
 from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
+from psycopg import Connection
 
 from tmsdash.db.locks import alone
 from tmsdash.db.transactions import own_session
 
 NEW_INSTALLATION = "new_installation"  # the tag of checks that stop a new installation beside an old one
+POLL_S = 0.5  # how often who waits looks whether the lock is free
 ADVISORY_LOCK = 7_305_808_837  # any number, but the same one in every process
 MIGRATE_FIRST = " The databases are not up to date. Run manage.py migrate_all first."
 
@@ -42,10 +46,23 @@ def migrating_alone(say: Callable[[str], None], aliases: Iterable[str] = connect
 
 @contextmanager
 def _advisory_lock(connection: BaseDatabaseWrapper, on_wait: Callable[[], None]) -> Iterator[None]:
-    # A connection of its own, outside the pool: the lock is the session's, and migrations may reconnect.
+    # A connection of its own, outside the pool: migrations may reconnect. The lock is that of a transaction that stays
+    # open for as long as they take: a pooler such as PgBouncer may lend a session to anybody. Who waits has no open
+    # transaction, or waiting processes would use up the connections of a pooler that the one with the lock needs.
     with closing(own_session(connection)) as session:
         with connection.wrap_database_errors:
-            if not session.execute("SELECT pg_try_advisory_lock(%s)", [ADVISORY_LOCK]).fetchone()[0]:
+            if not _takes_lock(session):
                 on_wait()
-                session.execute("SELECT pg_advisory_lock(%s)", [ADVISORY_LOCK])
+                while not _takes_lock(session):
+                    time.sleep(POLL_S)
         yield
+
+
+def _takes_lock(session: Connection[Any]) -> bool:
+    """Take the lock in a transaction, and leave that open; False, and no transaction, if another one has the lock."""
+    session.execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0")
+    row = session.execute("SELECT pg_try_advisory_xact_lock(%s)", [ADVISORY_LOCK]).fetchone()
+    if row and row[0]:
+        return True
+    session.execute("ROLLBACK")
+    return False

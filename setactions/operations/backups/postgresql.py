@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from setactions.operations.backups.engine import BackupError, Contents, Database, Kept, Snapshot, Source, Step
-from tmsdash.db.postgresql import IDLE_IN_TRANSACTION_S
+from tmsdash.db.postgresql import IDLE_IN_TRANSACTION_S, is_pooled
 from tmsdash.db.transactions import own_session
 
 PROGRAMS = ("pg_dump", "pg_restore", "psql")
@@ -67,9 +67,9 @@ class PostgresqlSnapshot(PostgresqlSource, Snapshot):
 
     def begin(self) -> None:
         """Begin the transaction and export its snapshot."""
-        self.session.execute(f"SET lock_timeout = {LOCK_WAIT_MS}")
-        self.session.execute("SET idle_in_transaction_session_timeout = 0")  # it idles while pg_dump runs
         self.session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        self.session.execute(f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
+        self.session.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # it idles while pg_dump runs
         [self._name] = self.session.execute("SELECT pg_export_snapshot()").fetchone()
 
     def copy_to(self, file: Path, contents: Contents, on_step: Step) -> None:
@@ -90,7 +90,16 @@ class PostgresqlDatabase(Database):
     source = PostgresqlSource
 
     def connect(self) -> Any:
-        return own_session(self.connection)
+        """Return a session of the server itself: pg_dump would leave its settings to others who share a pooler's."""
+        session = own_session(self.connection)
+        with self.connection.wrap_database_errors:
+            if not is_pooled(session):
+                return session
+        session.close()
+        raise BackupError(
+            f"{self.variable} leads to a connection pooler such as PgBouncer, which pg_dump and pg_restore cannot use. "
+            f"Run this command with the address of PostgreSQL itself in {self.variable}. Nothing was done."
+        )
 
     def size(self) -> int:
         with self.present() as source:  # a dump is smaller
