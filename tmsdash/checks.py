@@ -3,17 +3,19 @@
 import os
 import shlex
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import Error as AnyDatabaseError
 
-from tmsdash.db.postgresql import ENGINE
+from tmsdash.db.postgresql import ENGINE, missing_limits, too_few_connections
 from tmsdash.env import is_loopback
 from tmsdash.server import open_files
 from tmsdash.setting_names import misspelt
+from tmsdash.text import one_line
 
 DURABLE = ("jobs", "audit")  # databases whose committed rows must survive a power cut
 WAL_RACE_FIXED = ((3, 44, 6), (3, 50, 7), (3, 51, 3))  # SQLite releases that fix the WAL-reset race
@@ -95,6 +97,26 @@ def check_postgresql_pool() -> Problems:
                 "once (TMS_MAX_IN_FLIGHT), so these can starve pages."
             )
             yield "tmsdash.E008", text, "Raise WEB_THREADS or lower TMS_MAX_IN_FLIGHT."
+
+
+@register(Tags.database)
+def check_postgresql_servers(databases: Collection[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """What only the servers know, of the databases that `check --database` names."""
+    aliases = databases or ()
+    text = (
+        "a server that freezes keeps others waiting, because behind a pooler a session has the limits of its role only."
+    )
+    try:
+        problems: list[CheckMessage] = [
+            Warning(line, id="tmsdash.W009") for line in too_few_connections(settings.WEB_WORKERS, aliases)
+        ]
+        limits = missing_limits(aliases)
+    except AnyDatabaseError as error:
+        return [Warning(f"A PostgreSQL server does not answer: {one_line(str(error))}", id="tmsdash.W012")]
+    return problems + [
+        Warning(f"Database {alias!r}: {text}", hint=f"As PostgreSQL's administrator: {statement}", id="tmsdash.W011")
+        for alias, statement in limits
+    ]
 
 
 @_check(Tags.database)

@@ -7,7 +7,7 @@ the server.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.db import connections
@@ -21,6 +21,8 @@ IDLE_IN_TRANSACTION_S = 15
 READING_IDLE_S = 600  # in a transaction that only reads, and hands on what it reads to a file or a download
 LOCK_S = 20  # for a lock, unless a transaction says less
 STATEMENT_S = 30  # for a statement of a page
+# What a session behind a pooler lacks unless its role has it.
+_OF_SESSIONS = {"idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_S, "lock_timeout": LOCK_S}
 # Both client and server notice within 15 seconds that the other one has silently gone.
 KEEPALIVE = {"keepalives": 1, "keepalives_idle": 6, "keepalives_interval": 3, "keepalives_count": 3}
 PEER_GONE_MS = 15_000
@@ -48,28 +50,59 @@ def serve_pages() -> None:
     _serves_pages = True
 
 
-def too_few_connections(workers: int) -> Iterator[str]:
+def too_few_connections(workers: int, aliases: Iterable[str]) -> Iterator[str]:
     """Yield a sentence for each PostgreSQL server that takes fewer connections than so many workers may open.
 
-    Raises DatabaseError if a server does not answer.
+    Behind a pooler it is the pooler that opens them. Raises DatabaseError if a server does not answer.
     """
     servers = defaultdict(list)
-    for connection in connections.all():
-        if connection.vendor == "postgresql":
+    for connection in map(connections.__getitem__, aliases):
+        if connection.vendor == "postgresql" and not _is_behind_pooler(connection):
             servers[connection.settings_dict["HOST"], connection.settings_dict["PORT"]].append(connection)
-    for (host, _), used in servers.items():
-        most = workers * sum(connection.settings_dict["OPTIONS"]["pool"]["max_size"] for connection in used)
+    for (host, port), used in servers.items():
+        threads = used[0].settings_dict["OPTIONS"]["pool"]["max_size"]
         with used[0].cursor() as cursor:
             cursor.execute(
-                "SELECT current_setting('max_connections')::int - "
-                "current_setting('superuser_reserved_connections')::int"
+                "SELECT current_setting('max_connections')::int, "
+                "current_setting('superuser_reserved_connections')::int + "
+                "coalesce(current_setting('reserved_connections', true), '0')::int"
             )
-            [possible] = cursor.fetchone()
-        if possible < most:
+            most, reserved = cursor.fetchone()
+        if most - reserved < workers * threads * len(used):
             yield (
-                f"PostgreSQL on {host or 'this host'} takes {possible} connections, and this server may open {most}: "
-                "raise its max_connections, or lower WEB_WORKERS or WEB_THREADS."
+                f"PostgreSQL on {host or 'this host'}{f', port {port},' if port else ''} takes {most - reserved} "
+                f"connections (max_connections {most}, of which {reserved} are reserved), and this host may open "
+                f"{workers * threads * len(used)} (WEB_WORKERS {workers} x WEB_THREADS {threads} x {len(used)} "
+                "databases), as may every other one that serves the site: raise max_connections, lower WEB_WORKERS or "
+                "WEB_THREADS, or put PgBouncer in between."
             )
+
+
+def missing_limits(aliases: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the databases behind a pooler whose role lacks limits, each with the statement that gives it them.
+
+    Raises DatabaseError if one does not answer.
+    """
+    missing = []
+    for alias in aliases:
+        connection = connections[alias]
+        if connection.vendor != "postgresql" or not _is_behind_pooler(connection):
+            continue
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT name FROM pg_settings WHERE name = ANY(%s) AND setting = '0'", [list(_OF_SESSIONS)])
+            names = sorted(name for (name,) in cursor.fetchall())
+            cursor.execute("SELECT quote_ident(current_user)")
+            [role] = cursor.fetchone()
+        if names:
+            statements = (f"ALTER ROLE {role} SET {name} = '{_OF_SESSIONS[name]}s';" for name in names)
+            missing.append((alias, " ".join(statements)))
+    return missing
+
+
+def _is_behind_pooler(connection: BaseDatabaseWrapper) -> bool:
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        return is_pooled(connection.connection)
 
 
 def limit_for_writing(connection: BaseDatabaseWrapper, wait_s: float) -> None:

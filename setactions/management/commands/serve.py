@@ -15,8 +15,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
 from audit.accounts.throttling import remove_turns
+from tmsdash.checks import check_postgresql_servers
 from tmsdash.commands import require_own_site
-from tmsdash.db import host_turns, postgresql
+from tmsdash.db import host_turns
 from tmsdash.db.migration import MIGRATE_FIRST, are_migrations_due
 from tmsdash.db.sqlite_files import missing
 from tmsdash.db.transactions import file_identity, file_is_there
@@ -62,8 +63,8 @@ class Command(BaseCommand):
         _assert_free(options["host"], options["port"])
         require_own_site()
         _assert_migrated()
-        for sentence in postgresql.too_few_connections(settings.WEB_WORKERS):
-            sys.stderr.write(f"{sentence}\n")
+        for message in check_postgresql_servers(databases=list(connections)):
+            sys.stderr.write(f"{' '.join(filter(None, (message.msg, message.hint)))}\n")
         collect()  # before the server starts: it looks once which files there are
         sys.stdout.flush()
         for name, value in ALLOCATORS.items():
