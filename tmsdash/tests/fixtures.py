@@ -54,6 +54,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]
     leave_out(config, items, "postgresql", lambda: "TEST_POSTGRES_URL" in os.environ, "which run on PostgreSQL")
+    leave_out(
+        config, items, "pgbouncer", lambda: "TEST_POSTGRES_DIRECT_URL" in os.environ, "which run behind PgBouncer"
+    )
     leave_out(config, items, "root", _may_mount, "which want root and the right to mount")
     for program in ("nginx", "chromium", "curl", "redis-server"):
         leave_out(config, items, program, partial(shutil.which, program), f"which want {program}")
