@@ -8,6 +8,11 @@
 --     CREATE DATABASE tms_audit OWNER tms_audit_owner;
 --     REVOKE ALL ON DATABASE tms_audit FROM PUBLIC;  GRANT CONNECT ON DATABASE tms_audit TO tms_audit_server;
 --
+-- if the site connects through PgBouncer, where only a role can have limits, also
+--
+--     ALTER ROLE tms_audit_server SET idle_in_transaction_session_timeout = '15s';
+--     ALTER ROLE tms_audit_server SET lock_timeout = '20s';
+--
 -- and in pg_hba.conf a line for each, with certificates or, over a socket of the same host, `peer`, best without passwords:
 --
 --     hostssl tms_audit tms_audit_owner,tms_audit_server 10.0.0.0/24 cert
