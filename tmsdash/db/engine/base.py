@@ -35,7 +35,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _opened(self) -> Connection[Any]:
         parameters = self.get_connection_params() | {"autocommit": True}
         connection: Connection[Any] = self.Database.connect(**parameters)
-        self._configure_connection(connection)
+        try:
+            self._configure_connection(connection)
+        except BaseException:  # a pooler answers while the server behind it is away
+            connection.close()
+            raise
         return connection
 
     def _configure_connection(self, connection: Connection[Any]) -> bool:

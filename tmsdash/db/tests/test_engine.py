@@ -1,9 +1,10 @@
 """What Django sends to PostgreSQL is fit for a pooler that lends out connections for one transaction each."""
 
 import pytest
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 
 from jobs.models import Batch
+from tmsdash.db.engine import base
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.usefixtures("databases")]
 
@@ -30,3 +31,19 @@ def test_no_statement_is_prepared():
     with connections["jobs"].cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_prepared_statements")
         assert cursor.fetchone() == (0,)
+
+
+def test_a_connection_that_fails_while_it_is_set_up_is_closed(monkeypatch):
+    opened = []
+
+    def fail(session):
+        opened.append(session)
+        raise OperationalError("the server is away")
+
+    connections["jobs"].close()
+    connections["jobs"].close_pool()
+    with monkeypatch.context() as patch, pytest.raises(OperationalError, match="is away"):
+        patch.setattr(base, "limit_session", fail)
+        Batch.objects.count()
+    assert [session.closed for session in opened] == [True]
+    assert Batch.objects.count() == 0
