@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.views.main import ORDER_VAR, ChangeList
+from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR, ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
@@ -20,7 +20,7 @@ from audit.actors import Actor
 from audit.admin_filters import SHARED, ConfiguredClusterFilter, EntryUserFilter, SourceFilter
 from audit.bodies import words_given
 from audit.chain import anchor
-from audit.customer_index import asked_for, is_known
+from audit.customer_index import asked_for, asking_for, is_known
 from audit.exports import CONTENT_TYPES, FORMS, LISTS_PER_MINUTE, answer_export, export, lists
 from audit.models import Attempt, AttemptDay, AuditEntry, EntryDay
 from audit.selectors import entries_of, opening_body, outcome_body, read_body
@@ -167,10 +167,16 @@ def _count(changelist: Any, filters: dict[str, Any]) -> int:
     They do not know which attempts are open, but these are few.
     """
     given = {name: value for name, value in filters.items() if name not in ("since", "until", ORDER_VAR)}
+    first, last = _period_of(changelist)
+    if term := str(given.get(SEARCH_VAR, "")).strip():
+        meanings = changelist.model_admin.meanings(term).keys()
+        if meanings == {"customer"} and given.keys() == {SEARCH_VAR} and not first and not last:
+            return asking_for([term]).count()
+        if meanings == {"user_id"} and given.get("user_id", term) == term:
+            given = {name: value for name, value in given.items() if name != SEARCH_VAR} | {"user_id": term}
     is_closed = given.get(OPEN) == "0" and given.pop(OPEN)
     if not given.keys() <= TALLIED or not all(given.values()):
         return int(changelist.queryset.count())
-    first, last = _period_of(changelist)
     attempts = Attempt.objects.filter(**given)
     open_ones = planned(
         attempts.filter(is_open=True, created_at__range=(first or BEGINNING, last or END)), through="is_open"

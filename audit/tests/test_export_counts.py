@@ -32,6 +32,8 @@ pytestmark = pytest.mark.usefixtures("databases")
         ({"time": "7", "outcome__exact": "unknown"}, 0),
         ({"time": "7", "source": "api"}, 1),
         ({"time": "all", "is_open__exact": "0"}, 3),
+        ({"q": "olivia"}, 2),
+        ({"q": "olivia", "user_id": "olivia", "time": "all", "source": "api"}, 1),
         ({"since": 5, "is_open__exact": "0", "user_id": "olivia"}, 2),
     ],
 )
@@ -55,3 +57,24 @@ def test_what_is_exported_is_counted_from_tallies_where_they_hold(audrey, monkey
     counted = [query["sql"] for query in captured if re.search(r'COUNT\(.*FROM "audit_attempt"', query["sql"])]
     assert all("is_open" in sql or '"audit_attempt"."id" >=' in sql or "LIMIT 10000" in sql for sql in counted)
     assert any('FROM "audit_tally"' in query["sql"] for query in captured)
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ({"q": "a1"}, 3),
+        ({"q": "a1", "time": "7"}, 2),
+        ({"q": "a1", "user_id": "ruth"}, 1),
+        ({"q": "olivia", "user_id": "ruth"}, 1),
+        ({"q": "olivia"}, 3),  # a customer is called like a user
+        ({"q": "nobody"}, 0),
+    ],
+)
+def test_what_is_found_by_a_term_is_counted_as_it_is_exported(audrey, query, count):
+    old = make_attempt(Kind.REJECTED, user_id="ruth", cids=("a1", "olivia"))
+    Attempt.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(days=8))
+    make_attempt(Kind.ACCEPTED, Kind.RECORDED)
+    make_attempt()
+    answer = signed_in(audrey).get("/admin/audit/attempt/export.jsonl", query)
+    assert len(b"".join(answer.streaming_content).splitlines()) == count
+    assert json.loads(AuditEntry.objects.get(kind="EXPORTED").body)["count"] == count

@@ -184,15 +184,22 @@ class ExactSearchAdmin(ReadOnlyAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        # Which of them it is takes a look into each index. Whoever asks for either in one condition, makes PostgreSQL
-        # go through all rows.
-        conditions = [Q(user_id=term)]
+        return queryset.filter(reduce(or_, self.meanings(term).values())), False
+
+    def meanings(self, term: str) -> dict[str, Q]:
+        """Return what a term is found as: `user_id`, the name of the id's field, "customer". If as nothing, as a user.
+
+        Which of them it is takes a look into each index. Whoever asks for either in one condition, makes PostgreSQL go
+        through all rows.
+        """
+        conditions = {"user_id": Q(user_id=term)}
         with suppress(ValueError):  # most terms are not UUIDs
-            conditions.append(Q(**{self.id_field: uuid.UUID(term)}))
-        matching = [condition for condition in conditions if self.model._default_manager.filter(condition).exists()]
+            conditions[self.id_field] = Q(**{self.id_field: uuid.UUID(term)})
+        rows = self.model._default_manager
+        matching = {name: condition for name, condition in conditions.items() if rows.filter(condition).exists()}
         if of_customer := self.rows_of_customer(term):
-            matching.append(of_customer)
-        return queryset.filter(reduce(or_, matching or conditions[:1])), False
+            matching["customer"] = of_customer
+        return matching or {"user_id": conditions["user_id"]}
 
 
 def link_to_list(model_label: str, text: str, **filters: Any) -> SafeString:
