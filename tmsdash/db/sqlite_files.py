@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
@@ -58,6 +58,11 @@ class ExistingFile(sqlite3.Connection):
             if not is_file or Path(database).exists():
                 raise
             raise MissingFileError(missing(database)) from error
+
+    def __del__(self) -> None:
+        """Close what a thread of the server left open that has ended: nobody else can, and Python would warn of it."""
+        with suppress(sqlite3.Error):  # it was never opened
+            self.close()
 
     def cursor(self, factory: Any = sqlite3.Cursor) -> Any:
         """Return a cursor; the one that Django asks for is ours."""
