@@ -1,0 +1,1 @@
+import tmsdash  # noqa: F401 (first of all: it chooses the SQLite of this process)

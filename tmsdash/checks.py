@@ -137,7 +137,10 @@ def check_sqlite_version() -> Problems:
     """SQLite 3.7.0 to 3.51.2 can corrupt a WAL database in a rare race of checkpoint and commit."""
     if _sqlite_databases() and not has_wal_race_fix(sqlite3.sqlite_version_info):
         text = f"SQLite {sqlite3.sqlite_version} has a rare race that can corrupt a database in WAL mode."
-        hint = "Use SQLite 3.51.3 (or 3.50.7, 3.44.6) or later, or PostgreSQL; keep backups until then."
+        hint = (
+            "Install a newer one into .venv (pip install pysqlite3==0.6.1), use a Python with SQLite 3.51.3 (or 3.50.7, "
+            "3.44.6) or later, or PostgreSQL; keep backups until then."
+        )
         yield "tmsdash.W001", text, hint
 
 

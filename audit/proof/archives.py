@@ -12,7 +12,6 @@ How files are made is in `closed_periods`.
 import gzip
 import hashlib
 import json
-import os
 import re
 import sqlite3
 import sys
@@ -20,16 +19,15 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Self, TypeVar
 
 from django.conf import settings
 
 from audit import chain
 from audit.proof.stored import StoredEntry, rows_of
+from tmsdash.db.files import temporary_file
 
 NAME = "audit-{key_id}-{first:012}-{last:012}.jsonl.gz"
-_LARGE_FILES = "/var/tmp"  # noqa: S108 (names of random letters, for their owner only)
 _PATTERN = "audit-*.jsonl.gz"
 _NAME_PARTS = re.compile(r"audit-([0-9a-f]{16})-([0-9]{12,18})-([0-9]{12,18})\.jsonl\.gz")
 
@@ -155,8 +153,7 @@ class ByAttempt:
     """
 
     def __init__(self) -> None:
-        # Not in /tmp, which may be memory.
-        self._file = NamedTemporaryFile(prefix="tmsdash-archived-", dir=os.environ.get("TMPDIR", _LARGE_FILES))  # noqa: SIM115
+        self._file = temporary_file("archived")
         self._database = sqlite3.connect(self._file.name)
         self._database.execute("PRAGMA journal_mode = OFF")
         self._database.execute("CREATE TABLE entry (attempt_id TEXT, sequence INTEGER, line TEXT)")

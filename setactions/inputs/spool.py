@@ -4,6 +4,8 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 
+from tmsdash.db.files import temporary_file
+
 BLOCK = 10_000  # rows written or read at once
 CACHE_KIB = 32_768
 
@@ -12,12 +14,14 @@ class Spool:
     """The ids of a list with their lines, in a file that no other process sees and that ends with this one."""
 
     def __init__(self) -> None:
-        # An empty name: SQLite's private temporary database, on disk as soon as it is larger than its cache.
-        self._database = sqlite3.connect("", isolation_level=None)
-        self._database.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
-        self._database.execute("PRAGMA journal_mode=OFF")
-        self._database.execute("CREATE TABLE ids (number INTEGER PRIMARY KEY, part INTEGER, cid TEXT, line INTEGER)")
-        self._database.execute("CREATE TABLE repeats (number INTEGER PRIMARY KEY)")
+        # Not SQLite's own temporary database, which some builds of it keep in memory. Its name is gone once it is open.
+        with temporary_file("ids") as file:
+            self._database = sqlite3.connect(file.name, isolation_level=None)
+            for pragma in (f"cache_size=-{CACHE_KIB}", "journal_mode=OFF", "synchronous=OFF"):
+                self._database.execute(f"PRAGMA {pragma}")
+            ids = "number INTEGER PRIMARY KEY, part INTEGER, cid TEXT, line INTEGER"
+            self._database.execute(f"CREATE TABLE ids ({ids})")
+            self._database.execute("CREATE TABLE repeats (number INTEGER PRIMARY KEY)")
         self._database.execute("BEGIN")
         self._block: list[tuple[int, str, int]] = []
         self._count = 0

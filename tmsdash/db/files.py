@@ -1,7 +1,15 @@
-"""Files that must survive a power cut."""
+"""Files that must survive a power cut, and large ones that nobody needs after the process that wrote them."""
 
 import os
 from pathlib import Path
+from tempfile import NamedTemporaryFile, _TemporaryFileWrapper
+
+LARGE_FILES = "/var/tmp"  # noqa: S108 (names of random letters, for their owner only); /tmp may be memory
+
+
+def temporary_file(purpose: str) -> "_TemporaryFileWrapper[bytes]":
+    """Return a new file, in TMPDIR if that is set, for more than memory should hold; once it is closed it is gone."""
+    return NamedTemporaryFile(prefix=f"tmsdash-{purpose}-", dir=os.environ.get("TMPDIR", LARGE_FILES))
 
 
 def sync(path: Path) -> None:
