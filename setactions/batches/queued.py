@@ -222,7 +222,8 @@ class _Task:
         if self._has_sent:
             return
         self._has_sent = True
-        failures = self._carrier.failures_in_a_row
+        # One that was accepted has ended their row, although the carrier does not know it yet.
+        failures = self._carrier.failures_in_a_row if answered is None else 0
         try:
             _send(self._run, after_s, failures=failures, answered=[] if answered is None else [answered])
         except QueueError as error:

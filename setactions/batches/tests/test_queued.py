@@ -260,3 +260,13 @@ def test_another_process_keeps_a_batch_from_the_queue(make_batch, workers):
     with pytest.raises(Refusal, match="still being run"):
         start(batch)
     assert workers.waiting() == []
+
+
+def test_an_accepted_chunk_ends_a_row_of_failures(make_batch, workers, tms, settings):
+    settings.TMS_BATCH_CALLS = 1
+    batch = make_batch(count=11, size=1)
+    for _ in range(5):
+        tms.script("fault:http:500", "")
+    start(batch)
+    workers.do_all()
+    assert now(batch).state == Batch.State.DONE, now(batch).reason
