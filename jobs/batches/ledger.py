@@ -67,10 +67,14 @@ def heartbeat(batch: Batch, runner: str, lease_s: float) -> bool:
 
 
 def hand_over(batch: Batch, runner: str, follower: str, lease_s: float) -> bool:
-    """Give the lease of `runner` to a `follower`, whatever the batch's state; False if it does not hold it any more."""
+    """Give the lease of `runner` to a `follower`, whatever the batch's state.
+
+    False if the lease is not what `batch` says any more: somebody has extended it, or has got it.
+    """
     held = {"runner": follower, "runner_until": timezone.now() + timedelta(seconds=lease_s)}
     with write_transaction(DATABASE):
-        return bool(Batch.objects.filter(pk=batch.pk, runner=runner).update(**held))
+        unchanged = Batch.objects.filter(pk=batch.pk, runner=runner, runner_until=batch.runner_until)
+        return bool(unchanged.update(**held))
 
 
 def release(batch: Batch, runner: str, reason: str = "") -> None:

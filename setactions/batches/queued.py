@@ -14,6 +14,7 @@ is, if any, and each task sends its successor. These rules hold:
 """
 
 import logging
+import signal
 import time
 import uuid
 from collections.abc import Sequence
@@ -264,7 +265,7 @@ def _look_after(run: Run, *, is_working: bool) -> Run | None:
         return run
     follower = replace(run, name=new_run_name())
     if not ledger.hand_over(batch, run.name, follower.name, lease_s):
-        return None  # somebody else was first, and watches the new run
+        return run  # a worker has just taken its tasks, or somebody else was first: the next look will tell
     logger.warning("[BATCH] %s: its tasks were lost, so new ones are sent", run.batch_id)
     with suppress(QueueError):
         _send_all(follower)
@@ -296,4 +297,12 @@ def _end_process(**kwargs: Any) -> None:
     connections.close_all()
 
 
+def _begin_process(**kwargs: Any) -> None:
+    # systemd tells all processes of a service to end, these among them. Their main process waits for what they do, as
+    # it should, and they end with it.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+signals.worker_process_init.connect(_begin_process)
 signals.worker_process_shutdown.connect(_end_process)

@@ -1,8 +1,10 @@
 """Batches that go through the queue: tasks that come twice, late or never do no harm, and no token is left anywhere."""
 
+import signal
 from datetime import timedelta
 
 import pytest
+from celery.signals import worker_process_init
 from django.utils import timezone
 
 from audit.actors import Actor
@@ -128,7 +130,7 @@ def test_a_worker_that_cannot_unseal_says_so_and_sends_nothing(
         settings.TOKEN_KEY = "another key of the same length, thirty-two"
     else:
         follower = queued.new_run_name()
-        ledger.hand_over(batch, task["run"], follower, 60)
+        assert ledger.hand_over(now(batch), task["run"], follower, 60)
         task["run"] = follower
     workers.do(task)
     assert now(batch).state == Batch.State.STOPPED
@@ -270,3 +272,32 @@ def test_an_accepted_chunk_ends_a_row_of_failures(make_batch, workers, tms, sett
     start(batch)
     workers.do_all()
     assert now(batch).state == Batch.State.DONE, now(batch).reason
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_all_processes_of_a_worker_interrupts_no_call(number):
+    """As systemd sends it: the main process waits for the calls of the others, if these do not end before it."""
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        signal.signal(number, lambda *_: pytest.fail("a call was interrupted"))
+        worker_process_init.send(sender=None)
+        signal.raise_signal(number)
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def test_a_run_that_is_extended_meanwhile_is_not_handed_over(make_batch, workers, engine, server, monkeypatch):
+    start(batch := make_batch())
+    [run] = engine
+    server.client.flushall()
+    Batch.objects.filter(pk=batch.pk).update(runner_until=timezone.now())
+
+    def a_worker_has_just_taken_them():
+        ledger.heartbeat(batch, run.name, 60)
+        return False
+
+    monkeypatch.setattr(queued, "_has_waiting_tasks", a_worker_has_just_taken_them)
+    assert queued._look_after(run, is_working=False) is run
+    assert now(batch).runner == run.name
+    assert workers.waiting() == []
