@@ -19,6 +19,8 @@ from setactions.results import result_of
 
 logger = logging.getLogger(__name__)
 
+RECORDING_S = 10  # for which a chunk may wait for locks, before its call and after it
+
 
 def catch_up(*batches: Batch) -> int:
     """Bring the batches' chunks in doubt to where the audit is, and return how many changed.
@@ -49,12 +51,13 @@ def catch_up_all() -> int:
 def _is_carried(chunk: BatchChunk) -> bool:
     """Tell whether a chunk has a runner who will decide on it.
 
-    One of a run in the queue has a worker of its own, which may have died: nobody calls for longer than a lease lasts.
+    One of a run in the queue has a worker of its own, which may have died: nobody calls for longer than a lease, or
+    a call with its recording, lasts.
     """
     if chunk.state != BatchChunk.State.CALLING or chunk.runner != chunk.batch.runner:
         return False
-    lease = timedelta(seconds=settings.TMS_BATCH_LEASE_S)
-    return not is_run(chunk.runner) or (chunk.started_at is not None and chunk.started_at > timezone.now() - lease)
+    longest = timedelta(seconds=max(settings.TMS_BATCH_LEASE_S, settings.TMS_DEADLINE_S + RECORDING_S))
+    return not is_run(chunk.runner) or (chunk.started_at is not None and chunk.started_at > timezone.now() - longest)
 
 
 def _stays_unknown(chunk: BatchChunk, attempt: Attempt | None) -> bool:

@@ -301,3 +301,13 @@ def test_a_run_that_is_extended_meanwhile_is_not_handed_over(make_batch, workers
     assert queued._look_after(run, is_working=False) is run
     assert now(batch).runner == run.name
     assert workers.waiting() == []
+
+
+def test_a_short_lease_ends_no_call_before_its_deadline(make_batch, settings):
+    settings.TMS_BATCH_LEASE_S = 1
+    batch = make_batch(count=2, size=2)
+    start(batch)
+    ledger.claim(batch, now(batch).runner, 2)
+    BatchChunk.objects.update(started_at=timezone.now() - timedelta(seconds=settings.TMS_DEADLINE_S))
+    catch_up(now(batch))
+    assert states(batch) == [State.CALLING]
