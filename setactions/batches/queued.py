@@ -67,6 +67,10 @@ UNREADABLE = "A worker could not unseal the token: it was sealed more than ten m
 GO_ON = "Go on with your token."
 
 
+class _TooOldError(BrokenSealError):
+    """This was sealed too long ago."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One run of a batch: who it sends for, with what word, and in how many tasks."""
@@ -97,7 +101,7 @@ class Run:
         """Return what was sealed for a task of this run; raises BrokenSealError, also once that was too long ago."""
         sealed_at, content = open_seal(sealed, _PURPOSE, str(batch_id), name)
         if not is_fresh(sealed_at):
-            raise BrokenSealError("sealed too long ago")
+            raise _TooOldError("sealed too long ago")
         user_id, ip_address, source, run_by = content["actor"]
         newest, batches, cids = content["word"]
         actor = Actor(user_id=user_id, ip_address=ip_address, source=Source(source) if source else None, run_by=run_by)
@@ -144,7 +148,10 @@ def _next_chunk(batch_id: str, run: str, sealed: str, failures: int = 0, answere
                 return
             try:
                 opened = Run.unsealed(batch.batch_id, run, sealed)
-            except (BrokenSealError, Refusal):
+            except (BrokenSealError, Refusal) as error:
+                if isinstance(error, _TooOldError) and batch.has_runner:  # others extend its lease, and will see to it
+                    logger.warning("[BATCH] WARNING: %s: a task was sealed too long ago, so it ends", batch_id)
+                    return
                 logger.error("[BATCH] EXCEPTION: %s: %s", batch_id, UNREADABLE)
                 ledger.release(batch, run, f"{UNREADABLE} {GO_ON}")
                 return

@@ -126,6 +126,7 @@ def test_a_worker_that_cannot_unseal_says_so_and_sends_nothing(
     task = workers.take()
     if broken == "old":
         monkeypatch.setattr(seals, "SEALED_FOR_S", -1)
+        Batch.objects.filter(pk=batch.pk).update(runner_until=timezone.now())  # and nobody extends the lease
     elif broken == "other key":
         settings.TOKEN_KEY = "another key of the same length, thirty-two"
     else:
@@ -311,3 +312,16 @@ def test_a_short_lease_ends_no_call_before_its_deadline(make_batch, settings):
     BatchChunk.objects.update(started_at=timezone.now() - timedelta(seconds=settings.TMS_DEADLINE_S))
     catch_up(now(batch))
     assert states(batch) == [State.CALLING]
+
+
+def test_a_task_that_is_too_old_does_not_stop_a_run_that_goes_on(make_batch, workers, tms, monkeypatch):
+    batch = make_batch(count=6, size=2)
+    start(batch)
+    late = workers.take()
+    workers.do_next()
+    with monkeypatch.context() as patch:
+        patch.setattr(seals, "SEALED_FOR_S", -1)
+        workers.do(late)
+    assert now(batch).state == Batch.State.RUNNING
+    workers.do_all()
+    assert states(batch) == [State.ACCEPTED] * 3
