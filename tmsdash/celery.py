@@ -75,6 +75,7 @@ app.conf.update(
     timezone="UTC",
     # A call that was begun is finished and recorded, whatever becomes of the broker meanwhile.
     worker_cancel_long_running_tasks_on_connection_loss=False,
+    worker_enable_remote_control=False,  # nothing here needs it, and whoever may write to Redis could end workers by it
     worker_hijack_root_logger=False,
     worker_prefetch_multiplier=1,
     worker_redirect_stdouts=False,
@@ -85,6 +86,8 @@ app.autodiscover_tasks(["setactions.batches"], related_name="queued")
 
 def _check_worker(**kwargs: Any) -> None:
     """End a worker that must not carry batches of this site, with a sentence."""
+    from django.db import connections
+
     from tmsdash import broker, site_keys  # which have models, or settings
     from tmsdash.db import moves
 
@@ -97,6 +100,7 @@ def _check_worker(**kwargs: Any) -> None:
         sys.exit(f"This worker cannot start. {error}")
     if not is_ours:
         sys.exit("The databases do not answer, so the keys cannot be compared. Start the worker when they do.")
+    connections.close_all()  # the workers' processes are forked from this one
     for _, text, hint in broker.problems():
         logger.warning("[BATCH] WARNING: %s %s", text, hint)
 

@@ -16,10 +16,9 @@ is, if any, and each task sends its successor. These rules hold:
 import logging
 import signal
 import time
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -32,7 +31,6 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from audit.actors import Actor
-from audit.choices import Source
 from audit.groups import FLUSH_WAIT_S, flush
 from jobs.batches import ledger
 from jobs.batches.ledger import Idle
@@ -42,10 +40,11 @@ from jobs.models import Batch, BatchChunk
 from setactions.batches.carrier import APART_S, RETRY_S, Carrier
 from setactions.batches.liveness import is_dead, new_run_name
 from setactions.batches.recovery import catch_up
+from setactions.batches.runs import Run, TooOldError
 from setactions.batches.watch import Watch
 from setactions.limits import WORKERS_PER_BATCH
 from setactions.refusal import Refusal
-from setactions.seals import BrokenSealError, is_fresh, open_seal, seal
+from setactions.seals import BrokenSealError
 from setactions.token import Token
 from setactions.word import NO_WORD, Word
 from tmsdash.celery import QUEUE, app
@@ -55,58 +54,18 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 0.5  # until a task that found nothing to do looks again
 PAUSED_POLL_S = 2
+# After so many looks in vain a task ends, if as many calls are running as there are to be tasks: what comes twice would
+# otherwise go round for ever.
+SPARE_POLLS = 3
 LEASE_KEPT, LEASE_LOST = 0.8, 0.5  # shares of a lease that are left
 # How often, and how soon, a task looks again before it lets others have its place: TMS has answered the call before
 # its own, and that is being recorded.
 SOON, SOON_S = 20, 0.01
-_PURPOSE = "setactions.run"
 _ONCE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0}  # on a fresh connection
 
 UNREACHABLE = "The queue of the batches cannot be reached, so nothing was sent. Try again, then tell the admin."
 UNREADABLE = "A worker could not unseal the token: it was sealed more than ten minutes ago, or under another TOKEN_KEY."
 GO_ON = "Go on with your token."
-
-
-class _TooOldError(BrokenSealError):
-    """This was sealed too long ago."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of a batch: who it sends for, with what word, and in how many tasks."""
-
-    batch_id: uuid.UUID
-    name: str
-    actor: Actor
-    token: Token
-    word: Word
-    tasks: int
-
-    @sensitive_variables()
-    def sealed(self) -> str:
-        """Return the run sealed for its tasks."""
-        actor, word = self.actor, self.word
-        cids = None if word.cids is None else sorted(word.cids)
-        content = {
-            "token": self.token.reveal(),
-            "actor": [actor.user_id, actor.ip_address, actor.source or "", actor.run_by],
-            "word": [word.newest, sorted(word.batches), cids],
-            "tasks": self.tasks,
-        }
-        return seal(content, _PURPOSE, str(self.batch_id), self.name)
-
-    @classmethod
-    @sensitive_variables()
-    def unsealed(cls, batch_id: uuid.UUID, name: str, sealed: str) -> "Run":
-        """Return what was sealed for a task of this run; raises BrokenSealError, also once that was too long ago."""
-        sealed_at, content = open_seal(sealed, _PURPOSE, str(batch_id), name)
-        if not is_fresh(sealed_at):
-            raise _TooOldError("sealed too long ago")
-        user_id, ip_address, source, run_by = content["actor"]
-        newest, batches, cids = content["word"]
-        actor = Actor(user_id=user_id, ip_address=ip_address, source=Source(source) if source else None, run_by=run_by)
-        word = Word(newest, frozenset(batches), None if cids is None else frozenset(cids))
-        return cls(batch_id, name, actor, Token(content["token"]), word, content["tasks"])
 
 
 @sensitive_variables("token")
@@ -135,11 +94,13 @@ def start(batch: Batch, actor: Actor, token: Token, scope: Scope, *, word: Word 
 
 
 @sensitive_variables()
-def _next_chunk(batch_id: str, run: str, sealed: str, failures: int = 0, answered: Sequence[int] = ()) -> None:
+def _next_chunk(
+    batch_id: str, run: str, sealed: str, failures: int = 0, answered: Sequence[int] = (), polls: int = 0
+) -> None:
     """Do the next chunk of a batch for the `sealed` run of this name.
 
     `failures` is how many chunks of the tasks before it failed one after the other. `answered` are chunks that TMS
-    accepted, and that are being recorded.
+    accepted, and that are being recorded. `polls` is how many tasks before it found nothing to do.
     """
     try:
         with drop_if_broken("jobs"):
@@ -149,7 +110,7 @@ def _next_chunk(batch_id: str, run: str, sealed: str, failures: int = 0, answere
             try:
                 opened = Run.unsealed(batch.batch_id, run, sealed)
             except (BrokenSealError, Refusal) as error:
-                if isinstance(error, _TooOldError) and batch.has_runner:  # others extend its lease, and will see to it
+                if isinstance(error, TooOldError) and batch.has_runner:  # others extend its lease, and will see to it
                     logger.warning("[BATCH] WARNING: %s: a task was sealed too long ago, so it ends", batch_id)
                     return
                 logger.error("[BATCH] EXCEPTION: %s: %s", batch_id, UNREADABLE)
@@ -159,7 +120,7 @@ def _next_chunk(batch_id: str, run: str, sealed: str, failures: int = 0, answere
         logger.warning("[BATCH] WARNING: %s: the ledger cannot be used: %s", batch_id, error)
         return
     with _watch.working(opened):
-        _Task(opened, batch, failures, answered).work()
+        _Task(opened, batch, failures, answered, polls).work()
 
 
 next_chunk = app.task(name="tmsdash.next_chunk")(_next_chunk)
@@ -168,8 +129,8 @@ next_chunk = app.task(name="tmsdash.next_chunk")(_next_chunk)
 class _Task:
     """What a worker does for a run: one chunk at most, and the next task."""
 
-    def __init__(self, run: Run, batch: Batch, failures: int, answered: Sequence[int]) -> None:
-        self._run, self._batch, self._answered = run, batch, answered
+    def __init__(self, run: Run, batch: Batch, failures: int, answered: Sequence[int], polls: int = 0) -> None:
+        self._run, self._batch, self._answered, self._polls = run, batch, answered, polls
         self._carrier = Carrier(run.actor, run.token, word=run.word, failures_in_a_row=failures)
         self._has_sent = False
 
@@ -182,8 +143,7 @@ class _Task:
                 elif isinstance(chunk, BatchChunk):
                     self._carry_out(chunk)
                 else:
-                    catch_up(self._batch)
-                    self._send_next(PAUSED_POLL_S if self._batch.state == Batch.State.PAUSED else POLL_S)
+                    self._poll()
         except AnyDatabaseError as error:
             logger.warning("[BATCH] WARNING: %s: the ledger cannot be used: %s", self._batch.batch_id, error)
             self._send_next(RETRY_S)
@@ -215,17 +175,26 @@ class _Task:
         else:
             self._send_next()
 
+    def _poll(self) -> None:
+        """Send a task that looks again, unless this one is to spare."""
+        catch_up(self._batch)
+        if self._polls < SPARE_POLLS or self._calling() < self._run.tasks:
+            after_s = PAUSED_POLL_S if self._batch.state == Batch.State.PAUSED else POLL_S
+            self._send_next(after_s, polls=self._polls + 1)
+
+    def _calling(self) -> int:
+        return self._batch.chunks.filter(state=BatchChunk.State.CALLING, runner=self._run.name).count()
+
     def _end(self) -> None:
         """Give the lease back, unless other tasks of the run are still calling: the last one does."""
-        calling = self._batch.chunks.filter(state=BatchChunk.State.CALLING, runner=self._run.name)
-        if not calling.exists():
+        if not self._calling():
             self._give_up("")
 
     def _give_up(self, reason: str) -> None:
         ledger.release(self._batch, self._run.name, reason)
         logger.info("[BATCH] %s: no longer running in the queue. %s", self._batch.batch_id, reason)
 
-    def _send_next(self, after_s: float = 0, answered: int | None = None) -> None:
+    def _send_next(self, after_s: float = 0, answered: int | None = None, polls: int = 0) -> None:
         """Send the successor of this task, once. If the queue cannot be reached, whoever watches the run sends it."""
         if self._has_sent:
             return
@@ -233,7 +202,8 @@ class _Task:
         # One that was accepted has ended their row, although the carrier does not know it yet.
         failures = self._carrier.failures_in_a_row if answered is None else 0
         try:
-            _send(self._run, after_s, failures=failures, answered=[] if answered is None else [answered])
+            recording = [] if answered is None else [answered]
+            _send(self._run, after_s, failures=failures, answered=recording, polls=polls)
         except QueueError as error:
             logger.warning("[BATCH] WARNING: %s: the queue cannot be reached: %s", self._batch.batch_id, error)
 

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
 
 from django.conf import settings
-from django.db import Error as AnyDatabaseError
 from django.db import connections
 
 logger = logging.getLogger(__name__)
@@ -57,6 +56,7 @@ class Watch(Generic[Run]):
         finally:
             with self._lock:
                 self._working[run.name] -= 1
+                self._working = +self._working  # without those that are zero
 
     def _watch(self) -> None:
         pause = threading.Event()
@@ -74,7 +74,7 @@ class Watch(Generic[Run]):
     def _look_at(self, run: Run) -> None:
         try:
             kept = self._look(run, is_working=self._working[run.name] > 0)
-        except AnyDatabaseError as error:
+        except Exception as error:  # noqa: BLE001 (whatever it is, this is looked at again, and so are the others)
             logger.warning("[BATCH] WARNING: the lease of %s could not be looked at: %s", run.name, error)
             return
         with self._lock:

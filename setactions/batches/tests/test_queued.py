@@ -15,6 +15,7 @@ from jobs.models import Batch, BatchChunk, Job
 from setactions import seals
 from setactions.batches import queued, service
 from setactions.batches.recovery import catch_up
+from setactions.batches.runs import Run
 from setactions.batches.tests.queueing import RedisServer, Workers, use
 from setactions.refusal import Refusal
 from setactions.token import Token
@@ -210,7 +211,7 @@ def test_a_chunk_whose_worker_died_is_looked_up_once_its_call_is_certainly_over(
     chunk = ledger.claim(batch, run, 2)
     if is_begun:
         tms.script("fault:reset-after")
-        queued._Task(queued.Run.unsealed(batch.batch_id, run, workers.take()["sealed"]), batch, 0, ())._carrier._send(
+        queued._Task(Run.unsealed(batch.batch_id, run, workers.take()["sealed"]), batch, 0, ())._carrier._send(
             chunk, lambda: None
         )
     catch_up(now(batch))
@@ -325,3 +326,20 @@ def test_a_task_that_is_too_old_does_not_stop_a_run_that_goes_on(make_batch, wor
     assert now(batch).state == Batch.State.RUNNING
     workers.do_all()
     assert states(batch) == [State.ACCEPTED] * 3
+
+
+def test_tasks_that_came_twice_end_while_enough_others_are_calling(make_batch, workers):
+    batch = make_batch(count=20, size=2)
+    start(batch)
+    task = workers.take()
+    for _ in range(2):  # as other workers do meanwhile
+        ledger.claim(batch, now(batch).runner, 2)
+    workers.server.client.delete(QUEUE)
+    workers.do(task)
+    looks = 1
+    while workers.waiting():
+        looks += 1
+        assert looks < 10
+        workers.do_next()
+    assert looks > 1
+    assert now(batch).runner  # others carry it

@@ -1,0 +1,56 @@
+"""A run of a batch in the queue, and how it crosses that: sealed, with its token and all else that it may do."""
+
+import uuid
+from dataclasses import dataclass
+
+from django.views.decorators.debug import sensitive_variables
+
+from audit.actors import Actor
+from audit.choices import Source
+from setactions.seals import BrokenSealError, is_fresh, open_seal, seal
+from setactions.token import Token
+from setactions.word import Word
+
+_PURPOSE = "setactions.run"
+
+
+class TooOldError(BrokenSealError):
+    """This was sealed too long ago."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a batch: who it sends for, with what word, and in how many tasks."""
+
+    batch_id: uuid.UUID
+    name: str
+    actor: Actor
+    token: Token
+    word: Word
+    tasks: int
+
+    @sensitive_variables()
+    def sealed(self) -> str:
+        """Return the run sealed for its tasks."""
+        actor, word = self.actor, self.word
+        cids = None if word.cids is None else sorted(word.cids)
+        content = {
+            "token": self.token.reveal(),
+            "actor": [actor.user_id, actor.ip_address, actor.source or "", actor.run_by],
+            "word": [word.newest, sorted(word.batches), cids],
+            "tasks": self.tasks,
+        }
+        return seal(content, _PURPOSE, str(self.batch_id), self.name)
+
+    @classmethod
+    @sensitive_variables()
+    def unsealed(cls, batch_id: uuid.UUID, name: str, sealed: str) -> "Run":
+        """Return what was sealed for a task of this run; raises BrokenSealError, also once that was too long ago."""
+        sealed_at, content = open_seal(sealed, _PURPOSE, str(batch_id), name)
+        if not is_fresh(sealed_at):
+            raise TooOldError("sealed too long ago")
+        user_id, ip_address, source, run_by = content["actor"]
+        newest, batches, cids = content["word"]
+        actor = Actor(user_id=user_id, ip_address=ip_address, source=Source(source) if source else None, run_by=run_by)
+        word = Word(newest, frozenset(batches), None if cids is None else frozenset(cids))
+        return cls(batch_id, name, actor, Token(content["token"]), word, content["tasks"])
