@@ -46,7 +46,7 @@ class Pool:
         except BaseException:
             self._slots.release()
             raise
-        connection._pool = self  # type: ignore[assignment]  # where Django looks for it
+        connection._pool = self  # where Django looks for it
         return connection
 
     def putconn(self, connection: Connection[Any]) -> None:
