@@ -163,9 +163,9 @@ def test_migrating_without_locks_ends_with_a_sentence(no_locks, databases):
 
 
 @pytest.mark.sqlite
-def test_sqlite_is_not_used_where_no_file_can_be_locked(no_locks, databases):
+def test_sqlite_is_not_used_where_no_file_can_be_locked(no_locks, databases, monkeypatch):
     connections["jobs"].close()
-    locks._descriptors.clear()
+    monkeypatch.setattr(locks, "_descriptors", {})  # as in a process that has not connected yet
     with pytest.raises(OperationalError, match="locks no files"):
         connections["jobs"].ensure_connection()
     assert connections["jobs"].connection is None

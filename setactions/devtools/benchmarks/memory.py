@@ -1,7 +1,6 @@
 """What a process of a real server takes of memory: `manage.py bench memory`."""
 
 import json
-import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -90,4 +89,5 @@ def _peak_mb(server: Target, work: Callable[[], None]) -> float:
 def _mb(pid: int, name: str) -> float:
     """Return a figure of a process' status."""
     status = Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(rf"{name}:\s+(\d+) kB", status)[1]) / 1024  # type: ignore[index]
+    kilobytes = dict(line.split(":", 1) for line in status.splitlines())[name]
+    return int(kilobytes.split()[0]) / 1024
