@@ -72,6 +72,12 @@ def handle(handler: Callable[..., object], *numbers: signal.Signals) -> dict[sig
     return {number: signal.signal(number, handler) for number in heeded(*numbers)}
 
 
+def ignore(*numbers: signal.Signals) -> None:
+    """Leave these signals to the main process, which waits for what this one does and then ends it."""
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @contextmanager
 def handling(handler: Callable[..., object], *numbers: signal.Signals) -> Iterator[None]:
     """Let `handler` handle these signals during the block."""

@@ -49,6 +49,7 @@ from setactions.token import Token
 from setactions.word import NO_WORD, Word
 from tmsdash.celery import QUEUE, app
 from tmsdash.db.transactions import drop_if_broken
+from tmsdash.processes import ignore
 
 logger = logging.getLogger(__name__)
 
@@ -277,8 +278,7 @@ def _end_process(**kwargs: Any) -> None:
 def _begin_process(**kwargs: Any) -> None:
     # systemd tells all processes of a service to end, these among them. Their main process waits for what they do, as
     # it should, and they end with it.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    ignore(signal.SIGTERM, signal.SIGHUP)
 
 
 signals.worker_process_init.connect(_begin_process)
