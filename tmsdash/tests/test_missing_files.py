@@ -19,7 +19,6 @@ READERS = {
     "rebuild_lists": [],
     "site_keys": [],
     "fill_demo_data": [],
-    "serve": ["--port", "1"],
     "backup": ["backups"],
     "import_legacy": ["--jobs-db", "none.db", "--audit-db", "none.db", "--time-zone", "UTC"],
     "set_action_batch": ["-", "--user", "olivia", "--cluster", "evian3", "--action", "PE-Enable", "--yes"],
@@ -77,7 +76,7 @@ def test_databases_without_tables_are_named_with_what_to_do(run, tmp_path, comma
 
 
 @pytest.mark.sqlite
-@pytest.mark.parametrize("command", ["serve --port 1", "reconcile", "rebuild_lists", "audit_verify --jobs", "backup b"])
+@pytest.mark.parametrize("command", ["reconcile", "rebuild_lists", "audit_verify --jobs", "backup b"])
 def test_one_database_that_is_missing_is_named_with_what_to_do(run, installed, command):
     (installed / "var" / "jobs.db").unlink()
     ended = run(*command.split(), folder="var", **SEAL_KEY)

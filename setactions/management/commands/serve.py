@@ -19,8 +19,7 @@ from tmsdash.checks import check_postgresql_servers
 from tmsdash.commands import require_own_site
 from tmsdash.db import host_turns
 from tmsdash.db.migration import MIGRATE_FIRST, are_migrations_due
-from tmsdash.db.sqlite_files import missing
-from tmsdash.db.transactions import file_identity, file_is_there
+from tmsdash.db.transactions import file_identity
 from tmsdash.env import is_loopback
 from tmsdash.processes import end_with_parent, handle, heeded, is_ending, notice_end
 from tmsdash.server import open_files, watchdog
@@ -62,7 +61,8 @@ class Command(BaseCommand):
         _warn_of_plain_http(options["host"])
         _assert_free(options["host"], options["port"])
         require_own_site()
-        _assert_migrated()
+        if are_migrations_due():
+            raise CommandError(f"Nothing was started.{MIGRATE_FIRST}")
         for message in check_postgresql_servers(databases=list(connections)):
             sys.stderr.write(f"{' '.join(filter(None, (message.msg, message.hint)))}\n")
         collect()  # before the server starts: it looks once which files there are
@@ -70,16 +70,6 @@ class Command(BaseCommand):
         for name, value in ALLOCATORS.items():
             os.environ.setdefault(name, value)
         sys.exit(_keep_running(options["host"], options["port"]))
-
-
-def _assert_migrated() -> None:
-    """Raise CommandError if a database is older than this version, or its file is missing. A server that is away may
-    come back, and the site begins without it."""
-    for connection in connections.all():
-        if not file_is_there(connection):
-            raise CommandError(f"Nothing was started. {missing(connection.settings_dict['NAME'])}")
-    if are_migrations_due():
-        raise CommandError(f"Nothing was started.{MIGRATE_FIRST}")
 
 
 def _keep_running(host: str, port: int) -> int:
