@@ -187,19 +187,20 @@ def test_workers_that_wait_hold_no_connections(make_batch, run, tms):
     batch = make_batch(count=12)
     with threads() as submit:
         running = submit(run, batch, workers=3)
-        tms.wait_for(lambda calls: len(calls) == 2)
-        assert ledger.pause(batch, "The test pauses it.")
-        connections.close_all()
-        assert in_use("audit") >= 2  # those that call
-        tms.release()
         try:
+            tms.wait_for(lambda calls: len(calls) == 2)
+            assert ledger.pause(batch, "The test pauses it.")
+            connections.close_all()
+            assert in_use("audit") >= 2  # those that call
+            tms.release()
             until(lambda: in_use("audit") == 0)
         finally:
+            tms.release()
             ledger.stop(batch, "The test stops it.")
             running.result(timeout=60)
 
 
 def in_use(alias):
     """How many connections of its pool are with somebody."""
-    stats = connections[alias].pool.get_stats()
-    return stats["pool_size"] - stats["pool_available"]
+    pool = connections[alias].pool
+    return pool._max_size - pool._slots._value
