@@ -31,6 +31,7 @@ from setactions.recording import Recorder
 from tmsdash import rates
 from tmsdash.db import host_turns, writability
 from tmsdash.tests.snapshots import Snapshot, snapshot_of
+from tmsdash.tests.tools import forget_sessions
 
 TOKEN = "a-token-that-works-0123456789"
 PASSWORD = "correct horse battery staple"
@@ -178,6 +179,14 @@ def databases(snapshots: list[Snapshot], django_db_blocker: DjangoDbBlocker) -> 
         connections.close_all()
         for snapshot in snapshots:
             snapshot.restore()
+
+
+@pytest.fixture
+def fresh_sessions(databases: None) -> Iterator[None]:
+    """No session of PostgreSQL is left over that was limited otherwise, or was ended."""
+    forget_sessions()
+    yield
+    forget_sessions()
 
 
 @pytest.fixture

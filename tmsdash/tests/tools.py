@@ -181,6 +181,13 @@ def at_once(count, function):
         return [future.result() for future in [submit(start, number) for number in range(count)]]
 
 
+def forget_sessions():
+    """Close this thread's connections, and those that PostgreSQL's pools keep."""
+    for connection in connections.all():
+        connection.close()
+        connection.close_pool()
+
+
 def _and_close(function, *args, **options):
     try:
         return function(*args, **options)

@@ -25,23 +25,9 @@ from setactions.word import ANY_WORD
 from tmsdash.db import postgresql
 from tmsdash.db.transactions import UNUSABLE_DATABASE, read_transaction, transaction_around_call, write_transaction
 from tmsdash.tests.fixtures import signed_in
-from tmsdash.tests.tools import in_thread, until
+from tmsdash.tests.tools import forget_sessions, in_thread, until
 
-pytestmark = pytest.mark.postgresql
-
-
-@pytest.fixture(autouse=True)
-def fresh_sessions(databases):
-    """No session is left over that was limited otherwise, or was ended."""
-    forget_sessions()
-    yield
-    forget_sessions()
-
-
-def forget_sessions():
-    for connection in connections.all():
-        connection.close()
-        connection.close_pool()
+pytestmark = [pytest.mark.postgresql, pytest.mark.usefixtures("fresh_sessions")]
 
 
 # A server's process that stops, as on a machine that is paused, while it holds the head of the audit's chain.

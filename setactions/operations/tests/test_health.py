@@ -12,7 +12,7 @@ from jobs.models import Job
 from setactions.operations import health
 from setactions.tests.test_database_faults import FAULTS, file_of
 from tmsdash.models import Session
-from tmsdash.tests.tools import in_thread, table_missing
+from tmsdash.tests.tools import forget_sessions, in_thread, table_missing
 
 ALIASES = ["default", "jobs", "audit"]
 by_alias = pytest.mark.parametrize("alias", ALIASES)
@@ -79,12 +79,6 @@ def for_reading_only(alias):
         yield
         other.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
     forget_sessions()
-
-
-def forget_sessions():
-    for connection in connections.all():
-        connection.close()
-        connection.close_pool()
 
 
 @pytest.mark.postgresql

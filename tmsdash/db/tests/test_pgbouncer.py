@@ -15,21 +15,8 @@ from tmsdash.db import postgresql
 from tmsdash.db.transactions import write_transaction
 from tmsdash.tests.tools import at_once, in_thread, until
 
-pytestmark = [pytest.mark.pgbouncer, pytest.mark.postgresql, pytest.mark.usefixtures("databases")]
+pytestmark = [pytest.mark.pgbouncer, pytest.mark.postgresql, pytest.mark.usefixtures("databases", "fresh_sessions")]
 LIMITS = ("idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout", "timezone")
-
-
-@pytest.fixture(autouse=True)
-def fresh_sessions(databases):
-    forget_sessions()
-    yield
-    forget_sessions()
-
-
-def forget_sessions():
-    for connection in connections.all():
-        connection.close()
-        connection.close_pool()
 
 
 @contextmanager
