@@ -23,6 +23,7 @@ prove: .venv/installed-dev
 	@$(PY) manage.py prove --kills 1000
 	@$(PY) manage.py prove --batch-kills 200
 	@$(PY) manage.py prove --queue-faults 60
+	@.ci/with-postgres $(PY) manage.py prove --postgresql --queue-faults 60
 
 # Seconds: all that can be said without running the product.
 check: .venv/installed-dev

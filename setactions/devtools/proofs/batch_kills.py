@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from subprocess import Popen
 
+import psycopg
 import requests
 
 from setactions.devtools.proofs.campaign import Remains
@@ -163,10 +164,20 @@ class Operator:
 
     def is_carried(self, fleet: Fleet) -> bool:
         """Tell whether the ledger names somebody who carries it."""
+        try:
+            return self._is(fleet, "runner <> ''")
+        except psycopg.OperationalError:  # PostgreSQL is being restarted
+            return True
+
+    def has_stopped(self, fleet: Fleet) -> bool:
+        """Tell whether it ended before everything was sent."""
+        return self._is(fleet, "state = 'stopped'")
+
+    def _is(self, fleet: Fleet, condition: str) -> bool:
         batch_id = uuid.UUID(fleet.batch_id).hex  # digits, which need no quoting and fit both engines
+        query = f"SELECT {condition} FROM jobs_batch WHERE batch_id = '{batch_id}'"  # noqa: S608
         with closing(self._site.open_jobs()) as jobs:
-            [is_carried] = jobs.execute(f"SELECT runner <> '' FROM jobs_batch WHERE batch_id = '{batch_id}'").fetchone()  # noqa: S608
-        return bool(is_carried)
+            return bool(jobs.execute(query).fetchone()[0])
 
     def request(self, method: str, path: str, **form: str) -> requests.Response:
         """Return the server's answer to a form; redirects are not followed."""

@@ -23,6 +23,8 @@ class ServerDatabases:
         self._databases = {variable: f"prove_{mark}_{name}" for variable, name in NAMES.items()}
         self.urls = {variable: f"{self._server}/{name}" for variable, name in self._databases.items()}
         self._on_each("CREATE DATABASE {}")
+        # A server that was started for tests may forget what it was told last; these must not, when it is restarted.
+        self._on_each("ALTER DATABASE {} SET synchronous_commit = on")
 
     def drop(self) -> None:
         """Drop them, whoever is connected."""

@@ -1,13 +1,19 @@
-"""The proof for batches in the queue: workers, servers and the queue itself fail at random moments; all batches end."""
+"""The proof for batches in the queue: whatever takes part fails at random moments, and all batches end.
+
+On SQLite all processes share a host. On PostgreSQL each has a host of its own, as far as one machine can act that out:
+two servers and three workers, which share databases, queue and keys, and no file.
+"""
 
 import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import cycle
 from pathlib import Path
 from subprocess import Popen
 
@@ -17,20 +23,21 @@ from setactions.devtools.proofs.batch_kills import CALLS_AT_ONCE, CHUNK, LATENCY
 from setactions.devtools.proofs.campaign import Remains
 from setactions.devtools.proofs.clients import MAIN
 from setactions.devtools.proofs.reconciler import read_report, start_reconcile
-from setactions.devtools.proofs.site import HOST, OPEN_AFTER_S, ProofError, Site, kill, unused_port, wait_for
+from setactions.devtools.proofs.site import HOST, OPEN_AFTER_S, ProofError, Server, Site, kill, unused_port, wait_for
 from setactions.devtools.simulator import Simulator
 
-WORKERS = 3
+WORKERS, SERVERS = 3, 2  # one server on SQLite
+CONTROL = "TEST_POSTGRES_CONTROL"  # a program that restarts the PostgreSQL server, with the arguments of pg_ctl
 LEASE_S = 8  # longer than a call and its recording
 QUEUE_LOG = "queue"
 TMS_FAULTS = ("", "", "fault:http:429:0", "fault:reset-after", "fault:reset-before")
 
 
-def run_queue_faults(folder: Path, *, faults: int, seed: int, say: Callable[[str], None]) -> Remains:
+def run_queue_faults(folder: Path, *, faults: int, seed: int, say: Callable[[str], None], server: str = "") -> Remains:
     """Start a batch on the pages for each of so many `faults`, let that happen while it runs, and wait until it ends.
 
-    `folder` is empty, `say` gets a line now and then. Whatever is started is gone afterwards. Raise ProofError if
-    something cannot be brought up, or a batch does not end.
+    `folder` is empty, `say` gets a line now and then; `server` is a PostgreSQL server, which CONTROL restarts. Whatever
+    is started is gone afterwards. Raise ProofError if something cannot be brought up, or a batch does not end.
     """
     if shutil.which("redis-server") is None:
         raise ProofError("Redis is not installed (Debian: apt-get install redis-server).")
@@ -42,10 +49,10 @@ def run_queue_faults(folder: Path, *, faults: int, seed: int, say: Callable[[str
         settings = {"TMS_BATCH_CHUNK": CHUNK, "TMS_MAX_CIDS_PER_CALL": CHUNK, "TMS_BATCH_CALLS": CALLS_AT_ONCE}
         settings |= {"TMS_BATCH_LEASE_S": LEASE_S}
         queue = {"TMS_BATCH_ENGINE": "celery", "CELERY_BROKER_URL": f"redis://{HOST}:{number}/0"}
-        site = stack.enter_context(Site(folder, {MAIN: tms.url}, **settings, **queue))
+        site = stack.enter_context(Site(folder, {MAIN: tms.url}, server, **settings, **queue))
         site.set_up()
-        parts = _Parts(site, number, Operator(site, tms, rng), rng)
-        say(f"A server, Redis and {WORKERS} workers are up.")
+        parts = _Parts(site, number, Operator(site, tms, rng), rng, server)
+        say(f"Redis, {WORKERS} workers and {len(parts.servers)} server{'s' if server else ''} are up.")
         fleets = []
         kinds = [*parts.faults]
         for count in range(faults):
@@ -63,36 +70,48 @@ def run_queue_faults(folder: Path, *, faults: int, seed: int, say: Callable[[str
         facts = parts.operator.facts | {"faults": faults, "closed by reconcile": sum(one.closed for one in reports)}
         customers = [cid for fleet in fleets for cid in fleet.cids]
         surprises += site.audit_problems()
+        site.leave_files()
         return Remains(folder, tms.calls(), [], facts, surprises, reports[-1], customers)
 
 
 class _Parts:
     """All processes of the site, and what may befall them."""
 
-    def __init__(self, site: Site, port: int, operator: Operator, rng: random.Random) -> None:
+    def __init__(self, site: Site, port: int, operator: Operator, rng: random.Random, server: str) -> None:
         self.operator = operator
+        self.servers = [operator.server]
         self._site, self._port, self._random = site, port, rng
         self._client = redis.Redis(HOST, port)
         self._start_queue()
         self._started = 0
         self._workers = [self._new_worker() for _ in range(WORKERS)]
-        self.faults: dict[str, Callable[[], None]] = {
-            "worker killed": self._kill_worker,
-            "worker ended": self._end_worker,
-            "worker frozen": self._freeze_worker,
-            "queue emptied": self._empty_queue,
-            "queue restarted": self._restart_queue,
-            "server killed": self._kill_server,
+        self.faults: dict[str, Callable[[], AbstractContextManager[None]]] = {
+            "worker killed": self._worker_killed,
+            "queue restarted": self._queue_restarted,
+            "server killed": self._server_killed,
         }
+        if server:
+            self.servers += [Server(site, number, **site.new_host()) for number in range(2, SERVERS + 1)]
+            self.faults |= {"server frozen": self._server_frozen, "database restarted": self._database_restarted}
+        self.faults |= {
+            "worker ended": self._worker_ended,
+            "worker frozen": self._worker_frozen,
+            "queue emptied": self._queue_emptied,
+        }
+        for each in self.servers:
+            each.wait_until_healthy()
+        self._turns = cycle(self.servers)
 
     def carry_through(self, fault: str, calls: int, tms: Simulator) -> Fleet:
         """Start a batch, let `fault` happen while it runs, and wait until it has ended."""
+        self.operator.server = next(self._turns)
         fleet = self.operator.start_on_pages()
         number = self._random.randrange(len(fleet.cids) // CHUNK)
         wait_for(lambda: len(tms.calls()) - calls >= number or not self.operator.is_carried(fleet), "No task was done")
         self.operator.facts[fault] += 1
-        self.faults[fault]()
-        wait_for(lambda: not self.operator.is_carried(fleet), f"Batch {fleet.batch_id} did not end after: {fault}")
+        with self.faults[fault]():
+            wait_for(lambda: not self.operator.is_carried(fleet), f"Batch {fleet.batch_id} did not end after: {fault}")
+        self.operator.facts["batches that stopped"] += self.operator.has_stopped(fleet)
         return fleet
 
     def end(self) -> list[str]:
@@ -100,7 +119,8 @@ class _Parts:
         for worker in self._workers:
             worker.terminate()
         codes = [worker.wait() for worker in self._workers]
-        self.operator.server.kill()
+        for server in self.servers:
+            server.kill()
         kill(self._queue)
         return [f"a worker ended with {code}" for code in codes if code]
 
@@ -115,34 +135,68 @@ class _Parts:
         except redis.ConnectionError:
             return False
 
-    def _empty_queue(self) -> None:
-        self._client.flushall()
-
-    def _restart_queue(self) -> None:
-        kill(self._queue)
-        self._start_queue()
-
     def _new_worker(self) -> "Popen[str]":
         self._started += 1
         options = ["worker", "--concurrency", "3", "--hostname", f"worker{self._started}@%h"]
-        return self._site.spawn_program("worker", sys.executable, "-m", "celery", "-A", "tmsdash", *options)
+        program = [sys.executable, "-m", "celery", "-A", "tmsdash", *options]
+        return self._site.spawn_program("worker", *program, **self._site.new_host())
 
-    def _kill_worker(self) -> None:
+    # What happens comes before the `yield`; after it, when the batch has ended, what was missing is there again.
+
+    @contextmanager
+    def _queue_emptied(self) -> Iterator[None]:
+        self._client.flushall()
+        yield
+
+    @contextmanager
+    def _queue_restarted(self) -> Iterator[None]:
+        kill(self._queue)
+        self._start_queue()
+        yield
+
+    @contextmanager
+    def _worker_killed(self) -> Iterator[None]:
         kill(self._workers.pop(0))
+        yield
         self._workers.append(self._new_worker())
 
-    def _end_worker(self) -> None:
+    @contextmanager
+    def _worker_ended(self) -> Iterator[None]:
         worker = self._workers.pop(0)
         worker.terminate()
         self._workers.append(self._new_worker())
         worker.wait()
+        yield
 
-    def _freeze_worker(self) -> None:
-        os.killpg(self._workers[0].pid, signal.SIGSTOP)
-        time.sleep(LEASE_S)  # so long that others take it for dead
-        os.killpg(self._workers[0].pid, signal.SIGCONT)
+    @contextmanager
+    def _worker_frozen(self) -> Iterator[None]:
+        with _frozen(self._workers[0].pid):
+            time.sleep(LEASE_S)  # so long that others take it for dead
+        yield
 
-    def _kill_server(self) -> None:
+    @contextmanager
+    def _server_killed(self) -> Iterator[None]:
         self.operator.server.kill()
+        yield
         self.operator.server.start()
         self.operator.server.wait_until_healthy()
+
+    @contextmanager
+    def _server_frozen(self) -> Iterator[None]:
+        with _frozen(self.operator.server.pid):
+            yield
+
+    @contextmanager
+    def _database_restarted(self) -> Iterator[None]:
+        subprocess.run([os.environ[CONTROL], "restart", "-m", "immediate"], check=True)  # noqa: S603
+        yield
+
+
+@contextmanager
+def _frozen(group: int) -> Iterator[None]:
+    """Freeze all processes of a group during the block."""
+    os.killpg(group, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.killpg(group, signal.SIGCONT)

@@ -1,6 +1,7 @@
 """The site under proof: settings and databases of its own, real server processes, and commands alongside them."""
 
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -64,6 +65,7 @@ class Site:
         # Ctrl-C strikes the main thread, anywhere; in this one a process is always noted once it is started.
         self._starter = ThreadPoolExecutor(1, "starter")
         self._processes: list[subprocess.Popen[str]] = []
+        self._hosts = 0
 
     def __enter__(self) -> Self:
         return self
@@ -96,6 +98,20 @@ class Site:
             process = self.spawn("set-up", *command, DJANGO_SUPERUSER_PASSWORD=PASSWORD)
             if process.wait():
                 raise ProofError(f"manage.py {command[0]} failed: {self.log('set-up')}")
+
+    def new_host(self) -> dict[str, Any]:
+        """Return what another host has in its environment: a VAR_DIR of its own, with copies of the keys.
+
+        On SQLite, whose files are in VAR_DIR, all processes are on one host: nothing.
+        """
+        if not self._databases:
+            return {}
+        self._hosts += 1
+        folder = self.folder / f"host-{self._hosts}"
+        folder.mkdir(mode=0o700)
+        for key in self.folder.glob("*_key"):
+            shutil.copy2(key, folder)
+        return {"VAR_DIR": str(folder)}
 
     def audit_problems(self) -> list[str]:
         """Return what is wrong with the audit, compared with every anchor that was logged: a list of one, or none."""
@@ -150,17 +166,19 @@ class Site:
 class Server:
     """A production server of the site, main process and worker, that can die and rise again on the same port."""
 
-    def __init__(self, site: Site, number: int) -> None:
+    def __init__(self, site: Site, number: int, **environment: str) -> None:
         """Choose a port and start."""
         with unused_port() as port:
             self.port = port.getsockname()[1]
         self.url = f"http://{HOST}:{self.port}"
         self._site, self._name = site, f"server-{number}"
+        self._environment: dict[str, Any] = environment
         self.start()
 
     def start(self) -> None:
         """Start the processes; they are not ready at once."""
-        self._process = self._site.spawn(self._name, "serve", "--host", HOST, "--port", str(self.port))
+        command = ["serve", "--host", HOST, "--port", str(self.port)]
+        self._process = self._site.spawn(self._name, *command, **self._environment)
 
     @property
     def pid(self) -> int:

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from uuid import UUID
 
 import psycopg
@@ -10,7 +11,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from setactions.devtools.proofs.postgresql import ServerDatabases
-from setactions.management.commands.prove import SERVER
+from setactions.devtools.proofs.site import Site
+from setactions.management.commands.prove import CONTROL, SERVER
 
 ID = UUID("00000000-0000-4000-8000-000000000001")
 
@@ -47,6 +49,23 @@ def test_a_server_that_is_not_there_is_named(monkeypatch):
         call_command("prove", "--postgresql")
 
 
-def test_a_proof_that_knows_sqlite_alone_says_so():
-    with pytest.raises(CommandError, match="--queue-faults runs on SQLite files alone. Leave out --postgresql."):
+def test_a_proof_that_restarts_its_server_says_that_it_has_to(monkeypatch):
+    monkeypatch.setenv(SERVER, "postgres://tms@127.0.0.1:9")
+    monkeypatch.delenv(CONTROL, raising=False)
+    with pytest.raises(CommandError, match="Set TEST_POSTGRES_CONTROL, such as by .ci/with-postgres"):
         call_command("prove", "--postgresql", "--queue-faults", "1")
+
+
+@pytest.mark.postgresql
+def test_another_host_shares_the_keys_and_no_file(tmp_path):
+    with Site(tmp_path, {}, os.environ[SERVER]) as site:
+        (tmp_path / "token_key").write_text("a key")
+        first, second = (Path(site.new_host()["VAR_DIR"]) for _ in range(2))
+        assert first != second
+        (second / "token_key").write_text("another key")
+        assert (first / "token_key").read_text() == (tmp_path / "token_key").read_text() == "a key"
+
+
+def test_on_sqlite_all_processes_share_a_host(tmp_path):
+    with Site(tmp_path, {}) as site:
+        assert site.new_host() == {}

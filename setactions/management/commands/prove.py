@@ -18,6 +18,7 @@ from tmsdash.processes import INTERRUPTED, ended_by_signals
 
 COUNTS = ("kills", "clients", "batch_kills", "queue_faults")
 SERVER = "TEST_POSTGRES_URL"  # not an option: it may hold a password
+CONTROL = "TEST_POSTGRES_CONTROL"  # the program that restarts the server
 
 
 class Command(BaseCommand):
@@ -28,7 +29,7 @@ class Command(BaseCommand):
     )
     requires_system_checks = ()  # it uses nothing of this site but its code
 
-    needed_keys = ()  # the site that is proven has its own
+    is_of_site = False  # the one that is proven is another one
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--kills", type=int, default=20, help="how often to kill a server (default: %(default)s)")
@@ -41,17 +42,18 @@ class Command(BaseCommand):
         parser.add_argument(
             "--postgresql",
             action="store_true",
-            help=f"on databases of its own on the PostgreSQL server whose URL is in {SERVER}, instead of SQLite files",
+            help=f"on databases of its own on the PostgreSQL server whose URL is in {SERVER}, instead of SQLite files; "
+            "with --queue-faults as several hosts, and the server is restarted, too",
         )
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if any(options[name] is not None and options[name] < 1 for name in COUNTS):
             raise CommandError("Choose at least one kill, fault and client.")
-        if options["postgresql"] and options["queue_faults"]:
-            raise CommandError("--queue-faults runs on SQLite files alone. Leave out --postgresql.")
-        if options["postgresql"] and SERVER not in os.environ:
-            raise CommandError(f"Set {SERVER}, such as by .ci/with-postgres python manage.py prove --postgresql.")
+        needed = [SERVER, *[CONTROL] * bool(options["queue_faults"])]  # the server is restarted among other things
+        if options["postgresql"] and (missing := [name for name in needed if name not in os.environ]):
+            example = ".ci/with-postgres python manage.py prove --postgresql"
+            raise CommandError(f"Set {' and '.join(missing)}, such as by {example}.")
         folder = Path(tempfile.mkdtemp(prefix="tmsdash-prove-"))
         try:
             with ended_by_signals():
@@ -81,7 +83,7 @@ class Command(BaseCommand):
             from setactions.devtools.proofs.queue_faults import run_queue_faults  # it needs what a queue does
 
             say(f"{options['queue_faults']:,} faults, seed {seed}, in {folder}")
-            remains = run_queue_faults(folder, faults=options["queue_faults"], seed=seed, say=say)
+            remains = run_queue_faults(folder, faults=options["queue_faults"], seed=seed, say=say, server=server)
         else:
             say(f"{options['kills']:,} kills, {options['clients']:,} clients, seed {seed}, in {folder}")
             clients = options["clients"]
