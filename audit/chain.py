@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.db import DatabaseError, connections, transaction
 from django.db.backends.utils import CursorWrapper
-from django.utils import timezone
 
 from audit.choices import Kind
 from audit.digests import canonical
 from audit.models import GENESIS, AuditEntry, ChainHead
+from tmsdash.db import clock
 from tmsdash.db.bulk import release_after
 from tmsdash.db.groups import begin_part, keep_part, undo_part
 from tmsdash.db.rows import Rows
@@ -184,7 +184,7 @@ class ChainEnd:
             change = {"change": "changed", "from": self._key_id, "to": present, "what": "audit key", "known": True}
             self._key_id = present
             self.add(new_entry(None, Kind.SETTING_CHANGED, "system", change))
-        entry.created_at, entry.key_id = at or timezone.now(), present
+        entry.created_at, entry.key_id = at or clock.now(DATABASE), present
         entry.sequence, entry.previous_mac = self._sequence + 1, self._mac
         entry.sign(settings.AUDIT_KEY)
         _ENTRIES.insert(self.cursor, entry)

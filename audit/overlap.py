@@ -17,13 +17,13 @@ from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import connections
-from django.utils import timezone
 
 from audit.chain import DATABASE
 from audit.choices import CONFIRMED_OUTCOMES, Kind
 from audit.customer_index import owners_between
 from audit.models import Attempt, AttemptCustomer, AuditEntry, segment_of
 from audit.selectors import of_few_customers
+from tmsdash.db import clock
 from tmsdash.db.bulk import Listed, parts
 
 # What reading costs, in look-ups: an attempt, and each id of its list.
@@ -89,7 +89,9 @@ def _bounds(
     One statement, since as a rule nothing more is needed than to learn that there is nothing to compare with.
     """
     connection = connections[DATABASE]
-    since, now, accepted = map(connection.ops.adapt_datetimefield_value, (opened_since, timezone.now(), accepted_since))
+    since, now, accepted = map(
+        connection.ops.adapt_datetimefield_value, (opened_since, clock.now(DATABASE), accepted_since)
+    )
     target = cluster_url, action_code
     with connection.cursor() as cursor:
         cursor.execute(_BOUNDS, [since, now, *target, *target, accepted])

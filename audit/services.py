@@ -12,7 +12,6 @@ from typing import Any
 
 from django.db import IntegrityError
 from django.db.backends.utils import CursorWrapper
-from django.utils import timezone
 
 from audit import chain
 from audit.actors import Actor
@@ -25,6 +24,7 @@ from audit.models import CID_LENGTH, Attempt
 from audit.overlap import OverlapError, attempts_sharing
 from audit.selectors import find_attempt
 from audit.tallies import forget
+from tmsdash.db import clock
 from tmsdash.db.bulk import LONG_LIST, Listed
 from tmsdash.db.rows import Rows
 from tmsdash.kill_points import kill_point
@@ -163,7 +163,7 @@ class _Opening:
     def write(self, end: ChainEnd) -> bool:
         """Insert them, and the customers; False, and nothing is written, if there is an attempt with this id."""
         attempt = self.attempt
-        attempt.created_at = timezone.now()
+        attempt.created_at = clock.now(DATABASE)
         project(attempt, self._kind, self._body, attempt.created_at)
         if not _ATTEMPTS.insert_unless_taken(end.cursor, attempt):
             return False
@@ -271,7 +271,7 @@ def _move(
     False, and nothing is written, if any of the columns `unmoved` holds something else in the row by now. One that was
     just read is moved whatever it holds: somebody else may have written there what no comparison finds again.
     """
-    at, before = timezone.now(), _moving(attempt)
+    at, before = clock.now(DATABASE), _moving(attempt)
     for event in events:
         project(attempt, event.kind, event.body, at)
     # Columns that are given the value that they have would be written again in each of their indexes.

@@ -22,13 +22,12 @@ from django.db import Error as AnyDatabaseError
 from django.db import connections
 from django.db.models import Count, F, Max, Q, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce
-from django.utils import timezone
 
 from audit.chain import DATABASE
 from audit.choices import IN_DOUBT_OUTCOMES
 from audit.models import Attempt, AttemptDay, AuditEntry, EntryDay, TalliedPeriod, Tally, Unit
 from tmsdash.days import first_moment
-from tmsdash.db import day_ranges
+from tmsdash.db import clock, day_ranges
 from tmsdash.db.day_ranges import extend, last_known
 from tmsdash.db.expressions import Day, unindexed
 from tmsdash.db.plans import planned
@@ -67,7 +66,7 @@ def tallied_spans(unit: Unit, first: datetime, last: datetime) -> list[Span]:
 
     Tallies those of a month that lack one, if any; the next call takes the next.
     """
-    over = min(last, timezone.now() - DELAY)
+    over = min(last, clock.now(DATABASE) - DELAY)
     behind = _name(unit, over + MOMENT)  # the first one that is not over
     if first >= begin_of(behind):
         return []
@@ -123,7 +122,7 @@ def catch_up() -> None:
     """
     extend(AttemptDay, Attempt)
     extend(EntryDay, AuditEntry)
-    over = timezone.now() - DELAY
+    over = clock.now(DATABASE) - DELAY
     for unit in Unit:
         for names in _by_month(name for name in _State.of(unit, BEGINNING, over).names if end_of(name) <= over):
             tally(unit, names)

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db import models
-from django.utils import timezone
 
 from audit.choices import Action, Evidence, Source
 from audit.models import USER_ID_LENGTH
+from tmsdash.db import clock
 from tmsdash.db.broken_rows import CheckedRow
 from tmsdash.db.day_ranges import DayRange
 from tmsdash.db.expressions import Apart
@@ -223,7 +223,7 @@ class Batch(Signed):
     @property
     def has_runner(self) -> bool:
         """Whether a process carries it, which has the token."""
-        return bool(self.runner) and self.runner_until is not None and self.runner_until > timezone.now()
+        return bool(self.runner) and self.runner_until is not None and self.runner_until > clock.now("jobs")
 
     @property
     def shown_state(self) -> "Batch.State":

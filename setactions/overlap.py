@@ -24,7 +24,6 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.utils import timezone
 
 from audit.choices import Action, Source
 from audit.models import Attempt
@@ -34,6 +33,8 @@ from jobs.batches.overlap import batches_sharing
 from jobs.models import Batch
 from setactions.refusal import Refusal
 from setactions.word import NO_WORD, SOURCES_OF_CHUNKS, Named, Word, digest_of
+from tmsdash.clocks import CLOCK_SKEW_S
+from tmsdash.db import clock
 from tmsdash.text import counted
 
 CIDS_IN_JSON = 100
@@ -208,10 +209,10 @@ def overlap_of(
 
 def window_start(before: datetime | None = None) -> datetime:
     """Return from when on what TMS accepted counts as asked for already, for what began at `before`, or begins now."""
-    now = timezone.now()
-    if before and before > now:  # the clock was set back since, so times say nothing
+    now = clock.now("audit")
+    if before and before > now + timedelta(seconds=CLOCK_SKEW_S):  # the clock was set back since, so times say nothing
         return datetime(1970, 1, 1, tzinfo=UTC)
-    return (before or now) - timedelta(seconds=settings.TMS_DUPLICATE_WINDOW_S)
+    return min(before or now, now) - timedelta(seconds=settings.TMS_DUPLICATE_WINDOW_S)
 
 
 def _add_shared(shared: dict[T, frozenset[str]], more: Mapping[T, frozenset[str]]) -> None:

@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
-from django.utils import timezone
 
 from audit.choices import (
     ACCEPTED_OUTCOMES,
@@ -19,6 +18,7 @@ from audit.choices import (
 from audit.models.columns import CID_LENGTH, USER_ID_LENGTH, any_of
 from audit.models.entries import AuditEntry
 from tmsdash.clocks import CLOCK_SKEW_S
+from tmsdash.db import clock
 from tmsdash.db.broken_rows import CheckedRow
 from tmsdash.db.expressions import Apart
 from tmsdash.db.tables import CoveringIndex
@@ -127,13 +127,14 @@ class Attempt(CheckedRow):
         if not self.clock_problem:
             return self.created_at
         intent = AuditEntry.objects.filter(attempt_id=self.attempt_id).order_by("sequence")
-        later = AuditEntry.objects.filter(sequence__gt=intent.values("sequence")[:1], created_at__lte=timezone.now())
+        later = AuditEntry.objects.filter(sequence__gt=intent.values("sequence")[:1])
+        later = later.filter(created_at__lte=clock.now("audit"))
         return later.order_by("sequence").values_list("created_at", flat=True).first() or self.created_at
 
     @property
     def clock_problem(self) -> str:
         """A sentence if its time lies ahead of this host's clock by more than clocks may differ, else ""."""
-        ahead_s = (self.created_at - timezone.now()).total_seconds()
+        ahead_s = (self.created_at - clock.now("audit")).total_seconds()
         if ahead_s <= CLOCK_SKEW_S:
             return ""
         ahead = f"{ahead_s / 60:,.0f} minutes" if ahead_s >= 90 else "a minute"
@@ -147,7 +148,7 @@ class Attempt(CheckedRow):
     @property
     def is_young(self) -> bool:
         """Whether its call may be running still, here or in TMS."""
-        return timezone.now() <= self.judged_from
+        return clock.now("audit") <= self.judged_from
 
     @property
     def is_running(self) -> bool:

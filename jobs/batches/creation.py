@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 
 from django.db import IntegrityError
-from django.utils import timezone
 
 from jobs.batches.lists import ListDigest, NewBatch, NewChunk
 from jobs.batches.overlap import BatchOverlapError, batches_sharing_chunks
 from jobs.models import Batch, BatchChunk
 from jobs.signatures import sign_batch, sign_chunk
+from tmsdash.db import clock
 from tmsdash.db.transactions import one_at_a_time, write_transaction
 from tmsdash.text import one_line
 
@@ -30,7 +30,7 @@ def create_batch(
         user_id=user_id,
         file_name=one_line(new.file_name, 255),
         repeated=new.repeated,
-        created_at=timezone.now(),
+        created_at=clock.now("jobs"),
         state=Batch.State.STOPPED,
         first_only=new.first_only,
         allow_unusual=new.allow_unusual,

@@ -27,13 +27,13 @@ from enum import Enum, auto
 from typing import Any
 
 from django.db.models import Case, F, Q, When
-from django.utils import timezone
 
 from jobs.batches.decision import ChunkDecision
 from jobs.batches.scopes import Scope
 from jobs.models import MESSAGE_LENGTH, Batch, BatchChunk, ClusterBackoff
 from jobs.selectors import VERIFY_STEP
 from jobs.signatures import chunk_is_signed, sign_chunk
+from tmsdash.db import clock
 from tmsdash.db.transactions import one_at_a_time, write_transaction
 from tmsdash.text import one_line, sentence
 
@@ -51,7 +51,7 @@ def lease(batch: Batch, runner: str, lease_s: float, *, dead_runner: str = "") -
 
     `dead_runner` is one that the caller knows to be dead, so that nobody waits for the end of its lease.
     """
-    now = timezone.now()
+    now = clock.now(DATABASE)
     free = Batch.objects.filter(Q(runner__in=["", dead_runner]) | Q(runner_until__lte=now), pk=batch.pk)
     held = {"runner": runner, "runner_until": now + timedelta(seconds=lease_s)}
     with write_transaction(DATABASE):
@@ -61,7 +61,7 @@ def lease(batch: Batch, runner: str, lease_s: float, *, dead_runner: str = "") -
 
 def heartbeat(batch: Batch, runner: str, lease_s: float) -> bool:
     """Extend the lease to `lease_s` seconds from now; False if the runner does not hold it any more."""
-    until = timezone.now() + timedelta(seconds=lease_s)
+    until = clock.now(DATABASE) + timedelta(seconds=lease_s)
     with write_transaction(DATABASE):
         return bool(Batch.objects.filter(pk=batch.pk, runner=runner).update(runner_until=until))
 
@@ -71,7 +71,7 @@ def hand_over(batch: Batch, runner: str, follower: str, lease_s: float) -> bool:
 
     False if the lease is not what `batch` says any more: somebody has extended it, or has got it.
     """
-    held = {"runner": follower, "runner_until": timezone.now() + timedelta(seconds=lease_s)}
+    held = {"runner": follower, "runner_until": clock.now(DATABASE) + timedelta(seconds=lease_s)}
     with write_transaction(DATABASE):
         unchanged = Batch.objects.filter(pk=batch.pk, runner=runner, runner_until=batch.runner_until)
         return bool(unchanged.update(**held))
@@ -79,7 +79,11 @@ def hand_over(batch: Batch, runner: str, follower: str, lease_s: float) -> bool:
 
 def release(batch: Batch, runner: str, reason: str = "") -> None:
     """Give the lease back. A batch that still runs is stopped for `reason`; what stopped it before keeps its own."""
-    stopped = {"state": Batch.State.STOPPED, "reason": one_line(reason, MESSAGE_LENGTH), "ended_at": timezone.now()}
+    stopped = {
+        "state": Batch.State.STOPPED,
+        "reason": one_line(reason, MESSAGE_LENGTH),
+        "ended_at": clock.now(DATABASE),
+    }
     with write_transaction(DATABASE):
         held = Batch.objects.filter(pk=batch.pk, runner=runner)
         held.filter(state=Batch.State.RUNNING).update(**stopped)
@@ -102,7 +106,7 @@ def claim(batch: Batch, runner: str, calls_at_once: int, answered: Collection[in
     No cluster gets more than `calls_at_once` calls of all batches together, and only one after it asked for fewer.
     `answered` are primary keys of chunks that TMS accepted although the ledger does not say so yet.
     """
-    now = timezone.now()
+    now = clock.now(DATABASE)
     with write_transaction(DATABASE):
         # Locked first: it may be paused, stopped or leased by somebody else at this very moment.
         current = Batch.objects.select_for_update().get(pk=batch.pk)
@@ -171,7 +175,7 @@ def unclaim(chunk: BatchChunk) -> bool:
 
 def settle(chunk: BatchChunk, decision: ChunkDecision) -> bool:
     """Write a decision on a chunk that is being sent or unknown; False if its try was decided already."""
-    now = timezone.now()
+    now = clock.now(DATABASE)
     with write_transaction(DATABASE):
         batch = Batch.objects.select_for_update().get(pk=chunk.batch_id)
         undecided = BatchChunk.objects.filter(pk=chunk.pk, tries=chunk.tries, state__in=[State.CALLING, State.UNKNOWN])
@@ -291,5 +295,5 @@ def _move(batch: Batch, state: Batch.State, reason: str, *, from_states: Collect
 
 def _set_state(batch: Batch, state: Batch.State, reason: str = "", resume_at: datetime | None = None) -> None:
     batch.state, batch.reason, batch.resume_at = state, one_line(reason, MESSAGE_LENGTH), resume_at
-    batch.ended_at = timezone.now() if state in (Batch.State.DONE, Batch.State.STOPPED) else None
+    batch.ended_at = clock.now(DATABASE) if state in (Batch.State.DONE, Batch.State.STOPPED) else None
     batch.save(update_fields=["state", "reason", "resume_at", "ended_at", "first_only"])

@@ -7,13 +7,13 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import connections
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 
 from jobs.batches.lists import Chunk, lists_of
 from jobs.batches.scopes import Scope
 from jobs.batches.selectors import in_order
 from jobs.models import Batch, BatchChunk
 from jobs.stored import DATABASE
+from tmsdash.db import clock
 
 State = BatchChunk.State
 # What became of these chunks is known, and it was nothing. Whoever sends them again asks first.
@@ -40,7 +40,7 @@ def open_batches() -> QuerySet[Batch]:
 
     One whose runner died is stopped, whatever it left written.
     """
-    now, lease = timezone.now(), timedelta(seconds=settings.TMS_BATCH_LEASE_S)
+    now, lease = clock.now(DATABASE), timedelta(seconds=settings.TMS_BATCH_LEASE_S)
     running = Q(state=Batch.State.RUNNING, runner_until__gt=now)
     starting = Q(state=Batch.State.STOPPED, reason="", created_at__gt=now - lease)
     return Batch.objects.filter(running | starting | Q(state=Batch.State.PAUSED)).order_by()
@@ -48,7 +48,7 @@ def open_batches() -> QuerySet[Batch]:
 
 def ended_batches() -> QuerySet[Batch]:
     """Return the batches that were done, or stopped, within TMS_DUPLICATE_WINDOW_S, in no order."""
-    now = timezone.now()
+    now = clock.now(DATABASE)
     since = now - timedelta(seconds=settings.TMS_DUPLICATE_WINDOW_S)
     died = Q(state=Batch.State.RUNNING, runner_until__gt=since, runner_until__lte=now)
     ended = Q(state__in=[Batch.State.DONE, Batch.State.STOPPED], ended_at__gt=since)
@@ -64,7 +64,7 @@ _MAY_COUNT = """
 
 def _may_count() -> bool:
     """Tell whether there may be a batch that `open_batches` or `ended_batches` returns."""
-    connection, now = connections[DATABASE], timezone.now()
+    connection, now = connections[DATABASE], clock.now(DATABASE)
     spans_s = settings.TMS_DUPLICATE_WINDOW_S, settings.TMS_BATCH_LEASE_S
     moments = [connection.ops.adapt_datetimefield_value(now - timedelta(seconds=span_s)) for span_s in spans_s]
     with connection.cursor() as cursor:
@@ -122,7 +122,7 @@ def _common(wanted: set[str], chunks: QuerySet[BatchChunk]) -> frozenset[str]:
 
 def stopped_batches_with(chunks: Iterable[Chunk]) -> SharedWithBatches:
     """Return the batches of the last day that stopped before they had sent customers of these chunks, and which."""
-    stopped = Batch.objects.filter(created_at__gt=timezone.now() - RECENTLY).exclude(state=Batch.State.DONE)
+    stopped = Batch.objects.filter(created_at__gt=clock.now(DATABASE) - RECENTLY).exclude(state=Batch.State.DONE)
     stopped = stopped.exclude(pk__in=open_batches().values("pk")).order_by("-id")
     return _united(_shared(*target, stopped, Scope.REST.states) for target in lists_of(chunks))
 

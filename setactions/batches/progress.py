@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.utils import timezone
-
 from jobs.batches.selectors import Progress, chunks_of
 from jobs.models import Batch, BatchChunk
+from tmsdash.db import clock
 
 State = BatchChunk.State
 CHUNKS_MEASURED = 20  # those that were accepted last
@@ -34,4 +33,4 @@ def rate_of(batch: Batch, progress: Progress) -> Rate | None:
     if seconds <= 0:
         return None
     per_second = sum(chunk.customer_count for chunk in last) / seconds
-    return Rate(round(per_second * 60), timezone.now() + timedelta(seconds=customers_left / per_second))
+    return Rate(round(per_second * 60), clock.now("jobs") + timedelta(seconds=customers_left / per_second))

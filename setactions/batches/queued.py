@@ -27,7 +27,6 @@ from celery.exceptions import OperationalError as QueueError
 from django.conf import settings
 from django.db import Error as AnyDatabaseError
 from django.db import connections
-from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from audit.actors import Actor
@@ -48,6 +47,7 @@ from setactions.seals import BrokenSealError
 from setactions.token import Token
 from setactions.word import NO_WORD, Word
 from tmsdash.celery import QUEUE, app
+from tmsdash.db import clock
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.processes import ignore
 
@@ -253,7 +253,7 @@ def _look_after(run: Run, *, is_working: bool) -> Run | None:
 def _is_left(batch: Batch, share: float) -> bool:
     """Tell whether more than this share of the batch's lease is left."""
     lease = timedelta(seconds=settings.TMS_BATCH_LEASE_S)
-    return batch.runner_until is not None and batch.runner_until > timezone.now() + lease * share
+    return batch.runner_until is not None and batch.runner_until > clock.now("jobs") + lease * share
 
 
 def _has_waiting_tasks() -> bool:

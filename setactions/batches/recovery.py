@@ -4,7 +4,6 @@ import logging
 from datetime import timedelta
 
 from django.conf import settings
-from django.utils import timezone
 
 from audit.choices import IN_DOUBT_OUTCOMES
 from audit.models import Attempt
@@ -16,6 +15,7 @@ from jobs.selectors import jobs_present
 from setactions.batches.liveness import has_living_runner, is_run
 from setactions.batches.policy import decide_afterwards
 from setactions.results import result_of
+from tmsdash.db import clock
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def _is_carried(chunk: BatchChunk) -> bool:
     if chunk.state != BatchChunk.State.CALLING or chunk.runner != chunk.batch.runner:
         return False
     longest = timedelta(seconds=max(settings.TMS_BATCH_LEASE_S, settings.TMS_DEADLINE_S + RECORDING_S))
-    return not is_run(chunk.runner) or (chunk.started_at is not None and chunk.started_at > timezone.now() - longest)
+    return not is_run(chunk.runner) or (chunk.started_at is not None and chunk.started_at > clock.now("jobs") - longest)
 
 
 def _stays_unknown(chunk: BatchChunk, attempt: Attempt | None) -> bool:

@@ -18,7 +18,6 @@ from typing import TypeVar
 from django.conf import settings
 from django.db import connections
 from django.db.models import Model, QuerySet
-from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from audit import services as audit
@@ -37,6 +36,7 @@ from setactions.resolving.readback import Judgement, Reading, ReadingFailedError
 from setactions.resolving.roll_forward import ATTEMPTS_PER_TRANSACTION, ReconcileReport, roll_forward
 from setactions.tms.clusters import Cluster, cluster_at
 from setactions.token import Token
+from tmsdash.db import clock
 from tmsdash.db.broken_rows import broken_rows_named
 from tmsdash.db.transactions import BUSY_TIMEOUT_S, UNUSABLE_DATABASE, ensure_own_file
 from tmsdash.kill_points import kill_point
@@ -82,7 +82,7 @@ def _in_doubt(report: ReconcileReport) -> list[Attempt]:
 
     The report says how many are too young for that, and leaves those from the future to a person.
     """
-    now, in_doubt = timezone.now(), []
+    now, in_doubt = clock.now("audit"), []
     for attempt in open_attempts().filter(outcome__in=IN_DOUBT_OUTCOMES):
         judged_from = attempt.judged_from
         if judged_from < now:
@@ -232,7 +232,7 @@ def _pages(rows: QuerySet[Row]) -> Iterator[list[Row]]:
 
 def _log(report: ReconcileReport) -> None:
     count, oldest = count_open()
-    age_s = max(0, round((timezone.now() - oldest).total_seconds())) if oldest else 0
+    age_s = max(0, round((clock.now("audit") - oldest).total_seconds())) if oldest else 0
     logger.info(
         "[RECONCILE] closed=%d, recorded=%d, need_token=%d, need_person=%d, open=%d, open_attempts=%d, "
         "oldest_open_s=%d",

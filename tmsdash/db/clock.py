@@ -1,0 +1,55 @@
+"""What time it is, for all that share a database: leases, waits, back-offs and the ages of what was written there.
+
+The clocks of several hosts differ. If each went by its own, one whose clock is ahead would take what another one holds.
+So PostgreSQL's clock counts. A SQLite database is used on one host, whose own clock it is.
+
+Nobody asks PostgreSQL for each time: how far the host's clock is from it is measured now and then, and at once when the
+host's clock was set.
+"""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from django.db import connections
+from django.utils import timezone
+
+MEASURED_FOR_S = 30
+SET_S = 0.05  # by how much the host's clock may run on unlike the one that is never set; beyond, somebody has set it
+
+
+class _Offset(NamedTuple):
+    ahead: timedelta  # of the database's clock, before the host's
+    uptime_s: float
+    host_time: datetime
+
+    @property
+    def holds(self) -> bool:
+        elapsed_s = time.monotonic() - self.uptime_s
+        is_set = abs((_host_time() - self.host_time).total_seconds() - elapsed_s) > SET_S
+        return elapsed_s < MEASURED_FOR_S and not is_set
+
+
+_offsets: dict[str, _Offset] = {}
+
+
+def now(using: str) -> datetime:
+    """Return the time by the clock that goes for a database. Raises DatabaseError if PostgreSQL cannot be asked."""
+    if connections[using].vendor != "postgresql":
+        return timezone.now()
+    offset = _offsets.get(using)
+    if offset is None or not offset.holds:
+        offset = _offsets[using] = _measured(using)
+    return timezone.now() + offset.ahead
+
+
+def _measured(using: str) -> _Offset:
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")  # not now(), when the transaction began
+        [database_time] = cursor.fetchone()
+    host_time = _host_time()
+    return _Offset(database_time - host_time, time.monotonic(), host_time)
+
+
+def _host_time() -> datetime:
+    return datetime.now(UTC)
