@@ -3,7 +3,7 @@
 import pytest
 from django.core import checks
 
-from setactions.batches.tests.queueing import RedisServer
+from setactions.batches.tests.queue.queueing import RedisServer
 
 pytestmark = getattr(pytest.mark, "redis-server")
 

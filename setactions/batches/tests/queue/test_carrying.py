@@ -16,7 +16,7 @@ from setactions import seals
 from setactions.batches import queued, service
 from setactions.batches.recovery import catch_up
 from setactions.batches.runs import Run
-from setactions.batches.tests.queueing import RedisServer, Workers, use
+from setactions.batches.tests.queue.queueing import RedisServer, Workers, use
 from setactions.refusal import Refusal
 from setactions.token import Token
 from tmsdash.celery import QUEUE
