@@ -1,11 +1,22 @@
 """What a runner, or the audit, decides on a chunk; the ledger writes it."""
 
+import math
 import uuid
 from dataclasses import dataclass
 
 from jobs.models import Batch, BatchChunk
 
 State = BatchChunk.State
+
+
+def delay_after(failures: int) -> float:
+    """Return for how many seconds a chunk waits that could not be sent after so many others failed in a row."""
+    return float(2**failures)
+
+
+def failures_before(delay_s: float) -> int:
+    """Return how many failed in a row before a chunk that waits so long: the only trace of its own earlier turns."""
+    return max(0, round(math.log2(delay_s)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ batch before its chunks and clusters, always in this order, so that no two trans
 All functions raise DatabaseError when the jobs database cannot be written.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from copy import copy
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -30,6 +30,7 @@ from django.db.models import Case, F, Q, When
 
 from jobs.batches.decision import ChunkDecision
 from jobs.batches.scopes import Scope
+from jobs.batches.selectors import failures_in_a_row
 from jobs.models import MESSAGE_LENGTH, Batch, BatchChunk, ClusterBackoff
 from jobs.selectors import VERIFY_STEP
 from jobs.signatures import chunk_is_signed, sign_chunk
@@ -40,6 +41,7 @@ from tmsdash.text import one_line, sentence
 DATABASE = "jobs"
 State = BatchChunk.State
 
+LEASE_KEPT = 0.95  # the share of a lease with which it is not extended yet
 NO_RUNNER: dict[str, Any] = {"runner": "", "runner_until": None, "resume_at": None}
 
 
@@ -100,11 +102,14 @@ class Idle(Enum):
     FOR_GOOD = auto()  # the batch is done or stopped, or another runner has it
 
 
-def claim(batch: Batch, runner: str, calls_at_once: int, answered: Collection[int] = ()) -> BatchChunk | Idle:
+def claim(
+    batch: Batch, runner: str, calls_at_once: int, answered: Collection[int] = (), *, lease_s: float = 0
+) -> BatchChunk | Idle:
     """Give `runner`, and no other, the next chunk that may be sent now.
 
     No cluster gets more than `calls_at_once` calls of all batches together, and only one after it asked for fewer.
-    `answered` are primary keys of chunks that TMS accepted although the ledger does not say so yet.
+    `answered` are primary keys of chunks that TMS accepted although the ledger does not say so yet. The lease is
+    extended to `lease_s` seconds, unless nearly all of that is left.
     """
     now = clock.now(DATABASE)
     with write_transaction(DATABASE):
@@ -114,6 +119,9 @@ def claim(batch: Batch, runner: str, calls_at_once: int, answered: Collection[in
             _set_state(current, Batch.State.RUNNING)
         if current.runner != runner or current.state in (Batch.State.STOPPED, Batch.State.DONE):
             return Idle.FOR_GOOD
+        if current.runner_until and current.runner_until < now + timedelta(seconds=lease_s * LEASE_KEPT):
+            current.runner_until = now + timedelta(seconds=lease_s)
+            current.save(update_fields=["runner_until"])
         if current.state == Batch.State.PAUSED:
             return Idle.FOR_NOW
         chunk = _next_chunk(current, now, calls_at_once, answered)
@@ -158,8 +166,8 @@ def _claim_chunk(batch: Batch, chunk: BatchChunk, now: datetime) -> BatchChunk |
     chunk.batch = batch  # the attempt id is derived from it
     chunk.state, chunk.runner, chunk.started_at = State.CALLING, batch.runner, now
     chunk.attempt_id = chunk.derived_attempt_id
-    chunk.ended_at = chunk.not_before = None
-    chunk.save(update_fields=["state", "runner", "started_at", "attempt_id", "ended_at", "not_before"])
+    # When it ended before, and how long it had to wait, stays: see failures_in_a_row.
+    chunk.save(update_fields=["state", "runner", "started_at", "attempt_id"])
     return chunk
 
 
@@ -175,17 +183,33 @@ def unclaim(chunk: BatchChunk) -> bool:
 
 def settle(chunk: BatchChunk, decision: ChunkDecision) -> bool:
     """Write a decision on a chunk that is being sent or unknown; False if its try was decided already."""
-    now = clock.now(DATABASE)
     with write_transaction(DATABASE):
         batch = Batch.objects.select_for_update().get(pk=chunk.batch_id)
-        undecided = BatchChunk.objects.filter(pk=chunk.pk, tries=chunk.tries, state__in=[State.CALLING, State.UNKNOWN])
-        if not undecided.update(**_decided_fields(chunk, decision, now)):
-            return False
-        if decision.backoff_s is not None:
-            _back_off(chunk.cluster_url, now + timedelta(seconds=decision.backoff_s))
-        elif decision.state == State.ACCEPTED:
-            ClusterBackoff.objects.filter(cluster_url=chunk.cluster_url).exclude(failures=0).update(failures=0)
-        _follow_in_batch(batch, decision, now)
+        return _settle(batch, chunk, decision)
+
+
+def settle_in_row(chunk: BatchChunk, decide: Callable[[int], ChunkDecision], begun_at: datetime) -> ChunkDecision:
+    """Write and return what `decide` makes of how many chunks before this one failed, one after the other.
+
+    Those count that ended after `begun_at`, whoever sent them: chunks that end at once are counted in turn.
+    """
+    with write_transaction(DATABASE):
+        batch = Batch.objects.select_for_update().get(pk=chunk.batch_id)
+        decision = decide(failures_in_a_row(batch, begun_at))
+        _settle(batch, chunk, decision)
+    return decision
+
+
+def _settle(batch: Batch, chunk: BatchChunk, decision: ChunkDecision) -> bool:
+    now = clock.now(DATABASE)  # with the batch locked, so that the order of the ends is that of their times
+    undecided = BatchChunk.objects.filter(pk=chunk.pk, tries=chunk.tries, state__in=[State.CALLING, State.UNKNOWN])
+    if not undecided.update(**_decided_fields(chunk, decision, now)):
+        return False
+    if decision.backoff_s is not None:
+        _back_off(chunk.cluster_url, now + timedelta(seconds=decision.backoff_s))
+    elif decision.state == State.ACCEPTED:
+        ClusterBackoff.objects.filter(cluster_url=chunk.cluster_url).exclude(failures=0).update(failures=0)
+    _follow_in_batch(batch, decision, now)
     return True
 
 
@@ -196,7 +220,7 @@ def _decided_fields(chunk: BatchChunk, decision: ChunkDecision, now: datetime) -
         "http_status": decision.http_status,
         "attempt_id": decision.attempt_id or chunk.attempt_id,
         "runner": "",
-        "ended_at": now,
+        "ended_at": None if decision.is_skipped else now,  # it has no place in the row of those that failed or not
         "tries": chunk.tries + decision.retry,
         "not_before": now + timedelta(seconds=decision.delay_s) if decision.delay_s else None,
     }

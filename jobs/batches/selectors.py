@@ -3,10 +3,12 @@
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Count, F, Min, Q, QuerySet, Sum
 
+from jobs.batches.decision import failures_before
 from jobs.batches.scopes import Scope
 from jobs.models import Batch, BatchChunk, ClusterBackoff
 from jobs.selectors import CLUSTERS_SHOWN, may_view_job_of
@@ -14,6 +16,7 @@ from jobs.selectors import CLUSTERS_SHOWN, may_view_job_of
 State = BatchChunk.State
 IN_DOUBT = (State.CALLING, State.UNKNOWN)
 REASONS_SHOWN = 5
+FAILURES_COUNTED = 10  # in a row; more make no difference
 CHUNKS_AT_ONCE = 50  # with their ids in memory
 
 
@@ -73,6 +76,24 @@ def chunks_in_doubt(batches: Sequence[Batch]) -> list[BatchChunk]:
 def failures_of(cluster_url: str) -> int:
     """Return how often in a row a cluster asked for fewer calls."""
     return ClusterBackoff.objects.filter(cluster_url=cluster_url).values_list("failures", flat=True).first() or 0
+
+
+def failures_in_a_row(batch: Batch, begun_at: datetime) -> int:
+    """Return how many chunks have failed since one was accepted, as far as their states tell.
+
+    Those that TMS wants later do not count; they wait with its answer. One that waits because it was refused tells by
+    its delay how many failed before it, perhaps itself, and so does one that was claimed again after that.
+    """
+    ended = batch.chunks.filter(ended_at__gte=begun_at).order_by("-ended_at")
+    ended = ended.exclude(state__in=[State.WAITING, State.CALLING], http_status__isnull=False)
+    failures = 0
+    for state, ended_at, not_before in ended.values_list("state", "ended_at", "not_before")[:FAILURES_COUNTED]:
+        if state == State.ACCEPTED:
+            break
+        failures += 1
+        if not_before and ended_at:
+            return failures + failures_before((not_before - ended_at).total_seconds())
+    return failures
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """Sends claimed chunks of batches through the ordinary service, and settles them in the ledger."""
 
 import logging
-import threading
 import time
 import uuid
 from collections.abc import Callable
+from datetime import datetime
 from typing import TypeVar
 
 from django.contrib.auth import get_user_model
@@ -42,42 +42,44 @@ LEDGER_TRIES = 10
 class Carrier:
     """Carries out one chunk after the other for an actor with their token; in several threads at once, if need be.
 
-    `failures_in_a_row` counts the chunks that failed one after the other. `token_refused` tells whether TMS did not
-    take the token: nothing more can be sent then.
+    `token_refused` tells whether TMS did not take the token: nothing more can be sent then.
     """
 
     @sensitive_variables("token")
     def __init__(
-        self,
-        actor: Actor,
-        token: Token,
-        *,
-        word: Word = NO_WORD,
-        allow_unusual: bool = False,
-        failures_in_a_row: int = 0,
+        self, actor: Actor, token: Token, begun_at: datetime, *, word: Word = NO_WORD, allow_unusual: bool = False
     ) -> None:
-        self.failures_in_a_row, self.token_refused = failures_in_a_row, False
+        """Prepare; chunks that failed before the run was `begun_at` are none of the row that stops it."""
+        self.token_refused = False
         self._actor, self._token, self._word, self._allow_unusual = actor, token, word, allow_unusual
-        self._lock = threading.Lock()
+        self._begun_at = begun_at
 
     def carry_out(self, chunk: BatchChunk, on_accepted: Callable[[], None]) -> ChunkDecision:
         """Send a chunk that was claimed, and settle it; `on_accepted` is called as soon as TMS has accepted it."""
         kill_point("batch: chunk claimed, nothing sent")
         result = self._send(chunk, on_accepted)
         kill_point("batch: attempt over, not in the ledger")
-        with self._lock:  # chunks that end at once are counted one after the other
-            backoffs = 0 if result.outcome == Outcome.ACCEPTED else failures_of(chunk.cluster_url)
-            decision = decide(result, chunk, backoffs=backoffs, failures=self.failures_in_a_row)
-            if not decision.is_skipped:
-                self.failures_in_a_row = self.failures_in_a_row + 1 if decision.is_failure else 0
         if result.outcome == Outcome.REJECTED and result.http_status in (401, 403):
             self.token_refused = True
-        persist(chunk.batch, lambda: ledger.settle(chunk, decision))
+        decision = persist(chunk.batch, lambda: self._settle(chunk, result))
+        if decision is None:  # the audit has the result, for whoever looks at the chunk when the ledger can be used
+            decision = decide(result, chunk, backoffs=0, failures=0)
         logger.info(
             "[BATCH] %s: chunk %d of %d, try %d: %s",
             *(chunk.batch.batch_id, chunk.number + 1, chunk.batch.chunk_count, chunk.tries, decision.state.label),
         )
         return decision
+
+    def _settle(self, chunk: BatchChunk, result: Result) -> ChunkDecision:
+        if result.outcome == Outcome.ACCEPTED:
+            decision = decide(result, chunk, backoffs=0, failures=0)
+            ledger.settle(chunk, decision)
+            return decision
+
+        def decide_in_row(failures: int) -> ChunkDecision:
+            return decide(result, chunk, backoffs=failures_of(chunk.cluster_url), failures=failures)
+
+        return ledger.settle_in_row(chunk, decide_in_row, self._begun_at)
 
     def _send(self, chunk: BatchChunk, on_accepted: Callable[[], None]) -> Result:
         # Loaded for each chunk: an account that was switched off sends nothing more.

@@ -18,6 +18,7 @@ from jobs.batches.decision import ChunkDecision
 from jobs.batches.scopes import Scope
 from jobs.batches.selectors import count_clusters, progress_of
 from jobs.models import Batch, BatchChunk
+from setactions.batches.liveness import START_WORKER, waits_for_worker_since
 from setactions.batches.options import BatchOptions
 from setactions.batches.runner import Runner
 from setactions.batches.summary import SOME_UNKNOWN
@@ -93,7 +94,11 @@ class Foreground:
         """Get the lease as soon as that of a dead runner has run out; raises Refusal (409) if that one is alive."""
         seen_until = runner.batch.runner_until
         while not runner.lease():
-            current_until = Batch.objects.get(pk=runner.batch.pk).runner_until
+            current = Batch.objects.get(pk=runner.batch.pk)
+            if since := waits_for_worker_since(current):
+                what = f"This batch is in the queue, and no worker has come to it since {since:%F %T} UTC."
+                raise Refusal(409, "request", f"{what} {START_WORKER} To send it from here, stop it on its page first.")
+            current_until = current.runner_until
             seen_until = seen_until or current_until
             if self._signals or current_until != seen_until:  # a heartbeat has extended it
                 raise Refusal(409, "request", "Another process is running this batch. Stop it there, or on its page.")

@@ -15,7 +15,7 @@ import random
 from dataclasses import replace
 
 from audit.choices import Outcome
-from jobs.batches.decision import ChunkDecision
+from jobs.batches.decision import ChunkDecision, delay_after
 from jobs.models import Batch, BatchChunk
 from setactions.inputs.ids import FIELD
 from setactions.results import Result
@@ -126,7 +126,7 @@ def _decide_refused(result: Result, failures: int) -> ChunkDecision:
     if result.refusal_code == 403:  # the user's account, which may have been changed meanwhile, or a forged chunk
         return _decision(result, State.WAITING, batch_state=Stopped, reason=result.message)
     if result.refusal_code == 503:  # a database, or too many calls: it may pass
-        return _decision(result, State.WAITING, delay_s=2**failures)
+        return _decision(result, State.WAITING, delay_s=delay_after(failures))
     if result.overlap is None:
         return _decision(result)
     # All its sentences would not fit, and running the rest names everybody who asked, as it is then.

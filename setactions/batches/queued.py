@@ -1,8 +1,8 @@
 """Runs batches through a queue: Celery's workers, on any number of hosts, carry them chunk by chunk.
 
 A batch that is carried like this has a *run*, which holds its lease as a runner does. As many tasks of it go round as
-calls may be made at once. A task says no more than "do the next chunk of this batch": the ledger decides which one that
-is, if any, and each task sends its successor. These rules hold:
+calls may be made at once. A task says no more than "carry this batch for a turn": the ledger decides which chunks that
+means, if any, and each task sends its successor. These rules hold:
 
 1. A task that comes twice, late or never does no harm. The ledger gives a chunk to one of them, and none to a run that
    has lost its lease.
@@ -15,8 +15,6 @@ is, if any, and each task sends its successor. These rules hold:
 
 import logging
 import signal
-import time
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -37,6 +35,7 @@ from jobs.batches.scopes import Scope
 from jobs.batches.selectors import count_clusters
 from jobs.models import Batch, BatchChunk
 from setactions.batches.carrier import APART_S, RETRY_S, Carrier
+from setactions.batches.crew import Crew
 from setactions.batches.liveness import is_dead, new_run_name
 from setactions.batches.recovery import catch_up
 from setactions.batches.runs import Run, TooOldError
@@ -55,13 +54,13 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 0.5  # until a task that found nothing to do looks again
 PAUSED_POLL_S = 2
-# After so many looks in vain a task ends, if as many calls are running as there are to be tasks: what comes twice would
+TURN_S = 3  # after which a worker sees to other batches, and ends if it is asked to
+# After so many turns in vain a task ends, if as many calls are running as there are to be tasks: what comes twice would
 # otherwise go round for ever.
-SPARE_POLLS = 3
-LEASE_KEPT, LEASE_LOST = 0.8, 0.5  # shares of a lease that are left
-# How often, and how soon, a task looks again before it lets others have its place: TMS has answered the call before
-# its own, and that is being recorded.
-SOON, SOON_S = 20, 0.01
+SPARE_TURNS = 3
+# Shares of a lease. With less than half of it left, the tasks are lost, or wait in the queue: then it is extended, but
+# not so far that a worker seems to have one of them.
+LEASE_LOST, LEASE_OF_WAITING = 0.5, 0.8
 _ONCE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0}  # on a fresh connection
 
 UNREACHABLE = "The queue of the batches cannot be reached, so nothing was sent. Try again, then tell the admin."
@@ -73,7 +72,7 @@ GO_ON = "Go on with your token."
 def start(batch: Batch, actor: Actor, token: Token, scope: Scope, *, word: Word = NO_WORD) -> None:
     """Let workers carry `batch` from now on. Raises Refusal: 503 no queue, 409 somebody else carries it."""
     tasks = min(WORKERS_PER_BATCH, settings.TMS_BATCH_CALLS * count_clusters(batch))
-    run = Run(batch.batch_id, new_run_name(), actor, token, word, tasks)
+    run = Run(batch.batch_id, new_run_name(clock.now("jobs")), actor, token, word, tasks)
     current = Batch.objects.get(pk=batch.pk)
     dead_runner = current.runner if is_dead(current.runner) else ""
     if not ledger.lease(current, run.name, settings.TMS_BATCH_LEASE_S, dead_runner=dead_runner):
@@ -95,14 +94,8 @@ def start(batch: Batch, actor: Actor, token: Token, scope: Scope, *, word: Word 
 
 
 @sensitive_variables()
-def _next_chunk(
-    batch_id: str, run: str, sealed: str, failures: int = 0, answered: Sequence[int] = (), polls: int = 0
-) -> None:
-    """Do the next chunk of a batch for the `sealed` run of this name.
-
-    `failures` is how many chunks of the tasks before it failed one after the other. `answered` are chunks that TMS
-    accepted, and that are being recorded. `polls` is how many tasks before it found nothing to do.
-    """
+def _carry(batch_id: str, run: str, sealed: str, turns_in_vain: int = 0) -> None:
+    """Carry a batch for a turn of the `sealed` run of this name; `turns_in_vain` found nothing to do just before it."""
     try:
         with drop_if_broken("jobs"):
             batch = Batch.objects.filter(batch_id=batch_id, runner=run).first()
@@ -121,90 +114,63 @@ def _next_chunk(
         logger.warning("[BATCH] WARNING: %s: the ledger cannot be used: %s", batch_id, error)
         return
     with _watch.working(opened):
-        _Task(opened, batch, failures, answered, polls).work()
+        _Turn(opened, batch, turns_in_vain).take()
 
 
-next_chunk = app.task(name="tmsdash.next_chunk")(_next_chunk)
+carry = app.task(name="tmsdash.carry")(_carry)
 
 
-class _Task:
-    """What a worker does for a run: one chunk at most, and the next task."""
+class _Turn:
+    """What a worker does for a run: chunk after chunk for a while, and then the next task."""
 
-    def __init__(self, run: Run, batch: Batch, failures: int, answered: Sequence[int], polls: int = 0) -> None:
-        self._run, self._batch, self._answered, self._polls = run, batch, answered, polls
-        self._carrier = Carrier(run.actor, run.token, word=run.word, failures_in_a_row=failures)
-        self._has_sent = False
+    def __init__(self, run: Run, batch: Batch, turns_in_vain: int = 0) -> None:
+        self._run, self._batch, self._turns_in_vain = run, batch, turns_in_vain
+        self._carrier = Carrier(run.actor, run.token, run.begun_at, word=run.word)
+        lease_s = settings.TMS_BATCH_LEASE_S
+        self._crew = Crew(batch, run.name, self._carrier, 1, lease_s=lease_s, turn_s=TURN_S)
 
-    def work(self) -> None:
+    def take(self) -> None:
+        self._crew.run()
         try:
             with drop_if_broken("jobs", "audit"):
-                chunk = self._claim()
-                if chunk is Idle.FOR_GOOD:
-                    self._end()
-                elif isinstance(chunk, BatchChunk):
-                    self._carry_out(chunk)
-                else:
-                    self._poll()
+                self._go_on()
         except AnyDatabaseError as error:
             logger.warning("[BATCH] WARNING: %s: the ledger cannot be used: %s", self._batch.batch_id, error)
             self._send_next(RETRY_S)
-        except Exception as error:
-            logger.exception("[BATCH] EXCEPTION: %s", self._batch.batch_id)
-            self._give_up(f"The dashboard failed ({type(error).__name__}); see its log.")
 
-    def _claim(self) -> BatchChunk | Idle:
-        name, lease_s = self._run.name, settings.TMS_BATCH_LEASE_S
-        # With most of the lease left, that can wait: a write in the way of each call would slow a batch down.
-        if _is_left(self._batch, LEASE_KEPT) or ledger.heartbeat(self._batch, name, lease_s):
-            return self._claim_soon()
-        return Idle.FOR_GOOD
-
-    def _claim_soon(self) -> BatchChunk | Idle:
-        for _ in range(SOON):
-            chunk = ledger.claim(self._batch, self._run.name, settings.TMS_BATCH_CALLS, self._answered)
-            if chunk is not Idle.FOR_NOW or not self._answered:
-                break
-            time.sleep(SOON_S)  # there is no event to wait for: another worker is recording what it was answered
-        self._batch.refresh_from_db()
-        return chunk
-
-    def _carry_out(self, chunk: BatchChunk) -> None:
-        # What is left to do once TMS has accepted is recording, which must not keep the next call waiting.
-        self._carrier.carry_out(chunk, lambda: self._send_next(answered=chunk.pk))
+    def _go_on(self) -> None:
         if self._carrier.token_refused:  # the batch is paused with the reason; nobody holds a token for it any more
             self._give_up("")
+        elif self._crew.has_failed:
+            self._give_up(self._crew.reason)
+        elif self._crew.idle is Idle.FOR_GOOD:
+            # The lease is given back by the last task of the run, which may be calling.
+            if not self._calling():
+                self._give_up("")
+        elif self._crew.idle is Idle.FOR_NOW:
+            self._poll()
         else:
             self._send_next()
 
     def _poll(self) -> None:
         """Send a task that looks again, unless this one is to spare."""
+        self._batch.refresh_from_db()
         catch_up(self._batch)
-        if self._polls < SPARE_POLLS or self._calling() < self._run.tasks:
+        if self._turns_in_vain < SPARE_TURNS or self._calling() < self._run.tasks:
             after_s = PAUSED_POLL_S if self._batch.state == Batch.State.PAUSED else POLL_S
-            self._send_next(after_s, polls=self._polls + 1)
+            self._send_next(after_s, turns_in_vain=self._turns_in_vain + 1)
 
     def _calling(self) -> int:
         return self._batch.chunks.filter(state=BatchChunk.State.CALLING, runner=self._run.name).count()
-
-    def _end(self) -> None:
-        """Give the lease back, unless other tasks of the run are still calling: the last one does."""
-        if not self._calling():
-            self._give_up("")
 
     def _give_up(self, reason: str) -> None:
         ledger.release(self._batch, self._run.name, reason)
         logger.info("[BATCH] %s: no longer running in the queue. %s", self._batch.batch_id, reason)
 
-    def _send_next(self, after_s: float = 0, answered: int | None = None, polls: int = 0) -> None:
-        """Send the successor of this task, once. If the queue cannot be reached, whoever watches the run sends it."""
-        if self._has_sent:
-            return
-        self._has_sent = True
-        # One that was accepted has ended their row, although the carrier does not know it yet.
-        failures = self._carrier.failures_in_a_row if answered is None else 0
+    def _send_next(self, after_s: float = 0, **facts: Any) -> None:
+        """Send the successor of this task. If the queue cannot be reached, whoever watches the run sends it."""
         try:
-            recording = [] if answered is None else [answered]
-            _send(self._run, after_s, failures=failures, answered=recording, polls=polls)
+            _send(self._run, after_s, **facts)
         except QueueError as error:
             logger.warning("[BATCH] WARNING: %s: the queue cannot be reached: %s", self._batch.batch_id, error)
 
@@ -213,7 +179,7 @@ class _Task:
 def _send(run: Run, after_s: float = 0, **facts: Any) -> None:
     task = {"batch_id": str(run.batch_id), "run": run.name, "sealed": run.sealed(), **facts}
     # The log of a worker names tasks, and not what they are given.
-    next_chunk.apply_async(kwargs=task, countdown=after_s or None, retry_policy=_ONCE_MORE, kwargsrepr="")
+    carry.apply_async(kwargs=task, countdown=after_s or None, retry_policy=_ONCE_MORE, kwargsrepr="")
 
 
 def _send_all(run: Run) -> None:
@@ -235,13 +201,16 @@ def _look_after(run: Run, *, is_working: bool) -> Run | None:
     batch = Batch.objects.filter(batch_id=run.batch_id, runner=run.name).first()
     if batch is None or batch.state in (Batch.State.STOPPED, Batch.State.DONE):
         return None
-    lease_s, is_silent = settings.TMS_BATCH_LEASE_S, not _is_left(batch, LEASE_LOST)
-    if is_working or (is_silent and _has_waiting_tasks()):
+    lease_s = settings.TMS_BATCH_LEASE_S
+    if is_working:
         ledger.heartbeat(batch, run.name, lease_s)
         return run
-    if not is_silent:
+    if _is_left(batch, LEASE_LOST):
         return run
-    follower = replace(run, name=new_run_name())
+    if _has_waiting_tasks():
+        ledger.heartbeat(batch, run.name, lease_s * LEASE_OF_WAITING)
+        return run
+    follower = replace(run, name=new_run_name(run.begun_at))
     if not ledger.hand_over(batch, run.name, follower.name, lease_s):
         return run  # a worker has just taken its tasks, or somebody else was first: the next look will tell
     logger.warning("[BATCH] %s: its tasks were lost, so new ones are sent", run.batch_id)

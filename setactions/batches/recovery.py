@@ -51,13 +51,15 @@ def catch_up_all() -> int:
 def _is_carried(chunk: BatchChunk) -> bool:
     """Tell whether a chunk has a runner who will decide on it.
 
-    One of a run in the queue has a worker of its own, which may have died: nobody calls for longer than a lease, or
-    a call with its recording, lasts.
+    One of a run in the queue has a worker of its own, whoever holds the lease by now. That one may have died: nobody
+    calls for longer than a lease, or a call with its recording, lasts.
     """
-    if chunk.state != BatchChunk.State.CALLING or chunk.runner != chunk.batch.runner:
+    if chunk.state != BatchChunk.State.CALLING:
         return False
+    if not is_run(chunk.runner):
+        return chunk.runner == chunk.batch.runner
     longest = timedelta(seconds=max(settings.TMS_BATCH_LEASE_S, settings.TMS_DEADLINE_S + RECORDING_S))
-    return not is_run(chunk.runner) or (chunk.started_at is not None and chunk.started_at > clock.now("jobs") - longest)
+    return chunk.started_at is not None and chunk.started_at > clock.now("jobs") - longest
 
 
 def _stays_unknown(chunk: BatchChunk, attempt: Attempt | None) -> bool:

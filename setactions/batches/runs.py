@@ -2,11 +2,13 @@
 
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.views.decorators.debug import sensitive_variables
 
 from audit.actors import Actor
 from audit.choices import Source
+from setactions.batches.liveness import begun_at_of
 from setactions.seals import BrokenSealError, is_fresh, open_seal, seal
 from setactions.token import Token
 from setactions.word import Word
@@ -28,6 +30,11 @@ class Run:
     token: Token
     word: Word
     tasks: int
+
+    @property
+    def begun_at(self) -> datetime:
+        """When it has begun; a run that was handed over goes on."""
+        return begun_at_of(self.name)
 
     @sensitive_variables()
     def sealed(self) -> str:

@@ -12,7 +12,7 @@ from django.db import connections
 
 logger = logging.getLogger(__name__)
 
-LOOKS_PER_LEASE = 6
+LOOKS_PER_LEASE = 20
 
 
 class _Run(Protocol):

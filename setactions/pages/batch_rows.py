@@ -44,7 +44,7 @@ def _cells(lines: Iterable[BatchLine]) -> Iterator[dict[str, Any]]:
             "customers": number(batch.customer_count),
             "accepted": number(line.progress.accepted),
             "css": line.css,
-            "state": batch.shown_state.label,
+            "state": line.state,
             "unknown": format_html(_UNKNOWN, number(unknown)) if unknown else "",
             "user": batch.user_id,
         }

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from jobs.batches.scopes import Scope
 from jobs.batches.selectors import Progress
 from jobs.models import Batch, BatchChunk
+from setactions.batches.liveness import START_WORKER, WAITS, lacks_worker
 from setactions.batches.progress import Rate
 from setactions.tms.clusters import Cluster
 from setactions.word import Named
@@ -46,6 +48,11 @@ class BatchLine:
         return self.batch.shown_state if self.is_whole else f"{self.batch.shown_state} partly"
 
     @property
+    def state(self) -> str:
+        """What it does, in words."""
+        return WAITS if lacks_worker(self.batch) else self.batch.shown_state.label
+
+    @property
     def action(self) -> str:
         return str(self.batch.get_action_code_display() or "Several actions")
 
@@ -56,7 +63,7 @@ class BatchView(BatchLine):
 
     `named` are the customers that were asked for since, if it could not go on because of them. `answered` are the
     chunks that were answered last, `reasons` say why customers were not accepted, `set_aside_ids` are the first ids
-    that TMS does not know.
+    that TMS does not know. `waits_since` is when a worker was last seen, if it waits for one.
     """
 
     cluster: Cluster | None
@@ -65,6 +72,7 @@ class BatchView(BatchLine):
     reasons: Sequence[str] = ()
     set_aside_ids: Sequence[str] = ()
     rate: Rate | None = None
+    waits_since: datetime | None = None
     may_control: bool = False
     is_owner: bool = False
     error: str = ""
@@ -76,9 +84,14 @@ class BatchView(BatchLine):
         return f"{self.action} for {counted(self.batch.customer_count, 'customer')} on {cluster}"
 
     @property
+    def start_worker(self) -> str:
+        """What is to be done for one that waits for a worker."""
+        return START_WORKER
+
+    @property
     def headline(self) -> str:
         if self.batch.shown_state != Batch.State.DONE:
-            return self.batch.shown_state.label
+            return self.state
         return f"Done: {'TMS accepted every customer' if self.is_whole else 'not every customer was accepted'}"
 
     @property

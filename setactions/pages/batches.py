@@ -14,6 +14,7 @@ from jobs.batches import selectors
 from jobs.filters import BatchFilters
 from jobs.models import Batch, BatchChunk
 from jobs.selectors import may_view_all_jobs
+from setactions.batches.liveness import waits_for_worker_since
 from setactions.batches.progress import rate_of
 from setactions.batches.recovery import catch_up
 from setactions.batches.report import report_lines
@@ -128,9 +129,12 @@ def _view(request: HttpRequest, batch: Batch, error: str = "", *, named: Named =
         progress=progress,
         cluster=cluster_at(batch.cluster_url),
         rate=rate_of(batch, progress),
+        waits_since=waits_for_worker_since(batch),
         chunks=page,
         reasons=selectors.reasons_of(batch),
-        answered=list(chunks.exclude(ended_at=None).order_by("-ended_at")[:LAST_ANSWERS]),
+        answered=list(
+            chunks.exclude(ended_at=None).exclude(state=BatchChunk.State.CALLING).order_by("-ended_at")[:LAST_ANSWERS]
+        ),
         set_aside_ids=selectors.set_aside_ids(batch, IDS_SHOWN) if progress.set_aside else [],
         may_control=may_set_action(request.user),
         is_owner=batch.user_id == request.user.get_username(),

@@ -17,6 +17,9 @@ from django.utils import timezone
 MEASURED_FOR_S = 30
 SET_S = 0.05  # by how much the host's clock may run on unlike the one that is never set; beyond, somebody has set it
 
+# Clocks that are kept right differ by no more than measuring does: times of one host then run on evenly.
+NEGLIGIBLE = timedelta(seconds=0.1)
+
 
 class _Offset(NamedTuple):
     ahead: timedelta  # of the database's clock, before the host's
@@ -48,7 +51,8 @@ def _measured(using: str) -> _Offset:
         cursor.execute("SELECT clock_timestamp()")  # not now(), when the transaction began
         [database_time] = cursor.fetchone()
     host_time = _host_time()
-    return _Offset(database_time - host_time, time.monotonic(), host_time)
+    ahead = database_time - host_time
+    return _Offset(ahead if abs(ahead) > NEGLIGIBLE else timedelta(), time.monotonic(), host_time)
 
 
 def _host_time() -> datetime:

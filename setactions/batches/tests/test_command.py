@@ -36,9 +36,9 @@ def test_each_customer_is_sent_once_and_each_call_has_a_job(fleet, tms):
 def test_calls_wait_for_the_interpreter_no_longer_than_in_a_server(fleet, tms, monkeypatch):
     intervals, claim = set(), ledger.claim
 
-    def noting_claim(*args):
+    def noting_claim(*args, **options):
         intervals.add(sys.getswitchinterval())
-        return claim(*args)
+        return claim(*args, **options)
 
     usual = sys.getswitchinterval()
     monkeypatch.setattr(ledger, "claim", noting_claim)

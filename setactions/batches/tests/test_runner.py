@@ -136,13 +136,13 @@ def test_the_next_call_does_not_wait_until_the_one_before_is_recorded(make_batch
 
 
 def test_after_a_refusal_the_next_call_waits_until_it_is_recorded(make_batch, run, tms, monkeypatch):
-    settle, calls_then = ledger.settle, []
+    settle, calls_then = ledger.settle_in_row, []
 
-    def settle_late(chunk, decision):
+    def settle_late(*arguments):
         calls_then.append(len(tms.calls()))
-        return settle(chunk, decision)
+        return settle(*arguments)
 
-    monkeypatch.setattr(ledger, "settle", settle_late)
+    monkeypatch.setattr(ledger, "settle_in_row", settle_late)
     tms.script(*["fault:http:400"] * 4)
     run(make_batch(count=8))
     assert calls_then == [1, 2, 3, 4]

@@ -1,4 +1,4 @@
-"""A real Redis for tests, and workers that do one task when a test wants it."""
+"""A real Redis for tests, workers that do one task when a test wants it, and what tests ask of a batch."""
 
 import base64
 import json
@@ -9,10 +9,17 @@ import time
 import redis
 from kombu import pools
 
+from audit.actors import Actor
+from audit.choices import Source
+from jobs.batches.scopes import Scope
+from jobs.models import Batch
 from setactions.batches import queued
+from setactions.token import Token
 from tmsdash.celery import QUEUE, app
+from tmsdash.tests.fixtures import TOKEN
 
 HOST = "127.0.0.1"
+ACTOR = Actor(user_id="olivia", source=Source.BATCH)
 START_S = 20
 
 
@@ -60,7 +67,7 @@ class Workers:
 
     def do(self, task):
         """Do a task as a worker does."""
-        queued.next_chunk(**task)
+        queued.carry(**task)
 
     def do_next(self):
         """Do the next task, and return its arguments."""
@@ -94,3 +101,15 @@ def use(url):
     pools.reset()
     app._pool = app.amqp._producer_pool = None
     app.conf.broker_url = url
+
+
+def start(batch, token=TOKEN):
+    queued.start(batch, ACTOR, Token(token), Scope.WAITING)
+
+
+def now(batch):
+    return Batch.objects.get(pk=batch.pk)
+
+
+def states(batch):
+    return [*batch.chunks.order_by("number").values_list("state", flat=True)]
