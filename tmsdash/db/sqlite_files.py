@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
@@ -47,6 +47,7 @@ class ExistingFile(sqlite3.Connection):
     """A connection to an existing file or, within `making_files`, to a new one."""
 
     is_full = False  # of what one transaction needed, and the next will not
+    was_opened = False
 
     def __init__(self, database: str, **options: Any) -> None:
         """Connect to the file of this name, or to the address of a database in memory."""
@@ -58,10 +59,11 @@ class ExistingFile(sqlite3.Connection):
             if not is_file or Path(database).exists():
                 raise
             raise MissingFileError(missing(database)) from error
+        self.was_opened = True
 
     def __del__(self) -> None:
         """Close what a thread of the server left open that has ended: nobody else can, and Python would warn of it."""
-        with suppress(sqlite3.Error):  # it was never opened
+        if self.was_opened:  # pysqlite3 ends the process on closing one that was not
             self.close()
 
     def cursor(self, factory: Any = sqlite3.Cursor) -> Any:
