@@ -15,7 +15,7 @@ import json
 import re
 import sqlite3
 import sys
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,9 +178,18 @@ class ByAttempt:
         return self._file.name
 
 
-def entries_by_attempt(path: str, condition: str = "{0} IS NOT NULL") -> Iterator[StoredEntry]:
-    """Yield the entries that were put aside of attempts whose id, `{0}`, meets a condition in SQL."""
-    query = f"SELECT line FROM entry WHERE {condition.format('attempt_id')} ORDER BY attempt_id, sequence"  # noqa: S608
+def archived_attempts(path: str) -> Iterator[str]:
+    """Yield the ids of the attempts of which entries were put aside, in their order."""
     with closing(sqlite3.connect(path)) as database:
-        for (line,) in database.execute(query):
+        yield from (
+            attempt_id for (attempt_id,) in database.execute("SELECT DISTINCT attempt_id FROM entry ORDER BY 1")
+        )
+
+
+def entries_by_attempt(path: str, attempt_ids: Sequence[str] | None = None) -> Iterator[StoredEntry]:
+    """Yield the entries that were put aside, of some attempts or of all, in the order of these."""
+    condition = "" if attempt_ids is None else "WHERE attempt_id IN (SELECT value FROM json_each(?))"
+    query = f"SELECT line FROM entry {condition} ORDER BY attempt_id, sequence"  # noqa: S608 (constants)
+    with closing(sqlite3.connect(path)) as database:
+        for (line,) in database.execute(query, [] if attempt_ids is None else [json.dumps(attempt_ids)]):
             yield StoredEntry(*json.loads(line))

@@ -19,7 +19,8 @@ from audit.bodies import words_given
 from audit.customer_index import indexed_cids
 from audit.exports import facts_of
 from audit.models import Attempt, ChainHead
-from audit.proof.projection import compare, rows_query
+from audit.proof.parts import rows_query
+from audit.proof.projection import compare
 from audit.proof.stored import StoredEntry, rows_of, stored_entries
 from audit.selectors import entries_of, read_body, read_opening
 from tmsdash.csv_text import ids_text

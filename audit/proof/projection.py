@@ -6,9 +6,8 @@
    of RECORDED.
 4. The customer index holds the ids of the opening entry, each once, and nothing for attempts that are not there.
 
-Entries, rows and index are three streams in the order of the attempts' ids, so a million attempts take no more memory
-than one. All that is written of an attempt at one time is one transaction, so each core looks at its part of the
-attempts as they are when it does, and what it doubts is looked at again here.
+All that is written of an attempt at one time is one transaction, so each core looks at parts of the attempts as they
+are when it does; where it finds something, the part is looked at again here.
 """
 
 import json
@@ -16,16 +15,26 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from heapq import merge
-from itertools import groupby, pairwise
 from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from audit.chain import DATABASE
 from audit.choices import Kind
 from audit.models import SEGMENT_ATTEMPTS, Attempt
-from audit.proof.archives import entries_by_attempt
-from audit.proof.stored import StoredEntry, hex_sql, rows_of, select, time_sql
+from audit.proof.parts import (
+    ASKED,
+    DIGEST,
+    FIELDS,
+    MOVING,
+    Event,
+    Part,
+    Row,
+    Sides,
+    attempts_of,
+    attempts_without_row,
+    parts,
+)
+from audit.proof.stored import StoredEntry, rows_of
 from audit.services import project
 from tmsdash.db.transactions import read_transaction
 from tmsdash.processes import cores
@@ -33,49 +42,16 @@ from tmsdash.processes import cores
 if TYPE_CHECKING:  # its pool of processes is loaded by nobody who does not verify
     from tmsdash.cores import Workers
 
-ASKED = ("action_code", "action_name", "cluster_url", "source", "customer_count")
-MOVING = ("outcome", "http_status", "error_message", "is_open", "job_owed")
-DIGEST = "payload_digest"  # in the bodies of newer entries only
-FIELDS = (*ASKED, "user_id", "ip_address", "created_at", *MOVING, "decided_at", DIGEST)
 OPENING = frozenset(kind.value for kind in Kind if kind.opens_attempt)
 _TRUST = {kind.value: kind.trust for kind in Kind if kind.trust}
 _SOME_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 MIN_ATTEMPTS = 20_000  # with fewer, it is over before workers have begun
-MAX_DOUBTED = 200  # attempts that are looked at again one by one; if there are more, all of their part is
 # Where a customer is looked for: what stands elsewhere is not found there.
 IN_PLACE = f"a.id = c.attempt_id AND a.id / {SEGMENT_ATTEMPTS} = c.segment"
 ORPHANS = f"SELECT count(*) FROM audit_attemptcustomer c LEFT JOIN audit_attempt a ON {IN_PLACE} WHERE a.id IS NULL"  # noqa: S608
 
-Row = Sequence[Any]  # the FIELDS of an attempt's row, times as they are signed
 Problem = tuple[str, str]  # where, and what
-
-
-class Event(NamedTuple):
-    """What of an entry is compared, as text and numbers."""
-
-    attempt_id: str
-    sequence: int
-    kind: str
-    time: str
-    user_id: str
-    ip_address: str
-    body: str
-
-
-class Part(NamedTuple):
-    """The attempts whose id, `{0}`, meets a condition in SQL, and the file of their archived entries."""
-
-    condition: str
-    archived: str
-    is_small: bool = False
-
-
-class Checked(NamedTuple):
-    """How many attempts of a part were looked at, and the first of those that do not match."""
-
-    attempts: int
-    doubted: list[str]
 
 
 class ProjectionCheck:
@@ -88,106 +64,52 @@ class ProjectionCheck:
         self._on_step = on_step
 
     def problems(self, workers: "Workers") -> Iterator[Problem]:
-        """Yield what does not match, in the order of the attempts' ids, while a transaction is open."""
-        conditions = _conditions()
-        if len(conditions) == 1:
-            yield from self._problems_of(conditions[0])
+        """Yield what does not match, in the order of the attempts' rows, while a transaction is open."""
+        [(count,)] = rows_of("SELECT count(*) FROM audit_attempt")
+        if cores() == 1 or count < MIN_ATTEMPTS:
+            for part in parts(self._archived):
+                yield from self._problems_of(attempts_of(part))
         else:
-            parts = [Part(condition, self._archived) for condition in conditions]
-            for part, checked in workers.answers(check, parts):
-                if len(checked.doubted) > MAX_DOUBTED or not all(map(_is_plain, checked.doubted)):
-                    yield from self._problems_of(part.condition)
-                    continue
-                self.attempts += checked.attempts - len(checked.doubted)
-                self._on_step(checked.attempts - len(checked.doubted))
-                if checked.doubted:
-                    few = ", ".join(map(repr, checked.doubted))
-                    yield from self._problems_of(f"{{0}} IN ({few})", is_small=True)
+            for part, attempts in workers.answers(count_whole, parts(self._archived)):
+                if attempts is None:
+                    yield from self._problems_of(attempts_of(part))
+                else:
+                    self._count(attempts)
+        yield from self._problems_of(attempts_without_row(self._archived))
         # Index and rows are joined there, so what belongs to no row is not met.
         [(orphans,)] = rows_of(ORPHANS)
         if orphans:
             yield "customer index", f"{orphans:,} rows belong to no attempt."
 
-    def _problems_of(self, condition: str, *, is_small: bool = False) -> Iterator[Problem]:
-        for attempt_id, events, rows, cids in _attempts(Part(condition, self._archived, is_small)):
-            self.attempts += 1
-            self._on_step(1)
-            for problem in _understood(events, rows, cids):
+    def _problems_of(self, attempts: Iterator[tuple[str, Sides]]) -> Iterator[Problem]:
+        for attempt_id, sides in attempts:
+            self._count(1)
+            for problem in _understood(*sides):
                 yield f"attempt {_with_dashes(attempt_id)}", problem
 
-
-def _conditions() -> list[str]:
-    """Return what divides the attempts into as many parts of about equal size as there are cores to look at them."""
-    [(count,)] = rows_of("SELECT count(*) FROM audit_attempt")
-    parts = cores() if count >= MIN_ATTEMPTS else 1
-    ids: list[str] = []
-    for number in range(1, parts):
-        query = (
-            f"SELECT {hex_sql('attempt_id')} FROM audit_attempt ORDER BY attempt_id "  # noqa: S608 (constants)
-            f"LIMIT 1 OFFSET {count * number // parts}"
-        )
-        ids += [attempt_id for (attempt_id,) in rows_of(query) if _is_plain(attempt_id)]
-    if not ids:
-        return ["{0} IS NOT NULL"]
-    between = [f"{{0}} >= {first!r} AND {{0}} < {last!r}" for first, last in pairwise(ids)]
-    return [f"{{0}} < {ids[0]!r}", *between, f"{{0}} >= {ids[-1]!r}"]
+    def _count(self, attempts: int) -> None:
+        self.attempts += attempts
+        self._on_step(attempts)
 
 
-def _is_plain(attempt_id: str) -> bool:
-    """Tell whether an id may stand in SQL: SQLite keeps whatever somebody wrote there."""
-    return attempt_id.isalnum()
-
-
-def check(part: Part) -> Checked:
-    """Look at a part of the attempts, in a worker."""
-    attempts = 0
-    doubted: list[str] = []
+def count_whole(part: Part) -> int | None:
+    """Return how many attempts a part has, in a worker; None if there is anything to be said about one of them."""
+    count = 0
     with read_transaction(DATABASE):
-        for attempt_id, events, rows, cids in _attempts(part):
-            attempts += 1
-            if any(_understood(events, rows, cids)) and len(doubted) <= MAX_DOUBTED:
-                doubted.append(attempt_id)
-    return Checked(attempts, doubted)
-
-
-def _attempts(part: Part) -> Iterator[tuple[str, list[Event], list[Row], list[str]]]:
-    """Yield the id of each attempt, in their order, with its events, its rows, and its ids in the index."""
-    of_event, of_row = part.condition.format("attempt_id"), part.condition.format("a.attempt_id")
-    events: Iterator[Event] = map(Event._make, rows_of(select(Event._fields, of_event, "attempt_id, sequence")))
-    if part.archived:
-        archived = (_of_event(entry) for entry in entries_by_attempt(part.archived, part.condition))
-        events = merge(archived, events, key=itemgetter(0))
-    rows = rows_of(rows_query(of_row, "a.attempt_id"))
-    # In this order for SQLite: through all of the index once, or through a segment of it for each attempt.
-    tables = ["audit_attemptcustomer c", "audit_attempt a"][:: -1 if part.is_small else 1]
-    index = rows_of(
-        f"SELECT {hex_sql('a.attempt_id')}, c.cid FROM {' CROSS JOIN '.join(tables)} "  # noqa: S608 (constants)
-        f"WHERE {IN_PLACE} AND {of_row} ORDER BY a.attempt_id"
-    )
-    streams = [groupby(stream, itemgetter(0)) for stream in (events, rows, index)]
-    ahead = [next(stream, None) for stream in streams]
-    while ids := [head[0] for head in ahead if head]:
-        attempt_id = min(ids, key=str)  # SQLite keeps whatever somebody wrote there
-        groups: list[list[Any]] = [[], [], []]
-        for number, head in enumerate(ahead):
-            if head and head[0] == attempt_id:
-                groups[number] = list(head[1])
-                ahead[number] = next(streams[number], None)
-        yield attempt_id, groups[0], [row[1:] for row in groups[1]], [cid for _, cid in groups[2]]
-
-
-def rows_query(condition: str, order: str) -> str:
-    """Return the query for the id, as 32 hex digits, and the FIELDS of attempts' rows, which it calls `a`."""
-    columns = (time_sql(f"a.{name}") if name.endswith("_at") else f"a.{name}" for name in FIELDS)
-    listed = ", ".join([hex_sql("a.attempt_id"), *columns])
-    return f"SELECT {listed} FROM audit_attempt a WHERE {condition} ORDER BY {order}"  # noqa: S608 (constants)
+        for _, sides in attempts_of(part):
+            if any(_understood(*sides)):
+                return None
+            count += 1
+    return count
 
 
 def problems_of_attempt(attempt_id: uuid.UUID) -> list[str]:
     """Return a sentence about each way in which one attempt's row and index are not what its entries say."""
     with read_transaction(DATABASE):
-        looked_at = _attempts(Part(f"{{0}} = '{attempt_id.hex}'", "", is_small=True))
-        return [problem for _, events, rows, cids in looked_at for problem in _understood(events, rows, cids)]
+        key = Attempt.objects.filter(attempt_id=attempt_id).values_list("pk", flat=True).first()
+        looked_at = attempts_of(Part(key, key)) if key else attempts_without_row("")
+        of_attempt = (sides for digits, sides in looked_at if digits == attempt_id.hex)
+        return [problem for sides in of_attempt for problem in _understood(*sides)]
 
 
 def _understood(events: Sequence[Event | StoredEntry], rows: list[Row], cids: list[str]) -> Iterator[str]:
@@ -268,13 +190,6 @@ def _json_of(event: Event | StoredEntry) -> dict[str, Any]:
 
 
 _decoder = json.JSONDecoder()  # `json.loads` looks for blanks around each, of which canonical JSON has none
-
-
-def _of_event(entry: StoredEntry) -> Event:
-    return Event(*_event_columns(entry))
-
-
-_event_columns = attrgetter(*Event._fields)
 
 
 @lru_cache(maxsize=10_000)
