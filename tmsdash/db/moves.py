@@ -4,7 +4,8 @@
    there when the move is over; it is in the target until everything there was compared.
 2. So at no moment can both be used, wherever the move was killed, and a copy that was interrupted goes on with a source
    that nobody has changed meanwhile.
-3. Every new connection looks for the mark, whoever makes it. Only the command that moves is let in.
+3. Every new connection looks for the mark, whoever makes it, and through a pooler every use of one. Only the command
+   that moves is let in.
 """
 
 import enum
@@ -18,6 +19,7 @@ from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
 from tmsdash import startup
+from tmsdash.db.postgresql import is_pooled
 from tmsdash.db.transactions import VARIABLES
 
 COMMAND = "move_data"
@@ -107,12 +109,15 @@ def assert_in_place() -> None:
 @receiver(connection_created)
 def _refuse(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     session = connection.connection
-    if session is None or startup.command == COMMAND or hasattr(session, _CHECKED):
+    is_checked = getattr(session, _CHECKED, None)
+    if session is None or startup.command == COMMAND or is_checked:
         return  # another receiver has refused it; or it is a known one of the pool
     mark = mark_of(connection)
     if mark:
         connection.close()
         variable = VARIABLES[connection.alias]
         raise MovedError(f"Nothing may use the database {connection.alias!r} ({variable}). {mark.sentence}")
-    if connection.vendor == "postgresql":
-        setattr(session, _CHECKED, True)
+    if connection.vendor == "postgresql" and is_checked is None:
+        # A move counts the sessions of PostgreSQL. One with a pooler may have none of these while it idles, so whoever
+        # takes it from our pool looks for the mark each time.
+        setattr(session, _CHECKED, not is_pooled(session))

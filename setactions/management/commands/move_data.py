@@ -49,7 +49,7 @@ class Command(BaseCommand):
                 self._undo(source_places, target_places, is_sure=options["yes"])
             else:
                 self._move(surveyed(source_places, target_places))
-        except (MoveError, AnyDatabaseError, OSError) as error:
+        except (MoveError, BackupError, AnyDatabaseError, OSError) as error:
             raise CommandError(f"Nothing was moved. {str(error).strip()}") from None
 
     def _warn_of_passwords(self, places: list[Place]) -> None:

@@ -97,8 +97,8 @@ class PostgresqlDatabase(Database):
                 return session
         session.close()
         raise BackupError(
-            f"{self.variable} leads to a connection pooler such as PgBouncer, which pg_dump and pg_restore cannot use. "
-            f"Run this command with the address of PostgreSQL itself in {self.variable}. Nothing was done."
+            f"{self.variable} leads to a connection pooler such as PgBouncer, which would lend this command's session "
+            "to others. Run it with the address of PostgreSQL itself. Nothing was done."
         )
 
     def size(self) -> int:

@@ -22,7 +22,7 @@ from setactions.operations.moves import source as sources
 from setactions.operations.moves import target as targets
 from setactions.operations.moves.places import MoveError, used
 from setactions.operations.moves.sessions import Session, session_with
-from setactions.operations.moves.survey import Plan, assert_own_keys
+from setactions.operations.moves.survey import Plan, assert_own_keys, is_usable
 from setactions.proof.database_check import PROGRAMS
 from tmsdash.db.migration import migrating_alone
 from tmsdash.db.moves import TABLE
@@ -63,6 +63,7 @@ def move(plans: Sequence[Plan], reporter: Reporter) -> Outcome:
         kill_point("move: sources marked, targets not")
         with migrating_alone(reporter.wait, [plan.alias for plan in unfinished]):
             for plan in unfinished:
+                is_usable(plan.alias, plan.target, plan.mark)  # somebody may have filled it since
                 targets.begin(plan.alias, plan.target_mark)
         unused = [plan for plan in plans if not plan.is_used]
         filled = {plan.alias: stack.enter_context(closing(session_with(database_of(plan.alias)))) for plan in unused}

@@ -9,6 +9,8 @@ from django.db import IntegrityError
 from setactions.operations.backups.engine import Database
 from setactions.operations.moves.tables import Row, Table
 
+# What could end one session while the other one works; the last is new in PostgreSQL 17.
+LIMITS = ("idle_in_transaction_session_timeout", "idle_session_timeout", "statement_timeout", "transaction_timeout")
 CACHE_KIB = 65_536  # of SQLite's pages: those of an index are written in any order
 
 
@@ -118,8 +120,7 @@ class PostgresqlSession(Session):
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
-        for limit in ("idle_in_transaction_session_timeout", "statement_timeout"):
-            self.execute(f"SET {limit} = 0")
+        self.ask("SELECT set_config(name, '0', false) FROM pg_settings WHERE name = ANY(?)", [[*LIMITS]])
 
     def _stream(self, query: str, values: Sequence[Any]) -> Iterator[Row]:
         with self._wrapped, self.session.cursor() as cursor:

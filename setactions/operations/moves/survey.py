@@ -1,15 +1,19 @@
 """What is looked at before a move changes anything: whether these sources can go to these targets."""
 
+import shutil
 import uuid
+from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from django.core import checks
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
-from setactions.operations.backups.creation import ALIASES, database_of
+from setactions.operations.backups.creation import ALIASES, SPARE_BYTES, database_of
 from setactions.operations.backups.engine import Database
 from setactions.operations.moves.places import MoveError, Place, used
 from setactions.operations.moves.source import mark_at
@@ -57,8 +61,9 @@ def surveyed(from_places: list[Place], to_places: list[Place]) -> list[Plan]:
     plans = []
     for alias, (source, target) in pairs.items():
         mark, is_over = marks[alias], marks[alias].role == Role.MOVED
-        is_used = _is_used(alias, target, mark)
+        is_used = is_usable(alias, target, mark)
         plans.append(Plan(alias, source, target, mark, databases[alias], tables_of(alias), is_over, is_used))
+    _assert_room([plan for plan in plans if not plan.is_over])
     return plans
 
 
@@ -84,11 +89,18 @@ def _source_mark(alias: str, source: Place, target: Place) -> Mark:
     return mark
 
 
-def _is_used(alias: str, target: Place, mark: Mark) -> bool:
-    """Tell whether a target can be used, because its move is over. Raises MoveError if it is not for this move."""
+def is_usable(alias: str, target: Place, mark: Mark) -> bool:
+    """Tell whether a target can be used, because its move is over. Raises MoveError if it is not for this move.
+
+    `mark` is that of the source.
+    """
     if target.folder and not target.folder.is_dir():
         raise MoveError(f"There is no folder {target.folder}. Make it, for the site's user only.")
-    if not target.tables():
+    tables = target.tables()
+    if not target.is_sqlite:
+        with used({alias: target}):
+            database_of(alias).connect().close()  # which refuses a pooler
+    if not tables:
         if mark.role == Role.MOVED:
             raise MoveError(
                 f"{target} is empty, and was not when everything had been moved there. Is it the right one?"
@@ -103,6 +115,29 @@ def _is_used(alias: str, target: Place, mark: Mark) -> bool:
     if found.move_id != mark.move_id:
         raise MoveError(f"{target} holds what another move left. Empty it, or name another database with --to.")
     return False
+
+
+def _assert_room(plans: list[Plan]) -> None:
+    """Raise MoveError if a disk of this host, on which SQLite's files are to be, is too small for them.
+
+    A copy takes about as much as its source, and less if that is PostgreSQL's. What PostgreSQL has left only it knows.
+    """
+    needed: defaultdict[int, int] = defaultdict(int)  # by the file system
+    folders: dict[int, Path] = {}
+    for plan in plans:
+        if folder := plan.target.folder:
+            device = folder.stat().st_dev
+            folders[device] = folder
+            needed[device] += plan.database.size()
+            with suppress(FileNotFoundError):  # what was copied before the move was interrupted
+                needed[device] -= Path(plan.target.described["NAME"]).stat().st_size
+    for device, folder in folders.items():
+        free = shutil.disk_usage(folder).free
+        if free < needed[device] + SPARE_BYTES:
+            raise MoveError(
+                f"The disk of {folder} has {free >> 20:,} MiB free, and what is copied there can take "
+                f"{needed[device] + SPARE_BYTES >> 20:,} MiB. Make room, or name files in another folder with --to."
+            )
 
 
 def _assert_of_this_version(alias: str, source: Place) -> None:

@@ -12,6 +12,7 @@ from django.db import connections
 from audit.choices import Outcome
 from jobs.models import Job
 from tmsdash.db import postgresql
+from tmsdash.db.moves import TABLE, Mark, MovedError, Role
 from tmsdash.db.transactions import write_transaction
 from tmsdash.tests.tools import at_once, in_thread, until
 
@@ -113,4 +114,18 @@ def test_the_next_statement_works_after_postgresql_has_ended_all_sessions():
     Job.objects.count()
     with straight() as session:
         end_sessions(session)
+    assert Job.objects.count() == 0
+
+
+def test_a_database_that_was_moved_is_refused_to_processes_that_know_it_from_before():
+    """Their sessions are PgBouncer's, which may have had none of PostgreSQL when the move looked for users."""
+    assert Job.objects.count() == 0
+    connections.close_all()  # the pool keeps them
+    with straight(connections["jobs"].settings_dict["NAME"]) as session:
+        Mark("a move", Role.MOVED, "elsewhere", "2026-01-01").save(session, "%s")
+        try:
+            with pytest.raises(MovedError, match="It was moved to elsewhere"):
+                Job.objects.count()
+        finally:
+            session.execute(f"DROP TABLE {TABLE}")
     assert Job.objects.count() == 0

@@ -1,6 +1,7 @@
 """What cannot be moved stays where it is, and what was moved is used nowhere but at its new place."""
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -16,7 +17,10 @@ from django.db import connections
 from audit.models import AuditEntry
 from audit.proof import append_only
 from jobs.models import Job
-from setactions.operations.moves.tests.installations import FILES, KEYS, contents, files_in, moving, serving
+from setactions.operations.moves.move import move
+from setactions.operations.moves.places import MoveError
+from setactions.operations.moves.survey import surveyed
+from setactions.operations.moves.tests.installations import FILES, KEYS, SILENT, contents, files_in, moving, serving
 from tmsdash.db.moves import MovedError
 from tmsdash.tests.killing import dying_at
 from tmsdash.tests.tools import free_ports, run_python
@@ -132,6 +136,18 @@ def test_a_move_that_was_killed_leaves_neither_side_to_be_used_and_can_be_given_
     refused("holds what another move left", *one("jobs.db", site, new))
 
 
+def test_a_target_that_was_filled_since_it_was_looked_at_keeps_what_it_holds(site, new):
+    """By a site that somebody has started there already, say, or by another move."""
+    shutil.copy(site / "app.db", new / "other.db")
+    with moving():
+        plans = surveyed(files_in(site)[:1], files_in(new)[:1])
+        (new / "other.db").rename(new / "app.db")
+        with pytest.raises(MoveError, match="app.db holds tables already"):
+            move(plans, SILENT)
+    with serving([*files_in(new)[:1], *files_in(site)[1:]]):
+        assert User.objects.exists()
+
+
 # -- What is not moved ----------------------------------------------------------------------------------------------
 
 
@@ -176,6 +192,34 @@ def test_a_broken_audit_is_not_moved(site, new, change):
     run("--from", f"sqlite:///{site / 'audit.db'}", "--undo", "--yes")
     with serving(files_in(site)):
         assert AuditEntry.objects.exists()
+
+
+def test_a_disk_without_room_for_the_copies_stops_the_move_before_anything_is_written(site, new, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(2 << 20, 1 << 20, 1 << 20))
+    refused(
+        r"The disk of .*new has 1 MiB free, and what is copied there can take [0-9,]+ MiB. .*another folder",
+        *("--from", *urls_of(site), "--to", *urls_of(new)),
+    )
+    assert not list(new.iterdir())
+    with serving(files_in(site)):
+        assert User.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("DELETE FROM django_migrations WHERE id = (SELECT max(id) FROM django_migrations)", "it lacks migrations"),
+        (
+            "INSERT INTO django_migrations (app, name, applied) VALUES ('jobs', '9999_later', '2031-01-01')",
+            "it has migrations that are not known here",
+        ),
+    ],
+    ids=["older", "newer"],
+)
+def test_a_database_of_another_version_is_not_moved(site, new, change, statement, words):
+    change("jobs.db", statement)
+    refused(f"jobs.db is of another version of this program: {words}", *one("jobs.db", site, new))
+    assert not list(new.iterdir())
 
 
 def test_a_reference_that_leads_nowhere_and_an_unknown_column_are_not_moved(site, new, change):
