@@ -1,27 +1,39 @@
-"""PostgreSQL for some of the three databases, SQLite for the others: the addresses alone decide."""
+"""PostgreSQL for one or two of the three databases, SQLite for the others: the addresses alone decide."""
 
 import os
+from itertools import combinations
 
 import psycopg
 import pytest
 
+from setactions.operations.tests.postgresql_sites import three_databases
 from setactions.operations.tests.test_postgresql_roles import USE
 from setactions.resolving.tests.doubting import VARIABLES
-from tmsdash.tests.tools import install, run_python
+from tmsdash.tests.tools import KEYS, install, run_python
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.usefixtures("databases")]
+MIXES = [aliases for count in (1, 2) for aliases in combinations(VARIABLES, count)]
+
+
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory):
+    """The addresses of three databases that are migrated, to make others from."""
+    with three_databases("migrated") as urls:
+        ended = run_python("manage.py", "migrate_all", "-v0", var_dir=tmp_path_factory.mktemp("var"), **KEYS, **urls)
+        assert ended.returncode == 0, ended.stderr
+        yield urls
 
 
 @pytest.fixture
-def urls_of():
-    """A function that makes an empty database for each alias that it is given, and returns their addresses."""
+def urls_of(migrated):
+    """A function that makes a database for each alias that it is given, and returns their addresses."""
     server, names = os.environ["TEST_POSTGRES_URL"], []
     with psycopg.connect(f"{server}/postgres", autocommit=True) as session:
 
         def make(aliases):
-            names.extend(f"mixed_{alias}" for alias in aliases)
-            for name in names:
-                session.execute(f"CREATE DATABASE {name}")
+            for alias in aliases:
+                session.execute(f"CREATE DATABASE mixed_{alias} TEMPLATE migrated_{alias}")
+                names.append(f"mixed_{alias}")
             return {VARIABLES[alias]: f"{server}/mixed_{alias}" for alias in aliases}
 
         yield make
@@ -29,13 +41,14 @@ def urls_of():
             session.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.mark.parametrize("on_postgresql", [["jobs"], ["default", "audit"]], ids=", ".join)
+@pytest.mark.parametrize("on_postgresql", MIXES, ids=", ".join)
 def test_each_database_may_be_on_postgresql_alone(on_postgresql, urls_of, tms, tmp_path):
     environment = urls_of(on_postgresql) | {
         "TMS_CLUSTERS": f"evian3={tms.url}",
         "AUDIT_SEAL_DIR": str(tmp_path / "seals"),
+        **KEYS,
     }
-    install(tmp_path / "var")
+    install(tmp_path / "var", **KEYS)
 
     def manage(*arguments):
         ended = run_python("manage.py", *arguments, var_dir=tmp_path / "var", **environment)
