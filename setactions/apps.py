@@ -1,4 +1,7 @@
 from django.apps import AppConfig
+from django.conf import settings
+
+from tmsdash import startup
 
 
 class SetactionsConfig(AppConfig):
@@ -6,3 +9,8 @@ class SetactionsConfig(AppConfig):
 
     name = "setactions"
     verbose_name = "Set Actions"
+
+    def ready(self) -> None:
+        """Let a server whose batches go through a queue load that now: it takes longer than a batch takes to start."""
+        if settings.TMS_BATCH_ENGINE == "celery" and startup.command == "serve":
+            from setactions.batches import queued  # noqa: F401 (Celery is only where it is used)

@@ -14,6 +14,7 @@ from celery.exceptions import CPendingDeprecationWarning
 from django.core.exceptions import ImproperlyConfigured
 from kombu.transport import redis
 from redis.exceptions import ConnectionError as BrokerConnectionError
+from redis.exceptions import ResponseError
 
 from tmsdash import startup
 
@@ -49,9 +50,24 @@ class _Channel(redis.Channel):
 
 
 class Transport(redis.Transport):
-    """Redis, for a worker that survives Redis."""
+    """Redis, for a worker that survives Redis.
+
+    A Redis that is full, read-only or at odds with its disk answers all that would change it with an error. kombu does
+    not expect that, and the worker ends. Here it is as good as a Redis that is away: whoever comes to it waits.
+    """
 
     Channel = _Channel
+    connection_errors = (*redis.Transport.connection_errors, ResponseError)
+
+    def establish_connection(self) -> Any:
+        """Connect; raises redis' ConnectionError also if Redis takes nothing."""
+        connection = super().establish_connection()  # type: ignore[no-untyped-call]
+        try:
+            self._avail_channels[-1].client.set(f"{QUEUE}-probe", "", px=1)
+        except ResponseError as error:
+            self.close_connection(connection)  # type: ignore[no-untyped-call]
+            raise BrokerConnectionError(f"Redis takes nothing: {error}") from error
+        return connection
 
 
 app = Celery("tmsdash", broker=settings.CELERY_BROKER_URL or "memory://", set_as_current=False)

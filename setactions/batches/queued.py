@@ -48,7 +48,7 @@ from setactions.word import NO_WORD, Word
 from tmsdash.celery import QUEUE, app
 from tmsdash.db import clock
 from tmsdash.db.transactions import drop_if_broken
-from tmsdash.processes import ignore
+from tmsdash.processes import ignore, share_interpreter
 
 logger = logging.getLogger(__name__)
 
@@ -248,6 +248,7 @@ def _begin_process(**kwargs: Any) -> None:
     # systemd tells all processes of a service to end, these among them. Their main process waits for what they do, as
     # it should, and they end with it.
     ignore(signal.SIGTERM, signal.SIGHUP)
+    share_interpreter()
 
 
 signals.worker_process_init.connect(_begin_process)

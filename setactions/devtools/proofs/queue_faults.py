@@ -97,6 +97,7 @@ class _Parts:
             "worker ended": self._worker_ended,
             "worker frozen": self._worker_frozen,
             "queue emptied": self._queue_emptied,
+            "queue full": self._queue_full,
         }
         for each in self.servers:
             each.wait_until_healthy()
@@ -146,6 +147,13 @@ class _Parts:
     @contextmanager
     def _queue_emptied(self) -> Iterator[None]:
         self._client.flushall()
+        yield
+
+    @contextmanager
+    def _queue_full(self) -> Iterator[None]:
+        self._client.config_set("maxmemory", "1mb")  # which is less than it needs for itself
+        time.sleep(LEASE_S)
+        self._client.config_set("maxmemory", "0")
         yield
 
     @contextmanager

@@ -5,12 +5,14 @@ import pytest
 from jobs.batches import ledger
 from jobs.batches.scopes import Scope
 from jobs.models import Batch, BatchChunk, Job
-from setactions.batches import service
+from setactions.batches import queued, service
+from setactions.batches.carrier import Carrier
 from setactions.batches.tests.queue.queueing import ACTOR, now, start, states
 from setactions.refusal import Refusal
 from setactions.token import Token
 from tmsdash.celery import QUEUE
 from tmsdash.tests.fixtures import TOKEN
+from tmsdash.tests.tools import KEYS, run_python
 
 pytestmark = [pytest.mark.usefixtures("databases", "engine"), getattr(pytest.mark, "redis-server")]
 State = BatchChunk.State
@@ -114,3 +116,49 @@ def test_tasks_that_came_twice_end_while_enough_others_are_calling(make_batch, w
         workers.do_next()
     assert looks > 1
     assert now(batch).runner  # others carry it
+
+
+@pytest.mark.parametrize(("engine_name", "is_loaded"), [("celery", True), ("local", False)])
+def test_a_server_loads_the_queue_before_its_first_batch_if_there_is_one(engine_name, is_loaded, tmp_path):
+    code = (
+        "import sys, django; from tmsdash import startup; startup.begin_worker(); django.setup(); "
+        "print('celery' in sys.modules, 'setactions.batches.queued' in sys.modules)"
+    )
+    options = {"TMS_BATCH_ENGINE": engine_name, "CELERY_BROKER_URL": "redis://127.0.0.1:9/0"}
+    options |= KEYS | {"DJANGO_SETTINGS_MODULE": "tmsdash.settings", "PYTHONWARNINGS": "ignore"}
+    ended = run_python("-c", code, var_dir=tmp_path, **options)
+    assert ended.stdout.split() == [str(is_loaded)] * 2, ended.stderr
+
+
+def test_a_turn_sends_chunk_after_chunk(make_batch, workers, tms, monkeypatch):
+    monkeypatch.setattr(queued, "TURN_S", 3600)
+    batch = make_batch(count=20, size=2)
+    start(batch)
+    workers.do_next()
+    assert states(batch) == [State.ACCEPTED] * 10
+    assert now(batch).state == Batch.State.DONE
+    workers.do_all()
+    assert len(tms.calls()) == 10
+
+
+def test_while_a_turn_records_an_answer_it_makes_the_next_call(make_batch, workers, tms, monkeypatch):
+    monkeypatch.setattr(queued, "TURN_S", 3600)
+    settle = ledger.settle
+
+    def settle_late(chunk, decision):
+        if chunk.number == 0:
+            tms.wait_for(lambda calls: len(calls) == 2)
+        return settle(chunk, decision)
+
+    monkeypatch.setattr(ledger, "settle", settle_late)
+    start(batch := make_batch(count=4, size=2))
+    workers.do_next()
+    assert states(batch) == [State.ACCEPTED] * 2
+
+
+def test_a_turn_that_fails_stops_the_batch_and_says_why(make_batch, workers, monkeypatch):
+    start(batch := make_batch())
+    monkeypatch.setattr(Carrier, "carry_out", lambda *_: 1 / 0)
+    workers.do_next()
+    assert now(batch).state == Batch.State.STOPPED
+    assert "The dashboard failed (ZeroDivisionError)" in now(batch).reason
