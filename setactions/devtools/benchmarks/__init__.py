@@ -8,6 +8,7 @@ from .memory import memory
 from .operators import operators
 from .pages import pages
 from .profiles import profile
+from .queue import queue
 from .repeats import overlap
 from .serve import serve
 from .set_actions import job_insert, reconcile, set_action
@@ -27,12 +28,12 @@ _ALL = (
         audit_verify,
         audit_customer,
     ),
-    *(batch, batch_check, overlap, years),
+    *(batch, batch_check, overlap, years, queue),
 )
 BENCHMARKS: dict[str, Callable[[], bool]] = {function.__name__.replace("_", "-"): function for function in _ALL}
-ROUNDS = {"audit-verify": 3, "batch": 3, "batch-check": 3, "memory": 3, "operators": 5, "years": 2}
+ROUNDS = {"audit-verify": 3, "batch": 3, "batch-check": 3, "memory": 3, "operators": 5, "queue": 3, "years": 2}
 """How often those are measured that take minutes."""
-OF_ALL = [name for name in BENCHMARKS if name != "years"]
-"""Those that are measured together; years of data take an hour to make and to walk through."""
+OF_ALL = [name for name in BENCHMARKS if name not in ("years", "queue")]
+"""Those that are measured together: years of data take an hour to make and to walk through, a queue needs Redis."""
 ON_POSTGRESQL = ("operators", "pages", "profile", "years")
 """Those whose floors are no files of SQLite."""

@@ -135,9 +135,9 @@ class Operator:
         self.go_on(fleet, "resume")
         return fleet
 
-    def start_on_pages(self) -> Fleet:
+    def start_on_pages(self, customers: int = CUSTOMERS) -> Fleet:
         """Review a new fleet on the pages, and start it."""
-        fleet = self._new_fleet("", by_command=False)
+        fleet = self._new_fleet("", customers, by_command=False)
         started = self.request("POST", "/batches/start/", **self.review(fleet.cids))
         if started.status_code != 302:
             raise ProofError(f"The batch was not started: HTTP {started.status_code}: {started.text[:500]}")
@@ -185,8 +185,8 @@ class Operator:
         url = self.server.url + path
         return self._session.request(method, url, data=form, timeout=TIMEOUT_S, allow_redirects=False)
 
-    def _new_fleet(self, batch_id: str, *, by_command: bool) -> Fleet:
-        cids = [f"{self._random.getrandbits(128):032x}" for _ in range(CUSTOMERS)]
+    def _new_fleet(self, batch_id: str, customers: int = CUSTOMERS, *, by_command: bool) -> Fleet:
+        cids = [f"{self._random.getrandbits(128):032x}" for _ in range(customers)]
         file = self._site.folder / f"fleet-{cids[0]}.csv"
         file.write_text("\n".join(["customer_id", *cids]))
         return Fleet(batch_id, cids, file, by_command)

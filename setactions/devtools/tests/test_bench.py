@@ -44,16 +44,30 @@ def test_each_benchmark_reports_both_sides_their_ratio_and_the_machine_and_write
     printed, errors = capfd.readouterr()
     assert "Traceback" not in errors
     assert "NO JOB" not in printed
-    silent = [name for name in BENCHMARKS if not re.search(LINE.format(name=name), printed) and name != "profile"]
+    silent = [
+        name
+        for name in BENCHMARKS
+        if not re.search(LINE.format(name=name), printed) and name not in ("profile", "queue")
+    ]
     assert silent == []
     assert re.search(r"profile: +[0-9.]+% +[0-9.]+ ms  Django's ORM", printed)
     text = page.read_text()
     assert text.startswith(f"Before.\n{BEGIN}\n\nMeasured on ")
     assert text.endswith(f"\n{END}\nAfter.\n")
     assert "of last time" not in text
-    assert [name for name in BENCHMARKS if f"| `{name}` |" not in text] == ["profile", "years"]
+    assert [name for name in BENCHMARKS if f"| `{name}` |" not in text] == ["profile", "years", "queue"]
     chart = (tmp_path / "speed.svg").read_text()
     assert chart.count("<rect") == 1 + 2 * text.count("| call, then record |")
+
+
+@pytest.mark.sqlite
+@getattr(pytest.mark, "redis-server")
+def test_the_benchmark_of_the_queue_reports_both_engines(capfd):
+    with suppress(CommandError):  # beside other tests it may be slower than its limit
+        call_command("bench", "queue", rounds=1, scale=0.1)
+    printed, errors = capfd.readouterr()
+    assert "Traceback" not in errors
+    assert re.search(LINE.format(name="queue"), printed)
 
 
 def test_a_page_without_markers_is_left_as_it_is(tmp_path):

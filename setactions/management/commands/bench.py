@@ -21,7 +21,9 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", choices=[ALL, *BENCHMARKS], help=f"what to measure; {ALL} is all but years")
+        parser.add_argument(
+            "name", choices=[ALL, *BENCHMARKS], help=f"what to measure; {ALL} is all but years and queue"
+        )
         parser.add_argument(
             "--scale", type=float, default=1.0, help="share of the rows, customers and seconds (default: %(default)s)"
         )
