@@ -99,15 +99,27 @@ def problems(ranges: type[DayRange], rows: type[models.Model], newest: int) -> I
     known = max((last for _, last in stored.values()), default=0)
     if known > newest:
         yield f"The ranges go up to key {known:,}, but the newest row has key {newest:,}."
-    present = rows._default_manager.filter(*unindexed(pk__lte=known)).order_by()
-    days = present.values_list(Day(F("created_at"), digits=10)).annotate(Min("pk"), Max("pk"))
-    for day, first, last in days.order_by(Day(F("created_at"), digits=10)):
+    for day, (first, last) in sorted(_keys_of_days(rows, known).items(), key=str):
         if day not in stored:
             yield f"The rows of {day}, {first:,} to {last:,}, are in no range."
         elif first < stored[day][0] or last > stored[day][1]:
             yield "The range of {}, {:,} to {:,}, leaves out rows of {:,} to {:,}.".format(
                 day, *stored[day], first, last
             )
+
+
+def _keys_of_days(rows: type[models.Model], newest: int) -> dict[str, tuple[int, int]]:
+    """Return the first and the last key of the rows of each day, up to a key; only some rows are sorted at once."""
+    keys: dict[str, tuple[int, int]] = {}
+    present = rows._default_manager.filter(pk__lte=newest).order_by()
+    start = present.aggregate(key=Min("pk"))["key"]
+    while start is not None:
+        some = present.filter(pk__gte=start, pk__lt=start + AT_ONCE).values_list(Day(F("created_at"), digits=10))
+        for day, first, last in some.annotate(Min("pk"), Max("pk")):
+            before = keys.get(day, (first, last))
+            keys[day] = min(before[0], first), max(before[1], last)
+        start = present.filter(pk__gte=start + AT_ONCE).aggregate(key=Min("pk"))["key"]
+    return keys
 
 
 def fill(ranges: Any, rows: Any, database: str) -> None:
