@@ -1,5 +1,7 @@
 """The index of customers is in segments, and whoever looks into it looks into all of them."""
 
+from itertools import pairwise
+
 import pytest
 from django.core.management import call_command
 from django.db import connections
@@ -7,6 +9,8 @@ from django.db import connections
 from audit.choices import Kind
 from audit.customer_index import indexed_cids, owners_between, pks_asking_for
 from audit.models import SEGMENT_ATTEMPTS, AttemptCustomer
+from audit.proof import parts
+from audit.proof.verification import verify
 from audit.selectors import actions_asked_for, attempts_of_customer, attempts_touching, undecided_overlaps
 from audit.tests.making import make_attempt
 
@@ -67,3 +71,22 @@ def test_the_index_of_before_is_carried_over_and_back(far_apart):
     assert {*AttemptCustomer.objects.values_list("segment", "cid", "attempt_id")} == before | {
         (0, "z", far_apart[0].pk)
     }
+
+
+@pytest.mark.usefixtures("empty_seal_dir")
+@pytest.mark.parametrize("most_customers", [1, parts.MAX_CUSTOMERS])
+def test_attempts_of_every_segment_are_compared_with_their_entries(far_apart, monkeypatch, most_customers):
+    monkeypatch.setattr(parts, "MAX_CUSTOMERS", most_customers)
+    assert (verify().is_whole, verify().attempts) == (True, 3)
+    AttemptCustomer.objects.filter(attempt=far_apart[2], cid="c").delete()
+    assert [finding.problem for finding in verify().findings] == [
+        "The customer index does not hold the ids of entry 6: it lacks c."
+    ]
+
+
+def test_parts_of_many_customers_have_few_attempts_and_leave_none_out(far_apart, monkeypatch):
+    monkeypatch.setattr(parts, "MAX_CUSTOMERS", 1)
+    keys = [(part.first, part.last) for part in parts.parts("")]
+    assert len(keys) > 3
+    assert (keys[0][0], keys[-1][1]) == (0, 3 * SEGMENT_ATTEMPTS - 1)
+    assert all(last + 1 == first for (_, last), (first, _) in pairwise(keys))

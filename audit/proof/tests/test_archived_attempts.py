@@ -5,7 +5,7 @@ import json
 import pytest
 
 from audit.choices import Kind
-from audit.models import ChainHead
+from audit.models import Attempt, AttemptCustomer, ChainHead
 from audit.proof.verification import verify
 from audit.services import record_events
 from audit.tests.sealing import day, run
@@ -55,3 +55,10 @@ def test_files_of_another_key_are_let_be(archived, empty_seal_dir, settings):
     other.write_bytes(b"somebody else's")
     assert verify().findings == []
     assert other.exists()
+
+
+def test_one_whose_row_is_gone_is_found(archived):
+    AttemptCustomer.objects.filter(attempt=archived[1]).delete()
+    Attempt.objects.filter(pk=archived[1].pk).delete()
+    found = [(finding.where, finding.problem) for finding in verify().findings]
+    assert (f"attempt {archived[1].attempt_id}", "Entry 4 opens it, but it has no row.") in found
