@@ -118,7 +118,7 @@ def queue_batches(world, host):
 
 
 def works_on_two_hosts(world, operator, worker):
-    """Behind nginx with two servers; and with the second one alone."""
+    """Behind nginx with two servers; when the first one has ended; and when nginx knows the second one alone."""
     first, second = world.hosts
     second.install()
     copy_keys, upstream = blocks_of("operating.md", SECOND)
@@ -141,6 +141,9 @@ def works_on_two_hosts(world, operator, worker):
         works(operator, first, second, url=url)
         ended(worker)
         with second.serving():
-            until(lambda: {session.get(f"{url}/health", timeout=60).status_code for _ in range(2)} == {200})
+            until(lambda: session.get(f"{url}/health", timeout=60).status_code == 200)
+            (folder / "nginx.conf").write_text(text.replace(f"server 127.0.0.1:{first.port};", ""))
+            second.run(f"nginx -e {folder}/nginx.log -p {folder} -c {folder}/nginx.conf -s reload")
+            until(lambda: {session.get(f"{url}/health", timeout=60).status_code for _ in range(4)} == {200})
             operator.act()
             operator.run_batch()

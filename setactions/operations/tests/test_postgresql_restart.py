@@ -13,7 +13,7 @@ import pytest
 from jobs.models import Job
 from setactions.operations import health
 from tmsdash.tests.fixtures import signed_in
-from tmsdash.tests.tools import at_once, in_thread
+from tmsdash.tests.tools import at_once, in_thread, until
 
 pytestmark = pytest.mark.postgresql
 THREADS = 8
@@ -62,3 +62,23 @@ def test_the_first_requests_after_a_restart_are_answered(ask, mode):
     print(f"Served {time.monotonic() - began:.2f} s after PostgreSQL's return.")  # noqa: T201
     assert ask() == fine
     assert in_thread(Job.objects.count) == 2 * THREADS + 1
+
+
+@pytest.mark.pgbouncer
+def test_behind_pgbouncer_everything_is_served_again(ask):
+    assert ask() == {"health": {200}, "page": {200}, "action": {200}}
+    control("stop", "-m", "immediate")
+    try:
+        assert ask() == {"health": {503}, "page": {503}, "action": {503}}
+    finally:
+        control("start")
+    began, served = time.monotonic(), {}
+
+    def are_all_served():
+        for name, codes in ask(threads=1).items():
+            if codes == {200}:
+                served.setdefault(name, time.monotonic() - began)
+        return len(served) == 3
+
+    until(are_all_served)
+    print({name: f"{seconds:.1f} s" for name, seconds in served.items()}, "after PostgreSQL's return.")  # noqa: T201
