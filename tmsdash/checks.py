@@ -12,6 +12,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import Error as AnyDatabaseError
 
 from tmsdash.db.postgresql import ENGINE, missing_limits, too_few_connections
+from tmsdash.db.sqlite_files import is_sqlite
 from tmsdash.env import is_loopback
 from tmsdash.server import open_files
 from tmsdash.setting_names import misspelt
@@ -37,7 +38,7 @@ def _check(*tags: str, deploy: bool = False) -> Callable[[Callable[[], Problems]
 
 
 def _sqlite_databases() -> dict[str, dict[str, Any]]:
-    return {alias: d for alias, d in settings.DATABASES.items() if d["ENGINE"] == "django.db.backends.sqlite3"}
+    return {alias: d for alias, d in settings.DATABASES.items() if is_sqlite(d)}
 
 
 def _is_open_to_others(path: Path) -> bool:
@@ -180,7 +181,7 @@ def check_seal_dir() -> Problems:
     """Putting the database's folder back to yesterday's state must not put back the seals, too."""
     described = settings.DATABASES["audit"]
     folder = Path(described["NAME"]).resolve().parent
-    if described["ENGINE"] == "django.db.backends.sqlite3" and Path(settings.AUDIT_SEAL_DIR).is_relative_to(folder):
+    if is_sqlite(described) and Path(settings.AUDIT_SEAL_DIR).is_relative_to(folder):
         text = f"AUDIT_SEAL_DIR lies in {folder}, the folder of the audit's database."
         yield "tmsdash.W005", text, "Choose a folder elsewhere, preferably on another machine."
 

@@ -4,14 +4,17 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from django.db.backends.sqlite3.base import FORMAT_QMARK_REGEX, SQLiteCursorWrapper
-
+ENGINE = "tmsdash.db.sqlite_engine"
 _may_make: ContextVar[bool] = ContextVar("may_make", default=False)
+
+
+def is_sqlite(described: dict[str, Any]) -> bool:
+    """Tell whether a database of the settings is a SQLite file."""
+    return described["ENGINE"] in ("django.db.backends.sqlite3", ENGINE)
 
 
 class MissingFileError(sqlite3.OperationalError):
@@ -24,23 +27,6 @@ def missing(file: str | Path) -> str:
         f"The file {file} is not there. If this is a new installation, run manage.py migrate_all; "
         "if not, look at VAR_DIR and the settings of the databases."
     )
-
-
-@lru_cache(maxsize=512)
-def _with_question_marks(statement: str) -> str:
-    return FORMAT_QMARK_REGEX.sub("?", statement).replace("%%", "%")
-
-
-class Cursor(SQLiteCursorWrapper):
-    """Django's own, which looks through the text of a statement for its parameters only when that is new."""
-
-    def convert_query(self, query: str, *, param_names: list[str] | None = None) -> str:
-        """Return the statement with SQLite's marks in the place of Django's."""
-        return (
-            _with_question_marks(query)
-            if param_names is None
-            else super().convert_query(query, param_names=param_names)
-        )
 
 
 class ExistingFile(sqlite3.Connection):
@@ -65,10 +51,6 @@ class ExistingFile(sqlite3.Connection):
         """Close what a thread of the server left open that has ended: nobody else can, and Python would warn of it."""
         if self.was_opened:  # pysqlite3 ends the process on closing one that was not
             self.close()
-
-    def cursor(self, factory: Any = sqlite3.Cursor) -> Any:
-        """Return a cursor; the one that Django asks for is ours."""
-        return super().cursor(Cursor if factory is SQLiteCursorWrapper else factory)
 
 
 @contextmanager

@@ -16,9 +16,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
-from tmsdash.db import postgresql
+from tmsdash.db import postgresql, sqlite_files
 from tmsdash.db.locks import share
-from tmsdash.db.sqlite_files import ExistingFile, missing
+from tmsdash.db.sqlite_files import ExistingFile, is_sqlite, missing
 from tmsdash.db.turns import take_file, turn
 from tmsdash.db.writability import File, ended_by_failure
 
@@ -41,8 +41,9 @@ def tuned(described: dict[str, Any], web_threads: int, synchronous: str) -> dict
     the latest. For PostgreSQL a pool gives every web thread a slot, so that pages never wait for
     one behind calls in flight. System checks guard these values.
     """
-    if described["ENGINE"] == "django.db.backends.sqlite3":
+    if is_sqlite(described):
         return described | {
+            "ENGINE": sqlite_files.ENGINE,
             "CONN_MAX_AGE": 600,
             "OPTIONS": {
                 "factory": ExistingFile,
@@ -69,7 +70,7 @@ def tuned(described: dict[str, Any], web_threads: int, synchronous: str) -> dict
 
 def files(described: dict[str, dict[str, Any]]) -> list[Path]:
     """Return the files of the SQLite databases among the `described` ones, whether they exist or not."""
-    return [Path(base["NAME"]) for base in described.values() if base["ENGINE"] == "django.db.backends.sqlite3"]
+    return [Path(base["NAME"]) for base in described.values() if is_sqlite(base)]
 
 
 def files_with_audit_key(described: dict[str, dict[str, Any]]) -> Iterator[Path]:

@@ -12,7 +12,7 @@ from django.db import Error as AnyDatabaseError
 from django.db import connections
 from django.db.utils import ConnectionHandler, load_backend
 
-from tmsdash.db.sqlite_files import MissingFileError
+from tmsdash.db.sqlite_files import MissingFileError, is_sqlite
 from tmsdash.db.transactions import tuned
 from tmsdash.env import database_at
 
@@ -44,7 +44,7 @@ class Place:
     @property
     def is_sqlite(self) -> bool:
         """Whether it is a SQLite file."""
-        return bool(self.described["ENGINE"] == "django.db.backends.sqlite3")
+        return is_sqlite(self.described)
 
     @property
     def folder(self) -> Path | None:
