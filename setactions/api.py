@@ -100,7 +100,7 @@ def _place(error: ValueError) -> str:
 
 
 def _idempotency_key(request: HttpRequest) -> uuid.UUID | None:
-    key = request.headers.get("Idempotency-Key")
+    key = request.META.get("HTTP_IDEMPOTENCY_KEY")  # all headers would be read for `headers`
     if key is None:
         return None
     if not _UUID.fullmatch(key):

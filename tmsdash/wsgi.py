@@ -7,8 +7,9 @@ import warnings
 
 import django
 from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import request_started
 from django.core.wsgi import get_wsgi_application
-from django.db import connections
+from django.db import close_old_connections, connections, reset_queries
 
 from tmsdash import startup
 from tmsdash.db import moves, postgresql
@@ -37,6 +38,9 @@ try:
     if not site_keys.assert_ours():
         application = site_keys.guarded(application)
     connections.close_all()
+    # Connections are looked after when a request ends; nobody reads the queries that are forgotten when one begins.
+    for receiver in (reset_queries, close_old_connections):
+        request_started.disconnect(receiver)
     application = heartbeat.tracked(application)
     warn_unless_collected()
 except (ImproperlyConfigured, moves.MovedError) as error:

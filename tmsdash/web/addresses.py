@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from functools import lru_cache
 
 from django.http import HttpRequest
 
@@ -13,6 +14,7 @@ _ZONE = re.compile(r"%[\w.~-]{1,15}\Z", re.ASCII)  # Linux interface names have 
 OWN_NETWORK_BITS = 64  # of an IPv6 address; its user can change the rest at will
 
 
+@lru_cache(maxsize=1024)
 def parsed(text: str) -> Address | None:
     """Return the address that `text` spells, IPv4 also where IPv6 wraps it; None if it is none."""
     with_port = _WITH_PORT.fullmatch(text)
