@@ -108,8 +108,8 @@ def claim(
     """Give `runner`, and no other, the next chunk that may be sent now.
 
     No cluster gets more than `calls_at_once` calls of all batches together, and only one after it asked for fewer.
-    `answered` are primary keys of chunks that TMS accepted although the ledger does not say so yet. The lease is
-    extended to `lease_s` seconds, unless nearly all of that is left.
+    `answered` are primary keys of chunks that TMS accepted although the ledger does not say so yet. If `lease_s` is
+    given, the lease is extended to so many seconds, unless nearly all of that is left.
     """
     now = clock.now(DATABASE)
     with write_transaction(DATABASE):
@@ -119,7 +119,8 @@ def claim(
             _set_state(current, Batch.State.RUNNING)
         if current.runner != runner or current.state in (Batch.State.STOPPED, Batch.State.DONE):
             return Idle.FOR_GOOD
-        if current.runner_until and current.runner_until < now + timedelta(seconds=lease_s * LEASE_KEPT):
+        is_kept = current.runner_until and current.runner_until > now + timedelta(seconds=lease_s * LEASE_KEPT)
+        if lease_s and not is_kept:
             current.runner_until = now + timedelta(seconds=lease_s)
             current.save(update_fields=["runner_until"])
         if current.state == Batch.State.PAUSED:

@@ -211,7 +211,7 @@ def _look_after(run: Run, *, is_working: bool) -> Run | None:
         ledger.heartbeat(batch, run.name, lease_s * LEASE_OF_WAITING)
         return run
     follower = replace(run, name=new_run_name(run.begun_at))
-    if not ledger.hand_over(batch, run.name, follower.name, lease_s):
+    if not ledger.hand_over(batch, run.name, follower.name, lease_s * LEASE_OF_WAITING):
         return run  # a worker has just taken its tasks, or somebody else was first: the next look will tell
     logger.warning("[BATCH] %s: its tasks were lost, so new ones are sent", run.batch_id)
     with suppress(QueueError):

@@ -81,6 +81,15 @@ def test_what_it_leaves_is_stopped_for_the_reason_that_was_first(batch):
     assert now(batch).reason == "Stopped by olivia."
 
 
+@pytest.mark.parametrize(("left_s", "lease_s", "is_extended"), [(50, 60, True), (59, 60, False), (-5, 0, False)])
+def test_a_claim_extends_a_lease_that_is_given_unless_nearly_all_is_left(left_s, lease_s, is_extended, batch):
+    until = timezone.now() + timedelta(seconds=left_s)
+    Batch.objects.filter(pk=batch.pk).update(runner_until=until)
+    claimed(batch, lease_s=lease_s)
+    assert (now(batch).runner_until > until + timedelta(seconds=5)) is is_extended
+    assert is_extended or now(batch).runner_until == until
+
+
 # -- Claims -----------------------------------------------------------------------------------------------------------
 
 

@@ -58,6 +58,14 @@ def test_whoever_watches_it_keeps_the_lease_and_hides_nothing(make_batch, engine
     assert waits_for_worker_since(now(batch)) == begun_at_of(now(batch).runner)
 
 
+def test_tasks_that_are_sent_again_are_no_worker(make_batch, engine, server):
+    start(batch := make_batch())
+    let_pass(batch, 40)
+    server.client.flushall()
+    assert queued._look_after(engine[0], is_working=False) is not engine[0]
+    assert waits_for_worker_since(now(batch)) == engine[0].begun_at
+
+
 def test_it_waits_since_the_last_sign_of_a_worker(make_batch, workers):
     start(batch := make_batch(count=10, size=2))
     workers.do_next()
