@@ -71,12 +71,16 @@ def heartbeat(batch: Batch, runner: str, lease_s: float) -> bool:
 def hand_over(batch: Batch, runner: str, follower: str, lease_s: float) -> bool:
     """Give the lease of `runner` to a `follower`, whatever the batch's state.
 
-    False if the lease is not what `batch` says any more: somebody has extended it, or has got it.
+    False if the lease is not what `batch` says any more: somebody has extended it, or has got it. Else `batch` says
+    what it is then.
     """
-    held = {"runner": follower, "runner_until": clock.now(DATABASE) + timedelta(seconds=lease_s)}
+    until = clock.now(DATABASE) + timedelta(seconds=lease_s)
     with write_transaction(DATABASE):
         unchanged = Batch.objects.filter(pk=batch.pk, runner=runner, runner_until=batch.runner_until)
-        return bool(unchanged.update(**held))
+        if not unchanged.update(runner=follower, runner_until=until):
+            return False
+    batch.runner, batch.runner_until = follower, until
+    return True
 
 
 def release(batch: Batch, runner: str, reason: str = "") -> None:

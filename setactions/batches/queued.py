@@ -205,10 +205,10 @@ def _look_after(run: Run, *, is_working: bool) -> Run | None:
     if is_working:
         ledger.heartbeat(batch, run.name, lease_s)
         return run
-    if _is_left(batch, LEASE_LOST):
+    # Extended before the queue is asked, which may be long in answering. Of those who watch the run, one gets so far.
+    if _is_left(batch, LEASE_LOST) or not ledger.hand_over(batch, run.name, run.name, lease_s * LEASE_OF_WAITING):
         return run
     if _has_waiting_tasks():
-        ledger.heartbeat(batch, run.name, lease_s * LEASE_OF_WAITING)
         return run
     follower = replace(run, name=new_run_name(run.begun_at))
     if not ledger.hand_over(batch, run.name, follower.name, lease_s * LEASE_OF_WAITING):

@@ -102,3 +102,19 @@ def test_a_run_that_is_extended_meanwhile_is_not_handed_over(make_batch, workers
     assert queued._look_after(run, is_working=False) is run
     assert now(batch).runner == run.name
     assert workers.waiting() == []
+
+
+def test_a_queue_that_takes_long_to_answer_costs_no_lease(make_batch, engine, server, monkeypatch):
+    start(batch := make_batch())
+    server.client.flushall()
+    almost_over = timezone.now() + timedelta(seconds=5)
+    Batch.objects.filter(pk=batch.pk).update(runner_until=almost_over)
+    left = []
+
+    def answer_late():
+        left.append(now(batch).runner_until)
+        return False
+
+    monkeypatch.setattr(queued, "_has_waiting_tasks", answer_late)
+    assert queued._look_after(engine[0], is_working=False) is not engine[0]
+    assert left[0] > almost_over + timedelta(seconds=20)
