@@ -1,6 +1,7 @@
 """What the plain statements write is, column by column, what Django's ORM writes of the same attempts."""
 
 import uuid
+from contextlib import closing
 from datetime import UTC, datetime
 from unittest import mock
 
@@ -95,13 +96,13 @@ def write_by_models(ids, at):
 
 @pytest.mark.parametrize("at", TIMES, ids=["a whole second", "microseconds"])
 def test_both_write_the_same_rows(at):
-    ids, empty = (uuid.uuid4(), uuid.uuid4()), snapshot_of(connections["audit"])
-    written = []
-    for write in (write_by_product, write_by_models):
-        write(ids, at)
-        written.append({model.__name__: stored(model) for model in MODELS})
-        connections["audit"].close()
-        empty.restore()
+    ids, written = (uuid.uuid4(), uuid.uuid4()), []
+    with closing(snapshot_of(connections["audit"])) as empty:
+        for write in (write_by_product, write_by_models):
+            write(ids, at)
+            written.append({model.__name__: stored(model) for model in MODELS})
+            connections["audit"].close()
+            empty.restore()
     assert len(written[0]["AuditEntry"]) == 6
     assert written[0] == written[1]
 

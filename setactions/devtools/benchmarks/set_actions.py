@@ -4,7 +4,8 @@ import json
 import logging
 import sqlite3
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,6 @@ def set_action() -> bool:
             payload = {"action": "PE-Enable", "cids": cids}
             confirmed = {"sendAgain": True, "confirm": size}
             body = json.dumps({"url": url, "token": "bench", "isPost": True, "postData": payload} | confirmed)
-            write_floor = _raw_writer(f"floor-{size}.db")
 
             def through_us(body: str) -> None:
                 answer = client.post("/proxy_fetch", body, content_type="application/json")
@@ -89,33 +89,35 @@ def set_action() -> bool:
                 direct(payload)
                 write(payload)
 
-            floor = partial(direct_and_raw, payload, write_floor)
-            comparison = compare(partial(through_us, body), floor, warm_up=True)
+            with _raw_writer(f"floor-{size}.db") as write_floor:
+                floor = partial(direct_and_raw, payload, write_floor)
+                comparison = compare(partial(through_us, body), floor, warm_up=True)
             added = comparison.median - median_ms(partial(direct, payload))
             label = f"a Set Action for {size:,} customers (adds {added:.1f} ms to the call)"
             passed &= comparison.report("set-action", label, "call and raw durable writes", limit)
     return passed
 
 
-def _raw_writer(file_name: str) -> Callable[..., None]:
-    """Return what writes the least that has to be: for a Set Action four durable commits, each customer twice."""
-    database = sqlite3.connect(Path(settings.VAR_DIR) / file_name, isolation_level=None)
-    database.executescript(
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-        "CREATE TABLE event (id INTEGER PRIMARY KEY, body TEXT);"
-        "CREATE TABLE customer (id INTEGER PRIMARY KEY, owner INTEGER, cid TEXT);"
-        "CREATE INDEX by_cid ON customer (cid, owner); CREATE INDEX by_owner ON customer (owner);"
-    )
+@contextmanager
+def _raw_writer(file_name: str) -> Iterator[Callable[..., None]]:
+    """Yield what writes the least that has to be: for a Set Action four durable commits, each customer twice."""
+    with closing(sqlite3.connect(Path(settings.VAR_DIR) / file_name, isolation_level=None)) as database:
+        database.executescript(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+            "CREATE TABLE event (id INTEGER PRIMARY KEY, body TEXT);"
+            "CREATE TABLE customer (id INTEGER PRIMARY KEY, owner INTEGER, cid TEXT);"
+            "CREATE INDEX by_cid ON customer (cid, owner); CREATE INDEX by_owner ON customer (owner);"
+        )
 
-    def write(payload: dict[str, Any], commits: int = 4) -> None:
-        text = json.dumps(payload)
-        for body, cids in ((text, payload["cids"]), ("{}", []), (text, payload["cids"]), ("{}", []))[:commits]:
-            database.execute("BEGIN IMMEDIATE")
-            owner = database.execute("INSERT INTO event (body) VALUES (?)", [body]).lastrowid
-            database.executemany("INSERT INTO customer (owner, cid) VALUES (?, ?)", [(owner, cid) for cid in cids])
-            database.execute("COMMIT")
+        def write(payload: dict[str, Any], commits: int = 4) -> None:
+            text = json.dumps(payload)
+            for body, cids in ((text, payload["cids"]), ("{}", []), (text, payload["cids"]), ("{}", []))[:commits]:
+                database.execute("BEGIN IMMEDIATE")
+                owner = database.execute("INSERT INTO event (body) VALUES (?)", [body]).lastrowid
+                database.executemany("INSERT INTO customer (owner, cid) VALUES (?, ?)", [(owner, cid) for cid in cids])
+                database.execute("COMMIT")
 
-    return write
+        yield write
 
 
 def reconcile() -> bool:
@@ -125,14 +127,12 @@ def reconcile() -> bool:
     settings.TMS_OPEN_AFTER_S = settings.TMS_READBACK_INTERVAL_S = 0
     module.INTERVAL_MARGIN_S = 0
     actor, token, run = Actor(user_id="bench"), Token("bench"), module.reconcile
-    with Simulator() as tms:
+    with Simulator() as tms, _raw_writer("floor.db") as write:
         settings.TMS_CLUSTERS = {"accepting": NOBODY, "bench": tms.url}
 
         def expect(closed: int, token: Token | None = None) -> None:
             if run(actor, token).closed != closed:
                 raise RuntimeError("reconcile did not close what was left open")
-
-        write = _raw_writer("floor.db")
 
         def raw() -> None:
             for _ in range(owed):
