@@ -5,7 +5,8 @@ The rules:
 1. Nobody is answered before their work is committed.
 2. Work that fails is rolled back alone; what the transaction itself fails with, all of its group are told.
 3. Who has waited too long withdraws work that has not begun, or else learns what became of it: never both.
-4. While the chain is locked there is nothing but SQL and HMAC. Work is prepared before, and logged after.
+4. While the chain is locked there is nothing but SQL and HMAC. Work is prepared before, and logged after, by each
+   caller for itself: the next group waits for no lines.
 
 There is no thread for it: a caller who finds nobody leading leads. A leader begins the transaction, with its own wait,
 and only then takes all that is waiting by that time; so groups grow while others wait for the lock or the disk, and who
@@ -67,13 +68,13 @@ def write(work: Work[T], wait_s: float, *, alone: bool = False) -> T:
         raise
     if member.error is not None:
         raise member.error
+    log_anchors(member.added)
     return member.result
 
 
 def _lead(leader: Member[Any], until: float) -> None:
     """Carry out all that is waiting by the time that the transaction has begun, and answer."""
     group: list[Member[Any]] = []
-    entries: list[tuple[Member[Any], list[Any]]] = []
     try:
         with write_transaction(DATABASE, max(0.0, until - time.monotonic())):
             end = ChainEnd()
@@ -81,16 +82,13 @@ def _lead(leader: Member[Any], until: float) -> None:
             for member in group:
                 count = len(end.added)
                 _carry_out(member, end, is_alone=len(group) == 1)
-                entries.append((member, end.added[count:]))
+                member.added = end.added[count:]
             end.save()
             kill_point("audit: group written, not committed")
         kill_point("audit: group committed, not answered")
     except BaseException as failure:
         tell_others(group, leader, failure, DATABASE)
         raise
-    else:
-        for member, added in entries:
-            member.run(log_anchors, added)
     finally:
         _queue.pass_on(leader)
         for member in group:
@@ -98,6 +96,9 @@ def _lead(leader: Member[Any], until: float) -> None:
                 member.signal()
         for member in group:  # once everybody is answered
             member.fail()
+    for member in group:
+        if member.on_failure:  # whoever waits logs by itself
+            member.run(log_anchors, member.added)
 
 
 def _carry_out(member: Member[Any], end: ChainEnd, *, is_alone: bool) -> None:

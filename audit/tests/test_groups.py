@@ -4,6 +4,7 @@ import logging
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
+from threading import Barrier
 
 import pytest
 from django.db import DatabaseError, IntegrityError, OperationalError, connections
@@ -240,17 +241,22 @@ def test_whatever_ends_a_leader_another_one_leads(queue, monkeypatch):
     assert names() == ["next"]
 
 
-def test_each_work_and_its_lines_in_the_log_are_of_its_own_caller(queue, monkeypatch):
-    seen = []
-    monkeypatch.setattr(groups, "log_anchors", lambda entries: seen.append((CALLER.get(), *map(str, entries))))
+def test_each_work_and_its_lines_in_the_log_are_of_its_own_caller_and_hold_nobody_up(queue, monkeypatch):
+    seen, all_have_logged = [], Barrier(3)
 
+    def log(entries):
+        seen.append((CALLER.get(), *map(str, entries)))
+        all_have_logged.wait(WAIT_S)
+
+    monkeypatch.setattr(groups, "log_anchors", log)
     with led(queue) as submit:
         futures = []
         for name in ("a", "b"):
             futures.append(submit(adding(name, lambda: seen.append(CALLER.get())), WAIT_S, name))
             queue.await_joined()
     assert [future.result(WAIT_S) for future in futures] == ["a", "b"]
-    assert seen == [("nobody", "EXPORTED"), "a", "b", ("a", "EXPORTED"), ("b", "EXPORTED")]
+    assert [name for name in seen if isinstance(name, str)] == ["a", "b"]
+    assert {*seen} == {"a", "b", *((name, "EXPORTED") for name in ("nobody", "a", "b"))}
 
 
 def test_thirty_two_at_once_make_one_chain_without_a_gap(sizes):

@@ -7,7 +7,7 @@ has begun; then the first of those who came meanwhile leads.
 import contextvars
 import copy
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from django.db import Error as AnyDatabaseError
@@ -28,6 +28,7 @@ class Member(Generic[T]):
         self.leads = False
         self.result: T
         self.error: BaseException | None = None
+        self.added: Sequence[Any] = ()  # what the work added, for the log
         self.work, self._context = work, contextvars.copy_context()
         self._signal = threading.Lock()  # free once the caller leads, or its work is over
         self._signal.acquire()
