@@ -81,6 +81,10 @@ app.conf.update(
         "visibility_timeout": settings.TMS_DEADLINE_S + 60,
         "socket_timeout": BROKER_WAIT_S,
         "socket_connect_timeout": BROKER_WAIT_S,
+        # Of who sends a task; a worker waits for as long as it takes, see above.
+        "max_retries": 1,
+        "interval_start": 0,
+        "interval_step": 0,
     },
     enable_utc=True,
     task_acks_late=True,

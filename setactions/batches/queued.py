@@ -26,6 +26,7 @@ from django.conf import settings
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 from django.views.decorators.debug import sensitive_variables
+from redis.exceptions import RedisError
 
 from audit.actors import Actor
 from audit.groups import FLUSH_WAIT_S, flush
@@ -45,6 +46,7 @@ from setactions.refusal import Refusal
 from setactions.seals import BrokenSealError
 from setactions.token import Token
 from setactions.word import NO_WORD, Word
+from tmsdash import broker
 from tmsdash.celery import QUEUE, app
 from tmsdash.db import clock
 from tmsdash.db.transactions import drop_if_broken
@@ -137,6 +139,9 @@ class _Turn:
         except AnyDatabaseError as error:
             logger.warning("[BATCH] WARNING: %s: the ledger cannot be used: %s", self._batch.batch_id, error)
             self._send_next(RETRY_S)
+        except Exception as error:
+            logger.exception("[BATCH] EXCEPTION: %s", self._batch.batch_id)
+            self._give_up(f"The dashboard failed ({type(error).__name__}); see its log.")
 
     def _go_on(self) -> None:
         if self._carrier.token_refused:  # the batch is paused with the reason; nobody holds a token for it any more
@@ -227,11 +232,10 @@ def _is_left(batch: Batch, share: float) -> bool:
 
 def _has_waiting_tasks() -> bool:
     """Tell whether the queue holds tasks that no worker has come to; True, too, while it does not answer."""
-    broker = app.connection_for_read()
     try:
-        with broker:
-            return bool(broker.default_channel.client.llen(QUEUE))
-    except (QueueError, *broker.connection_errors, *broker.channel_errors) as error:
+        with broker.client() as client:  # not by kombu, which would try for seconds
+            return bool(client.llen(QUEUE))
+    except RedisError as error:
         logger.warning("[BATCH] WARNING: the queue does not answer: %s", error)
         return True
 

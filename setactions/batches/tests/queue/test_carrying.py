@@ -156,9 +156,13 @@ def test_while_a_turn_records_an_answer_it_makes_the_next_call(make_batch, worke
     assert states(batch) == [State.ACCEPTED] * 2
 
 
-def test_a_turn_that_fails_stops_the_batch_and_says_why(make_batch, workers, monkeypatch):
-    start(batch := make_batch())
-    monkeypatch.setattr(Carrier, "carry_out", lambda *_: 1 / 0)
+@pytest.mark.parametrize(("owner", "name"), [(Carrier, "carry_out"), (queued, "catch_up")])
+def test_a_turn_that_fails_stops_the_batch_and_says_why(owner, name, make_batch, workers, monkeypatch):
+    start(batch := make_batch(count=4, size=2))
+    if owner is queued:
+        for _ in range(2):  # so that nothing is left to do for now
+            ledger.claim(batch, now(batch).runner, 2)
+    monkeypatch.setattr(owner, name, lambda *_: 1 / 0)
     workers.do_next()
     assert now(batch).state == Batch.State.STOPPED
     assert "The dashboard failed (ZeroDivisionError)" in now(batch).reason
