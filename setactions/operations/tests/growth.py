@@ -89,6 +89,7 @@ def set_up(host, operator):
     host.manage("migrate_all", "-v0")
     settings = {"ENV_FILE": str(host.folder / ".env"), "VAR_DIR": str(host.folder / "var")}
     host.run(f".venv/bin/python {django_settings.BASE_DIR}/manage.py fill_demo_data --jobs 100", **settings)
+    host.manage("audit_seal")
     host.manage("createsuperuser --noinput --username root --email ''", DJANGO_SUPERUSER_PASSWORD=PASSWORD)
 
 
