@@ -6,8 +6,8 @@ Runners may die at any moment, and lose their batch without noticing. So these r
    the runner is known to be dead.
 2. A chunk is claimed, in a transaction of its own, before anything is sent. Whoever dies after that leaves a chunk
    that is *being sent*, which is looked up in the audit. It never leaves one that seems to wait and goes out twice.
-3. A decision holds for one try of a chunk that is being sent or unknown. One that comes late, for a try that was
-   decided or a chunk that somebody else claimed, changes nothing.
+3. A decision holds for one try of a chunk that is being sent or unknown, or was unclaimed since. One that comes late,
+   for a try that was decided, changes nothing.
 4. A new try, which has a new attempt id and so a new call, is made of nothing that may have been applied: not of
    what is unknown, being sent or accepted. What is only unclaimed keeps its try and its attempt id, so that a runner
    that was not dead after all makes the same attempt, and the audit lets one of the two make the call. What was
@@ -207,7 +207,10 @@ def settle_in_row(chunk: BatchChunk, decide: Callable[[int], ChunkDecision], beg
 
 def _settle(batch: Batch, chunk: BatchChunk, decision: ChunkDecision) -> bool:
     now = clock.now(DATABASE)  # with the batch locked, so that the order of the ends is that of their times
-    undecided = BatchChunk.objects.filter(pk=chunk.pk, tries=chunk.tries, state__in=[State.CALLING, State.UNKNOWN])
+    is_open = Q(state__in=[State.CALLING, State.UNKNOWN])
+    if decision.attempt_id:  # its runner was frozen, taken for dead, and made its attempt after all
+        is_open |= Q(state=State.WAITING, started_at=None, attempt_id=decision.attempt_id)
+    undecided = BatchChunk.objects.filter(is_open, pk=chunk.pk, tries=chunk.tries)
     if not undecided.update(**_decided_fields(chunk, decision, now)):
         return False
     if decision.backoff_s is not None:

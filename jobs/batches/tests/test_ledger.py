@@ -1,5 +1,6 @@
 """The ledger of batches: who carries one, which chunk may go now, and what becomes of it."""
 
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -287,3 +288,12 @@ def test_only_what_is_certainly_not_applied_is_run_again(batch):
     assert ledger.retry(batch, Scope.REST_WITHOUT_UNKNOWN_IDS) == 2
     chunks = BatchChunk.objects.order_by("number").values_list("state", "tries")
     assert list(chunks) == [(State.WAITING, 2), (State.WAITING, 2), (State.UNKNOWN, 1), (State.REJECTED, 1)]
+
+
+def test_a_runner_that_was_taken_for_dead_and_sent_its_chunk_after_all_is_heard(batch):
+    chunk = claimed(batch)
+    assert ledger.unclaim(chunk)
+    assert not ledger.settle(chunk, ChunkDecision(state=State.ACCEPTED, attempt_id=uuid.uuid4()))  # of another attempt
+    assert ledger.settle(chunk, ChunkDecision(state=State.ACCEPTED, attempt_id=chunk.derived_attempt_id))
+    assert stored(chunk).state == State.ACCEPTED
+    assert claimed(batch).number == 1
