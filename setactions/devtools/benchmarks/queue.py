@@ -42,13 +42,14 @@ def _engine(name: str, tms: Simulator, chunks: int) -> Iterator[Callable[[], Non
     """Run a site with this engine; yield what starts a batch of so many chunks on its pages, and waits for its end."""
     folder = Path(settings.VAR_DIR) / name
     folder.mkdir()
-    with unused_port() as port:
-        number = port.getsockname()[1]
     sizes = {"TMS_BATCH_CHUNK": CHUNK, "TMS_MAX_CIDS_PER_CALL": CHUNK, "TMS_BATCH_CALLS": CALLS_AT_ONCE}
+    port = unused_port()  # held until Redis listens there
+    number = port.getsockname()[1]
     engine = {"TMS_BATCH_ENGINE": name, "CELERY_BROKER_URL": f"redis://{HOST}:{number}/0"}
-    with Site(folder, {MAIN: tms.url}, **sizes, **engine) as site:
+    with port, Site(folder, {MAIN: tms.url}, **sizes, **engine) as site:
         site.set_up()
         if name == "celery":
+            port.close()
             options = ["--port", str(number), "--bind", HOST, "--save", "", "--appendonly", "no", "--dir", str(folder)]
             site.spawn_program("redis", "redis-server", *options)
             worker = ["worker", "--concurrency", str(PROCESSES)]

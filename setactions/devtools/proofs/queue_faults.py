@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import cycle
 from pathlib import Path
+from socket import socket
 from subprocess import Popen
 
 import redis
@@ -44,14 +45,13 @@ def run_queue_faults(folder: Path, *, faults: int, seed: int, say: Callable[[str
     rng = random.Random(f"{seed} queue")  # noqa: S311 (repeatable, not secret)
     with ExitStack() as stack:
         tms = stack.enter_context(Simulator(latency_s=LATENCY_S))
-        with unused_port() as port:
-            number = port.getsockname()[1]
+        port = stack.enter_context(unused_port())  # until Redis listens there
         settings = {"TMS_BATCH_CHUNK": CHUNK, "TMS_MAX_CIDS_PER_CALL": CHUNK, "TMS_BATCH_CALLS": CALLS_AT_ONCE}
         settings |= {"TMS_BATCH_LEASE_S": LEASE_S}
-        queue = {"TMS_BATCH_ENGINE": "celery", "CELERY_BROKER_URL": f"redis://{HOST}:{number}/0"}
+        queue = {"TMS_BATCH_ENGINE": "celery", "CELERY_BROKER_URL": f"redis://{HOST}:{port.getsockname()[1]}/0"}
         site = stack.enter_context(Site(folder, {MAIN: tms.url}, server, **settings, **queue))
         site.set_up()
-        parts = _Parts(site, number, Operator(site, tms, rng), rng, server)
+        parts = _Parts(site, port, Operator(site, tms, rng), rng, server)
         say(f"Redis, {WORKERS} workers and {len(parts.servers)} server{'s' if server else ''} are up.")
         fleets = []
         kinds = [*parts.faults]
@@ -77,11 +77,12 @@ def run_queue_faults(folder: Path, *, faults: int, seed: int, say: Callable[[str
 class _Parts:
     """All processes of the site, and what may befall them."""
 
-    def __init__(self, site: Site, port: int, operator: Operator, rng: random.Random, server: str) -> None:
+    def __init__(self, site: Site, port: socket, operator: Operator, rng: random.Random, server: str) -> None:
         self.operator = operator
         self.servers = [operator.server]
-        self._site, self._port, self._random = site, port, rng
-        self._client = redis.Redis(HOST, port)
+        self._site, self._port, self._random = site, port.getsockname()[1], rng
+        self._client = redis.Redis(HOST, self._port)
+        port.close()
         self._start_queue()
         self._started = 0
         self._workers = [self._new_worker() for _ in range(WORKERS)]
