@@ -14,12 +14,11 @@ from audit.choices import Evidence, Outcome, Source
 from setactions import service
 from setactions.confirmation import check_number, number_in
 from setactions.inputs import ids
-from setactions.limits import call_slot, read_slot, throttle_read
 from setactions.payload import Submission, check_fits_one_call, find_overlap_warnings, make_submission
 from setactions.permissions import NotPermitted, check_may_set_action, may_set_action
+from setactions.reads import read
 from setactions.refusal import Checks, Refusal
 from setactions.results import Result
-from setactions.tms import client
 from setactions.tms.clusters import Target, parse_target
 from setactions.token import Token
 from setactions.word import ANY_WORD, NO_WORD
@@ -168,9 +167,7 @@ def _submission(
 
 @sensitive_variables()
 def _read(fetch: Fetch) -> HttpResponse:
-    throttle_read()
-    with read_slot(), call_slot():
-        reply = client.read(fetch.target, fetch.token)
+    reply = read(fetch.target, fetch.token)
     if reply.ok:
         return JsonResponse({"status": "success", "data": reply.data, "httpStatus": reply.http_status})
     body = {

@@ -21,9 +21,6 @@ from tmsdash.db.bulk import LONG_LIST
 from tmsdash.rates import Rate
 from tmsdash.server.shared import Cell, add, take_place
 
-# TMS's gateway answered 429 and 503 to 432 reads a minute; a server stays well below.
-READS_PER_MINUTE = 240
-
 # An answer to a read may have 64 MiB; this many at once fit into the memory of a small machine.
 READS_AT_ONCE = 8
 
@@ -36,7 +33,6 @@ REFUSALS_PER_MINUTE = 3000
 REFUSALS_PER_MINUTE_WITHOUT_PERMISSION = 60
 
 refusals = Rate("refusals")
-_reads = Rate("reads")
 
 
 def check_active() -> None:
@@ -85,12 +81,6 @@ def batch_slot() -> Iterator[None]:
     why = f"{BATCHES_AT_ONCE} batches are running here already. Go on when one of them is done."
     with _slot(Cell.BATCHES, BATCHES_AT_ONCE, why):
         yield
-
-
-def throttle_read() -> None:
-    """Count a read; raises Refusal (503) above READS_PER_MINUTE on this server."""
-    if not _reads.take("", READS_PER_MINUTE):
-        raise Refusal(503, "request", "Too many reads within a minute. Wait a little, then continue more slowly.")
 
 
 def check_refusal_rate(user: Any) -> None:

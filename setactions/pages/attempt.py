@@ -25,9 +25,10 @@ from setactions.pages.review import ListEnds, ends_of, review_page, token_of
 from setactions.pages.sealing import Purpose, Review, load_reading, sign_reading, sign_review
 from setactions.payload import Submission, narrowed
 from setactions.permissions import may_set_action
+from setactions.reads import ReadingFailedError
 from setactions.refusal import Refusal, Unverified
 from setactions.resolving import rulings
-from setactions.resolving.readback import Judgement, Reading, ReadingFailedError, Verdict
+from setactions.resolving.readback import Judgement, Reading, Verdict
 from setactions.results import Result, result_of
 from setactions.tms.clusters import cluster_at
 from setactions.tms.spellings import find_action

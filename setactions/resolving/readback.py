@@ -26,24 +26,14 @@ from django.views.decorators.debug import sensitive_variables
 from audit.choices import Action, Kind
 from audit.models import Attempt
 from audit.selectors import any_accepted, attempts_touching
-from setactions.tms import client
-from setactions.tms.clusters import Call, Cluster, Target
+from jobs.live.codes import NO_ACTION, UNREADABLE
+from setactions.reads import ALL, read_codes
+from setactions.tms.clusters import Cluster
 from setactions.token import Token
 from tmsdash import clocks
 from tmsdash.clocks import Moment
-from tmsdash.text import one_line
 
-ALL = "ALL"
-NO_ACTION = 0  # stands for customers that get/action does not list: nothing was ever asked for them
-UNREADABLE = -1  # stands for customers whose entry says nothing that can be relied on
-
-
-class ReadingFailedError(Exception):
-    """There is no reading. The text says why, as a sentence; `bad_token` tells whether another token may help."""
-
-    def __init__(self, message: str, *, bad_token: bool = False) -> None:
-        super().__init__(message)
-        self.bad_token = bad_token
+WAIT_S = 2 * 60  # that a command waits for a cluster to be read, which has minutes
 
 
 @dataclass(frozen=True)
@@ -132,27 +122,16 @@ class Judgement:
 
 
 @sensitive_variables("token")
-def read_states(cluster: Cluster, cids: Sequence[str], token: Token) -> States:
-    """Read the states of `cids` on `cluster`; raises ReadingFailedError.
+def read_states(cluster: Cluster, cids: Sequence[str], token: Token, *, wait_s: float = 0) -> States:
+    """Read the states of `cids` on `cluster`; raises ReadingFailedError, and Refusal (503) as `reads.read` does.
 
     TMS is known to take one id or ALL; for several ids all customers are read, in one call.
     """
     begun = clocks.now()
-    codes = _read(cluster, cids[0], token) if len(cids) == 1 else {}
+    codes = read_codes(cluster, cids[0], token, wait_s=wait_s) if len(cids) == 1 else {}
     if not codes.keys() & set(cids):  # that TMS does not list a customer must be seen in the list of all
-        codes = _read(cluster, ALL, token)
+        codes = read_codes(cluster, ALL, token, wait_s=wait_s)
     return States(codes, begun, clocks.now())
-
-
-@sensitive_variables("token")
-def _read(cluster: Cluster, asked: str, token: Token) -> dict[str, int]:
-    reply = client.read(Target(cluster, Call.GET_ACTION, (("cid", asked),)), token)
-    if not reply.ok:
-        bad_token = reply.http_status in (401, 403)
-        step = "Use a token that is valid there." if bad_token else "Try again later."
-        said = one_line(reply.message) if reply.kind == Kind.NOT_SENT else f"{one_line(reply.message, 300)} {step}"
-        raise ReadingFailedError(f"{cluster.name} could not be read: {said}", bad_token=bad_token)
-    return _codes(reply.data, cluster)
 
 
 def examine(attempt: Attempt, cids: Sequence[str], states: States, first: Reading | None = None) -> Judgement:
@@ -211,23 +190,6 @@ def _may_act_after(other: Attempt, attempt: Attempt) -> bool:
     # Times say nothing if the clock was set back: it began later, or the clock was set back while it ran.
     began_later = other.pk is not None and attempt.pk is not None and other.pk > attempt.pk
     return began_later or other.decided_at < other.created_at
-
-
-def _codes(data: Any, cluster: Cluster) -> dict[str, int]:
-    """Return the codes in an answer to get/action, which must be a list of actions throughout.
-
-    A customer that is not listed counts as one without an action, so that an error message in the
-    place of the list must never pass for a list.
-    """
-    codes: dict[str, int] = {}
-    for cid, entry in data.items() if isinstance(data, dict) else [("", None)]:
-        if not isinstance(entry, dict) or "action_code" not in entry:
-            raise ReadingFailedError(
-                f"{cluster.name} could not be read: its answer is not a list of customers' actions."
-            )
-        code = entry["action_code"]
-        codes[cid] = code if type(code) is int and code >= NO_ACTION else UNREADABLE
-    return codes
 
 
 def action_name(code: int) -> str:

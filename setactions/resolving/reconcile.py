@@ -32,7 +32,9 @@ from setactions.proof.database_check import database_problems
 from setactions.proof.job_comparison import JobComparison
 from setactions.proof.job_evidence import doubt_problems
 from setactions.proof.ledger_comparison import LedgerComparison
-from setactions.resolving.readback import Judgement, Reading, ReadingFailedError, Verdict, examine, read_states
+from setactions.reads import ReadingFailedError
+from setactions.refusal import Refusal
+from setactions.resolving.readback import WAIT_S, Judgement, Reading, Verdict, examine, read_states
 from setactions.resolving.roll_forward import ATTEMPTS_PER_TRANSACTION, ReconcileReport, roll_forward
 from setactions.tms.clusters import Cluster, cluster_at
 from setactions.token import Token
@@ -151,8 +153,8 @@ def _read_cluster(
     # A single customer can be asked for by its id; for more, one reading of all serves all attempts.
     single = opening_body(attempts[0])["cids"][:2] if len(attempts) == 1 else ()
     try:
-        states = read_states(cluster, single, token)
-    except ReadingFailedError as error:
+        states = read_states(cluster, single, token, wait_s=WAIT_S)
+    except (ReadingFailedError, Refusal) as error:
         report.note(str(error))
         report.need_token += [attempt.attempt_id for attempt in attempts]
         return []

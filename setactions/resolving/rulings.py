@@ -9,7 +9,7 @@ from audit.choices import Kind, Ruling
 from audit.models import Attempt
 from audit.selectors import opening_body
 from jobs.signatures import signed_jobs
-from setactions.limits import call_slot, check_active, read_slot, throttle_read
+from setactions.limits import check_active
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from setactions.resolving.readback import Judgement, Reading, examine, read_states
@@ -48,10 +48,7 @@ def check(attempt: Attempt, token: Token, first: Reading | None, actor: Actor) -
     if cluster is None:
         raise Refusal(409, "cluster", "This cluster is not configured any more, so it cannot be read.")
     cids = opening_body(attempt)["cids"]
-    throttle_read()
-    with read_slot(), call_slot():
-        states = read_states(cluster, cids, token)
-    judgement = examine(attempt, cids, states, first)
+    judgement = examine(attempt, cids, read_states(cluster, cids, token), first)
     write_verdict(attempt, judgement, actor, ReconcileReport())
     return judgement
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from django.views.decorators.debug import sensitive_variables
 
 from audit.selectors import actions_asked_for
-from setactions.resolving.readback import NO_ACTION, UNREADABLE, ReadingFailedError, action_name, read_states
+from jobs.live.codes import NO_ACTION, UNREADABLE
+from setactions.reads import ReadingFailedError
+from setactions.refusal import Refusal
+from setactions.resolving.readback import WAIT_S, action_name, read_states
 from setactions.tms.clusters import Cluster, all_clusters
 from setactions.token import Token
 from tmsdash.text import one_line
@@ -42,8 +45,8 @@ def find_unexplained(token: Token) -> Unexplained:
     for cluster in all_clusters():
         try:
             # Read before the audit is asked: an intent is there before its action, so none of ours can look unasked.
-            codes = read_states(cluster, (), token).codes
-        except ReadingFailedError as error:
+            codes = read_states(cluster, (), token, wait_s=WAIT_S).codes
+        except (ReadingFailedError, Refusal) as error:
             unexplained.problems.append(str(error))
             continue
         unexplained.states += _unexplained_states(cluster, codes)

@@ -7,7 +7,7 @@ import pytest
 from audit import groups
 from audit.actors import Actor
 from audit.choices import Source
-from setactions import limits, recording, service
+from setactions import recording, service
 from setactions.inputs.ids import from_json
 from setactions.operations import health
 from setactions.payload import make_submission
@@ -53,10 +53,9 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def impatient(settings, monkeypatch):
-    """Attempts are judged at once, with no time between two readings, which may be many."""
+    """Attempts are judged at once, with no time between two readings."""
     settings.TMS_OPEN_AFTER_S = settings.TMS_READBACK_INTERVAL_S = 0
     monkeypatch.setattr(reconcile, "INTERVAL_MARGIN_S", 0)
-    monkeypatch.setattr(limits, "READS_PER_MINUTE", 10_000)
 
 
 @pytest.fixture

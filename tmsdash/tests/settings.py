@@ -46,5 +46,6 @@ for _alias, _described in DATABASES.items():
         _described["TEST"] = {"NAME": str(VAR_DIR / f"test_{_alias}.db")}
 STATIC_ROOT.mkdir()  # empty: the test client is served every file under its plain name
 WHITENOISE_AUTOREFRESH = True  # looked for when asked for: every client would look at all of them when it is made
+TMS_READS_PER_MINUTE = 1000  # tests of the pace set it themselves
 KILL_POINT = "tmsdash.tests.killing.kill_point"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick, for accounts that exist for a test

@@ -10,7 +10,7 @@ from audit.models import Attempt, AuditEntry
 from audit.selectors import outcome_body
 from audit.tests.making import make_attempt, record
 from jobs.models import Job
-from setactions import limits, seals
+from setactions import seals
 from setactions.pages import sealing
 from setactions.resolving.tests.doubting import (
     LOST_AFTER,
@@ -289,7 +289,7 @@ def test_an_attempt_on_a_cluster_that_is_gone_is_not_read(operator, tms):
 def test_a_busy_dashboard_says_so(fetch, tms, operator, settings, monkeypatch, limit):
     attempt = send(fetch, token=LOST_AFTER)
     if limit == "reads":
-        monkeypatch.setattr(limits, "READS_PER_MINUTE", 0)
+        settings.TMS_READS_PER_MINUTE = 0
     else:
         settings.TMS_MAX_IN_FLIGHT = 0
     answer = check(operator, attempt, token=TOKEN)

@@ -5,17 +5,16 @@ from datetime import UTC, datetime
 import pytest
 
 from audit.choices import Action
+from jobs.live.codes import UNREADABLE
 from setactions.devtools.simulator.fleet import Fleet
-from setactions.resolving.readback import (
-    UNREADABLE,
-    ReadingFailedError,
-    read_states,
-)
+from setactions.reads import ReadingFailedError
+from setactions.resolving.readback import read_states
 from setactions.resolving.tests.doubting import reads, tms_does
 from setactions.tms.clusters import cluster_named
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN
 
+pytestmark = pytest.mark.usefixtures("databases")
 NONE = 0  # no action yet
 
 ODD_IDS = [

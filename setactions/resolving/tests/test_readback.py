@@ -7,8 +7,8 @@ import pytest
 
 from audit.choices import Action
 from audit.models import Attempt
+from jobs.live.codes import UNREADABLE
 from setactions.resolving.readback import (
-    UNREADABLE,
     Judgement,
     Reading,
     States,

@@ -1,0 +1,1 @@
+"""App status runs: for a selection of customers, what `get/appstatus` shows of their apps."""

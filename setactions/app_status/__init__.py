@@ -1,0 +1,1 @@
+"""App status runs: reading what `get/appstatus` shows of many customers, politely, in the background."""

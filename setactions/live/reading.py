@@ -1,0 +1,155 @@
+"""One reading of a cluster serves everybody.
+
+Whoever asks for a reading gets the newest whole one if it began less than FRESH_S ago; waits for the one that is being
+made, by whichever process; or else makes it. So however many look at a cluster at once, it is read once. A token that
+the cluster does not take fails only for the user who gave it: the next in line reads with another one.
+"""
+
+import threading
+import time
+import uuid
+from collections import defaultdict
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Q
+from django.views.decorators.debug import sensitive_variables
+
+from jobs.live import states
+from jobs.live.pace import locked_cluster
+from jobs.models import LiveCluster, LiveReading
+from jobs.models.live import PROBLEM_LENGTH
+from setactions.reads import ALL, ReadingFailedError, read_codes
+from setactions.refusal import Refusal
+from setactions.tms.clusters import Cluster
+from setactions.token import Token
+from tmsdash.db import clock
+from tmsdash.db.transactions import drop_if_broken, write_transaction
+
+FRESH_S = 10
+STORING_S = 30  # that writing down a fleet takes at most
+LOOK_EVERY_S = 0.2
+
+# Threads of a process stand in line here, so that only the first of them looks into the database over and over.
+_line: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+_BAD_TOKEN = (401, 403)
+
+
+@sensitive_variables("token")
+def read_whole(cluster: Cluster, token: Token, user_id: str) -> LiveReading:
+    """Return a whole reading of the cluster that began FRESH_S ago at most, made for `user_id` if there is none.
+
+    Raises ReadingFailedError, and Refusal (503) if the cluster must not be read now or a database fails.
+    """
+    asked_at = clock.now("jobs")
+    end = time.monotonic() + _longest_s()
+    with drop_if_broken("jobs", raising=_unusable):
+        lock = _line[cluster.origin]
+        if not lock.acquire(timeout=_longest_s()):
+            raise _still_reading(cluster)
+        try:
+            while not (reading := _newest_since(cluster, asked_at)):
+                if reader := _lead(cluster):
+                    try:  # somebody may have read between the two
+                        return _newest_since(cluster, asked_at) or _read(cluster, token, user_id)
+                    finally:
+                        _release(cluster, reader)
+                if time.monotonic() > end:
+                    raise _still_reading(cluster)
+                time.sleep(LOOK_EVERY_S)  # another process reads, which tells nobody when it is done
+            return reading
+        finally:
+            lock.release()
+
+
+@sensitive_variables("token")
+def read_one(cluster: Cluster, cid: str, token: Token, user_id: str) -> LiveReading:
+    """Read one customer and return the reading; raises as `read_whole` does.
+
+    That TMS does not list a customer must be seen in the list of all, which is read then.
+    """
+    reading = LiveReading(cluster_url=cluster.origin, asked=cid, user_id=user_id, began_at=clock.now("jobs"))
+    with drop_if_broken("jobs", raising=_unusable):
+        codes = _codes(cluster, reading, token)
+        if cid in codes:
+            reading.customer_count = 1
+            states.keep_one(reading, codes[cid])
+            return reading
+    return read_whole(cluster, token, user_id)
+
+
+@sensitive_variables("token")
+def _read(cluster: Cluster, token: Token, user_id: str) -> LiveReading:
+    reading = LiveReading(cluster_url=cluster.origin, asked=ALL, user_id=user_id, began_at=clock.now("jobs"))
+    codes = _codes(cluster, reading, token)
+    keep_given(reading, codes, cluster)
+    return reading
+
+
+def keep_given(reading: LiveReading, codes: dict[str, int], cluster: Cluster) -> None:
+    """Write down what a whole reading shows; raises ReadingFailedError if that is nobody."""
+    if not codes:
+        message = f"{cluster.name} listed no customers at all, so nothing here was changed. Try again later."
+        raise _note_failed(reading, ReadingFailedError(message))
+    reading.customer_count = len(codes)
+    states.keep_whole(reading, codes)
+
+
+@sensitive_variables("token")
+def _codes(cluster: Cluster, reading: LiveReading, token: Token) -> dict[str, int]:
+    try:
+        return read_codes(cluster, reading.asked, token)
+    except ReadingFailedError as error:
+        raise _note_failed(reading, error) from None
+    finally:
+        reading.ended_at = clock.now("jobs")
+
+
+def _note_failed(reading: LiveReading, error: ReadingFailedError) -> ReadingFailedError:
+    reading.problem, reading.http_status = str(error)[:PROBLEM_LENGTH], error.http_status
+    reading.ended_at = reading.ended_at or clock.now("jobs")
+    states.keep_failed(reading)
+    return error
+
+
+def _newest_since(cluster: Cluster, asked_at: datetime) -> LiveReading | None:
+    """Return the reading that serves whoever asked then; raises ReadingFailedError if it failed, None if there is none.
+
+    That somebody else's token was not taken says nothing of this one's.
+    """
+    readings = LiveReading.objects.filter(cluster_url=cluster.origin, asked=ALL, source=LiveReading.Source.TMS)
+    fresh = readings.filter(began_at__gt=asked_at - timedelta(seconds=FRESH_S), problem="")
+    failed = readings.filter(ended_at__gt=asked_at).exclude(Q(problem="") | Q(http_status__in=_BAD_TOKEN))
+    if reading := fresh.order_by("-pk").first():
+        return reading
+    if reading := failed.order_by("-pk").first():
+        raise ReadingFailedError(reading.problem, http_status=reading.http_status)
+    return None
+
+
+def _lead(cluster: Cluster) -> str | None:
+    """Become the one who reads the cluster, and return the name to do so under; None while somebody else reads it."""
+    name, now = uuid.uuid4().hex, clock.now("jobs")
+    until = now + timedelta(seconds=_longest_s())
+    with write_transaction("jobs"):
+        row = LiveCluster.objects.filter(pk=locked_cluster(cluster.origin).pk)
+        is_free = Q(reader="") | Q(reader_until=None) | Q(reader_until__lte=now)
+        return name if row.filter(is_free).update(reader=name, reader_until=until) else None
+
+
+def _release(cluster: Cluster, reader: str) -> None:
+    with write_transaction("jobs"):
+        LiveCluster.objects.filter(cluster_url=cluster.origin, reader=reader).update(reader="", reader_until=None)
+
+
+def _longest_s() -> float:
+    """Return how many seconds a reading of all customers takes at most, until it is written down."""
+    return 2 * settings.TMS_DEADLINE_S + STORING_S
+
+
+def _still_reading(cluster: Cluster) -> Refusal:
+    return Refusal(503, "request", f"{cluster.name} is being read by somebody else. Try again in a minute.")
+
+
+def _unusable(_: Exception) -> Refusal:
+    return Refusal(503, "request", "The jobs database cannot be used, so nothing was read. Try again in a minute.")

@@ -1,0 +1,103 @@
+"""Reads of TMS: one way for all of them, at a pace that the clusters bear.
+
+All processes of the site together read a cluster TMS_READS_PER_MINUTE times a minute at most, and leave it alone for as
+long as it asked for. A failed read is an error with its reason, and never a state of a customer.
+"""
+
+import time
+from typing import Any
+
+from django.conf import settings
+from django.views.decorators.debug import sensitive_variables
+
+from audit.choices import Kind
+from jobs.live.codes import NO_ACTION, UNREADABLE
+from jobs.live.pace import leave_alone, take_read
+from setactions.limits import call_slot, read_slot
+from setactions.refusal import Refusal
+from setactions.tms import client
+from setactions.tms.clusters import Call, Cluster, Target
+from setactions.tms.replies import Reply
+from setactions.token import Token
+from tmsdash.db.transactions import drop_if_broken
+from tmsdash.text import counted, one_line
+
+ALL = "ALL"
+BUSY_S = 30  # for which a cluster is left alone that was asked too often and does not say for how long
+
+
+class ReadingFailedError(Exception):
+    """There is no reading. The text says why, as a sentence; `bad_token` tells whether another token may help."""
+
+    def __init__(self, message: str, *, bad_token: bool = False, http_status: int | None = None) -> None:
+        super().__init__(message)
+        self.bad_token = bad_token
+        self.http_status = http_status
+
+
+@sensitive_variables("token")
+def read(target: Target, token: Token, *, wait_s: float = 0) -> Reply:
+    """Read once, as soon as the cluster may be read; raises Refusal (503) if that is not within `wait_s` seconds."""
+    with read_slot(), call_slot():
+        _await_turn(target.cluster, wait_s)
+        reply = client.read(target, token)
+    asked_s = BUSY_S if reply.http_status == 429 and reply.retry_after_s is None else reply.retry_after_s
+    if asked_s and reply.http_status in (429, 503):
+        with drop_if_broken("jobs", raising=_unwritable):
+            leave_alone(target.cluster.origin, asked_s)
+    return reply
+
+
+@sensitive_variables("token")
+def read_codes(cluster: Cluster, asked: str, token: Token, *, wait_s: float = 0) -> dict[str, int]:
+    """Return the codes that `get/action` lists, by customer, for ALL or one customer id.
+
+    Raises ReadingFailedError, and Refusal (503) as `read` does.
+    """
+    reply = read(Target(cluster, Call.GET_ACTION, (("cid", asked),)), token, wait_s=wait_s)
+    if not reply.ok:
+        raise failed(cluster, reply)
+    return codes_in(reply.data, cluster)
+
+
+def failed(cluster: Cluster, reply: Reply) -> ReadingFailedError:
+    """Return the error for a read that TMS did not answer as it should."""
+    bad_token = reply.http_status in (401, 403)
+    step = "Use a token that is valid there." if bad_token else "Try again later."
+    said = one_line(reply.message) if reply.kind == Kind.NOT_SENT else f"{one_line(reply.message, 300)} {step}"
+    message = f"{cluster.name} could not be read: {said}"
+    return ReadingFailedError(message, bad_token=bad_token, http_status=reply.http_status)
+
+
+def _await_turn(cluster: Cluster, wait_s: float) -> None:
+    end = time.monotonic() + wait_s
+    while True:
+        with drop_if_broken("jobs", raising=_unwritable):
+            left_s = take_read(cluster.origin, settings.TMS_READS_PER_MINUTE)
+        if not left_s:
+            return
+        if time.monotonic() + left_s > end:
+            wait = f"Wait {counted(left_s, 'second')}, then try again."
+            raise Refusal(503, "request", f"{cluster.name} was read too often, or asked to be left alone. {wait}")
+        time.sleep(left_s)  # until the cluster may be read again, which no event tells
+
+
+def _unwritable(_: Exception) -> Refusal:
+    return Refusal(503, "request", "The jobs database cannot be written, so nothing was read. Try again in a minute.")
+
+
+def codes_in(data: Any, cluster: Cluster) -> dict[str, int]:
+    """Return the codes in an answer to get/action, which must be a list of actions throughout.
+
+    A customer that is not listed counts as one without an action, so that an error message in the
+    place of the list must never pass for a list.
+    """
+    codes: dict[str, int] = {}
+    for cid, entry in data.items() if isinstance(data, dict) else [("", None)]:
+        if not isinstance(entry, dict) or "action_code" not in entry:
+            raise ReadingFailedError(
+                f"{cluster.name} could not be read: its answer is not a list of customers' actions."
+            )
+        code = entry["action_code"]
+        codes[cid] = code if type(code) is int and code >= NO_ACTION else UNREADABLE
+    return codes
