@@ -169,8 +169,8 @@ def test_a_lock_between_a_reading_and_its_verdict_ends_with_3_and_the_next_run_f
 ):
     attempt, original, locks = send(fetch, token=LOST_AFTER), reconcile_module.read_states, []
 
-    def read_then_lock(*args):
-        states = original(*args)
+    def read_then_lock(*args, **options):
+        states = original(*args, **options)
         locks.append(locked(alias, ""))
         locks[0].__enter__()
         return states

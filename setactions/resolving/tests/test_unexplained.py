@@ -171,7 +171,7 @@ def test_without_full_no_cluster_is_read_for_it(tms):
 
 
 def test_entries_that_cannot_be_read_are_noted(fetch, monkeypatch):
-    monkeypatch.setattr("setactions.resolving.readback._codes", lambda data, cluster: {"a": -1, "b": 0, "c": 9})
+    monkeypatch.setattr("setactions.reads.codes_in", lambda data, cluster: {"a": -1, "b": 0, "c": 9})
     code, printed = run("--full")
     assert code == 2
     assert "TMS shows action code 9 for 1 customer on evian3" in printed
