@@ -14,8 +14,10 @@ from django.utils.safestring import SafeString
 from audit.admin_filters import SourceFilter, query_of_attempts, summary_for
 from audit.customer_index import is_known
 from audit.summary_rows import columns_of, rows_of
+from jobs.live.confirmations import confirmations_of
 from jobs.models import Batch, BatchChunk, Job, JobCustomer, JobDay
 from jobs.selectors import job_ids_of_customer
+from jobs.statuses import shown_status
 from tmsdash.web.admin import ExactSearchAdmin, ReadOnlyAdmin, link_to_list, shown_json
 from tmsdash.web.admin_filters import ClusterFilter, TimeFilter, UserFilter
 
@@ -26,12 +28,22 @@ class JobAdmin(ExactSearchAdmin):
     linked_by = ("job_id", "batch_id")
     days = JobDay
     list_display = (
-        *("time", "job_id", "user_id", "action_name", "cluster_url", "customer_count", "source", "status", "evidence"),
+        *(
+            "time",
+            "job_id",
+            "user_id",
+            "action_name",
+            "cluster_url",
+            "customer_count",
+            "source",
+            "condition",
+            "evidence",
+        ),
     )
     list_display_links = ("time", "job_id")
     list_filter = (TimeFilter, "status", "evidence", "action_code", ClusterFilter, SourceFilter, UserFilter, "legacy")
     fields = (
-        *("job_id", "time", "user_id", "action_name", "cluster_url", "status", "http_status", "source", "batch_id"),
+        *("job_id", "time", "user_id", "action_name", "cluster_url", "condition", "http_status", "source", "batch_id"),
         *("legacy", "old_status", "doubles", "customer_list", "audit_entries", "sent", "answered"),
     )
 
@@ -42,12 +54,23 @@ class JobAdmin(ExactSearchAdmin):
         """Show the list below a summary of all attempts of the same period and filters."""
         answer = super().changelist_view(request, extra_context)
         changelist = getattr(answer, "context_data", {}).get("cl")
+        if changelist:
+            confirmations = confirmations_of([job.job_id for job in changelist.result_list])
+            for job in changelist.result_list:
+                job.confirmation = confirmations.get(job.job_id)
         if changelist and request.user.has_perm("audit.view_attempt"):
             answer.context_data |= _summed_up(changelist)  # type: ignore[attr-defined]
         return answer
 
     def rows_of_customer(self, cid: str) -> Q | None:
         return Q(job_id__in=job_ids_of_customer(cid)) if is_known(cid) else None
+
+    @admin.display(description="status", ordering="status")
+    def condition(self, job: Any) -> SafeString:
+        if not hasattr(job, "confirmation"):  # on the page of one job
+            job.confirmation = confirmations_of([job.job_id]).get(job.job_id)
+        shown = shown_status(job.status, legacy=job.legacy, confirmation=job.confirmation)
+        return format_html("{} {}", shown.label, shown.detail)
 
     @admin.display(description="customers")
     def customer_list(self, job: Job) -> SafeString:

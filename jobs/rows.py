@@ -1,11 +1,13 @@
 """The rows of User Jobs as HTML."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from jobs.models import Job
+from jobs.live.confirmations import confirmations_of
+from jobs.statuses import shown_status
 from tmsdash.web.table_rows import address_maker, table_rows
 from tmsdash.web.template_filters import number, utc_time
 
@@ -16,22 +18,25 @@ _ROW = """<tr>
   <td data-label="Action" class="short">{action}</td>
   <td data-label="Cluster" class="cluster"><span class="limited" title="{cluster}">{cluster}</span></td>
   <td data-label="Customers" class="number">{customers}</td>
-  <td data-label="Status"><span class="status {status}">{label}</span>{legacy}</td>{user}
+  <td data-label="Status"><div><span class="status {status}">{label}</span>{legacy}{detail}</div></td>{user}
 </tr>"""
 _USER = """
   <td data-label="User"><span class="limited" title="{user}">{user}</span></td>"""
 _LEGACY = mark_safe(' <span class="hint">old dashboard</span>')
+_DETAIL = ' <span class="hint">{}</span>'
 
 
-def rows_of(jobs: Iterable[Any], *, with_user: bool) -> SafeString:
+def rows_of(jobs: Sequence[Any], *, with_user: bool) -> SafeString:
     """Return the rows of a table of jobs, of which these COLUMNS are given; the last one is the user `with_user`."""
     row = _ROW.replace("{user}", _USER if with_user else "")
     return table_rows(row, _cells(jobs))
 
 
-def _cells(jobs: Iterable[Any]) -> Iterator[dict[str, Any]]:
+def _cells(jobs: Sequence[Any]) -> Iterator[dict[str, Any]]:
     address_of = address_maker("job_detail")
+    confirmations = confirmations_of([job.job_id for job in jobs])
     for job in jobs:
+        shown = shown_status(job.status, legacy=job.legacy, confirmation=confirmations.get(job.job_id))
         yield {
             "time": utc_time(job.created_at),
             "address": address_of(job.job_id),
@@ -39,11 +44,9 @@ def _cells(jobs: Iterable[Any]) -> Iterator[dict[str, Any]]:
             "action": job.action_name,
             "cluster": job.cluster_url,
             "customers": number(job.customer_count),
-            "status": job.status,
-            "label": _LABELS.get(job.status, job.status),
+            "status": shown.css,
+            "label": shown.label,
+            "detail": format_html(_DETAIL, shown.detail) if shown.detail else "",
             "legacy": _LEGACY if job.legacy else "",
             "user": job.user_id,
         }
-
-
-_LABELS: dict[str, str] = {str(status): str(status.label) for status in Job.Status}

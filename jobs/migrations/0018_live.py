@@ -12,6 +12,11 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterField(
+            model_name='job',
+            name='status',
+            field=models.CharField(choices=[('success', 'Accepted'), ('failed', 'Failed'), ('unknown', 'Unknown')], default='success', max_length=16),
+        ),
         migrations.CreateModel(
             name='JobConfirmation',
             fields=[

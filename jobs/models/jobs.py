@@ -47,7 +47,7 @@ class Job(Signed):
     """
 
     class Status(models.TextChoices):
-        SUCCESS = "success", "Success"
+        SUCCESS = "success", "Accepted"
         # Of jobs of the old dashboard only.
         FAILED = "failed", "Failed"
         UNKNOWN = "unknown", "Unknown"

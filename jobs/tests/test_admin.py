@@ -61,7 +61,7 @@ def test_the_admin_calls_it_user_jobs_audit(viewer):
 def test_the_list_shows_all_jobs_newest_first(viewer, two):
     assert shown(viewer) == expected(two, True, True)
     text = text_of(viewer.get(LIST))
-    for fact in ("olivia", "oscar", "PE-Enable", "T-Enable", "https://evian3.example", "Success"):
+    for fact in ("olivia", "oscar", "PE-Enable", "T-Enable", "https://evian3.example", "Accepted"):
         assert fact in text
 
 

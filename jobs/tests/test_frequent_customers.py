@@ -67,5 +67,5 @@ def test_a_page_looks_at_no_more_attempts_than_it_takes(made, audrey, monkeypatc
     assert walked(client, monkeypatch, whose="all")[1] == [1] * 6
     with CaptureQueriesContext(connections["jobs"]) as captured:
         client.get("/jobs/", {"whose": "all", "customer": "frequent"})
-    [sql] = [query["sql"].replace("-", "") for query in captured if '"job_id" IN' in query["sql"]]
+    [sql] = [query["sql"].replace("-", "") for query in captured if '"jobs_job"."job_id" IN' in query["sql"]]
     assert [job_id.hex in sql for job_id in made] == [False] * 6 + [True] * 24

@@ -43,7 +43,7 @@ def test_ones_own_jobs_are_listed_newest_first(olivia):
 def test_a_row_tells_what_when_and_how_many(olivia):
     job = make_job(cids=[f"c{number}" for number in range(1234)], action=Action.T_ENABLE)
     text = text_of(signed_in(olivia).get("/jobs/"))
-    for fact in (str(job.job_id), "T-Enable", CLUSTER, "1,234", "Success", f"{job.created_at:%Y-%m-%d %H:%M:%S} UTC"):
+    for fact in (str(job.job_id), "T-Enable", CLUSTER, "1,234", "Accepted", f"{job.created_at:%Y-%m-%d %H:%M:%S} UTC"):
         assert fact in text
 
 
@@ -145,7 +145,7 @@ def test_the_page_of_a_job_shows_its_facts_and_customers_in_order(request, name)
         response_summary={"message": "a <b>message</b>", "success": True},
     )
     answer = signed_in(request.getfixturevalue(name)).get(f"/jobs/{job.job_id}/")
-    for fact in (str(job.job_id), "olivia", "PE-Enable, sent as pe-enable", CLUSTER, "Success", str(job.batch_id)):
+    for fact in (str(job.job_id), "olivia", "PE-Enable, sent as pe-enable", CLUSTER, "Accepted", str(job.batch_id)):
         assert fact in text_of(answer)
     assert "a <b>message</b>" in text_of(answer)
     assert b"<b>message" not in answer.content
