@@ -41,7 +41,7 @@ def walked(client, monkeypatch, **query):
     while path:
         with CaptureQueriesContext(connections["jobs"]) as captured:
             jobs += listed(client, path)
-        counts.append(sum('"job_id" IN' in query["sql"] for query in captured))
+        counts.append(sum('"jobs_job"."job_id" IN' in query["sql"] for query in captured))
         path = link(client, path, "next")
     return jobs, counts
 
