@@ -4,6 +4,7 @@ All processes of the site together read a cluster TMS_READS_PER_MINUTE times a m
 long as it asked for. A failed read is an error with its reason, and never a state of a customer.
 """
 
+import re
 import time
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.views.decorators.debug import sensitive_variables
 from audit.choices import Kind
 from jobs.live.codes import NO_ACTION, UNREADABLE
 from jobs.live.pace import leave_alone, take_read
+from setactions.inputs.ids import MAX_LENGTH
 from setactions.limits import call_slot, read_slot
 from setactions.refusal import Refusal
 from setactions.tms import client
@@ -21,8 +23,11 @@ from setactions.tms.replies import Reply
 from setactions.token import Token
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.text import counted, one_line
+from tmsdash.tokens import looks_like_token
 
 ALL = "ALL"
+GREATEST_CODE = (1 << 15) - 1  # that the databases take
+_SURROGATE = re.compile("[\ud800-\udfff]")
 BUSY_S = 30  # for which a cluster is left alone that was asked too often and does not say for how long
 
 
@@ -90,7 +95,7 @@ def codes_in(data: Any, cluster: Cluster) -> dict[str, int]:
     """Return the codes in an answer to get/action, which must be a list of actions throughout.
 
     A customer that is not listed counts as one without an action, so that an error message in the
-    place of the list must never pass for a list.
+    place of the list must never pass for a list. Raises ReadingFailedError.
     """
     codes: dict[str, int] = {}
     for cid, entry in data.items() if isinstance(data, dict) else [("", None)]:
@@ -98,6 +103,18 @@ def codes_in(data: Any, cluster: Cluster) -> dict[str, int]:
             raise ReadingFailedError(
                 f"{cluster.name} could not be read: its answer is not a list of customers' actions."
             )
+        if not _is_storable(cid):
+            raise ReadingFailedError(
+                f"{cluster.name} could not be read: its answer lists something that cannot be a customer id."
+            )
         code = entry["action_code"]
-        codes[cid] = code if type(code) is int and code >= NO_ACTION else UNREADABLE
+        codes[cid] = code if type(code) is int and NO_ACTION <= code <= GREATEST_CODE else UNREADABLE
     return codes
+
+
+def _is_storable(cid: str) -> bool:
+    """Tell whether the databases take `cid` as an id, and it is no secret; TMS may list more than we would send."""
+    if cid.isascii() and cid.isalnum() and len(cid) <= MAX_LENGTH:
+        return True  # nearly all of a fleet
+    is_text = 1 <= len(cid) <= MAX_LENGTH and "\0" not in cid and not _SURROGATE.search(cid)
+    return is_text and not looks_like_token(cid)

@@ -15,7 +15,7 @@ from jobs.models.jobs import (
     payload_to_store,
     whole_payload,
 )
-from jobs.models.live import JobConfirmation, LiveCluster, LiveReading, LiveState
+from jobs.models.live import JobConfirmation, LiveCluster, LiveList, LiveReading, LiveState
 
 __all__ = [
     "EXCEPTIONS",
@@ -33,6 +33,7 @@ __all__ = [
     "JobCustomer",
     "JobDay",
     "LiveCluster",
+    "LiveList",
     "LiveReading",
     "LiveState",
     "RunbookEntry",

@@ -1,5 +1,7 @@
 """Readings of live state, the newest state of each customer, and what a reading confirmed of a job."""
 
+import uuid
+
 from django.db import models
 
 from audit.models import CID_LENGTH, USER_ID_LENGTH
@@ -37,6 +39,12 @@ class LiveReading(CheckedRow):
 
     def __str__(self) -> str:
         return f"{self.asked} on {self.cluster_url}"
+
+    @property
+    def source_in_words(self) -> str:
+        """Who says so, such as "read from TMS for olivia": it belongs beside each number that a reading shows."""
+        is_given = self.source == self.Source.GIVEN
+        return f"given by {self.user_id}, not read here" if is_given else f"read from TMS for {self.user_id}"
 
 
 class LiveCluster(models.Model):
@@ -79,6 +87,21 @@ class LiveState(CheckedRow):
 
     def __str__(self) -> str:
         return self.cid
+
+
+class LiveList(CheckedRow):
+    """Customers that a user pasted or uploaded to look at: a list is too long for the address of its pages."""
+
+    list_id = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
+    user_id = models.CharField("user", max_length=USER_ID_LENGTH)
+    created_at = models.DateTimeField("time")
+    cids = models.TextField("customer ids", help_text="one on each line")
+
+    class Meta:
+        indexes = [models.Index(fields=["user_id", "id"], name="live_list_by_user")]
+
+    def __str__(self) -> str:
+        return str(self.list_id)
 
 
 class JobConfirmation(CheckedRow):

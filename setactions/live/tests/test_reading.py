@@ -6,12 +6,12 @@ import pytest
 from django.utils import timezone
 
 from jobs.live import pace, states
-from jobs.live.codes import NO_ACTION
+from jobs.live.codes import NO_ACTION, UNREADABLE
 from jobs.live.states import states_of
 from jobs.models import LiveCluster, LiveReading
 from setactions.live import reading
 from setactions.live.reading import read_one, read_whole
-from setactions.reads import ReadingFailedError
+from setactions.reads import ReadingFailedError, codes_in
 from setactions.refusal import Refusal
 from setactions.resolving.tests.doubting import reads, tms_does
 from setactions.tms.clusters import cluster_named
@@ -162,3 +162,14 @@ def test_a_cluster_is_left_alone_for_as_long_as_it_asked(evian3, tms):
     with pytest.raises(Refusal, match=r"Wait 1(19|20) seconds"):
         read_one(evian3, "a1", Token(TOKEN), "olivia")
     assert len(reads(tms)) == 1
+
+
+@pytest.mark.parametrize("cid", ["x" * 129, "a\0b", "\ud800", "", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"])
+def test_an_answer_that_lists_what_cannot_be_kept_is_no_reading(evian3, cid):
+    with pytest.raises(ReadingFailedError, match="cannot be a customer id"):
+        codes_in({"a1": {"action_code": 2}, cid: {"action_code": 2}}, evian3)
+
+
+def test_a_code_that_the_databases_do_not_take_cannot_be_relied_on(evian3):
+    entries = {str(code): {"action_code": code} for code in (1 << 15, (1 << 15) - 1, -1, 0)}
+    assert codes_in(entries, evian3) == {"32768": UNREADABLE, "32767": 32767, "-1": UNREADABLE, "0": NO_ACTION}
