@@ -91,22 +91,20 @@ def _unwritable(_: Exception) -> Refusal:
     return Refusal(503, "request", "The jobs database cannot be written, so nothing was read. Try again in a minute.")
 
 
-def codes_in(data: Any, cluster: Cluster) -> dict[str, int]:
+def codes_in(data: Any, cluster: Cluster, *, answer: str = "") -> dict[str, int]:
     """Return the codes in an answer to get/action, which must be a list of actions throughout.
 
     A customer that is not listed counts as one without an action, so that an error message in the
-    place of the list must never pass for a list. Raises ReadingFailedError.
+    place of the list must never pass for a list. Raises ReadingFailedError, which names it the cluster's `answer`
+    unless something else is given.
     """
+    answer = answer or f"{cluster.name} could not be read: its answer"
     codes: dict[str, int] = {}
     for cid, entry in data.items() if isinstance(data, dict) else [("", None)]:
         if not isinstance(entry, dict) or "action_code" not in entry:
-            raise ReadingFailedError(
-                f"{cluster.name} could not be read: its answer is not a list of customers' actions."
-            )
+            raise ReadingFailedError(f"{answer} is not a list of customers' actions.")
         if not _is_storable(cid):
-            raise ReadingFailedError(
-                f"{cluster.name} could not be read: its answer lists something that cannot be a customer id."
-            )
+            raise ReadingFailedError(f"{answer} lists something that cannot be a customer id.")
         code = entry["action_code"]
         codes[cid] = code if type(code) is int and NO_ACTION <= code <= GREATEST_CODE else UNREADABLE
     return codes

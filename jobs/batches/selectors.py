@@ -204,3 +204,10 @@ def set_aside_ids(batch: Batch, at_most: int | None = None) -> list[str]:
         if at_most is not None and len(cids) >= at_most:
             break
     return cids[:at_most]
+
+
+def cids_of_batch(batch: Batch, cluster_url: str) -> list[str]:
+    """Return the ids of a batch for a cluster, in order, each once; those that TMS did not know are among them."""
+    chunks = BatchChunk.objects.filter(batch=batch, cluster_url=cluster_url).order_by("number")
+    parts = ([*cids, *set_aside] for cids, set_aside in chunks.values_list("cids", "set_aside"))
+    return [*dict.fromkeys(cid for part in parts for cid in part)]

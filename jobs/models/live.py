@@ -14,7 +14,8 @@ PROBLEM_LENGTH = 500
 class LiveReading(CheckedRow):
     """One answer to `get/action`, or why there was none. Never changed after it was written.
 
-    A reading with a `problem` says nothing of any customer. `asked` is what was asked for, ALL or a customer id.
+    A reading with a `problem` says nothing of any customer. `asked` is what was asked for, ALL or a customer id. One
+    that was given began when its user says that it was read, and ended when it was given.
     """
 
     ALL = "ALL"

@@ -19,12 +19,14 @@ from jobs.live import states
 from jobs.live.pace import locked_cluster
 from jobs.models import LiveCluster, LiveReading
 from jobs.models.live import PROBLEM_LENGTH
-from setactions.reads import ALL, ReadingFailedError, read_codes
+from setactions.reads import ALL, ReadingFailedError, codes_in, read_codes
 from setactions.refusal import Refusal
 from setactions.tms.clusters import Cluster
 from setactions.token import Token
+from tmsdash import strict_json
 from tmsdash.db import clock
 from tmsdash.db.transactions import drop_if_broken, write_transaction
+from tmsdash.text import counted
 
 FRESH_S = 10
 STORING_S = 30  # that writing down a fleet takes at most
@@ -84,6 +86,45 @@ def _read(cluster: Cluster, token: Token, user_id: str) -> LiveReading:
     codes = _codes(cluster, reading, token)
     keep_given(reading, codes, cluster)
     return reading
+
+
+def take_answer(
+    cluster: Cluster, content: bytes, read_at: datetime, user_id: str, *, may_be_fewer: bool = False
+) -> LiveReading:
+    """Write down an answer to get/action for ALL that a user read elsewhere at `read_at`, and return the reading.
+
+    It is marked as given by that user. Raises ReadingFailedError, and nothing is changed, unless it is such an answer;
+    or, without `may_be_fewer`, if it lists less than half of those who are known: it may be that of one customer.
+    """
+    try:
+        data = strict_json.loads(content)
+    except ValueError:
+        raise ReadingFailedError("This is not the whole answer of get/action, as JSON. Copy it again.") from None
+    codes = codes_in(data, cluster, answer="This answer")
+    known = sum(states.count_codes(row).values()) if (row := states.cluster_row(cluster.origin)) else 0
+    if not codes or (not may_be_fewer and 2 * len(codes) < known):
+        raise ReadingFailedError(
+            f"This answer lists {counted(len(codes), 'customer')}, but {known:,} are known of {cluster.name}. Whoever "
+            "is not listed would count as not known to TMS. Give the answer for cid=ALL."
+        )
+    reading = LiveReading(
+        cluster_url=cluster.origin,
+        asked=ALL,
+        source=LiveReading.Source.GIVEN,
+        user_id=user_id,
+        began_at=read_at,
+        ended_at=clock.now("jobs"),
+    )
+    with drop_if_broken("jobs", raising=_unusable):
+        keep_given(reading, codes, cluster)
+    return reading
+
+
+def being_read_since(row: LiveCluster | None) -> datetime | None:
+    """Return since when somebody has been reading all customers of a cluster, or None if nobody is."""
+    if row is None or not row.reader or row.reader_until is None or row.reader_until <= clock.now("jobs"):
+        return None
+    return row.reader_until - timedelta(seconds=_longest_s())
 
 
 def keep_given(reading: LiveReading, codes: dict[str, int], cluster: Cluster) -> None:

@@ -1,0 +1,121 @@
+"""Customers of a cluster with their newest states: counted, searched, sorted, and cut into pages.
+
+Those of a whole cluster are as many as a reading listed: the database does the work, and reads one page. Those of a
+job, a batch or a list are known one by one, whatever was read of them, and are sorted in memory.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from django.db.models import QuerySet
+
+from jobs.live.codes import state_name
+from jobs.live.states import KnownState, KnownStates, checked_code, count_codes
+from jobs.models import LiveCluster, LiveReading, LiveState
+
+UNREAD = "unread"  # in addresses: the state of customers of whom nothing was ever read
+SORTS = {
+    "cid": ("cid",),
+    "-cid": ("-cid",),
+    "state": ("code", "cid"),
+    "-state": ("-code", "-cid"),
+}
+
+
+class Line(NamedTuple):
+    """A customer, and what is known of it, if anything was ever read."""
+
+    cid: str
+    state: KnownState | None
+
+    @property
+    def state_in_words(self) -> str:
+        return state_name(self.state.code) if self.state else "never read"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which customers are looked for: of one `state` ("" any, UNREAD, or a code), whose ids contain `search`."""
+
+    state: str = ""
+    search: str = ""
+    sort: str = ""
+
+    @property
+    def code(self) -> int | None:
+        """The code of the state; None for UNREAD. Only if there is a state."""
+        return None if self.state == UNREAD else int(self.state)
+
+
+class WholeCluster:
+    """All customers of a cluster of whom something was read, in the order of their ids if nothing else is asked."""
+
+    def __init__(self, row: LiveCluster) -> None:
+        self._row = row
+        self.counts: Mapping[int | None, int] = dict[int | None, int](count_codes(row).items())
+
+    def matching(self, wanted: Wanted) -> QuerySet[LiveState]:
+        """Return the rows that match, sorted; `lines` makes lines of some of them."""
+        rows = self._row.states.order_by(*SORTS[wanted.sort or "cid"])
+        if wanted.state:
+            rows = rows.filter(code=wanted.code) if wanted.code is not None else rows.none()
+        return rows.filter(cid__icontains=wanted.search) if wanted.search else rows
+
+    def count(self, wanted: Wanted) -> int | None:
+        """Return how many match, if that is known without asking the database."""
+        if wanted.search:
+            return None
+        return self.counts.get(wanted.code, 0) if wanted.state else sum(self.counts.values())
+
+    def lines(self, rows: QuerySet[LiveState] | Sequence[Any]) -> Iterator[Line]:
+        """Yield the lines of rows, however many."""
+        if isinstance(rows, QuerySet):
+            rows = list(rows.values_list("cid", "code", "reading_id"))
+        else:
+            rows = [(row.cid, row.code, row.reading_id) for row in rows]
+        readings = LiveReading.objects.in_bulk({reading_id for *_, reading_id in rows if reading_id})
+        known: dict[tuple[int, int | None], KnownState | None] = {}
+        for cid, code, reading_id in rows:
+            if (code, reading_id) not in known:
+                reading = readings[reading_id] if reading_id else self._row.whole
+                known[code, reading_id] = KnownState(checked_code(code), reading) if reading else None
+            yield Line(cid, known[code, reading_id])
+
+
+class Chosen:
+    """Some customers of a cluster, in the order given if nothing else is asked."""
+
+    def __init__(self, known: KnownStates, cids: Sequence[str]) -> None:
+        self._lines = [Line(cid, known.by_cid.get(cid)) for cid in cids]
+        counts = Counter(_code(line) for line in self._lines)
+        self.counts: Mapping[int | None, int] = dict(sorted(counts.items(), key=lambda item: _place(item[0])))
+
+    def matching(self, wanted: Wanted) -> list[Line]:
+        """Return the lines that match, sorted."""
+        lines, search = self._lines, wanted.search.casefold()
+        if wanted.state:
+            lines = [line for line in lines if _code(line) == wanted.code]
+        if search:
+            lines = [line for line in lines if search in line.cid.casefold()]
+        if not wanted.sort:
+            return lines
+        by_state = wanted.sort.endswith("state")
+        key = (lambda line: (_place(_code(line)), line.cid)) if by_state else (lambda line: line.cid)
+        return sorted(lines, key=key, reverse=wanted.sort.startswith("-"))
+
+    def count(self, wanted: Wanted) -> int | None:
+        return None
+
+    def lines(self, rows: Sequence[Line]) -> Iterator[Line]:
+        yield from rows
+
+
+def _code(line: Line) -> int | None:
+    return line.state.code if line.state else None
+
+
+def _place(code: int | None) -> tuple[bool, int]:
+    """Return what a state is sorted by: those who were never read come last."""
+    return code is None, code or 0
