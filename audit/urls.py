@@ -12,8 +12,6 @@ urlpatterns = [
     path("admin/login/", sign_in.admin_login, name="admin_login"),
     path("admin/logout/", sign_in.SignOut.as_view(), name="admin_logout"),
     path("admin/password_change/", own_password.ChangePassword.as_view(), name="admin_password_change"),
-    path("customers/", views.find_customer, name="find_customer"),
-    path("customers/<path:cid>/", views.customer, name="customer"),
     path("attempts/<uuid:attempt_id>/evidence.zip", views.evidence, name="evidence"),
     path("api/audit/customer/<path:cid>", api.customer, name="api_audit_customer"),
 ]

@@ -2,7 +2,7 @@ from django.urls import path
 
 from setactions import api
 from setactions.operations import health
-from setactions.pages import attempt, batch_controls, batches, new_action, status
+from setactions.pages import attempt, batch_controls, batches, customers, new_action, status
 
 urlpatterns = [
     # Asked for most often; Django tries one after the other.
@@ -35,6 +35,8 @@ urlpatterns = [
     path("batches/<uuid:batch_id>/rest/", batch_controls.control, {"verb": "rest"}, name="batch_rest"),
     path("batches/<uuid:batch_id>/report.csv", batches.report_csv, name="batch_report"),
     path("batches/<uuid:batch_id>/unknown.csv", batches.unknown_csv, name="batch_unknown_csv"),
+    path("customers/", customers.find_customer, name="find_customer"),
+    path("customers/<path:cid>/", customers.customer, name="customer"),
     path("status/", status.clusters, name="live_clusters"),
     path("status/<str:name>/", status.live_status, name="live_status"),
     path("status/<str:name>/customers.csv", status.customers_csv, name="live_status_csv"),

@@ -9,7 +9,7 @@ from django.urls import reverse
 from audit.choices import Action, Kind
 from audit.models import Attempt, AttemptCustomer
 from audit.tests.making import make_attempt, refuse
-from audit.views import ATTEMPTS_PER_PAGE
+from setactions.pages.customers import ATTEMPTS_PER_PAGE
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of
 
