@@ -37,6 +37,7 @@ urlpatterns = [
     path("batches/<uuid:batch_id>/unknown.csv", batches.unknown_csv, name="batch_unknown_csv"),
     path("customers/", customers.find_customer, name="find_customer"),
     path("customers/<path:cid>/", customers.customer, name="customer"),
+    path("read-customer/", customers.read_customer, name="read_customer"),
     path("status/", status.clusters, name="live_clusters"),
     path("status/<str:name>/", status.live_status, name="live_status"),
     path("status/<str:name>/customers.csv", status.customers_csv, name="live_status_csv"),
