@@ -67,6 +67,11 @@ class StatusView(ClusterLine):
     answer_form: Form
 
     @property
+    def is_elsewhere(self) -> bool:
+        """Whether the job or batch that was asked for has no customers on this cluster."""
+        return self.filters.cids is not None and not self.filters.cids
+
+    @property
     def bar(self) -> Bar:
         """How many of the selection are in each state."""
         counts = self.listing.counts if self.listing else {}

@@ -179,7 +179,7 @@ def test_an_address_that_makes_no_sense_lists_nobody_and_says_why(client, whole,
 def test_a_job_of_another_cluster_is_not_shown_as_one_of_this(client, evian3, whole):
     job = make_job(cids=("c001",), cluster_url="http://127.0.0.1:2")
     page = client.get(f"{STATUS}?job={job.job_id}")
-    assert "one of another cluster" in text_of(page)
+    assert f"There are no customers of job {job.job_id} on evian3." in text_of(page)
     assert listed(page) == []
 
 
