@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from django.utils import timezone
-
 from jobs.models import LiveList
+from tmsdash.db import clock
 from tmsdash.db.transactions import write_transaction
 
 KEPT = timedelta(days=1)
@@ -19,7 +18,7 @@ def keep_list(user_id: str, cids: Sequence[str]) -> LiveList:
 
     Raises DatabaseError when the jobs database cannot be written.
     """
-    now = timezone.now()
+    now = clock.now("jobs")
     kept = LiveList(user_id=user_id, created_at=now, cids="\n".join(cids))
     with write_transaction("jobs"):
         kept.save(force_insert=True)
@@ -32,4 +31,4 @@ def keep_list(user_id: str, cids: Sequence[str]) -> LiveList:
 def list_for(user: Any, list_id: uuid.UUID) -> list[str] | None:
     """Return the ids of a list; None if there is none (any more), or it belongs to somebody else."""
     kept = LiveList.objects.filter(list_id=list_id, user_id=user.get_username()).first()
-    return kept.cids.split("\n") if kept and kept.created_at > timezone.now() - KEPT else None
+    return kept.cids.split("\n") if kept and kept.created_at > clock.now("jobs") - KEPT else None

@@ -19,11 +19,11 @@ from typing import Any
 
 from django.db import connections
 from django.db.models import Count, Exists, OuterRef, Q
-from django.utils import timezone
 
 from jobs.live.codes import NO_ACTION
 from jobs.live.pace import locked_cluster
 from jobs.models import LiveCluster, LiveReading, LiveState
+from tmsdash.db import clock
 from tmsdash.db.broken_rows import BrokenRowError
 from tmsdash.db.bulk import Listed, release_after
 from tmsdash.db.transactions import write_transaction
@@ -202,7 +202,7 @@ def _replace(row: LiveCluster, codes: Mapping[str, int], listed: str, newer: Seq
 
 def _prune(row: LiveCluster) -> None:
     """Delete the oldest readings of a cluster if they were kept for long enough, and no state goes back to them."""
-    since = timezone.now() - KEPT
+    since = clock.now("jobs") - KEPT
     alone = Exists(LiveState.objects.filter(reading=OuterRef("pk"), reading__isnull=False))
     unused = LiveReading.objects.filter(~alone, cluster_url=row.cluster_url).exclude(pk=row.whole_id or 0)
     # In the order of keys, which needs no index of times, and is theirs but for those that were given later.

@@ -10,7 +10,6 @@ from django import forms
 from django.conf import settings
 from django.http import QueryDict
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.http import urlencode
 
 from audit.choices import Action
@@ -25,6 +24,7 @@ from setactions.inputs.ids import FIELD
 from setactions.live.listing import SORTS, UNREAD, Wanted
 from setactions.refusal import Refusal
 from setactions.tms.clusters import Cluster
+from tmsdash.db import clock
 from tmsdash.downloads import IncompleteError
 
 _STATES = [*((str(code), state_name(code)) for code in (*Action.values, NO_ACTION, UNREADABLE)), (UNREAD, "never read")]
@@ -177,7 +177,7 @@ class AnswerForm(forms.Form):
     may_be_fewer = forms.BooleanField(label="Take it even if it lists far fewer customers than before", required=False)
 
     def clean_read_at(self) -> datetime:
-        now = timezone.now()
+        now = clock.now("jobs")
         read_at: datetime = self.cleaned_data["read_at"] or now
         if read_at > now:
             raise forms.ValidationError("This time is still to come. Say in UTC when the answer was read.")
