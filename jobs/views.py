@@ -9,6 +9,7 @@ from typing import Any
 from django.db import Error as AnyDatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -21,6 +22,8 @@ from audit.selectors import (
     open_attempts_of,
 )
 from jobs.filters import JobFilters
+from jobs.live.card import LiveCard
+from jobs.live.confirmations import best_of, confirmations_of, states_of_job
 from jobs.models import Job
 from jobs.rows import COLUMNS, rows_of
 from jobs.selectors import (
@@ -34,6 +37,7 @@ from jobs.selectors import (
     older_than,
 )
 from jobs.signatures import job_is_signed, signed_jobs
+from jobs.statuses import shown_status
 from jobs.stored import read_job
 from tmsdash.csv_text import ids_file
 from tmsdash.db.transactions import drop_if_broken
@@ -97,29 +101,43 @@ def _unfinished(user: Any, *, everybody: bool) -> list[Attempt]:
 @require_safe
 def job_detail(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
     """Show one job with a page of its customers."""
-    job, number = _job_or_404(request, job_id), request.GET.get("page")
+    return job_page(request, load_job(request, job_id))
+
+
+def job_page(request: HttpRequest, job: Job, *, status: int = 200, error: str = "", sealed: str = "") -> HttpResponse:
+    """Show a job. `error` says why TMS could not be read; with a `sealed` token it can be read again at once."""
+    states, kept = states_of_job(job), confirmations_of([job.job_id]).get(job.job_id)
     context = {
         "job": job,
+        "status": shown_status(job.status, legacy=job.legacy, confirmation=best_of(job, states, kept)),
         "was_changed": bool(job.mac) and not job_is_signed(read_job(job)),
         "answer": printable(json.dumps(job.response_summary, indent=2, ensure_ascii=False)),
         "may_view_attempt": may_view_attempt_of(request.user, job.user_id),
-        "page": numbered_page(customers_of(job), number, CUSTOMERS_PER_PAGE, "?page={}#customers-title".format),
+        "card": LiveCard(states, {"job": str(job.job_id)}),
+        "error": error,
+        "sealed": sealed,
+        "page": numbered_page(
+            customers_of(job),
+            request.GET.get("page"),
+            CUSTOMERS_PER_PAGE,
+            f"{reverse('job_detail', args=[job.job_id])}?page={{}}#customers-title".format,
+        ),
     }
-    return render(request, "jobs/job_detail.html", context)
+    return render(request, "jobs/job_detail.html", context, status=status)
 
 
 @never_cache
 @require_safe
 def customers_csv(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
     """Download all customers of one job, in order. A job has 100,000 at most, so the file is made before it is sent."""
-    job = _job_or_404(request, job_id)
+    job = load_job(request, job_id)
     try:
         return ids_file(f"customers-{job.job_id}.csv", all_cids_of(job))
     except IncompleteError as error:
         return error_response(request, 500, str(error))
 
 
-def _job_or_404(request: HttpRequest, job_id: uuid.UUID) -> Job:
+def load_job(request: HttpRequest, job_id: uuid.UUID) -> Job:
     """Return the job; raises Http404 unless it is there and the user may see it."""
     job = job_for(request.user, job_id)
     if job is None:

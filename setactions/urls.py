@@ -2,7 +2,7 @@ from django.urls import path
 
 from setactions import api
 from setactions.operations import health
-from setactions.pages import attempt, batch_controls, batches, customers, new_action, status
+from setactions.pages import attempt, batch_controls, batches, customers, job_states, new_action, status
 
 urlpatterns = [
     # Asked for most often; Django tries one after the other.
@@ -20,6 +20,8 @@ urlpatterns = [
     path("attempts/<uuid:attempt_id>/unknown.csv", attempt.ids_csv, {"which": "unknown"}, name="unknown_csv"),
     path("attempts/<uuid:attempt_id>/known.csv", attempt.ids_csv, {"which": "known"}, name="known_csv"),
     path("attempts/<uuid:attempt_id>/all.csv", attempt.ids_csv, {"which": "all"}, name="all_csv"),
+    path("jobs/<uuid:job_id>/verify/", job_states.verify, name="job_verify"),
+    path("jobs/<uuid:job_id>/rest/", job_states.rest, name="job_rest"),
     path("batches/", batches.batch_list, name="batch_list"),
     path("batches/start/", batch_controls.start, name="batch_start"),
     path("batches/<uuid:batch_id>/", batches.batch, name="batch"),

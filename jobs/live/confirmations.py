@@ -112,10 +112,10 @@ class StatePart:
     def css(self) -> str:
         """The class of its colour."""
         if self.is_confirmed:
-            return "confirmed"
+            return "state-confirmed"
         if self.basis != Basis.SINCE:
-            return "unread"
-        return "further" if self.is_further_on else "behind"
+            return "state-none"
+        return "state-further" if self.is_further_on else "state-behind"
 
 
 @dataclass(frozen=True)
@@ -242,19 +242,28 @@ def customers_shown(job: Job) -> list[tuple[str, StatePart]]:
 
 def keep_confirmations(states: Mapping[uuid.UUID, ShownStates], jobs: Iterable[Job]) -> None:
     """Write down what was confirmed of jobs, unless more was confirmed of them before."""
+    seen = [row for job in jobs if (row := _confirmation(job, states[job.job_id]))]
     with write_transaction(DATABASE):
-        for job in jobs:
-            shown = states[job.job_id]
-            if not shown.confirmed:
-                continue
-            read_at = max(part.newest.ended_at for part in shown.parts if part.is_confirmed and part.newest)
-            seen = {"confirmed": shown.confirmed, "read_at": read_at}
-            kept = JobConfirmation.objects.filter(job_id=job.job_id)
-            if not kept.filter(confirmed__lte=shown.confirmed).update(**seen) and not kept.exists():
-                JobConfirmation.objects.bulk_create(
-                    [JobConfirmation(job_id=job.job_id, customer_count=job.customer_count, **seen)],
-                    ignore_conflicts=True,  # somebody else has just written what the same reading confirmed
-                )
+        for row in seen:
+            kept = JobConfirmation.objects.filter(job_id=row.job_id)
+            better = kept.filter(confirmed__lte=row.confirmed)
+            if not better.update(confirmed=row.confirmed, read_at=row.read_at) and not kept.exists():
+                # Somebody else may just have written what the same reading confirmed.
+                JobConfirmation.objects.bulk_create([row], ignore_conflicts=True)
+
+
+def best_of(job: Job, states: ShownStates, kept: JobConfirmation | None) -> JobConfirmation | None:
+    """Return the best that is known to have been confirmed of a job: what was kept, or what is shown now."""
+    seen = _confirmation(job, states)
+    return seen if seen and (kept is None or seen.confirmed > kept.confirmed) else kept
+
+
+def _confirmation(job: Job, states: ShownStates) -> JobConfirmation | None:
+    read_at = max((part.newest.ended_at for part in states.parts if part.is_confirmed and part.newest), default=None)
+    if read_at is None:
+        return None
+    facts = {"customer_count": job.customer_count, "confirmed": states.confirmed, "read_at": read_at}
+    return JobConfirmation(job_id=job.job_id, **facts)
 
 
 def confirmations_of(job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, JobConfirmation]:

@@ -38,10 +38,11 @@ _BAD_TOKEN = (401, 403)
 
 
 @sensitive_variables("token")
-def read_whole(cluster: Cluster, token: Token, user_id: str) -> LiveReading:
+def read_whole(cluster: Cluster, token: Token, user_id: str, *, since: datetime | None = None) -> LiveReading:
     """Return a whole reading of the cluster that began FRESH_S ago at most, made for `user_id` if there is none.
 
-    Raises ReadingFailedError, and Refusal (503) if the cluster must not be read now or a database fails.
+    One that began before `since` does not do. Raises ReadingFailedError, and Refusal (503) if the cluster must not be
+    read now or a database fails.
     """
     asked_at = clock.now("jobs")
     end = time.monotonic() + _longest_s()
@@ -50,10 +51,10 @@ def read_whole(cluster: Cluster, token: Token, user_id: str) -> LiveReading:
         if not lock.acquire(timeout=_longest_s()):
             raise _still_reading(cluster)
         try:
-            while not (reading := _newest_since(cluster, asked_at)):
+            while not (reading := _newest_since(cluster, asked_at, since)):
                 if reader := _lead(cluster):
                     try:  # somebody may have read between the two
-                        return _newest_since(cluster, asked_at) or _read(cluster, token, user_id)
+                        return _newest_since(cluster, asked_at, since) or _read(cluster, token, user_id)
                     finally:
                         _release(cluster, reader)
                 if time.monotonic() > end:
@@ -153,14 +154,18 @@ def _note_failed(reading: LiveReading, error: ReadingFailedError) -> ReadingFail
     return error
 
 
-def _newest_since(cluster: Cluster, asked_at: datetime) -> LiveReading | None:
+def _newest_since(cluster: Cluster, asked_at: datetime, since: datetime | None = None) -> LiveReading | None:
     """Return the reading that serves whoever asked then; raises ReadingFailedError if it failed, None if there is none.
+
+    One that began before `since` serves nobody.
 
     That somebody else's token was not taken says nothing of this one's.
     """
     readings = LiveReading.objects.filter(cluster_url=cluster.origin, asked=ALL, source=LiveReading.Source.TMS)
     fresh = readings.filter(began_at__gt=asked_at - timedelta(seconds=FRESH_S), problem="")
     failed = readings.filter(ended_at__gt=asked_at).exclude(Q(problem="") | Q(http_status__in=_BAD_TOKEN))
+    if since:
+        fresh = fresh.filter(began_at__gte=since)
     if reading := fresh.order_by("-pk").first():
         return reading
     if reading := failed.order_by("-pk").first():

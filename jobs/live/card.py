@@ -1,0 +1,56 @@
+"""The card *Live state* of a job's page and of a batch's: its numbers, its bar, and where each number leads."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils.http import urlencode
+
+from jobs.live.confirmations import ShownStates, StatePart
+from jobs.models import LiveReading
+
+BAR_WIDTH = 1000
+
+
+@dataclass(frozen=True)
+class CardRow:
+    """A number of customers: its words, its place in the bar, and the addresses of their list, if there is one."""
+
+    part: StatePart
+    x: float
+    width: float
+    address: str
+    csv: str
+
+
+@dataclass(frozen=True)
+class LiveCard:
+    """What is shown of the customers that `query` stands for in addresses of the status page."""
+
+    states: ShownStates
+    query: Mapping[str, str]
+    bar_width = BAR_WIDTH
+
+    @property
+    def cluster_name(self) -> str:
+        """The name of the cluster; "" if the settings lack it, so that nothing can be read."""
+        names = (name for name, origin in settings.TMS_CLUSTERS.items() if origin == self.states.cluster_url)
+        return next(names, "")
+
+    @property
+    def rows(self) -> list[CardRow]:
+        name, total, before, rows = self.cluster_name, self.states.customer_count, 0, []
+        for part in self.states.parts:
+            query = urlencode({**self.query, "state": part.state})
+            page, csv = (name and reverse(url, args=[name]) for url in ("live_status", "live_status_csv"))
+            place = (BAR_WIDTH * before / total, BAR_WIDTH * part.count / total)
+            rows.append(CardRow(part, *place, page and f"{page}?{query}", csv and f"{csv}?{query}"))
+            before += part.count
+        return rows
+
+    @property
+    def readings(self) -> Sequence[LiveReading]:
+        """The first and the last of the readings that show them, or the only one."""
+        ends = (self.states.oldest, self.states.newest)
+        return [reading for number, reading in enumerate(ends) if reading and reading not in ends[:number]]

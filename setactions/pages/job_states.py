@@ -1,0 +1,83 @@
+"""What the buttons of a job's card *Live state* do: read what TMS shows, and lead those who are behind to a review."""
+
+import uuid
+from contextlib import suppress
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.http import require_http_methods
+
+from audit.choices import Action
+from jobs.live.confirmations import rest_of
+from jobs.models import Job
+from jobs.views import job_page, load_job
+from setactions.live.confirmations import confirm_job
+from setactions.pages.new_action import filled_in_form, form_page
+from setactions.pages.review import review_page, token_of
+from setactions.pages.sealing import Review, seal_for_another
+from setactions.payload import Submission, narrowed, wire_name
+from setactions.permissions import may_set_action
+from setactions.reads import ReadingFailedError
+from setactions.refusal import Refusal
+from setactions.tms.clusters import cluster_at
+from setactions.tms.spellings import find_action
+
+
+@never_cache
+@sensitive_post_parameters()
+@sensitive_variables()
+@require_http_methods(["GET", "POST"])
+def verify(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
+    """Read what TMS shows of a job's customers; its page then shows it, or why it could not be read."""
+    job = load_job(request, job_id)
+    if request.method == "GET":
+        return redirect("job_detail", job_id=job_id)
+    if not may_set_action(request.user):
+        raise PermissionDenied
+    sealed = ""
+    try:
+        token, sealed = token_of(request, job_id)
+        confirm_job(job, token, request.user.get_username())
+    except Refusal as refusal:
+        return job_page(request, job, status=refusal.code, error=refusal.message, sealed=sealed)
+    except ReadingFailedError as error:
+        kept = "" if error.bad_token else sealed
+        return job_page(request, job, status=502, error=str(error), sealed=kept)
+    return job_page(request, job, sealed=sealed)
+
+
+@never_cache
+@sensitive_post_parameters()
+@sensitive_variables()
+@require_http_methods(["GET", "POST"])
+def rest(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
+    """Show for review, as a new attempt, those of a job's customers who are known not to have come to its action."""
+    job = load_job(request, job_id)
+    if request.method == "GET":
+        return redirect("job_detail", job_id=job_id)
+    if not may_set_action(request.user):
+        raise PermissionDenied
+    submission, sealed = _rest(job), ""
+    if submission is None:
+        return redirect("job_detail", job_id=job_id)
+    if submission.lacks_word:
+        return form_page(request, filled_in_form(submission))
+    review = Review.of(submission)
+    with suppress(Refusal):  # the review page asks for the token
+        user_id, sealed_here = request.user.get_username(), token_of(request, job_id)[1]
+        sealed = seal_for_another(sealed_here, user_id, job_id, review.attempt_id)
+    return review_page(request, review, sealed)
+
+
+def _rest(job: Job) -> Submission | None:
+    """Return the job's action for the rest of its customers; None if there are none, or its cluster is gone."""
+    cluster, cids = cluster_at(job.cluster_url), rest_of(job)
+    if cluster is None or not cids:
+        return None
+    payload, action = job.stored_payload, Action(job.action_code)
+    sent = payload.get("action") if isinstance(payload, dict) else None
+    spelling = sent if isinstance(sent, str) and find_action(sent) == action else wire_name(action)
+    return narrowed(Submission(cluster, action, spelling, ()), cids)
