@@ -34,8 +34,11 @@ BUSY_S = 30  # for which a cluster is left alone that was asked too often and do
 class ReadingFailedError(Exception):
     """There is no reading. The text says why, as a sentence; `bad_token` tells whether another token may help."""
 
-    def __init__(self, message: str, *, bad_token: bool = False, http_status: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, bad_token: bool = False, http_status: int | None = None, timed_out: bool = False
+    ) -> None:
         super().__init__(message)
+        self.timed_out = timed_out
         self.bad_token = bad_token
         self.http_status = http_status
 
@@ -71,7 +74,7 @@ def failed(cluster: Cluster, reply: Reply) -> ReadingFailedError:
     step = "Use a token that is valid there." if bad_token else "Try again later."
     said = one_line(reply.message) if reply.kind == Kind.NOT_SENT else f"{one_line(reply.message, 300)} {step}"
     message = f"{cluster.name} could not be read: {said}"
-    return ReadingFailedError(message, bad_token=bad_token, http_status=reply.http_status)
+    return ReadingFailedError(message, bad_token=bad_token, http_status=reply.http_status, timed_out=reply.timed_out)
 
 
 def _await_turn(cluster: Cluster, wait_s: float) -> None:

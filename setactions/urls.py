@@ -1,6 +1,6 @@
 from django.urls import path
 
-from setactions import api
+from setactions import api, live_api
 from setactions.operations import health
 from setactions.pages import attempt, batch_controls, batches, customers, job_states, new_action, status
 
@@ -22,6 +22,7 @@ urlpatterns = [
     path("attempts/<uuid:attempt_id>/all.csv", attempt.ids_csv, {"which": "all"}, name="all_csv"),
     path("jobs/<uuid:job_id>/verify/", job_states.verify, name="job_verify"),
     path("jobs/<uuid:job_id>/rest/", job_states.rest, name="job_rest"),
+    path("api/jobs/<uuid:job_id>/actions", live_api.job_actions, name="api_job_actions"),
     path("batches/", batches.batch_list, name="batch_list"),
     path("batches/start/", batch_controls.start, name="batch_start"),
     path("batches/<uuid:batch_id>/", batches.batch, name="batch"),
