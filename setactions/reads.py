@@ -32,7 +32,9 @@ BUSY_S = 30  # for which a cluster is left alone that was asked too often and do
 
 
 class ReadingFailedError(Exception):
-    """There is no reading. The text says why, as a sentence; `bad_token` tells whether another token may help."""
+    """There is no reading. The text says why, as a sentence; `bad_token` tells whether another token may help,
+    `timed_out` whether it took too long.
+    """
 
     def __init__(
         self, message: str, *, bad_token: bool = False, http_status: int | None = None, timed_out: bool = False

@@ -83,8 +83,11 @@ def hand_over(batch: Batch, runner: str, follower: str, lease_s: float) -> bool:
     return True
 
 
-def release(batch: Batch, runner: str, reason: str = "") -> None:
-    """Give the lease back. A batch that still runs is stopped for `reason`; what stopped it before keeps its own."""
+def release(batch: Batch, runner: str, reason: str = "") -> bool:
+    """Give the lease back; False if the runner does not hold it any more.
+
+    A batch that still runs is stopped for `reason`; what stopped it before keeps its own.
+    """
     stopped = {
         "state": Batch.State.STOPPED,
         "reason": one_line(reason, MESSAGE_LENGTH),
@@ -93,7 +96,7 @@ def release(batch: Batch, runner: str, reason: str = "") -> None:
     with write_transaction(DATABASE):
         held = Batch.objects.filter(pk=batch.pk, runner=runner)
         held.filter(state=Batch.State.RUNNING).update(**stopped)
-        held.update(**NO_RUNNER)
+        return bool(held.update(**NO_RUNNER))
 
 
 # -- Claims -------------------------------------------------------------------------------------------------------

@@ -15,10 +15,11 @@ import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import IntEnum
 
 from django.db import connections
-from django.db.models import QuerySet
+from django.db.models import Min, QuerySet, Sum
 
 from jobs.live.codes import NO_ACTION, UNREADABLE, state_name
 from jobs.models import MAX_CUSTOMERS, Job, JobConfirmation, LiveReading
@@ -270,6 +271,21 @@ def confirmations_of(job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, JobConfirm
     """Return what was confirmed of some jobs, by the job's id, in one query for each few hundred."""
     rows = (JobConfirmation.objects.filter(job_id__in=part) for part in parts(job_ids))
     return {row.job_id: row for part in rows for row in part}
+
+
+@dataclass(frozen=True)
+class BatchConfirmation:
+    """How many customers of a batch were confirmed, each job at its best, and when the first of them was read."""
+
+    confirmed: int
+    read_at: datetime
+
+
+def confirmation_of_batch(batch_id: uuid.UUID) -> BatchConfirmation | None:
+    """Return what was confirmed of a batch, None if nothing was."""
+    of_batch = JobConfirmation.objects.filter(job_id__in=jobs_of_batch(batch_id).order_by().values("job_id"))
+    sums = of_batch.aggregate(confirmed=Sum("confirmed"), read_at=Min("read_at"))
+    return BatchConfirmation(**sums) if sums["confirmed"] else None
 
 
 def jobs_of_batch(batch_id: uuid.UUID) -> QuerySet[Job]:

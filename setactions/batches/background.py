@@ -6,15 +6,19 @@ and leave the rest stopped. When it is killed, the ledger shows the batch as sto
 
 import logging
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 from django.conf import settings
+from django.db import connections
 from django.views.decorators.debug import sensitive_variables
 
 from audit.actors import Actor
 from jobs.batches.scopes import Scope
 from jobs.batches.selectors import count_clusters
 from jobs.models import Batch
+from setactions.batches.afterwards import check_afterwards
 from setactions.batches.runner import Runner
 from setactions.limits import WORKERS_PER_BATCH, batch_slot
 from setactions.refusal import Refusal
@@ -25,8 +29,8 @@ logger = logging.getLogger(__name__)
 
 
 @sensitive_variables("token")
-def start(batch: Batch, actor: Actor, token: Token, scope: Scope, *, word: Word = NO_WORD) -> None:
-    """Carry `batch` from now on in this process.
+def start(batch: Batch, actor: Actor, token: Token, scope: Scope, *, word: Word = NO_WORD, check: bool = False) -> None:
+    """Carry `batch` from now on in this process; with `check` its end is followed by a look at what TMS shows.
 
     Raises Refusal: 503 too many, or VAR_DIR cannot be used; 409 another process carries it.
     """
@@ -38,7 +42,9 @@ def start(batch: Batch, actor: Actor, token: Token, scope: Scope, *, word: Word 
             sentence = "This batch is still being run. Stop it, or wait a minute until its last calls are finished."
             raise Refusal(409, "request", sentence)
         # No daemon: what is being sent must be recorded before the process ends.
-        threading.Thread(target=_carry, args=(runner, slot.pop_all()), name="batch", daemon=False).start()
+        afterwards = partial(check_afterwards, batch, actor, token) if check else lambda: None
+        arguments = (runner, slot.pop_all(), afterwards)
+        threading.Thread(target=_carry, args=arguments, name="batch", daemon=False).start()
 
 
 def _lease(runner: Runner) -> bool:
@@ -51,6 +57,10 @@ def _lease(runner: Runner) -> bool:
         raise Refusal(503, "request", sentence) from error
 
 
-def _carry(runner: Runner, slot: ExitStack) -> None:
+def _carry(runner: Runner, slot: ExitStack, afterwards: Callable[[], object]) -> None:
     with slot:
         runner.run()
+    try:
+        afterwards()
+    finally:
+        connections.close_all()

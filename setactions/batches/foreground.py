@@ -18,10 +18,12 @@ from jobs.batches.decision import ChunkDecision
 from jobs.batches.scopes import Scope
 from jobs.batches.selectors import count_clusters, progress_of
 from jobs.models import Batch, BatchChunk
+from setactions.batches.afterwards import check_afterwards
 from setactions.batches.liveness import START_WORKER, waits_for_worker_since
 from setactions.batches.options import BatchOptions
 from setactions.batches.runner import Runner
 from setactions.batches.summary import SOME_UNKNOWN
+from setactions.live.confirmations import BatchCheck
 from setactions.refusal import Refusal
 from setactions.token import Token
 from setactions.token_options import ask_for_token
@@ -41,14 +43,17 @@ class Foreground:
     def __init__(self, options: BatchOptions, say: Callable[..., None]) -> None:
         """Prepare to carry a batch as the command's options say; `say` prints lines."""
         self.has_begun = False
+        self.check: BatchCheck | None = None  # what TMS shows, once the batch is done
         self._options, self._say = options, say
         self._signals = 0  # how many came; a signal handler may do no more than count them
         self._customers_done = 0
         self._lock = threading.Lock()
 
     @sensitive_variables("token")
-    def __call__(self, batch: Batch, actor: Actor, token: Token, scope: Scope, *, word: Word) -> None:
-        """Carry the batch; raises Refusal (409) if another process does."""
+    def __call__(
+        self, batch: Batch, actor: Actor, token: Token, scope: Scope, *, word: Word, check: bool = True
+    ) -> None:
+        """Carry the batch, then look at what TMS shows of it; raises Refusal (409) if another process carries it."""
         self._say(f"Batch {batch.batch_id}. If this process dies, go on with: {self._options.resume_line(batch)}")
         share_interpreter()
         workers = self._options.worker_count(count_clusters(batch))
@@ -68,6 +73,8 @@ class Foreground:
                 self._await_lease(runner)
                 self.has_begun = True
                 self._carry(runner, total)
+                if check and not self._signals:
+                    self.check = check_afterwards(batch, actor, token, is_called_off=lambda: self._signals > 0)
             if self._signals or not (runner.token_refused and self._options.can_ask):
                 return
             self._say(Batch.objects.get(pk=batch.pk).reason)

@@ -15,6 +15,7 @@ means, if any, and each task sends its successor. These rules hold:
 
 import logging
 import signal
+import uuid
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -35,6 +36,8 @@ from jobs.batches.ledger import Idle
 from jobs.batches.scopes import Scope
 from jobs.batches.selectors import count_clusters
 from jobs.models import Batch, BatchChunk
+from setactions.batches import afterwards
+from setactions.batches.afterwards import check_afterwards
 from setactions.batches.carrier import APART_S, RETRY_S, Carrier
 from setactions.batches.crew import Crew
 from setactions.batches.liveness import is_dead, new_run_name
@@ -71,10 +74,13 @@ GO_ON = "Go on with your token."
 
 
 @sensitive_variables("token")
-def start(batch: Batch, actor: Actor, token: Token, scope: Scope, *, word: Word = NO_WORD) -> None:
-    """Let workers carry `batch` from now on. Raises Refusal: 503 no queue, 409 somebody else carries it."""
+def start(batch: Batch, actor: Actor, token: Token, scope: Scope, *, word: Word = NO_WORD, check: bool = False) -> None:
+    """Let workers carry `batch` from now on, and look with `check` at what TMS shows when it is done.
+
+    Raises Refusal: 503 no queue, 409 somebody else carries it.
+    """
     tasks = min(WORKERS_PER_BATCH, settings.TMS_BATCH_CALLS * count_clusters(batch))
-    run = Run(batch.batch_id, new_run_name(clock.now("jobs")), actor, token, word, tasks)
+    run = Run(batch.batch_id, new_run_name(clock.now("jobs")), actor, token, word, tasks, check)
     current = Batch.objects.get(pk=batch.pk)
     dead_runner = current.runner if is_dead(current.runner) else ""
     if not ledger.lease(current, run.name, settings.TMS_BATCH_LEASE_S, dead_runner=dead_runner):
@@ -120,6 +126,30 @@ def _carry(batch_id: str, run: str, sealed: str, turns_in_vain: int = 0) -> None
 
 
 carry = app.task(name="tmsdash.carry")(_carry)
+
+
+@sensitive_variables()
+def _check(batch_id: str, run: str, sealed: str) -> None:
+    """Look at what TMS shows of a batch that a run has done."""
+    try:
+        opened = Run.unsealed(uuid.UUID(batch_id), run, sealed)
+    except (BrokenSealError, Refusal):
+        logger.warning("[BATCH] WARNING: %s: not checked: the token could not be unsealed any more", batch_id)
+        return
+    if batch := Batch.objects.filter(batch_id=batch_id).first():
+        check_afterwards(batch, opened.actor, opened.token, wait_s=0)
+
+
+check = app.task(name="tmsdash.check")(_check)
+
+
+@sensitive_variables()
+def _send_check(run: Run) -> None:
+    task = {"batch_id": str(run.batch_id), "run": run.name, "sealed": run.sealed()}
+    try:
+        check.apply_async(kwargs=task, countdown=afterwards.CHECK_AFTER_S, retry_policy=_ONCE_MORE, kwargsrepr="")
+    except QueueError as error:
+        logger.warning("[BATCH] WARNING: %s: not checked: the queue cannot be reached: %s", run.batch_id, error)
 
 
 class _Turn:
@@ -169,7 +199,9 @@ class _Turn:
         return self._batch.chunks.filter(state=BatchChunk.State.CALLING, runner=self._run.name).count()
 
     def _give_up(self, reason: str) -> None:
-        ledger.release(self._batch, self._run.name, reason)
+        # Of tasks that end at once, one holds the lease.
+        if ledger.release(self._batch, self._run.name, reason) and self._run.check and not reason:
+            _send_check(self._run)
         logger.info("[BATCH] %s: no longer running in the queue. %s", self._batch.batch_id, reason)
 
     def _send_next(self, after_s: float = 0, **facts: Any) -> None:

@@ -22,7 +22,7 @@ class TooOldError(BrokenSealError):
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a batch: who it sends for, with what word, and in how many tasks."""
+    """One run of a batch: who it sends for, with what word, in how many tasks, and whether it is checked afterwards."""
 
     batch_id: uuid.UUID
     name: str
@@ -30,6 +30,7 @@ class Run:
     token: Token
     word: Word
     tasks: int
+    check: bool = False
 
     @property
     def begun_at(self) -> datetime:
@@ -46,6 +47,7 @@ class Run:
             "actor": [actor.user_id, actor.ip_address, actor.source or "", actor.run_by],
             "word": [word.newest, sorted(word.batches), cids],
             "tasks": self.tasks,
+            "check": self.check,
         }
         return seal(content, _PURPOSE, str(self.batch_id), self.name)
 
@@ -60,4 +62,4 @@ class Run:
         newest, batches, cids = content["word"]
         actor = Actor(user_id=user_id, ip_address=ip_address, source=Source(source) if source else None, run_by=run_by)
         word = Word(newest, frozenset(batches), None if cids is None else frozenset(cids))
-        return cls(batch_id, name, actor, Token(content["token"]), word, content["tasks"])
+        return cls(batch_id, name, actor, Token(content["token"]), word, content["tasks"], content.get("check", True))

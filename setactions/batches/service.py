@@ -51,9 +51,12 @@ HOW_TO_GO_ON = "Look there first; then skip the chunks that they are in, or send
 
 
 class Engine(Protocol):
-    """Carries a batch for an actor with their token, now or from now on. Raises Refusal if it cannot begin."""
+    """Carries a batch for an actor with their token, now or from now on. Raises Refusal if it cannot begin.
 
-    def __call__(self, batch: Batch, actor: Actor, token: Token, scope: Scope, *, word: Word) -> None: ...
+    With `check` it looks at what TMS shows once the batch is done, while it has the token.
+    """
+
+    def __call__(self, batch: Batch, actor: Actor, token: Token, scope: Scope, *, word: Word, check: bool) -> None: ...
 
 
 @sensitive_variables("token")
@@ -64,6 +67,7 @@ def start_batch(
     new: NewBatch,
     token: Token,
     word: Word = NO_WORD,
+    check: bool = True,
     engine: Engine | None = None,
 ) -> Batch:
     """Write a new batch and let `engine` carry it. The same id again returns the batch that is there.
@@ -87,7 +91,7 @@ def start_batch(
     if is_new:
         logger.info("[BATCH] %s: started by %s, %d customers", batch.batch_id, batch.user_id, batch.customer_count)
         try:
-            _carry(engine, batch, actor, token, Scope.WAITING, word=word)
+            _carry(engine, batch, actor, token, Scope.WAITING, word=word, check=check)
         except Refusal as refusal:
             ledger.explain(batch, refusal.message)
     return batch
@@ -134,7 +138,7 @@ def go_on(
         if token and not skip and (overlap := united(overlaps_of_rest(batch, scope, word))):
             todo = "" if actor.source == Source.COMMAND else HOW_TO_GO_ON
             raise _refuse(user, actor, overlap.refusal(actor.source, todo), left_chunks(batch, scope))
-        _carry(engine, batch, actor, token, scope, word=word)
+        _carry(engine, batch, actor, token, scope, word=word, check=True)
     logger.info("[BATCH] %s: %s goes on with it (%s)", batch.batch_id, user.get_username(), scope.name)
 
 
@@ -188,11 +192,13 @@ def _engine() -> Engine:
 
 
 @sensitive_variables("token")
-def _carry(engine: Engine | None, batch: Batch, actor: Actor, token: Token | None, scope: Scope, *, word: Word) -> None:
+def _carry(
+    engine: Engine | None, batch: Batch, actor: Actor, token: Token | None, scope: Scope, *, word: Word, check: bool
+) -> None:
     check_active()
     if token is None:
         raise Refusal(400, "token", "Enter your bearer token for this cluster: no process holds one for this batch.")
-    (engine or _engine())(batch, actor, token, scope, word=word)
+    (engine or _engine())(batch, actor, token, scope, word=word, check=check)
 
 
 def _check_owner(user: Any, batch: Batch) -> None:

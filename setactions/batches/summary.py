@@ -5,7 +5,9 @@ from typing import Any
 
 from jobs.batches.scopes import Scope
 from jobs.batches.selectors import Progress, progress_of, reasons_of, set_aside_ids
+from jobs.live.codes import state_name
 from jobs.models import Batch, BatchChunk
+from setactions.live.confirmations import BatchCheck
 from tmsdash.text import counted
 
 ALL_ACCEPTED, SOME_NOT_ACCEPTED, SOME_UNKNOWN = 0, 2, 3
@@ -16,9 +18,10 @@ _NAMES[State.CALLING] = State.UNKNOWN.value
 
 
 class Summary:
-    """A batch as it is now. Raises DatabaseError if it cannot be read."""
+    """A batch as it is now, and what a `check` showed of it. Raises DatabaseError if it cannot be read."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, check: BatchCheck | None = None) -> None:
+        self.check = check
         self.batch = Batch.objects.get(pk=batch.pk)
         self.progress: Progress = progress_of(batch)
         self.unknown_to_tms = set_aside_ids(batch)
@@ -58,9 +61,17 @@ class Summary:
             "left": self.left(Scope.REST),
             "job_ids": [str(job_id) for job_id in accepted],
             "unknown_to_tms": self.unknown_to_tms,
+            **self._check_as_json(),
             "resume": resume_line if self.left(Scope.REST_WITHOUT_UNKNOWN_IDS) else None,
             "exit_code": self.exit_code,
         }
+
+    def _check_as_json(self) -> dict[str, Any]:
+        if not self.check:
+            return {}
+        if self.check.problems:
+            return {"check": {"problem": " ".join(self.check.problems)}}
+        return {"check": {"confirmed": self.check.confirmed, "customers": self.check.customer_count}}
 
     def in_words(self, resume_line: str) -> Iterator[str]:
         """Return the whole in sentences, with what to do next."""
@@ -70,6 +81,10 @@ class Summary:
         for name, count in counts.items():
             if count:
                 yield f"{name.replace('_', ' ').replace('tms', 'TMS').capitalize().replace('tms', 'TMS')}: {count:,}."
+        for shown in self.check.states if self.check else ():
+            yield f"TMS shows for {state_name(shown.action_code)}: {shown.in_words}."
+        for problem in self.check.problems if self.check else ():
+            yield f"WARNING: what TMS shows could not be read. {problem}"
         yield from self.reasons
         if self.unknown_to_tms:
             more = " …" if len(self.unknown_to_tms) > 20 else ""

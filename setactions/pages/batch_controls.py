@@ -53,6 +53,7 @@ def start(request: HttpRequest, reviewed: Review) -> HttpResponse:
             ),
             token=token,
             word=word_of(request, reviewed),
+            check=reviewed.check_afterwards,
         )
     except ReviewEnded as refusal:
         return review_again(request, reviewed, refusal)

@@ -77,6 +77,19 @@ class BatchView(BatchLine):
     is_owner: bool = False
     error: str = ""
     named: Named = Named()
+    confirmation: BatchConfirmation | None = None
+    check: BatchCheck | None = None
+
+    @property
+    def cards(self) -> list[LiveCard]:
+        """What the check that was just made shows, for each cluster and action."""
+        query = {"batch": str(self.batch.batch_id)}
+        return [LiveCard(states, query) for states in self.check.states] if self.check else []
+
+    @property
+    def may_check(self) -> bool:
+        """Whether the user may read what TMS shows, which they do once nothing is sent any more."""
+        return self.may_control and bool(self.progress.accepted) and not self.batch.has_runner
 
     @property
     def title(self) -> str:

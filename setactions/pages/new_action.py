@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import wraps
 from typing import Any
 
@@ -158,7 +159,9 @@ def leave_out(request: HttpRequest, reviewed: Review) -> HttpResponse:
 def review_again(request: HttpRequest, ended: Review, refusal: ReviewEnded) -> HttpResponse:
     """Show the list of a review that has ended for another one; on the form, if that has to be asked something."""
     if is_configured(ended.submission.cluster) and not ended.submission.lacks_word:
-        fresh = Review.of(ended.submission, ended.file_name, ended.left_out)
+        fresh = replace(
+            Review.of(ended.submission, ended.file_name, ended.left_out), check_afterwards=ended.check_afterwards
+        )
         return review_page(request, fresh, "", status=refusal.code, error=refusal.message)
     return form_page(request, filled_in_form(ended.submission), status=refusal.code, error=refusal.message)
 

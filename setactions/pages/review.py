@@ -44,6 +44,7 @@ from tmsdash.web.access_log import log_refused
 IDS_AT_EACH_END = 10
 ENTRIES_SHOWN = 10
 IDS_ASKED_FOR_SHOWN = 5
+CHECK = "check_afterwards"  # the box on the page of a batch
 
 
 class ListEnds(NamedTuple):
@@ -184,10 +185,11 @@ def refused_page(request: HttpRequest, review: Review, sealed: str, refusal: Ref
 def review_of(request: HttpRequest) -> Review:
     """Return what the user reviewed; raises Refusal (400) if that is not valid or not any more, and logs a forgery."""
     try:
-        return load_review(request.POST.get("review", ""), request.user.get_username())
+        review = load_review(request.POST.get("review", ""), request.user.get_username())
     except Unverified:
         log_refused(request, "its review does not verify")
         raise
+    return replace(review, check_afterwards=CHECK in request.POST) if review.is_batch else review
 
 
 class ReviewEnded(Refusal):
@@ -260,7 +262,8 @@ def without_overlap(review: Review) -> Review:
     cids = [cid for cid in submission.cids if cid not in left_out]
     if not cids:
         raise Refusal(409, FIELD, "All customers of this list were asked for already, so there is nobody left.")
-    return Review.of(narrowed(submission, cids), review.file_name, review.left_out + len(left_out))
+    rest = Review.of(narrowed(submission, cids), review.file_name, review.left_out + len(left_out))
+    return replace(rest, check_afterwards=review.check_afterwards)
 
 
 def _unreadable(_: Exception) -> Refusal:

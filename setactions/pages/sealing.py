@@ -46,7 +46,8 @@ class Review:
 
     `made_at` is in seconds since 1970. `file_name` is the name of the uploaded list, "" if the ids were pasted;
     `left_out` is how many of its customers its user left out, since they were asked for already. `named` is
-    what the page named of them, for whoever ticks that they are sent again.
+    what the page named of them, for whoever ticks that they are sent again. `check_afterwards` says whether a batch is
+    followed by a look at what TMS shows.
     """
 
     attempt_id: uuid.UUID
@@ -56,6 +57,7 @@ class Review:
     file_name: str = ""
     left_out: int = 0
     named: Named = Named()
+    check_afterwards: bool = True
 
     @classmethod
     def of(cls, submission: Submission, file_name: str = "", left_out: int = 0) -> "Review":
@@ -81,6 +83,7 @@ def sign_review(review: Review, user_id: str) -> str:
         "file": review.file_name,
         "named": str(review.named),
         "left_out": review.left_out,
+        "check": review.check_afterwards,
     }
     return signing.dumps(state, salt=_SALT, compress=True)
 
@@ -115,6 +118,7 @@ def load_review(text: str, user_id: str) -> Review:
         state.get("file", ""),
         state.get("left_out", 0),
         Named.parse(state.get("named", "")),
+        state.get("check", True),
     )
 
 

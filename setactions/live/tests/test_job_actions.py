@@ -68,7 +68,8 @@ def test_without_a_token_it_gets_what_was_read_last_and_tms_is_not_asked(olivia,
 
 
 @pytest.mark.parametrize(
-    ("token", "status"), [("fault:unauthorized", 502), ("fault:http:500", 502), ("fault:hang", 504), ("two words", 400)]
+    ("token", "status"),
+    [("fault:unauthorized", 502), ("fault:http:500", 502), ("fault:slow:3", 504), ("two words", 400)],
 )
 def test_what_could_not_be_read_is_an_error_in_json(olivia, job, settings, token, status):
     settings.TMS_DEADLINE_S = 0.5

@@ -93,7 +93,7 @@ class Command(BaseCommand):
         )
         sender: dict[str, Any] = {"user": user, "actor": actor, "token": options.needed_token(), "engine": engine}
         word = plan.overlap.named.word(plan.overlap.cids) if options.send_again else NO_WORD
-        return self._end(self._carry(batch or new, options, word, sender), report, options)
+        return self._end(self._carry(batch or new, options, word, sender), report, options, engine)
 
     @sensitive_variables()
     def _carry(self, batch: Batch | NewBatch, options: BatchOptions, word: Word, sender: dict[str, Any]) -> Batch:
@@ -110,9 +110,9 @@ class Command(BaseCommand):
         )
         return batch
 
-    def _end(self, batch: Batch, report: TextIO | None, options: BatchOptions) -> int:
+    def _end(self, batch: Batch, report: TextIO | None, options: BatchOptions, engine: Foreground | None = None) -> int:
         """Say how the batch stands, write the report, and return the exit code."""
-        summary, resume_line = Summary(batch), options.resume_line(batch)
+        summary, resume_line = Summary(batch, engine.check if engine else None), options.resume_line(batch)
         self._output(summary.as_json(resume_line), *summary.in_words(resume_line))
         self._summary = summary  # first: a report that fails takes nothing from it
         if report:
