@@ -36,6 +36,7 @@ urlpatterns = [
     path("batches/<uuid:batch_id>/stop/", batch_controls.control, {"verb": "stop"}, name="batch_stop"),
     path("batches/<uuid:batch_id>/resume/", batch_controls.control, {"verb": "resume"}, name="batch_resume"),
     path("batches/<uuid:batch_id>/rest/", batch_controls.control, {"verb": "rest"}, name="batch_rest"),
+    path("batches/<uuid:batch_id>/verify/", job_states.verify_batch, name="batch_verify"),
     path("batches/<uuid:batch_id>/report.csv", batches.report_csv, name="batch_report"),
     path("batches/<uuid:batch_id>/unknown.csv", batches.unknown_csv, name="batch_unknown_csv"),
     path("customers/", customers.find_customer, name="find_customer"),

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils.http import urlencode
 
+from jobs.live.codes import state_name
 from jobs.live.confirmations import ShownStates, StatePart
 from jobs.models import LiveReading
 
@@ -37,6 +38,10 @@ class LiveCard:
         """The name of the cluster; "" if the settings lack it, so that nothing can be read."""
         names = (name for name, origin in settings.TMS_CLUSTERS.items() if origin == self.states.cluster_url)
         return next(names, "")
+
+    @property
+    def action(self) -> str:
+        return state_name(self.states.action_code)
 
     @property
     def rows(self) -> list[CardRow]:

@@ -6,9 +6,12 @@ from datetime import datetime
 
 from jobs.batches.scopes import Scope
 from jobs.batches.selectors import Progress
+from jobs.live.card import LiveCard
+from jobs.live.confirmations import BatchConfirmation
 from jobs.models import Batch, BatchChunk
 from setactions.batches.liveness import START_WORKER, WAITS, lacks_worker
 from setactions.batches.progress import Rate
+from setactions.live.confirmations import BatchCheck
 from setactions.tms.clusters import Cluster
 from setactions.word import Named
 from tmsdash.text import counted
@@ -63,7 +66,8 @@ class BatchView(BatchLine):
 
     `named` are the customers that were asked for since, if it could not go on because of them. `answered` are the
     chunks that were answered last, `reasons` say why customers were not accepted, `set_aside_ids` are the first ids
-    that TMS does not know. `waits_since` is when a worker was last seen, if it waits for one.
+    that TMS does not know. `waits_since` is when a worker was last seen, if it waits for one. `confirmation` is the
+    best that is known of all jobs, `check` what TMS was just seen to show.
     """
 
     cluster: Cluster | None

@@ -2,6 +2,7 @@
 
 import uuid
 from contextlib import suppress
+from dataclasses import replace
 
 from django.db import Error as AnyDatabaseError
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
@@ -12,12 +13,15 @@ from django.views.decorators.http import require_safe
 
 from jobs.batches import selectors
 from jobs.filters import BatchFilters
-from jobs.models import Batch, BatchChunk
+from jobs.live.confirmations import confirmation_of_batch, confirmations_of
+from jobs.models import Batch, BatchChunk, Job
 from jobs.selectors import may_view_all_jobs
+from jobs.statuses import shown_status
 from setactions.batches.liveness import waits_for_worker_since
 from setactions.batches.progress import rate_of
 from setactions.batches.recovery import catch_up
 from setactions.batches.report import report_lines
+from setactions.live.confirmations import BatchCheck
 from setactions.pages.batch_rows import rows_of
 from setactions.pages.batch_view import BatchLine, BatchView
 from setactions.permissions import may_set_action
@@ -87,13 +91,20 @@ def unknown_csv(request: HttpRequest, batch_id: uuid.UUID) -> HttpResponse:
 
 
 def batch_page(
-    request: HttpRequest, batch: Batch, *, status: int = 200, error: str = "", named: Named = NOTHING_NAMED
+    request: HttpRequest,
+    batch: Batch,
+    *,
+    status: int = 200,
+    error: str = "",
+    named: Named = NOTHING_NAMED,
+    check: BatchCheck | None = None,
 ) -> HttpResponse:
     """Show one batch, and what could not be done if there is something.
 
-    If any were `named`, the page asks what to do with the customers that were asked for since.
+    If any were `named`, the page asks what to do with the customers that were asked for since. `check` is what TMS
+    was just seen to show.
     """
-    view = _view(request, batch, error, named=named)
+    view = replace(_view(request, batch, error, named=named), check=check)
     return render(request, "batches/batch.html", {"view": view}, status=status)
 
 
@@ -122,8 +133,15 @@ def _view(request: HttpRequest, batch: Batch, error: str = "", *, named: Named =
         lambda number: f"{address}?page={number}",
         count=progress.chunks(*BatchChunk.State),
     )
+    accepted = [
+        chunk.attempt_id for chunk in page.rows if chunk.state == BatchChunk.State.ACCEPTED and chunk.attempt_id
+    ]
+    confirmations = confirmations_of(accepted)
     for chunk in page.rows:
         chunk.batch = batch  # its attempt ids are derived from it
+        if confirmation := confirmations.get(chunk.attempt_id):  # type: ignore[arg-type]
+            shown = shown_status(Job.Status.SUCCESS, legacy=False, confirmation=confirmation)
+            chunk.shown = shown  # type: ignore[attr-defined]
     return BatchView(
         batch=batch,
         progress=progress,
@@ -140,4 +158,5 @@ def _view(request: HttpRequest, batch: Batch, error: str = "", *, named: Named =
         is_owner=batch.user_id == request.user.get_username(),
         error=error,
         named=named,
+        confirmation=None if batch.has_runner else confirmation_of_batch(batch.batch_id),
     )

@@ -14,7 +14,9 @@ from audit.choices import Action
 from jobs.live.confirmations import rest_of
 from jobs.models import Job
 from jobs.views import job_page, load_job
-from setactions.live.confirmations import confirm_job
+from setactions.live.confirmations import confirm_batch, confirm_job
+from setactions.pages.batches import batch_page
+from setactions.pages.batches import load as load_batch
 from setactions.pages.new_action import filled_in_form, form_page
 from setactions.pages.review import review_page, token_of
 from setactions.pages.sealing import Review, seal_for_another
@@ -47,6 +49,25 @@ def verify(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
         kept = "" if error.bad_token else sealed
         return job_page(request, job, status=502, error=str(error), sealed=kept)
     return job_page(request, job, sealed=sealed)
+
+
+@never_cache
+@sensitive_post_parameters()
+@sensitive_variables()
+@require_http_methods(["GET", "POST"])
+def verify_batch(request: HttpRequest, batch_id: uuid.UUID) -> HttpResponse:
+    """Read what TMS shows of what was accepted of a batch; its page then shows it, or why it could not be read."""
+    batch = load_batch(request, batch_id)
+    if request.method == "GET":
+        return redirect("batch", batch_id=batch_id)
+    if not may_set_action(request.user):
+        raise PermissionDenied
+    try:
+        check = confirm_batch(batch, token_of(request, batch_id)[0], request.user.get_username())
+    except Refusal as refusal:
+        return batch_page(request, batch, status=refusal.code, error=refusal.message)
+    status = 502 if check.problems else 200
+    return batch_page(request, batch, status=status, error=" ".join(check.problems), check=check)
 
 
 @never_cache

@@ -40,6 +40,7 @@ ROWS = {
     "batches/<uuid:batch_id>/stop/": ("in 302 404 302 302 302", "in 409 404 403 409 403"),
     "batches/<uuid:batch_id>/resume/": ("in 302 404 302 302 302", "in 400 404 403 403 403"),
     "batches/<uuid:batch_id>/rest/": ("in 302 404 302 302 302", "in 400 404 403 403 403"),
+    "batches/<uuid:batch_id>/verify/": ("in 302 404 302 302 302", "in 400 404 403 400 403"),
     "batches/<uuid:batch_id>/report.csv": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
     "batches/<uuid:batch_id>/unknown.csv": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
     "read-customer/": ("in 302 302 302 302 302", "in 400 400 403 400 403"),
