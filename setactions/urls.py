@@ -1,6 +1,6 @@
 from django.urls import path
 
-from setactions import api, live_api
+from setactions import api, live_api, status_api
 from setactions.operations import health
 from setactions.pages import attempt, batch_controls, batches, customers, job_states, new_action, status
 
@@ -42,6 +42,7 @@ urlpatterns = [
     path("customers/", customers.find_customer, name="find_customer"),
     path("customers/<path:cid>/", customers.customer, name="customer"),
     path("read-customer/", customers.read_customer, name="read_customer"),
+    path("api/status/<str:name>", status_api.status, name="api_status"),
     path("status/", status.clusters, name="live_clusters"),
     path("status/<str:name>/", status.live_status, name="live_status"),
     path("status/<str:name>/customers.csv", status.customers_csv, name="live_status_csv"),

@@ -5,7 +5,7 @@ job, a batch or a list are known one by one, whatever was read of them, and are 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,7 +14,9 @@ from django.db.models import QuerySet
 from jobs.live.codes import state_name
 from jobs.live.states import KnownState, KnownStates, checked_code, count_codes
 from jobs.models import LiveCluster, LiveReading, LiveState
+from tmsdash.csv_text import csv_text, id_field, to_cell
 
+CSV_COLUMNS = ("customer_id", "state", "action_code", "read_at", "source", "user")
 UNREAD = "unread"  # in addresses: the state of customers of whom nothing was ever read
 SORTS = {
     "cid": ("cid",),
@@ -42,6 +44,13 @@ class Wanted:
     state: str = ""
     search: str = ""
     sort: str = ""
+
+    @classmethod
+    def parse(cls, state: str, search: str = "", sort: str = "") -> "Wanted | None":
+        """Return the same, with a state as it stands in an address; None if that is none."""
+        digits = state.removeprefix("-")
+        is_state = state in ("", UNREAD) or (digits.isascii() and digits.isdigit() and len(digits) <= 5)
+        return cls(state, search, sort) if is_state else None
 
     @property
     def code(self) -> int | None:
@@ -110,6 +119,19 @@ class Chosen:
 
     def lines(self, rows: Sequence[Line]) -> Iterator[Line]:
         yield from rows
+
+
+def csv_lines(lines: Iterable[Line]) -> Iterator[str]:
+    """Yield a CSV file: a row for each customer with its state, when that was read, and who says so."""
+    yield csv_text([CSV_COLUMNS])
+    shown: dict[int, str] = {}  # what customers of one state and reading have in common
+    for cid, state in lines:
+        if id(state) not in shown:
+            reading = state.reading if state else None
+            facts = (reading.began_at.isoformat(), reading.source, to_cell(reading.user_id)) if reading else ("",) * 3
+            code = state.code if state else ""
+            shown[id(state)] = csv_text([(Line(cid, state).state_in_words, code, *facts)])
+        yield f"{id_field(cid)},{shown[id(state)]}"
 
 
 def _code(line: Line) -> int | None:

@@ -1,7 +1,7 @@
 """The pages of live states: what TMS showed last of the customers of a cluster, and reading it anew."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from audit.selectors import may_look_up_customers
 from jobs.live.lists import keep_list
 from jobs.live.states import cluster_row, newest_failure, states_of, whole_reading
-from setactions.live.listing import Chosen, Line, WholeCluster
+from setactions.live.listing import Chosen, WholeCluster, csv_lines
 from setactions.live.reading import being_read_since, read_whole, take_answer
 from setactions.pages.review import token_of
 from setactions.pages.status_forms import AnswerForm, ListForm, StatusFilters
@@ -26,14 +26,13 @@ from setactions.reads import ReadingFailedError
 from setactions.refusal import Refusal
 from setactions.tms.clusters import Cluster, all_clusters, cluster_named
 from setactions.token import Token
-from tmsdash.csv_text import CSV_TYPE, csv_text, to_cell, to_id_cell
+from tmsdash.csv_text import CSV_TYPE
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.downloads import download
 from tmsdash.web.errors import error_response
 from tmsdash.web.paging import Page, numbered_page
 
 CUSTOMERS_PER_PAGE = 100
-CSV_COLUMNS = ("customer_id", "state", "action_code", "read_at", "source", "user")
 BAD_GATEWAY = 502
 View = Callable[[HttpRequest, Cluster], HttpResponseBase]
 
@@ -95,7 +94,7 @@ def customers_csv(request: HttpRequest, cluster: Cluster) -> HttpResponseBase:
         return error_response(request, 400, "The address asks for nothing that there is. Filter the page again.")
     listing = _listing(cluster, filters)
     lines = listing.lines(listing.matching(filters.wanted)) if listing else iter(())  # type: ignore[arg-type]
-    return download(_csv_lines(lines), f"status-{cluster.name}.csv", CSV_TYPE)
+    return download(csv_lines(lines), f"status-{cluster.name}.csv", CSV_TYPE)
 
 
 @button
@@ -210,14 +209,3 @@ def _listing(cluster: Cluster, filters: StatusFilters) -> WholeCluster | Chosen 
         return Chosen(states_of(cluster.origin, filters.cids), filters.cids)
     row = cluster_row(cluster.origin)
     return WholeCluster(row) if row else None
-
-
-def _csv_lines(lines: Iterator[Line]) -> Iterator[str]:
-    yield csv_text([CSV_COLUMNS])
-    for cid, state in lines:
-        if state is None:
-            yield csv_text([(to_id_cell(cid), "never read", "", "", "", "")])
-            continue
-        reading = state.reading
-        facts = (reading.began_at.isoformat(), reading.source, to_cell(reading.user_id))
-        yield csv_text([(to_id_cell(cid), Line(cid, state).state_in_words, state.code, *facts)])

@@ -58,7 +58,8 @@ class StatusFilters(forms.Form):
         self._given, self._viewer, self._cluster = data, viewer, cluster
         self.cids: Sequence[str] | None = None
         shown = data.get("state", "")
-        others = [(shown, state_name(int(shown)))] if _is_code(shown) and shown not in dict(_STATES) else []
+        is_other = shown and shown not in dict(_STATES) and Wanted.parse(shown)
+        others = [(shown, state_name(int(shown)))] if is_other else []
         self.fields["state"].widget.choices = [("", "any"), *_STATES, *others]
         for field in self.fields.values():
             field.widget.attrs |= {"autocomplete": "off", "autocapitalize": "off", "spellcheck": "false"}
@@ -95,7 +96,7 @@ class StatusFilters(forms.Form):
 
     def clean_state(self) -> str:
         state: str = self.cleaned_data["state"]
-        if state and state != UNREAD and not _is_code(state):
+        if Wanted.parse(state) is None:
             raise forms.ValidationError("Select one of the states.")
         return state
 
@@ -125,10 +126,6 @@ class StatusFilters(forms.Form):
         if job and job.cluster_url != self._cluster.origin:
             return []
         return all_cids_of(job) if job else None
-
-
-def _is_code(text: str) -> bool:
-    return text.removeprefix("-").isascii() and text.removeprefix("-").isdigit() and len(text) <= 6
 
 
 class ListForm(forms.Form):

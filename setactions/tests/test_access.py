@@ -44,6 +44,7 @@ ROWS = {
     "batches/<uuid:batch_id>/report.csv": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
     "batches/<uuid:batch_id>/unknown.csv": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
     "read-customer/": ("in 302 302 302 302 302", "in 400 400 403 400 403"),
+    "api/status/<str:name>": ("401 200 200 200 200 200", "401 405 405 405 405 405"),
     "status/": ("in 200 200 200 200 200", "in 405 405 405 405 405"),
     "status/<str:name>/": ("in 200 200 200 200 200", "in 405 405 405 405 405"),
     "status/<str:name>/customers.csv": ("in 200 200 200 200 200", "in 405 405 405 405 405"),
