@@ -133,10 +133,7 @@ def _view(request: HttpRequest, batch: Batch, error: str = "", *, named: Named =
         lambda number: f"{address}?page={number}",
         count=progress.chunks(*BatchChunk.State),
     )
-    accepted = [
-        chunk.attempt_id for chunk in page.rows if chunk.state == BatchChunk.State.ACCEPTED and chunk.attempt_id
-    ]
-    confirmations = confirmations_of(accepted)
+    confirmations = confirmations_of([chunk.attempt_id for chunk in page.rows if chunk.attempt_id])
     for chunk in page.rows:
         chunk.batch = batch  # its attempt ids are derived from it
         if confirmation := confirmations.get(chunk.attempt_id):  # type: ignore[arg-type]

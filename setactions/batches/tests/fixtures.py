@@ -10,7 +10,7 @@ from audit.choices import Source
 from jobs.batches import ledger
 from jobs.models import Batch
 from jobs.tests import making
-from setactions.batches import policy
+from setactions.batches import afterwards, policy
 from setactions.batches.runner import Runner
 from setactions.batches.tests.commanding import CIDS
 from setactions.tms.clusters import cluster_named
@@ -42,6 +42,12 @@ def run():
         return after
 
     return carry
+
+
+@pytest.fixture(autouse=True)
+def checked_at_once(monkeypatch):
+    """TMS of the tests is done when it has answered."""
+    monkeypatch.setattr(afterwards, "CHECK_AFTER_S", 0)
 
 
 @pytest.fixture

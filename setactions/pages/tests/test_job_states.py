@@ -63,6 +63,18 @@ def test_a_reading_shows_where_a_jobs_customers_are_and_is_kept(olivia, job, tms
     assert "Confirmed 2 of 5" in text_of(client.get(f"/jobs/{job.job_id}/"))
 
 
+def test_each_number_leads_to_its_customers_and_to_a_file_of_them(olivia, job):
+    client = signed_in(olivia)
+    page = verify(client, job).content.decode()
+    addresses = [address.replace("&amp;", "&") for address in re.findall('href="(/status/evian3/[^"]+)"', page)]
+    lists = dict(zip(numbers(page), addresses[::2], strict=True))
+    for words, cids in {"confirmed": ["a1", "b2"], "still at PE-Enable": ["c3"], "not known to TMS": ["d4"]}.items():
+        shown = client.get(lists[words]).content.decode()
+        assert [cid for cid in ("a1", "b2", "c3", "d4", "e5") if f"/customers/{cid}/" in shown] == cids, words
+    files = [b"".join(client.get(address).streaming_content).decode() for address in addresses[1::2]]
+    assert [file.count("\n") - 1 for file in files] == [*numbers(page).values()]
+
+
 def test_a_job_of_one_customer_reads_that_customer_alone(olivia, tms):
     tms_does(tms, "T-Enable", "a1")
     answer = verify(signed_in(olivia), job_of("a1"))
@@ -161,7 +173,7 @@ def test_the_card_of_a_cluster_that_is_gone_has_no_buttons_and_no_links(olivia, 
     settings.TMS_CLUSTERS = {"brooke": "http://127.0.0.1:2"}
     page = client.get(f"/jobs/{job.job_id}/").content.decode()
     assert 'name="token"' not in page
-    assert "/status/" not in page
+    assert "/status/evian3/" not in page
     answer = verify(client, job)
     assert answer.status_code == 409
     assert "not configured any more" in text_of(answer)
