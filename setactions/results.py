@@ -100,7 +100,7 @@ BEING_RECORDED = (
 )
 EXPLANATIONS = {
     Outcome.PENDING: "The action is being sent. Wait for the answer; there is no need, and no way, to send it again.",
-    Outcome.ACCEPTED: "TMS accepted the action and is working on it. There is nothing more to do here.",
+    Outcome.ACCEPTED: "TMS accepted the action and is working on it. Whether its customers moved, a reading shows.",
     Outcome.APPLIED: "TMS gave no clear answer, but reading back confirmed that the action was applied.",
     Outcome.NOT_APPLIED: "TMS gave no clear answer, but reading back showed that nothing was applied. "
     "You may send the list again.",

@@ -75,6 +75,13 @@ def test_each_number_leads_to_its_customers_and_to_a_file_of_them(olivia, job):
     assert [file.count("\n") - 1 for file in files] == [*numbers(page).values()]
 
 
+def test_the_page_of_an_accepted_attempt_leads_to_the_card(olivia, audrey, carry_out):
+    attempt = carry_out().attempt_id
+    link = f'href="/jobs/{attempt}/#live-state">Check what TMS shows</a>'
+    assert link in signed_in(olivia).get(f"/attempts/{attempt}/").content.decode()
+    assert link not in signed_in(audrey).get(f"/attempts/{attempt}/").content.decode()
+
+
 def test_a_job_of_one_customer_reads_that_customer_alone(olivia, tms):
     tms_does(tms, "T-Enable", "a1")
     answer = verify(signed_in(olivia), job_of("a1"))
