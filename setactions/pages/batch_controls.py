@@ -20,8 +20,9 @@ from setactions.overlap import NO_OVERLAP, Overlap, united
 from setactions.pages.batch_view import NAMED, REPEATS, SEND_AGAIN, SKIP, WITHOUT_UNKNOWN
 from setactions.pages.batches import batch_page, load
 from setactions.pages.new_action import review_again, reviewed_step
-from setactions.pages.review import ReviewEnded, check_confirmed, refused_page, token_of, was_sent, word_of
+from setactions.pages.review import check_confirmed, refused_page, token_of, word_of
 from setactions.pages.sealing import Review
+from setactions.pages.sent_reviews import ReviewEnded, was_sent
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from setactions.token import Token

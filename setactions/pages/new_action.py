@@ -24,18 +24,16 @@ from setactions import service
 from setactions.inputs.csv_table import as_text
 from setactions.pages.forms import NewActionForm
 from setactions.pages.review import (
-    ReviewEnded,
     check_confirmed,
-    is_configured,
     refused_page,
     review_of,
     review_page,
     token_of,
-    was_sent,
     without_overlap,
     word_of,
 )
 from setactions.pages.sealing import Review, seal_for_another, seal_token
+from setactions.pages.sent_reviews import ReviewEnded, is_configured, was_sent
 from setactions.payload import Submission
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
