@@ -5,9 +5,11 @@ versions lack those that are `NotRequired` or belong to a `total=False` dict.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, NotRequired, TypedDict
 
-from audit.choices import Kind, Outcome, Ruling
+from audit.choices import Kind, Outcome, Ruling, Standing
 
 
 class Opening(TypedDict):
@@ -26,6 +28,23 @@ class Opening(TypedDict):
 ChunkFacts = TypedDict("ChunkFacts", {"chunk": int, "try": int, "retry_of": str}, total=False)
 
 
+class Compared(TypedDict):
+    """What a user was shown of a list's live state before they confirmed it; of a chunk, that of its batch's list.
+
+    `read_at` is when the reading began, `source` a value of LiveReading.Source, `read_for` the user for whom it was
+    read. `counts` are the customers by the values of Standing; `left_out` counts those who are not on the list any
+    more, since they were there already, and `later_attempts` those of which the user was told that touched the
+    customers after the reading.
+    """
+
+    read_at: str
+    source: str
+    read_for: str
+    counts: dict[str, int]
+    left_out: NotRequired[int]
+    later_attempts: NotRequired[int]
+
+
 class Intent(Opening, ChunkFacts):
     """Of INTENT: all that the Job of the attempt will be made from, except for what TMS answers."""
 
@@ -36,6 +55,7 @@ class Intent(Opening, ChunkFacts):
     send_again: bool
     allow_unusual: NotRequired[bool]  # true, or not there: that ids which look damaged are meant
     run_by: NotRequired[str]
+    compared: NotRequired[Compared]
 
 
 class Refused(Opening):
@@ -94,6 +114,29 @@ def words_given(opening: Mapping[str, Any]) -> str:
     """Say what somebody expressly took upon them when they opened an attempt; "" if that was nothing."""
     words = {"send_again": "sent again", "allow_unusual": "with ids that look damaged"}
     return ", ".join(word for name, word in words.items() if opening.get(name))
+
+
+def comparison_shown(opening: Mapping[str, Any]) -> str:
+    """Say what somebody was shown of a list's live state before they sent it; "" if they did not ask for that."""
+    compared: Any = opening.get("compared")
+    if not isinstance(compared, Mapping):
+        return ""
+    counts: Any = compared.get("counts")
+    shown = [f"{counts[place]:,} {place.label}" for place in Standing if _is_any(counts, place)]
+    if _is_any(compared, "left_out"):
+        shown.append(f"{compared['left_out']:,} left out who were there already")
+    if _is_any(compared, "later_attempts"):
+        shown.append(f"told of attempts on these customers since then: {compared['later_attempts']:,}")
+    read_at = str(compared.get("read_at"))
+    with suppress(ValueError):
+        read_at = f"{datetime.fromisoformat(read_at).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    how = "read from TMS" if compared.get("source") == "tms" else "from an answer that was given"
+    return f"{', '.join(shown)} ({how} at {read_at} for {compared.get('read_for')})"
+
+
+def _is_any(counts: Any, name: str) -> bool:
+    # Whoever changed the database may have put anything there.
+    return isinstance(counts, Mapping) and isinstance(counts.get(name), int) and bool(counts[name])
 
 
 def outcome_of(kind: Kind, body: Mapping[str, Any]) -> Outcome:

@@ -23,6 +23,18 @@ class Action(models.IntegerChoices):
     PE_DIRECT = 5, "PE-Direct"
 
 
+class Standing(models.TextChoices):
+    """Where a customer is, seen from an action that is about to be sent."""
+
+    NEXT = "next", "will move on"
+    THERE = "there", "there already"
+    AHEAD = "ahead", "further on: would go back"
+    SKIPS = "skips", "would skip a step"
+    UNKNOWN = "unknown", "not known to TMS"
+    UNREADABLE = "unreadable", "not readable"
+    UNREAD = "unread", "not read yet"
+
+
 class Kind(models.TextChoices):
     """What an event tells: of its attempt, which has each kind at most once, or of the site (`needs_attempt`)."""
 

@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import connections
 
 from audit.chain import DATABASE
-from audit.choices import CONFIRMED_OUTCOMES, Kind
+from audit.choices import CONFIRMED_OUTCOMES, LEGACY_SOURCES, POSSIBLY_APPLIED_OUTCOMES, Kind
 from audit.customer_index import owners_between
 from audit.models import Attempt, AttemptCustomer, AuditEntry, segment_of
 from audit.selectors import of_few_customers
@@ -68,6 +68,35 @@ def attempts_sharing(cluster_url: str, action_code: int, cids: Sequence[str], ac
     if pks:
         shared |= {attempt: common for attempt, common in _look_up_from(first, last, cids).items() if counts(attempt)}
     return _newest_first(shared)
+
+
+def places_at(moment: datetime) -> tuple[int, int]:
+    """Return primary keys: of the first attempt that may have been running at `moment`, and of the newest one of now.
+
+    With them `attempts_since` later tells what came after that moment, whatever becomes of the clock.
+    """
+    margin = timedelta(seconds=max(0, settings.TMS_OPEN_AFTER_S))
+    newest = Attempt.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    running = Attempt.objects.filter(created_at__gte=moment - margin).order_by("created_at")
+    return running.values_list("pk", flat=True).first() or newest + 1, newest
+
+
+def attempts_since(moment: datetime, places: tuple[int, int], cluster_url: str, cids: Sequence[str]) -> Shared:
+    """Return the attempts on a cluster, at any action, that may have changed any of `cids` after `moment`.
+
+    `places` are what `places_at` told of that moment. What was imported since had happened long before.
+    """
+    first, newest = places
+    last = Attempt.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+
+    def counts(attempt: Attempt) -> bool:
+        is_later = attempt.pk > newest or attempt.decided_at is None or attempt.decided_at >= moment
+        may_be_applied = attempt.is_open or attempt.outcome in POSSIBLY_APPLIED_OUTCOMES
+        is_ours = attempt.cluster_url == cluster_url and attempt.source not in LEGACY_SOURCES
+        return is_later and may_be_applied and is_ours
+
+    shared = _look_up_from(first, last, cids) if first <= last else {}
+    return _newest_first({attempt: common for attempt, common in shared.items() if counts(attempt)})
 
 
 def _with_pks(pks: Sequence[int]) -> Iterator[Attempt]:

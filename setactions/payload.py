@@ -3,13 +3,13 @@
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from django.conf import settings
 from django.db import Error as AnyDatabaseError
 
-from audit.bodies import ChunkFacts
+from audit.bodies import ChunkFacts, Compared
 from audit.choices import Action
 from audit.digests import digest, list_digest
 from audit.models import Attempt
@@ -51,7 +51,8 @@ class Submission:
     """An action for customers of a cluster. `action_sent` is the spelling that TMS gets.
 
     `repeated` counts the ids that were left out as repeats, `warnings` say what looks unusual. `allow_unusual` tells
-    that some ids look damaged, and that somebody gave their word for them.
+    that some ids look damaged, and that somebody gave their word for them. `compared` is what its user was shown of
+    the customers' live state, for the audit: it is no part of what is sent.
     """
 
     cluster: Cluster
@@ -61,6 +62,7 @@ class Submission:
     repeated: int = 0
     warnings: tuple[str, ...] = ()
     allow_unusual: bool = False
+    compared: Compared | None = field(default=None, compare=False)
 
     @property
     def lacks_word(self) -> bool:

@@ -178,6 +178,8 @@ def intent_of(actor: Actor, submission: Submission, *, send_again: bool, batch: 
         intent["allow_unusual"] = True
     if actor.run_by:
         intent["run_by"] = actor.run_by
+    if submission.compared:
+        intent["compared"] = submission.compared
     return {**intent, **batch.facts} if batch else intent
 
 

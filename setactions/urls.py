@@ -2,7 +2,7 @@ from django.urls import path
 
 from setactions import api, live_api, status_api
 from setactions.operations import health
-from setactions.pages import attempt, batch_controls, batches, customers, job_states, new_action, status
+from setactions.pages import attempt, batch_controls, batches, comparison, customers, job_states, new_action, status
 
 urlpatterns = [
     # Asked for most often; Django tries one after the other.
@@ -13,6 +13,9 @@ urlpatterns = [
     path("send/", new_action.send, name="send"),
     path("edit/", new_action.edit, name="edit"),
     path("leave-out/", new_action.leave_out, name="leave_out"),
+    path("compare/", comparison.compare, name="compare"),
+    path("compare/customers.csv", comparison.customers_csv, name="compare_csv"),
+    path("leave-out-there/", comparison.leave_out_there, name="leave_out_there"),
     path("attempts/<uuid:attempt_id>/", attempt.attempt, name="attempt"),
     path("attempts/<uuid:attempt_id>/check/", attempt.check, name="attempt_check"),
     path("attempts/<uuid:attempt_id>/decide/", attempt.decide, name="attempt_decide"),

@@ -15,7 +15,7 @@ from typing import Any
 from django.utils import timezone
 
 from audit import chain
-from audit.bodies import words_given
+from audit.bodies import comparison_shown, words_given
 from audit.customer_index import indexed_cids
 from audit.exports import facts_of
 from audit.models import Attempt, ChainHead
@@ -85,7 +85,8 @@ def _chain_problems(entries: list[StoredEntry], near: dict[int, StoredEntry], he
 def ticket(evidence: Evidence) -> str:
     """Return a short text about the attempt, to be pasted into a ticket."""
     facts, attempt = facts_of(evidence.attempt), evidence.attempt
-    words = words_given(read_opening(evidence.entries[0].sequence, evidence.entries[0].body))
+    opening = read_opening(evidence.entries[0].sequence, evidence.entries[0].body)
+    words, comparison = words_given(opening), comparison_shown(opening)
     whole = "Its events, their places in the audit's chain, its row and its customers were checked: all is as written."
     checked = f"NOT AS IT WAS WRITTEN: {' '.join(evidence.problems)}" if evidence.problems else whole
     lines = [
@@ -96,6 +97,7 @@ def ticket(evidence: Evidence) -> str:
         f"Outcome: {attempt.get_outcome_display()}, since {facts['outcome_since'] or 'it was begun'}",
         f"Job: {facts['job_id'] or 'none'}",
         *([f"Deliberately {words}"] if words else []),
+        *([f"Live state, as shown before: {comparison}"] if comparison else []),
         *([f"Message: {facts['error']}"] if facts["error"] else []),
         "",
         checked,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
+from audit.bodies import Compared
+
 IDS_AT_ONCE = 50_000
 
 
@@ -37,7 +39,8 @@ class NewBatch:
 
     `chunks` are gone through several times. `list_digest` is that of the list as it was given, in case customers were
     left out of it. `repeated` ids were left out; `first_only` pauses it after its first chunk; with `allow_unusual`
-    its user let ids pass that look damaged.
+    its user let ids pass that look damaged. `compared` is what its user was shown of the customers' live state: it is
+    for the INTENTs of the chunks, and not kept with the batch.
     """
 
     batch_id: uuid.UUID
@@ -47,6 +50,7 @@ class NewBatch:
     repeated: int = 0
     first_only: bool = False
     allow_unusual: bool = False
+    compared: Compared | None = None
 
 
 def lists_of(chunks: Iterable[Chunk]) -> Iterator[tuple[str, int, list[str]]]:

@@ -15,6 +15,7 @@ from django.db import connections
 from django.views.decorators.debug import sensitive_variables
 
 from audit.actors import Actor
+from audit.bodies import Compared
 from jobs.batches.scopes import Scope
 from jobs.batches.selectors import count_clusters
 from jobs.models import Batch
@@ -29,7 +30,16 @@ logger = logging.getLogger(__name__)
 
 
 @sensitive_variables("token")
-def start(batch: Batch, actor: Actor, token: Token, scope: Scope, *, word: Word = NO_WORD, check: bool = False) -> None:
+def start(
+    batch: Batch,
+    actor: Actor,
+    token: Token,
+    scope: Scope,
+    *,
+    word: Word = NO_WORD,
+    check: bool = False,
+    compared: Compared | None = None,
+) -> None:
     """Carry `batch` from now on in this process; with `check` its end is followed by a look at what TMS shows.
 
     Raises Refusal: 503 too many, or VAR_DIR cannot be used; 409 another process carries it.
@@ -37,7 +47,7 @@ def start(batch: Batch, actor: Actor, token: Token, scope: Scope, *, word: Word 
     with ExitStack() as slot:
         slot.enter_context(batch_slot())
         workers = min(WORKERS_PER_BATCH, settings.TMS_BATCH_CALLS * count_clusters(batch))
-        runner = Runner(batch, actor, token, workers=workers, scope=scope, word=word)
+        runner = Runner(batch, actor, token, workers=workers, scope=scope, word=word, compared=compared)
         if not _lease(runner):
             sentence = "This batch is still being run. Stop it, or wait a minute until its last calls are finished."
             raise Refusal(409, "request", sentence)

@@ -13,6 +13,7 @@ from django.db import Error as AnyDatabaseError
 from django.views.decorators.debug import sensitive_variables
 
 from audit.actors import Actor
+from audit.bodies import Compared
 from audit.choices import Action, Outcome
 from jobs.batches import ledger
 from jobs.batches.decision import ChunkDecision
@@ -47,12 +48,19 @@ class Carrier:
 
     @sensitive_variables("token")
     def __init__(
-        self, actor: Actor, token: Token, begun_at: datetime, *, word: Word = NO_WORD, allow_unusual: bool = False
+        self,
+        actor: Actor,
+        token: Token,
+        begun_at: datetime,
+        *,
+        word: Word = NO_WORD,
+        allow_unusual: bool = False,
+        compared: Compared | None = None,
     ) -> None:
         """Prepare; chunks that failed before the run was `begun_at` are none of the row that stops it."""
         self.token_refused = False
         self._actor, self._token, self._word, self._allow_unusual = actor, token, word, allow_unusual
-        self._begun_at = begun_at
+        self._begun_at, self._compared = begun_at, compared
 
     def carry_out(self, chunk: BatchChunk, on_accepted: Callable[[], None]) -> ChunkDecision:
         """Send a chunk that was claimed, and settle it; `on_accepted` is called as soon as TMS has accepted it."""
@@ -101,6 +109,7 @@ class Carrier:
                 chunk.action_sent,
                 tuple(chunk.cids),
                 allow_unusual=has_damaged(chunk.cids),  # with somebody's word, or it had not passed the check
+                compared=self._compared,
             ),
             token=self._token,
             attempt_id=chunk.derived_attempt_id,

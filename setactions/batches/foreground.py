@@ -14,6 +14,7 @@ from django.views.decorators.debug import sensitive_variables
 from tqdm import tqdm
 
 from audit.actors import Actor
+from audit.bodies import Compared
 from jobs.batches.decision import ChunkDecision
 from jobs.batches.scopes import Scope
 from jobs.batches.selectors import count_clusters, progress_of
@@ -51,7 +52,15 @@ class Foreground:
 
     @sensitive_variables("token")
     def __call__(
-        self, batch: Batch, actor: Actor, token: Token, scope: Scope, *, word: Word, check: bool = True
+        self,
+        batch: Batch,
+        actor: Actor,
+        token: Token,
+        scope: Scope,
+        *,
+        word: Word,
+        check: bool = True,
+        compared: Compared | None = None,
     ) -> None:
         """Carry the batch, then look at what TMS shows of it; raises Refusal (409) if another process carries it."""
         self._say(f"Batch {batch.batch_id}. If this process dies, go on with: {self._options.resume_line(batch)}")
@@ -67,6 +76,7 @@ class Foreground:
                 scope=scope,
                 word=word,
                 allow_unusual=self._options.allow_unusual,
+                compared=compared,
                 on_settled=self._count,
             )
             with self._terminal_kept():

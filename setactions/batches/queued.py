@@ -30,6 +30,7 @@ from django.views.decorators.debug import sensitive_variables
 from redis.exceptions import RedisError
 
 from audit.actors import Actor
+from audit.bodies import Compared
 from audit.groups import FLUSH_WAIT_S, flush
 from jobs.batches import ledger
 from jobs.batches.ledger import Idle
@@ -74,13 +75,22 @@ GO_ON = "Go on with your token."
 
 
 @sensitive_variables("token")
-def start(batch: Batch, actor: Actor, token: Token, scope: Scope, *, word: Word = NO_WORD, check: bool = False) -> None:
+def start(
+    batch: Batch,
+    actor: Actor,
+    token: Token,
+    scope: Scope,
+    *,
+    word: Word = NO_WORD,
+    check: bool = False,
+    compared: Compared | None = None,
+) -> None:
     """Let workers carry `batch` from now on, and look with `check` at what TMS shows when it is done.
 
     Raises Refusal: 503 no queue, 409 somebody else carries it.
     """
     tasks = min(WORKERS_PER_BATCH, settings.TMS_BATCH_CALLS * count_clusters(batch))
-    run = Run(batch.batch_id, new_run_name(clock.now("jobs")), actor, token, word, tasks, check)
+    run = Run(batch.batch_id, new_run_name(clock.now("jobs")), actor, token, word, tasks, check, compared)
     current = Batch.objects.get(pk=batch.pk)
     dead_runner = current.runner if is_dead(current.runner) else ""
     if not ledger.lease(current, run.name, settings.TMS_BATCH_LEASE_S, dead_runner=dead_runner):
@@ -157,7 +167,7 @@ class _Turn:
 
     def __init__(self, run: Run, batch: Batch, turns_in_vain: int = 0) -> None:
         self._run, self._batch, self._turns_in_vain = run, batch, turns_in_vain
-        self._carrier = Carrier(run.actor, run.token, run.begun_at, word=run.word)
+        self._carrier = Carrier(run.actor, run.token, run.begun_at, word=run.word, compared=run.compared)
         lease_s = settings.TMS_BATCH_LEASE_S
         self._crew = Crew(batch, run.name, self._carrier, 1, lease_s=lease_s, turn_s=TURN_S)
 

@@ -23,6 +23,7 @@ from django.db import close_old_connections
 from django.views.decorators.debug import sensitive_variables
 
 from audit.actors import Actor
+from audit.bodies import Compared
 from jobs.batches import ledger
 from jobs.batches.decision import ChunkDecision
 from jobs.batches.scopes import Scope
@@ -55,19 +56,21 @@ class Runner:
         scope: Scope = Scope.WAITING,
         word: Word = NO_WORD,
         allow_unusual: bool = False,
+        compared: Compared | None = None,
         on_settled: Callable[[BatchChunk, ChunkDecision], None] | None = None,
     ) -> None:
         """Prepare to send what `scope` says in at most `workers` calls at once.
 
         With the `word` customers who were asked for already are sent, too, and the INTENTs of the chunks say so;
-        with `allow_unusual` so are ids that look damaged, of a batch that was made without a word for them.
+        with `allow_unusual` so are ids that look damaged, of a batch that was made without a word for them. The INTENTs
+        also say what was `compared` before.
         `on_settled` is told of each chunk that was sent, by the thread that sent it.
         """
         self.batch = batch
         self._user_id, self._scope = actor.user_id, scope
         self._mark = RunnerMark()
         begun_at = clock.now("jobs")
-        self._carrier = Carrier(actor, token, begun_at, word=word, allow_unusual=allow_unusual)
+        self._carrier = Carrier(actor, token, begun_at, word=word, allow_unusual=allow_unusual, compared=compared)
         self._crew = Crew(batch, self._mark.name, self._carrier, workers, on_settled=on_settled)
 
     @property

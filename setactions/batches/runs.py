@@ -7,6 +7,7 @@ from datetime import datetime
 from django.views.decorators.debug import sensitive_variables
 
 from audit.actors import Actor
+from audit.bodies import Compared
 from audit.choices import Source
 from setactions.batches.liveness import begun_at_of
 from setactions.seals import BrokenSealError, is_fresh, open_seal, seal
@@ -22,7 +23,10 @@ class TooOldError(BrokenSealError):
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a batch: who it sends for, with what word, in how many tasks, and whether it is checked afterwards."""
+    """One run of a batch: who it sends for, with what word, and in how many tasks.
+
+    It is checked afterwards with `check`; `compared` is what its user was shown before.
+    """
 
     batch_id: uuid.UUID
     name: str
@@ -31,6 +35,7 @@ class Run:
     word: Word
     tasks: int
     check: bool = False
+    compared: Compared | None = None
 
     @property
     def begun_at(self) -> datetime:
@@ -48,6 +53,7 @@ class Run:
             "word": [word.newest, sorted(word.batches), cids],
             "tasks": self.tasks,
             "check": self.check,
+            "compared": self.compared,
         }
         return seal(content, _PURPOSE, str(self.batch_id), self.name)
 
@@ -62,4 +68,5 @@ class Run:
         newest, batches, cids = content["word"]
         actor = Actor(user_id=user_id, ip_address=ip_address, source=Source(source) if source else None, run_by=run_by)
         word = Word(newest, frozenset(batches), None if cids is None else frozenset(cids))
-        return cls(batch_id, name, actor, Token(content["token"]), word, content["tasks"], content.get("check", True))
+        check, compared = content.get("check", True), content.get("compared")  # runs of older versions lack them
+        return cls(batch_id, name, actor, Token(content["token"]), word, content["tasks"], check, compared)

@@ -9,6 +9,7 @@ engine over. For both of them:
 3. A list that holds the bearer token is never written to the ledger.
 4. Nothing starts or goes on with customers that were asked for already, see setactions.overlap, unless its user says
    so now. That word is in the memory of the process that carries the batch, like the token, and ends with it.
+   What its user was shown of live state is there, too; a later run finds it in the INTENTs of an earlier one.
 5. Nor does a batch go on with ids that look damaged, if it was made before anybody was asked about them.
 
 All functions raise Refusal and DatabaseError.
@@ -23,7 +24,9 @@ from django.conf import settings
 from django.views.decorators.debug import sensitive_variables
 
 from audit.actors import Actor
+from audit.bodies import Compared
 from audit.choices import Action, Source
+from audit.selectors import find_attempt, opening_body
 from jobs.batches import ledger
 from jobs.batches.creation import create_batch
 from jobs.batches.lists import Chunk, NewBatch, NewChunk, lists_of
@@ -53,10 +56,20 @@ HOW_TO_GO_ON = "Look there first; then skip the chunks that they are in, or send
 class Engine(Protocol):
     """Carries a batch for an actor with their token, now or from now on. Raises Refusal if it cannot begin.
 
-    With `check` it looks at what TMS shows once the batch is done, while it has the token.
+    With `check` it looks at what TMS shows once the batch is done, while it has the token. `compared` is for INTENTs.
     """
 
-    def __call__(self, batch: Batch, actor: Actor, token: Token, scope: Scope, *, word: Word, check: bool) -> None: ...
+    def __call__(
+        self,
+        batch: Batch,
+        actor: Actor,
+        token: Token,
+        scope: Scope,
+        *,
+        word: Word,
+        check: bool,
+        compared: Compared | None,
+    ) -> None: ...
 
 
 @sensitive_variables("token")
@@ -91,7 +104,7 @@ def start_batch(
     if is_new:
         logger.info("[BATCH] %s: started by %s, %d customers", batch.batch_id, batch.user_id, batch.customer_count)
         try:
-            _carry(engine, batch, actor, token, Scope.WAITING, word=word, check=check)
+            _carry(engine, batch, actor, token, Scope.WAITING, word=word, check=check, compared=new.compared)
         except Refusal as refusal:
             ledger.explain(batch, refusal.message)
     return batch
@@ -138,7 +151,7 @@ def go_on(
         if token and not skip and (overlap := united(overlaps_of_rest(batch, scope, word))):
             todo = "" if actor.source == Source.COMMAND else HOW_TO_GO_ON
             raise _refuse(user, actor, overlap.refusal(actor.source, todo), left_chunks(batch, scope))
-        _carry(engine, batch, actor, token, scope, word=word, check=True)
+        _carry(engine, batch, actor, token, scope, word=word, check=True, compared=_compared_before(batch))
     logger.info("[BATCH] %s: %s goes on with it (%s)", batch.batch_id, user.get_username(), scope.name)
 
 
@@ -191,14 +204,30 @@ def _engine() -> Engine:
     return background.start
 
 
+def _compared_before(batch: Batch) -> Compared | None:
+    """Return what the INTENTs of a batch say that its user was shown: the batch itself does not keep that."""
+    with drop_if_broken("jobs", "audit"):
+        chunk = batch.chunks.exclude(attempt_id=None).defer("cids").order_by("number").first()
+        attempt = find_attempt(chunk.attempt_id_of(1)) if chunk and chunk.has_sound_try else None
+        return opening_body(attempt).get("compared") if attempt else None
+
+
 @sensitive_variables("token")
 def _carry(
-    engine: Engine | None, batch: Batch, actor: Actor, token: Token | None, scope: Scope, *, word: Word, check: bool
+    engine: Engine | None,
+    batch: Batch,
+    actor: Actor,
+    token: Token | None,
+    scope: Scope,
+    *,
+    word: Word,
+    check: bool,
+    compared: Compared | None,
 ) -> None:
     check_active()
     if token is None:
         raise Refusal(400, "token", "Enter your bearer token for this cluster: no process holds one for this batch.")
-    (engine or _engine())(batch, actor, token, scope, word=word, check=check)
+    (engine or _engine())(batch, actor, token, scope, word=word, check=check, compared=compared)
 
 
 def _check_owner(user: Any, batch: Batch) -> None:

@@ -15,7 +15,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_http_methods, require_safe
 
 from audit.actors import actor_of
-from audit.bodies import OpeningBody, words_given
+from audit.bodies import OpeningBody, comparison_shown, words_given
 from audit.choices import Outcome, Ruling
 from audit.models import Attempt
 from audit.selectors import anchor_of, attempt_for, opening_body
@@ -124,6 +124,10 @@ class AttemptPage:
     @property
     def words_given(self) -> str:
         return words_given(self.opening)
+
+    @property
+    def comparison_shown(self) -> str:
+        return comparison_shown(self.opening)
 
     @property
     def sent_as(self) -> str:

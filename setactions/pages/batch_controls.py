@@ -23,6 +23,7 @@ from setactions.pages.new_action import review_again, reviewed_step
 from setactions.pages.review import check_confirmed, refused_page, token_of, word_of
 from setactions.pages.sealing import Review
 from setactions.pages.sent_reviews import ReviewEnded, was_sent
+from setactions.pages.touches import page_about_touches
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from setactions.token import Token
@@ -41,6 +42,8 @@ def start(request: HttpRequest, reviewed: Review) -> HttpResponse:
             return redirect("batch", batch_id=reviewed.attempt_id)
         token, sealed = token_of(request, reviewed.attempt_id)
         check_confirmed(request, reviewed.submission)
+        if page := page_about_touches(request, reviewed, sealed):
+            return page
         batch = service.start_batch(
             user=request.user,
             actor=actor_of(request, Source.BATCH),
@@ -51,6 +54,7 @@ def start(request: HttpRequest, reviewed: Review) -> HttpResponse:
                 repeated=reviewed.submission.repeated,
                 first_only=first_only,
                 allow_unusual=reviewed.submission.allow_unusual,
+                compared=reviewed.to_send.compared,
             ),
             token=token,
             word=word_of(request, reviewed),

@@ -34,6 +34,7 @@ from setactions.pages.review import (
 )
 from setactions.pages.sealing import Review, seal_for_another, seal_token
 from setactions.pages.sent_reviews import ReviewEnded, is_configured, was_sent
+from setactions.pages.touches import page_about_touches
 from setactions.payload import Submission
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
@@ -101,6 +102,8 @@ def send(request: HttpRequest, reviewed: Review) -> HttpResponse:
             return redirect("attempt", attempt_id=reviewed.attempt_id)
         token, sealed = token_of(request, reviewed.attempt_id)
         check_confirmed(request, reviewed.submission)
+        if page := page_about_touches(request, reviewed, sealed):
+            return page
     except ReviewEnded as refusal:
         return review_again(request, reviewed, refusal)
     except Refusal as refusal:
@@ -108,7 +111,7 @@ def send(request: HttpRequest, reviewed: Review) -> HttpResponse:
     result = service.set_action(
         user=request.user,
         actor=actor_of(request, Source.FORM),
-        submission=reviewed.submission,
+        submission=reviewed.to_send,
         token=token,
         attempt_id=reviewed.attempt_id,
         word=word_of(request, reviewed),
@@ -136,6 +139,12 @@ def edit(request: HttpRequest, reviewed: Review) -> HttpResponse:
 @sensitive_variables()
 def leave_out(request: HttpRequest, reviewed: Review) -> HttpResponse:
     """Show the list for another review without the customers who were asked for already."""
+    return narrowing_step(request, reviewed, without_overlap)
+
+
+@sensitive_variables()
+def narrowing_step(request: HttpRequest, reviewed: Review, narrow: Callable[[Review], Review]) -> HttpResponse:
+    """Show what `narrow` leaves of a list for another review; it raises Refusal if that is nobody."""
     if not may_set_action(request.user):
         raise PermissionDenied
     user_id, sealed, sealed_for_rest = request.user.get_username(), "", ""
@@ -144,7 +153,7 @@ def leave_out(request: HttpRequest, reviewed: Review) -> HttpResponse:
     try:
         if was_sent(reviewed, user_id, is_batch=reviewed.is_batch):
             return redirect("batch" if reviewed.is_batch else "attempt", reviewed.attempt_id)
-        rest = without_overlap(reviewed)
+        rest = narrow(reviewed)
     except ReviewEnded as refusal:
         return review_again(request, reviewed, refusal)
     except Refusal as refusal:

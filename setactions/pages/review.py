@@ -19,9 +19,11 @@ from jobs.batches.overlap import stopped_batches_with
 from jobs.selectors import may_view_job_of
 from setactions.confirmation import check_typed_count, must_type_count
 from setactions.inputs.ids import FIELD
+from setactions.live.before_sending import stored_comparison
+from setactions.live.comparison import Comparison, Group, groups_of
 from setactions.overlap import NO_OVERLAP, Entry, Overlap, find_overlap, overlap_of
 from setactions.pages.sealing import Review, load_review, seal_token, sign_review, unseal_token
-from setactions.payload import Submission, find_overlap_warnings, narrowed, new_chunk
+from setactions.payload import Submission, find_overlap_warnings, new_chunk
 from setactions.refusal import Refusal, Unverified
 from setactions.results import Result
 from setactions.token import Token
@@ -58,7 +60,8 @@ class ReviewPage:
 
     `overlap` tells which customers were asked for already, `stopped` which are left to send in batches that stopped
     lately, `warnings` are sentences on open attempts at other actions. `error` says why the page came back, `typed` is
-    the number of customers that was typed then.
+    the number of customers that was typed then. `stored` is what was read of the customers before, whoever asked for
+    it; `touches` are the attempts that came after the review's own comparison, and that its user is told of now.
     """
 
     user: Any
@@ -69,6 +72,22 @@ class ReviewPage:
     overlap: Overlap = NO_OVERLAP
     stopped: Overlap = NO_OVERLAP
     warnings: Sequence[str] = ()
+    stored: Comparison | None = None
+    touches: Overlap = NO_OVERLAP
+
+    @property
+    def groups(self) -> list[Group]:
+        """The customers by where they stand, as the review's comparison shows, or else as was stored before."""
+        comparison, submission = self.review.comparison or self.stored, self.review.submission
+        return groups_of(submission.action, submission.cids, comparison.codes) if comparison else []
+
+    @property
+    def touch_entries(self) -> list[tuple[Entry, bool]]:
+        return self._with_access(self.touches.entries[:ENTRIES_SHOWN])
+
+    @property
+    def more_touch_entries(self) -> int:
+        return max(0, len(self.touches.entries) - ENTRIES_SHOWN)
 
     @property
     def customer_count(self) -> int:
@@ -127,7 +146,14 @@ class ReviewPage:
 
 
 def review_page(
-    request: HttpRequest, review: Review, sealed: str, *, status: int = 200, error: str = "", typed: str = ""
+    request: HttpRequest,
+    review: Review,
+    sealed: str,
+    *,
+    status: int = 200,
+    error: str = "",
+    typed: str = "",
+    touches: Overlap = NO_OVERLAP,
 ) -> HttpResponse:
     """Show the list that would be sent, with what speaks against it."""
     submission = review.submission
@@ -144,6 +170,8 @@ def review_page(
         overlap=overlap,
         stopped=stopped,
         warnings=find_overlap_warnings(submission),
+        stored=None if review.comparison else stored_comparison(submission.cluster.origin, cids),
+        touches=touches,
     )
     context = {"page": page, "chunk_size": settings.TMS_BATCH_CHUNK, "calls_at_once": settings.TMS_BATCH_CALLS}
     return render(request, "setactions/review.html", context, status=status)
@@ -166,8 +194,12 @@ def refused_page(request: HttpRequest, review: Review, sealed: str, refusal: Ref
     status = refusal.refusal_code if isinstance(refusal, Result) else refusal.code
     # The page lists what asks for the customers by itself, as it is now.
     error = " ".join(refusal.errors[FIELD][:1]) if refusal.overlap else refusal.message
-    typed = request.POST.get("confirm", "")[:20]
-    return review_page(request, review, sealed, status=status or 400, error=error, typed=typed)
+    return review_page(request, review, sealed, status=status or 400, error=error, typed=typed_in(request))
+
+
+def typed_in(request: HttpRequest) -> str:
+    """Return the number of customers that was typed on the page."""
+    return request.POST.get("confirm", "")[:20]
 
 
 def review_of(request: HttpRequest) -> Review:
@@ -182,18 +214,15 @@ def review_of(request: HttpRequest) -> Review:
 
 def without_overlap(review: Review) -> Review:
     """Return a new review of the customers who were not asked for already; raises Refusal if there are none."""
-    submission = review.submission
-    with drop_if_broken("audit", "jobs", raising=_unreadable):
-        overlap = find_overlap(submission.cluster.origin, submission.action.value, submission.cids)
-    left_out = set(overlap.cids)
-    cids = [cid for cid in submission.cids if cid not in left_out]
-    if not cids:
+    with drop_if_broken("audit", "jobs", raising=unreadable):
+        asked_for = _overlap_of(review.submission).shared
+    if len(asked_for) == len(review.submission.cids):
         raise Refusal(409, FIELD, "All customers of this list were asked for already, so there is nobody left.")
-    rest = Review.of(narrowed(submission, cids), review.file_name, review.left_out + len(left_out))
-    return replace(rest, check_afterwards=review.check_afterwards)
+    return review.without(asked_for, were_there=False)
 
 
-def _unreadable(_: Exception) -> Refusal:
+def unreadable(_: Exception) -> Refusal:
+    """Return what keeps a page from going on while a database does not answer."""
     return Refusal(503, "request", "A database cannot be read now, so nothing was changed. Try again in a minute.")
 
 

@@ -11,13 +11,14 @@ The rules that this module enforces:
 
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from django.core import signing
 from django.views.decorators.debug import sensitive_variables
 
-from setactions.payload import Submission, fits_one_call
+from setactions.live.comparison import Comparison
+from setactions.payload import Submission, fits_one_call, narrowed
 from setactions.refusal import Refusal, Unverified
 from setactions.resolving.readback import Reading
 from setactions.seals import BrokenSealError, is_fresh, open_seal, seal
@@ -47,7 +48,8 @@ class Review:
     `made_at` is in seconds since 1970. `file_name` is the name of the uploaded list, "" if the ids were pasted;
     `left_out` is how many of its customers its user left out, since they were asked for already. `named` is
     what the page named of them, for whoever ticks that they are sent again. `check_afterwards` says whether a batch is
-    followed by a look at what TMS shows.
+    followed by a look at what TMS shows. `comparison` is what its user was shown of the customers' live state, None if
+    they did not ask for it.
     """
 
     attempt_id: uuid.UUID
@@ -58,11 +60,28 @@ class Review:
     left_out: int = 0
     named: Named = Named()
     check_afterwards: bool = True
+    comparison: Comparison | None = None
+
+    @property
+    def to_send(self) -> Submission:
+        """The submission with what the audit keeps of the comparison."""
+        if self.comparison is None:
+            return self.submission
+        action, cids = self.submission.action, self.submission.cids
+        return replace(self.submission, compared=self.comparison.for_intent(action, cids))
 
     @classmethod
     def of(cls, submission: Submission, file_name: str = "", left_out: int = 0) -> "Review":
         """Return a new review, made now, in the way that the length of the list asks for."""
         return cls(uuid.uuid4(), submission, not fits_one_call(submission), time.time(), file_name, left_out)
+
+    def without(self, cids: frozenset[str], *, were_there: bool) -> "Review":
+        """Return a new review without some customers: who were there already, or else who were asked for already."""
+        before, comparison = self.submission.cids, self.comparison
+        rest = narrowed(self.submission, [cid for cid in before if cid not in cids])
+        new = Review.of(rest, self.file_name, self.left_out + (0 if were_there else len(cids)))
+        compared = comparison and comparison.without(before, cids, were_there=were_there)
+        return replace(new, check_afterwards=self.check_afterwards, comparison=compared)
 
 
 def sign_review(review: Review, user_id: str) -> str:
@@ -85,6 +104,8 @@ def sign_review(review: Review, user_id: str) -> str:
         "left_out": review.left_out,
         "check": review.check_afterwards,
     }
+    if review.comparison:
+        state["compared"] = review.comparison.as_json()
     return signing.dumps(state, salt=_SALT, compress=True)
 
 
@@ -92,7 +113,7 @@ def load_review(text: str, user_id: str) -> Review:
     """Return the review in `text`, however old; raises Refusal (400), Unverified if it was changed, or another user's.
 
     Reviews of versions that signed neither origin nor time count as made in 1970, in the way that the length of
-    their list asks for.
+    their list asks for; what a version lacks that came later is as if nobody had asked for it.
     """
     invalid = "This review page is no longer valid. Fill in the form again."
     try:
@@ -119,6 +140,7 @@ def load_review(text: str, user_id: str) -> Review:
         state.get("left_out", 0),
         Named.parse(state.get("named", "")),
         state.get("check", True),
+        Comparison.from_json(state["compared"]) if "compared" in state else None,
     )
 
 
