@@ -17,7 +17,7 @@ from setactions.word import NO_WORD
 from tmsdash.tests.fixtures import TOKEN
 from tmsdash.tests.tools import until
 
-pytestmark = [pytest.mark.usefixtures("small_chunks"), pytest.mark.pages]
+pytestmark = pytest.mark.usefixtures("small_chunks")
 
 
 def stopped_after_the_first(client, page):

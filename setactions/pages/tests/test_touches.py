@@ -14,7 +14,7 @@ from setactions.resolving.tests.doubting import tms_does
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import at_once, table_missing, text_of
 
-pytestmark = [pytest.mark.usefixtures("small_chunks"), pytest.mark.pages]
+pytestmark = pytest.mark.usefixtures("small_chunks")
 TOUCHED = "Touched since you compared"
 LISTS = {"/send/": "a1,b2", "/batches/start/": "a1,b2,c3,d4"}
 by_way = pytest.mark.parametrize("way", LISTS)
