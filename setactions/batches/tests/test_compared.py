@@ -15,7 +15,7 @@ from setactions.resolving.tests.doubting import tms_does
 from setactions.token import Token
 from setactions.word import NO_WORD
 from tmsdash.tests.fixtures import TOKEN
-from tmsdash.tests.tools import until
+from tmsdash.tests.tools import text_of, until
 
 pytestmark = pytest.mark.usefixtures("small_chunks")
 
@@ -50,5 +50,14 @@ def test_a_batch_that_was_not_compared_says_nothing_of_it_in_any_run(operator, t
 def test_it_crosses_the_queue_with_the_run():
     compared_ = {"read_at": "2026-11-29T12:00:00+00:00", "source": "tms", "read_for": "olivia", "counts": {"next": 7}}
     actor = Actor(user_id="olivia", ip_address="203.0.113.7", source=Source.BATCH)
-    run = Run(uuid.uuid4(), "a run", actor, Token(TOKEN), NO_WORD, 2, compared_)
+    run = Run(uuid.uuid4(), "a run", actor, Token(TOKEN), NO_WORD, 2, compared=compared_)
     assert Run.unsealed(run.batch_id, run.name, run.sealed()).compared == compared_
+
+
+@pytest.mark.parametrize("ticked", [{}, {"check_afterwards": "1"}])
+def test_without_those_there_the_box_stays_as_it_was(operator, tms, ticked):
+    tms_does(tms, "PE-Enable", CIDS[0])
+    page = compared(operator, upload(operator))
+    rest = operator.post("/leave-out-there/", hidden_fields(page) | ticked)
+    assert "6 customers before PE-Enable" in text_of(rest)
+    assert ('value="1" checked' in rest.content.decode()) == bool(ticked)
