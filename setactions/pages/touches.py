@@ -23,9 +23,10 @@ def page_about_touches(request: HttpRequest, review: Review, sealed: str) -> Htt
     # If this very review was sent at the same moment, these are its own: whoever sends it is led to what it became.
     if not touches or is_sent(review, request.user.get_username()):
         return None
-    count, told = len(touches.cids), replace(review, comparison=comparison.told(touches.attempts))
-    what = (
-        f"Since you compared them, {counted(count, 'customer')} of this list {'was' if count == 1 else 'were'} touched"
+    told, customers = (
+        replace(review, comparison=comparison.told(touches.attempts)),
+        counted(len(touches.cids), "customer"),
     )
-    error = f"{what} by what is named below. Compare again, or press Yes, Proceed once more to send all the same."
+    what = f"Other attempts touched {customers} of this list since you compared it; they are named below."
+    error = f"{what} Compare again, or press Yes, Proceed once more to send all the same."
     return review_page(request, told, sealed, status=409, error=error, typed=typed_in(request), touches=touches)

@@ -59,5 +59,5 @@ def test_without_those_there_the_box_stays_as_it_was(operator, tms, ticked):
     tms_does(tms, "PE-Enable", CIDS[0])
     page = compared(operator, upload(operator))
     rest = operator.post("/leave-out-there/", hidden_fields(page) | ticked)
-    assert "6 customers before PE-Enable" in text_of(rest)
+    assert "6 customers, read from TMS" in text_of(rest)
     assert ('value="1" checked' in rest.content.decode()) == bool(ticked)

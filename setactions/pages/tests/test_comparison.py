@@ -62,7 +62,7 @@ def intents():
 def test_a_list_is_shown_beside_what_tms_shows_of_its_customers(operator, fleet, tms):
     page = compared(operator)
     assert counts_on(page) == COUNTS
-    assert re.search(r"7 customers before T-Enable: read from TMS 20\d\d-.* for olivia\.", text_of(page))
+    assert re.search(r"7 customers, read from TMS 20\d\d-.* for olivia\.", text_of(page))
     assert reads(tms) == [("ALL",)]
     assert not Attempt.objects.exists()
     assert TOKEN not in page.content.decode()
@@ -94,7 +94,7 @@ def test_those_who_are_there_are_left_out_with_one_click_and_the_comparison_stay
     page = operator.post("/leave-out-there/", hidden_fields(compared(operator)))
     assert counts_on(page) == {standing: count for standing, count in COUNTS.items() if standing != "there"}
     assert "2 who were there already are left out." in text_of(page)
-    assert "5 customers before T-Enable" in text_of(page)
+    assert "5 customers, read from TMS" in text_of(page)
     assert "asked for already" not in text_of(page)
     assert proceed(operator, page).status_code == 302
     [intent] = intents()

@@ -57,7 +57,7 @@ def test_who_touched_the_customers_meanwhile_is_named_once_and_then_the_list_is_
     answer = operator.post(way, fields | {"confirm": "2"})
     page = text_of(answer)
     assert (answer.status_code, len(tms.calls()), Batch.objects.count()) == (409, calls, 0)
-    assert "Since you compared them, 1 customer of this list was touched by what is named below." in page
+    assert "Other attempts touched 1 customer of this list since you compared it; they are named below." in page
     assert f"1 customer: PE-Finalize of oscar was accepted, at {other.created_at:%d %b %H:%M} UTC" in page
     assert (TOUCHED in page, str(other.attempt_id) in page, "Ask oscar first." in page) == (True, True, True)
     assert not intents_of("olivia")
