@@ -41,11 +41,12 @@ from setactions.batches import afterwards
 from setactions.batches.afterwards import check_afterwards
 from setactions.batches.carrier import APART_S, RETRY_S, Carrier
 from setactions.batches.crew import Crew
-from setactions.batches.liveness import is_dead, new_run_name
+from setactions.batches.liveness import new_run_name
 from setactions.batches.recovery import catch_up
 from setactions.batches.runs import Run, TooOldError
 from setactions.batches.watch import Watch
 from setactions.limits import WORKERS_PER_BATCH
+from setactions.liveness import is_dead
 from setactions.refusal import Refusal
 from setactions.seals import BrokenSealError
 from setactions.token import Token

@@ -30,8 +30,8 @@ from jobs.batches.scopes import Scope
 from jobs.models import Batch, BatchChunk
 from setactions.batches.carrier import Carrier, persist
 from setactions.batches.crew import Crew
-from setactions.batches.liveness import RunnerMark, is_dead
 from setactions.batches.recovery import catch_up
+from setactions.liveness import RunnerMark, is_dead
 from setactions.token import Token
 from setactions.word import NO_WORD, Word
 from tmsdash.db import clock

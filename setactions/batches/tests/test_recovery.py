@@ -12,9 +12,9 @@ from audit.choices import Source
 from audit.models import Attempt
 from jobs.batches import ledger
 from jobs.models import Batch, BatchChunk, Job
-from setactions.batches.liveness import RunnerMark, has_living_runner, is_dead
 from setactions.batches.recovery import catch_up
 from setactions.batches.runner import Runner
+from setactions.liveness import RunnerMark, has_living_runner, is_dead
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import threads, until
