@@ -1,11 +1,11 @@
 """How much Set Actions may ask of this server and of TMS at once, and whether it may send at all.
 
 Every limit on the load of Set Actions is here, and raises a Refusal that says when to try again: calls in flight,
-reads, batches, refusals to audit, and passive mode. A limit that protects a lower app is that app's own, beside the
-work that it bounds, because nothing below may import this module: exports of the audit in `audit.exports`, hashing
-of passwords in `tmsdash.passwords.hashing`, bodies still arriving in `tmsdash.web.middleware`, work on long lists in
-`tmsdash.heavy_work`. How long a list or a file may be is for `setactions.inputs`, as part of reading it. All workers of
-a server count together; a command counts for itself.
+reads, batches, app status runs, refusals to audit, and passive mode. A limit that protects a lower app is that app's
+own, beside the work that it bounds, because nothing below may import this module: exports of the audit in
+`audit.exports`, hashing of passwords in `tmsdash.passwords.hashing`, bodies still arriving in `tmsdash.web.middleware`,
+work on long lists in `tmsdash.heavy_work`. How long a list or a file may be is for `setactions.inputs`, as part of
+reading it. All workers of a server count together; a command counts for itself.
 """
 
 from collections.abc import Iterator
@@ -26,6 +26,7 @@ READS_AT_ONCE = 8
 
 BATCHES_AT_ONCE = 8
 WORKERS_PER_BATCH = 16
+APP_RUNS_AT_ONCE = 4  # those of one cluster share its pace, so more of them would only take longer
 
 # Each refusal leaves an entry in the audit for good. Operators leave entries anyway, and a script of theirs may run
 # through a whole list of wrong bodies; nobody else has a reason to try more often than a person clicks.
@@ -80,6 +81,14 @@ def batch_slot() -> Iterator[None]:
     """Hold one of the server's BATCHES_AT_ONCE slots, in any thread; raises Refusal (503) when all are taken."""
     why = f"{BATCHES_AT_ONCE} batches are running here already. Go on when one of them is done."
     with _slot(Cell.BATCHES, BATCHES_AT_ONCE, why):
+        yield
+
+
+@contextmanager
+def app_run_slot() -> Iterator[None]:
+    """Hold one of the server's APP_RUNS_AT_ONCE slots, in any thread; raises Refusal (503) when all are taken."""
+    why = f"{APP_RUNS_AT_ONCE} app status runs are running here already. Begin when one of them is done."
+    with _slot(Cell.APP_RUNS, APP_RUNS_AT_ONCE, why):
         yield
 
 

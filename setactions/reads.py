@@ -28,6 +28,7 @@ from tmsdash.tokens import looks_like_token
 ALL = "ALL"
 GREATEST_CODE = (1 << 15) - 1  # that the databases take
 _SURROGATE = re.compile("[\ud800-\udfff]")
+BACKGROUND_SHARE = 2  # reads in the background keep to a half of the pace: people who wait come first
 BUSY_S = 30  # for which a cluster is left alone that was asked too often and does not say for how long
 
 
@@ -45,11 +46,30 @@ class ReadingFailedError(Exception):
         self.http_status = http_status
 
 
+class TooSoon(Refusal):
+    """A cluster must not be read now, but in `wait_s` seconds."""
+
+    def __init__(self, cluster: Cluster, wait_s: int) -> None:
+        step = f"Wait {counted(wait_s, 'second')}, then try again."
+        super().__init__(503, "request", f"{cluster.name} was read too often, or asked to be left alone. {step}")
+        self.wait_s = wait_s
+
+
+def background_reads_per_minute() -> int:
+    """Return up to how many reads a minute, all readers together, one in the background may be among them."""
+    return max(1, int(settings.TMS_READS_PER_MINUTE) // BACKGROUND_SHARE)
+
+
 @sensitive_variables("token")
-def read(target: Target, token: Token, *, wait_s: float = 0) -> Reply:
-    """Read once, as soon as the cluster may be read; raises Refusal (503) if that is not within `wait_s` seconds."""
+def read(target: Target, token: Token, *, wait_s: float = 0, in_background: bool = False) -> Reply:
+    """Read once, as soon as the cluster may be read.
+
+    Raises TooSoon if that is not within `wait_s` seconds, and Refusal (503) if the dashboard is busy. A read
+    `in_background` is made only while the cluster was read less than half as often as it may be.
+    """
     with read_slot(), call_slot():
-        _await_turn(target.cluster, wait_s)
+        per_minute = background_reads_per_minute() if in_background else settings.TMS_READS_PER_MINUTE
+        _await_turn(target.cluster, wait_s, per_minute)
         reply = client.read(target, token)
     asked_s = BUSY_S if reply.http_status == 429 and reply.retry_after_s is None else reply.retry_after_s
     if asked_s and reply.http_status in (429, 503):
@@ -79,16 +99,15 @@ def failed(cluster: Cluster, reply: Reply) -> ReadingFailedError:
     return ReadingFailedError(message, bad_token=bad_token, http_status=reply.http_status, timed_out=reply.timed_out)
 
 
-def _await_turn(cluster: Cluster, wait_s: float) -> None:
+def _await_turn(cluster: Cluster, wait_s: float, per_minute: int) -> None:
     end = time.monotonic() + wait_s
     while True:
         with drop_if_broken("jobs", raising=_unwritable):
-            left_s = take_read(cluster.origin, settings.TMS_READS_PER_MINUTE)
+            left_s = take_read(cluster.origin, per_minute)
         if not left_s:
             return
         if time.monotonic() + left_s > end:
-            wait = f"Wait {counted(left_s, 'second')}, then try again."
-            raise Refusal(503, "request", f"{cluster.name} was read too often, or asked to be left alone. {wait}")
+            raise TooSoon(cluster, left_s)
         time.sleep(left_s)  # until the cluster may be read again, which no event tells
 
 

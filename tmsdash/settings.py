@@ -44,6 +44,7 @@ TMS_BATCH_CHUNK = env.integer(
 )
 TMS_BATCH_CALLS = env.integer("TMS_BATCH_CALLS", 2, minimum=1, maximum=64)
 TMS_READS_PER_MINUTE = env.integer("TMS_READS_PER_MINUTE", 60, minimum=1, maximum=1000)
+TMS_APP_STATUS_MAX = env.integer("TMS_APP_STATUS_MAX", 1000, minimum=1, maximum=10_000)
 TMS_BATCH_ENGINE = env.spelling("TMS_BATCH_ENGINE", ["local", "celery"]).lower()
 CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL", is_needed=TMS_BATCH_ENGINE == "celery")
 TMS_BATCH_LEASE_S = env.integer("TMS_BATCH_LEASE_S", TMS_DEADLINE_S + 30, minimum=1, maximum=86_400)

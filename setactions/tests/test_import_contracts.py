@@ -20,6 +20,7 @@ BREAKS = [
     ("setactions.pages.batches", "jobs.services"),
     ("setactions.pages.batch_controls", "jobs.batches.ledger"),
     ("setactions.payload", "jobs.batches.creation"),
+    ("setactions.app_status.selection", "jobs.app_status.ledger"),
 ]
 
 

@@ -33,6 +33,7 @@ class Cell(IntEnum):
     CALLS = 5  # to TMS that are running, and what they lead to
     READS = 6  # of TMS that are running
     BATCHES = 7  # that are run here
+    APP_RUNS = 8  # app status runs that are carried here
 
 
 RATES_AT = len(Cell)  # the rest belongs to `rates`

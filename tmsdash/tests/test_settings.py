@@ -31,6 +31,8 @@ RANGES = {
     "TMS_BATCH_CHUNK": (1, 5000),  # not above TMS_MAX_CIDS_PER_CALL
     "TMS_BATCH_CALLS": (1, 64),
     "TMS_BATCH_LEASE_S": (1, 86_400),
+    "TMS_READS_PER_MINUTE": (1, 1000),
+    "TMS_APP_STATUS_MAX": (1, 10_000),
     "SESSION_IDLE_S": (1, 7 * 86_400),
     "SESSION_MAX_S": (1, 7 * 86_400),
 }

@@ -68,7 +68,7 @@ def unauthorized(exchange: Exchange, _argument: str) -> None:
 
 def unknown_ids(exchange: Exchange, argument: str) -> None:
     """Refuse the whole list and name its first customers."""
-    count = _in_range(int, argument, 1, 1_000_000, default=1)
+    count = in_range(int, argument, 1, 1_000_000, default=1)
     exchange.reply.json(200, unknown_ids_refusal(exchange.call.cids[:count]))
 
 
@@ -91,7 +91,7 @@ def accept_with(**fields: object) -> Effect:
 def http_page(exchange: Exchange, argument: str, *, applied: bool) -> None:
     """Answer with a status and the gateway's page; the argument is `CODE` or `CODE:RETRY`."""
     code, _, retry_after = argument.partition(":")
-    status = _in_range(int, code, 100, 599)
+    status = in_range(int, code, 100, 599)
     if applied:
         exchange.carry_out()
     exchange.reply.page(status, {"Retry-After": retry_after} if retry_after else {})
@@ -99,13 +99,13 @@ def http_page(exchange: Exchange, argument: str, *, applied: bool) -> None:
 
 def http_json(exchange: Exchange, argument: str) -> None:
     """Answer with a status and a JSON body that claims success."""
-    status = _in_range(int, argument, 100, 599)
+    status = in_range(int, argument, 100, 599)
     exchange.reply.json(status, ACCEPTED)
 
 
 def redirect(exchange: Exchange, argument: str) -> None:
     """Send the caller to a path where everything seems to be accepted and nothing is applied."""
-    status = _in_range(int, argument, 300, 399, default=302)
+    status = in_range(int, argument, 300, 399, default=302)
     exchange.reply.page(status, {"Location": REDIRECTED_PATH})
 
 
@@ -118,13 +118,13 @@ def echo_token(exchange: Exchange, _argument: str, *, applied: bool) -> None:
 
 def slow(exchange: Exchange, argument: str) -> None:
     """Answer late."""
-    exchange.waiting_room.wait(_in_range(float, argument, 0.0, _DAY_S))
+    exchange.waiting_room.wait(in_range(float, argument, 0.0, _DAY_S))
     ordinary(exchange, "")
 
 
 def hang(exchange: Exchange, argument: str, *, applied: bool) -> None:
     """Let the caller wait, and in the end hang up."""
-    seconds = _in_range(float, argument, 0.0, _DAY_S, default=_FOREVER_S)
+    seconds = in_range(float, argument, 0.0, _DAY_S, default=_FOREVER_S)
     if applied:
         exchange.carry_out()
     exchange.waiting_room.wait(seconds)
@@ -148,7 +148,7 @@ def half_body(exchange: Exchange, _argument: str) -> None:
 
 def body_drip(exchange: Exchange, argument: str) -> None:
     """Send the answer so slowly that it lasts over a minute, unless it is released."""
-    seconds = _in_range(float, argument, _LEAST_DRIP_S, _DAY_S, default=_DRIP_S)
+    seconds = in_range(float, argument, _LEAST_DRIP_S, _DAY_S, default=_DRIP_S)
     # Padded in front: nothing of the answer can be read from the part that a hurried caller waits for.
     padding = b" " * math.ceil(_DRIPPED_BODY_S / seconds)
     body = padding + json.dumps(exchange.carry_out()).encode()
@@ -160,7 +160,7 @@ def body_drip(exchange: Exchange, argument: str) -> None:
 
 def header_drip(exchange: Exchange, argument: str) -> None:
     """Send headers slowly and without end, until released; then hang up."""
-    seconds = _in_range(float, argument, _LEAST_DRIP_S, _DAY_S, default=_DRIP_S)
+    seconds = in_range(float, argument, _LEAST_DRIP_S, _DAY_S, default=_DRIP_S)
     exchange.carry_out()
     exchange.reply.send(b"HTTP/1.1 200 OK\r\nX-Drip: ")
     while not exchange.waiting_room.is_released:
@@ -201,9 +201,7 @@ def _start_json(exchange: Exchange, length: int) -> None:
     exchange.reply.start(200, {"Content-Type": JSON, "Content-Length": str(length)})
 
 
-def _in_range(
-    convert: type[Number], text: str, least: Number, most: Number, *, default: Number | None = None
-) -> Number:
+def in_range(convert: type[Number], text: str, least: Number, most: Number, *, default: Number | None = None) -> Number:
     if not text and default is not None:
         return default
     try:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from . import effects
-from .effects import BadArgumentError, Effect, Exchange, accept_with, answer_with
+from .effects import BadArgumentError, Effect, Exchange, accept_with, answer_with, in_range
 from .fleet import ACCEPTED
 from .reply import HTML, Reply, gateway_page
 
@@ -58,6 +58,14 @@ def _both(names: str, argument: str, summary: str, effect: Callable[..., None], 
     ]
 
 
+def _every(exchange: Exchange, argument: str) -> None:
+    """Have the fault that is named after a number, if the call is one of its multiples; calls are counted from 1."""
+    number, _, name = argument.partition(":")
+    is_struck = exchange.call.number % in_range(int, number, 1, 1_000_000) == 0
+    fault, rest = choose_fault(f"{_PREFIX}{name}" if is_struck else "")
+    fault.strike(exchange, rest)
+
+
 _TABLE: Final = (
     Fault("unauthorized", "", "401, the token is not valid", effects.unauthorized),
     Fault("not-ready", "", "refused, TMS is still starting", answer_with(_NOT_READY, applied=False)),
@@ -86,6 +94,7 @@ _TABLE: Final = (
     Fault("deep-json", "", "applied; 100,000 nested lists", answer_with(b"[" * 100_000 + b"]" * 100_000)),
     Fault("redirect", "[:CODE]", f"status CODE (302) to {effects.REDIRECTED_PATH}; not applied", effects.redirect),
     *_both("echo-token echo-token-accepted", "[:TEXT]", _ECHO, effects.echo_token),
+    Fault("every", ":N:FAULT", "every Nth call has this FAULT, the others none", _every),
     Fault("extra-accepted", "", _EXTRA, accept_with(message=_NASTY_MESSAGE, taskId=7, details={"queued": [None]})),
 )
 

@@ -38,6 +38,7 @@ APPLIED = {
     *("fault:html", "fault:empty-list", "fault:null", "fault:empty-object", "fault:success-string"),
     *("fault:success-string-true", "fault:nan", "fault:no-body", "fault:huge", "fault:gzip-bomb"),
     *("fault:deep-json", "fault:echo-token-accepted", "fault:extra-accepted"),
+    "fault:every:2:http:500",
 }
 RESETS = {"fault:reset-before", "fault:reset-after"}
 
@@ -115,6 +116,11 @@ def test_an_interim_status_ends_the_connection_because_no_answer_follows(tms: Si
 @pytest.mark.parametrize("fault", ["http:429:7", "http:503:7", "http-applied:503:7"])
 def test_http_sends_retry_after_when_asked(tms: Simulator, fault: str) -> None:
     assert ask(tms, set_action(f"fault:{fault}"))[1]["Retry-After"] == "7"
+
+
+def test_every_strikes_the_calls_that_it_counts(tms: Simulator) -> None:
+    assert [ask(tms, set_action("fault:every:3:http:429:0"))[0] for _ in range(6)] == [200, 200, 429, 200, 200, 429]
+    assert ask(tms, set_action("fault:every:0:http:429"))[0] == 400
 
 
 def test_html_sends_a_page_with_200(tms: Simulator) -> None:

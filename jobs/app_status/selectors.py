@@ -1,0 +1,115 @@
+"""Reads of app status runs."""
+
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Count, QuerySet
+
+from jobs.app_status.statuses import Status, status_of
+from jobs.models import AppRun, AppRunCustomer, AppStatus
+from jobs.selectors import may_view_all_jobs, may_view_job_of
+
+State, Health = AppRunCustomer.State, AppRunCustomer.Health
+
+
+def runs_for(user: Any, *, everybody: bool) -> QuerySet[AppRun]:
+    """Return the user's own runs, or those of `everybody` for whom may see them, newest first."""
+    of_all = everybody and may_view_all_jobs(user)
+    return AppRun.objects.all() if of_all else AppRun.objects.filter(user_id=user.get_username())
+
+
+def run_for(user: Any, run_id: uuid.UUID) -> AppRun | None:
+    """Return the run; None if there is none, or `user` may not see it."""
+    run = AppRun.objects.filter(run_id=run_id).first()
+    return run if run and may_view_job_of(user, run.user_id) else None
+
+
+def newest_run_of_job(user: Any, job_id: uuid.UUID) -> AppRun | None:
+    """Return the user's newest run for a whole job, or None."""
+    return runs_for(user, everybody=False).filter(job_id=job_id).first()
+
+
+def waiting_customers(run: AppRun) -> list[AppRunCustomer]:
+    """Return the customers who were not read yet, in order."""
+    return list(AppRunCustomer.objects.filter(run=run, state=State.WAITING).order_by("position"))
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many customers of a run are in one condition; `code` is that of the filter that lists them."""
+
+    code: str
+    label: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How many customers of a run are in which condition. The shares add up to the `customer_count` of the run."""
+
+    shares: tuple[Share, ...]
+
+    def count(self, *codes: str) -> int:
+        """Return how many customers are in these conditions."""
+        return sum(share.count for share in self.shares if share.code in codes)
+
+    @property
+    def read(self) -> int:
+        """How many customers were read."""
+        return self.count(*Health.values)
+
+    @property
+    def settled(self) -> int:
+        """How many customers there is nothing left to read of: read, or could not be read."""
+        return self.read + self.count(State.FAILED)
+
+
+CONDITIONS = (*Health, State.WAITING, State.FAILED)
+
+
+def summaries_of(runs: Sequence[AppRun]) -> list[Summary]:
+    """Return how far each of some runs is, in their order."""
+    rows = AppRunCustomer.objects.filter(run__in=runs).order_by().values("run_id", "state", "health")
+    counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    for row in rows.annotate(count=Count("pk")):
+        counts[row["run_id"]][row["health"] if row["state"] == State.READ else row["state"]] += row["count"]
+    return [
+        Summary(tuple(Share(code.value, str(code.label), counts[run.pk][code.value]) for code in CONDITIONS))
+        for run in runs
+    ]
+
+
+def summary_of(run: AppRun) -> Summary:
+    return summaries_of([run])[0]
+
+
+@dataclass(frozen=True)
+class AppRow:
+    """How many customers who were read have each status of one app; `missing` are those for whom it is not listed."""
+
+    app_name: str
+    counts: dict[Status, int]
+    missing: int
+
+
+def matrix_of(run: AppRun, read: int) -> list[AppRow]:
+    """Return a row for each app, in alphabetical order; each adds up to how many customers were `read`."""
+    rows = AppStatus.objects.filter(run=run).order_by("app_name").values("app_name", "status")
+    counts: dict[str, Counter[Status]] = {}
+    for row in rows.annotate(count=Count("pk")):
+        counts.setdefault(row["app_name"], Counter())[status_of(row["status"])] += row["count"]
+    return [
+        AppRow(name, {status: of_app[status] for status in Status}, read - of_app.total())
+        for name, of_app in counts.items()
+    ]
+
+
+def apps_of(customers: Iterable[AppRunCustomer]) -> dict[int, list[AppStatus]]:
+    """Return the apps of some customers of one run, by the key of the customer, in the order in which TMS gave them."""
+    apps: dict[int, list[AppStatus]] = defaultdict(list)
+    for app in AppStatus.objects.filter(customer__in=[customer.pk for customer in customers]).order_by("pk"):
+        apps[app.customer_id].append(app)
+    return apps

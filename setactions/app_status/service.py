@@ -1,0 +1,123 @@
+"""What operators do with app status runs: one function for each, called by the pages and for scripts.
+
+1. Only users who may trigger Set Actions do anything here. Only its user goes on with a run, which needs their token;
+   others who see it may pause and stop it.
+2. The run is carried by the process that got the token, whatever carries batches. One that has no living runner is
+   stopped, and whoever looks at it writes that down.
+3. A list that holds the bearer token is never written to the ledger.
+
+All functions raise Refusal and DatabaseError.
+"""
+
+import logging
+import threading
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
+from typing import Any
+
+from django.conf import settings
+from django.db import Error as AnyDatabaseError
+from django.views.decorators.debug import sensitive_variables
+
+from jobs.app_status import ledger
+from jobs.models import AppRun
+from setactions.app_status.runner import Runner
+from setactions.app_status.selection import Selection
+from setactions.limits import app_run_slot
+from setactions.liveness import has_living_runner
+from setactions.permissions import check_may_set_action
+from setactions.refusal import Refusal
+from setactions.token import Token
+from tmsdash.db.transactions import drop_if_broken
+
+logger = logging.getLogger(__name__)
+
+THREAD_NAME = "app-status"
+DIED = "The process that carried it is gone, and the token with it. What was read is kept: go on with your token."
+
+
+@sensitive_variables("token")
+def start_run(*, user: Any, selection: Selection, token: Token) -> AppRun:
+    """Begin to read the apps of the selected customers, in this process, and return the run."""
+    check_may_set_action(user)
+    token.check_not_among(selection.cids)
+    with ExitStack() as slot:
+        slot.enter_context(app_run_slot())
+        runner = _runner(user.get_username(), token)
+        slot.callback(runner.give_up)
+        run = ledger.create(
+            user_id=user.get_username(),
+            cluster_url=selection.cluster.origin,
+            selection=selection.words,
+            cids=selection.cids,
+            job_id=selection.job_id,
+            runner=runner.name,
+            lease_s=settings.TMS_BATCH_LEASE_S,
+        )
+        _carry(run, runner, slot.pop_all())
+    return run
+
+
+@sensitive_variables("token")
+def resume_run(*, user: Any, run: AppRun, token: Token | None) -> None:
+    """Let a run go on. One that is paused, and still has its process, needs no token."""
+    check_may_set_action(user)
+    if run.user_id != user.get_username():
+        raise Refusal(403, "user", f"This run belongs to {run.user_id}, and only they can go on with it.")
+    if has_living_runner(run):
+        if not ledger.resume(run):
+            raise Refusal(409, "request", "This run is going on already, or ends just now. Look again in a minute.")
+        return
+    if token is None:
+        raise Refusal(400, "token", "Enter your bearer token for this cluster: no process holds one for this run.")
+    with ExitStack() as slot:
+        slot.enter_context(app_run_slot())
+        runner = _runner(run.user_id, token)
+        slot.callback(runner.give_up)
+        if not runner.lease(run):
+            raise Refusal(409, "request", "Another process is carrying this run. Look again in a minute.")
+        _carry(run, runner, slot.pop_all())
+
+
+def pause_run(*, user: Any, run: AppRun) -> None:
+    """Read nothing until it is resumed; the token stays in memory for a while."""
+    check_may_set_action(user)
+    if not ledger.pause(run, f"Paused by {user.get_username()}."):
+        raise Refusal(409, "request", "This run is not running, so there is nothing to pause.")
+
+
+def stop_run(*, user: Any, run: AppRun) -> None:
+    """Read nothing more, and forget the token."""
+    check_may_set_action(user)
+    if not ledger.stop(run, f"Stopped by {user.get_username()}."):
+        raise Refusal(409, "request", "This run is not running, so there is nothing to stop.")
+
+
+def stop_dead_runs(runs: Iterable[AppRun]) -> None:
+    """Stop those of some runs that are to run, but have no living runner, and bring them up to date.
+
+    What the ledger cannot take now is written down by whoever looks next.
+    """
+    for run in runs:
+        if run.state in ledger.UNFINISHED and not has_living_runner(run):
+            with suppress(AnyDatabaseError), drop_if_broken("jobs"):
+                ledger.stop_dead(run, DIED)
+                run.refresh_from_db()
+
+
+def _runner(user_id: str, token: Token) -> Runner:
+    try:
+        return Runner(user_id, token)
+    except OSError as error:
+        logger.error("[APPS] EXCEPTION: not run. %s: %s", error.filename, error.strerror)
+        sentence = "This server cannot carry a run now, because it cannot use its own folder. Its log says why."
+        raise Refusal(503, "request", sentence) from error
+
+
+def _carry(run: AppRun, runner: Runner, slot: ExitStack) -> None:
+    def carry() -> None:
+        with slot:
+            runner.carry(run)
+
+    # No daemon: what was read must be written down before the process ends.
+    threading.Thread(target=carry, name=THREAD_NAME, daemon=False).start()
