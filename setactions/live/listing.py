@@ -97,28 +97,39 @@ class Chosen:
     """Some customers of a cluster, in the order given if nothing else is asked."""
 
     def __init__(self, known: KnownStates, cids: Sequence[str]) -> None:
-        self._lines = [Line(cid, known.by_cid.get(cid)) for cid in cids]
-        counts = Counter(_code(line) for line in self._lines)
+        self._by_cid, self._cids = known.by_cid, cids
+        counts: Counter[int | None] = Counter()
+        states = {id(state): state for state in known.by_cid.values()}  # which customers share
+        for key, count in Counter(map(id, known.by_cid.values())).items():
+            counts[states[key].code] += count
+        if known.unread:
+            counts[None] = len(known.unread)
         self.counts: Mapping[int | None, int] = dict(sorted(counts.items(), key=lambda item: _place(item[0])))
 
-    def matching(self, wanted: Wanted) -> list[Line]:
-        """Return the lines that match, sorted."""
-        lines, search = self._lines, wanted.search.casefold()
+    def matching(self, wanted: Wanted) -> Sequence[str]:
+        """Return the ids that match, sorted; `lines` makes lines of some of them."""
+        cids, search = self._cids, wanted.search.casefold()
         if wanted.state:
-            lines = [line for line in lines if _code(line) == wanted.code]
+            cids = [cid for cid in cids if self._code(cid) == wanted.code]
         if search:
-            lines = [line for line in lines if search in line.cid.casefold()]
+            cids = [cid for cid in cids if search in cid.casefold()]
         if not wanted.sort:
-            return lines
-        by_state = wanted.sort.endswith("state")
-        key = (lambda line: (_place(_code(line)), line.cid)) if by_state else (lambda line: line.cid)
-        return sorted(lines, key=key, reverse=wanted.sort.startswith("-"))
+            return cids
+        cids = sorted(cids, reverse=wanted.sort.startswith("-"))
+        if wanted.sort.endswith("state"):  # which keeps the order of the ids within a state
+            cids.sort(key=lambda cid: _place(self._code(cid)), reverse=wanted.sort.startswith("-"))
+        return cids
 
     def count(self, wanted: Wanted) -> int | None:
         return None
 
-    def lines(self, rows: Sequence[Line]) -> Iterator[Line]:
-        yield from rows
+    def lines(self, rows: Sequence[str]) -> Iterator[Line]:
+        """Yield the lines of ids."""
+        return (Line(cid, self._by_cid.get(cid)) for cid in rows)
+
+    def _code(self, cid: str) -> int | None:
+        state = self._by_cid.get(cid)
+        return state.code if state else None
 
 
 def csv_lines(lines: Iterable[Line]) -> Iterator[str]:
@@ -132,10 +143,6 @@ def csv_lines(lines: Iterable[Line]) -> Iterator[str]:
             code = state.code if state else ""
             shown[id(state)] = csv_text([(Line(cid, state).state_in_words, code, *facts)])
         yield f"{id_field(cid)},{shown[id(state)]}"
-
-
-def _code(line: Line) -> int | None:
-    return line.state.code if line.state else None
 
 
 def _place(code: int | None) -> tuple[bool, int]:

@@ -1,7 +1,7 @@
 """The pages of live states: what TMS showed last of the customers of a cluster, and reading it anew."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -201,7 +201,7 @@ def _page(request: HttpRequest, cluster: Cluster, *, status: int = 200, **shown:
 
 
 def _length(rows: Any) -> int:
-    return len(rows) if isinstance(rows, list) else rows.count()
+    return len(rows) if isinstance(rows, Sequence) else rows.count()
 
 
 def _listing(cluster: Cluster, filters: StatusFilters) -> WholeCluster | Chosen | None:
