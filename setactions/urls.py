@@ -2,7 +2,17 @@ from django.urls import path
 
 from setactions import api, live_api, status_api
 from setactions.operations import health
-from setactions.pages import attempt, batch_controls, batches, comparison, customers, job_states, new_action, status
+from setactions.pages import (
+    app_runs,
+    attempt,
+    batch_controls,
+    batches,
+    comparison,
+    customers,
+    job_states,
+    new_action,
+    status,
+)
 
 urlpatterns = [
     # Asked for most often; Django tries one after the other.
@@ -52,4 +62,17 @@ urlpatterns = [
     path("status/<str:name>/read/", status.read, name="live_status_read"),
     path("status/<str:name>/list/", status.keep, name="live_status_list"),
     path("status/<str:name>/answer/", status.answer, name="live_status_answer"),
+    path("apps/", app_runs.app_runs, name="app_runs"),
+    path("apps/start/", app_runs.start, name="app_start"),
+    path("apps/<uuid:run_id>/", app_runs.app_run, name="app_run"),
+    path(
+        "apps/<uuid:run_id>/progress/",
+        app_runs.app_run,
+        {"template": "app_status/_progress.html"},
+        name="app_run_progress",
+    ),
+    path("apps/<uuid:run_id>/pause/", app_runs.control, {"verb": "pause"}, name="app_run_pause"),
+    path("apps/<uuid:run_id>/stop/", app_runs.control, {"verb": "stop"}, name="app_run_stop"),
+    path("apps/<uuid:run_id>/resume/", app_runs.control, {"verb": "resume"}, name="app_run_resume"),
+    path("apps/<uuid:run_id>/customers.csv", app_runs.customers_csv, name="app_run_csv"),
 ]

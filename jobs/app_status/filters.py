@@ -10,7 +10,7 @@ from django.utils.http import urlencode
 
 from audit.models import CID_LENGTH
 from jobs.app_status.selectors import CONDITIONS, Health
-from jobs.app_status.statuses import KNOWN, Status
+from jobs.app_status.statuses import KNOWN, Status, status_of
 from jobs.filters import KnownChoiceField
 from jobs.models import AppRun, AppRunCustomer, AppStatus
 
@@ -61,13 +61,19 @@ class CustomerFilters(forms.Form):
         if condition := data["health"]:
             is_health = condition in Health.values
             customers = customers.filter(**{"health" if is_health else "state": condition})
-        if data["app"] or data["status"]:
+        if self.asks_for_apps:
             customers = _with_app(customers, data["app"], data["status"])
         return customers.filter(cid__icontains=data["q"]) if data["q"] else customers
 
+    @property
+    def asks_for_apps(self) -> bool:
+        """Whether they ask for an app, or for apps with a status."""
+        return bool(self.cleaned_data["app"] or self.cleaned_data["status"])
+
     def shows(self, app: AppStatus) -> bool:
-        """Tell whether an app is what the filters ask for, of a customer who is listed."""
-        return self.cleaned_data["app"] in ("", app.app_name)
+        """Tell whether an app of a customer who matches is among those that the filters ask for."""
+        is_named = self.cleaned_data["app"] in ("", app.app_name)
+        return is_named and self.cleaned_data["status"] in ("", status_of(app.status))
 
 
 def _with_app(customers: QuerySet[AppRunCustomer], app_name: str, status: str) -> QuerySet[AppRunCustomer]:

@@ -4,9 +4,10 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Max, Min, QuerySet
 
 from jobs.app_status.statuses import Status, status_of
 from jobs.models import AppRun, AppRunCustomer, AppStatus
@@ -84,6 +85,12 @@ def summaries_of(runs: Sequence[AppRun]) -> list[Summary]:
 
 def summary_of(run: AppRun) -> Summary:
     return summaries_of([run])[0]
+
+
+def read_between(run: AppRun) -> tuple[datetime, datetime] | None:
+    """Return when the first and the last customer of a run was read; None if nobody was."""
+    read = AppRunCustomer.objects.filter(run=run, state=State.READ).aggregate(first=Min("read_at"), last=Max("read_at"))
+    return (read["first"], read["last"]) if read["first"] else None
 
 
 @dataclass(frozen=True)

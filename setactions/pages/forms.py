@@ -17,10 +17,10 @@ from setactions.token import AMONG_IDS, Token
 from tmsdash.tokens import REMOVED, looks_like_token
 
 # Django's own sentence quotes what was submitted, including control characters.
-_NO_SUCH_CHOICE = {"invalid_choice": "Select one of the available choices."}
+NO_SUCH_CHOICE = {"invalid_choice": "Select one of the available choices."}
 
 
-def _label(cluster: Cluster) -> str:
+def label_of(cluster: Cluster) -> str:
     production = "PRODUCTION: " if cluster.is_production else ""
     return f"{production}{cluster.name} ({cluster.origin})"
 
@@ -31,11 +31,11 @@ class NewActionForm(forms.Form):
     `has_damaged_ids` tells that there is something for `allow_unusual` to take.
     """
 
-    cluster = forms.ChoiceField(label="Cluster", error_messages=_NO_SUCH_CHOICE)
+    cluster = forms.ChoiceField(label="Cluster", error_messages=NO_SUCH_CHOICE)
     action = forms.ChoiceField(
         label="Action",
         choices=[("", "Choose an action")] + [(a.label, a.label) for a in Action],
-        error_messages=_NO_SUCH_CHOICE,
+        error_messages=NO_SUCH_CHOICE,
     )
     token = forms.CharField(
         label="Bearer token",
@@ -65,7 +65,7 @@ class NewActionForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        clusters = [(cluster.name, _label(cluster)) for cluster in all_clusters()]
+        clusters = [(cluster.name, label_of(cluster)) for cluster in all_clusters()]
         self.has_damaged_ids = bool(self.initial.get("allow_unusual"))
         self.fields["cids"].validators = []  # the reader says what is wrong, with its line
         self.fields["cluster"].choices = ([("", "Choose a cluster")] if len(clusters) != 1 else []) + clusters  # type: ignore[attr-defined]

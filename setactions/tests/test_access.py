@@ -10,6 +10,7 @@ from django.urls import URLPattern, get_resolver
 from audit.choices import Kind
 from audit.models import Attempt, AuditEntry
 from audit.tests.making import make_attempt
+from jobs.app_status.tests.making import make_run
 from jobs.models import Job
 from jobs.tests.making import make_batch, make_job
 from tmsdash.tests.fixtures import signed_in
@@ -54,6 +55,14 @@ ROWS = {
     "status/<str:name>/read/": ("in 302 302 302 302 302", "in 400 400 403 400 403"),
     "status/<str:name>/list/": ("in 302 302 302 302 302", "in 400 400 400 400 400"),
     "status/<str:name>/answer/": ("in 302 302 302 302 302", "in 400 400 403 400 403"),
+    "apps/": ("in 200 200 200 200 200", "in 405 405 405 405 405"),
+    "apps/start/": ("in 302 302 302 302 302", "in 400 400 403 400 403"),
+    "apps/<uuid:run_id>/": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
+    "apps/<uuid:run_id>/progress/": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
+    "apps/<uuid:run_id>/pause/": ("in 302 404 302 302 302", "in 409 404 403 409 403"),
+    "apps/<uuid:run_id>/stop/": ("in 302 404 302 302 302", "in 409 404 403 409 403"),
+    "apps/<uuid:run_id>/resume/": ("in 302 404 302 302 302", "in 400 404 403 403 403"),
+    "apps/<uuid:run_id>/customers.csv": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
     "proxy_fetch": ("401 405 405 405 405 405", "401 400 400 403 400 403"),
     "health": ("200 200 200 200 200 200", "405 405 405 405 405 405"),
     "jobs/": ("in 200 200 200 200 200", "in 405 405 405 405 405"),
@@ -143,7 +152,7 @@ def path_of(people):
     """A function that makes a path from a route: with ids of olivia's things."""
     doubtful = make_attempt(Kind.UNKNOWN)
     rejected = make_attempt(Kind.REJECTED, message="those CIDs ['a1'] do not exist")
-    job, batch = make_job(), make_batch()
+    job, batch, run = make_job(), make_batch(), make_run()
     ids = {
         "jobs/batch": batch.pk,
         "jobs/job": job.pk,
@@ -162,6 +171,7 @@ def path_of(people):
             "uuid:attempt_id": str(attempt.attempt_id),
             "uuid:job_id": str(job.job_id),
             "uuid:batch_id": str(batch.batch_id),
+            "uuid:run_id": str(run.run_id),
             "path:cid": "a1",
             "str:name": "evian3",
             "path:content_type_id": "1",

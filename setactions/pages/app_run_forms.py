@@ -1,0 +1,101 @@
+"""The form that begins an app status run."""
+
+from typing import Any
+
+from django import forms
+from django.http import QueryDict
+from django.views.decorators.debug import sensitive_variables
+
+from jobs.selectors import job_for
+from setactions.app_status.selection import Selection, customers_in_state, customers_listed, customers_of_job
+from setactions.pages.forms import NO_SUCH_CHOICE, label_of
+from setactions.refusal import Refusal
+from setactions.tms.clusters import all_clusters, cluster_named
+from setactions.token import AMONG_IDS, Token
+from tmsdash.tokens import looks_like_token
+
+
+NO_SUCH_JOB = "There is no such job, or it belongs to somebody else."
+
+
+class StartForm(forms.Form):
+    """Whose apps are read, and with what token. After `is_valid()` it has a `selection` and a `secret`, the token.
+
+    Other pages send `job`, `cluster` with `state`, or both in the place of a list.
+    """
+
+    job = forms.UUIDField(required=False, widget=forms.HiddenInput, error_messages={"invalid": NO_SUCH_JOB})
+    state = forms.CharField(required=False, max_length=16, widget=forms.HiddenInput)
+    cluster = forms.ChoiceField(label="Cluster", required=False, error_messages=NO_SUCH_CHOICE)
+    token = forms.CharField(
+        label="Bearer token",
+        widget=forms.PasswordInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+        help_text="For this cluster. Kept in memory while the run goes on, and stored nowhere.",
+        error_messages={"required": "Enter your bearer token for this cluster."},
+    )
+    cids = forms.CharField(
+        label="Customer IDs",
+        required=False,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 8, "spellcheck": "false", "autocapitalize": "off"}),
+        help_text="One on each line, or all on one line.",
+    )
+
+    selection: Selection
+    secret: Token
+
+    def __init__(self, data: QueryDict | None = None, *, user: Any) -> None:
+        """Take what was posted, if anything was, by whom."""
+        super().__init__(data)
+        self._user = user
+        clusters = [(cluster.name, label_of(cluster)) for cluster in all_clusters()]
+        choices: Any = self.fields["cluster"]
+        choices.choices = ([("", "Choose a cluster")] if len(clusters) != 1 else []) + clusters
+        self.fields["cids"].validators = []  # the reader says what is wrong, with its line
+
+    @property
+    def is_for_list(self) -> bool:
+        """Whether the customers are those of a pasted list."""
+        return not (self.data.get("job") or self.data.get("state"))
+
+    @sensitive_variables()
+    def clean_token(self) -> Token:
+        try:
+            return Token(self.cleaned_data["token"].strip())
+        except Refusal as refusal:
+            raise forms.ValidationError(refusal.message) from None
+
+    @sensitive_variables()
+    def clean(self) -> dict[str, Any]:
+        data = self.cleaned_data
+        try:
+            selection = self._select() if "job" not in self.errors else None
+        except Refusal as refusal:
+            for message in [message for messages in refusal.errors.values() for message in messages]:
+                self.add_error("cids" if self.is_for_list else None, message)
+            selection = None
+        token: Token | None = data.get("token")
+        if token and selection and token.is_among(selection.cids):
+            self.add_error("cids", AMONG_IDS)
+        text = self.data.get("cids", "")
+        if looks_like_token(text) or (token and token.cut_from(text) != text):
+            self.data = dict(self.data.items()) | {"cids": ""}  # shown again, the token would be in the page
+        if token and selection:
+            self.selection, self.secret = selection, token
+        return data
+
+    def _select(self) -> Selection | None:
+        data = self.cleaned_data
+        if data.get("job"):
+            job = job_for(self._user, data["job"])
+            if job is None:
+                raise Refusal(404, "job", NO_SUCH_JOB)
+            return customers_of_job(job, data.get("state", ""))
+        cluster = cluster_named(data.get("cluster", ""))
+        if cluster is None:
+            if "cluster" not in self.errors:
+                self.add_error("cluster", "Choose a cluster.")
+            return None
+        if data.get("state"):
+            return customers_in_state(cluster, data["state"])
+        return customers_listed(cluster, data.get("cids", ""))
