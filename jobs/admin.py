@@ -1,8 +1,9 @@
-"""User Jobs Audit: every job, for admins and auditors to look at. Nobody changes one."""
+"""User Jobs Audit: every job, for admins and auditors to look at, and the runbook. Nobody changes a job."""
 
 import re
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import OuterRef, Q, QuerySet, Subquery, Sum
@@ -11,11 +12,13 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from audit.accounts.admin import AuditedAdmin
 from audit.admin_filters import SourceFilter, query_of_attempts, summary_for
 from audit.customer_index import is_known
 from audit.summary_rows import columns_of, rows_of
+from jobs.app_status.runbook import SHORTEST, is_safe_link
 from jobs.live.confirmations import confirmations_of
-from jobs.models import Batch, BatchChunk, Job, JobCustomer, JobDay
+from jobs.models import Batch, BatchChunk, Job, JobCustomer, JobDay, RunbookEntry
 from jobs.selectors import job_ids_of_customer
 from jobs.statuses import shown_status
 from tmsdash.web.admin import ExactSearchAdmin, ReadOnlyAdmin, link_to_list, shown_json
@@ -166,3 +169,35 @@ class JobCustomerAdmin(ReadOnlyAdmin):
         if not re.fullmatch("[0-9]{1,12}", job_pk):
             return customers.none()
         return customers & Job(pk=int(job_pk)).customers
+
+
+class RunbookForm(forms.ModelForm):  # type: ignore[type-arg]
+    """An entry of the runbook; its texts are shown to everybody who sees the messages that it explains."""
+
+    def clean_pattern(self) -> str:
+        pattern: str = self.cleaned_data["pattern"]
+        if len(pattern.replace("*", "").strip()) < SHORTEST:
+            raise forms.ValidationError(f"This is in nearly every message. Give at least {SHORTEST} characters of it.")
+        return pattern
+
+    def clean_link(self) -> str:
+        link: str = self.cleaned_data["link"]
+        if link and not is_safe_link(link):
+            raise forms.ValidationError("Give a link that begins with https:// or http://.")
+        return link
+
+
+@admin.register(RunbookEntry)
+class RunbookAdmin(AuditedAdmin):
+    """What messages mean. Every change is in the audit, and auditors change nothing."""
+
+    form = RunbookForm
+    list_display = ("pattern", "meaning", "next_step", "link", "position")
+    search_fields = ("pattern", "meaning", "next_step")
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        assumed = {"assume_scheme": "https"} if db_field.name == "link" else {}
+        return super().formfield_for_dbfield(db_field, request, **kwargs | assumed)
+
+    def facts_of(self, row: Any) -> dict[str, Any]:
+        return {name: getattr(row, name) for name in ("pattern", "meaning", "next_step", "link", "position")}

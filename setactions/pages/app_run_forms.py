@@ -14,7 +14,6 @@ from setactions.tms.clusters import all_clusters, cluster_named
 from setactions.token import AMONG_IDS, Token
 from tmsdash.tokens import looks_like_token
 
-
 NO_SUCH_JOB = "There is no such job, or it belongs to somebody else."
 
 

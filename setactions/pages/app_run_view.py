@@ -10,11 +10,12 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from jobs.app_status.filters import MISSING, CustomerFilters
-from jobs.app_status.runbook import Runbook, is_safe_link
+from jobs.app_status.runbook import Runbook
 from jobs.app_status.selectors import AppRow, Summary
 from jobs.app_status.statuses import Status, status_of
-from jobs.models import AppRun, AppRunCustomer, AppStatus, RunbookEntry
+from jobs.models import AppRun, AppRunCustomer, AppStatus
 from setactions.pages.bar import Bar, BarPart
+from setactions.pages.explanations import Explanation, explained
 from setactions.reads import background_reads_per_minute
 from setactions.tms.clusters import Cluster
 from tmsdash.web.paging import Page
@@ -55,23 +56,6 @@ class RunLine:
     def css(self) -> str:
         is_partly = self.run.state == State.DONE and self.summary.count("failed")
         return f"{self.run.state} partly" if is_partly else str(self.run.state)
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What the runbook says of a message."""
-
-    entry: RunbookEntry
-
-    @property
-    def link(self) -> str:
-        return self.entry.link if is_safe_link(self.entry.link) else ""
-
-
-def explained(runbook: Runbook, message: str) -> Explanation | None:
-    """Return what the runbook says of a message, or None."""
-    entry = runbook.explain(message)
-    return Explanation(entry) if entry else None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,9 @@ from audit.bodies import OpeningBody, comparison_shown, words_given
 from audit.choices import Outcome, Ruling
 from audit.models import Attempt
 from audit.selectors import anchor_of, attempt_for, opening_body
+from jobs.app_status.runbook import runbook
 from jobs.selectors import may_view_job_of
+from setactions.pages.explanations import Explanation, explained
 from setactions.pages.new_action import filled_in_form, form_page
 from setactions.pages.review import ListEnds, ends_of, review_page, token_of
 from setactions.pages.sealing import Purpose, Review, load_reading, sign_reading, sign_review
@@ -139,6 +141,11 @@ class AttemptPage:
     def message(self) -> str:
         """What TMS or the dashboard said, made printable; "" if that is no more than the outcome."""
         return "" if self.result.message == self.result.outcome.label else printable(self.result.message)
+
+    @cached_property
+    def explanation(self) -> Explanation | None:
+        """What the runbook says of the message, if anything."""
+        return explained(runbook(), self.message)
 
     @property
     def message_is_of_tms(self) -> bool:

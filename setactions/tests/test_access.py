@@ -11,7 +11,7 @@ from audit.choices import Kind
 from audit.models import Attempt, AuditEntry
 from audit.tests.making import make_attempt
 from jobs.app_status.tests.making import make_run
-from jobs.models import Job
+from jobs.models import Job, RunbookEntry
 from jobs.tests.making import make_batch, make_job
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.web.tests.test_response_headers import is_text
@@ -107,6 +107,12 @@ ROWS = {
     "admin/jobs/jobcustomer/<path:object_id>/delete/": ("in in in 403 403 403", "in in in 403 403 403"),
     "admin/jobs/jobcustomer/<path:object_id>/change/": ("in in in 302 302 302", "in in in 403 403 403"),
     "admin/jobs/jobcustomer/<path:object_id>/": ("in in in 302 302 302", "in in in 302 302 302"),
+    "admin/jobs/runbookentry/": ("in in in 200 200 200", "in in in 200 200 200"),
+    "admin/jobs/runbookentry/add/": ("in in in 403 200 403", "in in in 403 200 403"),
+    "admin/jobs/runbookentry/<path:object_id>/history/": ("in in in 200 200 200", "in in in 200 200 200"),
+    "admin/jobs/runbookentry/<path:object_id>/delete/": ("in in in 403 200 403", "in in in 403 200 403"),
+    "admin/jobs/runbookentry/<path:object_id>/change/": ("in in in 200 200 200", "in in in 403 200 403"),
+    "admin/jobs/runbookentry/<path:object_id>/": ("in in in 302 302 302", "in in in 302 302 302"),
     "admin/auth/user/<id>/password/": ("in in in 403 200 403", "in in in 403 200 403"),
     "admin/auth/user/<id>/sessions/": ("in in in 403 200 403", "in in in 403 302 403"),
     "admin/auth/user/": ("in in in 403 200 200", "in in in 403 200 200"),
@@ -157,6 +163,7 @@ def path_of(people):
         "jobs/batch": batch.pk,
         "jobs/job": job.pk,
         "jobs/jobcustomer": job.customers.first().pk,
+        "jobs/runbookentry": RunbookEntry.objects.create(pattern="is not Ready", meaning="TMS is still starting.").pk,
         "auth/user": people["oscar"].pk,
         "auth/group": Group.objects.create(name="Friends").pk,
         "audit/attempt": doubtful.pk,

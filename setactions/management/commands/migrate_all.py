@@ -15,7 +15,7 @@ from tmsdash.db.transactions import UNUSABLE_DATABASE, VARIABLES
 GROUPS = {
     OPERATORS: {"jobs.set_action"},
     AUDITORS: {
-        *("jobs.view_job", "jobs.view_jobcustomer", "jobs.view_batch"),
+        *("jobs.view_job", "jobs.view_jobcustomer", "jobs.view_batch", "jobs.view_runbookentry"),
         *("audit.view_attempt", "audit.view_auditentry"),
     },
 }
