@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from audit.accounts.admin import AuditedAdmin
+from audit.accounts.audited_admin import AuditedAdmin
 from audit.admin_filters import SourceFilter, query_of_attempts, summary_for
 from audit.customer_index import is_known
 from audit.summary_rows import columns_of, rows_of

@@ -36,6 +36,7 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/verify/", job_states.verify, name="job_verify"),
     path("jobs/<uuid:job_id>/rest/", job_states.rest, name="job_rest"),
     path("api/jobs/<uuid:job_id>/actions", live_api.job_actions, name="api_job_actions"),
+    path("api/jobs/<uuid:job_id>/appstatus", live_api.job_appstatus, name="api_job_appstatus"),
     path("batches/", batches.batch_list, name="batch_list"),
     path("batches/start/", batch_controls.start, name="batch_start"),
     path("batches/<uuid:batch_id>/", batches.batch, name="batch"),

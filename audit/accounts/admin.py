@@ -9,14 +9,13 @@
 from contextlib import nullcontext
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
-from django.db import router, transaction
-from django.db.models import Model, QuerySet
+from django.db import transaction
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -24,82 +23,17 @@ from django.urls import path
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_http_methods
 
-from audit.accounts.changes import facts_of, record_change
-from audit.accounts.forms import NewAccountForm, refuse_token
+from audit.accounts.audited_admin import AuditedAdmin
+from audit.accounts.forms import NewAccountForm
 from audit.accounts.session_pages import ended_in_words, shown_sessions
 from audit.accounts.sign_in import record
-from audit.actors import actor_of
 from audit.choices import Kind
-from tmsdash.accounts import KNOWN_GROUPS, is_auditor
+from tmsdash.accounts import KNOWN_GROUPS
 from tmsdash.passwords.hashing import in_line
 from tmsdash.passwords.initial import note_given, note_own
-from tmsdash.web.admin import StrictListAdmin
 from tmsdash.web.sessions import end_sessions, live_sessions
 
 PRIVILEGES = ("is_staff", "is_superuser", "groups", "user_permissions")
-
-
-class AuditedAdmin(StrictListAdmin):
-    """Writes every change to the audit before it is committed.
-
-    The audit is another database, so it may name a change whose commit failed. Django calls `log_addition` and
-    `log_change` after the change, and `log_deletions` before it.
-    """
-
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Return the field of a form. None takes what looks like a token: lists and the audit would show it."""
-        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if isinstance(field, forms.CharField):
-            field.validators.append(refuse_token)
-        return field
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        if change:
-            self._keep_facts(request, str(obj.pk))
-        super().save_model(request, obj, form, change)
-
-    def _keep_facts(self, request: HttpRequest, pk: str) -> None:
-        stored = self.get_object(request, pk)  # not the object that is being changed
-        request.facts_before = self.facts_of(stored) if stored else {}  # type: ignore[attr-defined]
-
-    def facts_of(self, row: Any) -> dict[str, Any]:
-        """Return what the audit keeps of a row, as it is stored now."""
-        return facts_of(row)
-
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        record_change(actor_of(request), obj, "added", after=self.facts_of(obj))
-        return super().log_addition(request, obj, message)
-
-    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        fields = sorted({name for part in message for name in part.get("changed", {}).get("fields", [])})
-        before = request.facts_before  # type: ignore[attr-defined]
-        record_change(actor_of(request), obj, "changed", fields=fields, before=before, after=self.facts_of(obj))
-        return super().log_change(request, obj, message)
-
-    def log_deletions(self, request: HttpRequest, queryset: QuerySet[Model]) -> Any:
-        for row in queryset:
-            record_change(actor_of(request), row, "deleted", before=self.facts_of(row))
-        return super().log_deletions(request, queryset)
-
-    def response_action(self, request: HttpRequest, queryset: Any) -> Any:  # type: ignore[override]
-        """Carry out what was chosen for several rows, for all of them or for none."""
-        with transaction.atomic(using=router.db_for_write(self.model)):
-            return super().response_action(request, queryset)
-
-    def may_touch(self, request: HttpRequest, account: Any) -> bool:
-        """Tell whether `account` (None for accounts in general) is within reach of the request's user."""
-        return True
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return super().has_add_permission(request) and not is_auditor(request.user) and self.may_touch(request, None)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        may_change = super().has_change_permission(request, obj) and not is_auditor(request.user)
-        return may_change and self.may_touch(request, obj)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        may_delete = super().has_delete_permission(request, obj) and not is_auditor(request.user)
-        return may_delete and self.may_touch(request, obj)
 
 
 admin.site.unregister([User, Group])

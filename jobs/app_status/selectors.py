@@ -2,7 +2,7 @@
 
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from django.db.models import Count, Max, Min, QuerySet
 from jobs.app_status.statuses import Status, status_of
 from jobs.models import AppRun, AppRunCustomer, AppStatus
 from jobs.selectors import may_view_all_jobs, may_view_job_of
+from tmsdash.db.bulk import parts
 
 State, Health = AppRunCustomer.State, AppRunCustomer.Health
 
@@ -29,8 +30,8 @@ def run_for(user: Any, run_id: uuid.UUID) -> AppRun | None:
 
 
 def newest_run_of_job(user: Any, job_id: uuid.UUID) -> AppRun | None:
-    """Return the user's newest run for a whole job, or None."""
-    return runs_for(user, everybody=False).filter(job_id=job_id).first()
+    """Return the newest run for a whole job that `user` may see, or None."""
+    return runs_for(user, everybody=True).filter(job_id=job_id).first()
 
 
 def waiting_customers(run: AppRun) -> list[AppRunCustomer]:
@@ -120,3 +121,14 @@ def apps_of(customers: Iterable[AppRunCustomer]) -> dict[int, list[AppStatus]]:
     for app in AppStatus.objects.filter(customer__in=[customer.pk for customer in customers]).order_by("pk"):
         apps[app.customer_id].append(app)
     return apps
+
+
+def customers_with_apps(
+    run: AppRun, customers: QuerySet[AppRunCustomer] | None = None
+) -> Iterator[tuple[AppRunCustomer, list[AppStatus]]]:
+    """Yield the customers of a run, or some of them, in order, each with their apps."""
+    every = AppRunCustomer.objects.filter(run=run).order_by("position") if customers is None else customers
+    for part in parts([*every]):
+        apps = apps_of(part)
+        for customer in part:
+            yield customer, apps.get(customer.pk, [])

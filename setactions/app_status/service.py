@@ -20,18 +20,21 @@ from django.db import Error as AnyDatabaseError
 from django.views.decorators.debug import sensitive_variables
 
 from jobs.app_status import ledger
-from jobs.models import AppRun
+from jobs.models import AppRun, Job
 from setactions.app_status.runner import Runner
-from setactions.app_status.selection import Selection
+from setactions.app_status.selection import Selection, customers_of_job
 from setactions.limits import app_run_slot
 from setactions.liveness import has_living_runner
 from setactions.permissions import check_may_set_action
 from setactions.refusal import Refusal
 from setactions.token import Token
+from tmsdash.db import clock
 from tmsdash.db.transactions import drop_if_broken
 
 logger = logging.getLogger(__name__)
 
+FRESH_S = 600
+STOPPED_FOR_S = 60
 THREAD_NAME = "app-status"
 DIED = "The process that carried it is gone, and the token with it. What was read is kept: go on with your token."
 
@@ -77,6 +80,24 @@ def resume_run(*, user: Any, run: AppRun, token: Token | None) -> None:
         if not runner.lease(run):
             raise Refusal(409, "request", "Another process is carrying this run. Look again in a minute.")
         _carry(run, runner, slot.pop_all())
+
+
+@sensitive_variables("token")
+def run_for_script(*, user: Any, job: Job, token: Token) -> AppRun:
+    """Return the user's newest run for a job. A new one begins if there is none that was done lately.
+
+    One that was stopped goes on, but not at once: a script that asks again learns first why it was stopped.
+    """
+    check_may_set_action(user)
+    run = AppRun.objects.filter(user_id=user.get_username(), job_id=job.job_id).first()
+    stop_dead_runs([run] if run else [])
+    age_s = (clock.now("jobs") - run.ended_at).total_seconds() if run and run.ended_at else 0
+    if run is None or (run.state == AppRun.State.DONE and age_s > FRESH_S):
+        return start_run(user=user, selection=customers_of_job(job), token=token)
+    if run.state == AppRun.State.STOPPED and age_s > STOPPED_FOR_S:
+        resume_run(user=user, run=run, token=token)
+        run.refresh_from_db()
+    return run
 
 
 def pause_run(*, user: Any, run: AppRun) -> None:

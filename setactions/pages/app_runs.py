@@ -16,6 +16,7 @@ from jobs.app_status.filters import CustomerFilters
 from jobs.app_status.runbook import runbook
 from jobs.app_status.selectors import (
     apps_of,
+    customers_with_apps,
     matrix_of,
     read_between,
     run_for,
@@ -33,7 +34,6 @@ from setactions.refusal import Refusal
 from setactions.tms.clusters import cluster_at
 from setactions.token import Token
 from tmsdash.csv_text import CSV_TYPE, csv_text, to_cell, to_id_cell
-from tmsdash.db.bulk import parts
 from tmsdash.downloads import download
 from tmsdash.web.errors import error_response
 from tmsdash.web.paging import Page, numbered_page
@@ -182,11 +182,9 @@ def _view(request: HttpRequest, run: AppRun, error: str = "") -> RunView:
 
 def _csv_lines(run: AppRun, filters: CustomerFilters) -> Iterator[str]:
     yield csv_text([COLUMNS])
-    for part in parts([*filters.customers(run)]):
-        apps = apps_of(part)
-        for customer in part:
-            known = (to_id_cell(customer.cid), customer.state, customer.health)
-            ending = (to_cell(customer.problem), customer.read_at.isoformat() if customer.read_at else "")
-            shown = [app for app in apps.get(customer.pk, ()) if filters.shows(app)]
-            cells = [(to_cell(app.app_name), to_cell(app.status), to_cell(app.reason)) for app in shown]
-            yield csv_text([*known, *of_app, *ending] for of_app in cells or [("", "", "")])
+    for customer, apps in customers_with_apps(run, filters.customers(run)):
+        known = (to_id_cell(customer.cid), customer.state, customer.health)
+        ending = (to_cell(customer.problem), customer.read_at.isoformat() if customer.read_at else "")
+        shown = [app for app in apps if filters.shows(app)]
+        cells = [(to_cell(app.app_name), to_cell(app.status), to_cell(app.reason)) for app in shown]
+        yield csv_text([*known, *of_app, *ending] for of_app in cells or [("", "", "")])

@@ -1,11 +1,14 @@
 """Runs that are carried in the test's own thread, on a clock on which waiting takes no time."""
 
+import threading
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 
+from jobs.app_status import ledger
 from jobs.live import pace
+from jobs.models import AppRun
 from setactions.app_status import runner as runner_module
 from setactions.app_status import service
 from setactions.app_status.runner import Runner
@@ -80,3 +83,19 @@ def go_on(clock):
         return now(run)
 
     return to_the_end
+
+
+@pytest.fixture
+def app_threads_at_rest(databases):
+    """A function that returns when no run is carried here any more."""
+
+    def wait():
+        for thread in threading.enumerate():
+            if thread.name == service.THREAD_NAME:
+                thread.join(timeout=30)
+                assert not thread.is_alive()
+
+    yield wait
+    for run in AppRun.objects.all():
+        ledger.stop(run, "The test is over.")
+    wait()

@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-import threading
 from html import unescape
 
 import pytest
@@ -50,22 +49,6 @@ def run(databases):
     ledger.note_failed(run.customers.get(cid="f6"), "HTTP 404 without a message.", for_good=True)
     ledger.note_failed(run.customers.get(cid="g7"), "HTTP 429 without a message.", for_good=False)
     return run
-
-
-@pytest.fixture
-def at_rest(databases):
-    """A function that returns when no run is carried here any more."""
-
-    def wait():
-        for thread in threading.enumerate():
-            if thread.name == service.THREAD_NAME:
-                thread.join(timeout=30)
-                assert not thread.is_alive()
-
-    yield wait
-    for run in AppRun.objects.all():
-        ledger.stop(run, "The test is over.")
-    wait()
 
 
 def page_of(client, run, query="", status=200):
@@ -219,11 +202,11 @@ def test_who_sees_everybodys_jobs_sees_everybodys_runs(run, oscar, audrey):
     assert "A pasted list" in text_of(signed_in(oscar).get("/apps/?whose=all"))
 
 
-def test_a_pasted_list_is_read_in_the_background(client, tms, at_rest):
+def test_a_pasted_list_is_read_in_the_background(client, tms, app_threads_at_rest):
     answer = client.post("/apps/start/", {"cluster": "evian3", "token": TOKEN, "cids": "a1\nb2\na1"})
     run = AppRun.objects.get()
     assert answer["Location"] == f"/apps/{run.run_id}/"
-    at_rest()
+    app_threads_at_rest()
     run = now(run)
     assert (run.state, run.selection, run.user_id, run.runner) == ("done", "A pasted list", "olivia", "")
     assert reads(tms) == ["a1", "b2"]
@@ -233,10 +216,10 @@ def test_a_pasted_list_is_read_in_the_background(client, tms, at_rest):
     assert TOKEN.encode() not in stored_bytes()
 
 
-def test_the_customers_of_a_job_are_read(client, tms, at_rest):
+def test_the_customers_of_a_job_are_read(client, tms, app_threads_at_rest):
     job = make_job(cids=("b2", "a1"), cluster_url=tms.url)
     client.post("/apps/start/", {"job": job.job_id, "token": TOKEN})
-    at_rest()
+    app_threads_at_rest()
     run = AppRun.objects.get()
     assert (run.job_id, run.selection, reads(tms)) == (job.job_id, f"Customers of job {job.job_id}", ["b2", "a1"])
     assert f'href="/jobs/{job.job_id}/"' in page_of(client, run).content.decode()
@@ -300,7 +283,7 @@ def test_a_run_is_paused_resumed_and_stopped(client, run, databases, monkeypatch
     assert "Go on: read 1 customer" in text_of(page_of(client, run))
 
 
-def test_a_run_whose_process_died_says_so_and_goes_on_with_a_token(client, tms, at_rest):
+def test_a_run_whose_process_died_says_so_and_goes_on_with_a_token(client, tms, app_threads_at_rest):
     run = make_run((("a1", (READY,)), ("b2", ())), is_over=False, cluster_url=tms.url)
     mark = liveness.RunnerMark()
     AppRun.objects.update(runner=mark.name)  # whose file nobody holds
@@ -308,7 +291,7 @@ def test_a_run_whose_process_died_says_so_and_goes_on_with_a_token(client, tms, 
     assert "Stopped The process that carried it is gone, and the token with it. What was read is kept" in page
     assert client.post(f"/apps/{run.run_id}/resume/").status_code == 400
     assert client.post(f"/apps/{run.run_id}/resume/", {"token": TOKEN}).status_code == 302
-    at_rest()
+    app_threads_at_rest()
     assert (now(run).state, reads(tms)) == ("done", ["b2"])
     assert AppStatus.objects.filter(customer__cid="a1").count() == 1
 
@@ -320,7 +303,7 @@ def test_only_its_user_goes_on_with_a_run(run, oscar, tms):
     assert "This run belongs to olivia" in text_of(answer)
 
 
-def test_customers_who_could_not_be_read_are_tried_once_more_on_request(client, tms, at_rest):
+def test_customers_who_could_not_be_read_are_tried_once_more_on_request(client, tms, app_threads_at_rest):
     run = make_run((("a1", (READY,)), ("b2", ())), cluster_url=tms.url)
     ledger.note_failed(run.customers.get(cid="b2"), "HTTP 404 without a message.", for_good=True)
     AppRun.objects.update(state="done")
@@ -328,7 +311,7 @@ def test_customers_who_could_not_be_read_are_tried_once_more_on_request(client, 
     assert "Done: not every customer could be read" in page
     assert "Go on: read 1 customer" in page
     client.post(f"/apps/{run.run_id}/resume/", {"token": TOKEN})
-    at_rest()
+    app_threads_at_rest()
     assert (now(run).state, reads(tms)) == ("done", ["b2"])
     assert counts(run).get("failed") is None
     assert set(AppRunCustomer.objects.values_list("state", "problem")) == {("read", "")}
