@@ -3,28 +3,38 @@
 from typing import Any
 
 from django import forms
+from django.conf import settings
+from django.db.models import QuerySet
 from django.http import QueryDict
+from django.utils.http import urlencode
 from django.views.decorators.debug import sensitive_variables
 
+from jobs.live.codes import state_name
 from jobs.selectors import job_for
-from setactions.app_status.selection import Selection, customers_in_state, customers_listed, customers_of_job
+from setactions.app_status.selection import Selection, checked, customers_listed, customers_of_job
 from setactions.pages.forms import NO_SUCH_CHOICE, label_of
+from setactions.pages.status import listing_of
+from setactions.pages.status_forms import StatusFilters
 from setactions.refusal import Refusal
-from setactions.tms.clusters import all_clusters, cluster_named
+from setactions.tms.clusters import Cluster, all_clusters, cluster_at, cluster_named
 from setactions.token import AMONG_IDS, Token
 from tmsdash.tokens import looks_like_token
 
+FILTERS = ("job", "batch", "list", "state", "q")
 NO_SUCH_JOB = "There is no such job, or it belongs to somebody else."
 
 
 class StartForm(forms.Form):
     """Whose apps are read, and with what token. After `is_valid()` it has a `selection` and a `secret`, the token.
 
-    Other pages send `job`, `cluster` with `state`, or both in the place of a list.
+    Other pages send a `job`, or a `cluster` with the filters of its page of live states, in the place of a pasted list.
     """
 
     job = forms.UUIDField(required=False, widget=forms.HiddenInput, error_messages={"invalid": NO_SUCH_JOB})
-    state = forms.CharField(required=False, max_length=16, widget=forms.HiddenInput)
+    batch = forms.CharField(required=False, widget=forms.HiddenInput)
+    list = forms.CharField(required=False, widget=forms.HiddenInput)
+    state = forms.CharField(required=False, widget=forms.HiddenInput)
+    q = forms.CharField(required=False, widget=forms.HiddenInput)
     cluster = forms.ChoiceField(label="Cluster", required=False, error_messages=NO_SUCH_CHOICE)
     token = forms.CharField(
         label="Bearer token",
@@ -55,7 +65,7 @@ class StartForm(forms.Form):
     @property
     def is_for_list(self) -> bool:
         """Whether the customers are those of a pasted list."""
-        return not (self.data.get("job") or self.data.get("state"))
+        return not any(self.data.get(name) for name in FILTERS)
 
     @sensitive_variables()
     def clean_token(self) -> Token:
@@ -85,16 +95,36 @@ class StartForm(forms.Form):
 
     def _select(self) -> Selection | None:
         data = self.cleaned_data
+        cluster = cluster_named(data.get("cluster", ""))
         if data.get("job"):
             job = job_for(self._user, data["job"])
             if job is None:
                 raise Refusal(404, "job", NO_SUCH_JOB)
-            return customers_of_job(job, data.get("state", ""))
-        cluster = cluster_named(data.get("cluster", ""))
+            cluster = cluster_at(job.cluster_url)
+            if not any(data.get(name) for name in FILTERS if name != "job"):
+                return customers_of_job(job)
         if cluster is None:
             if "cluster" not in self.errors:
                 self.add_error("cluster", "Choose a cluster.")
             return None
-        if data.get("state"):
-            return customers_in_state(cluster, data["state"])
-        return customers_listed(cluster, data.get("cids", ""))
+        return customers_listed(cluster, data.get("cids", "")) if self.is_for_list else self._filtered(cluster)
+
+    def _filtered(self, cluster: Cluster) -> Selection:
+        """Select those whom the page of live states shows under the same filters."""
+        filters = StatusFilters(
+            QueryDict(urlencode({name: self.data.get(name, "") for name in FILTERS})),
+            viewer=self._user,
+            cluster=cluster,
+        )
+        if not filters.is_valid():
+            raise Refusal(400, "cids", " ".join(str(error) for errors in filters.errors.values() for error in errors))
+        wanted, listing = filters.wanted, listing_of(cluster, filters)
+        matching: Any = listing.matching(wanted) if listing else []
+        words = [filters.selection]
+        if wanted.state:
+            words.append("never read" if wanted.code is None else f"in state {state_name(wanted.code)}")
+        if wanted.search:
+            words.append(f"with {wanted.search} in their ids")
+        cids = [row.cid for row in matching[: settings.TMS_APP_STATUS_MAX]]
+        count = matching.count() if isinstance(matching, QuerySet) else len(matching)
+        return checked(Selection(cluster, cids, ", ".join(words)), count)

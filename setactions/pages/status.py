@@ -92,7 +92,7 @@ def customers_csv(request: HttpRequest, cluster: Cluster) -> HttpResponseBase:
     filters = StatusFilters(request.GET, viewer=request.user, cluster=cluster)
     if not filters.is_valid():
         return error_response(request, 400, "The address asks for nothing that there is. Filter the page again.")
-    listing = _listing(cluster, filters)
+    listing = listing_of(cluster, filters)
     lines = listing.lines(listing.matching(filters.wanted)) if listing else iter(())  # type: ignore[arg-type]
     return download(csv_lines(lines), f"status-{cluster.name}.csv", CSV_TYPE)
 
@@ -169,7 +169,7 @@ def _check_may_read(request: HttpRequest) -> None:
 def _page(request: HttpRequest, cluster: Cluster, *, status: int = 200, **shown: Any) -> HttpResponse:
     filters = StatusFilters(request.GET, viewer=request.user, cluster=cluster)
     is_valid = filters.is_valid()
-    listing = _listing(cluster, filters) if is_valid else None
+    listing = listing_of(cluster, filters) if is_valid else None
     page: Page[Any] = Page(rows=[])
     matching = 0
     if listing:
@@ -204,7 +204,8 @@ def _length(rows: Any) -> int:
     return len(rows) if isinstance(rows, Sequence) else rows.count()
 
 
-def _listing(cluster: Cluster, filters: StatusFilters) -> WholeCluster | Chosen | None:
+def listing_of(cluster: Cluster, filters: StatusFilters) -> WholeCluster | Chosen | None:
+    """Return the customers that valid filters choose from; None if nothing was ever read of any."""
     if filters.cids is not None:
         return Chosen(states_of(cluster.origin, filters.cids), filters.cids)
     row = cluster_row(cluster.origin)

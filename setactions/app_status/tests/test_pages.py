@@ -16,6 +16,10 @@ from jobs.tests.making import make_job
 from setactions import liveness
 from setactions.app_status import service
 from setactions.app_status.tests.running import counts, now, reads
+from setactions.live.reading import read_whole
+from setactions.resolving.tests.doubting import tms_does
+from setactions.tms.clusters import cluster_named
+from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import counted_queries, stored_bytes, text_of
 
@@ -208,7 +212,7 @@ def test_a_pasted_list_is_read_in_the_background(client, tms, app_threads_at_res
     assert answer["Location"] == f"/apps/{run.run_id}/"
     app_threads_at_rest()
     run = now(run)
-    assert (run.state, run.selection, run.user_id, run.runner) == ("done", "A pasted list", "olivia", "")
+    assert (run.state, run.selection, run.user_id, run.runner) == ("done", "a pasted list", "olivia", "")
     assert reads(tms) == ["a1", "b2"]
     page = page_of(client, run)
     assert "2 of 2 customers read" in text_of(page)
@@ -221,8 +225,34 @@ def test_the_customers_of_a_job_are_read(client, tms, app_threads_at_rest):
     client.post("/apps/start/", {"job": job.job_id, "token": TOKEN})
     app_threads_at_rest()
     run = AppRun.objects.get()
-    assert (run.job_id, run.selection, reads(tms)) == (job.job_id, f"Customers of job {job.job_id}", ["b2", "a1"])
+    assert (run.job_id, run.selection, reads(tms)) == (job.job_id, f"customers of job {job.job_id}", ["b2", "a1"])
     assert f'href="/jobs/{job.job_id}/"' in page_of(client, run).content.decode()
+
+
+def test_those_whom_the_page_of_live_states_shows_are_read(client, tms, app_threads_at_rest):
+    tms_does(tms, "PE-Enable", "a1", "b2", "x3")
+    tms_does(tms, "T-Enable", "a4")
+    read_whole(cluster_named("evian3"), Token(TOKEN), "olivia")
+    page = client.get("/status/evian3/?state=2&q=2").content.decode()
+    form = page.split('action="/apps/start/"')[1].split("</form>")[0]
+    hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form))
+    assert hidden.items() >= {("cluster", "evian3"), ("state", "2"), ("q", "2")}
+    client.post("/apps/start/", hidden | {"token": TOKEN})
+    app_threads_at_rest()
+    assert reads(tms) == ["b2"]
+    run = AppRun.objects.get()
+    assert (run.selection, run.job_id) == ("all customers of evian3, in state PE-Enable, with 2 in their ids", None)
+
+
+def test_those_of_a_job_in_a_state_are_read(client, tms, app_threads_at_rest):
+    tms_does(tms, "PE-Enable", "a1", "b2")
+    read_whole(cluster_named("evian3"), Token(TOKEN), "olivia")
+    job = make_job(cids=("c3", "b2"), cluster_url=tms.url)
+    assert "Read their apps" in text_of(client.get(f"/jobs/{job.job_id}/"))
+    client.post("/apps/start/", {"job": job.job_id, "state": "2", "token": TOKEN})
+    app_threads_at_rest()
+    assert reads(tms) == ["b2"]
+    assert AppRun.objects.get().job_id is None  # it says nothing of the job's other customers
 
 
 @pytest.mark.parametrize(
@@ -238,7 +268,8 @@ def test_the_customers_of_a_job_are_read(client, tms, app_threads_at_rest):
         ({"job": "nonsense"}, 400, "There is no such job, or it belongs to somebody else."),
         ({"job": "00000000-0000-0000-0000-000000000000"}, 400, "There is no such job, or it belongs to somebody else."),
         ({"state": "2"}, 400, "There are no such customers."),
-        ({"state": "nonsense"}, 400, "There is no such state."),
+        ({"state": "nonsense"}, 400, "Select one of the states."),
+        ({"list": "00000000-0000-0000-0000-000000000000"}, 400, "list"),
     ],
 )
 def test_a_run_that_cannot_begin_says_why(client, tms, settings, sent, status, sentence):
