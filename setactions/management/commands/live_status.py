@@ -31,6 +31,8 @@ class Command(SiteCommand):
         "3: it could not be read, or without a token, never was."
     )
 
+    wrong_key_exit_code = NOT_READ
+
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--cluster", required=True, metavar="NAME", help="a name of TMS_CLUSTERS")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
