@@ -214,15 +214,14 @@ def review_of(request: HttpRequest) -> Review:
 
 def without_overlap(review: Review) -> Review:
     """Return a new review of the customers who were not asked for already; raises Refusal if there are none."""
-    with drop_if_broken("audit", "jobs", raising=unreadable):
+    with drop_if_broken("audit", "jobs", raising=_unreadable):
         asked_for = _overlap_of(review.submission).shared
     if len(asked_for) == len(review.submission.cids):
         raise Refusal(409, FIELD, "All customers of this list were asked for already, so there is nobody left.")
     return review.without(asked_for, were_there=False)
 
 
-def unreadable(_: Exception) -> Refusal:
-    """Return what keeps a page from going on while a database does not answer."""
+def _unreadable(_: Exception) -> Refusal:
     return Refusal(503, "request", "A database cannot be read now, so nothing was changed. Try again in a minute.")
 
 
