@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import zipfile
 
 import pytest
 from django.core import signing
@@ -145,6 +146,8 @@ def test_what_was_shown_is_in_the_intent_on_the_page_and_in_the_evidence(operato
     attempt = Attempt.objects.get()
     assert comparison_shown(intent) in text_of(operator.get(f"/attempts/{attempt.attempt_id}/"))
     assert "2 will move on, 2 there already, 1 further on" in comparison_shown(intent)
+    pack = zipfile.ZipFile(io.BytesIO(operator.get(f"/attempts/{attempt.attempt_id}/evidence.zip").content))
+    assert f"Live state, as shown before: {comparison_shown(intent)}" in pack.read("ticket.txt").decode()
 
 
 def test_without_the_button_the_audit_says_nothing_of_live_state(operator, fleet):
