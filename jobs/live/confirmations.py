@@ -21,6 +21,7 @@ from enum import IntEnum
 from django.db import connections
 from django.db.models import Min, QuerySet, Sum
 
+from audit.choices import Action
 from jobs.live.codes import NO_ACTION, UNREADABLE, state_name
 from jobs.models import MAX_CUSTOMERS, Job, JobConfirmation, LiveReading
 from tmsdash.db.bulk import parts
@@ -81,11 +82,14 @@ class StatePart:
     @property
     def is_behind(self) -> bool:
         """Whether they are known not to have come to the job's action, or past it."""
-        return self.basis == Basis.SINCE and self.code is not None and NO_ACTION <= self.code < self.action_code
+        is_known = self.basis == Basis.SINCE and self.code not in (None, UNREADABLE)
+        return is_known and not (self.is_confirmed or self.is_further_on)
 
     @property
     def is_further_on(self) -> bool:
-        return self.code is not None and self.code > self.action_code
+        """Whether they show a later action. Who has come to the end of one way does not go the other one."""
+        is_at_other_end = (self.code, self.action_code) == (Action.PE_FINALIZE, Action.PE_DIRECT)
+        return self.code is not None and (self.code > self.action_code or is_at_other_end)
 
     @property
     def words(self) -> str:

@@ -41,9 +41,8 @@ def check_afterwards(
     None if it is not done, or the check is called off meanwhile. Why it failed is a problem of the check.
     """
     try:
-        with drop_if_broken("jobs"):
-            if not Batch.objects.filter(pk=batch.pk, state=Batch.State.DONE).exists():
-                return None
+        if not is_done(batch):
+            return None
         end = time.monotonic() + (CHECK_AFTER_S if wait_s is None else wait_s)
         while (left_s := end - time.monotonic()) > 0:
             if is_called_off():
@@ -58,3 +57,9 @@ def check_afterwards(
         counts = check.confirmed, check.customer_count
         logger.info("[BATCH] %s: checked, %d of %d customers confirmed", batch.batch_id, *counts)
     return check
+
+
+def is_done(batch: Batch) -> bool:
+    """Tell whether all of a batch was sent; one that was stopped has no token any more, or will go on."""
+    with drop_if_broken("jobs"):
+        return Batch.objects.filter(pk=batch.pk, state=Batch.State.DONE).exists()

@@ -123,6 +123,13 @@ def test_an_action_that_is_not_known_counts_as_further_on_and_is_never_sent_agai
     assert rest_of(job) == []
 
 
+def test_who_is_at_the_end_of_the_other_way_is_further_on():
+    job = make_job(cids=("a1", "b2", "c3"), action=Action.PE_DIRECT)
+    whole({"a1": 5, "b2": 4, "c3": 3})
+    assert counts(job) == {"confirmed": 1, "still at T-Enable": 1, "further on (PE-Finalize)": 1}
+    assert rest_of(job) == ["c3"]
+
+
 def test_the_most_that_was_ever_confirmed_is_kept(job):
     first = whole({"a1": 3, "b2": 3})
     assert kept(job) == [(2, 7)]

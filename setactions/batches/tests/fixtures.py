@@ -45,9 +45,16 @@ def run():
 
 
 @pytest.fixture(autouse=True)
-def checked_at_once(monkeypatch):
-    """TMS of the tests is done when it has answered."""
-    monkeypatch.setattr(afterwards, "CHECK_AFTER_S", 0)
+def unchecked(request, monkeypatch):
+    """Batches end without a read, which tests would count as a call, unless a test uses `checked`."""
+    monkeypatch.setattr(afterwards, "CHECK_AFTER_S", 0)  # TMS of the tests is done when it has answered
+    if "checked" not in request.fixturenames:
+        monkeypatch.setattr(afterwards, "is_done", lambda batch: False)
+
+
+@pytest.fixture
+def checked():
+    """Batches are checked at their end."""
 
 
 @pytest.fixture

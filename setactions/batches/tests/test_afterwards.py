@@ -18,7 +18,7 @@ from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN
 from tmsdash.tests.tools import text_of
 
-pytestmark = pytest.mark.usefixtures("databases")
+pytestmark = pytest.mark.usefixtures("databases", "checked")
 
 ACTOR = Actor(user_id="olivia", source=Source.BATCH)
 

@@ -13,7 +13,7 @@ from setactions.token import Token
 from tmsdash.celery import QUEUE
 from tmsdash.tests.fixtures import TOKEN
 
-pytestmark = [pytest.mark.usefixtures("databases", "engine"), getattr(pytest.mark, "redis-server")]
+pytestmark = [pytest.mark.usefixtures("databases", "engine", "checked"), getattr(pytest.mark, "redis-server")]
 
 
 def carried(batch, workers, *, check):
