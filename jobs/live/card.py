@@ -27,7 +27,7 @@ class CardRow:
 
 @dataclass(frozen=True)
 class LiveCard:
-    """What is shown of the customers that `query` stands for in addresses of the status page."""
+    """What is shown of the customers that `query` stands for in addresses of the status page, if there is one."""
 
     states: ShownStates
     query: Mapping[str, str]
@@ -48,7 +48,9 @@ class LiveCard:
         name, total, before, rows = self.cluster_name, self.states.customer_count, 0, []
         for part in self.states.parts:
             query = urlencode({**self.query, "state": part.state})
-            page, csv = (name and reverse(url, args=[name]) for url in ("live_status", "live_status_csv"))
+            page, csv = (
+                reverse(url, args=[name]) if name and self.query else "" for url in ("live_status", "live_status_csv")
+            )
             place = (BAR_WIDTH * before / total, BAR_WIDTH * part.count / total)
             rows.append(CardRow(part, *place, page and f"{page}?{query}", csv and f"{csv}?{query}"))
             before += part.count

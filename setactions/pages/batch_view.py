@@ -87,8 +87,10 @@ class BatchView(BatchLine):
     @property
     def cards(self) -> list[LiveCard]:
         """What the check that was just made shows, for each cluster and action."""
-        query = {"batch": str(self.batch.batch_id)}
-        return [LiveCard(states, query) for states in self.check.states] if self.check else []
+        shown = self.check.states if self.check else ()
+        # The list of a batch has all its customers on a cluster, and each number leads to exactly those that it counts.
+        is_same = self.is_whole and len({states.cluster_url for states in shown}) == len(shown)
+        return [LiveCard(states, {"batch": str(self.batch.batch_id)} if is_same else {}) for states in shown]
 
     @property
     def may_check(self) -> bool:

@@ -129,6 +129,14 @@ def test_the_page_of_a_batch_checks_it_with_a_token(operator, make_batch, run, t
     assert failed.status_code in (200, 502)
 
 
+def test_numbers_of_a_batch_that_was_not_accepted_as_a_whole_lead_nowhere(operator, make_batch, run, tms):
+    tms.script("", "fault:http:500")
+    batch = run(make_batch(count=4))
+    answer = operator.post(f"/batches/{batch.batch_id}/verify/", {"token": TOKEN})
+    assert "Confirmed 2 of 2" in text_of(answer)
+    assert "?batch=" not in answer.content.decode()
+
+
 # -- The command --------------------------------------------------------------------------------------------------
 
 
