@@ -82,7 +82,7 @@ class StatusFilters(forms.Form):
         for name in ("job", "batch"):
             if name in self.active:
                 return f"customers of {name} {self.active[name]}"
-        return f"all customers of {self._cluster.name}"
+        return f"customers of {self._cluster.name}"
 
     def address(self, route: str = "live_status", *, without: tuple[str, ...] = (), **place: Any) -> str:
         """Return the address of a page of this cluster with these filters, but for what `place` gives otherwise."""

@@ -76,7 +76,7 @@ def test_the_numbers_add_up_and_lead_to_their_customers(client, whole):
         "PE-Direct": "1",
     }
     for count, address in shown.values():
-        assert f"{count} customer" in text_of(page := client.get(address))
+        assert f"{count} of 300 customers of evian3." in text_of(page := client.get(address))
         assert len(csv_rows(client, address.replace(STATUS, f"{STATUS}customers.csv"))) == int(count) + 1
         assert numbers(page) == shown | {label: (n, a) for label, (n, a) in numbers(page).items()}
 
