@@ -26,6 +26,7 @@ from setactions.refusal import Refusal
 from setactions.tms.clusters import Cluster
 from tmsdash.db import clock
 from tmsdash.downloads import IncompleteError
+from tmsdash.tokens import without_web_tokens
 
 _STATES = [*((str(code), state_name(code)) for code in (*Action.values, NO_ACTION, UNREADABLE)), (UNREAD, "never read")]
 _SELECTIONS = ("job", "batch", "list")
@@ -128,8 +129,15 @@ class StatusFilters(forms.Form):
         return all_cids_of(job) if job else None
 
 
-class ListForm(forms.Form):
-    """A list of customers to look at. After `is_valid()` it has the `cids`."""
+class PastedForm(forms.Form):
+    """A form with a long text, which is shown again without what looks like a token."""
+
+    def _hide_tokens(self, name: str) -> None:
+        self.data = {**self.data.dict(), name: without_web_tokens(self.data.get(name, ""))}  # type: ignore[attr-defined]
+
+
+class ListForm(PastedForm):
+    """A list of customers to look at. After `is_valid()` it has the `ids`."""
 
     cids = forms.CharField(
         label="Customer IDs",
@@ -150,10 +158,11 @@ class ListForm(forms.Form):
         except Refusal as refusal:
             for message in refusal.errors[FIELD]:
                 self.add_error("csv_file" if upload else "cids", message)
+            self._hide_tokens("cids")
         return self.cleaned_data
 
 
-class AnswerForm(forms.Form):
+class AnswerForm(PastedForm):
     """An answer to `get/action` that its user read elsewhere. After `is_valid()` it has its `content`."""
 
     answer = forms.CharField(
@@ -184,6 +193,7 @@ class AnswerForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         text, upload = self.cleaned_data.get("answer", ""), self.cleaned_data.get("answer_file")
+        self._hide_tokens("answer")
         if bool(text.strip()) == bool(upload):
             raise forms.ValidationError("Either paste the answer or upload a file with it.")
         self.content = upload.read() if upload else text.encode(errors="surrogatepass")

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.forms import Form
 from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from jobs.models import LiveReading
@@ -121,11 +120,6 @@ class StatusView(ClusterLine):
     def whole_address(self) -> str:
         """Where all customers are shown."""
         return reverse("live_status", args=[self.cluster.name])
-
-
-def source_of(reading: LiveReading) -> SafeString:
-    """Return when something was read and who says so: what belongs beside each number that the reading shows."""
-    return format_html("{}, {}", utc_time(reading.began_at), reading.source_in_words)
 
 
 def _cells(lines: Iterable[Line]) -> Iterator[dict[str, Any]]:

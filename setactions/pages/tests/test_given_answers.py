@@ -80,6 +80,7 @@ def test_what_is_no_answer_is_refused_and_changes_nothing(client, evian3, answer
     page = give(client, answer, **fields)
     assert page.status_code == 400
     assert sentence in text_of(page)
+    assert b"eyJ" not in page.content
     assert not LiveReading.objects.exists()
 
 

@@ -204,6 +204,7 @@ def test_a_list_that_is_none_is_named_beside_its_field(client, whole, fields):
     page = client.post(f"{STATUS}list/", fields)
     assert page.status_code == 400
     assert re.search("The list is empty|looks like a bearer token|not both", text_of(page))
+    assert b"eyJ" not in page.content
 
 
 def test_a_reading_by_button_is_shown_at_once_and_can_be_repeated_without_the_token(client, tms, monkeypatch):
