@@ -139,8 +139,8 @@ def check_sqlite_version() -> Problems:
     if _sqlite_databases() and not has_wal_race_fix(sqlite3.sqlite_version_info):
         text = f"SQLite {sqlite3.sqlite_version} has a rare race that can corrupt a database in WAL mode."
         hint = (
-            "Install a newer one into .venv (pip install pysqlite3==0.6.1), use a Python with SQLite 3.51.3 (3.50.7, "
-            "3.44.6) or later, or PostgreSQL; keep backups until then."
+            "Install requirements.lock anew, which brings a newer one on Linux (x86_64) and macOS (arm64). Elsewhere "
+            "use a Python with SQLite 3.51.3 (3.50.7, 3.44.6) or later, or PostgreSQL; keep backups until then."
         )
         yield "tmsdash.W001", text, hint
 

@@ -55,7 +55,7 @@ def test_every_installed_package_is_in_the_lock_in_that_version():
     ).items()
 
 
-@pytest.mark.parametrize("name", ["granian", "psycopg-binary", "cryptography", "cffi"])
+@pytest.mark.parametrize("name", ["granian", "psycopg-binary", "cryptography", "cffi", "pysqlite3"])
 def test_packages_with_compiled_parts_have_hashes_for_many_platforms(name):
     """Python 3.11 to 3.13 on Linux (x86_64, aarch64) and macOS."""
     text = (FOLDER / "requirements.lock").read_text()
