@@ -125,6 +125,8 @@ class StartForm(forms.Form):
             words.append("never read" if wanted.code is None else f"in state {state_name(wanted.code)}")
         if wanted.search:
             words.append(f"with {wanted.search} in their ids")
-        cids = [row.cid for row in matching[: settings.TMS_APP_STATUS_MAX]]
-        count = matching.count() if isinstance(matching, QuerySet) else len(matching)
-        return checked(Selection(cluster, cids, ", ".join(words)), count)
+        if isinstance(matching, QuerySet):  # of a whole cluster, of which there may be too many
+            cids, count = matching.values_list("cid", flat=True), matching.count()
+        else:
+            cids, count = matching, len(matching)
+        return checked(Selection(cluster, [*cids[: settings.TMS_APP_STATUS_MAX]], ", ".join(words)), count)
