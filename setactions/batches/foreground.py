@@ -83,7 +83,7 @@ class Foreground:
                 self._await_lease(runner)
                 self.has_begun = True
                 self._carry(runner, total)
-                if check and not self._signals:
+                if check and not (self._signals or self._options.no_check):
                     self.check = check_afterwards(batch, actor, token, is_called_off=lambda: self._signals > 0)
             if self._signals or not (runner.token_refused and self._options.can_ask):
                 return

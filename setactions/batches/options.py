@@ -43,6 +43,7 @@ class BatchOptions:
     send_again: bool
     strict: bool
     allow_unusual: bool
+    no_check: bool
     dry_run: bool
     yes: bool
     confirm: int | None
@@ -72,6 +73,7 @@ class BatchOptions:
             help="treat ids that merely look unusual, or differ only by case, as errors, too",
         )
         add("--allow-unusual", action="store_true", help="take ids that look damaged, such as #N/A, with a warning")
+        add("--no-check", action="store_true", help="do not read, at the end of a batch, what TMS shows of it")
         add("--dry-run", action="store_true", help="check the file, print the plan and send nothing")
         add("--yes", action="store_true", help="do not ask for confirmation")
         add("--confirm", type=int, metavar="N", help="confirm the number of customers that are about to be sent")
@@ -153,4 +155,5 @@ class BatchOptions:
         repeated = ("user", "cluster", "action", "chunk", "workers")
         words = [word for name in repeated if getattr(self, name) for word in (f"--{name}", str(getattr(self, name)))]
         words += ["--allow-unusual"] * self.allow_unusual  # without it, the list is not read again
+        words += ["--no-check"] * self.no_check
         return shlex.join(["manage.py", "set_action_batch", self.file, *words, "--batch-id", str(batch.batch_id)])

@@ -152,3 +152,9 @@ def test_a_check_that_fails_is_a_warning_of_the_command_and_keeps_its_exit_code(
     ended = command(fleet(), *GO)
     assert ended.code == 0
     assert "was read too often" in ended.json["check"]["problem"]
+
+
+def test_the_command_reads_nothing_with_no_check(ready, fleet, tms):
+    ended = command(fleet(), *GO, "--no-check")
+    assert (ended.code, "check" in ended.json) == (0, False)
+    assert reads(tms) == []

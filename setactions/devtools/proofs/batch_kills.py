@@ -114,7 +114,9 @@ class Operator:
         named = {"user": USER, "cluster": MAIN, "action": ACTION, "batch-id": fleet.batch_id}
         options = [f"--{name}={value}" for name, value in named.items()]
         return self._site.spawn(
-            LOG, "set_action_batch", str(fleet.file), *options, "--yes", "--json", piped=True, TMS_TOKEN=TOKEN
+            *(LOG, "set_action_batch", str(fleet.file), *options, "--yes", "--json", "--no-check"),
+            piped=True,
+            TMS_TOKEN=TOKEN,
         )
 
     def _run_command(self, fleet: Fleet) -> None:
