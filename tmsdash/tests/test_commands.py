@@ -26,6 +26,7 @@ GROUPS = {
         "jobs.view_batch",
         "jobs.view_job",
         "jobs.view_jobcustomer",
+        "jobs.view_runbookentry",
     },
 }
 
@@ -90,6 +91,8 @@ def test_migrate_all_makes_three_databases_from_nothing(tmp_path):
 
     assert tables("jobs.db") == {
         *("jobs_job", "jobs_jobcustomer", "jobs_jobday", "jobs_batch", "jobs_batchchunk", "jobs_clusterpace"),
+        *("jobs_livereading", "jobs_livecluster", "jobs_livestate", "jobs_livelist", "jobs_jobconfirmation"),
+        *("jobs_apprun", "jobs_appruncustomer", "jobs_appstatus", "jobs_runbookentry"),
         *("django_migrations", "sqlite_sequence"),
     }
     assert {"audit_attempt", "audit_auditentry", "audit_attemptcustomer"} < tables("audit.db")
