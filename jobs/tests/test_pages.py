@@ -179,12 +179,11 @@ def test_customers_come_in_pages_of_five_hundred_in_order(olivia):
         page = client.get(path).content.decode()
         seen.append(re.findall("<li>(.*?)</li>", page))
         starts.append(re.search('<ol[^>]* start="([^"]*)"', page)[1])
-        following = link(client, path, "next")
-        path = f"/jobs/{job.job_id}/{following}" if following else None
+        path = link(client, path, "next")
     assert [len(page) for page in seen] == [500, 500, 201]
     assert starts == ["1", "501", "1001"]
     assert sum(seen, []) == cids
-    assert link(client, f"/jobs/{job.job_id}/?page=3", "prev") == "?page=2"
+    assert link(client, f"/jobs/{job.job_id}/?page=3", "prev") == f"/jobs/{job.job_id}/?page=2"
 
 
 @pytest.mark.parametrize(
