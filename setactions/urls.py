@@ -1,4 +1,5 @@
-from django.urls import path
+from django.urls import path, register_converter
+from django.urls.converters import StringConverter
 
 from setactions import api, live_api, status_api
 from setactions.operations import health
@@ -13,6 +14,15 @@ from setactions.pages import (
     new_action,
     status,
 )
+
+
+class CustomerConverter(StringConverter):
+    """Any customer id, with slashes and even line breaks: TMS may list more than may be sent."""
+
+    regex = r"[\s\S]+"
+
+
+register_converter(CustomerConverter, "customer")
 
 urlpatterns = [
     # Asked for most often; Django tries one after the other.
@@ -54,7 +64,7 @@ urlpatterns = [
     path("batches/<uuid:batch_id>/report.csv", batches.report_csv, name="batch_report"),
     path("batches/<uuid:batch_id>/unknown.csv", batches.unknown_csv, name="batch_unknown_csv"),
     path("customers/", customers.find_customer, name="find_customer"),
-    path("customers/<path:cid>/", customers.customer, name="customer"),
+    path("customers/<customer:cid>/", customers.customer, name="customer"),
     path("read-customer/", customers.read_customer, name="read_customer"),
     path("api/status/<str:name>", status_api.status, name="api_status"),
     path("status/", status.clusters, name="live_clusters"),

@@ -68,6 +68,19 @@ def csv_rows(client, address):
     return list(csv.reader(io.StringIO(answer.getvalue().decode())))
 
 
+@pytest.mark.parametrize(
+    "cid", ["a\nb", "\n", "a/b", "/", "..", "?", "%", "%2F", "#", "<b>", "=1+1", "{cid}", '"', "\\", " "]
+)
+def test_whatever_tms_lists_as_an_id_has_its_row_and_its_page(client, evian3, cid):
+    read_at(evian3, timezone.now(), {cid: 2, "zz": 3})
+    read_at(evian3, timezone.now(), {cid: 4, "zz": 3})
+    assert sorted(map(unescape, listed(page := client.get(STATUS)))) == sorted([cid, "zz"])
+    rows = csv_rows(client, f"{STATUS}customers.csv")
+    assert sorted(row[0].removeprefix("'") for row in rows[1:]) == sorted([cid, "zz"])
+    addresses = re.findall(r'<a class="id" href="([^"]+)"', page.content.decode())
+    assert any("PE-Finalize" in text_of(client.get(unescape(address))) for address in addresses)
+
+
 def test_the_numbers_add_up_and_lead_to_their_customers(client, whole):
     shown = numbers(client.get(STATUS))
     assert {label: count for label, (count, _) in shown.items()} == {
