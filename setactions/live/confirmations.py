@@ -82,12 +82,13 @@ def _read(jobs: Sequence[Job], token: Token, user_id: str) -> None:
     if cluster is None:
         message = "This cluster is not configured any more, so nothing can be read. Ask an administrator."
         raise Refusal(409, "cluster", message)
+    accepted_at = max(job.created_at for job in jobs)
     if len(jobs) == 1 and jobs[0].customer_count == 1:
         with drop_if_broken("jobs", raising=_unusable):
             cid = jobs[0].customers.get().cid
-        read_one(cluster, cid, token, user_id)
+        read_one(cluster, cid, token, user_id, since=accepted_at)
     else:
-        read_whole(cluster, token, user_id, since=max(job.created_at for job in jobs))
+        read_whole(cluster, token, user_id, since=accepted_at)
 
 
 def _kept(jobs: Sequence[Job]) -> list[ShownStates]:

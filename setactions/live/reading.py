@@ -66,10 +66,10 @@ def read_whole(cluster: Cluster, token: Token, user_id: str, *, since: datetime 
 
 
 @sensitive_variables("token")
-def read_one(cluster: Cluster, cid: str, token: Token, user_id: str) -> LiveReading:
+def read_one(cluster: Cluster, cid: str, token: Token, user_id: str, *, since: datetime | None = None) -> LiveReading:
     """Read one customer and return the reading; raises as `read_whole` does.
 
-    That TMS does not list a customer must be seen in the list of all, which is read then.
+    That TMS does not list a customer must be seen in the list of all, which is read then, as `read_whole` does.
     """
     reading = LiveReading(cluster_url=cluster.origin, asked=cid, user_id=user_id, began_at=clock.now("jobs"))
     with drop_if_broken("jobs", raising=_unusable):
@@ -78,7 +78,7 @@ def read_one(cluster: Cluster, cid: str, token: Token, user_id: str) -> LiveRead
             reading.customer_count = 1
             states.keep_one(reading, codes[cid])
             return reading
-    return read_whole(cluster, token, user_id)
+    return read_whole(cluster, token, user_id, since=since)
 
 
 @sensitive_variables("token")

@@ -9,6 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from audit.choices import Action
+from jobs.live.confirmations import states_of_job
 from jobs.models import JobConfirmation
 from jobs.tests.making import make_job
 from setactions.resolving.tests.doubting import reads, tms_does
@@ -77,6 +78,14 @@ def test_what_could_not_be_read_is_an_error_in_json(olivia, job, settings, token
     assert (answer.status_code, answer.json()["status"]) == (status, "error")
     assert token not in answer.content.decode()
     assert get(olivia, job).json()["counts"] == {"unread": 3}
+
+
+def test_who_is_not_listed_alone_is_looked_for_in_a_reading_that_began_after_the_job(olivia, job, tms):
+    get(olivia, job, TOKEN)  # the whole cluster, a moment before the next job
+    later = job_of("z9")
+    assert get(olivia, later, TOKEN).json()["counts"] == {"0": 1}
+    assert "not known to TMS before" not in states_of_job(later).in_words
+    assert reads(tms) == [("ALL",), ("z9",), ("ALL",)]
 
 
 def test_auditors_may_look_but_not_read(audrey, job, tms):
