@@ -29,6 +29,7 @@ ALL = "ALL"
 GREATEST_CODE = (1 << 15) - 1  # that the databases take
 _SURROGATE = re.compile("[\ud800-\udfff]")
 BACKGROUND_SHARE = 2  # reads in the background keep to a half of the pace: people who wait come first
+LEFT_ALONE_AT_MOST_S = 3600  # a gateway that asks for more, by a wrong date perhaps, is read again after this
 BUSY_S = 30  # for which a cluster is left alone that was asked too often and does not say for how long
 
 
@@ -74,7 +75,7 @@ def read(target: Target, token: Token, *, wait_s: float = 0, in_background: bool
     asked_s = BUSY_S if reply.http_status == 429 and reply.retry_after_s is None else reply.retry_after_s
     if asked_s and reply.http_status in (429, 503):
         with drop_if_broken("jobs", raising=_unwritable):
-            leave_alone(target.cluster.origin, asked_s)
+            leave_alone(target.cluster.origin, min(asked_s, LEFT_ALONE_AT_MOST_S))
     return reply
 
 

@@ -164,6 +164,14 @@ def test_a_cluster_is_left_alone_for_as_long_as_it_asked(evian3, tms):
     assert len(reads(tms)) == 1
 
 
+def test_a_cluster_that_asks_for_years_is_read_again_after_an_hour(evian3):
+    with pytest.raises(ReadingFailedError):
+        whole(evian3, "fault:http:429:999999999")
+    with pytest.raises(Refusal) as refusal:
+        whole(evian3)
+    assert 3590 < refusal.value.wait_s <= 3600
+
+
 @pytest.mark.parametrize("cid", ["x" * 129, "a\0b", "\ud800", "", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"])
 def test_an_answer_that_lists_what_cannot_be_kept_is_no_reading(evian3, cid):
     with pytest.raises(ReadingFailedError, match="cannot be a customer id"):
