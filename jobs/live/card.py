@@ -1,5 +1,6 @@
 """The card *Live state* of a job's page and of a batch's: its numbers, its bar, and where each number leads."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -46,13 +47,17 @@ class LiveCard:
     @property
     def rows(self) -> list[CardRow]:
         name, total, before, rows = self.cluster_name, self.states.customer_count, 0, []
+        alike = Counter(part.state for part in self.states.parts)
         for part in self.states.parts:
-            query = urlencode({**self.query, "state": part.state})
-            page, csv = (
-                reverse(url, args=[name]) if name and self.query else "" for url in ("live_status", "live_status_csv")
-            )
-            place = (BAR_WIDTH * before / total, BAR_WIDTH * part.count / total)
-            rows.append(CardRow(part, *place, page and f"{page}?{query}", csv and f"{csv}?{query}"))
+            place = {**self.query, "state": part.state}
+            if alike[part.state] > 1:  # the same state, but known in another way
+                place["basis"] = part.basis.name.lower()
+            # The customers of a batch are not told apart by how their states are known.
+            has_list = name and self.query and ("job" in place or "basis" not in place)
+            query = urlencode(place)
+            page, csv = (reverse(url, args=[name]) if has_list else "" for url in ("live_status", "live_status_csv"))
+            x, width = BAR_WIDTH * before / total, BAR_WIDTH * part.count / total
+            rows.append(CardRow(part, x, width, page and f"{page}?{query}", csv and f"{csv}?{query}"))
             before += part.count
         return rows
 

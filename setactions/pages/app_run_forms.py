@@ -20,7 +20,7 @@ from setactions.tms.clusters import Cluster, all_clusters, cluster_at, cluster_n
 from setactions.token import AMONG_IDS, Token
 from tmsdash.tokens import looks_like_token
 
-FILTERS = ("job", "batch", "list", "state", "q")
+FILTERS = ("job", "batch", "list", "basis", "state", "q")
 NO_SUCH_JOB = "There is no such job, or it belongs to somebody else."
 
 
@@ -33,6 +33,7 @@ class StartForm(forms.Form):
     job = forms.UUIDField(required=False, widget=forms.HiddenInput, error_messages={"invalid": NO_SUCH_JOB})
     batch = forms.CharField(required=False, widget=forms.HiddenInput)
     list = forms.CharField(required=False, widget=forms.HiddenInput)
+    basis = forms.CharField(required=False, widget=forms.HiddenInput)
     state = forms.CharField(required=False, widget=forms.HiddenInput)
     q = forms.CharField(required=False, widget=forms.HiddenInput)
     cluster = forms.ChoiceField(label="Cluster", required=False, error_messages=NO_SUCH_CHOICE)

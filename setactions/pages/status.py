@@ -125,7 +125,7 @@ def keep(request: HttpRequest, cluster: Cluster) -> HttpResponse:
     with drop_if_broken("jobs"):
         kept = keep_list(request.user.get_username(), form.ids)
     filters = StatusFilters(request.GET, viewer=request.user, cluster=cluster)
-    return redirect(filters.address(without=("job", "batch", "q"), list=kept.list_id))
+    return redirect(filters.address(without=("job", "batch", "basis", "q"), list=kept.list_id))
 
 
 @button

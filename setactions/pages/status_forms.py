@@ -16,6 +16,7 @@ from audit.choices import Action
 from audit.models import CID_LENGTH
 from jobs.batches.selectors import batch_for, cids_of_batch
 from jobs.live.codes import NO_ACTION, UNREADABLE, state_name
+from jobs.live.confirmations import Basis, customers_shown
 from jobs.live.lists import list_for
 from jobs.live.states import KEPT
 from jobs.selectors import all_cids_of, job_for
@@ -30,6 +31,11 @@ from tmsdash.tokens import without_web_tokens
 
 _STATES = [*((str(code), state_name(code)) for code in (*Action.values, NO_ACTION, UNREADABLE)), (UNREAD, "never read")]
 _SELECTIONS = ("job", "batch", "list")
+_BASES = {
+    "since": "as read since it was accepted",
+    "before": "as read before it was accepted",
+    "given": "as given in an answer",
+}
 _GONE = {
     "job": "There is no such job, or it belongs to somebody else.",
     "batch": "There is no such batch, or it belongs to somebody else.",
@@ -41,7 +47,8 @@ _TEXT = {"spellcheck": "false", "autocapitalize": "off", "rows": 6}
 class StatusFilters(forms.Form):
     """Which customers of a cluster are shown: those of a job, a batch or a list, in one state, or found by their ids.
 
-    After `is_valid()` it has the `cids` of a selection, None for the whole cluster, and what is `wanted` of them.
+    Of a job, `basis` chooses those whose states are known in this way, see jobs.live.confirmations. After `is_valid()`
+    it has the `cids` of a selection, None for the whole cluster, and what is `wanted` of them.
     """
 
     q = forms.CharField(label="Customer ID contains", required=False, max_length=CID_LENGTH)
@@ -49,6 +56,7 @@ class StatusFilters(forms.Form):
     job = forms.UUIDField(label="Job id", required=False, error_messages={"invalid": "This is not a job id."})
     batch = forms.UUIDField(label="Batch id", required=False, error_messages={"invalid": "This is not a batch id."})
     list = forms.UUIDField(required=False, widget=forms.HiddenInput(), error_messages={"invalid": _GONE["list"]})
+    basis = forms.ChoiceField(required=False, choices=[("", ""), *_BASES.items()], widget=forms.HiddenInput())
     sort = forms.ChoiceField(
         required=False, choices=[("", "")] + [(name, name) for name in SORTS], widget=forms.HiddenInput()
     )
@@ -82,7 +90,8 @@ class StatusFilters(forms.Form):
             return "customers of your list"
         for name in ("job", "batch"):
             if name in self.active:
-                return f"customers of {name} {self.active[name]}"
+                basis = _BASES.get(self.active.get("basis", ""), "")
+                return f"customers of {name} {self.active[name]}{basis and f', {basis}'}"
         return f"customers of {self._cluster.name}"
 
     def address(self, route: str = "live_status", *, without: tuple[str, ...] = (), **place: Any) -> str:
@@ -106,9 +115,11 @@ class StatusFilters(forms.Form):
         given = [name for name in _SELECTIONS if data.get(name)]
         if len(given) > 1:
             self.add_error(given[0], "Give a job, a batch or a list, not several of them.")
+        elif data.get("basis") and given != ["job"]:
+            self.add_error("job", "Give the job whose customers are meant.")
         elif given:
             try:
-                self.cids = self._cids(given[0], data[given[0]])
+                self.cids = self._cids(given[0], data[given[0]], data.get("basis", ""))
             except IncompleteError as error:
                 self.add_error(given[0], str(error))
             else:
@@ -116,7 +127,7 @@ class StatusFilters(forms.Form):
                     self.add_error(given[0], _GONE[given[0]])
         return data
 
-    def _cids(self, name: str, key: uuid.UUID) -> Sequence[str] | None:
+    def _cids(self, name: str, key: uuid.UUID, basis: str) -> Sequence[str] | None:
         """Return the ids of a selection on this cluster; None if there is none that the viewer may see."""
         if name == "list":
             return list_for(self._viewer, key)
@@ -126,6 +137,8 @@ class StatusFilters(forms.Form):
         job = job_for(self._viewer, key)
         if job and job.cluster_url != self._cluster.origin:
             return []
+        if job and basis:
+            return [cid for cid, part in customers_shown(job) if part.basis == Basis[basis.upper()]]
         return all_cids_of(job) if job else None
 
 
