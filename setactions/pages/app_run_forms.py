@@ -87,9 +87,9 @@ class StartForm(forms.Form):
         token: Token | None = data.get("token")
         if token and selection and token.is_among(selection.cids):
             self.add_error("cids", AMONG_IDS)
-        text = self.data.get("cids", "")
-        if looks_like_token(text) or (token and token.cut_from(text) != text):
-            self.data = dict(self.data.items()) | {"cids": ""}  # shown again, the token would be in the page
+        given = dict(self.data.items())
+        held = (name for name, text in given.items() if looks_like_token(text) or (token and token.is_among([text])))
+        self.data = given | dict.fromkeys(held, "")  # shown again, the token would be in the page
         if token and selection:
             self.selection, self.secret = selection, token
         return data

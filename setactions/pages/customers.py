@@ -35,6 +35,7 @@ from setactions.permissions import may_set_action
 from setactions.reads import ReadingFailedError
 from setactions.refusal import Refusal
 from setactions.tms.clusters import Cluster, all_clusters, cluster_named
+from setactions.token import AMONG_IDS
 from tmsdash.web.paging import page_behind
 
 ATTEMPTS_PER_PAGE = 50
@@ -143,7 +144,10 @@ def read_customer(request: HttpRequest) -> HttpResponse:
     try:
         if cluster is None:
             raise Refusal(400, "cluster", "Choose a cluster.")
-        read_one(cluster, cid, token_for(request, cluster)[0], request.user.get_username())
+        token = token_for(request, cluster)[0]
+        if token.is_among([cid]):
+            return render(request, "live/customer.html", {"given": "", "error": AMONG_IDS}, status=400)
+        read_one(cluster, cid, token, request.user.get_username())
     except ReadingFailedError as error:
         return _page(request, cid, status=502, error=str(error))
     except Refusal as refusal:
