@@ -37,8 +37,8 @@ def _app(entry: Any) -> App:
         raise ReadingFailedError("TMS's answer names an app or a status by what can be neither.")
     if not isinstance(reason, str | None):
         raise ReadingFailedError("TMS's answer gives a reason that is not text.")
-    return App(name, status, reason or "")
+    return App(name.strip(), status, reason or "")  # addresses of filters have no spaces around a name
 
 
 def _is_word(value: Any, length: int) -> TypeGuard[str]:
-    return isinstance(value, str) and 1 <= len(value) <= length and value.isprintable()
+    return isinstance(value, str) and 1 <= len(value.strip()) and len(value) <= length and value.isprintable()
