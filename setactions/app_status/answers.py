@@ -41,4 +41,4 @@ def _app(entry: Any) -> App:
 
 
 def _is_word(value: Any, length: int) -> TypeGuard[str]:
-    return isinstance(value, str) and 1 <= len(value.strip()) and len(value) <= length and value.isprintable()
+    return isinstance(value, str) and len(value.strip()) >= 1 and len(value) <= length and value.isprintable()
