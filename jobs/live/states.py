@@ -94,7 +94,8 @@ def states_of(cluster_url: str, cids: Sequence[str]) -> KnownStates:
 
 def _rows_of(row: LiveCluster, cids: Sequence[str]) -> dict[str, tuple[int, int | None]]:
     """Return the code of each of `cids` that has a row, with the key of the reading of its own."""
-    connection, parameter = connections[DATABASE], Listed.of(DATABASE, cids).parameter
+    known = [cid for cid in cids if "\0" not in cid]  # no id holds it, and PostgreSQL takes no such text
+    connection, parameter = connections[DATABASE], Listed.of(DATABASE, known).parameter
     # CROSS JOIN: for each id that is asked for, one look into the index.
     listed = "json_each(%s) AS listed CROSS JOIN" if connection.vendor == "sqlite" else "unnest(%s::text[]) AS listed,"
     value = "listed.value" if connection.vendor == "sqlite" else "listed"

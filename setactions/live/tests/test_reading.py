@@ -80,6 +80,11 @@ def test_a_customer_who_is_not_listed_alone_is_looked_for_in_the_list_of_all(evi
     assert reads(tms) == [("zz",), ("ALL",)]
 
 
+def test_what_can_be_no_id_has_no_state(evian3):
+    whole(evian3)
+    assert codes(evian3, "a\0b", "a1") == {"a\0b": NO_ACTION, "a1": 2}
+
+
 def test_nothing_is_known_of_a_cluster_or_customers_that_were_never_read(evian3):
     assert states_of(evian3.origin, ["a1"]).unread == ("a1",)
     read_one(evian3, "a1", Token(TOKEN), "olivia")
