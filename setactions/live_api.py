@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 
 from jobs.app_status.filters import MISSING
-from jobs.app_status.selectors import customers_with_apps, matrix_of, newest_run_of_job, summary_of
+from jobs.app_status.selectors import customers_with_apps, newest_run_of_job, numbers_of
 from jobs.live.codes import state_name
 from jobs.live.confirmations import customers_shown, states_of_job
 from jobs.models import AppRun, Job
@@ -88,7 +88,7 @@ def _appstatus(job: Job, run: AppRun | None) -> dict[str, Any]:
     answer: dict[str, Any] = {"success": True, "job_id": str(job.job_id), "customer_count": job.customer_count}
     if run is None:
         return answer | {"run_id": None, "state": None, "counts": {}, "apps": {}, "customers": []}
-    summary = summary_of(run)
+    summary, matrix = numbers_of(run)
     return answer | {
         "run_id": str(run.run_id),
         "state": run.state,
@@ -97,7 +97,7 @@ def _appstatus(job: Job, run: AppRun | None) -> dict[str, Any]:
         "created_at": run.created_at.isoformat(),
         "ended_at": run.ended_at.isoformat() if run.ended_at else None,
         "counts": {share.code: share.count for share in summary.shares},
-        "apps": {row.app_name: {**row.counts, MISSING: row.missing} for row in matrix_of(run, summary.read)},
+        "apps": {row.app_name: {**row.counts, MISSING: row.missing} for row in matrix},
         "customers": [
             {
                 "customer_id": customer.cid,

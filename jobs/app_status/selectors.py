@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Max, Min, QuerySet
+from django.db.models import Count, Max, Min, QuerySet, Value
 
 from jobs.app_status.statuses import Status, status_of
 from jobs.models import AppRun, AppRunCustomer, AppStatus
@@ -77,15 +77,20 @@ def summaries_of(runs: Sequence[AppRun]) -> list[Summary]:
     rows = AppRunCustomer.objects.filter(run__in=runs).order_by().values("run_id", "state", "health")
     counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
     for row in rows.annotate(count=Count("pk")):
-        counts[row["run_id"]][row["health"] if row["state"] == State.READ else row["state"]] += row["count"]
-    return [
-        Summary(tuple(Share(code.value, str(code.label), counts[run.pk][code.value]) for code in CONDITIONS))
-        for run in runs
-    ]
+        counts[row["run_id"]][_condition(row["state"], row["health"])] += row["count"]
+    return [_summary(counts[run.pk]) for run in runs]
 
 
 def summary_of(run: AppRun) -> Summary:
     return summaries_of([run])[0]
+
+
+def _condition(state: str, health: str) -> str:
+    return health if state == State.READ else state
+
+
+def _summary(counts: Counter[str]) -> Summary:
+    return Summary(tuple(Share(code.value, str(code.label), counts[code.value]) for code in CONDITIONS))
 
 
 def read_between(run: AppRun) -> tuple[datetime, datetime] | None:
@@ -103,15 +108,26 @@ class AppRow:
     missing: int
 
 
-def matrix_of(run: AppRun, read: int) -> list[AppRow]:
-    """Return a row for each app, in alphabetical order; each adds up to how many customers were `read`."""
-    rows = AppStatus.objects.filter(run=run).order_by("app_name").values("app_name", "status")
-    counts: dict[str, Counter[Status]] = {}
-    for row in rows.annotate(count=Count("pk")):
-        counts.setdefault(row["app_name"], Counter())[status_of(row["status"])] += row["count"]
-    return [
-        AppRow(name, {status: of_app[status] for status in Status}, read - of_app.total())
-        for name, of_app in counts.items()
+def numbers_of(run: AppRun) -> tuple[Summary, list[AppRow]]:
+    """Return how far a run is, with a row for each app in alphabetical order; each adds up to how many were read.
+
+    One statement counts both, since a run goes on meanwhile: a customer who is read between two would be in one alone.
+    """
+    customers = AppRunCustomer.objects.filter(run=run).order_by().values("state", "health")
+    apps = AppStatus.objects.filter(run=run).order_by().values("app_name", "status")
+    count = {"is_app": Value(0), "count": Count("pk")}
+    rows = customers.annotate(**count).union(apps.annotate(**count | {"is_app": Value(1)}), all=True)
+    of_customers: Counter[str] = Counter()
+    of_apps: defaultdict[str, Counter[Status]] = defaultdict(Counter)
+    for first, second, is_app, number in rows.values_list("state", "health", "is_app", "count"):
+        if is_app:
+            of_apps[first][status_of(second)] += number
+        else:
+            of_customers[_condition(first, second)] += number
+    summary = _summary(of_customers)
+    return summary, [
+        AppRow(name, {status: counts[status] for status in Status}, summary.read - counts.total())
+        for name, counts in sorted(of_apps.items())
     ]
 
 

@@ -17,12 +17,11 @@ from jobs.app_status.runbook import runbook
 from jobs.app_status.selectors import (
     apps_of,
     customers_with_apps,
-    matrix_of,
+    numbers_of,
     read_between,
     run_for,
     runs_for,
     summaries_of,
-    summary_of,
 )
 from jobs.models import AppRun, AppRunCustomer, AppStatus
 from jobs.selectors import may_view_all_jobs
@@ -152,8 +151,7 @@ def _filters(request: HttpRequest, run: AppRun) -> CustomerFilters:
 
 
 def _view(request: HttpRequest, run: AppRun, error: str = "") -> RunView:
-    summary = summary_of(run)
-    matrix = matrix_of(run, summary.read)
+    summary, matrix = numbers_of(run)
     filters = CustomerFilters(request.GET, [row.app_name for row in matrix])
     customers = filters.customers(run) if filters.is_valid() else AppRunCustomer.objects.none()
     matching = customers.count()
