@@ -116,14 +116,14 @@ def numbers_of(run: AppRun) -> tuple[Summary, list[AppRow]]:
     customers = AppRunCustomer.objects.filter(run=run).order_by().values("state", "health")
     apps = AppStatus.objects.filter(run=run).order_by().values("app_name", "status")
     count = {"is_app": Value(0), "count": Count("pk")}
-    rows = customers.annotate(**count).union(apps.annotate(**count | {"is_app": Value(1)}), all=True)
+    rows: Any = customers.annotate(**count).union(apps.annotate(**count | {"is_app": Value(1)}), all=True)
     of_customers: Counter[str] = Counter()
     of_apps: defaultdict[str, Counter[Status]] = defaultdict(Counter)
-    for first, second, is_app, number in rows.values_list("state", "health", "is_app", "count"):
-        if is_app:
-            of_apps[first][status_of(second)] += number
+    for row in rows:  # under the names of the first part
+        if row["is_app"]:
+            of_apps[row["state"]][status_of(row["health"])] += row["count"]
         else:
-            of_customers[_condition(first, second)] += number
+            of_customers[_condition(row["state"], row["health"])] += row["count"]
     summary = _summary(of_customers)
     return summary, [
         AppRow(name, {status: counts[status] for status in Status}, summary.read - counts.total())

@@ -33,6 +33,7 @@ from setactions.refusal import Refusal
 from setactions.tms.clusters import cluster_at
 from setactions.token import Token
 from tmsdash.csv_text import CSV_TYPE, csv_text, to_cell, to_id_cell
+from tmsdash.db.transactions import drop_if_broken
 from tmsdash.downloads import download
 from tmsdash.web.errors import error_response
 from tmsdash.web.paging import Page, numbered_page
@@ -63,11 +64,17 @@ def start(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return _list(request, form, status=400)
     try:
-        run = service.start_run(user=request.user, selection=form.selection, token=form.secret)
+        with drop_if_broken("jobs", raising=_unwritable):
+            run = service.start_run(user=request.user, selection=form.selection, token=form.secret)
     except Refusal as refusal:
         form.add_error(None, refusal.message)
         return _list(request, form, status=refusal.code)
     return redirect("app_run", run_id=run.run_id)
+
+
+def _unwritable(_: Exception) -> Refusal:
+    message = "The jobs database cannot be written, so nothing is read. Enter your token again in a minute."
+    return Refusal(503, "request", message)
 
 
 def _list(request: HttpRequest, form: StartForm, *, status: int = 200) -> HttpResponse:

@@ -6,6 +6,7 @@ from functools import wraps
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
+from django.db import Error as AnyDatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -122,8 +123,12 @@ def keep(request: HttpRequest, cluster: Cluster) -> HttpResponse:
     form = ListForm(request.POST, request.FILES)
     if not form.is_valid():
         return _page(request, cluster, status=400, list_form=form)
-    with drop_if_broken("jobs"):
-        kept = keep_list(request.user.get_username(), form.ids)
+    try:
+        with drop_if_broken("jobs"):
+            kept = keep_list(request.user.get_username(), form.ids)
+    except AnyDatabaseError:
+        form.add_error(None, "The jobs database cannot be written, so the list is not kept. Try again in a minute.")
+        return _page(request, cluster, status=503, list_form=form)
     filters = StatusFilters(request.GET, viewer=request.user, cluster=cluster)
     return redirect(filters.address(without=("job", "batch", "basis", "q"), list=kept.list_id))
 

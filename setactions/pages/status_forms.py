@@ -208,7 +208,7 @@ class AnswerForm(PastedForm):
         text, upload = self.cleaned_data.get("answer", ""), self.cleaned_data.get("answer_file")
         self._hide_tokens("answer")
         if not text.lstrip().startswith("{"):  # no answer, but perhaps the command that read it, with its token
-            self.data |= {"answer": ""}
+            self.data = {**self.data, "answer": ""}
         if bool(text.strip()) == bool(upload):
             raise forms.ValidationError("Either paste the answer or upload a file with it.")
         self.content = upload.read() if upload else text.encode(errors="surrogatepass")
