@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import uuid
 from io import StringIO
 
@@ -10,7 +11,7 @@ from django.core.management import CommandError, call_command
 
 from audit.choices import Action
 from jobs.live.confirmations import states_of_job
-from jobs.models import JobConfirmation
+from jobs.models import JobConfirmation, LiveReading
 from jobs.tests.making import make_job
 from setactions.resolving.tests.doubting import reads, tms_does
 from setactions.tms.clusters import cluster_named
@@ -121,7 +122,8 @@ def verify_job(job_id, *arguments, token=TOKEN):
 def test_the_command_says_how_many_are_confirmed_and_ends_with_2_if_not_all_are(job):
     code, text = verify_job(job.job_id)
     assert code == 2
-    assert text == (f"T-Enable on {job.cluster_url}: Confirmed 1 of 3 · 1 still at PE-Enable · 1 not known to TMS.\n")
+    shown = f"T-Enable on {job.cluster_url}: Confirmed 1 of 3 · 1 still at PE-Enable · 1 not known to TMS"
+    assert re.fullmatch(re.escape(shown) + r" \(20\S+ \S+ UTC, read from TMS for \S+\)\.\n", text)
     assert JobConfirmation.objects.get().confirmed == 1
 
 
@@ -129,6 +131,8 @@ def test_the_command_ends_with_0_if_all_are_confirmed_and_prints_json(job):
     confirmed = job_of("a1")
     code, text = verify_job(confirmed.job_id, "--json")
     assert code == 0
+    answer = json.loads(text)
+    began_at = LiveReading.objects.latest("id").began_at.isoformat()
     assert json.loads(text) == {
         "job_id": str(confirmed.job_id),
         "confirmed": 1,
@@ -140,6 +144,8 @@ def test_the_command_ends_with_0_if_all_are_confirmed_and_prints_json(job):
                 "shown_code": 3,
                 "words": "confirmed",
                 "customers": 1,
+                "read_at": began_at,
+                "source": "tms",
             }
         ],
         "exit_code": 0,
@@ -162,6 +168,6 @@ def test_the_command_ends_with_1_without_a_token_or_such_a_job(job):
 def test_the_command_takes_the_id_of_a_batch_and_reads_its_cluster_once(make_batch, run, tms):
     batch = run(make_batch(count=4))
     code, text = verify_job(batch.batch_id)
-    assert (code, "Confirmed 4 of 4." in text) == (0, True)
+    assert (code, "Confirmed 4 of 4 (20" in text) == (0, True)
     assert reads(tms) == [("ALL",)]
     assert [(row.confirmed, row.customer_count) for row in JobConfirmation.objects.all()] == [(2, 2)] * 2

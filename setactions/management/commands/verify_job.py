@@ -87,6 +87,8 @@ def _as_json(job_id: uuid.UUID, states: Sequence[ShownStates]) -> dict[str, Any]
                 "shown_code": part.code,
                 "words": part.words,
                 "customers": part.count,
+                "read_at": part.oldest.began_at.isoformat() if part.oldest else None,
+                "source": part.oldest.source if part.oldest else None,
             }
             for shown in states
             for part in shown.parts
@@ -96,4 +98,6 @@ def _as_json(job_id: uuid.UUID, states: Sequence[ShownStates]) -> dict[str, Any]
 
 
 def _in_words(shown: ShownStates) -> str:
-    return f"{state_name(shown.action_code)} on {shown.cluster_url}: {shown.in_words}."
+    oldest = shown.oldest
+    read = f" ({oldest.began_at:%Y-%m-%d %H:%M:%S} UTC, {oldest.source_in_words})" if oldest else ""
+    return f"{state_name(shown.action_code)} on {shown.cluster_url}: {shown.in_words}{read}."
