@@ -206,8 +206,14 @@ def set_aside_ids(batch: Batch, at_most: int | None = None) -> list[str]:
     return cids[:at_most]
 
 
-def cids_of_batch(batch: Batch, cluster_url: str) -> list[str]:
-    """Return the ids of a batch for a cluster, in order, each once; those that TMS did not know are among them."""
+def cids_of_batch(batch: Batch, cluster_url: str, *, accepted_for: int | None = None) -> list[str]:
+    """Return the ids of a batch for a cluster, in order, each once; those that TMS did not know are among them.
+
+    With an action code only those that were accepted for it.
+    """
     chunks = BatchChunk.objects.filter(batch=batch, cluster_url=cluster_url).order_by("number")
+    if accepted_for is not None:
+        accepted = chunks.filter(action_code=accepted_for, state=BatchChunk.State.ACCEPTED)
+        return [*dict.fromkeys(cid for cids in accepted.values_list("cids", flat=True) for cid in cids)]
     parts = ([*cids, *set_aside] for cids, set_aside in chunks.values_list("cids", "set_aside"))
     return [*dict.fromkeys(cid for part in parts for cid in part)]

@@ -28,7 +28,7 @@ class CardRow:
 
 @dataclass(frozen=True)
 class LiveCard:
-    """What is shown of the customers that `query` stands for in addresses of the status page, if there is one."""
+    """What is shown of the customers that `query` stands for in addresses of the status page."""
 
     states: ShownStates
     query: Mapping[str, str]
@@ -53,7 +53,7 @@ class LiveCard:
             if alike[part.state] > 1:  # the same state, but known in another way
                 place["basis"] = part.basis.name.lower()
             # The customers of a batch are not told apart by how their states are known.
-            has_list = name and self.query and ("job" in place or "basis" not in place)
+            has_list = name and ("job" in place or "basis" not in place)
             query = urlencode(place)
             page, csv = (reverse(url, args=[name]) if has_list else "" for url in ("live_status", "live_status_csv"))
             x, width = BAR_WIDTH * before / total, BAR_WIDTH * part.count / total

@@ -9,7 +9,7 @@ from django.http import QueryDict
 from django.utils.http import urlencode
 from django.views.decorators.debug import sensitive_variables
 
-from jobs.live.codes import state_name
+from jobs.live.codes import UNREAD_IN_WORDS, state_name
 from jobs.selectors import job_for
 from setactions.app_status.selection import Selection, checked, customers_listed, customers_of_job
 from setactions.pages.forms import NO_SUCH_CHOICE, label_of
@@ -20,7 +20,7 @@ from setactions.tms.clusters import Cluster, all_clusters, cluster_at, cluster_n
 from setactions.token import AMONG_IDS, Token
 from tmsdash.tokens import looks_like_token
 
-FILTERS = ("job", "batch", "list", "basis", "state", "q")
+FILTERS = ("job", "batch", "action", "list", "basis", "state", "q")
 NO_SUCH_JOB = "There is no such job, or it belongs to somebody else."
 
 
@@ -32,6 +32,7 @@ class StartForm(forms.Form):
 
     job = forms.UUIDField(required=False, widget=forms.HiddenInput, error_messages={"invalid": NO_SUCH_JOB})
     batch = forms.CharField(required=False, widget=forms.HiddenInput)
+    action = forms.CharField(required=False, widget=forms.HiddenInput)
     list = forms.CharField(required=False, widget=forms.HiddenInput)
     basis = forms.CharField(required=False, widget=forms.HiddenInput)
     state = forms.CharField(required=False, widget=forms.HiddenInput)
@@ -123,7 +124,7 @@ class StartForm(forms.Form):
         matching: Any = listing.matching(wanted) if listing else []
         words = [filters.selection]
         if wanted.state:
-            words.append("never read" if wanted.code is None else f"in state {state_name(wanted.code)}")
+            words.append(UNREAD_IN_WORDS if wanted.code is None else f"in state {state_name(wanted.code)}")
         if wanted.search:
             words.append(f"with {wanted.search} in their ids")
         if isinstance(matching, QuerySet):  # of a whole cluster, of which there may be too many

@@ -88,9 +88,8 @@ class BatchView(BatchLine):
     def cards(self) -> list[LiveCard]:
         """What the check that was just made shows, for each cluster and action."""
         shown = self.check.states if self.check else ()
-        # The list of a batch has all its customers on a cluster, and each number leads to exactly those that it counts.
-        is_same = self.is_whole and len({states.cluster_url for states in shown}) == len(shown)
-        return [LiveCard(states, {"batch": str(self.batch.batch_id)} if is_same else {}) for states in shown]
+        batch_id = str(self.batch.batch_id)
+        return [LiveCard(states, {"batch": batch_id, "action": str(states.action_code)}) for states in shown]
 
     @property
     def may_check(self) -> bool:

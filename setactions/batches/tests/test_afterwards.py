@@ -7,7 +7,7 @@ import pytest
 from audit.actors import Actor
 from audit.choices import Source
 from jobs.batches.scopes import Scope
-from jobs.models import JobConfirmation
+from jobs.models import BatchChunk, JobConfirmation
 from setactions.batches import afterwards, background
 from setactions.batches.afterwards import check_afterwards
 from setactions.batches.tests.commanding import GO, command
@@ -123,18 +123,23 @@ def test_the_page_of_a_batch_checks_it_with_a_token(operator, make_batch, run, t
     answer = operator.post(f"/batches/{batch.batch_id}/verify/", {"token": TOKEN})
     text = text_of(answer)
     assert "Confirmed 4 of 4" in text
-    assert f"batch={batch.batch_id}&amp;state=2" in answer.content.decode()
+    assert f"batch={batch.batch_id}&amp;action=2&amp;state=2" in answer.content.decode()
     assert confirmed() == [(2, 2), (2, 2)]
     failed = operator.post(f"/batches/{batch.batch_id}/verify/", {"token": "fault:unauthorized"})
     assert failed.status_code in (200, 502)
 
 
-def test_numbers_of_a_batch_that_was_not_accepted_as_a_whole_lead_nowhere(operator, make_batch, run, tms):
+def test_numbers_of_a_batch_lead_to_those_customers_whom_tms_accepted_for_the_action(operator, make_batch, run, tms):
     tms.script("", "fault:http:500")
     batch = run(make_batch(count=4))
     answer = operator.post(f"/batches/{batch.batch_id}/verify/", {"token": TOKEN})
     assert "Confirmed 2 of 2" in text_of(answer)
-    assert "?batch=" not in answer.content.decode()
+    action = BatchChunk.objects.filter(batch=batch).first().action_code
+    address = f"/status/evian3/?batch={batch.batch_id}&action={action}&state={action}"
+    assert f'href="{address}"' in answer.content.decode().replace("&amp;", "&")
+    assert "2 of 2 customers of batch" in text_of(operator.get(address))
+    assert "There are no customers of batch" in text_of(operator.get(address.replace("action=", "action=1&x=")))
+    assert operator.get(address.replace("action=", "action=x")).status_code == 400
 
 
 # -- The command --------------------------------------------------------------------------------------------------

@@ -131,7 +131,6 @@ def test_the_command_ends_with_0_if_all_are_confirmed_and_prints_json(job):
     confirmed = job_of("a1")
     code, text = verify_job(confirmed.job_id, "--json")
     assert code == 0
-    answer = json.loads(text)
     began_at = LiveReading.objects.latest("id").began_at.isoformat()
     assert json.loads(text) == {
         "job_id": str(confirmed.job_id),
