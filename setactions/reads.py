@@ -4,6 +4,7 @@ All processes of the site together read a cluster TMS_READS_PER_MINUTE times a m
 long as it asked for. A failed read is an error with its reason, and never a state of a customer.
 """
 
+import math
 import re
 import time
 from typing import Any
@@ -94,10 +95,16 @@ def read_codes(cluster: Cluster, asked: str, token: Token, *, wait_s: float = 0)
 def failed(cluster: Cluster, reply: Reply) -> ReadingFailedError:
     """Return the error for a read that TMS did not answer as it should."""
     bad_token = reply.http_status in (401, 403)
-    step = "Use a token that is valid there." if bad_token else "Try again later."
+    step = "Use a token that is valid there." if bad_token else _when_to_try_again(reply)
     said = one_line(reply.message) if reply.kind == Kind.NOT_SENT else f"{one_line(reply.message, 300)} {step}"
     message = f"{cluster.name} could not be read: {said}"
     return ReadingFailedError(message, bad_token=bad_token, http_status=reply.http_status, timed_out=reply.timed_out)
+
+
+def _when_to_try_again(reply: Reply) -> str:
+    if reply.http_status in (429, 503) and reply.retry_after_s:
+        return f"It asks to be left alone: wait {counted(math.ceil(reply.retry_after_s), 'second')}, then try again."
+    return "Try again later."
 
 
 def _await_turn(cluster: Cluster, wait_s: float, per_minute: int) -> None:

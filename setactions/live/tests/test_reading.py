@@ -162,7 +162,7 @@ def test_reads_of_a_cluster_are_counted_together_within_a_minute(evian3, tms, se
 
 
 def test_a_cluster_is_left_alone_for_as_long_as_it_asked(evian3, tms):
-    with pytest.raises(ReadingFailedError):
+    with pytest.raises(ReadingFailedError, match=r"asks to be left alone: wait 120 seconds, then try again\."):
         whole(evian3, "fault:http:429:120")
     with pytest.raises(Refusal, match=r"Wait 1(19|20) seconds"):
         read_one(evian3, "a1", Token(TOKEN), "olivia")
