@@ -40,7 +40,7 @@ from tmsdash.web.paging import page_behind
 
 ATTEMPTS_PER_PAGE = 50
 SEARCHED_AT_ONCE = 100  # ids, which fit into an address
-_SEPARATOR = re.compile(r"[\s,;]")
+_SEPARATOR = re.compile(r"[\s,;]+")
 TONES = {
     OutcomeGroup.ACCEPTED: "success",
     OutcomeGroup.UNKNOWN: "unknown",
@@ -93,13 +93,17 @@ def find_customer(request: HttpRequest) -> HttpResponse:
 
 
 def _searched(text: str) -> Sequence[str]:
-    """Return the ids in what was typed; an id that is known may hold what otherwise separates two."""
+    """Return the ids in what was typed; an id that is known may hold what otherwise separates two.
+
+    A line of text has no lines of its own, and whoever types it separates by what comes to hand.
+    """
     is_one = not _SEPARATOR.search(text) or (len(text) <= CID_LENGTH and is_known(text))
     if is_one and len(text) > CID_LENGTH:
         raise Refusal(400, "cid", f"A customer id has at most {CID_LENGTH} characters. Give whole ids.")
     if is_one:
         return [text] if text else []
-    cids = read_list(text.encode(errors="surrogatepass"), allow_unusual=True).cids
+    one_by_one = "\n".join(filter(None, _SEPARATOR.split(text)))
+    cids = read_list(one_by_one.encode(errors="surrogatepass"), allow_unusual=True).cids
     if len(cids) > SEARCHED_AT_ONCE:
         raise Refusal(
             400, "cid", f"Nothing was searched: give {SEARCHED_AT_ONCE} ids at most. Status takes lists of any length."
