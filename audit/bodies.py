@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, NotRequired, TypedDict
 
 from audit.choices import Kind, Outcome, Ruling, Standing
+from tmsdash.text import counted
 
 
 class Opening(TypedDict):
@@ -126,7 +127,7 @@ def comparison_shown(opening: Mapping[str, Any]) -> str:
     if _is_any(compared, "left_out"):
         shown.append(f"{compared['left_out']:,} left out who were there already")
     if _is_any(compared, "later_attempts"):
-        shown.append(f"told of attempts on these customers since then: {compared['later_attempts']:,}")
+        shown.append(f"{counted(compared['later_attempts'], 'attempt')} on these customers since then")
     read_at = str(compared.get("read_at"))
     with suppress(ValueError):
         read_at = f"{datetime.fromisoformat(read_at).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -119,7 +119,7 @@ def _actions(job: Job) -> dict[str, Any]:
     return {
         "success": True,
         "job_id": str(job.job_id),
-        "read_at": states.oldest.ended_at.isoformat() if states.oldest else None,
+        "read_at": states.oldest.began_at.isoformat() if states.oldest else None,
         "source": states.oldest.source if states.oldest else None,
         "confirmed": states.confirmed,
         "customer_count": states.customer_count,

@@ -4,6 +4,7 @@ from audit.choices import Action
 
 NO_ACTION = 0  # stands for customers that get/action does not list: nothing was ever asked for them
 UNREADABLE = -1  # stands for customers whose entry says nothing that can be relied on
+UNREAD_IN_WORDS = "not read yet"  # of customers whom no reading shows
 
 
 def state_name(code: int) -> str:

@@ -22,7 +22,7 @@ from django.db import connections
 from django.db.models import Min, QuerySet, Sum
 
 from audit.choices import Action
-from jobs.live.codes import NO_ACTION, UNREADABLE, state_name
+from jobs.live.codes import NO_ACTION, UNREAD_IN_WORDS, UNREADABLE, state_name
 from jobs.models import MAX_CUSTOMERS, Job, JobConfirmation, LiveReading
 from tmsdash.db.bulk import parts
 from tmsdash.db.transactions import write_transaction
@@ -95,7 +95,7 @@ class StatePart:
     def words(self) -> str:
         """What stands behind the number: "confirmed", "still at PE-Enable", "further on (T-Enable)" and the like."""
         if self.code is None:
-            return "not read yet"
+            return UNREAD_IN_WORDS
         shown = state_name(self.code)
         at = shown if self.code in (NO_ACTION, UNREADABLE) else f"at {shown}"
         if self.basis == Basis.BEFORE:
@@ -264,7 +264,7 @@ def best_of(job: Job, states: ShownStates, kept: JobConfirmation | None) -> JobC
 
 
 def _confirmation(job: Job, states: ShownStates) -> JobConfirmation | None:
-    read_at = max((part.newest.ended_at for part in states.parts if part.is_confirmed and part.newest), default=None)
+    read_at = max((part.newest.began_at for part in states.parts if part.is_confirmed and part.newest), default=None)
     if read_at is None:
         return None
     facts = {"customer_count": job.customer_count, "confirmed": states.confirmed, "read_at": read_at}

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 
-from jobs.live.codes import state_name
+from jobs.live.codes import UNREAD_IN_WORDS, state_name
 from jobs.live.states import KnownState, KnownStates, checked_code, count_codes
 from jobs.models import LiveCluster, LiveReading, LiveState
 from tmsdash.csv_text import csv_text, id_field, to_cell
@@ -34,7 +34,7 @@ class Line(NamedTuple):
 
     @property
     def state_in_words(self) -> str:
-        return state_name(self.state.code) if self.state else "never read"
+        return state_name(self.state.code) if self.state else UNREAD_IN_WORDS
 
 
 @dataclass(frozen=True)

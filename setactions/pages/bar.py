@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jobs.live.codes import state_name
+from jobs.live.codes import UNREAD_IN_WORDS, state_name
 from tmsdash.text import counted
 
 LENGTH = 1000  # of the bar, in units of its own
 LEAST = 4  # that a part takes, so that one customer of a fleet is seen
-NEVER_READ = "never read"
 
 
 @dataclass(frozen=True)
@@ -53,5 +52,5 @@ class Bar:
 def part_of_state(code: int | None, count: int, address: str = "") -> BarPart:
     """Return the part for the customers of a state, see jobs.live.codes; None for those who were never read."""
     if code is None:
-        return BarPart(NEVER_READ, count, "state-none", address)
+        return BarPart(UNREAD_IN_WORDS, count, "state-none", address)
     return BarPart(state_name(code), count, f"state-{code}" if 1 <= code <= 5 else "state-other", address)

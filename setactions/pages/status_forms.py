@@ -15,7 +15,7 @@ from django.utils.http import urlencode
 from audit.choices import Action
 from audit.models import CID_LENGTH
 from jobs.batches.selectors import batch_for, cids_of_batch
-from jobs.live.codes import NO_ACTION, UNREADABLE, state_name
+from jobs.live.codes import NO_ACTION, UNREAD_IN_WORDS, UNREADABLE, state_name
 from jobs.live.confirmations import Basis, customers_shown
 from jobs.live.lists import list_for
 from jobs.live.states import KEPT
@@ -29,7 +29,10 @@ from tmsdash.db import clock
 from tmsdash.downloads import IncompleteError
 from tmsdash.tokens import without_web_tokens
 
-_STATES = [*((str(code), state_name(code)) for code in (*Action.values, NO_ACTION, UNREADABLE)), (UNREAD, "never read")]
+_STATES = [
+    *((str(code), state_name(code)) for code in (*Action.values, NO_ACTION, UNREADABLE)),
+    (UNREAD, UNREAD_IN_WORDS),
+]
 _SELECTIONS = ("job", "batch", "list")
 _BASES = {
     "since": "as read since it was accepted",
@@ -55,6 +58,9 @@ class StatusFilters(forms.Form):
     state = forms.CharField(label="State", required=False, max_length=16, widget=forms.Select())
     job = forms.UUIDField(label="Job id", required=False, error_messages={"invalid": "This is not a job id."})
     batch = forms.UUIDField(label="Batch id", required=False, error_messages={"invalid": "This is not a batch id."})
+    action = forms.TypedChoiceField(  # of a batch only those whom TMS accepted for it
+        required=False, coerce=int, choices=[("", ""), *Action.choices], widget=forms.HiddenInput()
+    )
     list = forms.UUIDField(required=False, widget=forms.HiddenInput(), error_messages={"invalid": _GONE["list"]})
     basis = forms.ChoiceField(required=False, choices=[("", ""), *_BASES.items()], widget=forms.HiddenInput())
     sort = forms.ChoiceField(
@@ -90,6 +96,9 @@ class StatusFilters(forms.Form):
             return "customers of your list"
         for name in ("job", "batch"):
             if name in self.active:
+                if name == "batch":
+                    action = dict(_STATES).get(self.active.get("action", ""))
+                    return f"customers of batch {self.active[name]}{f' accepted for {action}' if action else ''}"
                 basis = _BASES.get(self.active.get("basis", ""), "")
                 return f"customers of {name} {self.active[name]}{basis and f', {basis}'}"
         return f"customers of {self._cluster.name}"
@@ -133,7 +142,8 @@ class StatusFilters(forms.Form):
             return list_for(self._viewer, key)
         if name == "batch":
             batch = batch_for(self._viewer, key)
-            return cids_of_batch(batch, self._cluster.origin) if batch else None
+            action = self.cleaned_data.get("action") or None
+            return cids_of_batch(batch, self._cluster.origin, accepted_for=action) if batch else None
         job = job_for(self._viewer, key)
         if job and job.cluster_url != self._cluster.origin:
             return []

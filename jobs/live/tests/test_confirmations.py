@@ -133,14 +133,14 @@ def test_who_is_at_the_end_of_the_other_way_is_further_on():
 def test_the_most_that_was_ever_confirmed_is_kept(job):
     first = whole({"a1": 3, "b2": 3})
     assert kept(job) == [(2, 7)]
-    assert JobConfirmation.objects.get().read_at == first.ended_at
+    assert JobConfirmation.objects.get().read_at == first.began_at
     whole({"a1": 4, "b2": 3})
     assert kept(job) == [(2, 7)]
-    assert JobConfirmation.objects.get().read_at == first.ended_at
+    assert JobConfirmation.objects.get().read_at == first.began_at
     newest = whole(dict.fromkeys(("a1", "b2", "c3", "d4", "e5", "f6", "g7"), 3))
     assert kept(job) == [(7, 7)]
     row = JobConfirmation.objects.get()
-    assert (row.is_whole, row.read_at) == (True, newest.ended_at)
+    assert (row.is_whole, row.read_at) == (True, newest.began_at)
 
 
 def test_a_row_that_was_lost_is_written_again_by_the_next_reading(job):

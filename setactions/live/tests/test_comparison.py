@@ -100,8 +100,8 @@ def test_the_audit_keeps_the_numbers_and_says_them_in_words():
         "later_attempts": 1,
     }
     assert comparison_shown({"compared": compared}) == (
-        "1 will move on, 1 further on: would go back, 1 not read yet, 1 left out who were there already, told of "
-        "attempts on these customers since then: 1 (read from TMS at 2026-11-29 12:29:00 UTC for olivia)"
+        "1 will move on, 1 further on: would go back, 1 not read yet, 1 left out who were there already, "
+        "1 attempt on these customers since then (read from TMS at 2026-11-29 12:29:00 UTC for olivia)"
     )
 
 

@@ -50,7 +50,9 @@ class Command(SiteCommand):
         try:
             row = cluster_row(cluster.origin)
             if row is None or row.whole is None:
-                raise CommandError(f"{cluster.name} was never read. Give a token to read it.", returncode=NOT_READ)
+                raise CommandError(
+                    f"{cluster.name} has not been read yet. Give a token to read it.", returncode=NOT_READ
+                )
             answer = status_json(cluster, row)
             if options["csv"]:
                 _write_csv(row, options["csv"])

@@ -19,6 +19,6 @@ def test_the_parts_fill_the_bar_without_gaps_and_each_is_seen(counts):
 def test_the_bar_is_told_to_those_who_do_not_see_it():
     parts = [part_of_state(2, 1204), part_of_state(0, 8), part_of_state(-1, 1), part_of_state(None, 2)]
     assert Bar(parts).in_words == (
-        "1,215 customers: PE-Enable 1,204, not known to TMS 8, not readable 1, never read 2."
+        "1,215 customers: PE-Enable 1,204, not known to TMS 8, not readable 1, not read yet 2."
     )
     assert Bar([]).in_words == "No customers."

@@ -63,7 +63,7 @@ def intents():
 def test_a_list_is_shown_beside_what_tms_shows_of_its_customers(operator, fleet, tms):
     page = compared(operator)
     assert counts_on(page) == COUNTS
-    assert re.search(r"7 customers, read from TMS 20\d\d-.* for olivia\.", text_of(page))
+    assert re.search(r"7 customers, read from TMS at 20\d\d-.* for olivia\.", text_of(page))
     assert reads(tms) == [("ALL",)]
     assert not Attempt.objects.exists()
     assert TOKEN not in page.content.decode()
@@ -167,7 +167,7 @@ def test_a_comparison_changes_no_digest_so_the_same_list_is_still_a_repeat(opera
 
 
 def test_what_is_stored_is_shown_in_a_line_without_reading(operator, oscar, fleet, tms):
-    assert "No live state of these customers was read yet." in text_of(review(operator))
+    assert "No live state of these customers has been read yet." in text_of(review(operator))
     compared(signed_in(oscar))
     page = text_of(review(operator))
     assert "As stored: 2 will move on · 2 there already · 1 further on: would go back · 1 would skip" in page

@@ -49,7 +49,7 @@ def test_a_reading_shows_where_a_jobs_customers_are_and_is_kept(olivia, job, tms
     client = signed_in(olivia)
     before = text_of(client.get(f"/jobs/{job.job_id}/"))
     assert "Confirmed 0 of 5 · 5 not read yet" in before
-    assert "TMS was not read yet." in before
+    assert "TMS has not been read yet." in before
     answer = verify(client, job)
     assert answer.status_code == 200
     text = text_of(answer)
