@@ -1,4 +1,4 @@
-"""A whole made-up installation: accounts, attempts with their Jobs, batches."""
+"""A whole made-up installation: accounts, attempts with their Jobs, batches, live states."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -13,6 +13,7 @@ from jobs.models import Batch, Job, JobDay
 from setactions.devtools.demo_data.attempt_rows import AttemptRows
 from setactions.devtools.demo_data.bulk_rows import finish_bulk, prepared_for_bulk
 from setactions.devtools.demo_data.ledger_rows import LedgerRows
+from setactions.devtools.demo_data.live_rows import add_live_rows
 from setactions.devtools.demo_data.scenario import OPERATORS, Fact, MadeBatch, Scenario
 from tmsdash.accounts import AUDITORS
 from tmsdash.accounts import OPERATORS as OPERATORS_GROUP
@@ -47,6 +48,7 @@ def fill(*, jobs: int, seed: int, end: datetime, password: str, on_jobs: Callabl
             on_jobs(rows.jobs)
         rows.insert()
         ledger.insert()
+        add_live_rows(end)
     catch_up()
     extend(JobDay, Job)
     for alias in ("audit", "jobs"):

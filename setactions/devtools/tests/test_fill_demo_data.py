@@ -15,7 +15,7 @@ from audit.actors import Actor
 from audit.choices import Action, Kind, Outcome, Source
 from audit.models import Attempt, AuditEntry
 from audit.services import record_fact
-from jobs.models import Batch, BatchChunk, Job
+from jobs.models import AppRunCustomer, Batch, BatchChunk, Job, JobConfirmation, LiveCluster, LiveState
 from setactions.devtools.demo_data.scenario import CLUSTERS, OPERATORS, Scenario
 
 JOBS = 300
@@ -39,6 +39,11 @@ def test_a_small_installation_is_whole_and_has_something_of_everything(databases
     assert Attempt.objects.filter(is_open=True, outcome=Outcome.PENDING).exists()
     assert AuditEntry.objects.filter(user_id__startswith="unknown:").exists()
     assert BatchChunk.objects.filter(state=BatchChunk.State.ACCEPTED).exists()
+    confirmed = {row.is_whole for row in JobConfirmation.objects.all()}
+    assert confirmed == {True, False}
+    assert {*AppRunCustomer.objects.values_list("health", flat=True)} == {"ready", "failure"}
+    listed = [LiveState.objects.filter(cluster=row).count() for row in LiveCluster.objects.all()]
+    assert listed == [row.whole.customer_count for row in LiveCluster.objects.all()]
     newest = Job.objects.aggregate(newest=Max("created_at"))["newest"]
     assert 0 <= (timezone.now() - newest).days <= 10
 

@@ -18,8 +18,8 @@ SHOWN_EVERY = 10_000
 class Command(BaseCommand):
     help = (
         "Fill an empty, migrated installation with made-up data of three years, for demonstrations and measurements "
-        "only: jobs of about ten customers each with a valid audit, batches, refusals, attempts in doubt, sign-ins. "
-        "A site that holds anything of its own is left alone."
+        "only: jobs of about ten customers each with a valid audit, batches, refusals, attempts in doubt, sign-ins, "
+        "live states. A site that holds anything of its own is left alone."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -25,7 +25,15 @@ from tmsdash.tests.tools import install, run_python
 FILES = {"default": "app.db", "jobs": "jobs.db", "audit": "audit.db"}
 KEYS = ("SECRET_KEY", "TOKEN_KEY", "AUDIT_KEY")
 PAGES = (
-    *("/jobs/", "/batches/", "/admin/jobs/job/", "/admin/audit/attempt/", "/admin/audit/auditentry/"),
+    *(
+        "/jobs/",
+        "/batches/",
+        "/apps/?whose=all",
+        "/admin/jobs/runbookentry/",
+        "/admin/jobs/job/",
+        "/admin/audit/attempt/",
+        "/admin/audit/auditentry/",
+    ),
     *("/admin/auth/user/", "/admin/auth/group/1/change/", "/api/jobs/mine?limit=500"),
 )
 SILENT = Reporter(lambda text: None, lambda step, rows: None, lambda rows: None)
