@@ -27,7 +27,7 @@ def test_jobs_that_a_range_leaves_out_are_found_and_listed_again(monkeypatch):
     assert found() == []
     JobDay.objects.update(first=second)
     assert found() == [
-        f"The range of {day.day}, {second} to {second}, leaves out rows of {first} to {second}. "
+        f"The range of {day.day}, {second:,} to {second:,}, leaves out rows of {first:,} to {second:,}. "
         "Run manage.py rebuild_lists."
     ]
     call_command("rebuild_lists")
