@@ -22,7 +22,7 @@ from jobs.models import AppRun, AppRunCustomer, AppStatus
 from jobs.models.app_status import TEXT_LENGTH
 from jobs.models.live import PROBLEM_LENGTH
 from tmsdash.db import clock
-from tmsdash.db.transactions import write_transaction
+from tmsdash.db.transactions import one_at_a_time, write_transaction
 from tmsdash.text import one_line
 
 DATABASE = "jobs"
@@ -43,10 +43,18 @@ def create(
     job_id: uuid.UUID | None,
     runner: str,
     lease_s: float,
-) -> AppRun:
-    """Write a new run of these customers, carried by `runner` from now on for `lease_s` seconds."""
+    newest: int | None = None,
+) -> AppRun | None:
+    """Write a new run of these customers, carried by `runner` from now on for `lease_s` seconds, and return it.
+
+    None if its user has a newer run of the same job than that with the key `newest`, if that is given (0: any run).
+    """
     now = clock.now(DATABASE)
     with write_transaction(DATABASE):
+        if newest is not None:
+            one_at_a_time(DATABASE, f"app run {user_id} {job_id}")
+            if AppRun.objects.filter(user_id=user_id, job_id=job_id, pk__gt=newest).exists():
+                return None
         run = AppRun.objects.create(
             user_id=user_id,
             cluster_url=cluster_url,

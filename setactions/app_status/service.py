@@ -39,9 +39,16 @@ THREAD_NAME = "app-status"
 DIED = "The process that carried it is gone, and the token with it. What was read is kept: go on with your token."
 
 
+class AlreadyBegunError(Refusal):
+    """Somebody else has just begun what was to begin."""
+
+
 @sensitive_variables("token")
-def start_run(*, user: Any, selection: Selection, token: Token) -> AppRun:
-    """Begin to read the apps of the selected customers, in this process, and return the run."""
+def start_run(*, user: Any, selection: Selection, token: Token, newest: int | None = None) -> AppRun:
+    """Begin to read the apps of the selected customers, in this process, and return the run.
+
+    Raises AlreadyBegunError if the user has a newer run of its job than that with the key `newest`, if that is given.
+    """
     check_may_set_action(user)
     token.check_not_among(selection.cids)
     with ExitStack() as slot:
@@ -56,7 +63,10 @@ def start_run(*, user: Any, selection: Selection, token: Token) -> AppRun:
             job_id=selection.job_id,
             runner=runner.name,
             lease_s=settings.TMS_BATCH_LEASE_S,
+            newest=newest,
         )
+        if run is None:
+            raise AlreadyBegunError(409, "request", "A run of this job has just begun. Ask again in a minute.")
         _carry(run, runner, slot.pop_all())
     return run
 
@@ -89,11 +99,16 @@ def run_for_script(*, user: Any, job: Job, token: Token) -> AppRun:
     One that was stopped goes on, but not at once: a script that asks again learns first why it was stopped.
     """
     check_may_set_action(user)
-    run = AppRun.objects.filter(user_id=user.get_username(), job_id=job.job_id).first()
+    runs = AppRun.objects.filter(user_id=user.get_username(), job_id=job.job_id)
+    run = runs.first()
     stop_dead_runs([run] if run else [])
     age_s = (clock.now("jobs") - run.ended_at).total_seconds() if run and run.ended_at else 0
     if run is None or (run.state == AppRun.State.DONE and age_s > FRESH_S):
-        return start_run(user=user, selection=customers_of_job(job), token=token)
+        try:
+            newest = run.pk if run else 0
+            return start_run(user=user, selection=customers_of_job(job), token=token, newest=newest)
+        except AlreadyBegunError:  # by another script, at this very moment
+            return runs[0]
     if run.state == AppRun.State.STOPPED and age_s > STOPPED_FOR_S:
         resume_run(user=user, run=run, token=token)
         run.refresh_from_db()

@@ -1,5 +1,6 @@
 """App status for scripts: asked for again and again until it is there."""
 
+import threading
 from datetime import timedelta
 
 import pytest
@@ -10,10 +11,12 @@ from jobs.app_status.tests.making import make_run
 from jobs.models import AppRun
 from jobs.tests.making import make_job
 from setactions.app_status import service
+from setactions.app_status.selection import customers_of_job
 from setactions.app_status.tests.running import now, reads
+from setactions.token import Token
 from tmsdash.db import clock
 from tmsdash.tests.fixtures import TOKEN, signed_in
-from tmsdash.tests.tools import stored_bytes
+from tmsdash.tests.tools import at_once, stored_bytes
 
 pytestmark = pytest.mark.usefixtures("databases")
 
@@ -66,6 +69,19 @@ def test_with_a_token_its_customers_are_read_once_and_then_shown(ask, app_thread
     assert body["counts"]["waiting"] == body["counts"]["failed"] == 0
     assert reads(tms) == ["a1", "b2"]
     assert TOKEN.encode() not in stored_bytes()
+
+
+def test_scripts_that_ask_at_once_share_one_run(olivia, job, app_threads_at_rest, monkeypatch):
+    both_have_looked = threading.Barrier(2)
+
+    def selected(of_job):
+        both_have_looked.wait(60)
+        return customers_of_job(of_job)
+
+    monkeypatch.setattr(service, "customers_of_job", selected)
+    begun = at_once(2, lambda _: service.run_for_script(user=olivia, job=job, token=Token(TOKEN)))
+    app_threads_at_rest()
+    assert len(set(begun)) == AppRun.objects.count() == 1
 
 
 def test_what_was_read_long_ago_is_read_anew(ask, app_threads_at_rest, tms):
