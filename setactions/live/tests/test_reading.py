@@ -80,6 +80,14 @@ def test_a_customer_who_is_not_listed_alone_is_looked_for_in_the_list_of_all(evi
     assert reads(tms) == [("zz",), ("ALL",)]
 
 
+def test_a_customer_called_all_cannot_be_read_alone(evian3, tms):
+    tms_does(tms, "T-Enable", "ALL")
+    shown = read_one(evian3, "ALL", Token(TOKEN), "olivia")
+    assert (shown.customer_count, codes(evian3, "ALL", "a1")) == (3, {"ALL": 3, "a1": 2})
+    assert whole(evian3) == shown
+    assert reads(tms) == [("ALL",)]
+
+
 def test_what_can_be_no_id_has_no_state(evian3):
     whole(evian3)
     assert codes(evian3, "a\0b", "a1") == {"a\0b": NO_ACTION, "a1": 2}
