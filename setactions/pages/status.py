@@ -28,6 +28,7 @@ from setactions.refusal import Refusal
 from setactions.tms.clusters import Cluster, all_clusters, cluster_named
 from setactions.token import Token
 from tmsdash.csv_text import CSV_TYPE
+from tmsdash.db import clock
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.downloads import download
 from tmsdash.web.errors import error_response
@@ -106,15 +107,16 @@ def read(request: HttpRequest, cluster: Cluster) -> HttpResponse:
     The page that answers has the token sealed in it, so that it can read again.
     """
     _check_may_read(request)
-    sealed = ""
+    sealed, asked_at = "", clock.now("jobs")
     try:
         token, sealed = token_for(request, cluster)
-        read_whole(cluster, token, request.user.get_username())
+        reading = read_whole(cluster, token, request.user.get_username())
     except ReadingFailedError as error:
         return _page(request, cluster, status=BAD_GATEWAY, error=str(error), sealed="" if error.bad_token else sealed)
     except Refusal as refusal:
         return _page(request, cluster, status=refusal.code, error=refusal.message, sealed=sealed)
-    return _page(request, cluster, sealed=sealed)
+    shared = "TMS was not asked again: this is the reading that had begun just before."
+    return _page(request, cluster, sealed=sealed, news=shared if reading.began_at < asked_at else "")
 
 
 @button

@@ -225,6 +225,10 @@ def test_a_reading_by_button_is_shown_at_once_and_can_be_repeated_without_the_to
     page = client.post(f"{STATUS}read/?state=3", {"token": TOKEN})
     assert numbers(page) == {"PE-Enable": ("2", f"{STATUS}?state=2")}
     assert listed(page) == []  # of the state that was asked for
+    assert 'aria-current="page">Status' in page.content.decode()
+    shared = client.post(f"{STATUS}read/", hidden_fields(page))
+    is_told = ["TMS was not asked again" in text_of(answer) for answer in (page, shared)]
+    assert (is_told, reads(tms)) == ([False, True], [("ALL",)])
     monkeypatch.setattr(reading_module, "FRESH_S", -60)
     tms_does(tms, "T-Enable", "b2")
     again = client.post(f"{STATUS}read/", hidden_fields(page))
