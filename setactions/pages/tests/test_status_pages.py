@@ -271,7 +271,7 @@ def test_who_looks_while_somebody_reads_is_told_since_when(client, evian3, whole
 
 def test_the_way_to_one_cluster_is_short_and_several_are_listed(client, settings, whole):
     page = client.get("/status/")
-    assert re.search(r"evian3 300 .* read from TMS for oscar brooke – never", text_of(page))
+    assert re.search(r"evian3 300 Read from TMS for oscar, .* brooke – never", text_of(page))
     settings.TMS_CLUSTERS = {"evian3": settings.TMS_CLUSTERS["evian3"]}
     assert client.get("/status/")["Location"] == STATUS
     settings.TMS_CLUSTERS = {}
