@@ -18,10 +18,10 @@ class Spool:
         with temporary_file("ids") as file:
             self._database = sqlite3.connect(file.name, isolation_level=None)
             for pragma in (f"cache_size=-{CACHE_KIB}", "journal_mode=OFF", "synchronous=OFF"):
-                self._database.execute(f"PRAGMA {pragma}")
-            ids = "number INTEGER PRIMARY KEY, part INTEGER, cid TEXT, line INTEGER"
-            self._database.execute(f"CREATE TABLE ids ({ids})")
-            self._database.execute("CREATE TABLE repeats (number INTEGER PRIMARY KEY)")
+                self._database.execute(f"PRAGMA {pragma}")  # which opens it
+        ids = "number INTEGER PRIMARY KEY, part INTEGER, cid TEXT, line INTEGER"
+        self._database.execute(f"CREATE TABLE ids ({ids})")
+        self._database.execute("CREATE TABLE repeats (number INTEGER PRIMARY KEY)")
         self._database.execute("BEGIN")
         self._block: list[tuple[int, str, int]] = []
         self._count = 0

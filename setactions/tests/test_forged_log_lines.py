@@ -154,7 +154,7 @@ def test_nothing_that_others_write_begins_a_line_as_the_audit_does(site, tmp_pat
     run("changepassword", f"\n{FORGED}")
     log = tmp_path / "log"
     lines = log.read_text(errors="replace").splitlines()  # at whatever anybody takes for the end of a line
-    assert sum("0123456789abcdef" in line for line in lines) > 4 * len(TEXTS)
+    assert sum("0123456789abcdef" in line for line in lines) >= 4 * len(TEXTS)
     assert [line for line in lines if line.startswith("[AUDIT]") and "0123456789abcdef" in line] == []
     ended = run("audit_verify", "--json", "--anchors-from", str(log))
     found = json.loads(ended.stdout)
