@@ -165,7 +165,7 @@ class Operator:
         self.use(requests.Session())
 
     def use(self, session):
-        """Go on with this session of requests."""
+        """Ask with these cookies from now on, as requests' Session keeps them."""
         self.session = session
         session.trust_env = False
 
