@@ -153,7 +153,7 @@ class _Parts:
     @contextmanager
     def _queue_full(self) -> Iterator[None]:
         self._client.config_set("maxmemory", "1mb")  # which is less than it needs for itself
-        time.sleep(LEASE_S)
+        time.sleep(LEASE_S)  # so long that leases must be extended without it
         self._client.config_set("maxmemory", "0")
         yield
 
