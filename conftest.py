@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "tmsdash.tests.fixtures",
+    "tmsdash.tests.browser",
     "audit.tests.sealing",
     "setactions.tests.fixtures",
     "setactions.batches.tests.fixtures",

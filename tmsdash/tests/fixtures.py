@@ -62,6 +62,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for program in ("nginx", "chromium", "curl", "redis-server"):
         leave_out(config, items, program, partial(shutil.which, program), f"which want {program}")
     leave_out(config, items, "linux", lambda: sys.platform == "linux", "which look into Linux's /proc")
+    # Last: from the first of them on, an event loop runs in this thread, and Django's databases refuse to be used.
+    items.sort(key=lambda item: item.get_closest_marker("chromium") is not None)
 
 
 def pytest_sessionfinish() -> None:

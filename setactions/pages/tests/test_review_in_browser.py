@@ -1,45 +1,38 @@
-"""The review page in a real browser: what its buttons send, and what keeps them from it."""
-
-import re
+"""The review page in a real browser: what its buttons ask for before they send, and what they send."""
 
 import pytest
+from playwright.sync_api import expect
 
-from setactions.pages.tests.test_new_action import fill_in, proceed
-from tmsdash.tests.fixtures import signed_in
-from tmsdash.web.tests.test_script import results
+from tmsdash.tests.browser import fill_in, new_cids
 
 pytestmark = pytest.mark.chromium
-PRESS = """(() => {
-  const pressed = [];
-  const form = document.querySelector("form");
-  form.addEventListener("submit", event => {
-    event.preventDefault();
-    const fields = new FormData(form, event.submitter);
-    const address = event.submitter.getAttribute("formaction") ?? form.getAttribute("action");
-    pressed.push([address, fields.get("send_again"), fields.get("confirm")]);
-  });
-  const press = name => [...form.querySelectorAll("button")].find(one => one.textContent.includes(name)).click();
-  press("Yes, Proceed");
-  press("Leave this one out");
-  form.confirm.value = "2";
-  press("Yes, Proceed");
-  form.send_again.click();
-  press("Yes, Proceed");
-  press("Cancel");
-  return pressed;
-})()"""
 
 
-def test_the_browser_asks_for_number_and_tick_before_it_sends_and_for_neither_to_leave_out(
-    olivia, oscar, tms, settings, tmp_path
-):
-    settings.TMS_CONFIRM_ABOVE = 2
-    others = signed_in(oscar)
-    proceed(others, fill_in(others, cids="b"))
-    page = fill_in(signed_in(olivia), cids="a,b").content.decode()
-    form = re.search(r'<form method="post" action="/send/">.*?</form>', page, re.DOTALL)[0]
-    assert results(tmp_path, PRESS, form) == [
-        ["/leave-out/", None, ""],
-        ["/send/", "1", "2"],
-        ["/edit/", "1", "2"],
-    ]
+def customers_sent(site):
+    return [[*call.cids] for call in site.tms.calls()]
+
+
+def test_the_browser_asks_for_number_and_tick_before_it_sends_and_for_neither_to_leave_out(open_page, site):
+    cids = new_cids(11)
+    before = open_page()
+    fill_in(before, cids[:1])
+    before.get_by_role("button", name="Yes, Proceed").click()
+    site.tms.wait_for(lambda calls: len(calls) == 1)
+
+    page = open_page()
+    fill_in(page, cids)
+    proceed = page.get_by_role("button", name="Yes, Proceed")
+    number, tick = page.get_by_label("Number of customers"), page.get_by_label("Send this one again")
+    for give in (lambda: number.fill("11"), tick.check):
+        proceed.click()
+        expect(page.locator(":focus:invalid")).to_have_count(1)  # the browser has said so, and sends nothing
+        give()
+    assert len(customers_sent(site)) == 1
+    number.fill("")
+    tick.uncheck()
+    page.get_by_role("button", name="Leave this one out").click()
+    expect(page.get_by_text("who was asked for already is left out")).to_be_visible()
+    page.get_by_label("Number of customers").fill("10")
+    page.get_by_role("button", name="Yes, Proceed").click()
+    site.tms.wait_for(lambda calls: len(calls) == 2)
+    assert customers_sent(site) == [cids[:1], cids[1:]]
