@@ -23,16 +23,17 @@ from audit.chain import anchor
 from audit.customer_index import asked_for, asking_for, is_known
 from audit.exports import CONTENT_TYPES, FORMS, LISTS_PER_MINUTE, answer_export, export, lists
 from audit.models import Attempt, AttemptDay, AuditEntry, EntryDay
-from audit.selectors import entries_of, opening_body, outcome_body, read_body
+from audit.selectors import entries_of, noted, opening_body, outcome_body, read_body
 from audit.summary import count
 from audit.tallies import BEGINNING, END, tallies_of
 from tmsdash.db.plans import planned
 from tmsdash.downloads import download
-from tmsdash.web.admin import NO_SUCH_LIST, AddressError, ExactSearchAdmin, link_to_list, shown_json
+from tmsdash.web.admin import NO_SUCH_LIST, AddressError, ExactSearchAdmin, is_uuid, link_to_list, shown_json
 from tmsdash.web.admin_filters import ActionFilter, TimeFilter, UserFilter
 from tmsdash.web.paging import numbered_page
 
 CIDS_PER_PAGE = 500
+LEAST_OF_NOTE = 3  # characters that are searched for in notes
 TALLIED = {"outcome__exact", *SHARED}  # filters by which attempts are tallied
 OPEN = "is_open__exact"
 
@@ -42,22 +43,28 @@ class AttemptAdmin(ExactSearchAdmin):
     """One row for each attempt, whatever became of it; its own page has its events, TMS's answer and the ids."""
 
     id_field = "attempt_id"
+    search_help_text = "A whole job or attempt id, user name or customer id, or a part of a note"
     linked_by = ("attempt_id",)
     days = AttemptDay
     list_display = (
         *("time", "shown_outcome", "user_id", "action_name", "cluster_url", "customer_count", "origin"),
-        *("attempt_id", "job"),
+        *("note", "attempt_id", "job"),
     )
     list_display_links = ("time", "attempt_id")
     list_filter = (TimeFilter, "outcome", "action_code", ConfiguredClusterFilter, SourceFilter, UserFilter, "is_open")
     fields = (
         *("attempt_id", "time", "user_id", "ip_address", "source", "action_name", "cluster_url"),
         *("customer_count", "shown_outcome", "decided_at", "left_to_do", "http_status", "error_message"),
-        *("deliberately", "page", "evidence", "entries", "job", "same_action"),
+        *("note", "deliberately", "page", "evidence", "entries", "job", "same_action"),
     )
 
     def rows_of_customer(self, cid: str) -> Q | None:
         return asked_for(cid) if is_known(cid) else None
+
+    def rows_with_note(self, text: str) -> Q | None:
+        condition = noted(text)
+        is_searched = len(text) >= LEAST_OF_NOTE and not is_uuid(text)  # most terms are ids
+        return condition if is_searched and Attempt.objects.filter(condition).exists() else None
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.export)

@@ -14,13 +14,17 @@ from tmsdash.text import counted
 
 
 class Opening(TypedDict):
-    """Of every event that opens an attempt: what was asked for. `cids` are in the order given, each once."""
+    """Of every event that opens an attempt: what was asked for. `cids` are in the order given, each once.
+
+    `note` is what its user wrote for whoever reads of it later; it is not there if they wrote nothing.
+    """
 
     action_name: str
     cids: Sequence[str]
     cluster_url: str
     customer_count: int
     list_digest: str
+    note: NotRequired[str]
     payload_digest: str
     source: str
 

@@ -36,7 +36,7 @@ PACKS_PER_MINUTE = 60
 lists, packs = Rate("lists"), Rate("packs")
 COLUMNS = (
     *("time", "attempt_id", "user", "action", "cluster", "source", "address", "outcome", "outcome_since"),
-    *("http_status", "error", "job_id", "customer_count", "customer_id"),
+    *("http_status", "error", "job_id", "customer_count", "customer_id", "note"),
 )
 
 AttemptWithEntries = tuple[Attempt, list[StoredEntry]]
@@ -114,6 +114,7 @@ def facts_of(attempt: Attempt) -> dict[str, Any]:
         "error": attempt.error_message or None,
         "job_id": str(attempt.attempt_id) if attempt.has_job else None,
         "customer_count": attempt.customer_count,
+        "note": attempt.note or None,
     }
 
 
@@ -121,10 +122,10 @@ def _csv_lines(attempts: Iterable[AttemptWithEntries]) -> Iterator[str]:
     """Yield a row for each customer of each attempt, safe for spreadsheets: no formula, and ids stay text."""
     yield csv_text([COLUMNS])
     for attempt, entries in attempts:
-        facts = csv_text([[to_cell("" if value is None else str(value)) for value in facts_of(attempt).values()]])
-        begin, cids = facts.removesuffix("\r\n"), cids_of(entries) or [""]
+        *facts, note = ["" if value is None else to_cell(str(value)) for value in facts_of(attempt).values()]
+        begin, end, cids = csv_text([facts]).removesuffix("\r\n"), csv_text([[note]]), cids_of(entries) or [""]
         for start in range(0, len(cids), ROWS_AT_ONCE):
-            yield "".join(f"{begin},{id_field(cid)}\r\n" for cid in cids[start : start + ROWS_AT_ONCE])
+            yield "".join(f"{begin},{id_field(cid)},{end}" for cid in cids[start : start + ROWS_AT_ONCE])
 
 
 def _json_lines(attempts: Iterable[AttemptWithEntries]) -> Iterator[str]:

@@ -3,9 +3,11 @@
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, cast
 
+from django.db import Error as AnyDatabaseError
 from django.db import connections
 from django.db.models import Max, Q, QuerySet
 from django.http import Http404
@@ -25,6 +27,7 @@ from audit.models import Attempt, AuditEntry
 from tmsdash.db.broken_rows import BrokenRowError
 from tmsdash.db.bulk import IDS_PER_QUERY, parts
 from tmsdash.db.expressions import unindexed
+from tmsdash.db.transactions import drop_if_broken
 
 CUSTOMERS_AT_ONCE = 20_000  # unless a single attempt has more
 
@@ -216,6 +219,22 @@ def outcome_body(attempt: Attempt) -> OutcomeBody:
     telling = [entry for entry in entries if entry.kind not in (Kind.INTENT, Kind.RECORDED)]
     deciding = max(telling, key=lambda entry: Kind(entry.kind).trust, default=None)
     return cast(OutcomeBody, read_body(deciding.sequence, deciding.body)) if deciding else {}
+
+
+def note_of(attempt_id: uuid.UUID) -> str:
+    """Return the note of an attempt; "" if there is none, there is no such attempt, or the audit does not answer."""
+    with suppress(AnyDatabaseError), drop_if_broken(DATABASE):
+        return Attempt.objects.filter(attempt_id=attempt_id).values_list("note", flat=True).first() or ""
+    return ""
+
+
+def noted(text: str) -> Q:
+    """Return the condition that the note of an attempt holds a text, in capitals or not.
+
+    The subquery is answered by the index of notes alone, which is of those attempts that have one.
+    """
+    known = text.replace("\0", "")  # no note holds it, and PostgreSQL takes no such text
+    return Q(pk__in=Attempt.objects.filter(note__gt="", note__icontains=known).order_by().values("pk"))
 
 
 def attempts_of_customer(cid: str) -> QuerySet[Attempt]:

@@ -34,6 +34,7 @@ STATE_FIELDS = ("outcome", "is_open", "job_owed")  # what tells whether an attem
 MOVING_FIELDS = ("outcome", "decided_at", "http_status", "error_message", "is_open", "job_owed")
 # What an attempt's row repeats of the event that opened it.
 OPENING_COLUMNS = ("action_code", "action_name", "cluster_url", "source", "customer_count", "payload_digest")
+NOTE = "note"  # the same, if its user wrote one
 REFUSED_CIDS_KEPT = 500  # of a refused list, which anybody can make as long as they like
 
 Event = tuple[Kind, Mapping[str, Any]]  # a kind and the body that goes with it, see audit.bodies
@@ -149,7 +150,7 @@ class _Opening:
         name, cluster_url = one_line(opening["action_name"], CID_LENGTH), one_line(opening["cluster_url"], 300)
         self._kind = kind
         self._body: dict[str, Any] = {**opening, "action_name": name, "cluster_url": cluster_url}
-        columns = {column: self._body[column] for column in OPENING_COLUMNS}
+        columns = {column: self._body[column] for column in OPENING_COLUMNS} | {NOTE: self._body.get(NOTE, "")}
         shown = {"user_id": actor.user_id, "ip_address": actor.ip_address}
         self.attempt = Attempt(attempt_id=attempt_id, **shown, **columns)
         self._entry = chain.new_entry(attempt_id, kind, body=chain.prepared(self._body), action_type=name, **shown)

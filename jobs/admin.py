@@ -118,7 +118,17 @@ class BatchAdmin(ExactSearchAdmin):
     list_filter = (TimeFilter, "action_code", "state", UserFilter)
     search_help_text = "A whole batch id, user name or customer id"
     fields = (
-        *("batch_id", "time", "user_id", "action_code", "cluster_url", "file_name", "customer_count", "repeated"),
+        *(
+            "batch_id",
+            "time",
+            "user_id",
+            "action_code",
+            "cluster_url",
+            "file_name",
+            "note",
+            "customer_count",
+            "repeated",
+        ),
         *("chunk_count", "accepted", "condition", "reason", "ended_at", "page", "jobs"),
     )
 

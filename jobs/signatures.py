@@ -126,7 +126,9 @@ def _digest_of_batch(batch: Batch) -> str:
         *("customer_count", "repeated", "chunk_count"),
     )
     facts: dict[str, Any] = {name: getattr(batch, name) for name in names}
-    # Only if it is true, so that older signatures hold. A migration signs batches that have no such column yet.
-    if getattr(batch, "allow_unusual", False):
-        facts["allow_unusual"] = True
+    # Only if there is something to say, so that older signatures hold. A migration signs batches that have no such
+    # columns yet.
+    for name in ("allow_unusual", "note"):
+        if value := getattr(batch, name, False):
+            facts[name] = value
     return digest(facts | {"batch_id": batch.batch_id.hex, "created_at": chain.stored_time(batch.created_at)})

@@ -18,6 +18,7 @@ from audit.selectors import (
     has_open_attempts,
     may_view_all_attempts,
     may_view_attempt_of,
+    note_of,
     open_attempts,
     open_attempts_of,
 )
@@ -107,12 +108,14 @@ def job_detail(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
 def job_page(request: HttpRequest, job: Job, *, status: int = 200, error: str = "", sealed: str = "") -> HttpResponse:
     """Show a job. `error` says why TMS could not be read; with a `sealed` token it can be read again at once."""
     states, kept = states_of_job(job), confirmations_of([job.job_id]).get(job.job_id)
+    may_view_attempt = may_view_attempt_of(request.user, job.user_id)
     context = {
         "job": job,
         "status": shown_status(job.status, legacy=job.legacy, confirmation=best_of(job, states, kept)),
         "was_changed": bool(job.mac) and not job_is_signed(read_job(job)),
         "answer": printable(json.dumps(job.response_summary, indent=2, ensure_ascii=False)),
-        "may_view_attempt": may_view_attempt_of(request.user, job.user_id),
+        "may_view_attempt": may_view_attempt,
+        "note": note_of(job.job_id) if may_view_attempt else "",
         "card": LiveCard(states, {"job": str(job.job_id)}),
         "error": error,
         "sealed": sealed,

@@ -14,6 +14,8 @@ from audit.choices import Evidence, Outcome, Source
 from setactions import service
 from setactions.confirmation import check_number, number_in
 from setactions.inputs import ids
+from setactions.note import FIELD as NOTE
+from setactions.note import check_given, checked_note, is_required
 from setactions.payload import Submission, check_fits_one_call, find_overlap_warnings, make_submission
 from setactions.permissions import NotPermitted, check_may_set_action, may_set_action
 from setactions.reads import read
@@ -116,9 +118,12 @@ def _parse(body: dict[str, Any], attempt_id: uuid.UUID | None) -> Fetch:
     send_again = checks.run(lambda: _flag(body, "sendAgain"))
     allow_unusual = checks.run(lambda: _flag(body, "allowUnusual"))
     confirm = checks.run(lambda: number_in(body))
+    note = checks.run(lambda: checked_note(body.get(NOTE, ""), token))
     submission = None
     if body["isPost"]:
-        submission = checks.run(lambda: _submission(body, target, attempt_id, allow_unusual=bool(allow_unusual)))
+        submission = checks.run(
+            lambda: _submission(body, target, attempt_id, note or "", allow_unusual=bool(allow_unusual))
+        )
     checks.finish()
     if target is None or token is None:
         raise RuntimeError("checks passed without a target or token")
@@ -140,14 +145,18 @@ def _flag(body: dict[str, Any], name: str) -> bool:
 
 
 def _check_confirmed(submission: Submission, confirm: int | None, attempt_id: uuid.UUID | None) -> None:
-    """Raise Refusal (400) unless the number of customers is confirmed, if it has to be."""
-    if confirm is None and attempt_id and service.find_known(attempt_id):
-        return  # a replay sends nothing
-    check_number(confirm, submission.cluster, len(submission.cids))
+    """Raise Refusal (400) unless the number of customers is confirmed and there is a note, where these have to be."""
+    clusters = [submission.cluster]
+    lacks_any = confirm is None or (not submission.note and is_required(clusters))
+    is_replay = lacks_any and attempt_id is not None and service.find_known(attempt_id) is not None  # and sends nothing
+    if confirm is not None or not is_replay:
+        check_number(confirm, submission.cluster, len(submission.cids))
+    if not is_replay:
+        check_given(submission.note, clusters, 'Send it as "note": "the reason or the ticket".')
 
 
 def _submission(
-    body: dict[str, Any], target: Target | None, attempt_id: uuid.UUID | None, *, allow_unusual: bool
+    body: dict[str, Any], target: Target | None, attempt_id: uuid.UUID | None, note: str, *, allow_unusual: bool
 ) -> Submission | None:
     post_data = body.get("postData")
     if not isinstance(post_data, dict) or not isinstance(post_data.get("action"), str):
@@ -160,7 +169,7 @@ def _submission(
         cid_list = ids.from_json(post_data["cids"], allow_unusual=True)  # a replay sends nothing
     if target is None:
         return None
-    submission = make_submission(target.cluster, post_data["action"], cid_list)
+    submission = make_submission(target.cluster, post_data["action"], cid_list, note)
     check_fits_one_call(submission)
     return submission
 

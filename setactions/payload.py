@@ -52,7 +52,8 @@ class Submission:
 
     `repeated` counts the ids that were left out as repeats, `warnings` say what looks unusual. `allow_unusual` tells
     that some ids look damaged, and that somebody gave their word for them. `compared` is what its user was shown of
-    the customers' live state, for the audit: it is no part of what is sent.
+    the customers' live state, `note` what they wrote for whoever reads of it later: both are for the audit, and
+    no part of what is sent.
     """
 
     cluster: Cluster
@@ -63,6 +64,7 @@ class Submission:
     warnings: tuple[str, ...] = ()
     allow_unusual: bool = False
     compared: Compared | None = field(default=None, compare=False)
+    note: str = field(default="", compare=False)
 
     @property
     def lacks_word(self) -> bool:
@@ -99,14 +101,14 @@ def find_overlap_warnings(submission: Submission) -> tuple[str, ...]:
     return (*sentences, f"There are more such attempts: {more:,}.") if more > 0 else tuple(sentences)
 
 
-def make_submission(cluster: Cluster, action_name: str, cid_list: CidList) -> Submission:
-    """Put the parts together; raises Refusal (400 unknown action)."""
+def make_submission(cluster: Cluster, action_name: str, cid_list: CidList, note: str = "") -> Submission:
+    """Put the parts together, of which the `note` was checked; raises Refusal (400 unknown action)."""
     action = find_action(action_name)
     if action is None:
         known = ", ".join(Action.labels)
         raise Refusal(400, "action", f"This action is not known. Use one of {known}.")
     said = cid_list.repeated, cid_list.warnings, cid_list.allow_unusual
-    return Submission(cluster, action, action_name, cid_list.cids, *said)
+    return Submission(cluster, action, action_name, cid_list.cids, *said, note=note)
 
 
 def narrowed(submission: Submission, cids: Sequence[str]) -> Submission:

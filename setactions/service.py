@@ -126,6 +126,8 @@ def refuse(*, user: Any, actor: Actor, refusal: Refusal, submission: Submission 
         "errors": refusal.errors,
         "message": refusal.message,
     }
+    if submission and submission.note:
+        body["note"] = submission.note
     try:
         audit.refuse_attempt(attempt_id, actor, body, wait_s=REFUSAL_WAIT_S)
     except AnyDatabaseError as error:
@@ -180,6 +182,8 @@ def intent_of(actor: Actor, submission: Submission, *, send_again: bool, batch: 
         intent["run_by"] = actor.run_by
     if submission.compared:
         intent["compared"] = submission.compared
+    if submission.note:
+        intent["note"] = submission.note
     return {**intent, **batch.facts} if batch else intent
 
 

@@ -43,6 +43,10 @@ class Token:
         """Tell whether one of `cids` is this token or holds it."""
         return self._value in cids or (len(self._value) >= _SECRET_LENGTH and self._value in "\n".join(cids))
 
+    def is_within(self, text: str) -> bool:
+        """Tell whether `text` is this token or holds it."""
+        return self.is_among([text])
+
     def check_not_among(self, cids: Sequence[str]) -> None:
         """Raise Refusal (400) if one of `cids` is this token or holds it: ids are kept, and a token never is."""
         if self.is_among(cids):

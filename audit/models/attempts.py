@@ -15,7 +15,7 @@ from audit.choices import (
     OutcomeGroup,
     Source,
 )
-from audit.models.columns import CID_LENGTH, USER_ID_LENGTH, any_of
+from audit.models.columns import CID_LENGTH, NOTE_LENGTH, USER_ID_LENGTH, any_of
 from audit.models.entries import AuditEntry
 from tmsdash.clocks import CLOCK_SKEW_S
 from tmsdash.db import clock
@@ -49,6 +49,7 @@ class Attempt(CheckedRow):
     http_status = models.PositiveSmallIntegerField("TMS's HTTP status", null=True)
     error_message = models.CharField(max_length=500, blank=True)
     payload_digest = models.CharField(max_length=64, blank=True)
+    note = models.CharField(max_length=NOTE_LENGTH, blank=True, default="", db_default="")
 
     class Meta:
         ordering = ["-id"]
@@ -89,6 +90,8 @@ class Attempt(CheckedRow):
                 name="attempt_by_message",
                 condition=~models.Q(error_message=""),
             ),
+            # Of attempts with a note alone, with the note itself, so that whoever looks for a part of it reads no row.
+            models.Index(fields=["id", "note"], name="attempt_by_note", condition=models.Q(note__gt="")),
             models.Index(Apart("cluster_url"), "id", name="attempt_listed_by_cluster"),
             models.Index(Apart("source"), "id", name="attempt_listed_by_source"),
         ]

@@ -8,6 +8,7 @@ from django.db import models
 
 USER_ID_LENGTH = 150  # Django's user names
 CID_LENGTH = 128
+NOTE_LENGTH = 200
 
 
 def any_of(field: str, values: Iterable[str]) -> models.Q:

@@ -96,6 +96,7 @@ def ticket(evidence: Evidence) -> str:
         f"By {facts['user']}, {facts['time']}, from {facts['address'] or 'no address'} ({facts['source']})",
         f"Outcome: {attempt.get_outcome_display()}, since {facts['outcome_since'] or 'it was begun'}",
         f"Job: {facts['job_id'] or 'none'}",
+        *([f"Note: {attempt.note}"] if attempt.note else []),
         *([f"Deliberately {words}"] if words else []),
         *([f"Live state, as shown before: {comparison}"] if comparison else []),
         *([f"Message: {facts['error']}"] if facts["error"] else []),

@@ -18,7 +18,8 @@ from audit.proof.stored import hex_sql, rows_of, select, time_sql
 ASKED = ("action_code", "action_name", "cluster_url", "source", "customer_count")
 MOVING = ("outcome", "http_status", "error_message", "is_open", "job_owed")
 DIGEST = "payload_digest"  # in the bodies of newer entries only
-FIELDS = (*ASKED, "user_id", "ip_address", "created_at", *MOVING, "decided_at", DIGEST)
+NOTE = "note"  # in the bodies of those whose user wrote one
+FIELDS = (*ASKED, "user_id", "ip_address", "created_at", *MOVING, "decided_at", NOTE, DIGEST)
 
 MAX_CUSTOMERS = 250_000  # of a part, if they are about the same number for each of its attempts: 20 MB to sort
 _ROW = "SELECT 1 FROM audit_attempt a WHERE a.attempt_id = audit_auditentry.attempt_id"

@@ -26,6 +26,7 @@ from audit.proof.parts import (
     DIGEST,
     FIELDS,
     MOVING,
+    NOTE,
     Event,
     Part,
     Row,
@@ -175,8 +176,8 @@ def _expected(
     created_at, decided_at = opening.time, deciding.time if is_decided else ""
     if opening.kind == Kind.IMPORTED:
         created_at = decided_at = body["time"]  # not when it was imported
-    payload_digest = body.get(DIGEST, row[-1])
-    return (*_asked(body), opening.user_id, opening.ip_address, created_at, *moving, decided_at, payload_digest)
+    optional = body.get(NOTE, ""), body.get(DIGEST, row[-1])
+    return (*_asked(body), opening.user_id, opening.ip_address, created_at, *moving, decided_at, *optional)
 
 
 _asked = itemgetter(*ASKED)

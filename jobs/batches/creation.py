@@ -34,6 +34,7 @@ def create_batch(
         state=Batch.State.STOPPED,
         first_only=new.first_only,
         allow_unusual=new.allow_unusual,
+        note=new.note,
         customer_count=0,
         chunk_count=0,
     )

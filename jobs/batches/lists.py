@@ -39,8 +39,9 @@ class NewBatch:
 
     `chunks` are gone through several times. `list_digest` is that of the list as it was given, in case customers were
     left out of it. `repeated` ids were left out; `first_only` pauses it after its first chunk; with `allow_unusual`
-    its user let ids pass that look damaged. `compared` is what its user was shown of the customers' live state: it is
-    for the INTENTs of the chunks, and not kept with the batch.
+    its user let ids pass that look damaged. `note` is what its user wrote for whoever reads of it later. `compared` is
+    what its user was shown of the customers' live state: it is for the INTENTs of the chunks, and not kept with the
+    batch.
     """
 
     batch_id: uuid.UUID
@@ -50,6 +51,7 @@ class NewBatch:
     repeated: int = 0
     first_only: bool = False
     allow_unusual: bool = False
+    note: str = ""
     compared: Compared | None = None
 
 

@@ -5,7 +5,7 @@ import uuid
 from django.db import models
 
 from audit.choices import Action
-from audit.models import USER_ID_LENGTH
+from audit.models import NOTE_LENGTH, USER_ID_LENGTH
 from jobs.models.jobs import MESSAGE_LENGTH, Signed
 from tmsdash.db import clock
 
@@ -40,6 +40,7 @@ class Batch(Signed):
     resume_at = models.DateTimeField(null=True, help_text="when a paused one goes on by itself")
     first_only = models.BooleanField(default=False, help_text="only the first chunk, until its user has looked at it")
     allow_unusual = models.BooleanField(default=False, help_text="its user let ids pass that look damaged")
+    note = models.CharField(max_length=NOTE_LENGTH, blank=True, default="", db_default="")
     runner = models.CharField(max_length=128, blank=True)
     runner_until = models.DateTimeField(null=True)
 

@@ -110,6 +110,7 @@ class Carrier:
                 tuple(chunk.cids),
                 allow_unusual=has_damaged(chunk.cids),  # with somebody's word, or it had not passed the check
                 compared=self._compared,
+                note=chunk.batch.note,
             ),
             token=self._token,
             attempt_id=chunk.derived_attempt_id,

@@ -17,6 +17,7 @@ from django.views.decorators.debug import sensitive_variables
 from jobs.batches.scopes import Scope
 from jobs.models import Batch
 from setactions.inputs.csv_table import Table, read_table
+from setactions.note import checked_note
 from setactions.permissions import check_may_set_action
 from setactions.token import Token
 from setactions.token_options import add_token_arguments, ask_for_token, token_of_options
@@ -47,6 +48,7 @@ class BatchOptions:
     dry_run: bool
     yes: bool
     confirm: int | None
+    note: str
     json: bool
     report: str | None
     from_file: str | None
@@ -77,6 +79,7 @@ class BatchOptions:
         add("--dry-run", action="store_true", help="check the file, print the plan and send nothing")
         add("--yes", action="store_true", help="do not ask for confirmation")
         add("--confirm", type=int, metavar="N", help="confirm the number of customers that are about to be sent")
+        add("--note", default="", metavar="TEXT", help="the reason or the ticket, kept with each attempt")
         add("--json", action="store_true", help="print one JSON object")
         add("--report", metavar="OUT.csv", help="write what became of each customer to a file")
         add_token_arguments(parser)
@@ -86,7 +89,8 @@ class BatchOptions:
         return cls(**{field.name: parsed[field.name] for field in fields(cls)})
 
     def check(self) -> None:
-        """Raise CommandError if one of them cannot be, or two of them not together."""
+        """Raise CommandError, or Refusal for the note, if one of them cannot be, or two of them not together."""
+        checked_note(self.note)
         if self.file == self.from_file == STANDARD_INPUT:
             raise CommandError("Standard input cannot be both the list and the token.")
         if self.strict and self.allow_unusual:

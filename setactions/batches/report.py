@@ -11,7 +11,7 @@ from tmsdash.downloads import IncompleteError
 from tmsdash.text import sentence
 
 State = BatchChunk.State
-COLUMNS = ("customer_id", "outcome", "action", "cluster", "chunk", "attempt_id", "job_id", "message", "reason")
+COLUMNS = ("customer_id", "outcome", "action", "cluster", "chunk", "attempt_id", "job_id", "message", "reason", "note")
 NOT_KNOWN = "unknown_to_tms"  # besides the values of BatchChunk.State
 NOT_KNOWN_MESSAGE = "TMS does not know this id; it was taken out of the list."
 _OUTCOMES = {
@@ -30,14 +30,14 @@ def report_lines(batch: Batch) -> Iterator[str]:
     Raises IncompleteError, or what the database raises, where chunks are missing or cannot be read.
     """
     yield csv_text([COLUMNS])
-    number = -1
+    number, note = -1, to_cell(batch.note)
     for number, chunk in enumerate(in_order(batch.chunks.all(), at_once=10)):
         _check_whole(chunk, number)
         attempt_id = chunk.attempt_id or ""
         job_id = attempt_id if chunk.state == State.ACCEPTED else ""
         target = (Action(chunk.action_code).label, chunk.cluster_url, chunk.number + 1)
-        rest = (*target, attempt_id, job_id, to_cell(chunk.message), to_cell(_reason(batch, chunk)))
-        aside = (*target, "", "", NOT_KNOWN_MESSAGE, f"{NOT_KNOWN_MESSAGE} Correct it, then send it.")
+        rest = (*target, attempt_id, job_id, to_cell(chunk.message), to_cell(_reason(batch, chunk)), note)
+        aside = (*target, "", "", NOT_KNOWN_MESSAGE, f"{NOT_KNOWN_MESSAGE} Correct it, then send it.", note)
         outcome = State.REJECTED.value if chunk.state == State.SET_ASIDE else chunk.state
         yield csv_text((to_id_cell(cid), outcome, *rest) for cid in chunk.cids)
         yield csv_text((to_id_cell(cid), NOT_KNOWN, *aside) for cid in chunk.set_aside)

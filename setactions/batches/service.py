@@ -94,12 +94,12 @@ def start_batch(
     overlap = united(overlaps_of_new(new.chunks, word))
     # Only now: what it shares customers with may be the batch itself, if it is started twice.
     if overlap and not Batch.objects.filter(batch_id=new.batch_id).exists():
-        raise _refuse(user, actor, overlap.refusal(actor.source), new.chunks)
+        raise _refuse(user, actor, overlap.refusal(actor.source), new.chunks, new.note)
     try:
         batch, is_new = create_batch(user.get_username(), new, covers=word.covers_batch)
     except BatchOverlapError as error:
         overlap = overlap_of((cid for chunk in new.chunks for cid in chunk.cids), {}, error.shared)
-        raise _refuse(user, actor, overlap.refusal(actor.source), new.chunks) from None
+        raise _refuse(user, actor, overlap.refusal(actor.source), new.chunks, new.note) from None
     _check_owner(user, batch)
     if is_new:
         logger.info("[BATCH] %s: started by %s, %d customers", batch.batch_id, batch.user_id, batch.customer_count)
@@ -150,7 +150,7 @@ def go_on(
             _check_asked(user, actor, batch, scope)
         if token and not skip and (overlap := united(overlaps_of_rest(batch, scope, word))):
             todo = "" if actor.source == Source.COMMAND else HOW_TO_GO_ON
-            raise _refuse(user, actor, overlap.refusal(actor.source, todo), left_chunks(batch, scope))
+            raise _refuse(user, actor, overlap.refusal(actor.source, todo), left_chunks(batch, scope), batch.note)
         _carry(engine, batch, actor, token, scope, word=word, check=True, compared=_compared_before(batch))
     logger.info("[BATCH] %s: %s goes on with it (%s)", batch.batch_id, user.get_username(), scope.name)
 
@@ -173,12 +173,12 @@ def _check_asked(user: Any, actor: Actor, batch: Batch, scope: Scope) -> None:
     with drop_if_broken("jobs"):
         if any(has_damaged(chunk.cids) for chunk in left_chunks(batch, scope)):
             refusal = Refusal(409, "request", f"Nothing was sent. {UNASKED}")
-            raise _refuse(user, actor, refusal, left_chunks(batch, scope))
+            raise _refuse(user, actor, refusal, left_chunks(batch, scope), batch.note)
 
 
-def refuse_overlap(*, user: Any, actor: Actor, overlap: Overlap, chunks: Iterable[Chunk]) -> NoReturn:
+def refuse_overlap(*, user: Any, actor: Actor, overlap: Overlap, chunks: Iterable[Chunk], note: str = "") -> NoReturn:
     """Record that some chunks were stopped because of an overlap, and raise the refusal (409)."""
-    raise _refuse(user, actor, overlap.refusal(actor.source), chunks)
+    raise _refuse(user, actor, overlap.refusal(actor.source), chunks, note)
 
 
 def pause_batch(*, user: Any, batch: Batch) -> None:
@@ -236,7 +236,7 @@ def _check_owner(user: Any, batch: Batch) -> None:
         raise Refusal(403, "user", f"This batch belongs to {batch.user_id}, and only they can go on with it.")
 
 
-def _refuse(user: Any, actor: Actor, refusal: Refusal, chunks: Iterable[Chunk]) -> Refusal:
+def _refuse(user: Any, actor: Actor, refusal: Refusal, chunks: Iterable[Chunk], note: str = "") -> Refusal:
     """Record a refusal in the audit, with the first customers if all of them have the same action; return it."""
     lists = [*lists_of(chunks)]
     submission = None
@@ -244,6 +244,6 @@ def _refuse(user: Any, actor: Actor, refusal: Refusal, chunks: Iterable[Chunk]) 
         cluster_url, action_code, _ = lists[0]
         if cluster := cluster_at(cluster_url):
             cids = tuple(cid for *_, part in lists for cid in part)
-            submission = Submission(cluster, Action(action_code), Action(action_code).label, cids)
+            submission = Submission(cluster, Action(action_code), Action(action_code).label, cids, note=note)
     set_actions.refuse(user=user, actor=actor, refusal=refusal, submission=submission)
     return refusal

@@ -116,7 +116,8 @@ class AttemptPage:
         if cluster is None or action is None or self.opening.get("archived"):
             return None
         allow_unusual = self.opening.get("allow_unusual", False)
-        whole = Submission(cluster, action, self.opening["action_sent"], (), allow_unusual=allow_unusual)
+        sent, note = self.opening["action_sent"], self.attempt.note
+        whole = Submission(cluster, action, sent, (), allow_unusual=allow_unusual, note=note)
         return narrowed(whole, cids)
 
     @property

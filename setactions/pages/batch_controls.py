@@ -55,6 +55,7 @@ def start(request: HttpRequest, reviewed: Review) -> HttpResponse:
                 first_only=first_only,
                 allow_unusual=reviewed.submission.allow_unusual,
                 compared=reviewed.to_send.compared,
+                note=reviewed.submission.note,
             ),
             token=token,
             word=word_of(request, reviewed),

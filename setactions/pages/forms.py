@@ -7,8 +7,10 @@ from django.http import QueryDict
 from django.views.decorators.debug import sensitive_variables
 
 from audit.choices import Action
+from audit.models import NOTE_LENGTH
 from setactions.inputs.csv_table import read_list
 from setactions.inputs.ids import FIELD, TAKE_DAMAGED, CidList, DamagedIds
+from setactions.note import check_given, checked_note
 from setactions.payload import Submission, make_submission, wire_name
 from setactions.refusal import Refusal
 from setactions.tms.clusters import Cluster, all_clusters, cluster_named
@@ -58,6 +60,13 @@ class NewActionForm(forms.Form):
         help_text="Instead of pasting: a file with one column, or with several of which one is named customer_id.",
     )
     allow_unusual = forms.BooleanField(label=TAKE_DAMAGED, required=False)
+    note = forms.CharField(
+        label="Reason or ticket",
+        required=False,
+        strip=False,
+        widget=forms.TextInput(attrs={"maxlength": NOTE_LENGTH, "autocomplete": "off"}),
+        help_text="A note on one line. It is kept and shown with the action, and can be searched for.",
+    )
 
     submission: Submission
     secret: Token
@@ -82,6 +91,7 @@ class NewActionForm(forms.Form):
         data = self.cleaned_data
         cluster = cluster_named(data.get("cluster", ""))
         action = find_action(data.get("action", ""))
+        note = self._read_note(cluster, data.get("token"))
         cid_list = self._read_cids(data.get("cids", ""), data.get("csv_file"), cluster, action)
         self.has_damaged_ids |= cid_list is not None and cid_list.allow_unusual
         token: Token | None = data.get("token")
@@ -89,12 +99,22 @@ class NewActionForm(forms.Form):
             self.add_error("cids", AMONG_IDS)
         if cluster and cid_list and action and token:
             try:
-                self.submission = make_submission(cluster, wire_name(action), cid_list)
+                self.submission = make_submission(cluster, wire_name(action), cid_list, note)
             except Refusal as refusal:
                 self.add_error("cids", refusal.message)
             self.secret = token
         self._hide_misplaced_tokens(token)
         return data
+
+    def _read_note(self, cluster: Cluster | None, token: Token | None) -> str:
+        """Return the note; "", with the error added, if it cannot be one, or is missing where there must be one."""
+        try:
+            note = checked_note(self.cleaned_data.get("note", ""), token)
+            check_given(note, [cluster] if cluster else [])
+        except Refusal as refusal:
+            self.add_error("note", refusal.message)
+            return ""
+        return note
 
     def _read_cids(self, text: str, upload: Any, cluster: Cluster | None, action: Action | None) -> CidList | None:
         """Return the ids from whichever of the two was given; None, with the error added, if that fails."""
@@ -114,7 +134,11 @@ class NewActionForm(forms.Form):
 
     @sensitive_variables()
     def _hide_misplaced_tokens(self, token: Token | None) -> None:
-        """Remove a token that was pasted among the ids before the form is shown again."""
+        """Remove a token that was pasted among the ids or into the note before the form is shown again."""
+        note = self.data.get("note", "")
+        if isinstance(self.data, QueryDict) and (looks_like_token(note) or (token and token.is_within(note))):
+            self.data = self.data.copy()
+            self.data["note"] = ""
         text = self.data.get("cids", "")
         if not looks_like_token(text) and (token is None or token.cut_from(text) == text):
             return  # line by line, millions of lines would take seconds

@@ -11,6 +11,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_http_methods
 
 from audit.choices import Action
+from audit.selectors import note_of
 from jobs.live.confirmations import rest_of
 from jobs.models import Job
 from jobs.views import job_page, load_job
@@ -101,4 +102,4 @@ def _rest(job: Job) -> Submission | None:
     payload, action = job.stored_payload, Action(job.action_code)
     sent = payload.get("action") if isinstance(payload, dict) else None
     spelling = sent if isinstance(sent, str) and find_action(sent) == action else wire_name(action)
-    return narrowed(Submission(cluster, action, spelling, ()), cids)
+    return narrowed(Submission(cluster, action, spelling, (), note=note_of(job.job_id)), cids)

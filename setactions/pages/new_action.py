@@ -178,6 +178,7 @@ def filled_in_form(submission: Submission) -> NewActionForm:
     initial = {
         "action": submission.action.label,
         "cids": as_text(submission.cids),
+        "note": submission.note,
         "allow_unusual": submission.allow_unusual,
     }
     cluster = submission.cluster

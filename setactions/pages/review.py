@@ -21,6 +21,7 @@ from setactions.confirmation import check_typed_count, must_type_count
 from setactions.inputs.ids import FIELD
 from setactions.live.before_sending import stored_comparison
 from setactions.live.comparison import Comparison, Group, groups_of
+from setactions.note import check_given
 from setactions.overlap import NO_OVERLAP, Entry, Overlap, find_overlap, overlap_of
 from setactions.pages.sealing import Review, load_review, seal_token, sign_review, unseal_token
 from setactions.payload import Submission, find_overlap_warnings, new_chunk
@@ -243,6 +244,7 @@ def token_of(request: HttpRequest, attempt_id: uuid.UUID) -> tuple[Token, str]:
 
 
 def check_confirmed(request: HttpRequest, submission: Submission) -> None:
-    """Raise Refusal (400) if the number of customers has to be typed, and was not."""
+    """Raise Refusal (400) if the number of customers has to be typed, or a note to be given, and was not."""
+    check_given(submission.note, [submission.cluster], "Press Cancel, and write it on the form.")
     if must_type_count(submission.cluster, len(submission.cids)):
         check_typed_count(request.POST.get("confirm", ""), len(submission.cids))

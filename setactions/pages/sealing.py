@@ -96,6 +96,7 @@ def sign_review(review: Review, user_id: str) -> str:
         "cids": submission.cids,
         "repeated": submission.repeated,
         "warnings": submission.warnings,
+        "note": submission.note,
         "allow_unusual": submission.allow_unusual,
         "batch": review.is_batch,
         "at": review.made_at,
@@ -130,7 +131,8 @@ def load_review(text: str, user_id: str) -> Review:
     else:
         cluster = cluster_named(state["cluster"]) or Cluster(state["cluster"], "")
     cids, warnings, allow_unusual = tuple(state["cids"]), tuple(state["warnings"]), state.get("allow_unusual", False)
-    submission = Submission(cluster, action, state["action"], cids, state["repeated"], warnings, allow_unusual)
+    said = state["repeated"], warnings, allow_unusual
+    submission = Submission(cluster, action, state["action"], cids, *said, note=state.get("note", ""))
     return Review(
         uuid.UUID(state["attempt"]),
         submission,

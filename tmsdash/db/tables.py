@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import DatabaseError, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-from django.db.migrations.operations import CreateModel
+from django.db.migrations.operations import AddField, CreateModel
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
@@ -150,6 +150,32 @@ class ConvertColumns(Operation):
             columns: Columns = {name: f'"{name}"' for name in names}
             key = str(model._meta.pk.column)
             _remake(editor, model, Copy(columns | converted, by=key, step=ROWS_AT_ONCE, order=key))
+
+
+class AddTextColumn(AddField):
+    """Add a column of text that is empty in the rows that are there, at once.
+
+    On SQLite, Django would copy the whole table for that, and leave its triggers behind. `field` has a `db_default`, so
+    that an older version, which knows nothing of the column, can go on inserting rows.
+    """
+
+    def database_forwards(
+        self, app_label: str, schema_editor: Editor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        """Add the column."""
+        model: type[models.Model] = to_state.apps.get_model(app_label, self.model_name)
+        if self.allow_migrate_model(schema_editor.connection.alias, model):
+            column = model._meta.get_field(self.name)
+            definition = f"{column.db_type(schema_editor.connection)} DEFAULT '' NOT NULL"
+            schema_editor.execute(f'ALTER TABLE {model._meta.db_table} ADD COLUMN "{self.name}" {definition}')
+
+    def database_backwards(
+        self, app_label: str, schema_editor: Editor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        """Drop the column."""
+        model: type[models.Model] = from_state.apps.get_model(app_label, self.model_name)
+        if self.allow_migrate_model(schema_editor.connection.alias, model):
+            schema_editor.execute(f'ALTER TABLE {model._meta.db_table} DROP COLUMN "{self.name}"')
 
 
 class DropIndexOfColumn(Operation):

@@ -8,7 +8,6 @@ import json
 import re
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import datetime
 from functools import reduce
 from operator import or_
@@ -168,6 +167,10 @@ class ExactSearchAdmin(ReadOnlyAdmin):
         """Return the condition for rows that name this customer id; None if nobody ever asked for it."""
         raise NotImplementedError
 
+    def rows_with_note(self, text: str) -> Q | None:
+        """Return the condition for rows whose note holds this text; None if there are none, or rows have no notes."""
+        return None
+
     def keys_of_period(self, first: datetime | None, last: datetime | None) -> Q:
         """Return a condition on the keys that all rows of a period meet, to narrow the list with."""
         return keys_of_period(self.days, self.model, first, last) if self.days else Q()
@@ -187,19 +190,30 @@ class ExactSearchAdmin(ReadOnlyAdmin):
         return queryset.filter(reduce(or_, self.meanings(term).values())), False
 
     def meanings(self, term: str) -> dict[str, Q]:
-        """Return what a term is found as: `user_id`, the name of the id's field, "customer". If as nothing, as a user.
+        """Return what a term is found as: `user_id`, the id's field, "customer", "note". If as nothing, as a user.
 
         Which of them it is takes a look into each index. Whoever asks for either in one condition, makes PostgreSQL go
         through all rows.
         """
         conditions = {"user_id": Q(user_id=term)}
-        with suppress(ValueError):  # most terms are not UUIDs
+        if is_uuid(term):
             conditions[self.id_field] = Q(**{self.id_field: uuid.UUID(term)})
         rows = self.model._default_manager
         matching = {name: condition for name, condition in conditions.items() if rows.filter(condition).exists()}
         if of_customer := self.rows_of_customer(term):
             matching["customer"] = of_customer
+        if of_note := self.rows_with_note(term):
+            matching["note"] = of_note
         return matching or {"user_id": conditions["user_id"]}
+
+
+def is_uuid(term: str) -> bool:
+    """Tell whether a term is a UUID, as which 32 hex digits pass, too."""
+    try:
+        uuid.UUID(term)
+    except ValueError:
+        return False
+    return True
 
 
 def link_to_list(model_label: str, text: str, **filters: Any) -> SafeString:

@@ -22,6 +22,7 @@ from setactions.batches.report import report_lines
 from setactions.batches.summary import Summary
 from setactions.inputs.csv_table import TableError
 from setactions.limits import check_active
+from setactions.note import check_given, checked_note
 from setactions.refusal import Refusal
 from setactions.word import NO_WORD, Word
 from tmsdash.commands import Command as BaseCommand
@@ -74,7 +75,9 @@ class Command(BaseCommand):
         plan = plan_rest(table, batch, options) if batch else plan_list(table, options)
         actor = Actor(user_id=user.get_username(), source=Source.COMMAND, run_by=os_actor_name())
         if not options.dry_run and plan.is_repeat(options):
-            service.refuse_overlap(user=user, actor=actor, overlap=plan.overlap, chunks=chunks)
+            service.refuse_overlap(
+                user=user, actor=actor, overlap=plan.overlap, chunks=chunks, note=options.note.strip()
+            )
         self._say(*plan.sentences, *plan.about_overlap(options))
         if options.dry_run:
             self._output(plan.as_json(batch), "Nothing was sent: this was a dry run.")
@@ -82,7 +85,10 @@ class Command(BaseCommand):
         report = stack.enter_context(options.open_report())
         if batch and not (plan.customer_count or batch.has_runner):
             return self._end(batch, report, options)
+        if not batch:
+            check_given(options.note.strip(), plan.clusters, "Give the reason or the ticket with --note.")
         plan.confirm(options)
+        token = options.needed_token()
         new = NewBatch(
             batch_id=batch_id,
             chunks=chunks,
@@ -90,8 +96,9 @@ class Command(BaseCommand):
             file_name=options.file_name,
             repeated=table.repeated,
             allow_unusual=table.allow_unusual,
+            note=checked_note(options.note, token),
         )
-        sender: dict[str, Any] = {"user": user, "actor": actor, "token": options.needed_token(), "engine": engine}
+        sender: dict[str, Any] = {"user": user, "actor": actor, "token": token, "engine": engine}
         word = plan.overlap.named.word(plan.overlap.cids) if options.send_again else NO_WORD
         return self._end(self._carry(batch or new, options, word, sender), report, options, engine)
 
