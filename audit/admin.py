@@ -33,7 +33,6 @@ from tmsdash.web.admin_filters import ActionFilter, TimeFilter, UserFilter
 from tmsdash.web.paging import numbered_page
 
 CIDS_PER_PAGE = 500
-LEAST_OF_NOTE = 3  # characters that are searched for in notes
 TALLIED = {"outcome__exact", *SHARED}  # filters by which attempts are tallied
 OPEN = "is_open__exact"
 
@@ -43,7 +42,7 @@ class AttemptAdmin(ExactSearchAdmin):
     """One row for each attempt, whatever became of it; its own page has its events, TMS's answer and the ids."""
 
     id_field = "attempt_id"
-    search_help_text = "A whole job or attempt id, user name or customer id, or a part of a note"
+    search_help_text = "A whole job or attempt id, user name or customer id; anything else is looked for in notes"
     linked_by = ("attempt_id",)
     days = AttemptDay
     list_display = (
@@ -61,10 +60,8 @@ class AttemptAdmin(ExactSearchAdmin):
     def rows_of_customer(self, cid: str) -> Q | None:
         return asked_for(cid) if is_known(cid) else None
 
-    def rows_with_note(self, text: str) -> Q | None:
-        condition = noted(text)
-        is_searched = len(text) >= LEAST_OF_NOTE and not is_uuid(text)  # most terms are ids
-        return condition if is_searched and Attempt.objects.filter(condition).exists() else None
+    def meaning_of_others(self, term: str) -> dict[str, Q]:
+        return super().meaning_of_others(term) if is_uuid(term) else {"note": noted(term)}
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.export)

@@ -1,16 +1,22 @@
 """The bearer token: in memory only, and hidden from everything that prints values."""
 
+import base64
+import json
 import re
+import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from setactions.refusal import Refusal
+from tmsdash.clocks import CLOCK_SKEW_S
 from tmsdash.tokens import REMOVED
 
 _VISIBLE_ASCII = re.compile(r"[!-~]{1,8192}")
 # Shorter ones are not secrets (tests and demos use them), and as a part of ids or names of fields they would match
 # ordinary text.
 _SECRET_LENGTH = 16
+_LATEST_EXPIRY = 1 << 36  # in the year 4147; a later one is no time in seconds
 
 
 AMONG_IDS = "The bearer token is among the customer ids. Take it out of the list."
@@ -32,6 +38,25 @@ class Token:
     def reveal(self) -> str:
         """Return the token itself. Only for the Authorization header and for sealing."""
         return self._value
+
+    @property
+    def expires_at(self) -> float | None:
+        """When it expires, in seconds since 1970, if it is a JSON Web Token that says so."""
+        try:
+            _, payload, _ = self._value.split(".")
+            claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+            expires_at = claims["exp"]
+        except (ValueError, KeyError, TypeError, RecursionError):  # most are none
+            return None
+        is_time = type(expires_at) in (int, float) and 0 < expires_at < _LATEST_EXPIRY
+        return float(expires_at) if is_time else None
+
+    def check_not_expired(self) -> None:
+        """Raise Refusal (400) if it says that it has expired, by more than clocks may differ: TMS would refuse it."""
+        expires_at = self.expires_at
+        if expires_at is not None and time.time() - expires_at > CLOCK_SKEW_S:
+            at = datetime.fromtimestamp(expires_at, UTC)
+            raise Refusal(400, "token", f"This token expired at {at:%Y-%m-%d %H:%M:%S} UTC. Get a new one.")
 
     def __repr__(self) -> str:
         return "Token(hidden)"

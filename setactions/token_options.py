@@ -12,6 +12,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from setactions.refusal import Refusal
 from setactions.token import Token
+from setactions.typed_token import typed_token
 from tmsdash import startup
 
 
@@ -68,6 +69,6 @@ def ask_for_token() -> Token:
 @sensitive_variables()
 def _as_token(text: str) -> Token:
     try:
-        return Token(text.strip())
+        return typed_token(text)
     except Refusal as refusal:
         raise CommandError(refusal.message) from None

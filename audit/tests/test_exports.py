@@ -80,6 +80,7 @@ def test_csv_has_a_row_for_each_customer_of_what_the_list_shows(three, audrey):
         "job_id": str(accepted.attempt_id),
         "customer_count": "3",
         "customer_id": "'0123456",
+        "note": "",
     }
 
 

@@ -55,6 +55,7 @@ def test_a_new_attempt_is_pending_open_and_has_its_intent_and_customers():
         "http_status": None,
         "error_message": "",
         "payload_digest": request.body["payload_digest"],
+        "note": "",
     }
     entry = AuditEntry.objects.get()
     assert (entry.attempt_id, entry.kind, entry.user_id) == (request.attempt_id, "INTENT", "olivia")

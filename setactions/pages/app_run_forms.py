@@ -18,6 +18,7 @@ from setactions.pages.status_forms import StatusFilters
 from setactions.refusal import Refusal
 from setactions.tms.clusters import Cluster, all_clusters, cluster_at, cluster_named
 from setactions.token import AMONG_IDS, Token
+from setactions.typed_token import typed_token
 from tmsdash.tokens import looks_like_token
 
 FILTERS = ("job", "batch", "action", "list", "basis", "state", "q")
@@ -72,7 +73,7 @@ class StartForm(forms.Form):
     @sensitive_variables()
     def clean_token(self) -> Token:
         try:
-            return Token(self.cleaned_data["token"].strip())
+            return typed_token(self.cleaned_data["token"], self._user)
         except Refusal as refusal:
             raise forms.ValidationError(refusal.message) from None
 

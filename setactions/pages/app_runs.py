@@ -31,7 +31,7 @@ from setactions.pages.app_run_view import RunLine, RunView, lines_of
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from setactions.tms.clusters import cluster_at
-from setactions.token import Token
+from setactions.typed_token import typed_token
 from tmsdash.csv_text import CSV_TYPE, csv_text, to_cell, to_id_cell
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.downloads import download
@@ -123,7 +123,9 @@ def control(request: HttpRequest, run_id: uuid.UUID, verb: str) -> HttpResponse:
                 service.stop_run(user=request.user, run=run)
             else:
                 typed = request.POST.get("token", "").strip()
-                service.resume_run(user=request.user, run=run, token=Token(typed) if typed else None)
+                service.resume_run(
+                    user=request.user, run=run, token=typed_token(typed, request.user) if typed else None
+                )
         except Refusal as refusal:
             if refusal.code == 403:
                 raise PermissionDenied(refusal.message) from None

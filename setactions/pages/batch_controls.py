@@ -26,7 +26,7 @@ from setactions.pages.sent_reviews import ReviewEnded, was_sent
 from setactions.pages.touches import page_about_touches
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
-from setactions.token import Token
+from setactions.typed_token import typed_token
 from setactions.word import NO_WORD, Named
 
 
@@ -100,7 +100,7 @@ def _do(request: HttpRequest, batch: Batch, verb: str) -> None:
             user=request.user,
             actor=actor_of(request, Source.BATCH),
             batch=batch,
-            token=Token(typed) if typed else None,
+            token=typed_token(typed, request.user) if typed else None,
             scope=_scope(request, verb),
             word=named.word(_overlap(request, batch, verb).cids) if repeats == SEND_AGAIN else NO_WORD,
             skip=repeats == SKIP,

@@ -16,6 +16,7 @@ from setactions.refusal import Refusal
 from setactions.tms.clusters import Cluster, all_clusters, cluster_named
 from setactions.tms.spellings import find_action
 from setactions.token import AMONG_IDS, Token
+from setactions.typed_token import typed_token
 from tmsdash.tokens import REMOVED, looks_like_token
 
 # Django's own sentence quotes what was submitted, including control characters.
@@ -72,8 +73,10 @@ class NewActionForm(forms.Form):
     secret: Token
     has_damaged_ids = False
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, user: Any = None, **kwargs: Any) -> None:
+        """Take what Django's forms take, and the user, with whose password the token is compared."""
         super().__init__(*args, **kwargs)
+        self._user = user
         clusters = [(cluster.name, label_of(cluster)) for cluster in all_clusters()]
         self.has_damaged_ids = bool(self.initial.get("allow_unusual"))
         self.fields["cids"].validators = []  # the reader says what is wrong, with its line
@@ -82,7 +85,7 @@ class NewActionForm(forms.Form):
     @sensitive_variables()
     def clean_token(self) -> Token:
         try:
-            return Token(self.cleaned_data["token"])
+            return typed_token(self.cleaned_data["token"], self._user)
         except Refusal as refusal:
             raise forms.ValidationError(refusal.message) from None
 

@@ -62,7 +62,7 @@ def review(request: HttpRequest) -> HttpResponse:
         return redirect("new_action")
     if not may_set_action(request.user):
         raise PermissionDenied
-    form = NewActionForm(request.POST, request.FILES)
+    form = NewActionForm(request.POST, request.FILES, user=request.user)
     if not form.is_valid():
         return form_page(request, form, status=400)
     upload = form.cleaned_data["csv_file"]

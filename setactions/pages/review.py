@@ -28,6 +28,7 @@ from setactions.payload import Submission, find_overlap_warnings, new_chunk
 from setactions.refusal import Refusal, Unverified
 from setactions.results import Result
 from setactions.token import Token
+from setactions.typed_token import typed_token
 from setactions.word import NO_WORD, Word
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.web.access_log import log_refused
@@ -234,13 +235,15 @@ def token_of(request: HttpRequest, attempt_id: uuid.UUID) -> tuple[Token, str]:
     """
     user_id, typed, sealed = request.user.get_username(), request.POST.get("token", ""), request.POST.get("sealed", "")
     if typed.strip():
-        token = Token(typed.strip())
+        token = typed_token(typed, request.user)
         return token, seal_token(token, user_id, attempt_id)
     try:
-        return unseal_token(sealed, user_id, attempt_id), sealed
+        token = unseal_token(sealed, user_id, attempt_id)
     except Unverified:
         log_refused(request, "its sealed token does not verify")
         raise
+    token.check_not_expired()
+    return token, sealed
 
 
 def check_confirmed(request: HttpRequest, submission: Submission) -> None:

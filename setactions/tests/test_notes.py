@@ -161,3 +161,4 @@ def test_attempts_are_found_by_a_part_of_their_note(fetch, audrey, tms):
     assert found("0_%") == [False, False, False]
     assert found("olivia") == [True, True, True]
     assert found("c3") == [False, False, True]
+    assert found("none of it") == [False, False, False]

@@ -69,6 +69,7 @@ WRONG = [
     ("TMS_TRANS_BEGIN_NAME", "Trans Begin"),
     ("TMS_PRODUCTION_CLUSTERS", "evian3"),  # none is configured
     ("TMS_BATCH_ENGINE", "threads"),
+    ("TMS_REQUIRE_NOTE", "sometimes"),
     ("TMS_BATCH_ENGINE", "celery"),  # without a broker
     ("CELERY_BROKER_URL", "amqp://localhost"),
     ("CELERY_BROKER_URL", "localhost:6379"),

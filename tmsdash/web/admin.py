@@ -167,9 +167,9 @@ class ExactSearchAdmin(ReadOnlyAdmin):
         """Return the condition for rows that name this customer id; None if nobody ever asked for it."""
         raise NotImplementedError
 
-    def rows_with_note(self, text: str) -> Q | None:
-        """Return the condition for rows whose note holds this text; None if there are none, or rows have no notes."""
-        return None
+    def meaning_of_others(self, term: str) -> dict[str, Q]:
+        """Return what a term is looked for as that is no id, user or customer: as a user, of whom there is no row."""
+        return {"user_id": Q(user_id=term)}
 
     def keys_of_period(self, first: datetime | None, last: datetime | None) -> Q:
         """Return a condition on the keys that all rows of a period meet, to narrow the list with."""
@@ -190,7 +190,7 @@ class ExactSearchAdmin(ReadOnlyAdmin):
         return queryset.filter(reduce(or_, self.meanings(term).values())), False
 
     def meanings(self, term: str) -> dict[str, Q]:
-        """Return what a term is found as: `user_id`, the id's field, "customer", "note". If as nothing, as a user.
+        """Return what a term is found as: `user_id`, the name of the id's field, "customer".
 
         Which of them it is takes a look into each index. Whoever asks for either in one condition, makes PostgreSQL go
         through all rows.
@@ -202,9 +202,7 @@ class ExactSearchAdmin(ReadOnlyAdmin):
         matching = {name: condition for name, condition in conditions.items() if rows.filter(condition).exists()}
         if of_customer := self.rows_of_customer(term):
             matching["customer"] = of_customer
-        if of_note := self.rows_with_note(term):
-            matching["note"] = of_note
-        return matching or {"user_id": conditions["user_id"]}
+        return matching or self.meaning_of_others(term)
 
 
 def is_uuid(term: str) -> bool:

@@ -16,7 +16,7 @@ from audit.bodies import Recorded
 from audit.choices import ACCEPTED_OUTCOMES, Action, Evidence, Kind, Source
 from audit.digests import canonical, digest, list_digest
 from audit.models import Attempt, AttemptCustomer, AuditEntry, ChainHead, segment_of
-from audit.services import OPENING_COLUMNS, project
+from audit.services import NOTE, OPENING_COLUMNS, project
 from jobs.models import Job, JobCustomer, customers_from
 from jobs.signatures import sign_job
 from jobs.stored import COLUMNS, StoredJob, row_values
@@ -26,7 +26,7 @@ from setactions.proof.job_evidence import recorded_body
 _ENTRY = "sequence, previous_mac, mac, key_id, attempt_id, kind, created_at, user_id, action_type, ip_address, body"
 _ATTEMPT = (
     "id, attempt_id, user_id, ip_address, created_at, outcome, decided_at, is_open, job_owed, http_status, "
-    f"error_message, {', '.join(OPENING_COLUMNS)}"
+    f"error_message, {', '.join(OPENING_COLUMNS)}, {NOTE}"
 )
 _JOB = f"id, {', '.join(COLUMNS)}"
 _SOME_TIME = datetime(1970, 1, 1, tzinfo=UTC)
@@ -118,7 +118,7 @@ class AttemptRows:
         self._attempt_pk += 1
         decided_at = times[len(attempt.events)] if row.decided_at else None
         moving = (row.outcome, decided_at, row.is_open, row.job_owed, row.http_status, row.error_message)
-        opening = [attempt.opening[column] for column in OPENING_COLUMNS]
+        opening = [*(attempt.opening[column] for column in OPENING_COLUMNS), attempt.opening.get(NOTE, "")]
         columns = (self._attempt_pk, digits, attempt.user_id, attempt.ip_address, times[0], *moving, *opening)
         self._audit.add(Attempt._meta.db_table, _ATTEMPT, [columns])
         customers = [(segment_of(self._attempt_pk), self._attempt_pk, cid) for cid in sorted(cids)]

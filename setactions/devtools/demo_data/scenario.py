@@ -81,7 +81,8 @@ class Scenario:
         if chance < 0.025:
             return self._refused(source)
         cids = self._cids(self._customer_count())
-        opening = intent_body(self._action(), self._cluster(), cids, source.value)
+        noted = {"note": f"CHG-{self._events}: planned move"} if self._events % 10 == 3 else {}
+        opening = intent_body(self._action(), self._cluster(), cids, source.value, **noted)
         return self._made(opening, self._outcome(chance))
 
     def _made(self, opening: dict[str, Any], events: Sequence[Event], **facts: Any) -> MadeAttempt:
