@@ -1,10 +1,7 @@
 """The pages' script in a real browser: it counts and unpacks ids exactly as the server does, within the policy."""
 
 import html
-import json
 import re
-import shutil
-import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,38 +11,35 @@ from django.contrib.humanize.templatetags import humanize
 from setactions.inputs.csv_table import read_list
 from setactions.refusal import Refusal
 from tmsdash.csv_text import ids_text
+from tmsdash.tests.browser import new_context
 
 pytestmark = pytest.mark.chromium
 
 SCRIPT = Path(__file__).parents[2] / "static" / "tmsdash.js"
+NOW = datetime(2026, 3, 5, 12, tzinfo=UTC)  # of the server
+SKEWED = NOW + timedelta(days=400)
 MANY = "\n".join(f"{number:032x}" for number in range(30_000))
 
 
-def in_browser(folder, body, script="", budget_ms=1000):
-    """Return the document, as text, after Chromium loaded it with the script, ran `script`, and saw time go by."""
-    page = folder / "page.html"
-    (folder / "extra.js").write_text(f"addEventListener('load', () => {{ {script} }});", encoding="utf-8")
-    page.write_text(
-        '<!DOCTYPE html><html data-now="2026-03-05T12:00:00+00:00"><meta charset="utf-8">'
-        f'<script src="{SCRIPT.as_uri()}" defer></script><script src="extra.js"></script><body>{body}</body></html>',
-        encoding="utf-8",
-    )
-    command = [shutil.which("chromium") or "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
-    command += [
-        "--disable-background-networking",
-        f"--user-data-dir={folder / 'profile'}",
-        f"--virtual-time-budget={budget_ms}",
-    ]
-    ended = subprocess.run(
-        [*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120, check=True
-    )
-    return ended.stdout
+@pytest.fixture
+def load(browser, problems):
+    """A function that loads a page with this body and the script, in a browser whose wrong clock the test moves."""
+    address = "http://pages.test/"
+    context = new_context(browser, address, problems)
+    page = context.new_page()
+    page.clock.install(time=SKEWED)
 
+    def open_one(body=""):
+        head = f'<!DOCTYPE html><html data-now="{NOW.isoformat()}"><script src="/tmsdash.js" defer></script><body>'
+        page.route(address, lambda route: route.fulfill(body=head + body, content_type="text/html; charset=utf-8"))
+        page.route("**/tmsdash.js", lambda route: route.fulfill(path=SCRIPT))
+        page.goto("/")
+        page.clock.pause_at(SKEWED + timedelta(minutes=1))
+        return page
 
-def results(folder, script, body=""):
-    """Return what the expression `script` is in the browser, below a body."""
-    document = in_browser(folder, f'{body}<pre id="out"></pre>', f"out.textContent = JSON.stringify({script})")
-    return json.loads(html.unescape(re.search('<pre id="out">(.*?)</pre>', document, re.DOTALL)[1]))
+    yield open_one
+    context.close()
+    assert problems == []
 
 
 TEXTS = [
@@ -77,15 +71,15 @@ WRONG = [
 ]
 
 
-def test_ids_are_counted_as_the_server_counts_them(tmp_path):
-    counted = results(tmp_path, f"{json.dumps(TEXTS)}.map(countIds)")
+def test_ids_are_counted_as_the_server_counts_them(load):
+    counted = load().evaluate("texts => texts.map(countIds)", TEXTS)
     for text, count in zip(TEXTS, counted, strict=True):
         expected = read_list(text.encode(), allow_unusual=True)
         assert (count["count"], count["repeats"], count["wrong"]) == (len(expected.cids), expected.repeated, 0)
 
 
-def test_what_the_server_refuses_is_counted_apart_with_its_line(tmp_path):
-    counted = results(tmp_path, f"{json.dumps([text for text, *_ in WRONG])}.map(countIds)")
+def test_what_the_server_refuses_is_counted_apart_with_its_line(load):
+    counted = load().evaluate("texts => texts.map(countIds)", [text for text, *_ in WRONG])
     for (text, count, wrong, line), shown in zip(WRONG, counted, strict=True):
         with pytest.raises(Refusal) as refusal:
             read_list(text.encode())
@@ -106,49 +100,47 @@ SAID = {
 }
 
 
-def test_what_is_counted_is_said_below_the_field(tmp_path):
+def test_what_is_counted_is_said_below_the_field(load):
     body = "".join(
         f'<textarea id="f{number}">{html.escape(text)}</textarea><p data-counts="f{number}" data-limit="5000"></p>'
         for number, text in enumerate(SAID)
     )
-    assert re.findall('data-limit="5000">(.*?)</p>', in_browser(tmp_path, body)) == list(SAID.values())
+    assert load(body).locator("[data-counts]").all_text_contents() == list(SAID.values())
 
 
-def test_while_somebody_types_it_is_counted_once_after_a_pause(tmp_path):
-    body = '<pre id="runs">0</pre><textarea id="ids"></textarea><p data-counts="ids" data-limit="9"></p>'
-    script = "const field = document.getElementById('ids'); for (const text of ['a', 'a,b', 'a,b,a']) "
-    script += "{ field.value = text; field.dispatchEvent(new Event('input')) }"
-    script += "const count = countIds; countIds = (text) => { runs.textContent++; return count(text) };"
-    document = in_browser(tmp_path, body, script)
-    assert 'data-limit="9">2 customers, 1 repeat.</p>' in document
-    assert '<pre id="runs">1</pre>' in document
+def test_while_somebody_types_it_is_counted_once_after_a_pause(load):
+    page = load('<textarea id="ids"></textarea><p data-counts="ids" data-limit="9"></p>')
+    page.evaluate("() => { runs = 0; const count = countIds; countIds = (text) => { runs++; return count(text) } }")
+    page.locator("#ids").press_sequentially("a,b,a")
+    page.clock.run_for(1000)
+    assert page.locator("[data-counts]").text_content() == "2 customers, 1 repeat."
+    assert page.evaluate("runs") == 1
 
 
 ODD = ("=1+1", "'=1", "''=1", "'a", '"q"', '"=1"', 'a"b', "it's", "＝1", "客户", "-", "7E5", "'", '""', "customer_id")
 
 
-def test_ids_for_the_clipboard_are_those_of_the_file(tmp_path):
+def test_ids_for_the_clipboard_are_those_of_the_file(load):
     files = [ids_text(cids) for cids in (ODD, ("a1",), ())]
-    assert results(tmp_path, f"{json.dumps(files)}.map(idsOfCsv)") == [list(ODD), ["a1"], []]
+    assert load().evaluate("files => files.map(idsOfCsv)", files) == [list(ODD), ["a1"], []]
 
 
-def test_times_are_told_in_the_words_of_the_server(tmp_path, monkeypatch):
-    now = datetime(2026, 3, 5, 12, tzinfo=UTC)
-
+def test_times_are_told_in_the_words_of_the_server(load, monkeypatch):
     class Noon(datetime):
         @classmethod
         def now(cls, tz=None):
-            return now
+            return NOW
 
     monkeypatch.setattr(humanize, "datetime", Noon)
     ages = [0, 1, 2, 59, 60, 119, 120, 3599, 3600, 7199, 7200, 86_399]
     ages += [-age for age in ages]
-    expected = [humanize.naturaltime(now - timedelta(seconds=age)).replace("\xa0", " ") for age in ages]
-    assert results(tmp_path, f"{ages}.map(agoInWords)") == expected
+    expected = [humanize.naturaltime(NOW - timedelta(seconds=age)).replace("\xa0", " ") for age in ages]
+    assert load().evaluate("ages => ages.map(agoInWords)", ages) == expected
 
 
-def test_times_stay_right_while_a_page_is_open_however_wrong_its_clock_is(tmp_path):
-    body = '<time datetime="2026-03-05T11:59:00+00:00" data-ago>then <span class="ago">(old)</span></time>'
+def test_times_stay_right_while_a_page_is_open_however_wrong_its_clock_is(load):
+    body = '<time datetime="2026-03-05T11:58:50+00:00" data-ago>then <span class="ago">(old)</span></time>'
     body += '<time datetime="2026-03-01T11:59:00+00:00" data-ago>then <span class="ago">(4 days ago)</span></time>'
-    document = in_browser(tmp_path, body, budget_ms=65_000)
-    assert re.findall('class="ago">(.*?)</span>', document) == ["(2 minutes ago)", "(4 days ago)"]
+    page = load(body)
+    page.clock.run_for(60_000)
+    assert page.locator(".ago").all_text_contents() == ["(3 minutes ago)", "(4 days ago)"]

@@ -1,93 +1,79 @@
 """The script that empties pages, in a real browser, before a server that knows the session or does not."""
 
-import html
-import re
-import shutil
-import subprocess
-import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
+
+from tmsdash.tests.browser import new_context
 
 pytestmark = pytest.mark.chromium
 
-SCRIPT = (Path(__file__).parents[2] / "static" / "session.js").read_bytes()
-PAGE = b"""<!DOCTYPE html><title>New action</title>
+SCRIPT = Path(__file__).parents[2] / "static" / "session.js"
+PAGE = """<!DOCTYPE html><title>New action</title>
 <script src="/session.js" data-sign-in="/login/" data-idle-s="900" defer></script>
-<script src="/typing.js" defer></script>
 <body><header>olivia</header><main>customer-of-olivia <input name="token" type="password" value="s3cret">
 <textarea name="cids"></textarea><textarea name="other"></textarea></main></body>"""
-# The document shows what fields held when they were loaded, so what they hold now is written into it.
-TYPING = b"""document.querySelector('textarea').value = 'typed-1\\ntyped-2\\neyJhbGciOi.eyJzdWIi.c2ln';
-setInterval(() => document.querySelectorAll('[readonly]').forEach((field) => field.textContent = field.value), 10);"""
 POLICY = "default-src 'self'; object-src 'none'; base-uri 'none'"
 
 
-@contextmanager
-def site(session):
-    """A site whose page to sign in says that the session `lasts`, is "over", or drops the connection ("gone")."""
-    asked = []
+@pytest.fixture
+def load(browser, problems):
+    """A function that loads a page of a site whose page to sign in says that the session "lasts" or is "over".
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            if self.path == "/login/":
-                asked.append((self.headers["HX-Request"], self.command))
-                if session == "gone":
-                    self.close_connection = True
-                    return
-            status = 302 if (self.path, session) == ("/login/", "lasts") else 200
-            content = {"/session.js": SCRIPT, "/typing.js": TYPING}.get(self.path, PAGE)
-            self.send_response(status)
-            self.send_header("Content-Security-Policy", POLICY)
-            self.send_header(
-                "Content-Type", f"text/{'javascript' if self.path.endswith('.js') else 'html'}; charset=utf-8"
-            )
-            self.send_header("Location", "/elsewhere/")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    Or it drops the connection ("gone"). Returns the page, whose clock the test moves, and the list of what was asked.
+    """
+    address = "http://pages.test"
+    context = new_context(browser, address, problems)
+    page = context.new_page()
+    page.clock.install()
 
-        def log_message(self, *args):
-            """Say nothing."""
+    def open_one(session):
+        asked = []
+        html = {"content_type": "text/html; charset=utf-8", "headers": {"Content-Security-Policy": POLICY}}
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        def answer(route):
+            asked.append((route.request.headers.get("hx-request"), route.request.method))
+            if session == "gone":
+                route.abort()
+            elif session == "lasts":
+                route.fulfill(status=302, headers={"Location": "/elsewhere/"})
+            else:
+                route.fulfill(body=PAGE, **html)
 
+        page.route(f"{address}/**", lambda route: route.fulfill(body=PAGE, **html))
+        page.route("**/login/", answer)
+        page.route("**/session.js", lambda route: route.fulfill(path=SCRIPT))
+        page.goto("/jobs/?x=1")
+        return page, asked
 
-def seen_after(folder, seconds, session):
-    """Return the page as it is after that many seconds, and what was asked for on the way."""
-    with site(session) as (address, asked):
-        command = [shutil.which("chromium") or "chromium", "--headless", "--no-sandbox", "--disable-gpu"]
-        command += ["--no-first-run", "--disable-background-networking", f"--user-data-dir={folder / 'profile'}"]
-        command += [f"--virtual-time-budget={seconds * 1000}", "--dump-dom", f"{address}/jobs/?x=1"]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return ended.stdout, asked
+    yield open_one
+    context.close()
+    if any("ERR_FAILED" in problem for problem in problems):  # of the connection that was dropped
+        problems.clear()
+    assert problems == []
 
 
 @pytest.mark.parametrize("session", ["over", "gone"])
-def test_a_page_is_emptied_when_its_session_is_over_and_what_was_typed_stays(tmp_path, session):
-    page, asked = seen_after(tmp_path, 930, session)
+def test_a_page_is_emptied_when_its_session_is_over_and_what_was_typed_stays(load, session):
+    page, asked = load(session)
+    page.locator("[name=cids]").fill("typed-1\ntyped-2\neyJhbGciOi.eyJzdWIi.c2ln")
+    page.clock.run_for(930_000)
+    expect(page.get_by_role("heading", name="Your session has ended")).to_be_visible()
     assert [*dict.fromkeys(asked)] == [("true", "GET")]
-    assert "Your session has ended" in page
-    assert "<title>Signed out · TMS Dashboard</title>" in page
-    assert "/login/?next=%2Fjobs%2F%3Fx%3D1" in page
+    assert page.title() == "Signed out · TMS Dashboard"
+    assert page.get_by_role("link").get_attribute("href") == "/login/?next=%2Fjobs%2F%3Fx%3D1"
     for gone in ("customer-of-olivia", "<header>", "s3cret", "eyJ"):
-        assert gone not in page
-    kept = re.findall("<textarea[^>]*>(.*?)</textarea>", page, re.DOTALL)
-    assert [html.unescape(text) for text in kept] == ["typed-1\ntyped-2\n[token removed]"]
+        assert gone not in page.content()
+    [kept] = page.get_by_role("textbox").all()
+    assert kept.input_value() == "typed-1\ntyped-2\n[token removed]"
 
 
-@pytest.mark.parametrize(("seconds", "session", "is_asked"), [(890, "over", False), (930, "lasts", True)])
-def test_a_page_stays_while_its_session_lasts(tmp_path, seconds, session, is_asked):
-    page, asked = seen_after(tmp_path, seconds, session)
-    assert "customer-of-olivia" in page
-    assert bool(asked) is is_asked
+def test_a_page_stays_while_its_session_lasts(load):
+    page, asked = load("lasts")
+    page.clock.run_for(890_000)
+    assert asked == []
+    for _ in range(2):  # it asks again only because it stays
+        with page.expect_request("**/login/"):
+            page.clock.run_for(70_000)
+    expect(page.get_by_text("customer-of-olivia")).to_be_visible()
