@@ -41,7 +41,7 @@ class StartForm(forms.Form):
     cluster = forms.ChoiceField(label="Cluster", required=False, error_messages=NO_SUCH_CHOICE)
     token = forms.CharField(
         label="Bearer token",
-        widget=forms.PasswordInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+        widget=forms.PasswordInput,  # drawn by partials/_token_field.html
         help_text="For this cluster. Kept in memory while the run goes on, and stored nowhere.",
         error_messages={"required": "Enter your bearer token for this cluster."},
     )

@@ -23,6 +23,8 @@ from jobs.signatures import signed_jobs
 from setactions import service
 from setactions.inputs.csv_table import as_text
 from setactions.pages.forms import NewActionForm
+from setactions.pages.given_lists import digest_of
+from setactions.pages.last_use import last_use, remember
 from setactions.pages.review import (
     check_confirmed,
     refused_page,
@@ -49,7 +51,7 @@ def new_action(request: HttpRequest) -> HttpResponse:
     """Show the form; users who may not send Set Actions are led to the jobs instead."""
     if not may_set_action(request.user):
         return redirect("job_list")
-    return form_page(request, NewActionForm())
+    return form_page(request, NewActionForm(initial=last_use(request)))
 
 
 @never_cache
@@ -64,10 +66,12 @@ def review(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     form = NewActionForm(request.POST, request.FILES, user=request.user)
     if not form.is_valid():
+        form.keep_upload()
         return form_page(request, form, status=400)
-    upload = form.cleaned_data["csv_file"]
-    to_review = Review.of(form.submission, upload.name if upload else "")
-    return review_page(request, to_review, seal_token(form.secret, request.user.get_username(), to_review.attempt_id))
+    to_review = Review.of(form.submission, form.file_name)
+    page = review_page(request, to_review, seal_token(form.secret, request.user.get_username(), to_review.attempt_id))
+    remember(request, page, form.submission)
+    return page
 
 
 def reviewed_step(view: Callable[[HttpRequest, Review], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
@@ -132,7 +136,7 @@ def edit(request: HttpRequest, reviewed: Review) -> HttpResponse:
     """Show the form filled in but for the token, on the way back from the review page or from an attempt's."""
     if not may_set_action(request.user):
         raise PermissionDenied
-    return form_page(request, filled_in_form(reviewed.submission))
+    return form_page(request, filled_in_form(reviewed.submission, reviewed.file_name))
 
 
 @reviewed_step
@@ -170,14 +174,21 @@ def review_again(request: HttpRequest, ended: Review, refusal: ReviewEnded) -> H
             Review.of(ended.submission, ended.file_name, ended.left_out), check_afterwards=ended.check_afterwards
         )
         return review_page(request, fresh, "", status=refusal.code, error=refusal.message)
-    return form_page(request, filled_in_form(ended.submission), status=refusal.code, error=refusal.message)
+    form = filled_in_form(ended.submission, ended.file_name)
+    return form_page(request, form, status=refusal.code, error=refusal.message)
 
 
-def filled_in_form(submission: Submission) -> NewActionForm:
-    """Return the form with everything but the token, and without a cluster that the settings lack."""
+def filled_in_form(submission: Submission, file_name: str = "") -> NewActionForm:
+    """Return the form with everything but the token, and without a cluster that the settings lack.
+
+    `file_name` is that of the file that the list came from, if it did.
+    """
+    text = as_text(submission.cids)
     initial = {
         "action": submission.action.label,
-        "cids": as_text(submission.cids),
+        "cids": text,
+        "list_name": file_name,
+        "list_digest": digest_of(text) if file_name else "",
         "note": submission.note,
         "allow_unusual": submission.allow_unusual,
     }
@@ -191,6 +202,9 @@ def form_page(request: HttpRequest, form: NewActionForm, *, status: int = 200, e
         "form": form,
         "error": error,
         "max_cids": settings.TMS_MAX_CIDS_PER_CALL,
+        "max_bytes": settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
+        "chunk": settings.TMS_BATCH_CHUNK,
+        "calls": settings.TMS_BATCH_CALLS,
         "in_doubt": _in_doubt_of(request.user),
     }
     return render(request, "setactions/new_action.html", context, status=status)

@@ -49,8 +49,7 @@ function amount(number, word) {
   return `${number.toLocaleString("en-US")} ${word}${number === 1 ? "" : "s"}`;
 }
 
-function countInWords(text, limit) {
-  const { count, repeats, wrong, firstWrongLine, isTable } = countIds(text);
+function inWords({ count, repeats, wrong, firstWrongLine, isTable }, limit) {
   if (!count && !wrong) return "";
   if (isTable) return "This looks like a table. It is checked, and its customers are counted, on the next page.";
   let words = amount(count, "customer") + (repeats ? `, ${amount(repeats, "repeat")}` : "") + ".";
@@ -64,8 +63,10 @@ function countWhileTyping(output) {
   const field = document.getElementById(output.dataset.counts);
   let timer;
   const show = () => {
-    const words = countInWords(field.value, Number(output.dataset.limit));
+    const counted = countIds(field.value), { count } = counted;
+    const words = inWords(counted, Number(output.dataset.limit));
     if (output.textContent !== words) output.textContent = words;
+    output.dispatchEvent(new CustomEvent("counted", { detail: count }));
   };
   field.addEventListener("input", () => {
     clearTimeout(timer);
