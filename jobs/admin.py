@@ -150,7 +150,7 @@ class BatchAdmin(ExactSearchAdmin):
 
     @admin.display(description="state", ordering="state")
     def condition(self, batch: Batch) -> str:
-        return batch.shown_state.label
+        return batch.state_label
 
     @admin.display(description="progress")
     def page(self, batch: Batch) -> SafeString:

@@ -12,6 +12,7 @@ from jobs.batches.decision import failures_before
 from jobs.batches.scopes import Scope
 from jobs.models import Batch, BatchChunk, ClusterBackoff
 from jobs.selectors import CLUSTERS_SHOWN, may_view_job_of
+from tmsdash.text import counted
 
 State = BatchChunk.State
 IN_DOUBT = (State.CALLING, State.UNKNOWN)
@@ -103,6 +104,19 @@ class Tally:
     state: BatchChunk.State
     chunks: int
     customers: int
+
+    @property
+    def figure(self) -> int:
+        """How many customers, or how many chunks if none of their customers is left: TMS knows none of their ids."""
+        return self.customers or self.chunks
+
+    @property
+    def unit(self) -> str:
+        """What the figure counts, as in "customers in 2 chunks"."""
+        chunks = counted(self.chunks, "chunk")
+        if self.customers:
+            return f"customer{'s' * (self.customers != 1)} in {chunks}"
+        return f"{chunks.partition(' ')[2]} without an id that TMS knows"
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,16 @@ class Batch(Signed):
         is_dead = self.state == self.State.RUNNING and not self.has_runner
         return self.State.STOPPED if is_dead else self.State(self.state)
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it sends nothing new, and its runner still waits for the answers of its last calls."""
+        return self.state == self.State.STOPPED and self.has_runner
+
+    @property
+    def state_label(self) -> str:
+        """What it does, in a word."""
+        return "Stopping" if self.is_stopping else self.shown_state.label
+
 
 class BatchChunk(Signed):
     """A part of a batch that goes in one call: an attempt of the ordinary service for each of its tries.

@@ -22,6 +22,7 @@ from tmsdash.web.paging import Page
 
 State = AppRun.State
 ROWS_SHOWN = 200  # apps of the matrix
+EVERY_S, EVERY_S_PAUSED = 5, 15  # how often a page asks how its run stands
 LABELS = {status.value: str(status.label) for status in Status} | {MISSING: "Not listed"}
 CHIPS = {  # the class of the sign that stands before a word
     Status.READY: "accepted",
@@ -135,6 +136,39 @@ class RunView(RunLine):
     @property
     def reads_per_minute(self) -> int:
         return background_reads_per_minute()
+
+    @property
+    def title(self) -> str:
+        return f"App status on {self.cluster_name}"
+
+    @property
+    def percent(self) -> int:
+        """Which share of the customers is dealt with, read or not; 100 only if it is all of them."""
+        return 100 * self.summary.settled // max(1, self.run.customer_count)
+
+    @property
+    def page_title(self) -> str:
+        """The title of the page, which is all that others see of it in a row of tabs."""
+        state = State(self.run.state)
+        begin = f"{self.percent} % read" if state == State.RUNNING else state.label
+        return f"{begin}: {self.title}, {self.run.selection}"
+
+    @property
+    def announcement(self) -> str:
+        """What a screen reader says: it changes with each tenth of the customers, and with what the run does."""
+        return f"{self.headline}. {self.percent // 10 * 10} % read."
+
+    @property
+    def every_s(self) -> int | None:
+        """After how many seconds its page asks how it stands; None if it goes on no more."""
+        if not self.is_unfinished:
+            return None
+        return EVERY_S if self.run.state == State.RUNNING else EVERY_S_PAUSED
+
+    @property
+    def call(self) -> str:
+        """Why somebody should look at it now; "" while it goes on by itself."""
+        return "" if self.run.state == State.RUNNING else self.headline
 
     @property
     def headline(self) -> str:

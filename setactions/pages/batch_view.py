@@ -1,14 +1,15 @@
 """What the pages of batches show, as values: templates only put them in their places."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from jobs.batches.scopes import Scope
-from jobs.batches.selectors import Progress
+from jobs.batches.selectors import Progress, Tally
 from jobs.live.card import LiveCard
 from jobs.live.confirmations import BatchConfirmation
 from jobs.models import Batch, BatchChunk
+from jobs.statuses import ShownStatus
 from setactions.batches.liveness import START_WORKER, WAITS, lacks_worker
 from setactions.batches.progress import Rate
 from setactions.live.confirmations import BatchCheck
@@ -21,6 +22,12 @@ State = BatchChunk.State
 WITHOUT_UNKNOWN = "without_unknown"  # what a button sends along
 REPEATS, SEND_AGAIN, SKIP = "repeats", "send_again", "skip"  # what becomes of customers that were asked for since
 NAMED = "named"  # those whom the page named
+EVERY_S, EVERY_S_PAUSED = 2, 10  # how often a page asks how its batch stands
+MESSAGE_SHOWN = 160  # characters; a longer one is folded up
+PROBLEM_STATES = (
+    *(State.REJECTED, State.SET_ASIDE, State.REFUSED),
+    *(State.NOT_SENT, State.NOT_APPLIED, State.UNKNOWN),
+)
 
 
 @dataclass(frozen=True)
@@ -48,16 +55,65 @@ class BatchLine:
 
     @property
     def css(self) -> str:
-        return self.batch.shown_state if self.is_whole else f"{self.batch.shown_state} partly"
+        """The classes of its colour and sign."""
+        state = "stopping" if self.batch.is_stopping else str(self.batch.shown_state)
+        return state if self.is_whole else f"{state} partly"
 
     @property
     def state(self) -> str:
         """What it does, in words."""
-        return WAITS if lacks_worker(self.batch) else self.batch.shown_state.label
+        return WAITS if lacks_worker(self.batch) else self.batch.state_label
 
     @property
     def action(self) -> str:
         return str(self.batch.get_action_code_display() or "Several actions")
+
+
+@dataclass(frozen=True)
+class ChunkLine:
+    """A chunk as a line of its batch's page; `shown` is what was confirmed of its job, if anything was."""
+
+    chunk: BatchChunk
+    shown: ShownStatus | None = None
+
+    @property
+    def took(self) -> str:
+        """How long its last call took, in seconds; "" while that is not known."""
+        began_at, ended_at = self.chunk.started_at, self.chunk.ended_at
+        if not began_at or not ended_at or ended_at < began_at:
+            return ""
+        return f"{(ended_at - began_at).total_seconds():,.1f} s"
+
+    @property
+    def is_long(self) -> bool:
+        """Whether its message is too long for the table, which then has it folded up."""
+        return len(self.chunk.message) > MESSAGE_SHOWN
+
+
+@dataclass(frozen=True)
+class ChunkFilter:
+    """Which chunks of a batch a page shows: those in one of some `states`, or all if there are none."""
+
+    query: str = ""
+    label: str = "All"
+    states: tuple[BatchChunk.State, ...] = ()
+
+    @classmethod
+    def parse(cls, query: Mapping[str, str]) -> "ChunkFilter":
+        """Return what an address asks for; what it asks for in vain shows all chunks."""
+        if query.get("only") == "problems":
+            return PROBLEMS
+        state = query.get("state")
+        return cls.of(State(state)) if state in State.values else ALL
+
+    @classmethod
+    def of(cls, state: BatchChunk.State) -> "ChunkFilter":
+        """Return the filter for the chunks in one state."""
+        return cls(f"?state={state.value}", state.label, (state,))
+
+
+ALL = ChunkFilter()
+PROBLEMS = ChunkFilter("?only=problems", "Only problems", PROBLEM_STATES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,12 +122,13 @@ class BatchView(BatchLine):
 
     `named` are the customers that were asked for since, if it could not go on because of them. `answered` are the
     chunks that were answered last, `reasons` say why customers were not accepted, `set_aside_ids` are the first ids
-    that TMS does not know. `waits_since` is when a worker was last seen, if it waits for one. `confirmation` is the
+    that TMS does not know. `only` says which `chunks` are shown. `waits_since` is when a worker was last seen, if it waits for one. `confirmation` is the
     best that is known of all jobs, `check` what TMS was just seen to show.
     """
 
     cluster: Cluster | None
-    chunks: Page[BatchChunk]
+    chunks: Page[ChunkLine]
+    only: ChunkFilter = ALL
     answered: Sequence[BatchChunk] = ()
     reasons: Sequence[str] = ()
     set_aside_ids: Sequence[str] = ()
@@ -108,9 +165,57 @@ class BatchView(BatchLine):
 
     @property
     def headline(self) -> str:
-        if self.batch.shown_state != Batch.State.DONE:
-            return self.state
-        return f"Done: {'TMS accepted every customer' if self.is_whole else 'not every customer was accepted'}"
+        """How it stands, in words."""
+        if self.batch.shown_state == Batch.State.DONE:
+            return f"Done: {'TMS accepted every customer' if self.is_whole else 'not every customer was accepted'}"
+        calls = self.progress.chunks(State.CALLING)
+        if calls and (self.batch.is_stopping or self.batch.shown_state == Batch.State.PAUSED):
+            return f"{self.state}: {counted(calls, 'call')} {'is' if calls == 1 else 'are'} being finished"
+        return self.state
+
+    @property
+    def percent(self) -> int:
+        """Which share of the customers TMS accepted; 100 only if it is all of them."""
+        return 100 * self.progress.accepted // max(1, self.batch.customer_count)
+
+    @property
+    def page_title(self) -> str:
+        """The title of the page, which is all that others see of it in a row of tabs."""
+        state = self.batch.shown_state
+        begin = f"{self.percent} % accepted" if state == Batch.State.RUNNING else self.state
+        return f"{begin}: {self.title}"
+
+    @property
+    def announcement(self) -> str:
+        """What a screen reader says: it changes with each tenth of the customers, and with what the batch does."""
+        return f"{self.headline}. {self.percent // 10 * 10} % accepted."
+
+    @property
+    def every_s(self) -> int | None:
+        """After how many seconds its page asks how it stands; None if it goes on no more."""
+        if not self.batch.has_runner:
+            return None
+        is_quiet = self.batch.shown_state == Batch.State.PAUSED and not self.progress.chunks(State.CALLING)
+        return EVERY_S_PAUSED if is_quiet else EVERY_S
+
+    @property
+    def call(self) -> str:
+        """Why somebody should look at it now; "" while it goes on by itself."""
+        goes_on = self.batch.shown_state == Batch.State.RUNNING or self.batch.is_stopping
+        return "" if goes_on or (self.batch.has_runner and self.batch.resume_at) else self.headline
+
+    @property
+    def filters(self) -> tuple[tuple[ChunkFilter, int], ...]:
+        """The choices of chunks that its page offers above them, each with how many chunks that are."""
+        choices = [ALL] + [PROBLEMS] * bool(self.progress.chunks(*PROBLEM_STATES))
+        if self.only not in choices:
+            choices.append(self.only)
+        return tuple((choice, self.progress.chunks(*choice.states or State)) for choice in choices)
+
+    @property
+    def tiles(self) -> tuple[tuple[ChunkFilter, Tally], ...]:
+        """How many customers are in which state, with the chunks that they lead to."""
+        return tuple((ChunkFilter.of(tally.state), tally) for tally in self.progress.tallies)
 
     @property
     def size(self) -> str:

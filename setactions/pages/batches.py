@@ -12,6 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from jobs.batches import selectors
+from jobs.batches.selectors import Progress
 from jobs.filters import BatchFilters
 from jobs.live.confirmations import confirmation_of_batch, confirmations_of
 from jobs.models import Batch, BatchChunk, Job
@@ -23,7 +24,7 @@ from setactions.batches.recovery import catch_up
 from setactions.batches.report import report_lines
 from setactions.live.confirmations import BatchCheck
 from setactions.pages.batch_rows import rows_of
-from setactions.pages.batch_view import BatchLine, BatchView
+from setactions.pages.batch_view import BatchLine, BatchView, ChunkFilter, ChunkLine
 from setactions.permissions import may_set_action
 from setactions.tms.clusters import cluster_at
 from setactions.word import Named
@@ -125,27 +126,15 @@ def _catch_up(*batches: Batch) -> None:
 
 def _view(request: HttpRequest, batch: Batch, error: str = "", *, named: Named = NOTHING_NAMED) -> BatchView:
     progress, chunks = selectors.progress_of(batch), selectors.chunks_of(batch)
-    address = reverse("batch", args=[batch.batch_id])
-    page: Page[BatchChunk] = numbered_page(
-        chunks,
-        request.GET.get("page"),
-        CHUNKS_PER_PAGE,
-        lambda number: f"{address}?page={number}",
-        count=progress.chunks(*BatchChunk.State),
-    )
-    confirmations = confirmations_of([chunk.attempt_id for chunk in page.rows if chunk.attempt_id])
-    for chunk in page.rows:
-        chunk.batch = batch  # its attempt ids are derived from it
-        if confirmation := confirmations.get(chunk.attempt_id):  # type: ignore[arg-type]
-            shown = shown_status(Job.Status.SUCCESS, legacy=False, confirmation=confirmation)
-            chunk.shown = shown  # type: ignore[attr-defined]
+    only = ChunkFilter.parse(request.GET)
     return BatchView(
         batch=batch,
         progress=progress,
         cluster=cluster_at(batch.cluster_url),
         rate=rate_of(batch, progress),
         waits_since=waits_for_worker_since(batch),
-        chunks=page,
+        chunks=_chunk_page(request, batch, only, progress),
+        only=only,
         reasons=selectors.reasons_of(batch),
         answered=list(
             chunks.exclude(ended_at=None).exclude(state=BatchChunk.State.CALLING).order_by("-ended_at")[:LAST_ANSWERS]
@@ -157,3 +146,23 @@ def _view(request: HttpRequest, batch: Batch, error: str = "", *, named: Named =
         named=named,
         confirmation=None if batch.has_runner else confirmation_of_batch(batch.batch_id),
     )
+
+
+def _chunk_page(request: HttpRequest, batch: Batch, only: ChunkFilter, progress: Progress) -> Page[ChunkLine]:
+    chunks = selectors.chunks_of(batch)
+    address = f"{reverse('batch', args=[batch.batch_id])}{only.query}{'&' if only.query else '?'}"
+    page: Page[BatchChunk] = numbered_page(
+        chunks.filter(state__in=only.states) if only.states else chunks,
+        request.GET.get("page"),
+        CHUNKS_PER_PAGE,
+        lambda number: f"{address}page={number}#chunks-title",
+        count=progress.chunks(*only.states or BatchChunk.State),
+    )
+    confirmations = confirmations_of([chunk.attempt_id for chunk in page.rows if chunk.attempt_id])
+    lines = []
+    for chunk in page.rows:
+        chunk.batch = batch  # its attempt ids are derived from it
+        confirmation = confirmations.get(chunk.attempt_id) if chunk.attempt_id else None
+        shown = shown_status(Job.Status.SUCCESS, legacy=False, confirmation=confirmation) if confirmation else None
+        lines.append(ChunkLine(chunk, shown))
+    return replace(page, rows=lines)  # type: ignore[return-value,arg-type]

@@ -107,6 +107,7 @@ async function copy(button, status) {
 function offerCopying(button) {
   const status = document.createElement("span");
   status.setAttribute("role", "status");
+  status.dataset.byScript = ""; // live.js leaves it alone
   status.className = "hint";
   button.after(status);
   button.hidden = false;
@@ -144,6 +145,6 @@ document.querySelectorAll("[data-counts]").forEach(countWhileTyping);
 const offerAllCopying = () => document.querySelectorAll("button.copy[hidden]").forEach(offerCopying);
 if (navigator.clipboard && window.ClipboardItem) {
   offerAllCopying();
-  document.addEventListener("htmx:afterSwap", offerAllCopying); // in the part of the page that was replaced
+  document.addEventListener("live:changed", offerAllCopying); // in the part of the page that live.js keeps up to date
 }
 keepTimesFresh();

@@ -37,6 +37,14 @@ def utc_time(at: datetime | None) -> SafeString:
 
 
 @register.filter
+def utc_clock(at: datetime | None) -> SafeString:
+    """Return a time (UTC) for a narrow column whose head says so: the time of the day, and the date; "" if none."""
+    if at is None:
+        return SafeString()
+    return mark_safe(f'<time datetime="{at.isoformat()}">{at:%H:%M:%S} <span class="ago">{at:%Y-%m-%d}</span></time>')  # noqa: S308 (no text from outside)
+
+
+@register.filter
 def ago(at: datetime) -> str:
     """Return how long ago a time is, or how long it will be until then."""
     return ago_in_words(at, timezone.now())

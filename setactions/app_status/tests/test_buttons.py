@@ -43,7 +43,7 @@ def test_a_pasted_list_is_read_in_the_background(client, tms, app_threads_at_res
     assert reads(tms) == ["a1", "b2"]
     page = page_of(client, run)
     assert "2 of 2 customers read" in text_of(page)
-    assert 'hx-get="/apps/' not in page.content.decode()
+    assert "data-every-s" not in page.content.decode()
     assert TOKEN.encode() not in stored_bytes()
 
 
@@ -130,7 +130,7 @@ def test_a_run_is_paused_resumed_and_stopped(client, monkeypatch):
     monkeypatch.setattr(service, "has_living_runner", lambda run: True)
     address = f"/apps/{run.run_id}"
     page = page_of(client, run).content.decode()
-    assert f'hx-get="{address}/progress/"' in page
+    assert f'data-live="{address}/progress/"' in page
     assert f'formaction="{address}/pause/"' in page
     client.post(f"{address}/pause/")
     assert (now(run).state, now(run).reason) == ("paused", "Paused by olivia.")

@@ -194,7 +194,7 @@ class Operator:
             "/batches/start/", dict(re.findall(r'name="(review|sealed)"\s+value="([^"]*)"', page.text))
         )
         assert re.search("/batches/[0-9a-f-]{36}/$", started.url), started.text
-        until(lambda: "hx-trigger" not in self.session.get(started.url, timeout=60).text)
+        until(lambda: "data-every-s" not in self.session.get(started.url, timeout=60).text)
         report = [*csv.DictReader(self.session.get(f"{started.url}report.csv", timeout=60).text.splitlines())]
         assert [row["outcome"] for row in report] == ["accepted"] * len(cids), report
         assert sorted(row["customer_id"] for row in report) == sorted(cids)

@@ -191,11 +191,12 @@ def test_the_page_asks_for_its_changing_part_while_it_runs_and_no_longer(operato
     tms.wait_for(lambda calls: len(calls) == 2)
     path = f"/batches/{batch.batch_id}/progress/"
     polled = operator.get(path, headers={"HX-Request": "true"}).content.decode()
-    assert f'hx-get="{path}"' in polled
+    assert f'data-live="{path}"' in polled
+    assert 'data-every-s="2"' in polled
     assert "<html" not in polled
     tms.release()
     engine_at_rest()
-    assert "hx-get" not in operator.get(path).content.decode()
+    assert "data-every-s" not in operator.get(path).content.decode()
 
 
 def test_the_token_is_nowhere_but_in_memory(operator, tms, engine_at_rest):
