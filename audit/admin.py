@@ -20,6 +20,7 @@ from audit.actors import Actor
 from audit.admin_filters import SHARED, ConfiguredClusterFilter, EntryUserFilter, SourceFilter
 from audit.bodies import words_given
 from audit.chain import anchor
+from audit.choices import Outcome
 from audit.customer_index import asked_for, asking_for, is_known
 from audit.exports import CONTENT_TYPES, FORMS, LISTS_PER_MINUTE, answer_export, export, lists
 from audit.models import Attempt, AttemptDay, AuditEntry, EntryDay
@@ -52,8 +53,8 @@ class AttemptAdmin(ExactSearchAdmin):
     list_display_links = ("time", "attempt_id")
     list_filter = (TimeFilter, "outcome", "action_code", ConfiguredClusterFilter, SourceFilter, UserFilter, "is_open")
     fields = (
-        *("attempt_id", "time", "user_id", "ip_address", "source", "action_name", "cluster_url"),
-        *("customer_count", "shown_outcome", "decided_at", "left_to_do", "http_status", "error_message"),
+        *("attempt_id", "time", "user_id", "ip_address", "arrived_by", "action_name", "cluster_url"),
+        *("customer_count", "shown_outcome", "meaning", "decided_at", "left_to_do", "http_status", "error_message"),
         *("note", "deliberately", "page", "evidence", "entries", "job", "same_action"),
     )
 
@@ -111,12 +112,20 @@ class AttemptAdmin(ExactSearchAdmin):
 
     @admin.display(description="from", ordering="source")
     def origin(self, attempt: Attempt) -> str:
-        return f"{attempt.source} · {attempt.ip_address}" if attempt.ip_address else attempt.source
+        return f"{attempt.source_label} · {attempt.ip_address}" if attempt.ip_address else attempt.source_label
 
     @admin.display(description="outcome", ordering="outcome")
     def shown_outcome(self, attempt: Attempt) -> SafeString:
         group, words = attempt.outcome_group.value, attempt.get_outcome_display()
         return format_html('<span class="outcome {}">{}</span>', group, words)
+
+    @admin.display(description="source")
+    def arrived_by(self, attempt: Attempt) -> str:
+        return attempt.source_label
+
+    def meaning(self, attempt: Attempt) -> str:
+        """What its outcome means, and what to do."""
+        return Outcome(attempt.outcome).explanation if attempt.outcome in Outcome else "not known"
 
     def deliberately(self, attempt: Attempt) -> str:
         return words_given(opening_body(attempt)) or "nothing that needs a word of its own"

@@ -86,7 +86,7 @@ class Outcome(models.TextChoices):
     ACCEPTED = "accepted", "Accepted"
     REJECTED = "rejected", "Rejected by TMS"
     NOT_SENT = "not_sent", "Not sent"
-    UNKNOWN = "unknown", "Unknown"
+    UNKNOWN = "unknown", "Outcome unknown"
     REFUSED = "refused", "Refused"
     APPLIED = "applied", "Accepted, confirmed by reading back"
     NOT_APPLIED = "not_applied", "Not applied, confirmed by reading back"
@@ -95,7 +95,22 @@ class Outcome(models.TextChoices):
     # What the old dashboard said, which nobody here vouches for.
     LEGACY_SUCCESS = "legacy_success", "Success, says the old dashboard"
     LEGACY_FAILED = "legacy_failed", "Failed, says the old dashboard"
-    LEGACY_UNKNOWN = "legacy_unknown", "Unknown to the old dashboard"
+    LEGACY_UNKNOWN = "legacy_unknown", "Outcome unknown to the old dashboard"
+
+    @property
+    def meaning(self) -> str:
+        """What it means, in a sentence."""
+        return _MEANINGS[self][0]
+
+    @property
+    def next_step(self) -> str:
+        """What to do now, in a sentence or two."""
+        return _MEANINGS[self][1]
+
+    @property
+    def explanation(self) -> str:
+        """What it means and what to do."""
+        return f"{self.meaning} {self.next_step}"
 
     @property
     def kind(self) -> Kind:
@@ -153,6 +168,55 @@ class Outcome(models.TextChoices):
         return OutcomeGroup.REFUSED if self == Outcome.REFUSED else OutcomeGroup.FAILED
 
 
+# What each outcome means, and what to do: pages, lists, JSON, reports and docs/audit.md say it in these words.
+_NO_CLEAR_ANSWER = "TMS gave no clear answer, but"
+_DECIDED = "TMS gave no clear answer, and no reading could prove what happened; a person decided that"
+_NOT_VOUCHED = "Nobody here can vouch for that: read what TMS shows of these customers before you send anything again."
+_MEANINGS = {
+    Outcome.PENDING: (
+        "The action is being sent.",
+        "Wait for the answer; there is no need, and no way, to send it again.",
+    ),
+    Outcome.ACCEPTED: (
+        "TMS accepted the action and is working on it.",
+        "Whether its customers moved, a reading shows.",
+    ),
+    Outcome.REJECTED: (
+        "TMS refused the whole list; nothing was applied.",
+        "Correct what its message complains about, then send the list again.",
+    ),
+    Outcome.NOT_SENT: (
+        "TMS received nothing, so nothing was applied.",
+        "Once the cause is gone, you may send it again.",
+    ),
+    Outcome.UNKNOWN: (
+        "TMS may have applied this; nobody knows yet.",
+        "Do not send the list again. Find out first: Check now, on this attempt's page, reads from TMS what it shows "
+        "of these customers.",
+    ),
+    Outcome.REFUSED: (
+        "The dashboard stopped this before anything was sent.",
+        "Change what its message names, then send it again.",
+    ),
+    Outcome.APPLIED: (
+        f"{_NO_CLEAR_ANSWER} reading back confirmed that the action was applied.",
+        "There is nothing to do: it counts as accepted, and has a job.",
+    ),
+    Outcome.NOT_APPLIED: (
+        f"{_NO_CLEAR_ANSWER} reading back showed that nothing was applied.",
+        "You may send the list again.",
+    ),
+    Outcome.DECIDED_APPLIED: (
+        f"{_DECIDED} the action was applied.",
+        "There is nothing to do: it counts as accepted, and has a job.",
+    ),
+    Outcome.DECIDED_NOT_APPLIED: (f"{_DECIDED} nothing was applied.", "You may send the list again."),
+    Outcome.LEGACY_SUCCESS: ("The old dashboard reported success.", _NOT_VOUCHED),
+    Outcome.LEGACY_FAILED: ("The old dashboard reported a failure.", _NOT_VOUCHED),
+    Outcome.LEGACY_UNKNOWN: ("The old dashboard did not know what became of this.", _NOT_VOUCHED),
+}
+
+
 class Ruling(models.TextChoices):
     """What a person decides on an attempt in doubt."""
 
@@ -168,10 +232,10 @@ class Ruling(models.TextChoices):
 class Evidence(models.TextChoices):
     """How it is known that TMS accepted what a Job stands for, the most trusted first."""
 
-    REPLY = "reply", "TMS said so"
+    REPLY = "reply", "TMS answered that it accepted"
     READ_BACK = "read_back", "confirmed by reading back"
     DECIDED = "decided", "decided by a person"
-    LEGACY = "legacy", "the old dashboard said so"
+    LEGACY = "legacy", "reported by the old dashboard"
 
     @property
     def kind(self) -> Kind:
@@ -184,11 +248,16 @@ class Source(models.TextChoices):
     """How an attempt arrived."""
 
     FORM = "form", "Form"
-    API = "api", "Script"
+    API = "api", "Script (JSON)"
     BATCH = "batch", "Batch"
-    COMMAND = "command", "Command"
+    COMMAND = "command", "Command line"
     LEGACY = "legacy", "Old dashboard, a job"
     LEGACY_LOG = "legacy_log", "Old dashboard, its audit log"
+
+    @classmethod
+    def label_of(cls, value: str) -> str:
+        """Return a stored source in words; whatever else a database may hold, as it is."""
+        return cls(value).label if value in cls else value
 
     @property
     def is_request(self) -> bool:
@@ -200,7 +269,7 @@ class OutcomeGroup(models.TextChoices):
     """What outcomes have in common for somebody who looks over many; the values are the classes of their colours."""
 
     ACCEPTED = "accepted", "Accepted"
-    UNKNOWN = "unknown", "Unknown or being sent"
+    UNKNOWN = "unknown", "Outcome unknown, or being sent"
     FAILED = "failed", "Not applied"
     REFUSED = "refused", "Refused here"
 

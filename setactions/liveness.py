@@ -11,6 +11,11 @@ from django.conf import settings
 from jobs.models import AppRun, Batch
 from tmsdash.db.locks import hold, is_held
 
+# Why a runner ended that met an error of the program, which the log has whole.
+FAILED = (
+    "The dashboard itself failed; its log says why. Go on with it, and tell an administrator if that does not help."
+)
+
 
 class RunnerMark:
     """The name of a runner, and a locked file that shows that it is alive: the lock ends with its process."""

@@ -98,26 +98,6 @@ BEING_RECORDED = (
     "TMS accepted the action; its job is still being recorded and will have this id. Do not send the list again: "
     "look at User Jobs in a minute."
 )
-EXPLANATIONS = {
-    Outcome.PENDING: "The action is being sent. Wait for the answer; there is no need, and no way, to send it again.",
-    Outcome.ACCEPTED: "TMS accepted the action and is working on it. Whether its customers moved, a reading shows.",
-    Outcome.APPLIED: "TMS gave no clear answer, but reading back confirmed that the action was applied.",
-    Outcome.NOT_APPLIED: "TMS gave no clear answer, but reading back showed that nothing was applied. "
-    "You may send the list again.",
-    Outcome.DECIDED_APPLIED: "TMS gave no clear answer, and no reading could prove what happened; a person decided "
-    "that the action was applied.",
-    Outcome.DECIDED_NOT_APPLIED: "TMS gave no clear answer, and no reading could prove what happened; a person decided "
-    "that nothing was applied. You may send the list again.",
-    Outcome.REJECTED: "TMS refused the whole list; nothing was applied. Correct what its message complains about, then "
-    "send the list again.",
-    Outcome.NOT_SENT: "TMS received nothing, so nothing was applied. Once the cause is gone, you may send it again.",
-    Outcome.UNKNOWN: "TMS may have applied this; nobody knows yet. Do not send the list again. Find out first: Check "
-    "now, on this attempt's page, reads back what TMS shows of these customers (its get/action).",
-    Outcome.LEGACY_SUCCESS: "The old dashboard reported success. Nobody here can vouch for that.",
-    Outcome.LEGACY_FAILED: "The old dashboard reported a failure. Nobody here can vouch for that.",
-    Outcome.LEGACY_UNKNOWN: "The old dashboard did not know what became of this, and nobody here knows either.",
-    Outcome.REFUSED: "The dashboard stopped this before anything was sent.",
-}
 _REJECTION_STEPS = {
     400: "TMS did not understand the request. Report it to whoever runs the cluster.",
     401: "TMS does not accept the token: it is wrong or has expired. Get a new one, then send the list again.",
@@ -130,8 +110,10 @@ _REJECTION_STEPS = {
 
 def explain(outcome: Outcome, message: str, http_status: int | None) -> str:
     """Return a plain sentence on what happened, with the next step."""
+    if outcome == Outcome.REFUSED:
+        return outcome.meaning  # its message says what to change
     if outcome != Outcome.REJECTED:
-        return EXPLANATIONS[outcome]
+        return outcome.explanation
     if http_status in _REJECTION_STEPS:
         return f"Nothing was applied. {_REJECTION_STEPS[http_status]}"
     if "not Ready" in message:
@@ -141,4 +123,4 @@ def explain(outcome: Outcome, message: str, http_status: int | None) -> str:
             "TMS refused the whole list because it does not know the ids in its message; nothing was applied. "
             "Correct or remove these ids, then send the list again."
         )
-    return EXPLANATIONS[Outcome.REJECTED]
+    return outcome.explanation

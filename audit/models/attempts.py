@@ -110,6 +110,11 @@ class Attempt(CheckedRow):
         return Outcome(self.outcome).group if self.outcome in Outcome else OutcomeGroup.FAILED
 
     @property
+    def source_label(self) -> str:
+        """How it arrived, in words."""
+        return Source.label_of(self.source)
+
+    @property
     def has_job(self) -> bool:
         """Whether the Job of this attempt is known to be recorded."""
         return (self.is_accepted and not self.job_owed) or self.source == Source.LEGACY

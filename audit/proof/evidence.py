@@ -91,9 +91,9 @@ def ticket(evidence: Evidence) -> str:
     checked = f"NOT AS IT WAS WRITTEN: {' '.join(evidence.problems)}" if evidence.problems else whole
     lines = [
         f"Attempt {facts['attempt_id']}",
-        f"{facts['action'] or 'An unknown action'} for {facts['customer_count']:,} customers on "
+        f"{facts['action'] or 'An action without a name'} for {facts['customer_count']:,} customers on "
         f"{facts['cluster'] or 'no known cluster'}",
-        f"By {facts['user']}, {facts['time']}, from {facts['address'] or 'no address'} ({facts['source']})",
+        f"By {facts['user']}, {facts['time']}, from {facts['address'] or 'no address'} ({attempt.source_label})",
         f"Outcome: {attempt.get_outcome_display()}, since {facts['outcome_since'] or 'it was begun'}",
         f"Job: {facts['job_id'] or 'none'}",
         *([f"Note: {attempt.note}"] if attempt.note else []),

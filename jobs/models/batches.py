@@ -4,7 +4,7 @@ import uuid
 
 from django.db import models
 
-from audit.choices import Action
+from audit.choices import Action, Outcome
 from audit.models import NOTE_LENGTH, USER_ID_LENGTH
 from jobs.models.jobs import MESSAGE_LENGTH, Signed
 from tmsdash.db import clock
@@ -96,11 +96,18 @@ class BatchChunk(Signed):
         CALLING = "calling", "Being sent"
         ACCEPTED = "accepted", "Accepted"
         REJECTED = "rejected", "Rejected by TMS"
-        SET_ASIDE = "set_aside", "Rejected, unknown ids set aside"
+        SET_ASIDE = "set_aside", "Rejected, ids not in TMS taken out"
         REFUSED = "refused", "Refused"
         NOT_SENT = "not_sent", "Not sent"
         NOT_APPLIED = "not_applied", "Not applied"
-        UNKNOWN = "unknown", "Unknown"
+        UNKNOWN = "unknown", "Outcome unknown"
+
+        @property
+        def outcome(self) -> Outcome | None:
+            """The outcome of the attempt behind it; None while there is none."""
+            if self == self.WAITING:
+                return None
+            return _OUTCOMES.get(self) or Outcome(self.value)
 
     batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="chunks", db_index=False)
     number = models.PositiveIntegerField(help_text="its place in the batch, from 0")
@@ -110,7 +117,7 @@ class BatchChunk(Signed):
     cids = models.JSONField("customer ids")
     customer_count = models.PositiveIntegerField("customers")
     set_aside = models.JSONField("ids that TMS does not know", default=list)
-    set_aside_count = models.PositiveIntegerField("unknown to TMS", default=0)
+    set_aside_count = models.PositiveIntegerField("ids not in TMS", default=0)
     state = models.CharField(max_length=16, choices=State.choices, default=State.WAITING)
     tries = models.PositiveIntegerField("try", default=1)
     attempt_id = models.UUIDField("last attempt", null=True)
@@ -152,6 +159,10 @@ class BatchChunk(Signed):
     def attempt_id_of(self, try_number: int) -> uuid.UUID:
         """Return the attempt id of one of its tries, which count from 1."""
         return uuid.uuid5(self.batch.batch_id, f"chunk {self.number}, try {try_number}")
+
+
+# Where a chunk's state has another name than the outcome of its attempt.
+_OUTCOMES = {BatchChunk.State.CALLING: Outcome.PENDING, BatchChunk.State.SET_ASIDE: Outcome.REJECTED}
 
 
 class ClusterBackoff(models.Model):

@@ -50,7 +50,7 @@ class Job(Signed):
         SUCCESS = "success", "Accepted"
         # Of jobs of the old dashboard only.
         FAILED = "failed", "Failed"
-        UNKNOWN = "unknown", "Unknown"
+        UNKNOWN = "unknown", "Outcome unknown"
 
     job_id = models.UUIDField(unique=True, editable=False)
     user_id = models.CharField("user", max_length=150)

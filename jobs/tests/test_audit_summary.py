@@ -62,7 +62,7 @@ def test_attempts_are_counted_by_day_and_group(week):
     assert {label for label, _, _ in summary.outcomes} == {
         "Rejected by TMS",
         "Accepted",
-        "Unknown",
+        "Outcome unknown",
         "Refused",
         "Accepted, confirmed by reading back",
     }
@@ -317,7 +317,7 @@ def test_the_ids_come_in_pages(audrey):
     ("kinds", "words", "css"),
     [
         ((Kind.ACCEPTED,), "Accepted", "accepted"),
-        ((Kind.UNKNOWN,), "Unknown", "unknown"),
+        ((Kind.UNKNOWN,), "Outcome unknown", "unknown"),
         ((Kind.NOT_SENT,), "Not sent", "failed"),
         ((), "Being sent", "unknown"),
     ],

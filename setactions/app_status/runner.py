@@ -23,7 +23,7 @@ from jobs.app_status import ledger
 from jobs.app_status.selectors import waiting_customers
 from jobs.models import AppRun, AppRunCustomer
 from setactions.app_status.answers import apps_in
-from setactions.liveness import RunnerMark, is_dead
+from setactions.liveness import FAILED, RunnerMark, is_dead
 from setactions.permissions import may_set_action
 from setactions.reads import ReadingFailedError, TooSoon, background_reads_per_minute, failed, read
 from setactions.refusal import Refusal
@@ -80,13 +80,12 @@ class Runner:
     def carry(self, run: AppRun) -> None:
         """Carry the run, whose lease it has, until it is done, stopped or handed over."""
         logger.info("[APPS] %s: reading for %s", run.run_id, self._user_id)
-        reason = "The dashboard failed; see its log."
+        reason = FAILED  # unless there is another
         try:
             self._line = [(0.0, customer.position, 0, customer) for customer in waiting_customers(run)]
             reason = self._read_all(run)
-        except Exception as error:
+        except Exception:
             logger.exception("[APPS] EXCEPTION: %s", run.run_id)
-            reason = f"The dashboard failed ({type(error).__name__}); see its log."
         finally:
             try:
                 ledger.release(run, self.name, reason)

@@ -18,6 +18,7 @@ from jobs.batches.decision import ChunkDecision
 from jobs.batches.ledger import Idle
 from jobs.models import Batch, BatchChunk
 from setactions.batches.carrier import APART_S, Carrier, persist
+from setactions.liveness import FAILED
 from tmsdash.processes import is_ending
 
 logger = logging.getLogger(__name__)
@@ -93,13 +94,12 @@ class Crew:
 
     def closing(self, work: Callable[[], None]) -> None:
         """Do some work of a thread, and close its connections; what it raises is the reason of the end."""
-        failure = "The dashboard failed; see its log."
+        failure = FAILED
         try:
             work()
             failure = ""
-        except Exception as error:
+        except Exception:
             logger.exception("[BATCH] EXCEPTION: %s", self._batch.batch_id)
-            failure = f"The dashboard failed ({type(error).__name__}); see its log."
         finally:
             if failure:  # the others would wait for what this thread has claimed
                 self.end(failure)

@@ -137,7 +137,7 @@ def plan_rest(table: Table, batch: Batch, options: BatchOptions) -> Plan:
         count -= skipped
         sentences.append(f"Chunks with such customers are skipped: {counted(skipped, 'customer')}.")
     total = f"In all {counted(count, 'customer')} left of {batch.customer_count:,}."
-    sentences += [f"{total} What is over or unknown is not sent again.", _at_once()]
+    sentences += [f"{total} What is over, or has an unknown outcome, is not sent again.", _at_once()]
     if batch.reason:
         sentences.append(f"It stopped for this reason: {batch.reason}")
     left_clusters = frozenset(clusters[part.cluster_url] for part in left)

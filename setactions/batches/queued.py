@@ -46,7 +46,7 @@ from setactions.batches.recovery import catch_up
 from setactions.batches.runs import Run, TooOldError
 from setactions.batches.watch import Watch
 from setactions.limits import WORKERS_PER_BATCH
-from setactions.liveness import is_dead
+from setactions.liveness import FAILED, is_dead
 from setactions.refusal import Refusal
 from setactions.seals import BrokenSealError
 from setactions.token import Token
@@ -180,9 +180,9 @@ class _Turn:
         except AnyDatabaseError as error:
             logger.warning("[BATCH] WARNING: %s: the ledger cannot be used: %s", self._batch.batch_id, error)
             self._send_next(RETRY_S)
-        except Exception as error:
+        except Exception:
             logger.exception("[BATCH] EXCEPTION: %s", self._batch.batch_id)
-            self._give_up(f"The dashboard failed ({type(error).__name__}); see its log.")
+            self._give_up(FAILED)
 
     def _go_on(self) -> None:
         if self._carrier.token_refused:  # the batch is paused with the reason; nobody holds a token for it any more

@@ -14,14 +14,6 @@ State = BatchChunk.State
 COLUMNS = ("customer_id", "outcome", "action", "cluster", "chunk", "attempt_id", "job_id", "message", "reason", "note")
 NOT_KNOWN = "unknown_to_tms"  # besides the values of BatchChunk.State
 NOT_KNOWN_MESSAGE = "TMS does not know this id; it was taken out of the list."
-_OUTCOMES = {
-    State.REJECTED: Outcome.REJECTED,
-    State.SET_ASIDE: Outcome.REJECTED,
-    State.REFUSED: Outcome.REFUSED,
-    State.NOT_SENT: Outcome.NOT_SENT,
-    State.NOT_APPLIED: Outcome.NOT_APPLIED,
-    State.UNKNOWN: Outcome.UNKNOWN,
-}
 
 
 def report_lines(batch: Batch) -> Iterator[str]:
@@ -47,13 +39,14 @@ def report_lines(batch: Batch) -> Iterator[str]:
 
 def _reason(batch: Batch, chunk: BatchChunk) -> str:
     """Return why the customers of a chunk are not accepted, with the next step; "" if they are."""
-    if chunk.state == State.ACCEPTED:
+    outcome = State(chunk.state).outcome
+    if outcome == Outcome.ACCEPTED:
         return ""
-    if chunk.state == State.WAITING:
+    if outcome is None:
         return f"Not sent yet. {batch.reason or 'It waits for its turn.'}"
-    if chunk.state == State.CALLING:
+    if outcome == Outcome.PENDING:
         return "It is being sent, or the process that sent it died. Look at the batch again in a minute."
-    return f"{sentence(chunk.message)} {explain(_OUTCOMES[State(chunk.state)], chunk.message, chunk.http_status)}"
+    return f"{sentence(chunk.message)} {explain(outcome, chunk.message, chunk.http_status)}"
 
 
 def _check_whole(chunk: BatchChunk, number: int) -> None:

@@ -7,6 +7,7 @@ from jobs.batches.scopes import Scope
 from jobs.batches.selectors import Progress, progress_of, reasons_of, set_aside_ids
 from jobs.live.codes import state_name
 from jobs.models import Batch, BatchChunk
+from setactions.batches.report import NOT_KNOWN
 from setactions.live.confirmations import BatchCheck
 from tmsdash.text import counted
 
@@ -15,6 +16,7 @@ State = BatchChunk.State
 # Chunks that TMS rejected for unknown ids are rejected ones; the ids themselves are counted apart.
 _NAMES = {state: "rejected" if state == State.SET_ASIDE else state.value for state in State}
 _NAMES[State.CALLING] = State.UNKNOWN.value
+_LABELS = {state.value: state.label for state in State} | {NOT_KNOWN: "Ids that TMS does not know"}
 
 
 class Summary:
@@ -43,7 +45,7 @@ class Summary:
         counts = dict.fromkeys(_NAMES.values(), 0)
         for tally in self.progress.tallies:
             counts[_NAMES[tally.state]] += tally.customers
-        return counts | {"unknown_to_tms": len(self.unknown_to_tms)}
+        return counts | {NOT_KNOWN: len(self.unknown_to_tms)}
 
     def as_json(self, resume_line: str) -> dict[str, Any]:
         """Return the whole as the command's JSON object; `resume_line` is the command line to go on with."""
@@ -80,7 +82,7 @@ class Summary:
         yield f"Accepted: {counts.pop('accepted'):,} of {counted(batch.customer_count, 'customer')}."
         for name, count in counts.items():
             if count:
-                yield f"{name.replace('_', ' ').replace('tms', 'TMS').capitalize().replace('tms', 'TMS')}: {count:,}."
+                yield f"{_LABELS[name]}: {count:,}."
         for shown in self.check.states if self.check else ():
             yield f"TMS shows for {state_name(shown.action_code)}: {shown.in_words}."
         for problem in self.check.problems if self.check else ():
@@ -90,7 +92,8 @@ class Summary:
             more = " …" if len(self.unknown_to_tms) > 20 else ""
             yield f"TMS does not know {', '.join(self.unknown_to_tms[:20])}{more}"
         if self.exit_code == SOME_UNKNOWN:
-            yield "What is unknown is not sent again. Find out with manage.py reconcile and a token, or on its page."
+            find_out = "Find out with manage.py reconcile and a token, or on its page."
+            yield f"What has an unknown outcome is not sent again. {find_out}"
         if left := self.left(Scope.REST):
             calls = counted(self.progress.chunks(*Scope.REST.states), "call")
             yield f"Left to send: {counted(left, 'customer')} in {calls}. To go on: {resume_line}"

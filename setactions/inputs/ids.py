@@ -121,7 +121,7 @@ def problem_of(cid: Any) -> tuple[str, str]:
     if character is None:
         return f"A customer id has 1 to {MAX_LENGTH} characters, not {{}}.", f"{len(cid):,}"
     name = _END_OF_DOS_FILE if character == "\x1a" else unicodedata.name(character, "a control character").lower()
-    return _FORBIDDEN, f"U+{ord(character):04X} ({name})"
+    return _FORBIDDEN, f"{name} (U+{ord(character):04X})"
 
 
 def _holds_forbidden(text: str) -> bool:

@@ -21,7 +21,7 @@ _ROW = """<tr>
 </tr>"""
 _USER = """
   <td data-label="User"><span class="limited" title="{user}">{user}</span></td>"""
-_UNKNOWN = ' <span class="status unknown">{} unknown</span>'
+_UNKNOWN = ' <span class="status unknown">outcome of {} unknown</span>'
 FILE_NAME_SHOWN = 60
 
 

@@ -122,8 +122,8 @@ class BatchView(BatchLine):
 
     `named` are the customers that were asked for since, if it could not go on because of them. `answered` are the
     chunks that were answered last, `reasons` say why customers were not accepted, `set_aside_ids` are the first ids
-    that TMS does not know. `only` says which `chunks` are shown. `waits_since` is when a worker was last seen, if it waits for one. `confirmation` is the
-    best that is known of all jobs, `check` what TMS was just seen to show.
+    that TMS does not know. `only` says which `chunks` are shown. `waits_since` is when a worker was last seen, if it
+    waits for one. `confirmation` is the best that is known of all jobs, `check` what TMS was just seen to show.
     """
 
     cluster: Cluster | None

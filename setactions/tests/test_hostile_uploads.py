@@ -111,11 +111,11 @@ NO_LISTS = [
     (b"a1,b2\nc3,d4\n", "several columns"),
     (b"id,cid\na,b\n", "Several columns could hold the ids"),
     (b"<html><body>x</body></html>", "Line 1: The id looks damaged (marks left over"),
-    (b"<!DOCTYPE html>\n<html>\n<p>Sign in first</p>\n", "holds U+0020"),
-    (b"#!/bin/sh\nrm -rf /\n", "Line 2: The customer id holds U+0020 (space)"),
+    (b"<!DOCTYPE html>\n<html>\n<p>Sign in first</p>\n", "holds space (U+0020)"),
+    (b"#!/bin/sh\nrm -rf /\n", "Line 2: The customer id holds space (U+0020)"),
     (b'{"cids": ["a1"]}', "Line 1: Not everything in this line looks like an id"),
-    (b"a1\x1b[31m\n", "Line 1: The customer id holds U+001B"),
-    ("a1\u202e\n".encode(), "Line 1: The customer id holds U+202E (right-to-left override)"),
+    (b"a1\x1b[31m\n", "Line 1: The customer id holds a control character (U+001B)"),
+    ("a1\u202e\n".encode(), "Line 1: The customer id holds right-to-left override (U+202E)"),
     (f"eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.{'x' * 20}\n".encode(), "looks like a bearer token"),
 ]
 

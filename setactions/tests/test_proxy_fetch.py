@@ -126,7 +126,7 @@ def test_every_answer_of_tms_has_its_outcome_its_code_and_its_traces(
         assert attempt.is_open == (outcome == "unknown")
     if outcome == "unknown":
         assert "Do not send" in body["message"]
-        assert "get/action" in body["message"]
+        assert "Check now" in body["message"]
 
 
 def test_what_cannot_be_reached_was_not_sent(fetch, tms, settings):

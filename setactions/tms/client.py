@@ -28,7 +28,7 @@ from setactions.tms import call_threads
 from setactions.tms.clusters import Call, Cluster, Target
 from setactions.tms.connections import ADAPTER, of_thread
 from setactions.tms.replies import Answer, Failure, Reply, classify, classify_read
-from setactions.tms.unsent import Connection, reason_of
+from setactions.tms.unsent import OUR_FAULT, Connection, reason_of
 from setactions.token import Token
 from tmsdash.heavy_work import others_first
 
@@ -68,9 +68,8 @@ def _classified(answer: Answer, token: Token, classify_as: Callable[[Answer, Tok
         return classify_as(answer, token)
     except Exception as error:  # noqa: BLE001 (what was sent stays sent, whatever happens while its answer is read)
         # For lack of memory, for example. Nothing of the body is used any more, so this cannot fail the same way.
-        name = type(error).__name__
-        logger.error("[SET_ACTION] EXCEPTION: %s while reading TMS's answer", name)
-        detail = name if answer.sent else answer.detail
+        logger.error("[SET_ACTION] EXCEPTION: %s while reading TMS's answer", type(error).__name__)
+        detail = OUR_FAULT if answer.sent else answer.detail
         unreadable = Answer(sent=answer.sent, failure=Failure.UNREADABLE, detail=detail, duration_s=answer.duration_s)
         return classify_as(unreadable, token)
 

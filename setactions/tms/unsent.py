@@ -14,9 +14,11 @@ import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPException, IncompleteRead
 from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from tmsdash.text import one_line
 
@@ -124,6 +126,18 @@ _SYSTEM |= dict.fromkeys((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN,
 _SYSTEM |= dict.fromkeys((errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE), CLOSED)
 _SYSTEM |= dict.fromkeys((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL), OUT_OF_MEANS)
 
+OUR_FAULT = "an error of the dashboard, which its log names"
+# What stands behind errors that have neither a number of the system's nor words of OpenSSL's.
+_IN_WORDS: tuple[tuple[type[Exception], str], ...] = (
+    (TimeoutError, "timed out"),
+    (BrokenPipeError, "connection closed"),
+    (ConnectionResetError, "connection closed without an answer"),
+    (IncompleteRead, "connection closed before the end"),
+    (HTTPException, "no sound HTTP came back"),
+    (HTTPError, "no sound HTTP came back"),
+    (OSError, "connection broken"),
+)
+
 
 class BundleError(OSError):
     """The file of TMS_CA_BUNDLE cannot be used."""
@@ -197,7 +211,7 @@ def reason_of(error: BaseException) -> str:
         return f"HTTP {status} from the proxy"
     if isinstance(cause, OSError) and cause.errno:
         return os.strerror(cause.errno)
-    return "timed out" if isinstance(cause, TimeoutError) else type(cause).__name__
+    return next((words for kind, words in _IN_WORDS if isinstance(cause, kind)), OUR_FAULT)
 
 
 def _tunnel_status(error: BaseException) -> int:

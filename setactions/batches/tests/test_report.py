@@ -63,7 +63,7 @@ def test_a_rejection_a_doubt_and_an_id_unknown_to_tms_have_reasons_an_acceptance
     assert "Do not send the list again" in reasons["unknown"]
     assert "do not exist" in reasons["rejected"] or "did not understand" in reasons["rejected"]
     assert "Correct it" in reasons["unknown_to_tms"]
-    assert "Unknown (2): HTTP 500" in ended.json["reason"]
+    assert "Outcome unknown (2): HTTP 500" in ended.json["reason"]
 
 
 def test_a_batch_of_which_all_was_accepted_needs_no_reason(fleet):

@@ -178,7 +178,7 @@ def test_a_runner_that_cannot_prepare_stops_its_batch_and_says_why(make_batch, r
     monkeypatch.setattr(ledger, "retry", fail)
     batch = run(make_batch(count=4))
     assert (batch.state, batch.runner, tms.calls()) == (Batch.State.STOPPED, "", [])
-    assert "The dashboard failed (OperationalError)" in batch.reason
+    assert "The dashboard itself failed; its log says why." in batch.reason
 
 
 @pytest.mark.postgresql

@@ -125,7 +125,7 @@ def test_errors_of_one_cause_are_one_sentence_and_all_wrong_lines_are_counted():
     assert error.error_count == 5004
     space, length = error.errors
     assert space.startswith(
-        "Lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 4,992 more: The customer id holds U+0020 (space) or U+202E"
+        "Lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 4,992 more: The customer id holds space (U+0020) or right-to-left"
     )
     assert length.startswith("Lines 5,004 and 5,006: ")
 

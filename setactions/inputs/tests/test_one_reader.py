@@ -128,7 +128,9 @@ def test_json_takes_the_same_ids_and_says_the_same_of_others(fetch, tms, page):
     answer = fetch(cids=wrong)
     assert answer.status_code == 400
     items = json.loads(answer.content)["errors"]["cids"]
-    assert items[0].startswith("Items 1, 2, 3, 4, 5 and 9: The customer id holds U+0020 (space), U+00A0 (no-break")
+    assert items[0].startswith(
+        "Items 1, 2, 3, 4, 5 and 9: The customer id holds space (U+0020), no-break space (U+00A0"
+    )
     assert len(items) == 3
     lines = page(text="id,x\n" + "".join(f'"{cid}",\n' for cid in wrong))
     assert lines[0].startswith("Lines 2, 3, 4, 5, 6 and 10: ")

@@ -153,7 +153,7 @@ def test_what_is_unknown_is_never_sent_again(operator, tms, engine_at_rest):
     engine_at_rest()
     page = page_of(operator, batch)
     assert "2 customers have no known outcome" in page
-    assert "What is unknown is never sent again" not in page  # which stands where the rest can be sent
+    assert "What has an unknown outcome is never sent again" not in page  # which stands where the rest can be sent
     assert operator.post(f"/batches/{batch.batch_id}/rest/", {"token": TOKEN}).status_code == 302
     engine_at_rest()
     assert len(tms.calls()) == 2

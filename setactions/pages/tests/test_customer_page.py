@@ -44,7 +44,16 @@ def test_an_auditor_sees_everything_that_was_asked_newest_first(asked, audrey):
     answer = page(signed_in(audrey), "c1")
     assert links(answer) == [str(attempt.attempt_id) for attempt in asked]
     text = text_of(answer)
-    for fact in ("Refused", "Unknown", "Rejected by TMS", "Accepted", "not <b>Ready", "oscar", "olivia", "T-Enable"):
+    for fact in (
+        "Refused",
+        "Outcome unknown",
+        "Rejected by TMS",
+        "Accepted",
+        "not <b>Ready",
+        "oscar",
+        "olivia",
+        "T-Enable",
+    ):
         assert fact in text
     assert f'href="/jobs/{asked[3].attempt_id}/"' in answer.content.decode()
     assert b"<b>Ready" not in answer.content

@@ -80,7 +80,10 @@ def test_a_csv_file_can_be_uploaded_instead(operator, tms):
         ({"token": "two words"}, "a space within the token"),
         ({"token": "tökén"}, "visible ASCII"),
         ({"cids": ""}, "at least one"),
-        ({"cids": "a1\nb 2\nc\u200b3"}, "Lines 2 and 3: The customer id holds U+0020 (space) or U+200B"),
+        (
+            {"cids": "a1\nb 2\nc\u200b3"},
+            "Lines 2 and 3: The customer id holds space (U+0020) or zero width space (U+200B)",
+        ),
         ({"cids": "", "csv": b"PK\x03\x04\xff"}, "workbook"),
     ],
 )
@@ -187,8 +190,8 @@ def test_the_same_list_again_needs_a_tick(operator, tms):
         ("unauthorized", ["Rejected", "Get a new one"]),
         ("http:404", ["Rejected", "TMS_CLUSTERS"]),
         ("http:429", ["Rejected", "Wait a minute"]),
-        ("http:500", ["Unknown", "Do not send the list again"]),
-        ("reset-after", ["Unknown", "Do not send the list again"]),
+        ("http:500", ["Outcome unknown", "Do not send the list again"]),
+        ("reset-after", ["Outcome unknown", "Do not send the list again"]),
     ],
 )
 def test_each_outcome_is_told_with_the_next_step(operator, tms, fault, words):
