@@ -16,6 +16,7 @@ from jobs.models.jobs import (
     whole_payload,
 )
 from jobs.models.live import JobConfirmation, LiveCluster, LiveList, LiveReading, LiveState
+from jobs.models.reviews import StoredReview
 
 __all__ = [
     "EXCEPTIONS",
@@ -38,6 +39,7 @@ __all__ = [
     "LiveState",
     "RunbookEntry",
     "Signed",
+    "StoredReview",
     "customers_from",
     "payload_to_store",
     "whole_payload",

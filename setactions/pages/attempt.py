@@ -22,9 +22,9 @@ from audit.selectors import anchor_of, attempt_for, opening_body
 from jobs.app_status.runbook import runbook
 from jobs.selectors import may_view_job_of
 from setactions.pages.explanations import Explanation, explained
-from setactions.pages.new_action import filled_in_form, form_page
-from setactions.pages.review import ListEnds, ends_of, review_page, token_of
-from setactions.pages.sealing import Purpose, Review, load_reading, sign_reading, sign_review
+from setactions.pages.review import ListEnds, ends_of, token_of
+from setactions.pages.review_steps import lead_to_new
+from setactions.pages.sealing import Purpose, Review, load_reading, sign_reading
 from setactions.payload import Submission, narrowed
 from setactions.permissions import may_set_action
 from setactions.reads import ReadingFailedError
@@ -99,10 +99,9 @@ class AttemptPage:
         return is_own and Outcome(self.attempt.outcome).is_repeatable and may_set_action(self.user)
 
     @cached_property
-    def signed_again(self) -> str:
-        """The list, signed for the way back to the form; "" unless the user may send it again."""
-        submission = self.submission_of(self.opening["cids"]) if self.may_send_again else None
-        return sign_review(Review.of(submission), self.attempt.user_id) if submission else ""
+    def submission_again(self) -> Submission | None:
+        """The same action for the same list; None unless the user may send it again."""
+        return self.submission_of(self.opening["cids"]) if self.may_send_again else None
 
     @cached_property
     def repair(self) -> Repair | None:
@@ -237,16 +236,33 @@ def decide(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "POST"])
 def repair(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
-    """Show a rejected list for review once more, as a new attempt, without the ids that TMS does not know."""
-    page = page_of(request.user, attempt_for(request.user, attempt_id))
+    """Lead to another review of a rejected list, as a new attempt, without the ids that TMS does not know."""
+    attempt = attempt_for(request.user, attempt_id)
+    page = page_of(request.user, attempt)
     submission = page.submission_of(page.repair.known) if page.repair and page.repair.known else None
     if request.method == "GET" or submission is None:
         return redirect("attempt", attempt_id=attempt_id)
     if not page.may_send_again:
         raise PermissionDenied
-    if submission.lacks_word:
-        return form_page(request, filled_in_form(submission))
-    return review_page(request, Review.of(submission), "")
+    return _review(request, attempt, submission)
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+def edit(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
+    """Lead to the form filled in with the list of an attempt that may be sent again, but for the token."""
+    attempt = attempt_for(request.user, attempt_id)
+    submission = page_of(request.user, attempt).submission_again
+    if request.method == "GET" or submission is None:
+        return redirect("attempt", attempt_id=attempt_id)
+    return _review(request, attempt, submission, step="edit/")
+
+
+def _review(request: HttpRequest, attempt: Attempt, submission: Submission, step: str = "") -> HttpResponse:
+    try:
+        return lead_to_new(request, Review.of(submission), step=step)
+    except Refusal as refusal:
+        return _show(request, attempt, status=refusal.code, error=refusal.message)
 
 
 @never_cache

@@ -19,11 +19,11 @@ from setactions.batches.chunks import chunks_of
 from setactions.overlap import NO_OVERLAP, Overlap, united
 from setactions.pages.batch_view import NAMED, REPEATS, SEND_AGAIN, SKIP, WITHOUT_UNKNOWN
 from setactions.pages.batches import batch_page, load
-from setactions.pages.new_action import review_again, reviewed_step
-from setactions.pages.review import check_confirmed, refused_page, token_of, word_of
+from setactions.pages.review import check_confirmed, check_touches, review_token, word_of
+from setactions.pages.review_places import used
+from setactions.pages.review_steps import refused_step, reviewed_step
 from setactions.pages.sealing import Review
-from setactions.pages.sent_reviews import ReviewEnded, was_sent
-from setactions.pages.touches import page_about_touches
+from setactions.pages.sent_reviews import was_sent
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from setactions.typed_token import typed_token
@@ -39,11 +39,10 @@ def start(request: HttpRequest, reviewed: Review) -> HttpResponse:
     sealed, first_only = "", "first_only" in request.POST
     try:
         if was_sent(reviewed, request.user.get_username(), is_batch=True):
-            return redirect("batch", batch_id=reviewed.attempt_id)
-        token, sealed = token_of(request, reviewed.attempt_id)
+            return used(redirect("batch", batch_id=reviewed.attempt_id), reviewed.attempt_id)
+        token, sealed = review_token(request, reviewed)
         check_confirmed(request, reviewed.submission)
-        if page := page_about_touches(request, reviewed, sealed):
-            return page
+        check_touches(request, reviewed)
         batch = service.start_batch(
             user=request.user,
             actor=actor_of(request, Source.BATCH),
@@ -61,11 +60,9 @@ def start(request: HttpRequest, reviewed: Review) -> HttpResponse:
             word=word_of(request, reviewed),
             check=reviewed.check_afterwards,
         )
-    except ReviewEnded as refusal:
-        return review_again(request, reviewed, refusal)
     except Refusal as refusal:
-        return refused_page(request, reviewed, sealed, refusal)
-    return redirect("batch", batch_id=batch.batch_id)
+        return refused_step(request, reviewed, sealed, refusal)
+    return used(redirect("batch", batch_id=batch.batch_id), reviewed.attempt_id)
 
 
 @never_cache

@@ -1,20 +1,24 @@
 """What the buttons of a comparison with live state do on the review page. Nothing is sent by any of them."""
 
+import uuid
 from dataclasses import replace
 
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
+from django.views.decorators.http import require_safe
 
 from audit.choices import Standing
 from setactions.inputs.ids import FIELD
 from setactions.live.before_sending import live_comparison
 from setactions.live.comparison import groups_of, name_of
-from setactions.pages.new_action import narrowing_step, review_again, reviewed_step
-from setactions.pages.review import refused_page, review_page, token_of, typed_in
+from setactions.pages.review import review_of, review_token, typed_in
+from setactions.pages.review_places import Notice, keep, lead_to
+from setactions.pages.review_steps import narrowing_step, refused_step, reviewed_step
 from setactions.pages.sealing import Review
-from setactions.pages.sent_reviews import ReviewEnded, was_sent
+from setactions.pages.sent_reviews import was_sent
 from setactions.permissions import may_set_action
 from setactions.reads import ReadingFailedError
 from setactions.refusal import Refusal
@@ -30,36 +34,34 @@ def compare(request: HttpRequest, reviewed: Review) -> HttpResponse:
     if not may_set_action(request.user):
         raise PermissionDenied
     user_id, submission, sealed = request.user.get_username(), reviewed.submission, ""
+    left_out = reviewed.comparison.left_out if reviewed.comparison else 0
     try:
         if was_sent(reviewed, user_id, is_batch=reviewed.is_batch):
             return redirect("batch" if reviewed.is_batch else "attempt", reviewed.attempt_id)
-        token, sealed = token_of(request, reviewed.attempt_id)
+        token, sealed = review_token(request, reviewed)
         comparison = live_comparison(submission.cluster, submission.cids, token, user_id)
-    except ReviewEnded as refusal:
-        return review_again(request, reviewed, refusal)
+        keep(replace(reviewed, comparison=replace(comparison, left_out=left_out)), user_id)
     except Refusal as refusal:
-        return refused_page(request, reviewed, sealed, refusal)
+        return refused_step(request, reviewed, sealed, refusal)
     except ReadingFailedError as error:
         kept = "" if error.bad_token else sealed
-        return review_page(request, reviewed, kept, status=409, error=str(error), typed=typed_in(request))
-    left_out = reviewed.comparison.left_out if reviewed.comparison else 0
-    compared = replace(reviewed, comparison=replace(comparison, left_out=left_out))
-    return review_page(request, compared, sealed, typed=typed_in(request))
+        return refused_step(request, reviewed, kept, Refusal(409, "token" if error.bad_token else "live", str(error)))
+    return lead_to(request, reviewed.attempt_id, sealed=sealed, notice=Notice(typed=typed_in(request)))
 
 
-@reviewed_step
-@sensitive_variables()
-def customers_csv(request: HttpRequest, reviewed: Review) -> HttpResponse:
+@never_cache
+@require_safe
+def customers_csv(request: HttpRequest, review_id: uuid.UUID) -> HttpResponse:
     """Download the customers of one group of the comparison, each with its state."""
-    if not may_set_action(request.user):
-        raise PermissionDenied
+    try:
+        reviewed = review_of(request, review_id)
+    except Refusal:
+        raise Http404 from None
     submission, comparison = reviewed.submission, reviewed.comparison
-    if comparison is None:
-        return refused_page(request, reviewed, "", Refusal(409, "review", COMPARE_FIRST))
-    groups = groups_of(submission.action, submission.cids, comparison.codes)
-    group = next((group for group in groups if group.standing == request.POST.get("standing")), None)
-    if group is None:
-        return refused_page(request, reviewed, "", Refusal(409, "review", "There is nobody on that list any more."))
+    groups = groups_of(submission.action, submission.cids, comparison.codes) if comparison else []
+    group = next((group for group in groups if group.standing == request.GET.get("standing")), None)
+    if group is None:  # the list was compared again since
+        raise Http404
     rows = ([to_id_cell(cid), name_of(code)] for cid, code in zip(group.cids, group.codes, strict=True))
     headers = {"Content-Disposition": f'attachment; filename="{group.standing}-{reviewed.attempt_id}.csv"'}
     return HttpResponse(csv_text([["customer_id", "state"], *rows]), content_type=CSV_TYPE, headers=headers)

@@ -18,8 +18,8 @@ from jobs.views import job_page, load_job
 from setactions.live.confirmations import confirm_batch, confirm_job
 from setactions.pages.batches import batch_page
 from setactions.pages.batches import load as load_batch
-from setactions.pages.new_action import filled_in_form, form_page
-from setactions.pages.review import review_page, token_of
+from setactions.pages.review import token_of
+from setactions.pages.review_steps import lead_to_new
 from setactions.pages.sealing import Review, seal_for_another
 from setactions.payload import Submission, narrowed, wire_name
 from setactions.permissions import may_set_action
@@ -76,7 +76,7 @@ def verify_batch(request: HttpRequest, batch_id: uuid.UUID) -> HttpResponse:
 @sensitive_variables()
 @require_http_methods(["GET", "POST"])
 def rest(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
-    """Show for review, as a new attempt, those of a job's customers who are known not to have come to its action."""
+    """Lead to the review of a new attempt, for a job's customers who are known not to have come to its action."""
     job = load_job(request, job_id)
     if request.method == "GET":
         return redirect("job_detail", job_id=job_id)
@@ -85,13 +85,14 @@ def rest(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
     submission, sealed = _rest(job), ""
     if submission is None:
         return redirect("job_detail", job_id=job_id)
-    if submission.lacks_word:
-        return form_page(request, filled_in_form(submission))
     review = Review.of(submission)
     with suppress(Refusal):  # the review page asks for the token
         user_id, sealed_here = request.user.get_username(), token_of(request, job_id)[1]
         sealed = seal_for_another(sealed_here, user_id, job_id, review.attempt_id)
-    return review_page(request, review, sealed)
+    try:
+        return lead_to_new(request, review, sealed=sealed)
+    except Refusal as refusal:
+        return job_page(request, job, status=refusal.code, error=refusal.message)
 
 
 def _rest(job: Job) -> Submission | None:

@@ -1,5 +1,6 @@
 """The review page: what is about to be sent, what speaks against sending it, and what comes back from the page."""
 
+import re
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,11 +20,13 @@ from jobs.batches.overlap import stopped_batches_with
 from jobs.selectors import may_view_job_of
 from setactions.confirmation import check_typed_count, must_type_count
 from setactions.inputs.ids import FIELD
-from setactions.live.before_sending import stored_comparison
+from setactions.live.before_sending import stored_comparison, touches_since
 from setactions.live.comparison import Comparison, Group, groups_of
 from setactions.note import check_given
 from setactions.overlap import NO_OVERLAP, Entry, Overlap, find_overlap, overlap_of
-from setactions.pages.sealing import Review, load_review, seal_token, sign_review, unseal_token
+from setactions.pages.review_places import NOTHING_TO_SAY, Notice, find, has_token, sealed_token
+from setactions.pages.sealing import Review, seal_token, sign_shown, unseal_token
+from setactions.pages.sent_reviews import is_sent
 from setactions.payload import Submission, find_overlap_warnings, new_chunk
 from setactions.refusal import Refusal, Unverified
 from setactions.results import Result
@@ -31,6 +34,7 @@ from setactions.token import Token
 from setactions.typed_token import typed_token
 from setactions.word import NO_WORD, Word
 from tmsdash.db.transactions import drop_if_broken
+from tmsdash.text import counted
 from tmsdash.web.access_log import log_refused
 
 IDS_AT_EACH_END = 10
@@ -48,6 +52,13 @@ class ListEnds(NamedTuple):
     last_start: int = 0
 
 
+class WrongField(NamedTuple):
+    """A field of the page that has to be corrected: its name and id, and what it is called."""
+
+    name: str
+    label: str
+
+
 def ends_of(cids: Sequence[str]) -> ListEnds:
     """Return both ends of a list, or all of it as the first one if it is short."""
     count = IDS_AT_EACH_END
@@ -58,19 +69,18 @@ def ends_of(cids: Sequence[str]) -> ListEnds:
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewPage:
-    """A review as its user sees it. Without a `sealed` token the page asks for the token once more.
+    """A review as its user sees it. Without a token that the browser keeps the page asks for it once more.
 
-    `overlap` tells which customers were asked for already, `stopped` which are left to send in batches that stopped
-    lately, `warnings` are sentences on open attempts at other actions. `error` says why the page came back, `typed` is
-    the number of customers that was typed then. `stored` is what was read of the customers before, whoever asked for
-    it; `touches` are the attempts that came after the review's own comparison, and that its user is told of now.
+    `notice` says why the page came back. `overlap` tells which customers were asked for already, `stopped` which are
+    left to send in batches that stopped lately, `warnings` are sentences on open attempts at other actions. `stored` is
+    what was read of the customers before, whoever asked for it; `touches` are the attempts that came after the review's
+    own comparison, and that its user is told of now.
     """
 
     user: Any
     review: Review
-    sealed: str
-    error: str = ""
-    typed: str = ""
+    has_token: bool
+    notice: Notice = NOTHING_TO_SAY
     overlap: Overlap = NO_OVERLAP
     stopped: Overlap = NO_OVERLAP
     warnings: Sequence[str] = ()
@@ -96,9 +106,21 @@ class ReviewPage:
         return len(self.review.submission.cids)
 
     @property
-    def signed(self) -> str:
-        """The review as text that comes back with the page."""
-        return sign_review(self.review, self.user.get_username())
+    def wrong_field(self) -> WrongField | None:
+        """The field of the page that has to be corrected, if the notice is about one."""
+        if self.notice.field == "confirm" and self.must_type_count:
+            return WrongField("confirm", "the number of customers")
+        return WrongField("token", "the token") if self.token_error else None
+
+    @property
+    def token_error(self) -> str:
+        """What is wrong with the token that the page asks for; "" if nothing is."""
+        return self.notice.error if self.notice.field == "token" and not self.has_token else ""
+
+    @property
+    def shown(self) -> str:
+        """What the page tells its user of other attempts, as text that comes back with it."""
+        return sign_shown(self.review, self.user.get_username())
 
     @property
     def ends(self) -> ListEnds:
@@ -147,36 +169,33 @@ class ReviewPage:
         return len(self.stopped.entries) - len(self.stopped_entries)
 
 
-def review_page(
-    request: HttpRequest,
-    review: Review,
-    sealed: str,
-    *,
-    status: int = 200,
-    error: str = "",
-    typed: str = "",
-    touches: Overlap = NO_OVERLAP,
-) -> HttpResponse:
-    """Show the list that would be sent, with what speaks against it."""
-    submission = review.submission
-    cids, overlap, stopped = submission.cids, NO_OVERLAP, NO_OVERLAP
-    with suppress(AnyDatabaseError), drop_if_broken("audit", "jobs"):  # sending will say what is wrong
+def show_review(request: HttpRequest, review: Review, notice: Notice = NOTHING_TO_SAY) -> HttpResponse:
+    """Show the list that would be sent, with what speaks against it, and what is to be said about the step before."""
+    submission, comparison = review.submission, review.comparison
+    cids, overlap, stopped, touches = submission.cids, NO_OVERLAP, NO_OVERLAP, NO_OVERLAP
+    with suppress(AnyDatabaseError, Refusal), drop_if_broken("audit", "jobs"):  # sending will say what is wrong
         overlap = _overlap_of(submission)
         stopped = overlap_of(cids, {}, stopped_batches_with([new_chunk(submission, cids)]))
+        if comparison and (touches := touches_since(comparison, submission.cluster.origin, cids)):
+            comparison = comparison.told(touches.attempts)
     page = ReviewPage(
         user=request.user,
-        review=replace(review, named=overlap.named),
-        sealed=sealed,
-        error=error,
-        typed=typed,
+        review=replace(
+            review,
+            named=overlap.named,
+            comparison=comparison,
+            check_afterwards=review.check_afterwards and not notice.unchecked,
+        ),
+        has_token=has_token(request, review.attempt_id),
+        notice=notice,
         overlap=overlap,
         stopped=stopped,
         warnings=find_overlap_warnings(submission),
-        stored=None if review.comparison else stored_comparison(submission.cluster.origin, cids),
+        stored=None if comparison else stored_comparison(submission.cluster.origin, cids),
         touches=touches,
     )
     context = {"page": page, "chunk_size": settings.TMS_BATCH_CHUNK, "calls_at_once": settings.TMS_BATCH_CALLS}
-    return render(request, "setactions/review.html", context, status=status)
+    return render(request, "setactions/review.html", context, status=notice.status)
 
 
 def word_of(request: HttpRequest, review: Review) -> Word:
@@ -191,27 +210,25 @@ def _overlap_of(submission: Submission) -> Overlap:
     return find_overlap(submission.cluster.origin, submission.action.value, submission.cids)
 
 
-def refused_page(request: HttpRequest, review: Review, sealed: str, refusal: Refusal | Result) -> HttpResponse:
-    """Show a review again that was not sent, with what was typed."""
+def notice_of(request: HttpRequest, refusal: Refusal | Result) -> Notice:
+    """Return what a review's page is to say when it was not sent, with what was typed."""
     status = refusal.refusal_code if isinstance(refusal, Result) else refusal.code
     # The page lists what asks for the customers by itself, as it is now.
     error = " ".join(refusal.errors[FIELD][:1]) if refusal.overlap else refusal.message
-    return review_page(request, review, sealed, status=status or 400, error=error, typed=typed_in(request))
+    return Notice(status or 400, error, next(iter(refusal.errors), ""), typed_in(request), CHECK not in request.POST)
 
 
 def typed_in(request: HttpRequest) -> str:
-    """Return the number of customers that was typed on the page."""
-    return request.POST.get("confirm", "")[:20]
+    """Return the number of customers that was typed on the page; "" if that was no number."""
+    typed = request.POST.get("confirm", "")[:20]
+    return typed if re.fullmatch(r"[0-9,.\u2019' ]*", typed) else ""
 
 
-def review_of(request: HttpRequest) -> Review:
-    """Return what the user reviewed; raises Refusal (400) if that is not valid or not any more, and logs a forgery."""
-    try:
-        review = load_review(request.POST.get("review", ""), request.user.get_username())
-    except Unverified:
-        log_refused(request, "its review does not verify")
-        raise
-    return replace(review, check_afterwards=CHECK in request.POST) if review.is_batch else review
+def review_of(request: HttpRequest, review_id: uuid.UUID) -> Review:
+    """Return what the user reviewed, with what its page asked for; raises Refusal as `review_places.find` does."""
+    review = find(request, review_id)
+    is_asked = review.is_batch and request.method == "POST"
+    return replace(review, check_afterwards=CHECK in request.POST) if is_asked else review
 
 
 def without_overlap(review: Review) -> Review:
@@ -228,15 +245,17 @@ def _unreadable(_: Exception) -> Refusal:
 
 
 @sensitive_variables()
-def token_of(request: HttpRequest, attempt_id: uuid.UUID) -> tuple[Token, str]:
+def token_of(request: HttpRequest, attempt_id: uuid.UUID, kept: str | None = None) -> tuple[Token, str]:
     """Return the token that was typed on a page or came sealed with it, and the seal for showing that page again.
 
-    A seal keeps its ten minutes. Raises Refusal (400) if there is no usable token, and logs a forged seal.
+    `kept` is what the browser keeps sealed for a review; other pages bring the seal back themselves. A seal keeps its
+    ten minutes. Raises Refusal (400) if there is no usable token, and logs a forged seal.
     """
-    user_id, typed, sealed = request.user.get_username(), request.POST.get("token", ""), request.POST.get("sealed", "")
+    user_id, typed = request.user.get_username(), request.POST.get("token", "")
     if typed.strip():
         token = typed_token(typed, request.user)
         return token, seal_token(token, user_id, attempt_id)
+    sealed = request.POST.get("sealed", "") if kept is None else kept
     try:
         token = unseal_token(sealed, user_id, attempt_id)
     except Unverified:
@@ -244,6 +263,27 @@ def token_of(request: HttpRequest, attempt_id: uuid.UUID) -> tuple[Token, str]:
         raise
     token.check_not_expired()
     return token, sealed
+
+
+@sensitive_variables()
+def review_token(request: HttpRequest, review: Review) -> tuple[Token, str]:
+    """Return the token for a review, and its seal; raises Refusal as above."""
+    return token_of(request, review.attempt_id, sealed_token(request, review.attempt_id))
+
+
+def check_touches(request: HttpRequest, review: Review) -> None:
+    """Raise Refusal (409) if others touched the customers since the comparison, and the page has not said so.
+
+    The page says so next, and then its user may send. Raises Refusal (503) if the audit cannot tell.
+    """
+    comparison, submission = review.comparison, review.submission
+    touches = touches_since(comparison, submission.cluster.origin, submission.cids) if comparison else NO_OVERLAP
+    # If this very review was sent at the same moment, these are its own: whoever sends it is led to what it became.
+    if touches and not is_sent(review, request.user.get_username()):
+        customers = counted(len(touches.cids), "customer")
+        what = f"Other attempts touched {customers} of this list since you compared it; they are named below."
+        next_step = "Compare again, or press Yes, Proceed once more to send all the same."
+        raise Refusal(409, "request", f"{what} {next_step}")
 
 
 def check_confirmed(request: HttpRequest, submission: Submission) -> None:

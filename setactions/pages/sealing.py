@@ -1,8 +1,9 @@
-"""What travels through a page and back: a list or a reading, signed, and the token, sealed.
+"""What travels through a page and back, or waits for it: a list, or a reading, signed, and the token, sealed.
 
 The rules that this module enforces:
 
 - signed content can be read but not changed, and is accepted only from the user whom it was made for;
+- what a review's page told its user comes back signed with what the page does: sending relies on it;
 - a review holds all that makes up the action: the origin of its cluster, not only the name that the settings give it
   today, in which of the two ways it is sent, and when it was made (`setactions.pages.review` says when it has ended);
 - a reading counts for one attempt and one purpose, and for an hour;
@@ -28,7 +29,9 @@ from setactions.token import Token
 from setactions.word import Named
 
 READING_KEPT_S = 3600
+INVALID = "This review page is no longer valid. Fill in the form again."
 _SALT = "setactions.review"
+_SHOWN_SALT = "setactions.review.shown"
 _READING_SALT = "setactions.reading"
 
 _SEAL_PURPOSE = "setactions.token"
@@ -47,7 +50,8 @@ class Review:
 
     `made_at` is in seconds since 1970. `file_name` is the name of the uploaded list, "" if the ids were pasted;
     `left_out` is how many of its customers its user left out, since they were asked for already. `named` is
-    what the page named of them, for whoever ticks that they are sent again. `check_afterwards` says whether a batch is
+    what the page named of them, for whoever ticks that they are sent again: it is no part of what is signed.
+    `check_afterwards` says whether a batch is
     followed by a look at what TMS shows. `comparison` is what its user was shown of the customers' live state, None if
     they did not ask for it.
     """
@@ -101,7 +105,6 @@ def sign_review(review: Review, user_id: str) -> str:
         "batch": review.is_batch,
         "at": review.made_at,
         "file": review.file_name,
-        "named": str(review.named),
         "left_out": review.left_out,
         "check": review.check_afterwards,
     }
@@ -116,16 +119,15 @@ def load_review(text: str, user_id: str) -> Review:
     Reviews of versions that signed neither origin nor time count as made in 1970, in the way that the length of
     their list asks for; what a version lacks that came later is as if nobody had asked for it.
     """
-    invalid = "This review page is no longer valid. Fill in the form again."
     try:
         state = signing.loads(text, salt=_SALT)
     except signing.BadSignature:
         state = {}
     if state.get("user") != user_id:
-        raise Unverified(400, "review", invalid)
+        raise Unverified(400, "review", INVALID)
     action = find_action(state["action"])
     if action is None:  # another version of the dashboard knew it
-        raise Refusal(400, "review", invalid)
+        raise Refusal(400, "review", INVALID)
     if "origin" in state:
         cluster = Cluster(state["cluster"], state["origin"])
     else:
@@ -140,10 +142,42 @@ def load_review(text: str, user_id: str) -> Review:
         state.get("at", 0.0),
         state.get("file", ""),
         state.get("left_out", 0),
-        Named.parse(state.get("named", "")),
-        state.get("check", True),
-        Comparison.from_json(state["compared"]) if "compared" in state else None,
+        check_afterwards=state.get("check", True),
+        comparison=Comparison.from_json(state["compared"]) if "compared" in state else None,
     )
+
+
+def sign_shown(review: Review, user_id: str) -> str:
+    """Return what the page of `review` names as asked for already, and the attempts since its comparison, as text."""
+    state = [user_id, str(review.attempt_id), str(review.named), _touches_told(review)]
+    return signing.dumps(state, salt=_SHOWN_SALT)
+
+
+def as_shown(review: Review, text: str, user_id: str) -> Review:
+    """Return `review` with what its page told its user, which is in `text`; "" told nothing.
+
+    Raises Unverified (400) if that was changed, or is of another page. What a page told of an older comparison counts
+    for nothing.
+    """
+    if not text:
+        return review
+    try:
+        state = signing.loads(text, salt=_SHOWN_SALT)
+    except signing.BadSignature:
+        state = []
+    if state[:2] != [user_id, str(review.attempt_id)]:
+        raise Unverified(400, "review", INVALID)
+    comparison, (read_at, later_attempts, places) = review.comparison, state[3]
+    if comparison and read_at == _touches_told(review)[0]:
+        comparison = replace(comparison, later_attempts=later_attempts, places=tuple(places))
+    return replace(review, named=Named.parse(state[2]), comparison=comparison)
+
+
+def _touches_told(review: Review) -> tuple[str, int, tuple[int, int]]:
+    comparison = review.comparison
+    if comparison is None:
+        return "", 0, (0, 0)
+    return comparison.read_at.isoformat() if comparison.read_at else "", comparison.later_attempts, comparison.places
 
 
 def sign_reading(reading: Reading, user_id: str, attempt_id: uuid.UUID, purpose: Purpose) -> str:

@@ -8,6 +8,7 @@ A review is used once, in the way that its page offered:
 """
 
 import time
+import uuid
 from contextlib import suppress
 
 from django.conf import settings
@@ -68,6 +69,19 @@ def is_sent(review: Review, user_id: str) -> bool:
     if not is_same or user_id not in {sent.user_id for sent in (attempt, batch) if sent}:
         raise ReviewEnded(409, "review", "The id of this review was used for something else. Check the list once more.")
     return True
+
+
+def sent_as(review_id: uuid.UUID, user_id: str) -> bool | None:
+    """Return whether a review of this user's became a batch (True) or an attempt, though it is kept no more.
+
+    None if it became neither, or nobody can tell now.
+    """
+    with suppress(AnyDatabaseError), drop_if_broken("audit", "jobs"):
+        if Batch.objects.filter(batch_id=review_id, user_id=user_id).exists():
+            return True
+        attempt = find_attempt(review_id)
+        return False if attempt and attempt.user_id == user_id else None
+    return None
 
 
 def _check_not_ended(review: Review) -> None:

@@ -7,12 +7,16 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import URLPattern, get_resolver
 
-from audit.choices import Kind
+from audit.choices import Action, Kind
 from audit.models import Attempt, AuditEntry
 from audit.tests.making import make_attempt
 from jobs.app_status.tests.making import make_run
 from jobs.models import Job, RunbookEntry
 from jobs.tests.making import make_batch, make_job
+from setactions.pages.review_places import keep
+from setactions.pages.sealing import Review
+from setactions.payload import Submission
+from setactions.tms.clusters import cluster_named
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.web.tests.test_response_headers import is_text
 
@@ -22,22 +26,24 @@ ROLES = ("nobody", "olivia", "oscar", "audrey", "adam", "alice")
 ROWS = {
     "": ("in 200 200 302 200 302", "in 405 405 405 405 405"),
     "review/": ("in 302 302 302 302 302", "in 400 400 403 400 403"),
-    "send/": ("in 302 302 302 302 302", "in 400 400 403 400 403"),
-    "edit/": ("in 302 302 302 302 302", "in 400 400 403 400 403"),
-    "leave-out/": ("in 302 302 302 302 302", "in 400 400 403 400 403"),
-    "compare/": ("in 302 302 302 302 302", "in 400 400 403 400 403"),
-    "compare/customers.csv": ("in 302 302 302 302 302", "in 400 400 403 400 403"),
-    "leave-out-there/": ("in 302 302 302 302 302", "in 400 400 403 400 403"),
+    "review/<uuid:review_id>/": ("in 200 404 403 404 403", "in 405 405 405 405 405"),
+    "review/<uuid:review_id>/send/": ("in 302 302 302 302 302", "in 303 404 403 404 403"),
+    "review/<uuid:review_id>/start/": ("in 302 302 302 302 302", "in 303 404 403 404 403"),
+    "review/<uuid:review_id>/edit/": ("in 200 404 403 404 403", "in 303 303 303 303 303"),
+    "review/<uuid:review_id>/leave-out/": ("in 302 302 302 302 302", "in 303 404 403 404 403"),
+    "review/<uuid:review_id>/compare/": ("in 302 302 302 302 302", "in 303 404 403 404 403"),
+    "review/<uuid:review_id>/customers.csv": ("in 404 404 404 404 404", "in 405 405 405 405 405"),
+    "review/<uuid:review_id>/leave-out-there/": ("in 302 302 302 302 302", "in 303 404 403 404 403"),
     "attempts/<uuid:attempt_id>/": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
     "attempts/<uuid:attempt_id>/check/": ("in 302 404 302 302 302", "in 400 404 403 400 403"),
     "attempts/<uuid:attempt_id>/decide/": ("in 302 404 302 302 302", "in 403 404 403 409 403"),
+    "attempts/<uuid:attempt_id>/edit/": ("in 302 404 302 302 302", "in 302 404 302 302 302"),
     "attempts/<uuid:attempt_id>/repair/": ("in 302 404 302 302 302", "in 302 404 302 302 302"),
     "attempts/<uuid:attempt_id>/unknown.csv": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
     "attempts/<uuid:attempt_id>/all.csv": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
     "attempts/<uuid:attempt_id>/known.csv": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
     "attempts/<uuid:attempt_id>/evidence.zip": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
     "batches/": ("in 200 200 200 200 200", "in 405 405 405 405 405"),
-    "batches/start/": ("in 302 302 302 302 302", "in 400 400 403 400 403"),
     "batches/<uuid:batch_id>/": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
     "batches/<uuid:batch_id>/progress/": ("in 200 404 200 200 200", "in 405 405 405 405 405"),
     "batches/<uuid:batch_id>/pause/": ("in 302 404 302 302 302", "in 409 404 403 409 403"),
@@ -160,6 +166,8 @@ def path_of(people):
     doubtful = make_attempt(Kind.UNKNOWN)
     rejected = make_attempt(Kind.REJECTED, message="those CIDs ['a1'] do not exist")
     job, batch, run = make_job(), make_batch(), make_run()
+    reviewed = Review.of(Submission(cluster_named("evian3"), Action.PE_ENABLE, "PE-Enable", ("a1",)))
+    keep(reviewed, "olivia")
     ids = {
         "jobs/batch": batch.pk,
         "jobs/job": job.pk,
@@ -178,6 +186,7 @@ def path_of(people):
         values = {
             "uuid:attempt_id": str(attempt.attempt_id),
             "uuid:job_id": str(job.job_id),
+            "uuid:review_id": str(reviewed.attempt_id),
             "uuid:batch_id": str(batch.batch_id),
             "uuid:run_id": str(run.run_id),
             "path:cid": "a1",

@@ -1,7 +1,6 @@
 """Many at once: clicks on one form, operators side by side, two server processes on the same files."""
 
 import os
-import re
 import socket
 import sqlite3
 import subprocess
@@ -17,6 +16,7 @@ from django.conf import settings as django_settings
 
 from audit.models import Attempt, AuditEntry
 from jobs.models import Job
+from setactions.pages.tests.test_new_action import fill_in, hidden_fields, press
 from tmsdash.tests.fixtures import PASSWORD, TOKEN, signed_in
 from tmsdash.tests.tools import at_once, install, run_python, until
 
@@ -37,12 +37,10 @@ def test_fifty_parallel_posts_of_one_key_make_one_call_and_one_job(fetch, tms, o
 
 
 def test_fifty_parallel_posts_of_one_form_make_one_call_and_one_job(tms, olivia):
-    page = signed_in(olivia).post(
-        "/review/", {"cluster": "evian3", "action": "PE-Enable", "token": TOKEN, "cids": "a1"}
-    )
-    hidden = {name: hidden_value(page.content.decode(), name) for name in ("review", "sealed")}
+    page = fill_in(signed_in(olivia), cids="a1")
+    hidden = hidden_fields(page) | {"token": TOKEN}
     clients = [signed_in(olivia) for _ in range(PARALLEL)]
-    answers = at_once(PARALLEL, lambda number: clients[number].post("/send/", hidden))
+    answers = at_once(PARALLEL, lambda number: press(clients[number], "send/", hidden))
     assert len(tms.calls()) == Job.objects.count() == 1
     assert {(answer.status_code, answer.get("Location")) for answer in answers} == {
         (302, f"/attempts/{Job.objects.get().job_id}/")
@@ -54,10 +52,6 @@ def test_parallel_posts_of_one_list_without_a_key_make_one_call(fetch, tms, oliv
     answers = at_once(10, lambda number: fetch(client=clients[number]))
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * 9
     assert len(tms.calls()) == Job.objects.count() == 1
-
-
-def hidden_value(html, name):
-    return re.search(rf'name="{name}"[^>]*?value="([^"]*)"', html)[1]
 
 
 # Without passwords: to check them all would take longer than everything that is sent.

@@ -10,7 +10,7 @@ from jobs.batches import ledger
 from jobs.models import Batch
 from setactions.batches.tests.commanding import command, sent
 from setactions.pages.tests.batch_pages import upload
-from setactions.pages.tests.test_new_action import fill_in, hidden_fields
+from setactions.pages.tests.test_new_action import fill_in, hidden_fields, press
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import at_once, until
 
@@ -35,7 +35,7 @@ def prepare(tms, olivia, oscar, fetch, settings, tmp_path, monkeypatch, engine_a
     def form(user, cids):
         client = signed_in(users[user])
         fields = hidden_fields(fill_in(client, cids="\n".join(cids)))
-        return lambda: client.post("/send/", fields).status_code == 302
+        return lambda: press(client, "send/", fields).status_code == 302
 
     def json(user, cids):
         client = signed_in(users[user])
@@ -45,7 +45,7 @@ def prepare(tms, olivia, oscar, fetch, settings, tmp_path, monkeypatch, engine_a
         client = signed_in(users[user])
         fields = hidden_fields(upload(client, [*cids, *(uuid.uuid4().hex for _ in range(6))]))
         fields |= {"first_only": "1"} if user == "oscar" else {}
-        return lambda: client.post("/batches/start/", fields).status_code == 302
+        return lambda: press(client, "start/", fields).status_code == 302
 
     def by_command(user, cids):
         (file := tmp_path / f"{uuid.uuid4()}.csv").write_text("\n".join(["customer_id", *cids]))

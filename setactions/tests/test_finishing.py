@@ -14,6 +14,7 @@ from jobs import groups
 from jobs import services as jobs
 from jobs.models import Job
 from setactions import recording
+from setactions.pages.tests.test_new_action import press
 from setactions.recording import Recorder
 from setactions.resolving.tests.doubting import hidden_fields, run
 from setactions.tms import client as tms_client
@@ -103,7 +104,7 @@ def lock_after_reply(monkeypatch):
 def send_by_form(client, token=TOKEN):
     """Send PE-Enable for two customers as people do; returns the address of the attempt's page."""
     data = {"cluster": "evian3", "action": "PE-Enable", "token": token, "cids": "b2, a1"}
-    return client.post("/send/", hidden_fields(client.post("/review/", data))).url
+    return press(client, "send/", hidden_fields(client.post("/review/", data, follow=True))).url
 
 
 @pytest.mark.sqlite

@@ -16,6 +16,7 @@ from jobs.models import Job
 from jobs.tests.making import make_job
 from setactions.inputs.csv_table import as_text, read_list
 from setactions.inputs.shapes import shape_of
+from setactions.pages.tests.test_new_action import press
 from setactions.resolving.tests.doubting import hidden_fields
 from setactions.tests.hostile import (  # noqa: F401 (the fixtures)
     as_id,
@@ -72,13 +73,13 @@ def assert_same_growth(before, between, after):
 
 def fill_in(client, cids, token=TOKEN, **changes):
     data = {"cluster": "evian3", "action": "PE-Enable", "token": token, "cids": as_text(cids), "allow_unusual": "1"}
-    return client.post("/review/", data | changes)
+    return client.post("/review/", data | changes, follow=True)
 
 
 def send(client, cids, token=TOKEN):
     """Send a list by the form; returns the attempt."""
     fields = hidden_fields(fill_in(client, cids, token)) | {"send_again": "1"}
-    return Attempt.objects.get(attempt_id=client.post("/send/", fields).url.split("/")[2])
+    return Attempt.objects.get(attempt_id=press(client, "send/", fields).url.split("/")[2])
 
 
 def pages_of_ids(client, cids):
@@ -101,8 +102,8 @@ def pages_of_ids(client, cids):
         "admin: job": client.get(f"/admin/jobs/job/{job.pk}/change/"),
         "admin: customers": client.get(f"/admin/jobs/jobcustomer/?job__id__exact={job.pk}"),
         "form with an error": fill_in(client, [*cids, "a b"]),
-        "form again": client.post("/edit/", hidden_fields(review)),
-        "repaired": client.post(f"{place}repair/"),
+        "form again": press(client, "edit/", hidden_fields(review)),
+        "repaired": client.post(f"{place}repair/", follow=True),
         "checked": client.post(f"/attempts/{unknown.attempt_id}/check/", {"token": TOKEN}),
         "admin: attempt": client.get(f"/admin/audit/attempt/{rejected.pk}/change/"),
         "admin: entry": client.get(f"/admin/audit/auditentry/{entry.pk}/change/"),

@@ -12,7 +12,8 @@ from audit.choices import Kind, Outcome, Source
 from audit.models import Attempt, AuditEntry
 from audit.tests.making import make_attempt
 from setactions import limits, service
-from setactions.pages.tests.test_forged_pages import review_by
+from setactions.pages.tests.test_forged_pages import kept, review_by
+from setactions.pages.tests.test_new_action import AT, press
 from setactions.refusal import Refusal
 from tmsdash import rates
 from tmsdash.tests.fixtures import TOKEN, signed_in
@@ -61,8 +62,9 @@ def test_scripts_and_pages_that_are_refused_too_often_are_told_and_go_on_with_wh
     monkeypatch.setattr(limits, "REFUSALS_PER_MINUTE", 2)
     assert [fetch(token="").status_code for _ in range(3)] == [400, 400, 429]
     client = signed_in(olivia)
-    assert client.post("/send/", {"review": review_by("olivia"), "token": TOKEN}).status_code == 302  # is sent
-    wrong = client.post("/send/", {"review": review_by("olivia"), "token": "a1"})  # the token stands in the list
+    first, second = (kept("olivia", review_by("olivia")) for _ in range(2))
+    assert press(client, "send/", {AT: first, "token": TOKEN}).status_code == 302  # is sent
+    wrong = press(client, "send/", {AT: second, "token": "a1"})  # the token stands in the list
     assert (wrong.status_code, wrong["Retry-After"]) == (429, "60")
     assert "More than 2 of your requests were refused within a minute." in text_of(wrong)
     assert "a1" not in text_of(wrong)

@@ -91,7 +91,14 @@ def test_migrate_all_makes_three_databases_from_nothing(tmp_path):
 
     assert tables("jobs.db") == {
         *("jobs_job", "jobs_jobcustomer", "jobs_jobday", "jobs_batch", "jobs_batchchunk", "jobs_clusterpace"),
-        *("jobs_livereading", "jobs_livecluster", "jobs_livestate", "jobs_livelist", "jobs_jobconfirmation"),
+        *(
+            "jobs_livereading",
+            "jobs_livecluster",
+            "jobs_livestate",
+            "jobs_livelist",
+            "jobs_jobconfirmation",
+            "jobs_storedreview",
+        ),
         *("jobs_apprun", "jobs_appruncustomer", "jobs_appstatus", "jobs_runbookentry"),
         *("django_migrations", "sqlite_sequence"),
     }

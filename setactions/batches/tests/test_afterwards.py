@@ -12,7 +12,7 @@ from setactions.batches import afterwards, background
 from setactions.batches.afterwards import check_afterwards
 from setactions.batches.tests.commanding import GO, command
 from setactions.pages.tests.batch_pages import start, started, upload
-from setactions.pages.tests.test_new_action import hidden_fields
+from setactions.pages.tests.test_new_action import hidden_fields, press, without_token
 from setactions.resolving.tests.doubting import reads, tms_does
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN
@@ -111,10 +111,11 @@ def test_the_slot_of_a_batch_is_free_while_its_check_waits(make_batch, tms, monk
 def test_the_box_is_ticked_until_somebody_takes_the_tick_out(operator, small_chunks):
     page = upload(operator)
     assert 'name="check_afterwards" value="1" checked' in page.content.decode()
-    refused = operator.post("/batches/start/", hidden_fields(page) | {"sealed": ""})
+    without_token(operator)
+    refused = press(operator, "start/", hidden_fields(page))
     assert refused.status_code == 400
     assert 'name="check_afterwards" value="1">' in refused.content.decode()
-    ticked = operator.post("/batches/start/", hidden_fields(page) | {"sealed": "", "check_afterwards": "1"})
+    ticked = press(operator, "start/", hidden_fields(page) | {"check_afterwards": "1"})
     assert 'name="check_afterwards" value="1" checked' in ticked.content.decode()
 
 

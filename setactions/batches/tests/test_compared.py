@@ -10,7 +10,7 @@ from jobs.models import Batch
 from setactions.batches.runs import Run
 from setactions.pages.tests.batch_pages import CIDS, started, upload
 from setactions.pages.tests.test_comparison import compared, intents
-from setactions.pages.tests.test_new_action import hidden_fields
+from setactions.pages.tests.test_new_action import hidden_fields, press
 from setactions.resolving.tests.doubting import tms_does
 from setactions.token import Token
 from setactions.word import NO_WORD
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("small_chunks")
 
 def stopped_after_the_first(client, page):
     """A batch that sent one customer, and has no process any more."""
-    batch = started(client.post("/batches/start/", hidden_fields(page) | {"first_only": "1"}))
+    batch = started(press(client, "start/", hidden_fields(page) | {"first_only": "1"}))
     until(lambda: Batch.objects.get().state == Batch.State.PAUSED)
     client.post(f"/batches/{batch.batch_id}/stop/")
     return batch
@@ -58,6 +58,6 @@ def test_it_crosses_the_queue_with_the_run():
 def test_without_those_there_the_box_stays_as_it_was(operator, tms, ticked):
     tms_does(tms, "PE-Enable", CIDS[0])
     page = compared(operator, upload(operator))
-    rest = operator.post("/leave-out-there/", hidden_fields(page) | ticked)
+    rest = press(operator, "leave-out-there/", hidden_fields(page) | ticked)
     assert "6 customers, read from TMS" in text_of(rest)
     assert ('value="1" checked' in rest.content.decode()) == bool(ticked)

@@ -140,15 +140,21 @@ class Operator:
     def start_on_pages(self, customers: int = CUSTOMERS) -> Fleet:
         """Review a new fleet on the pages, and start it."""
         fleet = self._new_fleet("", customers, by_command=False)
-        started = self.request("POST", "/batches/start/", **self.review(fleet.cids))
+        started = self.send("start", *self.review(fleet.cids))
         if started.status_code != 302:
             raise ProofError(f"The batch was not started: HTTP {started.status_code}: {started.text[:500]}")
         return replace(fleet, batch_id=started.headers["Location"].strip("/").rpartition("/")[2])
 
-    def review(self, cids: Sequence[str]) -> dict[str, str]:
-        """Return what the review page of a list hides."""
-        page = self.request("POST", "/review/", cluster=MAIN, action=ACTION, token=TOKEN, cids="\n".join(cids))
-        return dict(re.findall(r'name="(review|sealed)"\s+value="([^"]*)"', page.text))
+    def review(self, cids: Sequence[str]) -> tuple[str, dict[str, str]]:
+        """Return the address of the review of a list, and what its page hides."""
+        kept = self.request("POST", "/review/", cluster=MAIN, action=ACTION, token=TOKEN, cids="\n".join(cids))
+        address = kept.headers["Location"]
+        page = self.request("GET", address)
+        return address, dict(re.findall(r'name="(shown)"\s+value="([^"]*)"', page.text))
+
+    def send(self, step: str, address: str, fields: dict[str, str]) -> requests.Response:
+        """Press the button of a review that sends it, or starts it as a batch."""
+        return self.request("POST", f"{address}{step}/", **fields)
 
     def run_rest(self, fleet: Fleet) -> None:
         """Run what turned out not to be applied."""

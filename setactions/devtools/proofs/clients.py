@@ -129,23 +129,37 @@ class Client(LoadThread):
         """Review, and a double click on the button, whose clicks may reach different servers."""
         name = next(names[0] for names in ACTIONS if order.action in names)
         form = {"cluster": order.cluster, "action": name, "token": self._choose_token(), "cids": "\n".join(order.cids)}
-        page = self._request(0, "POST", "/review/", data=form)
-        hidden = dict(re.findall(r'name="(review|sealed)"\s+value="([^"]*)"', page.text))
-        if page.status_code != 200 or len(hidden) != 2:
+        kept = self._request(0, "POST", "/review/", data=form)
+        if kept.status_code != 303:
+            self._be_surprised("review", kept)
+            return
+        address = kept.headers["Location"]
+        page = self._request(0, "GET", address)
+        shown = re.search(r'name="shown"\s+value="([^"]*)"', page.text)
+        if page.status_code != 200 or shown is None:
             self._be_surprised("review", page)
             return
         self.facts["submissions"] += 1
-        fields = hidden | ({"send_again": "1"} if order.send_again else {})
-        self._with_both_hands(lambda hand: self._click(hand, fields))
+        self._hands[1].cookies.update(self._hands[0].cookies)  # the sealed token
+        fields = {"shown": shown[1]} | ({"send_again": "1"} if order.send_again else {})
+        self._with_both_hands(lambda hand: self._click(hand, address, fields))
 
-    def _click(self, hand: int, fields: dict[str, str]) -> None:
-        answer = self._request(hand, "POST", "/send/", site=hand, data=fields)
-        if answer.status_code != 302:
-            if answer.status_code not in (409, 503):  # stopped before anything was sent
-                self._be_surprised("send", answer)
-            self.facts["refused"] += 1
+    def _click(self, hand: int, address: str, fields: dict[str, str]) -> None:
+        answer = self._request(hand, "POST", f"{address}send/", site=hand, data=fields)
+        location = answer.headers.get("Location", "")
+        if location == address:
+            page = self._request(hand, "GET", address, site=hand)
+            if page.status_code == 302:  # the other hand has sent it by now
+                location = page.headers["Location"]
+            elif page.status_code in (409, 503):  # stopped before anything was sent
+                self.facts["refused"] += 1
+                return
+            else:
+                self._be_surprised("send", page)
+                return
+        elif answer.status_code != 302:
+            self._be_surprised("send", answer)
             return
-        location = answer.headers["Location"]
 
         def look() -> Shown | None:
             page = self._request(hand, "GET", location, site=hand)

@@ -107,7 +107,7 @@ def test_a_server_that_is_asked_to_end_finishes_its_calls_and_leaves_the_rest_to
         fleet = operator.start_on_pages()
         tms.wait_for(lambda calls: len(calls) == 3)
         with ThreadPoolExecutor(1) as pool:  # the server waits for this request, and must not claim chunks meanwhile
-            sent = pool.submit(operator.request, "POST", "/send/", **single)
+            sent = pool.submit(operator.send, "send", *single)
             tms.wait_for(lambda calls: len(calls) == 4)
             operator.server.stop()
             assert sent.result(timeout=60).status_code == 302

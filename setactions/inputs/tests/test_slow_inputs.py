@@ -67,7 +67,7 @@ def test_a_header_that_repeats_a_column_is_refused_before_every_row_is_read_as_o
     file = SimpleUploadedFile("fleet.csv", text.encode())
     form = {"cluster": "evian3", "action": "PE-Enable", "token": TOKEN, "cids": "", "csv_file": file}
     with done_within(GUARD_S):
-        answer = signed_in(olivia).post("/review/", form)
+        answer = signed_in(olivia).post("/review/", form, follow=True)
     assert answer.status_code == 400
     assert "names a column twice" in text_of(answer)
 

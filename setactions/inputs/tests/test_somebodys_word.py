@@ -13,8 +13,8 @@ from audit.models import Attempt, AuditEntry
 from audit.selectors import opening_body
 from jobs.models import Batch
 from setactions.batches.tests.commanding import command
-from setactions.pages.sealing import load_review, sign_review
-from setactions.resolving.tests.doubting import hidden_fields
+from setactions.pages.review_places import keep
+from setactions.pages.tests.test_new_action import hidden_fields, press, review_on
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import text_of
 
@@ -37,11 +37,11 @@ def token(monkeypatch):
 
 def fill_in(client, cids=f"{USUAL}\n{DAMAGED}", **changes):
     data = {"cluster": "evian3", "action": "PE-Enable", "token": TOKEN, "cids": cids} | changes
-    return client.post("/review/", data)
+    return client.post("/review/", data, follow=True)
 
 
 def submission_in(page):
-    return load_review(hidden_fields(page)["review"], "olivia").submission
+    return review_on(page).submission
 
 
 def intents():
@@ -72,7 +72,7 @@ def test_a_tick_stays_where_something_else_is_wrong(operator):
 def test_what_was_taken_on_a_tick_is_sent_and_the_word_is_in_the_audit(operator, tms, adam):
     review = fill_in(operator, allow_unusual="on")
     assert "1 id looks damaged (an error of a spreadsheet, such as #N/A): #N/A." in text_of(review)
-    place = operator.post("/send/", hidden_fields(review)).url
+    place = press(operator, "send/", hidden_fields(review)).url
     assert tms.calls()[-1].cids == (USUAL, DAMAGED)
     [intent] = intents()
     assert intent["allow_unusual"] is True
@@ -84,7 +84,7 @@ def test_what_was_taken_on_a_tick_is_sent_and_the_word_is_in_the_audit(operator,
 
 
 def test_a_tick_for_a_list_without_such_ids_is_no_word(operator):
-    place = operator.post("/send/", hidden_fields(fill_in(operator, USUAL, allow_unusual="on"))).url
+    place = press(operator, "send/", hidden_fields(fill_in(operator, USUAL, allow_unusual="on"))).url
     [intent] = intents()
     assert "allow_unusual" not in intent
     assert "damaged" not in text_of(operator.get(place))
@@ -97,7 +97,7 @@ def test_a_header_further_down_a_single_column_is_taken_on_a_tick_and_beside_oth
 
 
 def test_a_list_that_was_taken_once_is_not_stopped_when_it_is_edited(operator):
-    form = operator.post("/edit/", hidden_fields(fill_in(operator, allow_unusual="on"))).content.decode()
+    form = press(operator, "edit/", hidden_fields(fill_in(operator, allow_unusual="on"))).content.decode()
     assert "checked" in form.partition(TICK)[2].partition(">")[0]
 
 
@@ -111,7 +111,7 @@ def rejected(operator, tms):
     def send(*cids):
         tms.script("fault:unknown-ids:1")
         review = fill_in(operator, "\n".join(cids), allow_unusual="on")
-        return operator.post("/send/", hidden_fields(review)).url
+        return press(operator, "send/", hidden_fields(review)).url
 
     return send
 
@@ -119,8 +119,8 @@ def rejected(operator, tms):
 @pytest.mark.parametrize(("cids", "is_needed"), [((USUAL, DAMAGED), True), ((DAMAGED, USUAL), False)])
 def test_a_repaired_list_keeps_the_word_as_long_as_it_needs_it(operator, rejected, cids, is_needed):
     place = rejected(*cids)
-    assert submission_in(operator.post(f"{place}repair/")).allow_unusual is is_needed
-    form = operator.post("/edit/", hidden_fields(operator.get(place))).content.decode()
+    assert submission_in(operator.post(f"{place}repair/", follow=True)).allow_unusual is is_needed
+    form = operator.post(f"{place}edit/", follow=True).content.decode()
     assert "checked" in form.partition(TICK)[2].partition(">")[0]
 
 
@@ -129,15 +129,15 @@ def test_a_list_sent_before_anybody_was_asked_is_repaired_on_the_form(operator, 
     monkeypatch.setattr(
         "setactions.pages.attempt.opening_body", lambda attempt: opening_body(attempt) | {"allow_unusual": False}
     )
-    page = operator.post(f"{place}repair/")
+    page = operator.post(f"{place}repair/", follow=True)
     assert "<title>New action" in page.content.decode()
-    assert "review" not in hidden_fields(page)
 
 
 def test_a_review_that_ended_before_anybody_was_asked_goes_back_to_the_form(operator, tms, settings):
-    review = load_review(hidden_fields(fill_in(operator, allow_unusual="on"))["review"], "olivia")
-    before = replace(review, submission=replace(review.submission, allow_unusual=False), made_at=0.0)
-    page = operator.post("/send/", {"review": sign_review(before, "olivia"), "token": TOKEN})
+    page = fill_in(operator, allow_unusual="on")
+    review = review_on(page)
+    keep(replace(review, submission=replace(review.submission, allow_unusual=False), made_at=0.0), "olivia")
+    page = press(operator, "send/", hidden_fields(page))
     assert "<title>New action" in page.content.decode().replace("Nothing was sent – ", "")
     assert (DAMAGED in page.content.decode(), tms.calls()) == (True, [])
 
@@ -221,7 +221,7 @@ def test_of_a_batch_the_chunks_that_hold_them_say_so_in_the_audit(tms, olivia, t
 
 def test_a_batch_of_the_form_keeps_the_word_too(operator, tms, settings, engine_at_rest):
     settings.TMS_MAX_CIDS_PER_CALL = 1
-    operator.post("/batches/start/", hidden_fields(fill_in(operator, allow_unusual="on")))
+    press(operator, "start/", hidden_fields(fill_in(operator, allow_unusual="on")))
     engine_at_rest()
     assert [intent.get("allow_unusual") for intent in intents()] == [True]
 

@@ -190,9 +190,8 @@ class Operator:
         cids = new_cids(6)
         form = {"cluster": "evian3", "action": "PE-Enable", "token": TOKEN, "cids": "\n".join(cids)}
         page = self._post("/review/", form)
-        started = self._post(
-            "/batches/start/", dict(re.findall(r'name="(review|sealed)"\s+value="([^"]*)"', page.text))
-        )
+        shown = dict(re.findall(r'name="(shown)"\s+value="([^"]*)"', page.text))
+        started = self._post(f"{page.url.removeprefix(self.url)}start/", shown)
         assert re.search("/batches/[0-9a-f-]{36}/$", started.url), started.text
         until(lambda: "data-every-s" not in self.session.get(started.url, timeout=60).text)
         report = [*csv.DictReader(self.session.get(f"{started.url}report.csv", timeout=60).text.splitlines())]

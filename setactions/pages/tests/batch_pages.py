@@ -8,7 +8,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from jobs.batches.creation import create_batch
 from jobs.batches.lists import NewBatch, NewChunk
 from jobs.models import Batch
-from setactions.pages.tests.test_new_action import hidden_fields
+from setactions.pages.tests.test_new_action import hidden_fields, press
 from tmsdash.tests.fixtures import TOKEN
 from tmsdash.tests.tools import text_of
 
@@ -17,12 +17,14 @@ CIDS = [f"c{number}" for number in range(7)]
 
 def start(client, *, cids=CIDS, confirm="", **changes):
     """Upload a list and press the button of the review page; returns the answer."""
-    return client.post("/batches/start/", hidden_fields(upload(client, cids)) | {"confirm": confirm} | changes)
+    return press(client, "start/", hidden_fields(upload(client, cids)) | {"confirm": confirm} | changes)
 
 
 def upload(client, cids=CIDS):
     """Upload a list as a file; returns the review page."""
-    return client.post("/review/", form_with_file("\n".join(["customer_id", *cids])) | {"allow_unusual": "1"})
+    return client.post(
+        "/review/", form_with_file("\n".join(["customer_id", *cids])) | {"allow_unusual": "1"}, follow=True
+    )
 
 
 def started(answer):

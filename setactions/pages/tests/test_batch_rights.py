@@ -12,7 +12,7 @@ from setactions import limits
 from setactions.batches import background, service
 from setactions.batches.chunks import chunks_of
 from setactions.pages.tests.batch_pages import CIDS, ledger_batch, page_of, start, started, upload
-from setactions.pages.tests.test_new_action import hidden_fields
+from setactions.pages.tests.test_new_action import hidden_fields, press
 from setactions.payload import Submission
 from setactions.refusal import Refusal
 from setactions.tms.clusters import cluster_named
@@ -107,7 +107,7 @@ def test_the_rest_is_not_run_while_it_still_runs(operator, tms, engine_at_rest):
 
 def test_a_token_among_the_ids_starts_nothing(operator, tms):
     fields = hidden_fields(upload(operator)) | {"token": CIDS[3]}
-    answer = operator.post("/batches/start/", fields)
+    answer = press(operator, "start/", fields)
     assert (answer.status_code, "token is among the customer ids" in text_of(answer)) == (400, True)
     assert (tms.calls(), Batch.objects.count()) == ([], 0)
 

@@ -9,7 +9,7 @@ from jobs.batches import ledger
 from jobs.models import Batch
 from setactions.batches.tests.commanding import sent
 from setactions.pages.tests.batch_pages import CIDS, form_with_file, start, started, upload
-from setactions.pages.tests.test_new_action import fill_in, hidden_fields, proceed
+from setactions.pages.tests.test_new_action import fill_in, hidden_fields, press, proceed
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of, until
 
@@ -31,9 +31,9 @@ def test_customers_of_an_open_batch_are_named_before_another_one_is_started(oper
 def test_what_was_started_in_between_stops_the_whole_list(operator, oscar, tms, engine_at_rest):
     others = signed_in(oscar)
     reviews = {client: hidden_fields(upload(client, cids)) for client, cids in ((operator, CIDS), (others, CIDS[3:]))}
-    started(operator.post("/batches/start/", reviews[operator]))
+    started(press(operator, "start/", reviews[operator]))
     engine_at_rest()
-    answer = others.post("/batches/start/", reviews[others] | {"first_only": "1"})
+    answer = press(others, "start/", reviews[others] | {"first_only": "1"})
     assert answer.status_code == 409
     assert "All 4 customers were asked for already" in text_of(answer)
     assert "4 customers: batch " in text_of(answer)
@@ -49,12 +49,12 @@ def test_a_batch_that_stopped_is_named_and_keeps_nobody_from_sending(operator, o
     until(lambda: Batch.objects.get().state == Batch.State.PAUSED)
     operator.post(f"/batches/{batch.batch_id}/stop/")
     engine_at_rest()
-    page = upload(signed_in(oscar), CIDS[1:])
+    page = upload(others := signed_in(oscar), CIDS[1:])
     assert "6 of these customers are left to send in a batch that stopped" in text_of(page)
     assert f"6 customers: batch {batch.batch_id} of olivia" in text_of(page)
     assert "send_again" not in page.content.decode()
     assert f'href="/batches/{batch.batch_id}/"' in upload(operator, CIDS[1:]).content.decode()
-    assert started(signed_in(oscar).post("/batches/start/", hidden_fields(page)))
+    assert started(press(others, "start/", hidden_fields(page)))
 
 
 def test_of_many_batches_that_stopped_the_first_are_named_and_the_others_counted(operator, tms, make_batch):
@@ -67,10 +67,10 @@ def test_of_many_batches_that_stopped_the_first_are_named_and_the_others_counted
 
 
 def test_a_tick_starts_a_batch_with_everybody_again_and_every_chunk_says_so(operator, oscar, tms, engine_at_rest):
-    proceed(signed_in(oscar), fill_in(signed_in(oscar), cids="c1,c5"))
+    proceed(others := signed_in(oscar), fill_in(others, cids="c1,c5"))
     fields = hidden_fields(upload(operator))
-    assert operator.post("/batches/start/", fields).status_code == 409
-    started(operator.post("/batches/start/", fields | {"send_again": "1"}))
+    assert press(operator, "start/", fields).status_code == 409
+    started(press(operator, "start/", fields | {"send_again": "1"}))
     engine_at_rest()
     assert sent(tms) == dict.fromkeys(CIDS, 1) | {"c1": 2, "c5": 2}
     bodies = map(json.loads, AuditEntry.objects.filter(kind="INTENT").values_list("body", flat=True))
@@ -79,10 +79,10 @@ def test_a_tick_starts_a_batch_with_everybody_again_and_every_chunk_says_so(oper
 
 
 def test_those_who_were_asked_for_are_left_out_of_a_batch(operator, oscar, tms, engine_at_rest):
-    proceed(signed_in(oscar), fill_in(signed_in(oscar), cids="c1,c5"))
-    rest = operator.post("/leave-out/", hidden_fields(upload(operator)))
+    proceed(others := signed_in(oscar), fill_in(others, cids="c1,c5"))
+    rest = press(operator, "leave-out/", hidden_fields(upload(operator)))
     assert "2 customers who were asked for already are left out." in text_of(rest)
-    batch = started(operator.post("/batches/start/", hidden_fields(rest)))
+    batch = started(press(operator, "start/", hidden_fields(rest)))
     engine_at_rest()
     assert (batch.customer_count, batch.file_name) == (5, "fleet.csv")
     assert sent(tms) == dict.fromkeys(CIDS, 1)
@@ -97,11 +97,11 @@ def test_those_who_were_asked_for_are_left_out_of_a_batch(operator, oscar, tms, 
     ],
 )
 def test_a_file_that_asks_for_something_else_than_the_form_is_refused(operator, tms, header, row, sentence):
-    page = operator.post("/review/", form_with_file(f"{header}\n{row}"))
+    page = operator.post("/review/", form_with_file(f"{header}\n{row}"), follow=True)
     assert page.status_code == 400
     assert f"Line 2: {sentence}" in text_of(page)
 
 
 @pytest.mark.parametrize("text", ["id,action\nc1,pe-enable\nc2,", "cluster,id,action\nevian3,c1,PE-Enable\n"])
 def test_a_file_that_asks_for_the_same_as_the_form_is_taken(operator, tms, text):
-    assert operator.post("/review/", form_with_file(text)).status_code == 200
+    assert operator.post("/review/", form_with_file(text), follow=True).status_code == 200

@@ -11,7 +11,7 @@ from jobs.models import Batch, BatchChunk, Job
 from setactions import limits
 from setactions.devtools.simulator import Simulator
 from setactions.pages.tests.batch_pages import CIDS, ledger_batch, page_of, start, started, upload
-from setactions.pages.tests.test_new_action import fill_in, hidden_fields
+from setactions.pages.tests.test_new_action import fill_in, hidden_fields, press
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import free_ports, text_of, until
 
@@ -34,14 +34,14 @@ def test_a_list_longer_than_one_call_runs_to_its_end(operator, tms, engine_at_re
 
 def test_pressing_twice_makes_one_batch(operator, tms, engine_at_rest):
     fields = hidden_fields(upload(operator))
-    first, second = (started(operator.post("/batches/start/", fields)) for _ in range(2))
+    first, second = (started(press(operator, "start/", fields)) for _ in range(2))
     engine_at_rest()
     assert (first, len(tms.calls())) == (second, 4)
 
 
 def test_a_review_of_somebody_else_starts_nothing(operator, oscar, tms):
     fields = hidden_fields(fill_in(operator, cids="\n".join(CIDS)))
-    assert signed_in(oscar).post("/batches/start/", fields).status_code == 400
+    assert press(signed_in(oscar), "start/", fields).status_code == 404
     assert not Batch.objects.exists()
 
 
@@ -51,7 +51,7 @@ def test_a_long_list_wants_its_number_typed(operator, tms, settings, typed):
     answer = start(operator, confirm=typed)
     assert answer.status_code == 400
     assert "number of customers" in text_of(answer)
-    assert 'name="sealed"' in answer.content.decode()  # the token need not be typed again
+    assert 'name="token"' not in answer.content.decode()  # the token need not be typed again
     assert (tms.calls(), Batch.objects.count()) == ([], 0)
 
 
@@ -67,10 +67,10 @@ def test_a_production_cluster_wants_the_number_typed_of_short_lists_too(operator
     page = fill_in(operator, cids="a1,b2")
     assert "production" in text_of(page)
     fields = hidden_fields(page)
-    assert operator.post("/send/", fields).status_code == 400
-    assert operator.post("/send/", fields | {"confirm": "3"}).status_code == 400
+    assert press(operator, "send/", fields).status_code == 400
+    assert press(operator, "send/", fields | {"confirm": "3"}).status_code == 400
     assert tms.calls() == []
-    assert operator.post("/send/", fields | {"confirm": "2"}).status_code == 302
+    assert press(operator, "send/", fields | {"confirm": "2"}).status_code == 302
     assert len(tms.calls()) == 1
 
 

@@ -12,11 +12,11 @@ from django.core import signing
 from audit.bodies import comparison_shown
 from audit.models import Attempt, AuditEntry
 from jobs.live import pace
-from jobs.models import LiveReading
+from jobs.models import LiveReading, StoredReview
 from setactions.live import reading
 from setactions.pages.sealing import _SALT as SALT
 from setactions.pages.tests.batch_pages import started, upload
-from setactions.pages.tests.test_new_action import fill_in, hidden_fields, proceed
+from setactions.pages.tests.test_new_action import AT, fill_in, hidden_fields, press, proceed, without_token
 from setactions.resolving.tests.doubting import reads, tms_does
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import table_missing, text_of
@@ -43,7 +43,7 @@ def review(client, cids=CIDS, **changes):
 
 def compared(client, page=None, **extra):
     """The page after the button was pressed on a review page."""
-    answer = client.post("/compare/", hidden_fields(page or review(client)) | extra)
+    answer = press(client, "compare/", hidden_fields(page or review(client)) | extra)
     assert answer.status_code == 200, text_of(answer)
     return answer
 
@@ -70,9 +70,9 @@ def test_a_list_is_shown_beside_what_tms_shows_of_its_customers(operator, fleet,
 
 
 def test_each_number_leads_to_its_customers_with_their_states(operator, fleet):
-    fields, listed = hidden_fields(compared(operator)), {}
+    address, listed = hidden_fields(compared(operator))[AT], {}
     for standing in COUNTS:
-        answer = operator.post("/compare/customers.csv", fields | {"standing": standing})
+        answer = operator.get(f"{address}customers.csv?standing={standing}")
         assert answer["Content-Disposition"].startswith(f'attachment; filename="{standing}-')
         header, *listed[standing] = csv.reader(io.StringIO(answer.content.decode()))
         assert header == ["customer_id", "state"]
@@ -83,16 +83,18 @@ def test_each_number_leads_to_its_customers_with_their_states(operator, fleet):
     assert sorted(cid for rows in listed.values() for cid, _ in rows) == sorted(CIDS.split(","))
 
 
-def test_a_file_of_nobody_or_without_a_comparison_is_refused_in_a_sentence(operator, fleet):
-    answer = operator.post("/compare/customers.csv", hidden_fields(compared(operator)) | {"standing": "unread"})
-    assert (answer.status_code, "There is nobody on that list" in text_of(answer)) == (409, True)
-    for address in ("/compare/customers.csv", "/leave-out-there/"):
-        answer = operator.post(address, hidden_fields(review(operator)) | {"standing": "next"})
-        assert (answer.status_code, "Press Compare with live state first" in text_of(answer)) == (409, True)
+def test_without_a_comparison_nobody_is_left_out_and_there_is_no_file(operator, oscar, fleet):
+    fields = hidden_fields(review(operator))
+    answer = press(operator, "leave-out-there/", fields)
+    assert (answer.status_code, "Press Compare with live state first" in text_of(answer)) == (409, True)
+    assert operator.get(f"{fields[AT]}customers.csv?standing=next").status_code == 404
+    page = compared(operator)
+    for client, standing in ((operator, "unread"), (signed_in(oscar), "next")):
+        assert client.get(f"{hidden_fields(page)[AT]}customers.csv?standing={standing}").status_code == 404
 
 
 def test_those_who_are_there_are_left_out_with_one_click_and_the_comparison_stays(operator, fleet, tms):
-    page = operator.post("/leave-out-there/", hidden_fields(compared(operator)))
+    page = press(operator, "leave-out-there/", hidden_fields(compared(operator)))
     assert counts_on(page) == {standing: count for standing, count in COUNTS.items() if standing != "there"}
     assert "2 who were there already are left out." in text_of(page)
     assert "5 customers, read from TMS" in text_of(page)
@@ -108,20 +110,20 @@ def test_those_who_are_there_are_left_out_with_one_click_and_the_comparison_stay
 
 
 def test_how_many_were_left_out_is_still_said_after_comparing_again(operator, fleet):
-    page = operator.post("/leave-out-there/", hidden_fields(compared(operator)))
+    page = press(operator, "leave-out-there/", hidden_fields(compared(operator)))
     assert "2 who were there already are left out." in text_of(compared(operator, page))
 
 
 def test_if_everybody_is_there_nobody_is_left_to_send(operator, fleet):
     page = compared(operator, review(operator, "t1,t2"))
     assert "Without the 2 there already" not in text_of(page)
-    answer = operator.post("/leave-out-there/", hidden_fields(page))
+    answer = press(operator, "leave-out-there/", hidden_fields(page))
     assert (answer.status_code, "All customers of this list are there already" in text_of(answer)) == (409, True)
 
 
 def test_those_who_were_asked_for_are_left_out_and_the_comparison_stays(operator, fleet, oscar):
-    proceed(signed_in(oscar), review(signed_in(oscar), "n1,s1"))
-    page = operator.post("/leave-out/", hidden_fields(compared(operator)))
+    proceed(others := signed_in(oscar), review(others, "n1,s1"))
+    page = press(operator, "leave-out/", hidden_fields(compared(operator)))
     assert "2 customers who were asked for already are left out." in text_of(page)
     assert counts_on(page) == {"next": 1, "there": 2, "ahead": 1, "unknown": 1}
 
@@ -191,10 +193,11 @@ def test_a_fresh_reading_of_somebody_else_is_shared(operator, oscar, fleet, tms)
 
 
 def test_a_page_that_lost_its_token_asks_for_it_and_takes_it(operator, fleet, tms):
-    fields = hidden_fields(review(operator)) | {"sealed": ""}
-    answer = operator.post("/compare/", fields)
+    fields = hidden_fields(review(operator))
+    without_token(operator)
+    answer = press(operator, "compare/", fields)
     assert (answer.status_code, "Enter your bearer token" in text_of(answer), reads(tms)) == (400, True, [])
-    page = operator.post("/compare/", hidden_fields(answer) | {"token": TOKEN})
+    page = press(operator, "compare/", hidden_fields(answer) | {"token": TOKEN})
     assert counts_on(page) == COUNTS
     assert proceed(operator, page).status_code == 302
 
@@ -202,60 +205,62 @@ def test_a_page_that_lost_its_token_asks_for_it_and_takes_it(operator, fleet, tm
 @pytest.mark.parametrize("fault", ["http:500", "html", "half-body", "empty-object"])
 def test_a_reading_that_fails_is_said_and_counts_nobody(operator, fleet, monkeypatch, fault):
     page = review(operator, token=f"fault:{fault}")
-    answer = operator.post("/compare/", hidden_fields(page))
+    answer = press(operator, "compare/", hidden_fields(page))
     assert (answer.status_code, counts_on(answer)) == (409, {})
     assert re.search(r"evian3 (could not be read|listed no customers)", text_of(answer))
-    assert "sealed" in hidden_fields(answer)
+    assert 'name="token"' not in answer.content.decode()  # it is kept
 
 
 def test_a_token_that_is_not_taken_is_asked_for_once_more(operator, fleet):
-    answer = operator.post("/compare/", hidden_fields(review(operator, token="fault:unauthorized")))
+    answer = press(operator, "compare/", hidden_fields(review(operator, token="fault:unauthorized")))
     assert (answer.status_code, 'name="token"' in answer.content.decode()) == (409, True)
-    assert "sealed" not in hidden_fields(answer)
 
 
 def test_a_failed_reading_leaves_the_comparison_that_was_there(operator, fleet, monkeypatch):
     page = compared(operator)
     monkeypatch.setattr(reading, "FRESH_S", -60)
     monkeypatch.setattr(pace, "_asked_wait_s", lambda _: 0)
-    answer = operator.post("/compare/", hidden_fields(page) | {"token": "fault:http:500"})
+    answer = press(operator, "compare/", hidden_fields(page) | {"token": "fault:http:500"})
     assert (answer.status_code, counts_on(answer)) == (409, COUNTS)
 
 
 def test_a_cluster_that_is_read_too_often_is_left_alone(operator, fleet, settings):
     settings.TMS_READS_PER_MINUTE = 0
-    answer = operator.post("/compare/", hidden_fields(review(operator)))
+    answer = press(operator, "compare/", hidden_fields(review(operator)))
     assert (answer.status_code, "evian3 was read too often" in text_of(answer)) == (503, True)
 
 
 def test_a_forged_comparison_is_refused(operator, fleet, tms):
     fields = hidden_fields(compared(operator))
-    state = signing.loads(fields["review"], salt=SALT)
+    kept = StoredReview.objects.get()
+    state = signing.loads(kept.signed, salt=SALT)
     state["compared"]["codes"] = [2] * 7
-    for forged in (signing.dumps(state, salt="another"), fields["review"][:-2]):
-        for address in ("/send/", "/compare/", "/compare/customers.csv", "/leave-out-there/"):
-            assert operator.post(address, fields | {"review": forged}).status_code == 400
+    for forged in (signing.dumps(state, salt="another"), kept.signed[:-2]):
+        StoredReview.objects.update(signed=forged)
+        for step in ("send/", "compare/", "leave-out-there/"):
+            assert press(operator, step, fields).status_code == 400
+        assert operator.get(f"{fields[AT]}customers.csv?standing=next").status_code == 404
     assert not Attempt.objects.exists()
 
 
 def test_a_review_of_the_version_before_has_no_comparison_and_is_sent(operator, fleet):
     fields = hidden_fields(review(operator))
-    assert "compared" not in signing.loads(fields["review"], salt=SALT)
-    assert operator.post("/send/", fields).status_code == 302
+    assert "compared" not in signing.loads(StoredReview.objects.get().signed, salt=SALT)
+    assert press(operator, "send/", fields).status_code == 302
 
 
 def test_a_review_that_was_sent_leads_to_its_attempt_whatever_is_pressed(operator, fleet):
     page = compared(operator)
     address = proceed(operator, page).url
-    for button in ("/compare/", "/leave-out-there/"):
-        assert operator.post(button, hidden_fields(page)).url == address
+    for step in ("compare/", "leave-out-there/"):
+        assert press(operator, step, hidden_fields(page)).url == address
 
 
 def test_what_was_shown_of_a_long_list_is_in_the_intent_of_each_chunk(operator, fleet, settings, engine_at_rest):
     settings.TMS_MAX_CIDS_PER_CALL = 3
     page = compared(operator, upload(operator, CIDS.split(",")))
     assert "This runs as a batch" in text_of(page)
-    started(operator.post("/batches/start/", hidden_fields(page)))
+    started(press(operator, "start/", hidden_fields(page)))
     engine_at_rest()
     shown = [intent["compared"]["counts"] for intent in intents()]
     assert shown == [{"next": 1, "there": 2, "ahead": 3, "unknown": 1} | shown[0]] * 4

@@ -8,7 +8,11 @@ import pytest
 from django.test import Client
 
 from audit.choices import Action
-from setactions.pages.sealing import Purpose, Review, load_reading, seal_token, sign_reading, sign_review
+from jobs.models import StoredReview
+from jobs.reviews import keep_review
+from setactions.pages.sealing import Purpose, Review, load_reading, load_review, seal_token, sign_reading, sign_review
+from setactions.pages.tests.test_new_action import AT, fill_in, press, proceed
+from setactions.pages.tests.test_new_action import hidden_fields as page_fields
 from setactions.payload import Submission
 from setactions.resolving.tests.doubting import LOST_BEFORE, hidden_fields, send
 from setactions.tms.clusters import cluster_named
@@ -49,21 +53,48 @@ def review_by(user_id, **changes):
     return sign_review(replace(Review.of(submission), **changes), user_id)
 
 
+def kept(user_id, signed):
+    """The address of a review as it is kept."""
+    review_id = load_review(signed, user_id).attempt_id
+    keep_review(review_id, user_id, signed)
+    return f"/review/{review_id}/"
+
+
+def cookie_of(address):
+    return f"review_token_{uuid.UUID(address.split('/')[2]).hex}"
+
+
 def test_a_review_that_does_not_verify(olivia, tms, lines):
-    client, own = client_of(olivia), review_by("olivia")
-    for path in ("/send/", "/edit/", "/batches/start/"):
-        for review in (PLANTED, own[:-2], own.replace(":", ":x", 1), review_by("oscar")):
-            assert client.post(path, {"review": review, "token": TOKEN}).status_code == 400
+    client, own, other = client_of(olivia), review_by("olivia"), review_by("oscar")
+    address = kept("olivia", own)
+    for forged in (PLANTED, own[:-2], own.replace(":", ":x", 1), other, review_by("olivia")):  # the last: of another id
+        StoredReview.objects.update(signed=forged)
+        for step in ("send/", "start/", "leave-out/"):
+            assert client.post(address + step, {"token": TOKEN}).status_code == 400
+            assert lines() == line("its review does not verify")
+        for page in (address, address + "edit/"):
+            assert client.get(page).status_code == 400
             assert lines() == line("its review does not verify")
     assert tms.calls() == []
 
 
+def test_what_a_page_showed_that_does_not_verify_showed_nothing(olivia, oscar, tms, lines):
+    others, client = signed_in(oscar), client_of(olivia)
+    proceed(others, fill_in(others))
+    page, elsewhere = fill_in(client), page_fields(fill_in(client))["shown"]
+    for shown in (PLANTED, elsewhere):
+        assert proceed(client, page, send_again="1", shown=shown).status_code == 409
+        assert lines() == line("what its page showed does not verify")
+    assert len(tms.calls()) == 1
+
+
 def test_a_sealed_token_that_does_not_verify(olivia, tms, lines):
     client = client_of(olivia)
-    for path, is_batch in (("/send/", False), ("/batches/start/", True)):
-        review = review_by("olivia", is_batch=is_batch)
+    for step, is_batch in (("send/", False), ("start/", True)):
+        address = kept("olivia", review_by("olivia", is_batch=is_batch))
         for sealed in (PLANTED, seal_token(Token(PLANTED), "oscar", uuid.uuid4()), f"1{'A' * 200}"):
-            assert client.post(path, {"review": review, "sealed": sealed}).status_code == 400
+            client.cookies[cookie_of(address)] = sealed
+            assert press(client, step, {AT: address}).status_code == 400
             assert lines() == line("its sealed token does not verify")
     assert tms.calls() == []
 
@@ -91,9 +122,10 @@ def test_what_is_only_old_or_missing_is_no_attack(olivia, tms, lines, monkeypatc
     with monkeypatch.context() as earlier:
         earlier.setattr("time.time", lambda: 1_000_000.0)
         old = seal_token(Token(TOKEN), "olivia", attempt_id)
-    review = review_by("olivia", attempt_id=attempt_id)
+    address = kept("olivia", review_by("olivia", attempt_id=attempt_id))
     for sealed in (old, ""):
-        assert client.post("/send/", {"review": review, "sealed": sealed}).status_code == 400
+        client.cookies[cookie_of(address)] = sealed
+        assert press(client, "send/", {AT: address}).status_code == 400
     assert lines() == []
 
 

@@ -1,6 +1,7 @@
 """What the review page and an attempt's page say and offer, as plain values: no database, no request."""
 
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,12 +12,13 @@ from audit.models import Attempt
 from setactions.overlap import Overlap
 from setactions.pages.attempt import AttemptPage
 from setactions.pages.review import ReviewPage, ends_of
-from setactions.pages.sealing import Purpose, Review, load_reading, load_review
+from setactions.pages.sealing import Purpose, Review, as_shown, load_reading
 from setactions.payload import Submission
 from setactions.refusal import Unverified
 from setactions.resolving.readback import Judgement, Reading, Verdict
 from setactions.results import Result
 from setactions.tms.clusters import cluster_named
+from setactions.word import Named
 from tmsdash import clocks
 
 CLUSTERS = {"evian3": "http://127.0.0.1:1", "brooke": "http://127.0.0.1:2"}
@@ -86,14 +88,17 @@ def test_of_a_longer_list_both_ends_are_shown_with_their_numbers(count):
 def review_page(*, count=2, cluster="evian3", action_sent="PE-Enable", user=OPERATOR, **values):
     cids = tuple(f"c{number}" for number in range(count))
     submission = Submission(cluster_named(cluster), Action.PE_ENABLE, action_sent, cids)
-    return ReviewPage(user=user, review=Review.of(submission), sealed="", **values)
+    return ReviewPage(user=user, review=Review.of(submission), has_token=True, **values)
 
 
 def test_what_comes_back_from_the_page_is_what_it_showed_and_for_its_user_only():
     page = review_page()
-    assert load_review(page.signed, "olivia") == page.review
-    with pytest.raises(Unverified):
-        load_review(page.signed, "oscar")
+    named = Named(7, frozenset(), "a" * 64)
+    page = replace(page, review=replace(page.review, named=named))
+    assert as_shown(replace(page.review, named=Named()), page.shown, "olivia") == page.review
+    for review, user_id in ((page.review, "oscar"), (Review.of(page.review.submission), "olivia")):
+        with pytest.raises(Unverified):
+            as_shown(review, page.shown, user_id)
 
 
 @pytest.mark.parametrize(("count", "is_batch", "chunks"), [(5, False, 3), (6, True, 3), (7, True, 4)])
@@ -182,27 +187,25 @@ def attempt_page(outcome=Outcome.ACCEPTED, *, user=OPERATOR, message="", opening
 def test_only_what_certainly_was_not_applied_is_offered_for_sending_again(outcome, expected):
     page = attempt_page(outcome)
     assert page.may_send_again is expected
-    assert bool(page.signed_again) is expected
+    assert bool(page.submission_again) is expected
 
 
 @pytest.mark.parametrize("user", [DECIDER, VIEWER, User("olivia"), User("olivia", "jobs.set_action", is_auditor=True)])
 def test_nobody_sends_again_but_its_user_while_they_may_send(user):
     page = attempt_page(Outcome.REJECTED, user=user)
-    assert (page.may_send_again, page.signed_again) == (False, "")
+    assert (page.may_send_again, page.submission_again) == (False, None)
 
 
-def test_what_is_sent_again_is_the_list_as_it_was_sent_under_a_new_id():
-    page = attempt_page(Outcome.NOT_SENT, opening={"action_sent": "pe-enable"})
-    again = load_review(page.signed_again, "olivia")
-    assert (again.submission.cids, again.submission.action_sent) == (("a1", "b2"), "pe-enable")
-    assert again.attempt_id != page.attempt.attempt_id
+def test_what_is_sent_again_is_the_list_as_it_was_sent():
+    again = attempt_page(Outcome.NOT_SENT, opening={"action_sent": "pe-enable"}).submission_again
+    assert (again.cids, again.action_sent) == (("a1", "b2"), "pe-enable")
 
 
 @pytest.mark.parametrize("changes", [{"cluster_url": "https://gone.example"}, {"opening": {"archived": True}}])
 def test_without_its_cluster_or_its_events_a_list_is_not_offered_again(changes):
     page = attempt_page(Outcome.NOT_SENT, **changes)
     assert page.may_send_again
-    assert page.signed_again == ""
+    assert page.submission_again is None
 
 
 def test_a_rejected_list_is_cut_in_two_by_the_ids_that_tms_names():

@@ -3,7 +3,7 @@
 import pytest
 
 from setactions import seals
-from setactions.pages.tests.test_new_action import fill_in, hidden_fields, proceed
+from setactions.pages.tests.test_new_action import fill_in, hidden_fields, press, proceed
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import text_of
 
@@ -32,8 +32,10 @@ def test_a_token_is_kept_for_ten_minutes_and_then_asked_for_again(operator, tms,
 
 def test_a_refusal_does_not_renew_the_ten_minutes(operator, tms, settings):
     review = fill_in(operator)
+    [(name, before)] = [(name, one.value) for name, one in operator.cookies.items() if name.startswith("review_token")]
     settings.TMS_PASSIVE = True
-    assert hidden_fields(proceed(operator, review))["sealed"] == hidden_fields(review)["sealed"]
+    assert proceed(operator, review).status_code == 503
+    assert operator.cookies[name].value == before
 
 
 def test_a_token_typed_later_that_stands_among_the_ids_is_not_shown(operator, tms, monkeypatch):
@@ -52,8 +54,8 @@ def test_no_page_holds_the_token_in_clear(operator, tms):
         fill_in(operator, token=PLANTED, cids="a b"),
         fill_in(operator, token=PLANTED + " x"),
         review := fill_in(operator, token=PLANTED),
-        operator.post("/edit/", hidden_fields(review)),
-        operator.get(proceed(operator, review).url),
+        press(operator, "edit/", hidden_fields(review)),
+        operator.get(proceed(operator, review, token=PLANTED).url),
         proceed(operator, fill_in(operator, token=PLANTED)),
         fill_in(operator, cids="a1\neyJhbGciOi.eyJzdWIi.c2ln", token=PLANTED),
     ]

@@ -8,7 +8,7 @@ from django.db import InterfaceError, OperationalError, connections
 from audit.choices import Kind
 from audit.models import Attempt
 from audit.tests.making import make_attempt
-from setactions.pages.tests.batch_pages import ledger_batch, upload
+from setactions.pages.tests.batch_pages import ledger_batch
 from setactions.pages.tests.test_new_action import fill_in
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of
@@ -66,10 +66,11 @@ def test_the_review_page_comes_without_what_the_audit_holds_against_it(operator,
 
 
 @by_error
-def test_the_review_page_comes_without_the_batches_that_it_shares_customers_with(operator, settings, error):
-    settings.TMS_MAX_CIDS_PER_CALL = 2
+def test_a_list_that_cannot_be_kept_for_its_review_stays_on_the_form(operator, error):
     with failing("jobs", error):
-        assert "This runs as a batch" in text_of(upload(operator))
+        page = fill_in(operator, cids="a1\nb2")
+    assert (page.status_code, "nothing can be reviewed or sent" in text_of(page)) == (503, True)
+    assert "a1\nb2" in page.content.decode()
 
 
 @by_error

@@ -64,8 +64,8 @@ def test_the_admin_denies_who_is_no_staff(olivia, denied):
 
 def test_a_form_without_its_security_token_is_a_denial(olivia, denied):
     client = signed_in(olivia, REMOTE_ADDR=ADDRESS, enforce_csrf_checks=True)
-    assert client.post("/send/").status_code == 403
-    assert denied() == [line("olivia", "POST /send/", 403)]
+    assert client.post("/review/").status_code == 403
+    assert denied() == [line("olivia", "POST /review/", 403)]
 
 
 def test_a_session_that_is_none_is_a_denial_and_a_stranger_is_not(databases, denied):
@@ -125,5 +125,5 @@ def test_who_it_was_may_be_unknown_when_the_database_does_not_answer(olivia, den
     client = signed_in(olivia, REMOTE_ADDR=ADDRESS, enforce_csrf_checks=True)
     client.raise_request_exception = False
     with table_missing("default", "tmsdash_session"):
-        assert client.post("/send/").status_code >= 403
+        assert client.post("/review/").status_code >= 403
     assert all(message.startswith("[ACCESS] denied: user=-, ") for message in denied())

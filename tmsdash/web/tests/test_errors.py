@@ -112,7 +112,7 @@ NO_TOKEN = "The form's security token is missing or out of date. Nothing was sen
 def test_a_post_without_a_csrf_token_is_a_403_in_our_words(fetch, olivia, tms):
     client = signed_in(olivia, enforce_csrf_checks=True)
     assert_json(fetch(client=client), 403, NO_TOKEN)
-    assert_page(client.post("/send/", {"review": "x"}), 403, NO_TOKEN)
+    assert_page(client.post("/review/", {"cids": "x"}), 403, NO_TOKEN)
     assert tms.calls() == []
 
 

@@ -160,7 +160,7 @@ def test_the_site_sets_no_other_cookies(adam, olivia):
 def test_a_list_that_took_longer_than_the_session_is_not_lost(at, tms):
     at(2 * IDLE_S)
     form = {"cluster": "evian3", "action": "PE-Enable", "token": TOKEN, "cids": "zebra\r\nyak <b>"}
-    page = at.client.post("/review/", form)
+    page = at.client.post("/review/", form, follow=True)
     assert (page.status_code, "zebra\r\nyak &lt;b&gt;</textarea>" in page.content.decode()) == (401, True)
     assert TOKEN not in page.content.decode()
     assert at.client.post("/review/", form | {"cids": " "}).url == "/login/?next=/review/"
