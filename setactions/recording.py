@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 AFTER_REPLY_WAIT_S = 4.0  # seconds that steps 4 to 8 together may wait for locks
 AUDIT_SHARE_S = 1.5  # of these, for step 4: a locked audit must leave time for the Job
 RETRY_PAUSE_S = 0.1
+JOBS_UNUSABLE = "The jobs database could not be used, so nothing was sent. Try again, then tell the admin."
 # Seconds between the tries of the background: soon after a short lock, for about an hour after a long one.
 FINISH_PAUSES_S = (0.5, 1, 2, 4, 8, 15, *[30] * 120)
 
@@ -85,10 +86,9 @@ class Recorder:
         share_s = AUDIT_SHARE_S if reply.kind == Kind.ACCEPTED else AFTER_REPLY_WAIT_S
         self._add_event(reply.kind, self._answer, self.budget.left(at_most=share_s))
 
-    def write_failure(self, kind: Kind, error: Exception) -> None:
-        """There is no reply: NOT_SENT if the transaction around the call could not even begin, else UNKNOWN."""
+    def write_failure(self, kind: Kind, error: Exception, unsent: str = JOBS_UNUSABLE) -> None:
+        """There is no reply: NOT_SENT, with the reason, if the call could not even begin, else UNKNOWN."""
         self.log_error(error)
-        unsent = "The jobs database could not be used, so nothing was sent. Try again, then tell the admin."
         message = unsent if kind == Kind.NOT_SENT else "There is no answer: the dashboard failed in the call."
         self._answer = {"http_status": None, "message": message}
         self._add_event(kind, self._answer, AFTER_REPLY_WAIT_S)

@@ -18,6 +18,7 @@ So an accepted action always leaves a Job, or an audit entry that owes one, and 
 import logging
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -34,6 +35,7 @@ from audit.overlap import OverlapError, attempts_sharing
 from audit.selectors import find_attempt
 from jobs import services as jobs
 from jobs.batches.overlap import batches_sharing
+from setactions.handover import Carrier, by_this_thread
 from setactions.limits import call_slot, check_active, check_refusal_rate, turn_of_long_list
 from setactions.overlap import overlap_of, window_start
 from setactions.payload import BatchPart, Submission
@@ -68,6 +70,7 @@ def set_action(
     word: Word = NO_WORD,
     batch: BatchPart | None = None,
     on_accepted: Callable[[], None] = lambda: None,
+    carrier: Carrier = by_this_thread,
 ) -> Result:
     """Carry out one attempt and return what happened; nothing is ever sent twice under one attempt id.
 
@@ -75,6 +78,7 @@ def set_action(
     gets its recorded result again, without a call. The `word` of a user lets customers be sent again that were asked
     for already, see setactions.overlap. What is refused is recorded under an id of its own. The Job of a chunk of a
     `batch` carries the batch's id. `on_accepted` is called as soon as TMS has accepted, before that is recorded.
+    The `carrier` says in which thread steps 2 to 9 are done; `by_another_thread`, the result may be "being sent".
     """
     is_new, attempt_id = attempt_id is None, attempt_id or uuid.uuid4()
     intent = intent_of(actor, submission, send_again=bool(word), batch=batch)
@@ -86,9 +90,13 @@ def set_action(
         known = None if is_new else find_known(attempt_id)
         if known:
             return _replay(known, actor, intent)
-        with call_slot(), turn_of_long_list(len(submission.cids)):
+        with ExitStack() as held:
+            held.enter_context(call_slot())
+            held.enter_context(turn_of_long_list(len(submission.cids)))
             recorder = _open(attempt_id, actor, intent, batch, word)
-            return recorder if isinstance(recorder, Result) else _carry_out(submission, recorder, token, on_accepted)
+            if isinstance(recorder, Result):
+                return recorder
+            return carrier(partial(_carry_out, submission, recorder, token, on_accepted), recorder, held)
     except AuditUnavailable as refusal:
         return refused(uuid.uuid4(), refusal)
     except Refusal as refusal:

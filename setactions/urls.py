@@ -40,6 +40,12 @@ urlpatterns = [
     path("review/<uuid:review_id>/customers.csv", comparison.customers_csv, name="compare_csv"),
     path("review/<uuid:review_id>/leave-out-there/", comparison.leave_out_there, name="leave_out_there"),
     path("attempts/<uuid:attempt_id>/", attempt.attempt, name="attempt"),
+    path(
+        "attempts/<uuid:attempt_id>/progress/",
+        attempt.attempt,
+        {"template": "setactions/_attempt.html"},
+        name="attempt_progress",
+    ),
     path("attempts/<uuid:attempt_id>/check/", attempt.check, name="attempt_check"),
     path("attempts/<uuid:attempt_id>/decide/", attempt.decide, name="attempt_decide"),
     path("attempts/<uuid:attempt_id>/edit/", attempt.edit, name="attempt_edit"),

@@ -62,6 +62,22 @@ def others_first() -> Iterator[None]:
             _take(RETURN_WAIT_S, returns=True)
 
 
+def detach() -> bool:
+    """Take the turn from this thread for `attached` in another one, and tell whether it had it. Nobody else gets it."""
+    had_turn, _thread.has_turn = _thread.has_turn, False
+    return had_turn
+
+
+@contextmanager
+def attached(had_turn: bool) -> Iterator[None]:
+    """Hold the turn that another thread has detached, if it had it, until it is given up in the block or after it."""
+    _thread.has_turn = had_turn
+    try:
+        yield
+    finally:
+        _give()
+
+
 def _take(wait_s: float, *, returns: bool = False) -> bool:
     global _is_taken, _waiting, _returning
     with _changed:

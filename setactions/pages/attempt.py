@@ -36,9 +36,12 @@ from setactions.tms.clusters import cluster_at
 from setactions.tms.spellings import find_action
 from setactions.tms.unknown_ids import Repair, find_repair
 from tmsdash.csv_text import ids_file
+from tmsdash.db import clock
 from tmsdash.text import printable
 from tmsdash.tokens import looks_like_token
 from tmsdash.web.access_log import log_refused
+
+SOON_S = 30  # most answers are there by then
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,33 @@ class AttemptPage:
     @property
     def is_closed(self) -> bool:
         return not self.attempt.is_running and not self.is_unknown
+
+    @property
+    def title(self) -> str:
+        return f"{self.result.outcome.label}: {self.attempt.action_name or 'attempt'}"
+
+    @property
+    def announcement(self) -> str:
+        """What a screen reader says when it changes."""
+        label = self.result.outcome.label
+        return f"{label}." if self.attempt.is_running else f"{label}. {self.result.explanation}"
+
+    @cached_property
+    def elapsed_s(self) -> int:
+        """For how many seconds it is being sent."""
+        return max(0, int((clock.now("audit") - self.attempt.created_at).total_seconds()))
+
+    @property
+    def every_s(self) -> int:
+        """After how many seconds the page asks how it stands; 0 once nothing changes any more."""
+        if self.attempt.is_running:
+            return 1 if self.elapsed_s < SOON_S else 3
+        return 3 if self.awaits_job else 0
+
+    @property
+    def reload_s(self) -> int:
+        """The same without JavaScript, where the page is loaded anew: a screen reader begins at its top each time."""
+        return 5 if self.elapsed_s < SOON_S else 20
 
     @property
     def awaits_job(self) -> bool:
@@ -176,15 +206,22 @@ def page_of(user: Any, attempt: Attempt, **state: Any) -> AttemptPage:
 
 
 def _show(request: HttpRequest, attempt: Attempt, *, status: int = 200, **state: Any) -> HttpResponse:
-    context = {"page": page_of(request.user, attempt, **state), "interval_s": settings.TMS_READBACK_INTERVAL_S}
-    return render(request, "setactions/attempt.html", context, status=status)
+    page = page_of(request.user, attempt, **state)
+    return render(request, "setactions/attempt.html", _context(page), status=status)
+
+
+def _context(page: AttemptPage) -> dict[str, Any]:
+    return {"page": page, "interval_s": settings.TMS_READBACK_INTERVAL_S}
 
 
 @never_cache
 @require_safe
-def attempt(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
-    """Show what became of an attempt, now and whenever somebody comes back to it."""
-    return _show(request, attempt_for(request.user, attempt_id))
+def attempt(request: HttpRequest, attempt_id: uuid.UUID, template: str = "setactions/attempt.html") -> HttpResponse:
+    """Show what became of an attempt, now and whenever somebody comes back to it.
+
+    Until its answer is there, its page asks for the `template` of the part that changes.
+    """
+    return render(request, template, _context(page_of(request.user, attempt_for(request.user, attempt_id))))
 
 
 @never_cache

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from audit.actors import actor_of
 from audit.choices import Outcome, Source
 from setactions import service
+from setactions.handover import by_another_thread
 from setactions.pages.forms import NewActionForm
 from setactions.pages.new_action import filled_in_form, form_page
 from setactions.pages.review import (
@@ -115,7 +116,7 @@ def reviewed_step(view: View) -> Step:
 @reviewed_step
 @sensitive_variables()
 def send(request: HttpRequest, reviewed: Review) -> HttpResponse:
-    """Send what was reviewed and lead to the attempt's page; what is refused comes back for review."""
+    """Send what was reviewed and lead to the attempt's page, which waits for TMS; what is refused comes back."""
     sealed, review_id = "", reviewed.attempt_id
     try:
         if was_sent(reviewed, request.user.get_username(), is_batch=False):
@@ -132,6 +133,7 @@ def send(request: HttpRequest, reviewed: Review) -> HttpResponse:
         token=token,
         attempt_id=review_id,
         word=word_of(request, reviewed),
+        carrier=by_another_thread,
     )
     if result.outcome != Outcome.REFUSED:
         return used(redirect("attempt", attempt_id=result.attempt_id), review_id)

@@ -14,7 +14,7 @@ from jobs.models import Batch
 from jobs.signatures import batch_is_signed
 from setactions.batches.tests.commanding import command
 from setactions.pages.tests.batch_pages import form_with_file, started
-from setactions.pages.tests.test_new_action import fill_in, hidden_fields, proceed
+from setactions.pages.tests.test_new_action import fill_in, hidden_fields, press, proceed
 from setactions.tests.test_proxy_fetch import assert_refused
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import text_of
@@ -49,9 +49,9 @@ def is_whole():
 def test_a_note_goes_from_the_form_to_the_audit_and_to_every_page(operator, audrey, tms):
     review = fill_in(operator, note=f"  {NOTE} ")
     assert NOTE in text_of(review)
-    back = operator.post("/edit/", hidden_fields(review))
+    back = press(operator, "edit/", hidden_fields(review))
     assert "CHG-4711: move Ärzte &amp; Söhne &lt;north&gt;" in back.content.decode()
-    sent = proceed(operator, review)
+    sent = proceed(operator, review, token=TOKEN)
     attempt = Attempt.objects.get()
     assert attempt.note == opening_of(attempt.attempt_id)["note"] == NOTE
     for address in (sent.url, f"/jobs/{attempt.attempt_id}/"):
@@ -133,7 +133,7 @@ def test_where_a_note_is_required_nothing_goes_without(operator, fetch, tms, set
 
 def test_a_batch_hands_its_note_to_each_chunk_and_its_signature_covers_it(operator, tms, small_chunks, engine_at_rest):
     form = form_with_file("customer_id\na1\nb2\nc3\nd4\n") | {"note": NOTE}
-    batch = started(operator.post("/batches/start/", hidden_fields(operator.post("/review/", form))))
+    batch = started(press(operator, "start/", hidden_fields(operator.post("/review/", form, follow=True))))
     engine_at_rest()
     assert [*Attempt.objects.values_list("note", flat=True)] == [NOTE, NOTE]
     assert NOTE in text_of(operator.get(f"/batches/{batch.batch_id}/"))

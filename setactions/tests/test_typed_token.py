@@ -10,7 +10,7 @@ from audit.models import Attempt, AuditEntry
 from jobs.models import Batch
 from setactions import typed_token as typing
 from setactions.pages.tests.batch_pages import CIDS, start, started
-from setactions.pages.tests.test_new_action import fill_in, hidden_fields, proceed
+from setactions.pages.tests.test_new_action import fill_in, proceed
 from setactions.refusal import Refusal
 from setactions.tests.test_proxy_fetch import assert_refused
 from setactions.typed_token import typed_token
@@ -143,9 +143,7 @@ def test_the_password_of_the_account_is_no_token_and_goes_nowhere(operator, oliv
     review = fill_in(operator)
     page = fill_in(operator, token='"Tr0ub4dor&3-and-more"')
     assert (page.status_code, "This is the password of your account" in text_of(page)) == (400, True)
-    hidden = hidden_fields(review)
-    hidden.pop("sealed", None)
-    again = operator.post("/send/", hidden | {"token": "Tr0ub4dor&3-and-more"})
+    again = proceed(operator, review, token="Tr0ub4dor&3-and-more")
     assert (again.status_code, "This is the password of your account" in text_of(again)) == (400, True)
     assert tms.calls() == []
     held = [*AuditEntry.objects.values_list("body", flat=True), caplog.text, text_of(page), again.content.decode()]

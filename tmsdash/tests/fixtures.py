@@ -25,6 +25,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from audit import chain, groups
 from audit.models import ChainHead
 from audit.proof import append_only
+from setactions import handover
 from setactions.devtools.simulator import Simulator
 from setactions.management.commands.migrate_all import make_groups
 from setactions.recording import Recorder
@@ -143,6 +144,12 @@ def unfinished(monkeypatch: pytest.MonkeyPatch) -> list[Recorder]:
 def flushed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the audit is to write soon is written at once, in the same thread: it would go on into the next test."""
     monkeypatch.setattr(groups, "see_to_flush", lambda: groups.flush(groups.FLUSH_WAIT_S))
+
+
+@pytest.fixture(autouse=True)
+def sent_before_the_next_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a form sends is over when its answer comes, whatever TMS does; it would go on into the next test."""
+    monkeypatch.setattr(handover, "WAIT_S", 60)
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from jobs.models import Job
-from setactions.pages.tests.test_new_action import fill_in, hidden_fields, proceed
+from setactions.pages.tests.test_new_action import fill_in, hidden_fields, press, proceed
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import text_of
 
@@ -20,7 +20,7 @@ def operator(tms, olivia):
 def back(operator):
     """The form with the list of old.csv, a1 and b2, after Cancel, and its fields."""
     data = {"cluster": "evian3", "action": "PE-Enable", "token": TOKEN, "csv_file": upload("old.csv", "cid\na1\nb2\n")}
-    page = operator.post("/edit/", hidden_fields(operator.post("/review/", data)))
+    page = press(operator, "edit/", hidden_fields(operator.post("/review/", data, follow=True)))
     text = page.content.decode()
     assert "From the file old.csv" in text_of(page)
     listed = text.partition('name="cids"')[2].partition(">")[2].partition("</textarea>")[0].removeprefix("\n")
