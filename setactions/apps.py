@@ -11,6 +11,8 @@ class SetactionsConfig(AppConfig):
     verbose_name = "Set Actions"
 
     def ready(self) -> None:
-        """Let a server whose batches go through a queue load that now: it takes longer than a batch takes to start."""
+        """Let a server whose work goes through a queue load that now: it takes longer than a batch takes to start."""
         if settings.TMS_BATCH_ENGINE == "celery" and startup.command == "serve":
-            from setactions.batches import queued  # noqa: F401 (Celery is only where it is used)
+            # Celery is only where it is used.
+            from setactions.app_status import queued as app_runs  # noqa: F401
+            from setactions.batches import queued as batches  # noqa: F401

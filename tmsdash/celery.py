@@ -1,4 +1,4 @@
-"""The Celery application, for sites whose batches go through a queue: `celery -A tmsdash worker`.
+"""The Celery application, for sites whose batches and app status runs go through a queue: `celery -A tmsdash worker`.
 
 Only imported where TMS_BATCH_ENGINE is `celery`; nobody else has Celery installed.
 """
@@ -101,7 +101,7 @@ app.conf.update(
     worker_redirect_stdouts=False,
     worker_send_task_events=False,
 )
-app.autodiscover_tasks(["setactions.batches"], related_name="queued")
+app.autodiscover_tasks(["setactions.batches", "setactions.app_status"], related_name="queued")
 
 
 def _check_worker(**kwargs: Any) -> None:

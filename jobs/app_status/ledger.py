@@ -6,16 +6,19 @@
    reads the same customer, changes nothing.
 3. A failed read says nothing of any app. Its customer waits on, with the reason, or could not be read.
 4. What operators decide outlives what runners report: only a running run is done.
+5. Tasks of the queue carry a run in turns that are numbered. The ledger gives each to one of them, so that a task that
+   comes twice makes no second row of tasks.
+6. A run that is over is kept for ninety days, with what was read.
 
 All functions raise DatabaseError when the jobs database cannot be written.
 """
 
 import uuid
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import F, Q
 
 from jobs.app_status.statuses import App, health_of
 from jobs.models import AppRun, AppRunCustomer, AppStatus
@@ -28,7 +31,10 @@ from tmsdash.text import one_line
 DATABASE = "jobs"
 State = AppRun.State
 UNFINISHED = (State.RUNNING, State.PAUSED)
+KEPT = timedelta(days=90)
+OLDEST, PRUNED_AT_ONCE = 20, 2  # runs that are looked at, and deleted, with each that begins
 NO_RUNNER: dict[str, Any] = {"runner": "", "runner_until": None}
+_GOING: dict[str, Any] = {"reason": "", "paused_at": None, "due_at": None, "failures": 0}
 
 
 # -- Runners ------------------------------------------------------------------------------------------------------
@@ -68,7 +74,17 @@ def create(
         AppRunCustomer.objects.bulk_create(
             AppRunCustomer(run=run, position=position, cid=cid) for position, cid in enumerate(cids)
         )
+        _prune(now)
     return run
+
+
+def _prune(now: datetime) -> None:
+    """Delete the oldest runs that ended long ago, with what was read. More than one goes for each that begins."""
+    oldest = AppRun.objects.order_by("pk")[:OLDEST]  # by keys, whose order is that of time
+    over = [run for run in oldest if not run.has_runner and (run.ended_at or run.created_at) < now - KEPT]
+    too_old = [run.pk for run in over[:PRUNED_AT_ONCE]]
+    AppStatus.objects.filter(run__in=too_old).delete()  # in one statement: Django would go by customers
+    AppRun.objects.filter(pk__in=too_old).delete()
 
 
 def lease(run: AppRun, runner: str, lease_s: float, *, dead_runner: str = "") -> bool:
@@ -81,11 +97,27 @@ def lease(run: AppRun, runner: str, lease_s: float, *, dead_runner: str = "") ->
     held = {"runner": runner, "runner_until": now + timedelta(seconds=lease_s)}
     with write_transaction(DATABASE):
         # One statement looks and takes, so that of two runners that look at once one gets it.
-        if not free.update(**held, state=State.RUNNING, reason="", ended_at=None):
+        if not free.update(**held, **_GOING, state=State.RUNNING, ended_at=None):
             return False
-        failed = AppRunCustomer.objects.filter(run=run, state=AppRunCustomer.State.FAILED)
-        failed.update(state=AppRunCustomer.State.WAITING)
+        unread = AppRunCustomer.objects.filter(run=run).exclude(state=AppRunCustomer.State.READ)
+        unread.filter(Q(state=AppRunCustomer.State.FAILED) | Q(tries__gt=0)).update(
+            state=AppRunCustomer.State.WAITING, tries=0, due_at=None
+        )
         return True
+
+
+def take_turn(run: AppRun, runner: str, turns: Sequence[int], lease_s: float) -> int | None:
+    """Give the run's next turn to a task of `runner`, and extend the lease; return the number of the turn after it.
+
+    None if the next turn is not among `turns`, or `runner` has to end.
+    """
+    until = clock.now(DATABASE) + timedelta(seconds=lease_s)
+    for turn in turns:
+        with write_transaction(DATABASE):
+            held = AppRun.objects.filter(pk=run.pk, runner=runner, state__in=UNFINISHED, turn=turn)
+            if held.update(turn=turn + 1, runner_until=until):
+                return turn + 1
+    return None
 
 
 def heartbeat(run: AppRun, runner: str, lease_s: float) -> AppRun | None:
@@ -124,8 +156,11 @@ def stop_dead(run: AppRun, reason: str) -> None:
 # -- Customers ----------------------------------------------------------------------------------------------------
 
 
-def keep_read(customer: AppRunCustomer, apps: Sequence[App]) -> bool:
-    """Write down what was read of a customer; False if somebody has done so already."""
+def keep_read(customer: AppRunCustomer, apps: Sequence[App], next_at: datetime | None = None) -> bool:
+    """Write down what was read of a customer, and that nobody else is read before `next_at`.
+
+    False if somebody has written down this customer already.
+    """
     with write_transaction(DATABASE):
         health = health_of(app.status for app in apps)
         read = {"state": AppRunCustomer.State.READ, "health": health, "problem": "", "read_at": clock.now(DATABASE)}
@@ -141,14 +176,34 @@ def keep_read(customer: AppRunCustomer, apps: Sequence[App]) -> bool:
             )
             for app in apps
         )
+        AppRun.objects.filter(pk=customer.run_id).update(failures=0, due_at=next_at)
     return True
 
 
-def note_failed(customer: AppRunCustomer, problem: str, *, for_good: bool) -> None:
-    """Note why a customer could not be read, who waits on, unless that is `for_good`."""
+def note_failed(
+    customer: AppRunCustomer,
+    problem: str,
+    *,
+    for_good: bool,
+    is_try: bool = True,
+    says_nothing: bool = False,
+    retry_at: datetime | None = None,
+    next_at: datetime | None = None,
+) -> int:
+    """Note why a customer could not be read, and return how many reads in a row said nothing of their customers.
+
+    The customer could not be read, if that is `for_good`. Else they wait: where they are, or until `retry_at` at the
+    end of the line if this was a try. Nobody is read before `next_at`.
+    """
     state = AppRunCustomer.State.FAILED if for_good else AppRunCustomer.State.WAITING
     with write_transaction(DATABASE):
-        _waiting(customer).update(state=state, problem=one_line(problem, PROBLEM_LENGTH))
+        kept: dict[str, Any] = {"state": state, "problem": one_line(problem, PROBLEM_LENGTH)}
+        if is_try:
+            kept |= {"tries": F("tries") + 1, "due_at": retry_at}
+        _waiting(customer).update(**kept)
+        run = AppRun.objects.filter(pk=customer.run_id)
+        run.update(failures=F("failures") + 1 if says_nothing else 0, due_at=next_at)
+        return run.values_list("failures", flat=True).get()
 
 
 def _waiting(customer: AppRunCustomer) -> Any:
@@ -160,12 +215,13 @@ def _waiting(customer: AppRunCustomer) -> Any:
 
 def pause(run: AppRun, reason: str) -> bool:
     """Let a running run read nothing; its runner keeps the token. False if it does not run."""
-    return _move(run, [State.RUNNING], state=State.PAUSED, reason=one_line(reason, TEXT_LENGTH))
+    paused_at = clock.now(DATABASE)
+    return _move(run, [State.RUNNING], state=State.PAUSED, paused_at=paused_at, reason=one_line(reason, TEXT_LENGTH))
 
 
 def resume(run: AppRun) -> bool:
     """Let a paused run go on that still has its runner; False if it is not paused or has none."""
-    return run.has_runner and _move(run, [State.PAUSED], state=State.RUNNING, reason="")
+    return run.has_runner and _move(run, [State.PAUSED], state=State.RUNNING, reason="", paused_at=None)
 
 
 def stop(run: AppRun, reason: str) -> bool:

@@ -34,9 +34,11 @@ def newest_run_of_job(user: Any, job_id: uuid.UUID) -> AppRun | None:
     return runs_for(user, everybody=True).filter(job_id=job_id).first()
 
 
-def waiting_customers(run: AppRun) -> list[AppRunCustomer]:
-    """Return the customers who were not read yet, in order."""
-    return list(AppRunCustomer.objects.filter(run=run, state=State.WAITING).order_by("position"))
+def next_customer(run: AppRun) -> AppRunCustomer | None:
+    """Return who is to be read next: who was not read yet, in order, and then those whose read failed; or None."""
+    waiting = AppRunCustomer.objects.filter(run=run, state=State.WAITING)
+    fresh = waiting.filter(due_at=None).order_by("position").first()
+    return fresh or waiting.order_by("due_at", "position").first()
 
 
 @dataclass(frozen=True)

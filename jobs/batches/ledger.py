@@ -61,28 +61,6 @@ def lease(batch: Batch, runner: str, lease_s: float, *, dead_runner: str = "") -
         return bool(free.update(**held, state=Batch.State.RUNNING, reason="", resume_at=None, ended_at=None))
 
 
-def heartbeat(batch: Batch, runner: str, lease_s: float) -> bool:
-    """Extend the lease to `lease_s` seconds from now; False if the runner does not hold it any more."""
-    until = clock.now(DATABASE) + timedelta(seconds=lease_s)
-    with write_transaction(DATABASE):
-        return bool(Batch.objects.filter(pk=batch.pk, runner=runner).update(runner_until=until))
-
-
-def hand_over(batch: Batch, runner: str, follower: str, lease_s: float) -> bool:
-    """Give the lease of `runner` to a `follower`, whatever the batch's state.
-
-    False if the lease is not what `batch` says any more: somebody has extended it, or has got it. Else `batch` says
-    what it is then.
-    """
-    until = clock.now(DATABASE) + timedelta(seconds=lease_s)
-    with write_transaction(DATABASE):
-        unchanged = Batch.objects.filter(pk=batch.pk, runner=runner, runner_until=batch.runner_until)
-        if not unchanged.update(runner=follower, runner_until=until):
-            return False
-    batch.runner, batch.runner_until = follower, until
-    return True
-
-
 def release(batch: Batch, runner: str, reason: str = "") -> bool:
     """Give the lease back; False if the runner does not hold it any more.
 

@@ -16,6 +16,7 @@ class AppRun(CheckedRow):
     """The reading of `get/appstatus` for a selection of customers of one cluster, one customer after the other.
 
     Whoever carries it has its user's token in memory, and holds a lease until `runner_until`, like that of a batch.
+    What a runner must know to go on with what another one began is here, too.
     """
 
     class State(models.TextChoices):
@@ -36,6 +37,10 @@ class AppRun(CheckedRow):
     reason = models.CharField(max_length=TEXT_LENGTH, blank=True, help_text="why it does not go on")
     runner = models.CharField(max_length=128, blank=True)
     runner_until = models.DateTimeField(null=True)
+    turn = models.PositiveIntegerField(db_default=0, default=0, help_text="that is next, of those that tasks take")
+    due_at = models.DateTimeField(null=True, help_text="before when nobody is read")
+    paused_at = models.DateTimeField(null=True)
+    failures = models.PositiveIntegerField(db_default=0, default=0, help_text="reads in a row that said nothing")
 
     class Meta:
         ordering = ["-id"]
@@ -75,6 +80,8 @@ class AppRunCustomer(CheckedRow):
     health = models.CharField(max_length=16, choices=Health.choices, blank=True, help_text="of what was read")
     problem = models.CharField(max_length=PROBLEM_LENGTH, blank=True)
     read_at = models.DateTimeField("read", null=True)
+    tries = models.PositiveSmallIntegerField(db_default=0, default=0, help_text="reads that failed")
+    due_at = models.DateTimeField(null=True, help_text="when the next one may be, after one that failed")
 
     class Meta:
         ordering = ["run", "position"]

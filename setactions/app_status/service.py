@@ -2,8 +2,8 @@
 
 1. Only users who may trigger Set Actions do anything here. Only its user goes on with a run, which needs their token;
    others who see it may pause and stop it.
-2. The run is carried by the process that got the token, whatever carries batches. One that has no living runner is
-   stopped, and whoever looks at it writes that down.
+2. The run is carried by what carries batches: a thread of the process that got the token, or the queue. One that has
+   no living runner is stopped, and whoever looks at it writes that down.
 3. A list that holds the bearer token is never written to the ledger.
 
 All functions raise Refusal and DatabaseError.
@@ -11,8 +11,8 @@ All functions raise Refusal and DatabaseError.
 
 import logging
 import threading
-from collections.abc import Iterable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from django.conf import settings
@@ -24,8 +24,9 @@ from jobs.models import AppRun, Job
 from setactions.app_status.runner import Runner
 from setactions.app_status.selection import Selection, customers_of_job
 from setactions.limits import app_run_slot
-from setactions.liveness import has_living_runner
+from setactions.liveness import has_living_runner, is_dead
 from setactions.permissions import check_may_set_action
+from setactions.queue.liveness import new_run_name
 from setactions.refusal import Refusal
 from setactions.token import Token
 from tmsdash.db import clock
@@ -45,29 +46,26 @@ class AlreadyBegunError(Refusal):
 
 @sensitive_variables("token")
 def start_run(*, user: Any, selection: Selection, token: Token, newest: int | None = None) -> AppRun:
-    """Begin to read the apps of the selected customers, in this process, and return the run.
+    """Begin to read the apps of the selected customers in the background, and return the run.
 
     Raises AlreadyBegunError if the user has a newer run of its job than that with the key `newest`, if that is given.
     """
     check_may_set_action(user)
     token.check_not_among(selection.cids)
-    with ExitStack() as slot:
-        slot.enter_context(app_run_slot())
-        runner = _runner(user.get_username(), token)
-        slot.callback(runner.give_up)
+    with _starter(user.get_username(), token) as (runner, start):
         run = ledger.create(
             user_id=user.get_username(),
             cluster_url=selection.cluster.origin,
             selection=selection.words,
             cids=selection.cids,
             job_id=selection.job_id,
-            runner=runner.name,
+            runner=runner,
             lease_s=settings.TMS_BATCH_LEASE_S,
             newest=newest,
         )
         if run is None:
             raise AlreadyBegunError(409, "request", "A run of this job has just begun. Ask again in a minute.")
-        _carry(run, runner, slot.pop_all())
+        start(run)
     return run
 
 
@@ -83,13 +81,12 @@ def resume_run(*, user: Any, run: AppRun, token: Token | None) -> None:
         return
     if token is None:
         raise Refusal(400, "token", "Enter your bearer token for this cluster: no process holds one for this run.")
-    with ExitStack() as slot:
-        slot.enter_context(app_run_slot())
-        runner = _runner(run.user_id, token)
-        slot.callback(runner.give_up)
-        if not runner.lease(run):
+    with _starter(run.user_id, token) as (runner, start):
+        dead_runner = run.runner if is_dead(run.runner) else ""
+        if not ledger.lease(run, runner, settings.TMS_BATCH_LEASE_S, dead_runner=dead_runner):
             raise Refusal(409, "request", "Another process is carrying this run. Look again in a minute.")
-        _carry(run, runner, slot.pop_all())
+        run.refresh_from_db()
+        start(run)
 
 
 @sensitive_variables("token")
@@ -139,6 +136,23 @@ def stop_dead_runs(runs: Iterable[AppRun]) -> None:
             with suppress(AnyDatabaseError), drop_if_broken("jobs"):
                 ledger.stop_dead(run, DIED)
                 run.refresh_from_db()
+
+
+@contextmanager
+@sensitive_variables("token")
+def _starter(user_id: str, token: Token) -> Iterator[tuple[str, Callable[[AppRun], None]]]:
+    """Yield the name under which a run is to be leased, and what lets it be carried then, by this site's engine."""
+    if settings.TMS_BATCH_ENGINE == "celery":
+        from setactions.app_status import queued  # Celery is only where it is used
+
+        name = new_run_name(clock.now("jobs"))
+        yield name, lambda run: queued.start(run, name, token)
+        return
+    with ExitStack() as slot:
+        slot.enter_context(app_run_slot())
+        runner = _runner(user_id, token)
+        slot.callback(runner.give_up)
+        yield runner.name, lambda run: _carry(run, runner, slot.pop_all())
 
 
 def _runner(user_id: str, token: Token) -> Runner:

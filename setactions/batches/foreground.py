@@ -20,11 +20,12 @@ from jobs.batches.scopes import Scope
 from jobs.batches.selectors import count_clusters, progress_of
 from jobs.models import Batch, BatchChunk
 from setactions.batches.afterwards import check_afterwards
-from setactions.batches.liveness import START_WORKER, waits_for_worker_since
+from setactions.batches.liveness import waits_for_worker_since
 from setactions.batches.options import BatchOptions
 from setactions.batches.runner import Runner
 from setactions.batches.summary import SOME_UNKNOWN
 from setactions.live.confirmations import BatchCheck
+from setactions.queue.liveness import START_WORKER
 from setactions.refusal import Refusal
 from setactions.token import Token
 from setactions.token_options import ask_for_token

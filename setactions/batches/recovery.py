@@ -12,9 +12,9 @@ from jobs.batches import ledger
 from jobs.batches.selectors import batches_in_doubt, chunks_in_doubt
 from jobs.models import Batch, BatchChunk
 from jobs.selectors import jobs_present
-from setactions.batches.liveness import is_run
 from setactions.batches.policy import decide_afterwards
 from setactions.liveness import has_living_runner
+from setactions.queue.liveness import is_run
 from setactions.results import result_of
 from tmsdash.db import clock
 

@@ -24,6 +24,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from audit.actors import Actor
 from audit.bodies import Compared
+from jobs import leases
 from jobs.batches import ledger
 from jobs.batches.decision import ChunkDecision
 from jobs.batches.scopes import Scope
@@ -123,7 +124,7 @@ class Runner:
         while not self._crew.wait(lease_s / HEARTBEATS_PER_LEASE):
             try:
                 with drop_if_broken("jobs"):
-                    if not ledger.heartbeat(self.batch, self._mark.name, lease_s):
+                    if not leases.heartbeat(self.batch, self._mark.name, lease_s):
                         return  # another process has the lease, as the crew will see when it claims
             except AnyDatabaseError as error:
                 logger.warning("[BATCH] WARNING: %s: the lease could not be extended: %s", self.batch.batch_id, error)

@@ -9,16 +9,12 @@ from django.views.decorators.debug import sensitive_variables
 from audit.actors import Actor
 from audit.bodies import Compared
 from audit.choices import Source
-from setactions.batches.liveness import begun_at_of
-from setactions.seals import BrokenSealError, is_fresh, open_seal, seal
+from setactions.queue.liveness import begun_at_of
+from setactions.queue.sealed import seal_run, unseal_run
 from setactions.token import Token
 from setactions.word import Word
 
 _PURPOSE = "setactions.run"
-
-
-class TooOldError(BrokenSealError):
-    """This was sealed too long ago."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +34,11 @@ class Run:
     compared: Compared | None = None
 
     @property
+    def carried_id(self) -> uuid.UUID:
+        """What it carries."""
+        return self.batch_id
+
+    @property
     def begun_at(self) -> datetime:
         """When it has begun; a run that was handed over goes on."""
         return begun_at_of(self.name)
@@ -55,15 +56,13 @@ class Run:
             "check": self.check,
             "compared": self.compared,
         }
-        return seal(content, _PURPOSE, str(self.batch_id), self.name)
+        return seal_run(content, _PURPOSE, self.batch_id, self.name)
 
     @classmethod
     @sensitive_variables()
     def unsealed(cls, batch_id: uuid.UUID, name: str, sealed: str) -> "Run":
         """Return what was sealed for a task of this run; raises BrokenSealError, also once that was too long ago."""
-        sealed_at, content = open_seal(sealed, _PURPOSE, str(batch_id), name)
-        if not is_fresh(sealed_at):
-            raise TooOldError("sealed too long ago")
+        content = unseal_run(sealed, _PURPOSE, batch_id, name)
         user_id, ip_address, source, run_by = content["actor"]
         newest, batches, cids = content["word"]
         actor = Actor(user_id=user_id, ip_address=ip_address, source=Source(source) if source else None, run_by=run_by)

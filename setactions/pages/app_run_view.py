@@ -16,6 +16,7 @@ from jobs.app_status.statuses import Status, status_of
 from jobs.models import AppRun, AppRunCustomer, AppStatus
 from setactions.pages.bar import Bar, BarPart
 from setactions.pages.explanations import Explanation, explained
+from setactions.queue.liveness import START_WORKER, WAITS, lacks_worker
 from setactions.reads import background_reads_per_minute
 from setactions.tms.clusters import Cluster
 from tmsdash.web.paging import Page
@@ -57,6 +58,11 @@ class RunLine:
     def css(self) -> str:
         is_partly = self.run.state == State.DONE and self.summary.count("failed")
         return f"{self.run.state} partly" if is_partly else str(self.run.state)
+
+    @property
+    def state(self) -> str:
+        """What it does, in words."""
+        return WAITS if lacks_worker(self.run) else State(self.run.state).label
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,11 @@ class RunView(RunLine):
         return self.run.state in (State.RUNNING, State.PAUSED)
 
     @property
+    def start_worker(self) -> str:
+        """What is to be done if it waits for a worker; else empty."""
+        return START_WORKER if lacks_worker(self.run) else ""
+
+    @property
     def left(self) -> int:
         """How many customers a runner that goes on would read."""
         return self.summary.count(AppRunCustomer.State.WAITING, AppRunCustomer.State.FAILED)
@@ -173,7 +184,7 @@ class RunView(RunLine):
     @property
     def headline(self) -> str:
         if self.run.state != State.DONE:
-            return State(self.run.state).label
+            return self.state
         return "Done: not every customer could be read" if self.summary.count("failed") else "Done"
 
     @cached_property

@@ -10,9 +10,9 @@ from jobs.live.card import LiveCard
 from jobs.live.confirmations import BatchConfirmation
 from jobs.models import Batch, BatchChunk
 from jobs.statuses import ShownStatus
-from setactions.batches.liveness import START_WORKER, WAITS, lacks_worker
 from setactions.batches.progress import Rate
 from setactions.live.confirmations import BatchCheck
+from setactions.queue.liveness import START_WORKER, WAITS, lacks_worker
 from setactions.tms.clusters import Cluster
 from setactions.word import Named
 from tmsdash.text import counted

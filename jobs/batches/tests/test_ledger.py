@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from jobs import leases
 from jobs.batches import ledger
 from jobs.batches.decision import ChunkDecision
 from jobs.batches.ledger import Idle
@@ -64,11 +65,11 @@ def test_of_many_that_want_it_one_gets_it():
 
 
 def test_a_lease_that_is_over_lets_another_one_in(batch):
-    assert ledger.heartbeat(batch, "me", -1)
+    assert leases.heartbeat(batch, "me", -1)
     assert not now(batch).has_runner
     assert now(batch).shown_state == Batch.State.STOPPED
     assert ledger.lease(batch, "other", 60)
-    assert not ledger.heartbeat(batch, "me", 60)
+    assert not leases.heartbeat(batch, "me", 60)
 
 
 def test_what_it_leaves_is_stopped_for_the_reason_that_was_first(batch):
@@ -127,7 +128,7 @@ def test_another_cluster_has_places_of_its_own():
 
 def test_calls_of_the_dead_take_no_places(batch):
     claimed(batch, calls_at_once=1)
-    ledger.heartbeat(batch, "me", -1)
+    leases.heartbeat(batch, "me", -1)
     other = carried(make_batch(cids=["x"]))
     assert claimed(other, calls_at_once=1).number == 0
 

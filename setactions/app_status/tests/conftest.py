@@ -9,11 +9,12 @@ import pytest
 from jobs.app_status import ledger
 from jobs.live import pace
 from jobs.models import AppRun
+from setactions.app_status import reader, service
 from setactions.app_status import runner as runner_module
-from setactions.app_status import service
 from setactions.app_status.runner import Runner
 from setactions.app_status.selection import Selection
 from setactions.app_status.tests.running import now
+from setactions.liveness import is_dead
 from setactions.tms.clusters import cluster_named
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN
@@ -39,7 +40,8 @@ class WaitingClock(Clock):
 def clock(monkeypatch):
     """The clock of the pace and of runners."""
     clock = WaitingClock()
-    monkeypatch.setattr(pace, "clock", SimpleNamespace(now=lambda using: datetime.fromtimestamp(clock.now, UTC)))
+    for module in pace, ledger, reader:
+        monkeypatch.setattr(module, "clock", SimpleNamespace(now=lambda using: datetime.fromtimestamp(clock.now, UTC)))
     monkeypatch.setattr(runner_module, "time", clock)
     monkeypatch.setattr(runner_module, "POLL_S", 60)  # nobody presses buttons meanwhile, unless a test says so
     return clock
@@ -73,12 +75,13 @@ def carry(begin, clock):
 
 
 @pytest.fixture
-def go_on(clock):
+def go_on(clock, settings):
     """Let another runner go on with a run, and return the run as it is then."""
 
     def to_the_end(run, token=TOKEN):
         runner = Runner(run.user_id, Token(token))
-        assert runner.lease(now(run))
+        dead_runner = run.runner if is_dead(run.runner) else ""
+        assert ledger.lease(now(run), runner.name, settings.TMS_BATCH_LEASE_S, dead_runner=dead_runner)
         runner.carry(now(run))
         return now(run)
 

@@ -20,11 +20,12 @@ CARRY = """
 import sys
 import django
 django.setup()
+from jobs.app_status import ledger
 from jobs.models import AppRun
 from setactions.app_status.runner import Runner
 from setactions.token import Token
 runner, run = Runner("olivia", Token(sys.argv[1])), AppRun.objects.get()
-assert runner.lease(run)
+assert ledger.lease(run, runner.name, 600)
 runner.carry(run)
 """
 

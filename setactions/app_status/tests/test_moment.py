@@ -4,7 +4,7 @@ import pytest
 from django.db import connections
 
 from jobs.app_status import ledger
-from jobs.app_status.selectors import waiting_customers
+from jobs.app_status.selectors import next_customer
 from jobs.app_status.statuses import App
 from tmsdash.tests.fixtures import signed_in
 
@@ -21,7 +21,7 @@ def test_a_customer_who_is_read_while_the_page_counts_is_in_all_numbers_or_none(
         """Read a customer just before apps are counted."""
         if "jobs_appstatus" in sql and "COUNT" in sql and not read:
             read.append("a1")
-            ledger.keep_read(waiting_customers(run)[0], [App("nbi", "Ready")])
+            ledger.keep_read(next_customer(run), [App("nbi", "Ready")])
         return execute(sql, *rest)
 
     with connections["jobs"].execute_wrapper(read_first):

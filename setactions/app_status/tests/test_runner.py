@@ -7,12 +7,15 @@ import requests
 from django.contrib.auth.models import User
 
 from jobs.app_status import ledger
-from jobs.app_status.selectors import summary_of
+from jobs.app_status.selectors import next_customer, summary_of
 from jobs.app_status.statuses import health_of
 from jobs.live import pace
 from jobs.models import AppRun, AppRunCustomer, AppStatus, LiveCluster
 from setactions.app_status import runner as runner_module
+from setactions.app_status.reader import Reader
 from setactions.app_status.tests.running import READS, counts, now, reads
+from setactions.token import Token
+from tmsdash.db import clock as database_clock
 from tmsdash.tests.fixtures import TOKEN
 
 pytestmark = pytest.mark.usefixtures("databases")
@@ -82,11 +85,10 @@ def test_a_run_leaves_room_for_other_readers(begin, clock, settings, tms):
 def test_runs_of_a_cluster_share_their_half(begin, clock, taken, settings, tms):
     settings.TMS_READS_PER_MINUTE = 10
     runners = [begin(*[f"{letter}{number}" for number in range(6)]) for letter in "ab"]
-    for run, runner in runners:
-        runner._line = [(0.0, place, 0, customer) for place, customer in enumerate(run.customers.all())]
-    while unfinished := [(run, runner) for run, runner in runners if runner._line]:
-        clock.now += min(runner._step(run) for run, runner in unfinished)  # as two processes would, in turns
-    assert len(taken) == 12
+    readers = {run: Reader(run, runner.name, Token(TOKEN)) for run, runner in runners}
+    while unfinished := [reader for run, reader in readers.items() if next_customer(run)]:
+        clock.now += min(reader.step() for reader in unfinished)  # as two processes would, in turns
+    assert len({*reads(tms)}) == len(taken) == 12
     assert most_within(taken, 60) == 5
 
 
@@ -139,9 +141,9 @@ def test_a_token_that_is_not_taken_stops_the_run_with_the_reason(carry, go_on, t
 
 def test_a_runner_that_died_is_followed_by_one_that_reads_nobody_twice(begin, clock, go_on, tms, settings):
     run, runner = begin(*CUSTOMERS[:9])
-    runner._line = [(0.0, customer.position, 0, customer) for customer in run.customers.all()]
-    for _ in range(4):
-        runner._read_next(run)
+    reader = Reader(run, runner.name, Token(TOKEN))
+    while len(reads(tms)) < 4:
+        clock.now += reader.step()
     runner._mark.take_down()  # as when its process is killed: the lease is still its own
     assert now(run).has_runner
     after = go_on(run)
@@ -152,11 +154,11 @@ def test_a_runner_that_died_is_followed_by_one_that_reads_nobody_twice(begin, cl
 def test_a_runner_that_was_not_dead_after_all_changes_nothing_of_what_another_one_read(begin, go_on, clock, tms):
     run, runner = begin("a1")
     customer = run.customers.get()
-    runner._line = [(0.0, 0, 0, customer)]
     runner._mark.take_down()
     go_on(run)
     apps = [*AppStatus.objects.values_list("pk", flat=True)]
-    runner._read_next(run)
+    Reader(run, runner.name, Token(TOKEN))._read_next(run, customer, database_clock.now("jobs"))
+    assert len(reads(tms)) == 2
     assert [*AppStatus.objects.values_list("pk", flat=True)] == apps
     ledger.release(run, runner.name, "late")
     assert (now(run).state, now(run).reason) == (State.DONE, "")

@@ -21,6 +21,7 @@ from django.conf import settings as django_settings
 from django.db import OperationalError
 
 from audit.models import AuditEntry
+from jobs import leases
 from jobs.batches import ledger
 from jobs.models import Batch, BatchChunk, Job, JobCustomer
 from setactions.batches import foreground
@@ -236,7 +237,7 @@ def test_a_batch_that_another_process_runs_is_left_as_it_is(fleet, tms, monkeypa
     batch = Batch.objects.get()
     BatchChunk.objects.filter(number=0).update(state=BatchChunk.State.NOT_SENT)
     assert ledger.lease(batch, "elsewhere:1.2:0123", 60)
-    monkeypatch.setattr(foreground.time, "sleep", lambda _: ledger.heartbeat(batch, "elsewhere:1.2:0123", 90))
+    monkeypatch.setattr(foreground.time, "sleep", lambda _: leases.heartbeat(batch, "elsewhere:1.2:0123", 90))
     refused = go_on(file, ended, monkeypatch, "--send-again")
     assert (refused.code, len(tms.calls())) == (1, 5)
     assert "Another process is running this batch" in refused.json["errors"][0]

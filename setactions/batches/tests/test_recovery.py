@@ -10,6 +10,7 @@ from django.utils import timezone
 from audit.actors import Actor
 from audit.choices import Source
 from audit.models import Attempt
+from jobs import leases
 from jobs.batches import ledger
 from jobs.models import Batch, BatchChunk, Job
 from setactions.batches.recovery import catch_up
@@ -80,7 +81,7 @@ def test_a_runner_that_lost_its_batch_claims_and_beats_no_more(make_batch):
     batch = make_batch(count=4)
     carried_elsewhere(batch, 60)
     assert ledger.lease(over(batch), "me", 60)
-    assert not ledger.heartbeat(batch, ELSEWHERE, 60)
+    assert not leases.heartbeat(batch, ELSEWHERE, 60)
     assert ledger.claim(batch, ELSEWHERE, 2) is ledger.Idle.FOR_GOOD
     ledger.release(batch, ELSEWHERE, "late")
     assert Batch.objects.get(pk=batch.pk).runner == "me"

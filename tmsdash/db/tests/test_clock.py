@@ -7,6 +7,7 @@ from django.db import connections
 from django.utils import timezone
 
 from audit.tests.making import make_attempt
+from jobs import leases
 from jobs.batches import ledger
 from jobs.batches.overlap import batches_sharing
 from jobs.models import Batch
@@ -68,7 +69,7 @@ def test_a_host_whose_clock_is_behind_extends_the_lease_all_the_same(set_clock):
     set_clock(-AHEAD)
     batch = make_batch(cids=["a"])
     assert ledger.lease(batch, "me", 60)
-    assert ledger.heartbeat(batch, "me", 60)
+    assert leases.heartbeat(batch, "me", 60)
     set_clock(timedelta())
     assert Batch.objects.get().has_runner
     assert not ledger.lease(batch, "other", 60)

@@ -68,7 +68,7 @@ def test_a_call_of_a_run_that_was_handed_over_is_no_unknown_one_while_its_worker
     chunk = ledger.claim(batch, old, 2)
     server.client.flushall()
     Batch.objects.filter(pk=batch.pk).update(runner_until=timezone.now())
-    assert queued._look_after(engine[0], is_working=False) is not engine[0]
+    assert queued.relay.look_after(engine[0], is_working=False) is not engine[0]
     catch_up(now(batch))
     assert states(batch) == [State.CALLING, State.WAITING]
     assert ledger.settle(chunk, ChunkDecision(state=State.ACCEPTED))

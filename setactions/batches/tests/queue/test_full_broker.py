@@ -39,12 +39,12 @@ def test_what_was_answered_is_recorded_and_the_batch_waits(make_batch, workers, 
     assert states(batch) == [State.ACCEPTED, State.WAITING]
     Batch.objects.filter(pk=batch.pk).update(runner_until=clock.now("jobs"))
     workers.take()  # so that none is left
-    follower = queued._look_after(engine[0], is_working=False)
+    follower = queued.relay.look_after(engine[0], is_working=False)
     assert now(batch).has_runner
     assert workers.waiting() == []  # new ones are not taken either
     end()
     Batch.objects.filter(pk=batch.pk).update(runner_until=clock.now("jobs"))
-    assert queued._look_after(follower, is_working=False).name == now(batch).runner
+    assert queued.relay.look_after(follower, is_working=False).name == now(batch).runner
     workers.do_all()
     assert states(batch) == [State.ACCEPTED] * 2
 

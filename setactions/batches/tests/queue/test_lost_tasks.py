@@ -5,10 +5,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from jobs.batches import ledger
+from jobs import leases
 from jobs.models import Batch, BatchChunk
 from setactions.batches import queued
 from setactions.batches.tests.queue.queueing import now, start, states
+from setactions.queue import relay
 from setactions.refusal import Refusal
 
 pytestmark = [pytest.mark.usefixtures("databases", "engine"), getattr(pytest.mark, "redis-server")]
@@ -21,9 +22,9 @@ def test_tasks_that_were_lost_are_sent_again_by_whoever_has_the_token(make_batch
     [run] = engine
     old = workers.do_next()
     server.client.flushall()
-    assert queued._look_after(run, is_working=False) is run  # somebody has just extended its lease
+    assert queued.relay.look_after(run, is_working=False) is run  # somebody has just extended its lease
     Batch.objects.filter(pk=batch.pk).update(runner_until=timezone.now() + timedelta(seconds=1))
-    follower = queued._look_after(run, is_working=False)
+    follower = queued.relay.look_after(run, is_working=False)
     assert follower.name == now(batch).runner != run.name
     assert len(workers.waiting()) == 2
     calls = len(tms.calls())
@@ -32,7 +33,7 @@ def test_tasks_that_were_lost_are_sent_again_by_whoever_has_the_token(make_batch
     workers.do_all()
     assert states(batch) == [State.ACCEPTED] * 3
     assert len(tms.calls()) == 3
-    assert queued._look_after(follower, is_working=False) is None
+    assert queued.relay.look_after(follower, is_working=False) is None
 
 
 def test_of_two_who_watch_a_run_one_sends_its_tasks_again(make_batch, workers, engine, server):
@@ -40,7 +41,7 @@ def test_of_two_who_watch_a_run_one_sends_its_tasks_again(make_batch, workers, e
     [run] = engine
     server.client.flushall()
     Batch.objects.filter(pk=batch.pk).update(runner_until=timezone.now())
-    followers = [queued._look_after(run, is_working=False) for _ in range(2)]
+    followers = [queued.relay.look_after(run, is_working=False) for _ in range(2)]
     assert followers[1] is None
     assert len(workers.waiting()) == 2
 
@@ -49,7 +50,7 @@ def test_tasks_that_wait_for_a_worker_are_not_lost(make_batch, workers, engine):
     start(batch := make_batch())
     [run] = engine
     Batch.objects.filter(pk=batch.pk).update(runner_until=timezone.now())
-    assert queued._look_after(run, is_working=False) is run
+    assert queued.relay.look_after(run, is_working=False) is run
     assert now(batch).has_runner
     assert len(workers.waiting()) == 2
 
@@ -78,12 +79,12 @@ def test_a_queue_that_goes_away_in_the_middle_keeps_no_answer_from_being_recorde
         workers.do(task)
         assert states(batch) == [State.ACCEPTED, State.WAITING]
         Batch.objects.filter(pk=batch.pk).update(runner_until=timezone.now())
-        assert queued._look_after(run, is_working=False) is run  # the batch waits for the queue
+        assert queued.relay.look_after(run, is_working=False) is run  # the batch waits for the queue
         assert now(batch).has_runner
     finally:
         server.start()
     Batch.objects.filter(pk=batch.pk).update(runner_until=timezone.now())
-    assert queued._look_after(run, is_working=False) is not run
+    assert queued.relay.look_after(run, is_working=False) is not run
     workers.do_all()
     assert states(batch) == [State.ACCEPTED] * 2
 
@@ -95,11 +96,11 @@ def test_a_run_that_is_extended_meanwhile_is_not_handed_over(make_batch, workers
     Batch.objects.filter(pk=batch.pk).update(runner_until=timezone.now())
 
     def a_worker_has_just_taken_them():
-        ledger.heartbeat(batch, run.name, 60)
+        leases.heartbeat(batch, run.name, 60)
         return False
 
-    monkeypatch.setattr(queued, "_has_waiting_tasks", a_worker_has_just_taken_them)
-    assert queued._look_after(run, is_working=False) is run
+    monkeypatch.setattr(relay, "has_waiting_tasks", a_worker_has_just_taken_them)
+    assert queued.relay.look_after(run, is_working=False) is run
     assert now(batch).runner == run.name
     assert workers.waiting() == []
 
@@ -115,6 +116,6 @@ def test_a_queue_that_takes_long_to_answer_costs_no_lease(make_batch, engine, se
         left.append(now(batch).runner_until)
         return False
 
-    monkeypatch.setattr(queued, "_has_waiting_tasks", answer_late)
-    assert queued._look_after(engine[0], is_working=False) is not engine[0]
+    monkeypatch.setattr(relay, "has_waiting_tasks", answer_late)
+    assert queued.relay.look_after(engine[0], is_working=False) is not engine[0]
     assert left[0] > almost_over + timedelta(seconds=20)

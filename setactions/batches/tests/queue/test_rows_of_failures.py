@@ -38,7 +38,7 @@ def test_a_run_whose_tasks_were_lost_goes_on_counting(make_batch, workers, engin
         workers.do_next()
     server.client.flushall()
     Batch.objects.filter(pk=batch.pk).update(runner_until=clock.now("jobs"))
-    assert queued._look_after(engine[0], is_working=False) is not engine[0]
+    assert queued.relay.look_after(engine[0], is_working=False) is not engine[0]
     workers.do_all()
     assert len(tms.calls()) == FAILURES_THAT_STOP
 

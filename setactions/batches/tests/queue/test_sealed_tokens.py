@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from jobs.batches import ledger
+from jobs import leases
 from jobs.models import Batch, BatchChunk
 from setactions import seals
 from setactions.batches import queued
@@ -38,7 +38,7 @@ def test_a_worker_that_cannot_unseal_says_so_and_sends_nothing(
         settings.TOKEN_KEY = "another key of the same length, thirty-two"
     else:
         follower = queued.new_run_name(timezone.now())
-        assert ledger.hand_over(now(batch), task["run"], follower, 60)
+        assert leases.hand_over(now(batch), task["run"], follower, 60)
         task["run"] = follower
     workers.do(task)
     assert now(batch).state == Batch.State.STOPPED

@@ -9,9 +9,10 @@ from jobs.batches import ledger
 from jobs.models import Batch
 from setactions.batches import queued
 from setactions.batches.foreground import Foreground
-from setactions.batches.liveness import begun_at_of, waits_for_worker_since
+from setactions.batches.liveness import waits_for_worker_since
 from setactions.batches.runner import Runner
 from setactions.batches.tests.queue.queueing import ACTOR, now, start
+from setactions.queue.liveness import begun_at_of
 from setactions.refusal import Refusal
 from setactions.token import Token
 from tmsdash.db import clock
@@ -53,7 +54,7 @@ def test_a_task_that_finds_nothing_to_do_ends_the_wait_too(make_batch, workers):
 def test_whoever_watches_it_keeps_the_lease_and_hides_nothing(make_batch, engine):
     start(batch := make_batch())
     let_pass(batch, 40)
-    assert queued._look_after(engine[0], is_working=False) is engine[0]
+    assert queued.relay.look_after(engine[0], is_working=False) is engine[0]
     assert now(batch).has_runner
     assert waits_for_worker_since(now(batch)) == begun_at_of(now(batch).runner)
 
@@ -62,7 +63,7 @@ def test_tasks_that_are_sent_again_are_no_worker(make_batch, engine, server):
     start(batch := make_batch())
     let_pass(batch, 40)
     server.client.flushall()
-    assert queued._look_after(engine[0], is_working=False) is not engine[0]
+    assert queued.relay.look_after(engine[0], is_working=False) is not engine[0]
     assert waits_for_worker_since(now(batch)) == engine[0].begun_at
 
 

@@ -1,4 +1,4 @@
-"""A thread that looks after the runs of queued batches whose tokens this process has."""
+"""A thread that looks after the runs in the queue whose tokens this process has."""
 
 import logging
 import threading
@@ -42,7 +42,7 @@ class Watch(Generic[Run]):
         with self._lock:
             self._runs[run.name] = run
             if self._thread is None or not self._thread.is_alive():  # it is not in a process that was forked
-                self._thread = threading.Thread(target=self._watch, name="batch-watch", daemon=True)
+                self._thread = threading.Thread(target=self._watch, name="queue-watch", daemon=True)
                 self._thread.start()
 
     @contextmanager
@@ -75,7 +75,7 @@ class Watch(Generic[Run]):
         try:
             kept = self._look(run, is_working=self._working[run.name] > 0)
         except Exception as error:  # noqa: BLE001 (whatever it is, this is looked at again, and so are the others)
-            logger.warning("[BATCH] WARNING: the lease of %s could not be looked at: %s", run.name, error)
+            logger.warning("[QUEUE] WARNING: the lease of %s could not be looked at: %s", run.name, error)
             return
         with self._lock:
             if kept is not run:
