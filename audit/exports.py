@@ -17,6 +17,7 @@ from audit.chain import DATABASE
 from audit.choices import Kind
 from audit.models import Attempt
 from audit.proof.stored import StoredEntry, stored_entries
+from audit.rates import has_exported_too_often
 from audit.selectors import of_few_customers, read_opening
 from audit.services import record_fact
 from tmsdash.csv_text import CSV_TYPE, csv_text, id_field, to_cell
@@ -33,7 +34,7 @@ WAIT_S = 5.0  # for other writers of the audit
 # Each export leaves an entry in the audit and reads everything that it names; an evidence pack is of one attempt only.
 LISTS_PER_MINUTE = 10
 PACKS_PER_MINUTE = 60
-lists, packs = Rate("lists"), Rate("packs")
+lists, packs = Rate("attempts"), Rate("evidence")  # as the audit names what was exported
 COLUMNS = (
     *("time", "attempt_id", "user", "action", "cluster", "source", "address", "outcome", "outcome_since"),
     *("http_status", "error", "job_id", "customer_count", "customer_id", "note"),
@@ -51,7 +52,7 @@ def answer_export(
     `make` notes the export in the audit before anything else. That there were too many is not noted.
     """
     actor = actor_of(request)
-    if not rate.take(actor.user_id, per_minute):
+    if not rate.take(actor.user_id, per_minute) or has_exported_too_often(actor.user_id, rate.name, per_minute):
         logger.warning("[AUDIT] export refused, too many: user=%s, address=%s", actor.user_id, actor.ip_address)
         message = f"You made {per_minute} exports within a minute, so this one was not made. Wait a minute."
         return error_response(request, 429, message, retry_after_s=WINDOW_S)

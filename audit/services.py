@@ -20,6 +20,7 @@ from audit.chain import DATABASE, ChainEnd
 from audit.choices import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES, Kind, Outcome
 from audit.customer_index import add_customers
 from audit.groups import write, write_later
+from audit.in_flight import assert_room
 from audit.models import CID_LENGTH, Attempt
 from audit.overlap import OverlapError, attempts_sharing
 from audit.selectors import find_attempt
@@ -47,12 +48,14 @@ def open_attempt(
     *,
     accepted_since: datetime,
     covers: Callable[[Attempt, frozenset[str]], bool] = lambda attempt, cids: False,
+    at_most: int | None = None,
     wait_s: float,
 ) -> tuple[Attempt, bool]:
     """Write the INTENT and return the new attempt and True; or, if there is one with this id, that one and False.
 
     Raises OverlapError, and writes nothing, if customers are part of another attempt at the same action that is open,
-    or that TMS accepted after `accepted_since`. Those whose customers a user's word `covers` do not count.
+    or that TMS accepted after `accepted_since`. Those whose customers a user's word `covers` do not count. Raises
+    NoRoomError, and writes nothing, if `at_most` calls are in flight already, on all hosts together.
     """
     opening = _Opening(attempt_id, actor, Kind.INTENT, intent)
     target = intent["cluster_url"], intent["action_code"]
@@ -63,6 +66,8 @@ def open_attempt(
         known = find_attempt(attempt_id) if uncovered else None
         if uncovered and not known:
             raise OverlapError(uncovered)
+        if at_most is not None and not known:
+            assert_room(end.cursor, at_most)
         if not known and opening.write(end):
             return opening.attempt, True
         return known or Attempt.objects.get(attempt_id=attempt_id), False

@@ -5,7 +5,9 @@ reads, batches, app status runs, refusals to audit, and passive mode. A limit th
 own, beside the work that it bounds, because nothing below may import this module: exports of the audit in
 `audit.exports`, hashing of passwords in `tmsdash.passwords.hashing`, bodies still arriving in `tmsdash.web.middleware`,
 work on long lists in `tmsdash.heavy_work`. How long a list or a file may be is for `setactions.inputs`, as part of
-reading it. All workers of a server count together; a command counts for itself.
+reading it. All workers of a server count together; a command counts for itself. Where hosts share an audit on
+PostgreSQL, calls, if TMS_MAX_IN_FLIGHT is set, refusals and exports are counted for all of them together, too, by what
+the audit knows of them.
 """
 
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from typing import Any
 
 from django.conf import settings
 
+from audit.rates import is_refused_too_often
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from tmsdash import heavy_work
@@ -33,6 +36,8 @@ APP_RUNS_AT_ONCE = 4  # those of one cluster share its pace, so more of them wou
 REFUSALS_PER_MINUTE = 3000
 REFUSALS_PER_MINUTE_WITHOUT_PERMISSION = 60
 
+TOO_MANY_CALLS = "too many calls are in flight. Try again in a minute."
+
 refusals = Rate("refusals")
 
 
@@ -48,9 +53,13 @@ def call_slot() -> Iterator[None]:
 
     Raises Refusal (503) when all are taken.
     """
-    why = "too many calls are in flight. Try again in a minute."
-    with _slot(Cell.CALLS, settings.TMS_MAX_IN_FLIGHT, why, settings.CALLS_PER_WORKER):
+    with _slot(Cell.CALLS, settings.TMS_MAX_IN_FLIGHT, TOO_MANY_CALLS, settings.CALLS_PER_WORKER):
         yield
+
+
+def no_room() -> Refusal:
+    """Return what is said when as many calls are in flight on all hosts as may be."""
+    return _busy(TOO_MANY_CALLS)
 
 
 @contextmanager
@@ -95,7 +104,8 @@ def app_run_slot() -> Iterator[None]:
 def check_refusal_rate(user: Any) -> None:
     """Count a refusal that is about to be recorded; raises Refusal (429) if this user had too many within a minute."""
     per_minute = REFUSALS_PER_MINUTE if may_set_action(user) else REFUSALS_PER_MINUTE_WITHOUT_PERMISSION
-    if not refusals.take(user.get_username(), per_minute):
+    name = user.get_username()
+    if not refusals.take(name, per_minute) or is_refused_too_often(name, per_minute):
         raise Refusal(
             429,
             "request",

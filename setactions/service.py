@@ -22,6 +22,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
+from django.conf import settings
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 from django.views.decorators.debug import sensitive_variables
@@ -30,13 +31,14 @@ from audit import services as audit
 from audit.actors import Actor
 from audit.bodies import Intent, Refused
 from audit.choices import Kind, Source
+from audit.in_flight import NoRoomError
 from audit.models import Attempt
 from audit.overlap import OverlapError, attempts_sharing
 from audit.selectors import find_attempt
 from jobs import services as jobs
 from jobs.batches.overlap import batches_sharing
 from setactions.handover import Carrier, by_this_thread
-from setactions.limits import call_slot, check_active, check_refusal_rate, turn_of_long_list
+from setactions.limits import call_slot, check_active, check_refusal_rate, no_room, turn_of_long_list
 from setactions.overlap import overlap_of, window_start
 from setactions.payload import BatchPart, Submission
 from setactions.permissions import check_may_set_action
@@ -224,10 +226,13 @@ def _open(
                 intent,
                 accepted_since=accepted_since,
                 covers=word.covers,
+                at_most=settings.CALLS_OF_ALL_HOSTS,
                 wait_s=budget.left(),
             )
         except OverlapError as error:
             raise overlap_of(intent["cids"], error.shared, {}).refusal(actor.source) from None
+        except NoRoomError:
+            raise no_room() from None
     if not is_new:
         return _replay(attempt, actor, intent)
     kill_point("service: intent in the audit")

@@ -20,12 +20,12 @@ class Rate:
 
     def __init__(self, name: str) -> None:
         """`name` is the same in all workers, and no other rate's."""
-        self._name = name
+        self.name = name
 
     def take(self, key: str, per_minute: int) -> bool:
         """Count one more of `key`; False, and nothing is counted, if there were `per_minute` already."""
         second = int(time.monotonic())  # the same in all processes of a host
-        number = _number(f"{self._name}\0{key}")
+        number = _number(f"{self.name}\0{key}")
         with shared.guard:
             row = _row(shared.mine, number)
             if row is None:

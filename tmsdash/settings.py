@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tmsdash import env, key_files
 from tmsdash.db import transactions
+from tmsdash.db.postgresql import ENGINE as POSTGRESQL_ENGINE
 from tmsdash.processes import cores
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -71,6 +72,10 @@ DATABASES = {
         env.database("AUDIT_DATABASE_URL", VAR_DIR / "audit.db", BASE_DIR), WEB_THREADS, "FULL"
     ),
 }
+# Several hosts can share an audit on PostgreSQL. What is set holds for all of them; the default is each server's own.
+CALLS_OF_ALL_HOSTS = (
+    TMS_MAX_IN_FLIGHT if env.text("TMS_MAX_IN_FLIGHT") and DATABASES["audit"]["ENGINE"] == POSTGRESQL_ENGINE else None
+)
 DATABASE_ROUTERS = ["tmsdash.router.AppRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
