@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import Error as AnyDatabaseError
 
-from tmsdash.db.postgresql import ENGINE, missing_limits, too_few_connections
+from tmsdash.db.postgresql import ENGINE, forgetful, missing_limits, too_few_connections
 from tmsdash.db.sqlite_files import is_sqlite
 from tmsdash.env import is_loopback
 from tmsdash.server import open_files
@@ -112,6 +112,15 @@ def check_postgresql_servers(databases: Collection[str] | None = None, **kwargs:
             Warning(line, id="tmsdash.W009") for line in too_few_connections(settings.WEB_WORKERS, aliases)
         ]
         limits = missing_limits(aliases)
+        problems += [
+            Warning(
+                f"PostgreSQL may forget what it has confirmed to database {alias!r}: {' and '.join(names)} "
+                f"{'is' if len(names) == 1 else 'are'} off. After a power cut a Job that was shown may be gone.",
+                hint="Turn them on in postgresql.conf; an ALTER ROLE or ALTER DATABASE may turn them off, too.",
+                id="tmsdash.W013",
+            )
+            for alias, names in forgetful(alias for alias in aliases if alias in DURABLE)
+        ]
     except AnyDatabaseError as error:
         return [Warning(f"A PostgreSQL server does not answer: {one_line(str(error))}", id="tmsdash.W012")]
     return problems + [

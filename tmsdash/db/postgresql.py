@@ -23,6 +23,8 @@ LOCK_S = 20  # for a lock, unless a transaction says less
 STATEMENT_S = 30  # for a statement of a page
 # What a session behind a pooler lacks unless its role has it.
 _OF_SESSIONS = {"idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_S, "lock_timeout": LOCK_S}
+# Of a server, and of its roles and databases: with one of them off it confirms what no disk holds yet.
+_OF_DISKS = ("fsync", "full_page_writes", "synchronous_commit")
 # Both client and server notice within 15 seconds that the other one has silently gone.
 KEEPALIVE = {"keepalives": 1, "keepalives_idle": 6, "keepalives_interval": 3, "keepalives_count": 3}
 PEER_GONE_MS = 15_000
@@ -97,6 +99,21 @@ def missing_limits(aliases: Iterable[str]) -> list[tuple[str, str]]:
             statements = (f"ALTER ROLE {role} SET {name} = '{_OF_SESSIONS[name]}s';" for name in names)
             missing.append((alias, " ".join(statements)))
     return missing
+
+
+def forgetful(aliases: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each database whose server may forget what it has confirmed, and the parameters of its that are off.
+
+    Raises DatabaseError if one does not answer.
+    """
+    for connection in map(connections.__getitem__, aliases):
+        if connection.vendor != "postgresql":
+            continue
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT name FROM pg_settings WHERE name = ANY(%s) AND setting = 'off'", [list(_OF_DISKS)])
+            names = sorted(name for (name,) in cursor.fetchall())
+        if names:
+            yield connection.alias, names
 
 
 def _is_behind_pooler(connection: BaseDatabaseWrapper) -> bool:

@@ -56,7 +56,8 @@ def test_the_products_own_settings_have_no_issue(found, described, web_threads):
 
 def test_the_settings_that_run_here_have_no_issue(databases, settings):
     settings.WEB_WORKERS = 1  # the tests' server is small
-    assert run_checks(databases=list(ALIASES)) == []
+    forgetful = {"tmsdash.W013"}  # which it is as well, unless DURABLE is set, see .ci/with-postgres
+    assert {message.id for message in run_checks(databases=list(ALIASES))} <= forgetful
 
 
 def with_pragmas(old, new):

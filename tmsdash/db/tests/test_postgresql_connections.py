@@ -53,3 +53,26 @@ def test_check_says_in_a_sentence_that_a_server_does_not_answer(databases, monke
         monkeypatch.setitem(jobs.settings_dict, "PORT", port)
         call_command("check", databases=["jobs"])
         assert ("(tmsdash.W012) A PostgreSQL server does not answer: " in capsys.readouterr().err) == (port == 1)
+
+
+def set_in_session(alias, statement):
+    with connections[alias].cursor() as cursor:
+        cursor.execute(statement)
+
+
+@pytest.mark.postgresql
+def test_a_server_that_may_forget_what_it_confirmed_is_named_for_jobs_and_audit_only(databases, capsys):
+    for alias in connections:
+        set_in_session(alias, "SET synchronous_commit = off")
+    call_command("check", databases=["default"])
+    assert "W013" not in capsys.readouterr().err
+    for alias in "jobs", "audit":
+        call_command("check", databases=[alias])
+        problem = f"(tmsdash.W013) PostgreSQL may forget what it has confirmed to database '{alias}': "
+        assert problem in (said := capsys.readouterr().err)
+        assert "synchronous_commit" in said
+        set_in_session(alias, "SET synchronous_commit = local")  # on this server's disk
+        call_command("check", databases=[alias])
+        assert "synchronous_commit" not in capsys.readouterr().err
+    for alias in connections:
+        set_in_session(alias, "RESET synchronous_commit")  # it goes back to its pool
