@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from subprocess import Popen
+from typing import Any
 
 import psycopg
 import requests
@@ -177,15 +178,44 @@ class Operator:
         except psycopg.OperationalError:  # PostgreSQL is being restarted
             return True
 
-    def has_stopped(self, fleet: Fleet) -> bool:
-        """Tell whether it ended before everything was sent."""
-        return self._is(fleet, "state = 'stopped'")
+    def reason_to_stop(self, fleet: Fleet) -> str | None:
+        """Return why it ended before everything was sent; None if all was."""
+        batch_id = _digits(fleet.batch_id)
+        [[state, reason]] = self.read(f"SELECT state, reason FROM jobs_batch WHERE batch_id = '{batch_id}'")  # noqa: S608
+        return str(reason) if state == "stopped" else None
 
     def _is(self, fleet: Fleet, condition: str) -> bool:
-        batch_id = uuid.UUID(fleet.batch_id).hex  # digits, which need no quoting and fit both engines
-        query = f"SELECT {condition} FROM jobs_batch WHERE batch_id = '{batch_id}'"  # noqa: S608
+        batch_id = _digits(fleet.batch_id)
+        return bool(self.read(f"SELECT {condition} FROM jobs_batch WHERE batch_id = '{batch_id}'")[0][0])  # noqa: S608
+
+    def read(self, query: str) -> list[Any]:
+        """Return the rows of a query of the database of jobs."""
         with closing(self._site.open_jobs()) as jobs:
-            return bool(jobs.execute(query).fetchone()[0])
+            return [*jobs.execute(query).fetchall()]
+
+    def start_app_run(self, cids: Sequence[str]) -> str:
+        """Let the apps of these customers be read, and return the id of the run."""
+        started = self.request("POST", "/apps/start/", cluster=MAIN, token=TOKEN, cids="\n".join(cids))
+        if started.status_code != 302:
+            raise ProofError(f"The app status run was not started: HTTP {started.status_code}: {started.text[:500]}")
+        return started.headers["Location"].strip("/").rpartition("/")[2]
+
+    def problems_of_app_run(self, run_id: str) -> list[str] | None:
+        """Return what is wrong with a run that is over; None if it is not. Each customer is read, and kept, once."""
+        condition = f"run_id = (SELECT id FROM jobs_apprun WHERE run_id = '{_digits(run_id)}')"  # noqa: S608
+        run = f"SELECT state, reason, runner FROM jobs_apprun WHERE run_id = '{_digits(run_id)}'"  # noqa: S608
+        try:
+            [[state, reason, runner]] = self.read(run)
+            rows = self.read(f"SELECT id, state FROM jobs_appruncustomer WHERE {condition}")  # noqa: S608
+            apps = self.read(f"SELECT customer_id, app_name FROM jobs_appstatus WHERE {condition}")  # noqa: S608
+        except psycopg.OperationalError:  # PostgreSQL is being restarted
+            return None
+        if runner:
+            return None
+        problems = [] if state == "done" else [f"app status run {run_id} is {state}: {reason}"]
+        problems += [f"app status run {run_id}: customer {pk} is {state}" for pk, state in rows if state != "read"]
+        twice = [app for app, count in Counter(map(tuple, apps)).items() if count > 1]
+        return problems + [f"app status run {run_id}: {app} was written twice" for app in twice]
 
     def request(self, method: str, path: str, **form: str) -> requests.Response:
         """Return the server's answer to a form; redirects are not followed."""
@@ -193,8 +223,12 @@ class Operator:
         url = self.server.url + path
         return self._session.request(method, url, data=form, timeout=TIMEOUT_S, allow_redirects=False)
 
+    def new_cids(self, count: int) -> list[str]:
+        """Return customers whom nobody has asked for."""
+        return [f"{self._random.getrandbits(128):032x}" for _ in range(count)]
+
     def _new_fleet(self, batch_id: str, customers: int = CUSTOMERS, *, by_command: bool) -> Fleet:
-        cids = [f"{self._random.getrandbits(128):032x}" for _ in range(customers)]
+        cids = self.new_cids(customers)
         file = self._site.folder / f"fleet-{cids[0]}.csv"
         file.write_text("\n".join(["customer_id", *cids]))
         return Fleet(batch_id, cids, file, by_command)
@@ -204,3 +238,8 @@ class Operator:
         number = self._random.randrange(CHUNKS)
         wait_for(lambda: len(self._tms.calls()) - calls >= number or is_over(), "No calls came")
         time.sleep(self._random.uniform(0, 2 * LATENCY_S))  # any moment of a call, or between two
+
+
+def _digits(identifier: str) -> str:
+    """Return an id as digits, which need no quoting and fit both engines."""
+    return uuid.UUID(identifier).hex

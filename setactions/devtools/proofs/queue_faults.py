@@ -1,4 +1,4 @@
-"""The proof for batches in the queue: whatever takes part fails at random moments, and all batches end.
+"""The proof for the queue: whatever takes part fails at random moments, and all batches and app status runs end.
 
 On SQLite all processes share a host. On PostgreSQL each has a host of its own, as far as one machine can act that out:
 two servers and three workers, which share databases, queue and keys, and no file.
@@ -31,11 +31,12 @@ WORKERS, SERVERS = 3, 2  # one server on SQLite
 CONTROL = "TEST_POSTGRES_CONTROL"  # a program that restarts the PostgreSQL server, with the arguments of pg_ctl
 LEASE_S = 8  # longer than a call and its recording
 QUEUE_LOG = "queue"
+APP_RUN, READS_PER_MINUTE = 30, 1000  # customers, of whom some eight a second are read
 TMS_FAULTS = ("", "", "fault:http:429:0", "fault:reset-after", "fault:reset-before")
 
 
 def run_queue_faults(folder: Path, *, faults: int, seed: int, say: Callable[[str], None], server: str = "") -> Remains:
-    """Start a batch on the pages for each of so many `faults`, let that happen while it runs, and wait until it ends.
+    """For each of so many `faults` start a batch and an app status run on the pages, and let that happen meanwhile.
 
     `folder` is empty, `say` gets a line now and then; `server` is a PostgreSQL server, which CONTROL restarts. Whatever
     is started is gone afterwards. Raise ProofError if something cannot be brought up, or a batch does not end.
@@ -47,24 +48,24 @@ def run_queue_faults(folder: Path, *, faults: int, seed: int, say: Callable[[str
         tms = stack.enter_context(Simulator(latency_s=LATENCY_S))
         port = stack.enter_context(unused_port())  # until Redis listens there
         settings = {"TMS_BATCH_CHUNK": CHUNK, "TMS_MAX_CIDS_PER_CALL": CHUNK, "TMS_BATCH_CALLS": CALLS_AT_ONCE}
-        settings |= {"TMS_BATCH_LEASE_S": LEASE_S}
+        settings |= {"TMS_BATCH_LEASE_S": LEASE_S, "TMS_READS_PER_MINUTE": READS_PER_MINUTE}
         queue = {"TMS_BATCH_ENGINE": "celery", "CELERY_BROKER_URL": f"redis://{HOST}:{port.getsockname()[1]}/0"}
         site = stack.enter_context(Site(folder, {MAIN: tms.url}, server, **settings, **queue))
         site.set_up()
-        parts = _Parts(site, port, Operator(site, tms, rng), rng, server)
+        parts = _Parts(site, port, Operator(site, tms, rng), rng, server, say)
         say(f"Redis, {WORKERS} workers and {len(parts.servers)} server{'s' if server else ''} are up.")
         fleets = []
         kinds = [*parts.faults]
         for count in range(faults):
             tms.script(rng.choice(TMS_FAULTS))
-            fleets.append(parts.carry_through(kinds[count % len(kinds)], len(tms.calls()), tms))
+            fleets.append(parts.carry_through(kinds[count % len(kinds)], tms))
             say(f"{count + 1:,} of {faults:,} faults")
         time.sleep(OPEN_AFTER_S + 0.5)  # reconcile goes by the age of attempts; there is no event to wait for
         reports = [read_report(site, start_reconcile(site, with_token=True)) for _ in range(2)]
         for fleet in fleets:
             parts.operator.run_rest(fleet)
         say("Reconciled, and resumed with what was found not applied.")
-        surprises = parts.end()
+        surprises = parts.problems_of_app_runs() + parts.end()
         # What was recorded last may have waited for a group of the audit: its Job is there, and closes it.
         reports.append(read_report(site, start_reconcile(site, with_token=True)))
         facts = parts.operator.facts | {"faults": faults, "closed by reconcile": sum(one.closed for one in reports)}
@@ -77,8 +78,16 @@ def run_queue_faults(folder: Path, *, faults: int, seed: int, say: Callable[[str
 class _Parts:
     """All processes of the site, and what may befall them."""
 
-    def __init__(self, site: Site, port: socket, operator: Operator, rng: random.Random, server: str) -> None:
-        self.operator = operator
+    def __init__(
+        self,
+        site: Site,
+        port: socket,
+        operator: Operator,
+        rng: random.Random,
+        server: str,
+        say: Callable[[str], None],
+    ) -> None:
+        self.operator, self._say = operator, say
         self.servers = [operator.server]
         self._site, self._port, self._random = site, port.getsockname()[1], rng
         self._client = redis.Redis(HOST, self._port)
@@ -103,18 +112,37 @@ class _Parts:
         for each in self.servers:
             each.wait_until_healthy()
         self._turns = cycle(self.servers)
+        self._app_runs: list[str] = []
 
-    def carry_through(self, fault: str, calls: int, tms: Simulator) -> Fleet:
+    def carry_through(self, fault: str, tms: Simulator) -> Fleet:
         """Start a batch, let `fault` happen while it runs, and wait until it has ended."""
         self.operator.server = next(self._turns)
+        calls = _sent(tms)
+        self._app_runs.append(self.operator.start_app_run(self.operator.new_cids(APP_RUN)))
         fleet = self.operator.start_on_pages()
         number = self._random.randrange(len(fleet.cids) // CHUNK)
-        wait_for(lambda: len(tms.calls()) - calls >= number or not self.operator.is_carried(fleet), "No task was done")
+        wait_for(lambda: _sent(tms) - calls >= number or not self.operator.is_carried(fleet), "No task was done")
         self.operator.facts[fault] += 1
         with self.faults[fault]():
             wait_for(lambda: not self.operator.is_carried(fleet), f"Batch {fleet.batch_id} did not end after: {fault}")
-        self.operator.facts["batches that stopped"] += self.operator.has_stopped(fleet)
+        reason = self.operator.reason_to_stop(fleet)
+        self.operator.facts["batches that stopped"] += reason is not None
+        if reason is not None:
+            self._say(f"The batch stopped after {fault}: {reason}")
         return fleet
+
+    def problems_of_app_runs(self) -> list[str]:
+        """Wait until all app status runs are over; return a sentence for all that is wrong with them."""
+        problems = [problem for run_id in self._app_runs for problem in self._problems_of(run_id)]
+        self.operator.facts["app status runs"] = len(self._app_runs)
+        return problems
+
+    def _problems_of(self, run_id: str) -> list[str]:
+        def is_over() -> bool:
+            return self.operator.problems_of_app_run(run_id) is not None
+
+        wait_for(is_over, f"App status run {run_id} did not end")
+        return self.operator.problems_of_app_run(run_id) or []
 
     def end(self) -> list[str]:
         """End all processes; return a sentence for each worker that did not end as it should on SIGTERM."""
@@ -199,6 +227,11 @@ class _Parts:
     def _database_restarted(self) -> Iterator[None]:
         subprocess.run([os.environ[CONTROL], "restart", "-m", "immediate"], check=True)  # noqa: S603
         yield
+
+
+def _sent(tms: Simulator) -> int:
+    """Return how many calls have asked for an action."""
+    return sum(bool(call.action) for call in tms.calls())
 
 
 @contextmanager
