@@ -15,6 +15,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from audit.actors import Actor
 from audit.bodies import Compared
+from jobs import leases
 from jobs.batches import ledger
 from jobs.batches.ledger import Idle
 from jobs.batches.scopes import Scope
@@ -162,6 +163,9 @@ class _Turn:
 
     def _poll(self) -> None:
         """Send a task that looks again, unless this one is to spare."""
+        # This worker has the token: if nobody could extend the lease, as while a process that was frozen kept the
+        # database locked, and nobody took the run's place either, it is not dead.
+        leases.heartbeat(self._batch, self._run.name, settings.TMS_BATCH_LEASE_S)
         self._batch.refresh_from_db()
         catch_up(self._batch)
         if self._turns_in_vain < SPARE_TURNS or self._calling() < self._run.tasks:

@@ -39,6 +39,19 @@ def test_a_chunk_whose_worker_died_is_looked_up_once_its_call_is_certainly_over(
     assert len(tms.calls()) == 1
 
 
+def test_a_worker_that_was_frozen_for_a_lease_goes_on_unless_somebody_took_the_place_of_its_run(make_batch, workers):
+    start(batch := make_batch(count=2, size=2))
+    run = now(batch).runner
+    ledger.claim(batch, run, 2)
+    turn = queued._Turn(Run.unsealed(batch.batch_id, run, workers.take()["sealed"]), batch)
+    Batch.objects.filter(pk=batch.pk).update(runner_until=timezone.now())
+    turn._poll()
+    assert (now(batch).state, now(batch).runner, now(batch).has_runner) == (Batch.State.RUNNING, run, True)
+    Batch.objects.filter(pk=batch.pk).update(runner="queue:0:another", runner_until=timezone.now())
+    turn._poll()
+    assert not now(batch).has_runner
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_all_processes_of_a_worker_interrupts_no_call(number):
     """As systemd sends it: the main process waits for the calls of the others, if these do not end before it."""
