@@ -32,7 +32,6 @@ from setactions.liveness import FAILED, is_dead
 from setactions.queue.liveness import new_run_name
 from setactions.queue.relay import ONCE_MORE, Relay
 from setactions.refusal import Refusal
-from setactions.seals import BrokenSealError
 from setactions.token import Token
 from setactions.word import NO_WORD, Word
 from tmsdash.celery import app

@@ -5,9 +5,9 @@ from typing import Any
 from django.views.decorators.debug import sensitive_variables
 
 from setactions.refusal import Refusal
-from setactions.seals import BrokenSealError, is_fresh, open_seal, seal
 from setactions.tms.clusters import Cluster
 from setactions.token import Token
+from tmsdash.seals import BrokenSealError, is_fresh, open_seal, seal
 
 _PURPOSE = "setactions.fetched_token"
 _GONE = "The token that was fetched is kept for ten minutes, and for its cluster only. Get another one, or paste one."

@@ -20,8 +20,8 @@ from django.views.decorators.debug import sensitive_variables
 from jobs.reviews import forget_review, keep_review, signed_review
 from setactions.pages.sealing import INVALID, Review, as_shown, load_review, sign_review, unseal_token
 from setactions.refusal import Refusal, Unverified
-from setactions.seals import SEALED_FOR_S
 from tmsdash.db.transactions import drop_if_broken
+from tmsdash.seals import SEALED_FOR_S
 from tmsdash.web.access_log import log_refused
 
 NOTICE_KEPT_S = 600

@@ -22,11 +22,11 @@ from setactions.live.comparison import Comparison
 from setactions.payload import Submission, fits_one_call, narrowed
 from setactions.refusal import Refusal, Unverified
 from setactions.resolving.readback import Reading
-from setactions.seals import BrokenSealError, is_fresh, open_seal, seal
 from setactions.tms.clusters import Cluster, cluster_named
 from setactions.tms.spellings import find_action
 from setactions.token import Token
 from setactions.word import Named
+from tmsdash.seals import BrokenSealError, is_fresh, open_seal, seal
 
 READING_KEPT_S = 3600
 INVALID = "This review page is no longer valid. Fill in the form again."

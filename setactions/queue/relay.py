@@ -36,12 +36,12 @@ from setactions.queue.liveness import begun_at_of, new_run_name
 from setactions.queue.sealed import TooOldError
 from setactions.queue.watch import Watch
 from setactions.refusal import Refusal
-from setactions.seals import BrokenSealError
 from tmsdash import broker
 from tmsdash.celery import QUEUE, app
 from tmsdash.db import clock
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.processes import ignore, share_interpreter
+from tmsdash.seals import BrokenSealError
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.views.decorators.debug import sensitive_variables
 
-from setactions.seals import BrokenSealError, is_fresh, open_seal, seal
+from tmsdash.seals import BrokenSealError, is_fresh, open_seal, seal
 
 
 class TooOldError(BrokenSealError):

@@ -10,7 +10,6 @@ from audit.models import Attempt, AuditEntry
 from audit.selectors import outcome_body
 from audit.tests.making import make_attempt, record
 from jobs.models import Job
-from setactions import seals
 from setactions.pages import sealing
 from setactions.resolving.tests.doubting import (
     LOST_AFTER,
@@ -24,6 +23,7 @@ from setactions.resolving.tests.doubting import (
     somebody,
     tms_does,
 )
+from tmsdash import seals
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import at_once, kinds_of, text_of
 

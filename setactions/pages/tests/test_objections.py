@@ -7,10 +7,10 @@ import pytest
 
 from audit.models import AuditEntry
 from jobs.models import Job
-from setactions import seals
 from setactions.pages import sealing
 from setactions.pages.tests.test_new_action import AT, fill_in, hidden_fields, press, proceed
 from setactions.resolving.tests.doubting import LOST_BEFORE
+from tmsdash import seals
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import text_of
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from setactions import seals
 from setactions.pages.tests.test_new_action import fill_in, hidden_fields, press, proceed
+from tmsdash import seals
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import text_of
 

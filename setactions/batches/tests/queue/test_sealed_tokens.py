@@ -5,9 +5,9 @@ from django.utils import timezone
 
 from jobs import leases
 from jobs.models import Batch, BatchChunk
-from setactions import seals
 from setactions.batches import queued
 from setactions.batches.tests.queue.queueing import now, start, states
+from tmsdash import seals
 from tmsdash.celery import QUEUE
 from tmsdash.tests.fixtures import TOKEN
 
