@@ -1,11 +1,12 @@
 from django.urls import path
 
 from audit import api, views
-from audit.accounts import own_password, session_pages, sign_in
+from audit.accounts import late_posts, own_password, session_pages, sign_in
 
 urlpatterns = [
     path("login/", sign_in.SignIn.as_view(), name="login"),
     path("logout/", sign_in.SignOut.as_view(), name="logout"),
+    path("keep/", late_posts.keep_form, name="keep_form"),
     path("password/", own_password.ChangePassword.as_view(), name="password_change"),
     path("sessions/", session_pages.OwnSessions.as_view(), name="own_sessions"),
     # Before the admin's own pages of these names, which the audit would not hear of.
@@ -13,5 +14,6 @@ urlpatterns = [
     path("admin/logout/", sign_in.SignOut.as_view(), name="admin_logout"),
     path("admin/password_change/", own_password.ChangePassword.as_view(), name="admin_password_change"),
     path("attempts/<uuid:attempt_id>/evidence.zip", views.evidence, name="evidence"),
+    path("api/session", late_posts.session, name="api_session"),
     path("api/audit/customer/<path:cid>", api.customer, name="api_audit_customer"),
 ]

@@ -3,6 +3,7 @@
 Sessions are Django's own, as rows with columns that tell their owner and an administrator which is which.
 """
 
+import uuid
 from datetime import UTC, datetime
 from typing import Any
 
@@ -50,6 +51,25 @@ class SiteKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} {self.key_id}"
+
+
+class KeptForm(models.Model):
+    """What somebody typed in a form that arrived when their session was over, for them to go on with.
+
+    `content` is what tmsdash.web.kept_forms sealed for the account before it had signed in again.
+    """
+
+    form_id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    account_id = models.BigIntegerField()
+    kept_at = models.DateTimeField()
+    content = models.TextField()
+
+    class Meta:
+        default_permissions = ()
+        indexes = [models.Index(fields=["account_id", "-kept_at"], name="kept_forms_of_an_account")]
+
+    def __str__(self) -> str:
+        return f"kept form {self.form_id}"
 
 
 class Session(AbstractBaseSession):

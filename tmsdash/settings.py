@@ -124,7 +124,7 @@ MIDDLEWARE = [
     "tmsdash.session_users.SessionUserMiddleware",
     "tmsdash.web.sessions.SessionLimitsMiddleware",
     "tmsdash.web.middleware.RequestBodyMiddleware",
-    "tmsdash.web.middleware.SignInRequiredMiddleware",
+    "audit.accounts.late_posts.SignInRequiredMiddleware",
     "tmsdash.passwords.initial.InitialPasswordMiddleware",
     "tmsdash.passwords.hashing.HashingPlacesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -182,7 +182,7 @@ AUTH_PASSWORD_VALIDATORS = [
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 << 20
 # Uploads stay in memory: a file may contain a token, which must not be written to disk.
 FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE
-CSRF_FAILURE_VIEW = "tmsdash.web.errors.csrf_failure"
+CSRF_FAILURE_VIEW = "audit.accounts.late_posts.csrf_failure"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "tmsdash.web.errors.AlwaysHidingFilter"
 
 SESSION_ENGINE = "tmsdash.models"

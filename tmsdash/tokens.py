@@ -27,6 +27,13 @@ def without_web_tokens(text: str) -> str:
     return _DOTTED.sub(lambda run: REMOVED if looks_like_token(run[0]) else run[0], text)
 
 
+def without_token(text: str, token: str = "") -> str:
+    """Return `text` without `token` and anything in the shape of a JSON Web Token; all else stays as it is."""
+    if token and (len(token) >= _SECRET_LENGTH or text.strip() == token):
+        text = text.replace(token, REMOVED)
+    return without_web_tokens(text)
+
+
 def without_tokens(text: str, token: str = "") -> str:
     """Return what somebody typed, fit for somebody else to see: without `token` and anything that may be one.
 

@@ -4,19 +4,21 @@ import logging
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView, LogoutView, redirect_to_login
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied
 from django.db import Error as AnyDatabaseError
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import resolve_url
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_safe
 
 from audit.accounts.changes import WAIT_S
 from audit.accounts.forms import SignInForm
+from audit.accounts.sign_in_page import LIMITS, TEMPLATE, came_late, waiting_for
 from audit.accounts.throttling import sign_in_turn
 from audit.actors import actor_of
 from audit.chain import DATABASE
@@ -27,17 +29,23 @@ from tmsdash.db.transactions import drop_if_broken
 from tmsdash.tokens import looks_like_token
 from tmsdash.web import sessions
 from tmsdash.web.browsers import user_agent_of
+from tmsdash.web.kept_forms import SEALED, keep
 
 logger = logging.getLogger(__name__)
+
+CAME_LATE = "Your session had ended when the button was pressed, so it did nothing. This page shows how things are now."
 
 
 class SignIn(LoginView):
     """The page to sign in. It does not say what is wrong, nor whether an account exists."""
 
     form_class = SignInForm
-    template_name = "accounts/login.html"
+    template_name = TEMPLATE
     redirect_authenticated_user = True
-    extra_context = {"idle_minutes": settings.SESSION_IDLE_S // 60, "max_hours": settings.SESSION_MAX_S // 3600}
+    extra_context = LIMITS
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs) | waiting_for(self.request)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         with sign_in_turn(request):
@@ -47,6 +55,18 @@ class SignIn(LoginView):
         """Return where to go next: not back here, not where only forms are posted, not to an address with a token."""
         url: str = super().get_redirect_url()
         return "" if urlsplit(url).path in (reverse("login"), reverse("logout")) or looks_like_token(url) else url
+
+    def get_success_url(self) -> str:
+        """Return where whoever has signed in goes: to the form that waited for them, or to the page they wanted.
+
+        A form that waited for somebody else stays closed, and so does its page.
+        """
+        if sealed := self.request.POST.get(SEALED, ""):
+            return keep(self.request.user, sealed) or resolve_url(self.get_default_redirect_url())
+        address: str = super().get_success_url()
+        if came_late(self.request.POST, address):
+            messages.warning(self.request, CAME_LATE)
+        return address
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
         """Begin a session under a new key."""

@@ -19,11 +19,13 @@ from axes.helpers import get_credentials
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, QueryDict
 
+from audit.accounts.sign_in_page import sign_in_page, waiting_for
 from audit.models import USER_ID_LENGTH
 from tmsdash.db import host_turns
 from tmsdash.passwords.hashing import HashingBusyError, in_line
 from tmsdash.web.addresses import throttled_address
 from tmsdash.web.errors import error_response
+from tmsdash.web.kept_forms import SEALED
 
 _turns = [threading.Lock() for _ in range(64)]  # shared by names, which at worst wait for each other
 TURN_WAIT_S = 60.0  # the line is short; only a database that does not answer takes so long
@@ -113,11 +115,15 @@ def locked_out(request: HttpRequest, response: HttpResponse, credentials: dict[s
     """Return what django-axes shows instead of `response` after too many failures."""
     if response.status_code == 429:  # it already says what happened
         return response
-    return _wait(
-        request,
+    message = (
         "Too many sign-ins with this user name failed from your address. Wait {minutes} minutes, then try again with "
-        "the right password, or ask an administrator for a new one.",
+        "the right password, or ask an administrator for a new one."
     )
+    waiting = waiting_for(request)
+    if waiting[SEALED]:  # what was typed is not lost by waiting
+        shown = message.format(minutes=_cool_off_s() // 60)
+        return sign_in_page(request, next_address="", kept=waiting[SEALED], problem=shown, status=429)
+    return _wait(request, message)
 
 
 def too_many_wrong_passwords(request: HttpRequest) -> HttpResponse:
@@ -130,5 +136,9 @@ def too_many_wrong_passwords(request: HttpRequest) -> HttpResponse:
 
 
 def _wait(request: HttpRequest, message: str) -> HttpResponse:
-    seconds = int(settings.AXES_COOLOFF_TIME.total_seconds())
+    seconds = _cool_off_s()
     return error_response(request, 429, message.format(minutes=seconds // 60), retry_after_s=seconds)
+
+
+def _cool_off_s() -> int:
+    return int(settings.AXES_COOLOFF_TIME.total_seconds())

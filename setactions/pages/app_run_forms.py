@@ -56,9 +56,9 @@ class StartForm(forms.Form):
     selection: Selection
     secret: Token
 
-    def __init__(self, data: QueryDict | None = None, *, user: Any) -> None:
-        """Take what was posted, if anything was, by whom."""
-        super().__init__(data)
+    def __init__(self, data: QueryDict | None = None, *, user: Any, initial: dict[str, str] | None = None) -> None:
+        """Take what was posted, if anything was, by whom; or show what was typed before, as `initial`."""
+        super().__init__(data, initial=initial)
         self._user = user
         clusters = [(cluster.name, label_of(cluster)) for cluster in all_clusters()]
         choices: Any = self.fields["cluster"]
@@ -68,7 +68,7 @@ class StartForm(forms.Form):
     @property
     def is_for_list(self) -> bool:
         """Whether the customers are those of a pasted list."""
-        return not any(self.data.get(name) for name in FILTERS)
+        return not any(self.data.get(name) or self.initial.get(name) for name in FILTERS)
 
     @sensitive_variables()
     def clean_token(self) -> Token:

@@ -26,7 +26,7 @@ from jobs.app_status.selectors import (
 from jobs.models import AppRun, AppRunCustomer, AppStatus
 from jobs.selectors import may_view_all_jobs
 from setactions.app_status import service
-from setactions.pages.app_run_forms import StartForm
+from setactions.pages.app_run_forms import FILTERS, StartForm
 from setactions.pages.app_run_view import RunLine, RunView, lines_of
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
@@ -36,6 +36,7 @@ from tmsdash.csv_text import CSV_TYPE, csv_text, to_cell, to_id_cell
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.downloads import download
 from tmsdash.web.errors import error_response
+from tmsdash.web.kept_forms import Fields, Kept, keeps, kept_of
 from tmsdash.web.paging import Page, numbered_page
 
 RUNS_PER_PAGE = 50
@@ -50,6 +51,7 @@ def app_runs(request: HttpRequest) -> HttpResponse:
     return _list(request, StartForm(user=request.user))
 
 
+@keeps(Fields(texts=("cluster", *FILTERS), lists=("cids",)))
 @never_cache
 @sensitive_post_parameters()
 @sensitive_variables()
@@ -57,7 +59,10 @@ def app_runs(request: HttpRequest) -> HttpResponse:
 def start(request: HttpRequest) -> HttpResponse:
     """Begin a run of the customers that a form names, and lead to its page; what is wrong is shown above the form."""
     if request.method == "GET":  # the way back from the sign-in page
-        return redirect("app_runs")
+        kept = kept_of(request)
+        if kept is None:
+            return redirect("app_runs")
+        return _list(request, StartForm(user=request.user, initial=kept.fields), kept=kept)
     if not may_set_action(request.user):
         raise PermissionDenied
     form = StartForm(request.POST, user=request.user)
@@ -77,7 +82,7 @@ def _unwritable(_: Exception) -> Refusal:
     return Refusal(503, "request", message)
 
 
-def _list(request: HttpRequest, form: StartForm, *, status: int = 200) -> HttpResponse:
+def _list(request: HttpRequest, form: StartForm, *, status: int = 200, kept: Kept | None = None) -> HttpResponse:
     may_all = may_view_all_jobs(request.user)
     everybody = may_all and (request.GET.get("whose") == "all" or not may_set_action(request.user))
     address = reverse("app_runs")
@@ -91,6 +96,7 @@ def _list(request: HttpRequest, form: StartForm, *, status: int = 200) -> HttpRe
     service.stop_dead_runs(page.rows)
     context = {
         "form": form,
+        "kept": kept,
         "page": page,
         "lines": [*map(RunLine, page.rows, summaries_of(page.rows))],
         "may_view_all": may_all,

@@ -40,6 +40,7 @@ from tmsdash.db import clock
 from tmsdash.text import printable
 from tmsdash.tokens import looks_like_token
 from tmsdash.web.access_log import log_refused
+from tmsdash.web.kept_forms import Fields, Kept, keeps, kept_of
 
 SOON_S = 30  # most answers are there by then
 
@@ -50,7 +51,8 @@ class AttemptPage:
 
     `opening` is the body of the event that opened it. `judgement` is what the check showed that was just made,
     `first_reading` the first of the two readings that prove an attempt not applied, `failed_reading` one that proved
-    nothing. `error` says what did not work, `reason` is what was typed for a decision that was refused.
+    nothing. `error` says what did not work, `ruling` and `reason` are what was chosen and typed for a decision that was
+    not taken, and `kept` tells that they were kept while the user signed in.
     """
 
     user: Any
@@ -63,7 +65,9 @@ class AttemptPage:
     first_reading: Reading | None = None
     failed_reading: Reading | None = None
     sealed: str = ""
+    ruling: str = ""
     reason: str = ""
+    kept: Kept | None = None
     rulings = Ruling.choices
 
     @property
@@ -235,7 +239,7 @@ def check(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
         return redirect("attempt", attempt_id=attempt_id)
     if not rulings.may_check(request.user, attempt):
         raise PermissionDenied
-    first, sealed = _reading_of(request, attempt_id, Purpose.SECOND), ""
+    first, sealed = _reading_of(request, request.POST.get("reading", ""), attempt_id, Purpose.SECOND), ""
     try:
         token, sealed = token_of(request, attempt_id)
         judgement = rulings.check(attempt, token, first, actor_of(request))
@@ -251,22 +255,28 @@ def check(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
     return redirect("attempt", attempt_id=attempt_id)
 
 
+@keeps(Fields(texts=("ruling", "reason", "reading")))
 @never_cache
 @require_http_methods(["GET", "POST"])
 def decide(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponse:
     """Close an attempt that no reading could settle, as the user rules and says why."""
     attempt = attempt_for(request.user, attempt_id)
+    kept = kept_of(request) if request.method == "GET" and attempt.is_open else None
+    if kept and rulings.may_decide(request.user):
+        typed: dict[str, Any] = {name: kept.fields[name] for name in ("ruling", "reason")}
+        reading = _reading_of(request, kept.fields["reading"], attempt_id, Purpose.DECISION)
+        return _show(request, attempt, kept=kept, failed_reading=reading, **typed)
     if request.method == "GET" or not attempt.is_open:
         return redirect("attempt", attempt_id=attempt_id)
     if not rulings.may_decide(request.user):
         raise PermissionDenied
-    reading = _reading_of(request, attempt_id, Purpose.DECISION)
+    reading = _reading_of(request, request.POST.get("reading", ""), attempt_id, Purpose.DECISION)
     ruling, reason = request.POST.get("ruling", ""), request.POST.get("reason", "")
     try:
         rulings.decide(attempt, ruling, reason, reading, actor_of(request))
     except Refusal as refusal:
-        kept = "" if looks_like_token(reason) else reason
-        return _show(request, attempt, status=refusal.code, error=refusal.message, failed_reading=reading, reason=kept)
+        typed = {"ruling": ruling, "reason": "" if looks_like_token(reason) else reason}
+        return _show(request, attempt, status=refusal.code, error=refusal.message, failed_reading=reading, **typed)
     return redirect("attempt", attempt_id=attempt_id)
 
 
@@ -315,10 +325,10 @@ def ids_csv(request: HttpRequest, attempt_id: uuid.UUID, which: str) -> HttpResp
     return ids_file(f"{which}-ids-{attempt_id}.csv", lists[which])
 
 
-def _reading_of(request: HttpRequest, attempt_id: uuid.UUID, purpose: Purpose) -> Reading | None:
+def _reading_of(request: HttpRequest, text: str, attempt_id: uuid.UUID, purpose: Purpose) -> Reading | None:
     """Return the reading that came back with the page; None if it is missing, old or forged, and log a forgery."""
     try:
-        return load_reading(request.POST.get("reading", ""), request.user.get_username(), attempt_id, purpose)
+        return load_reading(text, request.user.get_username(), attempt_id, purpose)
     except Unverified:
         log_refused(request, "its reading does not verify")
         return None

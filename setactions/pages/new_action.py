@@ -28,6 +28,7 @@ from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.rates import WINDOW_S
+from tmsdash.web.kept_forms import Fields, Kept, keeps, kept_of
 
 REMINDERS_SHOWN = 10
 
@@ -40,14 +41,19 @@ def new_action(request: HttpRequest) -> HttpResponse:
     return form_page(request, NewActionForm(initial=last_use(request)))
 
 
+@keeps(Fields(texts=("cluster", "action", "allow_unusual"), lists=("cids",), file="csv_file", file_is="cids"))
 @never_cache
 @sensitive_post_parameters()
 @sensitive_variables()
 @require_http_methods(["GET", "POST"])
 def review(request: HttpRequest) -> HttpResponse:
-    """Check the form and lead to the review of what would be sent. Nothing is sent or recorded yet."""
+    """Check the form and lead to the review of what would be sent. Nothing is sent or recorded yet.
+
+    On a GET, which is the way back from the sign-in page, the form shows what was typed before.
+    """
     if request.method == "GET":
-        return redirect("new_action")
+        kept = kept_of(request) if may_set_action(request.user) else None
+        return form_page(request, NewActionForm(initial=kept.fields), kept=kept) if kept else redirect("new_action")
     if not may_set_action(request.user):
         raise PermissionDenied
     form = NewActionForm(request.POST, request.FILES, user=request.user)
@@ -83,11 +89,14 @@ def filled_in_form(submission: Submission, file_name: str = "") -> NewActionForm
     return NewActionForm(initial=initial | ({"cluster": cluster.name} if is_configured(cluster) else {}))
 
 
-def form_page(request: HttpRequest, form: NewActionForm, *, status: int = 200, error: str = "") -> HttpResponse:
-    """Show the form, below a reminder of the user's attempts in doubt."""
+def form_page(
+    request: HttpRequest, form: NewActionForm, *, status: int = 200, error: str = "", kept: Kept | None = None
+) -> HttpResponse:
+    """Show the form, below a reminder of the user's attempts in doubt; `kept` is what came back of an earlier one."""
     context = {
         "form": form,
         "error": error,
+        "kept": kept,
         "max_cids": settings.TMS_MAX_CIDS_PER_CALL,
         "max_bytes": settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
         "chunk": settings.TMS_BATCH_CHUNK,

@@ -32,6 +32,7 @@ from tmsdash.db import clock
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.downloads import download
 from tmsdash.web.errors import error_response
+from tmsdash.web.kept_forms import Fields, keeps, kept_of
 from tmsdash.web.paging import Page, numbered_page
 
 CUSTOMERS_PER_PAGE = 100
@@ -74,7 +75,7 @@ def button(view: View) -> Callable[[HttpRequest, str], HttpResponseBase]:
     @wraps(view)
     def posted(request: HttpRequest, cluster: Cluster) -> HttpResponseBase:
         if request.method == "GET":
-            return redirect("live_status", name=cluster.name)
+            return _page_again(request, cluster)
         return view(request, cluster)
 
     return posted
@@ -119,6 +120,7 @@ def read(request: HttpRequest, cluster: Cluster) -> HttpResponse:
     return _page(request, cluster, sealed=sealed, news=shared if reading.began_at < asked_at else "")
 
 
+@keeps(Fields(lists=("cids",), file="csv_file", file_is="cids"))
 @button
 def keep(request: HttpRequest, cluster: Cluster) -> HttpResponse:
     """Keep a list that was pasted or uploaded, and lead to its customers."""
@@ -135,6 +137,7 @@ def keep(request: HttpRequest, cluster: Cluster) -> HttpResponse:
     return redirect(filters.address(without=("job", "batch", "basis", "q"), list=kept.list_id))
 
 
+@keeps(Fields(texts=("answer", "read_at", "may_be_fewer"), file="answer_file", file_is="answer"))
 @button
 def answer(request: HttpRequest, cluster: Cluster) -> HttpResponse:
     """Take an answer to get/action that its user read elsewhere."""
@@ -171,6 +174,16 @@ def check_may_look_up(request: HttpRequest) -> None:
 def _check_may_read(request: HttpRequest) -> None:
     if not may_set_action(request.user):
         raise PermissionDenied
+
+
+def _page_again(request: HttpRequest, cluster: Cluster) -> HttpResponse:
+    """Show the page to somebody who comes back from signing in, with what they had typed."""
+    kept = kept_of(request)
+    if kept is None:
+        return redirect("live_status", name=cluster.name)
+    if "answer" in kept.fields:
+        return _page(request, cluster, kept=kept, answer_form=AnswerForm(initial=kept.fields))
+    return _page(request, cluster, kept=kept, list_form=ListForm(initial=kept.fields))
 
 
 def _page(request: HttpRequest, cluster: Cluster, *, status: int = 200, **shown: Any) -> HttpResponse:

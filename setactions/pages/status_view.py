@@ -14,6 +14,7 @@ from setactions.live.listing import UNREAD, Chosen, Line, WholeCluster
 from setactions.pages.bar import Bar, part_of_state
 from setactions.pages.status_forms import StatusFilters
 from setactions.tms.clusters import Cluster
+from tmsdash.web.kept_forms import Kept
 from tmsdash.web.paging import Page
 from tmsdash.web.table_rows import table_rows
 from tmsdash.web.template_filters import utc_time
@@ -48,7 +49,8 @@ class StatusView(ClusterLine):
     """The customers of a cluster that the filters ask for; `listing` is None if nothing was ever read of any.
 
     `failed` is the newest reading that failed since the last good one, `oldest` the oldest that any of them goes back
-    to, `read_since` since when somebody has been reading the cluster. `sealed` is the token, for another reading.
+    to, `read_since` since when somebody has been reading the cluster. `sealed` is the token, for another reading,
+    and `kept` what was typed before the user had to sign in again.
     """
 
     filters: StatusFilters
@@ -62,6 +64,7 @@ class StatusView(ClusterLine):
     sealed: str = ""
     error: str = ""
     news: str = ""
+    kept: Kept | None = None
     list_form: Form
     answer_form: Form
 

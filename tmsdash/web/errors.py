@@ -98,14 +98,6 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return HttpResponse(render_to_string("error.html", _context(status, message)), status=status)
 
 
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Answer a POST without a valid CSRF token, which is checked before the sign-in."""
-    if not request.user.is_authenticated and wants_json(request):
-        return error_response(request, 401, "Sign in first. Nothing was sent to TMS.")
-    what = "The form's security token is missing or out of date. Nothing was sent to TMS."
-    return error_response(request, 403, f"{what} Reload the page and try again.")
-
-
 class AlwaysHidingFilter(SafeExceptionReporterFilter):
     """Hide sensitive variables in error reports even when DEBUG is on: bearer tokens are real there too."""
 

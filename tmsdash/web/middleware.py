@@ -4,25 +4,21 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
 from urllib.parse import unquote
 
 from django.conf import settings
-from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed, UnreadablePostError
-from django.shortcuts import render
-from django_htmx.http import HttpResponseClientRefresh
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, UnreadablePostError
 
 from tmsdash import heavy_work
 from tmsdash.text import one_line
-from tmsdash.tokens import REMOVED, looks_like_token, without_tokens
+from tmsdash.tokens import REMOVED, looks_like_token
 from tmsdash.web import request_id
 from tmsdash.web.access_log import log_refused, user_name
 from tmsdash.web.addresses import Address, parsed
 from tmsdash.web.base import Middleware
 from tmsdash.web.bodies import forget_body, receive_body
 from tmsdash.web.errors import error_response, wants_json
-from tmsdash.web.sessions import is_polling
+from tmsdash.web.kept_forms import author_of
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +134,8 @@ class RequestBodyMiddleware(Middleware):
     The limit is DATA_UPLOAD_MAX_MEMORY_SIZE, for uploads too. A body without Content-Length is empty
     to Django, so that header is all there is to look at, and a chunked body is answered 411.
     Receiving takes a thread for as long as the client likes. So at most half of the threads wait for
-    users' bodies, and a few for those of people who are not signed in, who have little to send.
+    users' bodies, and a few for those of people who are not signed in, who have little to send: unless the
+    address proves that a page of ours was made for them, when they count as users.
     Long ones are worked on one after the other, see tmsdash.heavy_work.
     """
 
@@ -176,7 +173,8 @@ class RequestBodyMiddleware(Middleware):
             return None
         if not (length.isascii() and length.isdigit()):
             return error_response(request, 400, "The Content-Length is not a number. Nothing was sent to TMS.")
-        is_user = bool(user_name(request)) or getattr(request, "session_ended", False)
+        # A list typed for longer than a session lasts must not be lost, however long it is.
+        is_user = bool(user_name(request) or getattr(request, "session_ended", False) or author_of(request))
         size, limit = int(length[:19]), settings.DATA_UPLOAD_MAX_MEMORY_SIZE  # more digits are too many anyway
         if size > limit:
             if is_user and size <= limit + self.READ_BEYOND_LIMIT:
@@ -216,28 +214,3 @@ class RequestBodyMiddleware(Middleware):
 def _length(request: HttpRequest) -> int:
     """Return the Content-Length of a request whose body was received."""
     return int(request.META.get("CONTENT_LENGTH") or 0)
-
-
-class SignInRequiredMiddleware(LoginRequiredMiddleware):
-    """Every view requires a signed-in user unless it says otherwise: pages redirect, JSON answers 401."""
-
-    def process_view(
-        self, request: HttpRequest, view_func: Callable[..., HttpResponseBase], *args: Any
-    ) -> HttpResponseBase | None:
-        """Ask who the user is only where that matters: /health answers even without the database of sessions."""
-        if not getattr(view_func, "login_required", True):
-            return None
-        return super().process_view(request, view_func, *args)
-
-    def handle_no_permission(  # type: ignore[override]
-        self, request: HttpRequest, view_func: Callable[..., HttpResponseBase]
-    ) -> HttpResponse:
-        if wants_json(request):
-            return error_response(request, 401, "Sign in first. Nothing was sent to TMS.")
-        if is_polling(request):  # the sign-in page must not replace part of a page
-            return HttpResponseClientRefresh()
-        kept = request.POST.get("cids", "")
-        if kept.strip():  # a list typed for longer than a session lasts must not be lost
-            shown = without_tokens(kept, request.POST.get("token", "").strip())
-            return render(request, "accounts/signed_out.html", {"kept": shown, "is_cut": shown != kept}, status=401)
-        return super().handle_no_permission(request, view_func)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY, logout
@@ -79,6 +79,21 @@ def count_wrong_password(session: SessionBase) -> int:
 def forget_wrong_passwords(session: SessionBase) -> None:
     """Reset the count of wrong passwords of a session: the right one was given."""
     Session.objects.filter(session_key=session.session_key).update(wrong_passwords=0)
+
+
+class TimeLeft(NamedTuple):
+    """How many seconds a session still lasts, and whether SESSION_MAX_S is what ends it, which no use puts off."""
+
+    seconds: float
+    is_last: bool
+
+
+def time_left(request: HttpRequest) -> TimeLeft:
+    """Return how long the session of a signed-in user lasts if nobody uses it from now on."""
+    now, session = time.time(), request.session
+    idle = session.get(SEEN, now) + settings.SESSION_IDLE_S - now
+    last = session.get(BEGUN, now) + settings.SESSION_MAX_S - now
+    return TimeLeft(max(0.0, min(idle, last)), last <= idle)
 
 
 def is_polling(request: HttpRequest) -> bool:

@@ -12,6 +12,8 @@ from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.timesince import MONTHS_DAYS
 
+from tmsdash.web import kept_forms
+
 register = template.Library()
 
 _HOURS = (("hour", 3600), ("minute", 60), ("second", 1))
@@ -42,6 +44,12 @@ def utc_clock(at: datetime | None) -> SafeString:
     if at is None:
         return SafeString()
     return mark_safe(f'<time datetime="{at.isoformat()}">{at:%H:%M:%S} <span class="ago">{at:%Y-%m-%d}</span></time>')  # noqa: S308 (no text from outside)
+
+
+@register.filter
+def authored(address: str, user: Any) -> str:
+    """Return the address that a form of `user` is posted to, by which what they type is kept for them."""
+    return kept_forms.authored(address, user)
 
 
 @register.filter

@@ -7,7 +7,7 @@ from django.db import OperationalError, connections
 from django.test import Client
 
 from tmsdash.models import Session, SessionStore
-from tmsdash.tests.fixtures import PASSWORD, TOKEN, signed_in
+from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.tools import Clock
 from tmsdash.web import sessions
 
@@ -157,15 +157,6 @@ def test_the_site_sets_no_other_cookies(adam, olivia):
     assert set(client.cookies) == {"sessionid", "csrftoken"}
 
 
-def test_a_list_that_took_longer_than_the_session_is_not_lost(at, tms):
-    at(2 * IDLE_S)
-    form = {"cluster": "evian3", "action": "PE-Enable", "token": TOKEN, "cids": "zebra\r\nyak <b>"}
-    page = at.client.post("/review/", form, follow=True)
-    assert (page.status_code, "zebra\r\nyak &lt;b&gt;</textarea>" in page.content.decode()) == (401, True)
-    assert TOKEN not in page.content.decode()
-    assert at.client.post("/review/", form | {"cids": " "}).url == "/login/?next=/review/"
-
-
 def test_a_session_survives_a_new_secret_key_while_the_old_one_is_a_fallback(olivia, settings):
     client, old = signed_in(olivia), settings.SECRET_KEY
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another-key-" * 5, [old]
@@ -193,16 +184,27 @@ def test_the_browser_forgets_what_a_session_left_when_it_ends(at, olivia):
 @pytest.mark.parametrize("path", ["/", "/jobs/", "/nonsense/", "/admin/", "/admin/jobs/job/"])
 def test_every_page_of_somebody_knows_when_to_empty_itself(adam, path):
     page = signed_in(adam).get(path).content.decode()
-    assert re.search(r'<script src="/static/session\S*" data-sign-in="/login/" data-idle-s="900" defer>', page)
+    data = 'data-session="/api/session" data-sign-in="/login/" data-keep="/keep/" data-left-s="900" data-idle-s="900"'
+    assert re.search(rf'<script src="/static/session\S*" {data} defer>', page)
 
 
 def test_pages_of_nobody_do_not_empty_themselves(databases):
     assert b"session.js" not in Client().get("/login/").content
 
 
-def test_the_page_to_sign_in_tells_a_page_whether_its_session_lasts_and_prolongs_nothing(at):
-    def ask(seconds):
+def test_a_page_hears_how_long_its_session_lasts_which_prolongs_nothing_until_somebody_stays(at):
+    def ask(seconds, verb="get"):
         at.clock.now = START + seconds
-        return at.client.get("/login/", headers={"HX-Request": "true"}).status_code
+        answer = getattr(at.client, verb)("/api/session", headers={"HX-Request": "true"})
+        return answer.json()["seconds_left"] if answer.status_code == 200 else answer.status_code
 
-    assert [ask(seconds) for seconds in (60, IDLE_S - 1, IDLE_S + 1)] == [302, 302, 200]
+    assert [ask(seconds) for seconds in (60, IDLE_S - 1)] == [IDLE_S - 60, 1]
+    assert [ask(IDLE_S - 1, "post"), ask(2 * IDLE_S - 2), ask(2 * IDLE_S)] == [IDLE_S, 1, 401]
+
+
+def test_a_page_hears_when_the_session_ends_whatever_its_user_does(at):
+    for seconds in range(0, MAX_S, 800):
+        assert at(seconds)
+    at.clock.now = START + MAX_S - 60
+    answer = at.client.post("/api/session").json()
+    assert (answer["seconds_left"], answer["is_last"], answer["max_hours"]) == (60, True, 12)
