@@ -10,7 +10,7 @@ _DOTTED = re.compile(r"[\w.-]+", re.ASCII)
 _RUN = re.compile(r"[^\s,;]+")
 # Longer than a UUID, and so longer than any known customer id.
 _OPAQUE_LENGTH = 37
-_SECRET_LENGTH = 16  # shorter tokens are no secrets, and as parts of a text they would match ordinary ids
+SECRET_LENGTH = 16  # shorter tokens are no secrets, and as parts of a text they would match ordinary ids
 
 
 def looks_like_token(text: str) -> bool:
@@ -29,7 +29,7 @@ def without_web_tokens(text: str) -> str:
 
 def without_token(text: str, token: str = "") -> str:
     """Return `text` without `token` and anything in the shape of a JSON Web Token; all else stays as it is."""
-    if token and (len(token) >= _SECRET_LENGTH or text.strip() == token):
+    if token and (len(token) >= SECRET_LENGTH or text.strip() == token):
         text = text.replace(token, REMOVED)
     return without_web_tokens(text)
 
@@ -44,7 +44,7 @@ def without_tokens(text: str, token: str = "") -> str:
 
 
 def _may_be_token(run: str, token: str) -> bool:
-    if token and (run == token or (len(token) >= _SECRET_LENGTH and token in run)):
+    if token and (run == token or (len(token) >= SECRET_LENGTH and token in run)):
         return True
     is_opaque = len(run) >= _OPAQUE_LENGTH and any(map(str.isdigit, run)) and any(map(str.isalpha, run))
     return is_opaque or looks_like_token(run)

@@ -41,7 +41,7 @@ def new_action(request: HttpRequest) -> HttpResponse:
     return form_page(request, NewActionForm(initial=last_use(request)))
 
 
-@keeps(Fields(texts=("cluster", "action", "allow_unusual"), lists=("cids",), file="csv_file", file_is="cids"))
+@keeps(Fields(texts=("cluster", "action", "note", "allow_unusual"), lists=("cids",), file="csv_file", file_is="cids"))
 @never_cache
 @sensitive_post_parameters()
 @sensitive_variables()

@@ -8,6 +8,7 @@
    for KEPT at most; the address of the form with `?kept=` then shows it filled in.
 """
 
+import re
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,13 +26,14 @@ from django.views.decorators.debug import sensitive_variables
 from tmsdash.db.transactions import write_transaction
 from tmsdash.models import KeptForm
 from tmsdash.seals import BrokenSealError, open_seal, seal
-from tmsdash.tokens import without_token, without_tokens
+from tmsdash.tokens import SECRET_LENGTH, without_token, without_tokens
 
 KEPT = timedelta(days=1)
 KEPT_FORMS_OF_AN_ACCOUNT = 10
 AUTHOR, KEPT_ID, SEALED = "author", "kept", "kept"  # in addresses, and in the form to sign in
 MARGIN = 4 << 10  # bytes: for what else the form to sign in holds
 _PURPOSE = "kept form"
+_WORD = re.compile(r"""[^\s"'`,;:{}]+""")
 _author = signing.Signer(salt="tmsdash.web.kept_forms.author")
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -107,7 +109,7 @@ def sealed_form(request: HttpRequest, address: str) -> str:
     author, fields = author_of(request), _fields_at(address)
     if not author or fields is None or not is_from_this_site(request):
         return ""
-    token = request.POST.get("token", "").strip()
+    typed = request.POST.get("token", "")
     given = {name: request.POST.get(name, "") for name in (*fields.texts, *fields.lists)}
     file_name = lost_file = ""
     if upload := request.FILES.get(fields.file):
@@ -116,15 +118,23 @@ def sealed_form(request: HttpRequest, address: str) -> str:
             lost_file = upload.name or "the file"
         else:
             given[fields.file_is], file_name = content, upload.name or ""
-    kept = {name: without_token(text, token) for name, text in given.items()}
-    kept |= {name: without_tokens(given[name], token) for name in fields.lists}
+    kept = dict(given)
+    for token in _tokens_in(typed):
+        kept |= {name: without_token(text, token) for name, text in kept.items()}
+        kept |= {name: without_tokens(kept[name], token) for name in fields.lists}
     if not any(text.strip() for text in kept.values()):
         return ""
-    names = [without_tokens(name, token) for name in (file_name, lost_file)]
+    names = [without_tokens(name) for name in (file_name, lost_file)]
     sealed = seal([address, kept, *names, kept != given], _PURPOSE, author, is_long=True)
     if len(sealed) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE - MARGIN:
         raise TooLongError
     return sealed
+
+
+@sensitive_variables()
+def _tokens_in(typed: str) -> list[str]:
+    """Return what may be the token in what was typed for one: people paste it in quotes, or with words around it."""
+    return [typed.strip(), *(word for word in _WORD.findall(typed) if len(word) >= SECRET_LENGTH)]
 
 
 class TooLongError(Exception):

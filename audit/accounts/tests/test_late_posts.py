@@ -127,11 +127,13 @@ def test_only_a_page_of_ours_makes_the_server_read_a_long_body_of_a_stranger(aut
     assert Client().post(f"/review/{author}", TYPED | {"cids": LONG}, **HERE).status_code == 413
 
 
-def test_tokens_among_the_ids_are_not_kept(client):
-    page = late(client, data=TYPED | {"cids": f"zebra\n{TOKEN}\n{JWT}\nyak"})
+@pytest.mark.parametrize("typed", [TOKEN, f'"Bearer {TOKEN}"', f'{{"access_token":"{TOKEN}"}}'])
+def test_tokens_among_the_ids_are_not_kept(client, typed):
+    page = late(client, data=TYPED | {"token": typed, "cids": f"zebra\n{TOKEN}\n{JWT}\nyak", "note": "OPS-12"})
     back = client.get(sign_in(client, page).url)
     assert fields_of(back)[1] == "zebra\n[token removed]\n[token removed]\nyak"
     assert "Text that looked like a token was removed." in text_of(back)
+    assert 'name="note" value="OPS-12"' in back.content.decode()
 
 
 def test_the_reason_for_a_decision_comes_back_with_the_choice(adam):

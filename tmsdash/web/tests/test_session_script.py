@@ -1,79 +1,175 @@
-"""The script that empties pages, in a real browser, before a server that knows the session or does not."""
+"""The end of a session in a real browser: it is announced, the page is cleared, and what was typed comes back."""
 
-from pathlib import Path
+import re
+import sqlite3
+from contextlib import closing
 
 import pytest
 from playwright.sync_api import expect
 
-from tmsdash.tests.browser import new_context
+from tmsdash.tests.browser import new_cids
+from tmsdash.tests.fixtures import PASSWORD, TOKEN
 
 pytestmark = pytest.mark.chromium
+IDLE_S = 900
+ENDED = re.compile("Your session has ended")
 
-SCRIPT = Path(__file__).parents[2] / "static" / "session.js"
-PAGE = """<!DOCTYPE html><title>New action</title>
-<script src="/session.js" data-sign-in="/login/" data-idle-s="900" defer></script>
-<body><header>olivia</header><main>customer-of-olivia <input name="token" type="password" value="s3cret">
-<textarea name="cids"></textarea><textarea name="other"></textarea></main></body>"""
-POLICY = "default-src 'self'; object-src 'none'; base-uri 'none'"
+
+def end_sessions(site):
+    """As if they had been ended elsewhere."""
+    with closing(sqlite3.connect(site.folder / "app.db", timeout=60)) as database, database:
+        database.execute("DELETE FROM tmsdash_session")
+
+
+def says(page, seconds_left, *, is_last=False):
+    """Let the server say of the session how long it lasts."""
+    state = {"seconds_left": seconds_left, "is_last": is_last, "max_hours": 12, "csrf_token": "x" * 64}
+    page.route("**/api/session", lambda route: route.fulfill(json=state))
+
+
+def typed(page, cids, **others):
+    page.goto("/")
+    page.get_by_label("Cluster").select_option("brooke")
+    page.get_by_label("Action").select_option("PE-Enable")
+    page.get_by_label("Bearer token").fill(TOKEN)
+    for label, text in {"Customer IDs": "\n".join(cids), **others}.items():
+        page.get_by_label(label).fill(text)
+
+
+def sign_in(page, name):
+    page.get_by_label("Username").fill(name)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def assert_back(page, cids):
+    expect(page.get_by_role("alert").filter(has_text="Nothing was sent. Check it and go on.")).to_be_focused()
+    expect(page.get_by_label("Customer IDs")).to_have_value("\n".join(cids))
+    expect(page.get_by_label("Cluster")).to_have_value("brooke")
+    expect(page.get_by_label("Action")).to_have_value("PE-Enable")
+    expect(page.get_by_label("Bearer token")).to_have_value("")
 
 
 @pytest.fixture
-def load(browser, problems):
-    """A function that loads a page of a site whose page to sign in says that the session "lasts" or is "over".
+def name(site):
+    return site.new_user("operator")
 
-    Or it drops the connection ("gone"). Returns the page, whose clock the test moves, and the list of what was asked.
-    """
-    address = "http://pages.test"
-    context = new_context(browser, address, problems)
-    page = context.new_page()
+
+def test_a_page_is_cleared_when_its_session_ends_and_what_was_typed_comes_back(open_page, site, name):
+    page, cids = open_page(name), new_cids(3)
     page.clock.install()
-
-    def open_one(session):
-        asked = []
-        html = {"content_type": "text/html; charset=utf-8", "headers": {"Content-Security-Policy": POLICY}}
-
-        def answer(route):
-            asked.append((route.request.headers.get("hx-request"), route.request.method))
-            if session == "gone":
-                route.abort()
-            elif session == "lasts":
-                route.fulfill(status=302, headers={"Location": "/elsewhere/"})
-            else:
-                route.fulfill(body=PAGE, **html)
-
-        page.route(f"{address}/**", lambda route: route.fulfill(body=PAGE, **html))
-        page.route("**/login/", answer)
-        page.route("**/session.js", lambda route: route.fulfill(path=SCRIPT))
-        page.goto("/jobs/?x=1")
-        return page, asked
-
-    yield open_one
-    context.close()
-    if any("ERR_FAILED" in problem for problem in problems):  # of the connection that was dropped
-        problems.clear()
-    assert problems == []
+    typed(page, cids)
+    end_sessions(site)
+    page.clock.run_for(IDLE_S * 1000)
+    expect(page.get_by_role("heading", name=ENDED)).to_be_visible()
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    for hidden in (cids[0], TOKEN, name):
+        assert hidden not in page.content()
+    sign_in(page, name)
+    assert_back(page, cids)
+    assert site.tms.calls() == []
 
 
-@pytest.mark.parametrize("session", ["over", "gone"])
-def test_a_page_is_emptied_when_its_session_is_over_and_what_was_typed_stays(load, session):
-    page, asked = load(session)
-    page.locator("[name=cids]").fill("typed-1\ntyped-2\neyJhbGciOi.eyJzdWIi.c2ln")
-    page.clock.run_for(930_000)
-    expect(page.get_by_role("heading", name="Your session has ended")).to_be_visible()
-    assert [*dict.fromkeys(asked)] == [("true", "GET")]
-    assert page.title() == "Signed out · TMS Dashboard"
-    assert page.get_by_role("link").get_attribute("href") == "/login/?next=%2Fjobs%2F%3Fx%3D1"
-    for gone in ("customer-of-olivia", "<header>", "s3cret", "eyJ"):
-        assert gone not in page.content()
-    [kept] = page.get_by_role("textbox").all()
-    assert kept.input_value() == "typed-1\ntyped-2\n[token removed]"
+def test_a_file_and_a_restarted_server_lose_nothing_without_javascript(open_page, site, name):
+    page, cids = open_page(name, java_script_enabled=False), new_cids(4000)
+    typed(page, [])
+    page.get_by_label("CSV file").set_input_files(
+        {"name": "fleet.csv", "mimeType": "text/csv", "buffer": "\n".join(cids).encode()}
+    )
+    site.server.stop()
+    end_sessions(site)
+    site.server.start()
+    site.server.wait_until_healthy()
+    page.get_by_role("button", name="Set Action").click()
+    expect(page.get_by_role("heading", name="Your session has ended. Nothing was sent.")).to_be_visible()
+    assert cids[0] not in page.content()
+    sign_in(page, name)
+    assert_back(page, cids)
+    page.get_by_label("Bearer token").fill(TOKEN)
+    page.get_by_role("button", name="Set Action").click()
+    expect(page.get_by_role("heading", name="Review before sending")).to_be_visible()
 
 
-def test_a_page_stays_while_its_session_lasts(load):
-    page, asked = load("lasts")
-    page.clock.run_for(890_000)
-    assert asked == []
-    for _ in range(2):  # it asks again only because it stays
-        with page.expect_request("**/login/"):
-            page.clock.run_for(70_000)
-    expect(page.get_by_text("customer-of-olivia")).to_be_visible()
+def test_after_signing_in_in_another_tab_the_form_comes_back_and_goes_on(open_page, site, name):
+    page, cids = open_page(name), new_cids(2)
+    typed(page, cids)
+    end_sessions(site)
+    other = page.context.new_page()
+    other.goto("/")
+    sign_in(other, name)
+    expect(other.get_by_role("heading", name="New action")).to_be_visible()
+    page.get_by_role("button", name="Set Action").click()
+    assert_back(page, cids)
+
+
+def test_while_the_server_is_away_what_was_typed_waits_out_of_sight(open_page, site, name, problems):
+    page, cids = open_page(name), new_cids(2)
+    page.clock.install()
+    typed(page, cids)
+    page.route("**/api/session", lambda route: route.abort())
+    page.clock.run_for((IDLE_S + 60) * 1000)
+    expect(page.get_by_text("The dashboard does not answer now.")).to_be_visible()
+    assert cids[0] not in page.locator("body").inner_text()
+    end_sessions(site)
+    page.unroute("**/api/session")
+    page.clock.run_for(60_000)
+    sign_in(page, name)
+    assert_back(page, cids)
+    problems[:] = [problem for problem in problems if "ERR_FAILED" not in problem]
+
+
+def test_two_minutes_before_the_end_a_warning_offers_to_stay_and_takes_no_key(open_page, site, name):
+    page = open_page(name)
+    page.clock.install()
+    typed(page, [])
+    page.get_by_label("Customer IDs").focus()
+    says(page, 118)
+    page.clock.run_for((IDLE_S - 119) * 1000)
+    warning = page.get_by_role("region", name="Your session")
+    expect(warning.get_by_role("status")).to_contain_text("Your session ends in less than 2 minutes.")
+    page.keyboard.type("cust-1 ")
+    expect(page.get_by_label("Customer IDs")).to_have_value("cust-1 ")
+    page.unroute("**/api/session")
+    with page.expect_response(lambda answer: answer.request.method == "POST") as answer:
+        warning.get_by_role("button", name="Stay signed in").click()
+    assert answer.value.json()["seconds_left"] > IDLE_S - 60
+    expect(warning).to_have_count(0)
+    expect(page.get_by_label("Customer IDs")).to_have_value("cust-1 ")
+
+
+def test_of_the_last_minutes_of_all_the_warning_says_so_and_offers_nothing(open_page, name):
+    page = open_page(name)
+    page.clock.install()
+    typed(page, [])
+    says(page, 60, is_last=True)
+    page.clock.run_for((IDLE_S - 119) * 1000)
+    warning = page.get_by_role("region", name="Your session")
+    expect(warning).to_contain_text("A session lasts 12 hours at most.")
+    expect(warning.get_by_role("button")).to_have_count(0)
+
+
+def test_a_page_that_is_used_elsewhere_stays(open_page, name):
+    page = open_page(name)
+    page.clock.install()
+    typed(page, ["cust-1"])
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    for _ in range(30):  # with time between, in which answers arrive
+        page.clock.run_for(60_000)
+        page.evaluate("fetch('/favicon.ico').then(answer => answer.text())")
+    assert len([url for url in asked if url.endswith("/api/session")]) == 2
+    expect(page.get_by_label("Customer IDs")).to_have_value("cust-1")
+    expect(page.get_by_role("region", name="Your session")).to_have_count(0)
+
+
+def test_a_page_on_which_nothing_was_typed_leads_to_the_sign_in_and_back(open_page, site, name):
+    page = open_page(name)
+    page.clock.install()
+    page.goto("/jobs/?x=1")
+    end_sessions(site)
+    page.clock.run_for(IDLE_S * 1000)
+    expect(page.get_by_role("heading", name=ENDED)).to_be_visible()
+    assert name not in page.content()
+    page.get_by_role("link", name="Sign in again").click()
+    sign_in(page, name)
+    expect(page).to_have_url(re.compile(r"/jobs/\?x=1$"))
