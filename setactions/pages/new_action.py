@@ -18,7 +18,7 @@ from audit.selectors import open_attempts_of
 from jobs.signatures import signed_jobs
 from setactions.inputs.csv_table import as_text
 from setactions.pages.forms import NewActionForm
-from setactions.pages.given_lists import digest_of
+from setactions.pages.given_lists import digest_of, shown_name
 from setactions.pages.last_use import last_use, remember
 from setactions.pages.review_places import keep, lead_to
 from setactions.pages.sealing import Review, seal_token
@@ -31,6 +31,12 @@ from tmsdash.rates import WINDOW_S
 from tmsdash.web.kept_forms import Fields, Kept, keeps, kept_of
 
 REMINDERS_SHOWN = 10
+TYPED = Fields(
+    texts=("cluster", "action", "note", "allow_unusual", "list_name", "list_digest"),
+    lists=("cids",),
+    file="csv_file",
+    file_is="cids",
+)
 
 
 @require_safe
@@ -41,7 +47,7 @@ def new_action(request: HttpRequest) -> HttpResponse:
     return form_page(request, NewActionForm(initial=last_use(request)))
 
 
-@keeps(Fields(texts=("cluster", "action", "note", "allow_unusual"), lists=("cids",), file="csv_file", file_is="cids"))
+@keeps(TYPED)
 @never_cache
 @sensitive_post_parameters()
 @sensitive_variables()
@@ -53,7 +59,7 @@ def review(request: HttpRequest) -> HttpResponse:
     """
     if request.method == "GET":
         kept = kept_of(request) if may_set_action(request.user) else None
-        return form_page(request, NewActionForm(initial=kept.fields), kept=kept) if kept else redirect("new_action")
+        return form_page(request, _kept_form(kept), kept=kept) if kept else redirect("new_action")
     if not may_set_action(request.user):
         raise PermissionDenied
     form = NewActionForm(request.POST, request.FILES, user=request.user)
@@ -87,6 +93,12 @@ def filled_in_form(submission: Submission, file_name: str = "") -> NewActionForm
     }
     cluster = submission.cluster
     return NewActionForm(initial=initial | ({"cluster": cluster.name} if is_configured(cluster) else {}))
+
+
+def _kept_form(kept: Kept) -> NewActionForm:
+    """Return the form as it was typed; the content of a file is marked as such, so that another one replaces it."""
+    text, name = kept.fields["cids"], shown_name(kept.file_name)
+    return NewActionForm(initial=kept.fields | ({"list_name": name, "list_digest": digest_of(text)} if name else {}))
 
 
 def form_page(
