@@ -37,6 +37,7 @@ from setactions.word import NO_WORD, Word
 from tmsdash.celery import app
 from tmsdash.db import clock
 from tmsdash.db.transactions import drop_if_broken
+from tmsdash.seals import BrokenSealError
 
 logger = logging.getLogger(__name__)
 
