@@ -296,3 +296,4 @@ SELDOM_OUTCOMES = tuple(
     outcome for outcome in Outcome if outcome != Outcome.ACCEPTED and outcome not in IN_DOUBT_OUTCOMES
 )
 LEGACY_SOURCES = frozenset({Source.LEGACY, Source.LEGACY_LOG})
+CHUNK_SOURCES = frozenset({Source.BATCH, Source.COMMAND})  # whose every attempt is one of a batch's

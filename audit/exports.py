@@ -77,6 +77,11 @@ def export(
     return FORMS[form](_with_entries(attempts))
 
 
+def note_export(what: str, filters: dict[str, Any], actor: Actor) -> None:
+    """Note in the audit who exports `what` else lists show, as CSV, narrowed by `filters`. Raises DatabaseError."""
+    record_fact(Kind.EXPORTED, {"what": what, "format": "csv", "filters": filters}, actor=actor, wait_s=WAIT_S)
+
+
 def _with_entries(attempts: QuerySet[Attempt]) -> Iterator[AttemptWithEntries]:
     """Yield each attempt with its events, a few hundred attempts at a time, without keeping a transaction open.
 

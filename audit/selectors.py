@@ -1,15 +1,18 @@
 """Reads of the audit."""
 
 import json
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
+from django.conf import settings
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 from django.db.models import Max, Q, QuerySet
+from django.db.models.functions import Substr
 from django.http import Http404
 
 from audit.bodies import OpeningBody, OutcomeBody
@@ -20,16 +23,23 @@ from audit.choices import (
     IN_DOUBT_OUTCOMES,
     POSSIBLY_APPLIED_OUTCOMES,
     Kind,
+    Outcome,
     Source,
 )
 from audit.customer_index import asked_for, asking_for
 from audit.models import Attempt, AuditEntry
+from tmsdash.clocks import CLOCK_SKEW_S
+from tmsdash.db import clock
 from tmsdash.db.broken_rows import BrokenRowError
 from tmsdash.db.bulk import IDS_PER_QUERY, parts
 from tmsdash.db.expressions import unindexed
 from tmsdash.db.transactions import drop_if_broken
 
 CUSTOMERS_AT_ONCE = 20_000  # unless a single attempt has more
+# The batch of a chunk stands before its ids, which come last but for a few. No text can hold it: there, quotes have a
+# backslash.
+_BATCH_ID = re.compile(r'"batch_id": ?"([0-9a-f-]{36})"')
+_BEGINNING_OF_BODY = 600  # characters
 
 _ANY_UNDECIDED = (
     "SELECT 1 FROM audit_attempt WHERE is_open AND cluster_url = %s "  # noqa: S608 (constants)
@@ -108,6 +118,32 @@ def has_open_attempts(user: Any) -> bool:
     with connections[DATABASE].cursor() as cursor:
         cursor.execute(_ANY_OPEN_OF, [user.get_username()])
         return cursor.fetchone() is not None
+
+
+def attempts_in_doubt_of(user: Any | None) -> QuerySet[Attempt]:
+    """Return the attempts in doubt, oldest first: the user's own, or everybody's for None.
+
+    What has no outcome counts as soon as its call is over, or if the clock cannot tell; see `Attempt.is_in_doubt`.
+    """
+    now = clock.now(DATABASE)
+    may_run = Q(
+        outcome=Outcome.PENDING,
+        created_at__gt=now - timedelta(seconds=settings.TMS_OPEN_AFTER_S),
+        created_at__lte=now + timedelta(seconds=CLOCK_SKEW_S),
+    )
+    attempts = open_attempts() if user is None else open_attempts_of(user)
+    return attempts.filter(outcome__in=IN_DOUBT_OUTCOMES).exclude(may_run)
+
+
+def batch_ids_of(attempt_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
+    """Return the ids of their batches, for those attempts of chunks whose INTENT is not archived."""
+    batch_ids: dict[uuid.UUID, uuid.UUID] = {}
+    for part in parts(attempt_ids):
+        intents = AuditEntry.objects.filter(attempt_id__in=part, kind=Kind.INTENT)
+        for attempt_id, beginning in intents.values_list("attempt_id", Substr("body", 1, _BEGINNING_OF_BODY)):
+            if match := _BATCH_ID.search(beginning):
+                batch_ids[attempt_id] = uuid.UUID(match[1])
+    return batch_ids
 
 
 def count_open() -> tuple[int, datetime | None]:

@@ -1,6 +1,7 @@
-"""The filters of User Jobs and of Batches, as they are in the addresses of these lists."""
+"""The filters of User Jobs, of Batches and of Activity, as they are in the addresses of these lists."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -45,6 +46,24 @@ class KnownChoiceField(forms.ChoiceField):
         super().__init__(required=False, choices=[self.any_of_them, *choices], error_messages=messages)
 
 
+class CustomerField(forms.CharField):
+    """Exactly one customer id."""
+
+    def __init__(self) -> None:
+        message = f"A customer id has at most {CID_LENGTH} characters. Give one whole id."
+        super().__init__(
+            label="Customer ID", required=False, max_length=CID_LENGTH, error_messages={"max_length": message}
+        )
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A filter that is set, and the address of the list without it."""
+
+    text: str
+    without: str
+
+
 class ListFilters(forms.Form):
     """What to look for in a list of one's own or everybody's rows: after `is_valid()`, its `conditions`."""
 
@@ -80,23 +99,34 @@ class ListFilters(forms.Form):
         """The filters that are set, by name, with their text."""
         return {name: text for name in self.fields if (text := str(self._given.get(name, "")).strip())}
 
-    @property
-    def active_in_words(self) -> list[str]:
-        """The filters that are set, each with its label, such as "Action: PE-Enable"."""
-        return [f"{self[name].label}: {value}" for name, value in self.active.items()]
+    def chips(self, *, everybody: bool) -> list[Chip]:
+        """Return the filters that are set, each with its label, such as "Action: PE-Enable"."""
+        return [
+            Chip(f"{self[name].label}: {self._shown(name, value)}", self.address(everybody=everybody, **{name: ""}))
+            for name, value in self.active.items()
+        ]
 
-    def address(self, *, everybody: bool, **place: Any) -> str:
+    def _shown(self, name: str, value: str) -> str:
+        choices = dict(getattr(self.fields[name], "choices", ()))
+        return one_line(str(choices.get(value, value)))
+
+    def address(self, *, everybody: bool, **changes: Any) -> str:
         """Return the address of a page with these filters, of everybody's rows, or of one's own (without `user`).
 
-        `place` says where in the list the page begins.
+        `changes` are other values, "" for none, and where in the list the page begins.
         """
         own = {name: value for name, value in self.active.items() if name != "user"}
-        query = (self.active | {"whose": "all"} if everybody else own) | place
+        query = (self.active | {"whose": "all"} if everybody else own) | changes
+        query = {name: value for name, value in query.items() if value != ""}
         return reverse(self.url_name) + (f"?{urlencode(query)}" if query else "")
+
+    def may_view_all(self) -> bool:
+        """Tell whether the viewer sees everybody's rows."""
+        return may_view_all_jobs(self._viewer)
 
     def clean_user(self) -> str:
         user: str = self.cleaned_data["user"]
-        if user and user != self._viewer.get_username() and not may_view_all_jobs(self._viewer):
+        if user and user != self._viewer.get_username() and not self.may_view_all():
             raise forms.ValidationError("You can see only your own. Leave this empty.")
         return user
 
@@ -131,12 +161,7 @@ class JobFilters(ListFilters):
 
     url_name = "job_list"
 
-    customer = forms.CharField(
-        label="Customer ID",
-        required=False,
-        max_length=CID_LENGTH,
-        error_messages={"max_length": f"A customer id has at most {CID_LENGTH} characters. Give one whole id."},
-    )
+    customer = CustomerField()
     job = forms.UUIDField(
         label="Job id",
         required=False,

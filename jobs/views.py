@@ -75,6 +75,8 @@ def job_list(request: HttpRequest) -> HttpResponse:
     )
     context = {
         "filters": filters,
+        "chips": filters.chips(everybody=everybody),
+        "clear": reverse("job_list") + ("?whose=all" if everybody else ""),
         "unfinished": [] if page.back else _unfinished(request.user, everybody=everybody),
         "page": page,
         "rows": rows_of(page.rows, with_user=everybody),

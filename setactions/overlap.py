@@ -25,14 +25,14 @@ from typing import Any, TypeVar
 
 from django.conf import settings
 
-from audit.choices import Action, Source
+from audit.choices import CHUNK_SOURCES, Action, Source
 from audit.models import Attempt
 from audit.overlap import attempts_sharing
 from jobs.batches.lists import Chunk, lists_of
 from jobs.batches.overlap import batches_sharing
 from jobs.models import Batch
 from setactions.refusal import Refusal
-from setactions.word import NO_WORD, SOURCES_OF_CHUNKS, Named, Word, digest_of
+from setactions.word import NO_WORD, Named, Word, digest_of
 from tmsdash.clocks import CLOCK_SKEW_S
 from tmsdash.db import clock
 from tmsdash.text import counted
@@ -141,7 +141,7 @@ class Overlap:
         return [
             (attempt, cids)
             for attempt, cids in self.attempts.items()
-            if attempt.source not in SOURCES_OF_CHUNKS or not cids <= in_batches
+            if attempt.source not in CHUNK_SOURCES or not cids <= in_batches
         ]
 
 

@@ -4,12 +4,14 @@ from django.urls.converters import StringConverter
 from setactions import api, live_api, status_api
 from setactions.operations import health
 from setactions.pages import (
+    activity,
     app_runs,
     attempt,
     batch_controls,
     batches,
     comparison,
     customers,
+    in_doubt,
     job_states,
     new_action,
     review_steps,
@@ -57,6 +59,9 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/rest/", job_states.rest, name="job_rest"),
     path("api/jobs/<uuid:job_id>/actions", live_api.job_actions, name="api_job_actions"),
     path("api/jobs/<uuid:job_id>/appstatus", live_api.job_appstatus, name="api_job_appstatus"),
+    path("activity/", activity.activity, name="activity"),
+    path("activity/activity.csv", activity.activity_csv, name="activity_csv"),
+    path("in-doubt/", in_doubt.in_doubt, name="in_doubt"),
     path("batches/", batches.batch_list, name="batch_list"),
     path("batches/<uuid:batch_id>/", batches.batch, name="batch"),
     path(

@@ -4,13 +4,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from audit.choices import Source
+from audit.choices import CHUNK_SOURCES
 from audit.digests import digest
 from audit.models import Attempt
 from audit.selectors import opening_body
 from jobs.models import Batch
-
-SOURCES_OF_CHUNKS = (Source.BATCH, Source.COMMAND)
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Word:
         """Tell whether these customers of an attempt may be sent again."""
         if self.cids is None:
             return True
-        is_chunk = bool(self.batches) and attempt.source in SOURCES_OF_CHUNKS
+        is_chunk = bool(self.batches) and attempt.source in CHUNK_SOURCES
         is_named = attempt.pk <= self.newest or (is_chunk and opening_body(attempt)["batch_id"] in self.batches)
         return is_named and cids <= self.cids
 

@@ -74,6 +74,13 @@ def chunks_in_doubt(batches: Sequence[Batch]) -> list[BatchChunk]:
     return in_doubt
 
 
+def chunks_sent_as(attempt_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, BatchChunk]:
+    """Return the chunks in doubt whose last attempts these are, with their batches and without their ids."""
+    chunks = BatchChunk.objects.filter(state__in=IN_DOUBT, attempt_id__in=attempt_ids).select_related("batch")
+    sent = chunks.defer("cids", "set_aside") if attempt_ids else ()
+    return {chunk.attempt_id: chunk for chunk in sent if chunk.attempt_id}
+
+
 def failures_of(cluster_url: str) -> int:
     """Return how often in a row a cluster asked for fewer calls."""
     return ClusterBackoff.objects.filter(cluster_url=cluster_url).values_list("failures", flat=True).first() or 0

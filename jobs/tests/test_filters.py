@@ -131,11 +131,12 @@ def test_a_whole_job_id_leads_to_its_job(olivia, oscar, jobs):
 
 def test_active_filters_are_named_with_a_way_to_clear_them(olivia, jobs):
     page = signed_in(olivia).get("/jobs/", {"action": "PE-Direct", "cluster": "", "customer": "b2"})
-    assert "Only jobs with Action: PE-Direct · Customer ID: b2 ." in text_of(page)
+    assert "Action: PE-Direct × : remove Customer ID: b2 × : remove Clear all" in text_of(page)
+    assert 'href="/jobs/?customer=b2" title="Without this filter"' in page.content.decode()
     assert '<a class="button" href="/jobs/">Clear filters</a>' in page.content.decode()
     plain = signed_in(olivia).get("/jobs/?action=&cluster=&since=&until=&customer=&job=")
     assert "Clear" not in text_of(plain)
-    assert "Only jobs" not in text_of(plain)
+    assert "remove" not in text_of(plain)
 
 
 def test_clearing_the_filters_of_all_jobs_leads_to_all_jobs(audrey, jobs):

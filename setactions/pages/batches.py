@@ -60,6 +60,8 @@ def batch_list(request: HttpRequest) -> HttpResponse:
     _catch_up(*page.rows)
     context = {
         "filters": filters,
+        "chips": filters.chips(everybody=everybody),
+        "clear": reverse("batch_list") + ("?whose=all" if everybody else ""),
         "page": page,
         "rows": rows_of(map(BatchLine, page.rows, selectors.progress_of_many(page.rows)), with_user=everybody),
         "may_view_all": may_all,

@@ -14,7 +14,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from audit.choices import IN_DOUBT_OUTCOMES
 from audit.models import Attempt
-from audit.selectors import open_attempts_of
+from audit.selectors import may_view_all_attempts, open_attempts_of
+from jobs.selectors import may_view_all_jobs
 from jobs.signatures import signed_jobs
 from setactions.inputs.csv_table import as_text
 from setactions.pages.forms import NewActionForm
@@ -41,10 +42,14 @@ TYPED = Fields(
 
 @require_safe
 def new_action(request: HttpRequest) -> HttpResponse:
-    """Show the form; users who may not send Set Actions are led to the jobs instead."""
-    if not may_set_action(request.user):
-        return redirect("job_list")
-    return form_page(request, NewActionForm(initial=last_use(request)))
+    """Show the form; who may not send Set Actions is led to what they may see, or told that this is nothing."""
+    if may_set_action(request.user):
+        return form_page(request, NewActionForm(initial=last_use(request)))
+    if request.user.is_staff and may_view_all_jobs(request.user):
+        return redirect("admin:jobs_job_changelist")
+    if may_view_all_jobs(request.user) or may_view_all_attempts(request.user):
+        return redirect("activity")
+    return render(request, "setactions/no_permission.html")
 
 
 @keeps(TYPED)

@@ -56,16 +56,18 @@ def keys_of_period(
     Others may meet it, too, so their time has to be tested.
     """
     known = _kept_up(ranges, rows)
+    bounds: dict[str, Any] = {}
+    if first:
+        bounds["start"] = Min("first", filter=Q(day__gte=_day(first)))
+    if last:
+        bounds["end"] = Max("last", filter=Q(day__lte=_day(last)))
+    keys = ranges.objects.aggregate(**bounds) if bounds else {}
     condition = Q()
     if first:
-        start = ranges.objects.filter(day__gte=_day(first)).aggregate(key=Min("first"))["key"]
-        condition &= Q(pk__gte=start or known + 1)
+        condition &= Q(pk__gte=keys["start"] or known + 1)
     if last:
         behind = rows._default_manager.filter(*unindexed(created_at__lte=last), pk__gt=known)
-        end = behind.aggregate(key=Max("pk"))["key"]
-        if end is None:
-            end = ranges.objects.filter(day__lte=_day(last)).aggregate(key=Max("last"))["key"]
-        condition &= Q(pk__lte=end or 0)
+        condition &= Q(pk__lte=behind.aggregate(key=Max("pk"))["key"] or keys["end"] or 0)
     return condition
 
 

@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any
 
 from django.db import connections
-from django.db.models import Count, F, Func, Min, Model, Q, QuerySet, UniqueConstraint
+from django.db.models import F, Func, Model, Q, QuerySet, UniqueConstraint
 from django.db.models.expressions import Col
 from django.db.models.lookups import Exact, GreaterThan, GreaterThanOrEqual, In, LessThan, LessThanOrEqual, Lookup
 from django.db.models.sql.where import AND, WhereNode
@@ -34,10 +34,7 @@ def planned(queryset: QuerySet[Any], through: str = "", order: Sequence[str] = (
     is not the one of keys.
     """
     model, where = queryset.model, queryset.query.where
-    order = [*(order or (model._meta.pk.name,))]
-    lookups = [*_lookups(where)]
-    equal = {lookup.lhs.target.name: lookup.rhs for lookup in lookups if isinstance(lookup, Exact)}
-    indexed = dict(_ordered(model, order, equal))
+    order, lookups, equal, indexed = _read(queryset, order)
     if connections[queryset.db].vendor == "sqlite":
         chosen = through or _chosen(model, lookups, equal, indexed, order)
         as_they_are = order if chosen is None or chosen in indexed else ()  # the index has them, too
@@ -49,6 +46,20 @@ def planned(queryset: QuerySet[Any], through: str = "", order: Sequence[str] = (
     changed = queryset.all()
     changed.query.where = _respelled(where, spellings, _slack_bounds(model, lookups))
     return changed
+
+
+def rarest_column(queryset: QuerySet[Any]) -> str:
+    """Return the column through whose index `planned` looks for these rows on SQLite; "" for that of the key alone."""
+    order, lookups, equal, indexed = _read(queryset, ())
+    return _chosen(queryset.model, lookups, equal, indexed, order) or ""
+
+
+def _read(queryset: QuerySet[Any], order: Sequence[str]) -> tuple[list[str], list[Any], dict[str, Any], Spellings]:
+    """Return the order of a list, what all rows meet, which columns equal what, and how indexed ones are spelled."""
+    order = [*(order or (queryset.model._meta.pk.name,))]
+    lookups = [*_lookups(queryset.query.where)]
+    equal = {lookup.lhs.target.name: lookup.rhs for lookup in lookups if isinstance(lookup, Exact)}
+    return order, lookups, equal, dict(_ordered(queryset.model, order, equal))
 
 
 def _chosen(
@@ -65,15 +76,28 @@ def _chosen(
         return min(few)
     candidates = [name for name in indexed if name in equal]
     bounds = Q(*(lookup for lookup in lookups if _is_range(lookup) and lookup.lhs.target.name in order))
-    newest_first = [f"-{name}" for name in order]
+    if len(candidates) < 2:
+        return next(iter(candidates), None)
+    alternatives = {
+        name: model._default_manager.filter(bounds, Exact((indexed[name] or F)(name), equal[name]))
+        for name in candidates
+    }
+    return min(_frequencies(alternatives, [f"-{name}" for name in order]))[-1]
 
-    def frequency(name: str) -> tuple[int, int]:
-        spelling = indexed[name] or F
-        rows = model._default_manager.filter(bounds, Exact(spelling(name), equal[name]))
-        newest = rows.order_by(*newest_first)[:COMPARED].aggregate(count=Count("pk"), reach=Min("pk"))
-        return newest["count"], newest["reach"] or 0
 
-    return min(candidates, key=frequency) if len(candidates) > 1 else next(iter(candidates), None)
+def _frequencies(alternatives: Mapping[str, QuerySet[Any]], newest_first: Sequence[str]) -> list[tuple[int, int, str]]:
+    """Return how many of its newest rows each column keeps, and the first key among them, in one statement."""
+    selects, parameters, using = [], [], ""
+    for number, rows in enumerate(alternatives.values()):
+        using, key = rows.db, rows.model._meta.pk.column
+        newest = rows.order_by(*newest_first).values("pk")[:COMPARED]
+        sql, given = newest.query.get_compiler(using).as_sql()
+        selects.append(f'SELECT {number}, count(*), coalesce(min("{key}"), 0) FROM ({sql}) AS newest')  # noqa: S608 (names of ours)
+        parameters += given
+    with connections[using].cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(selects), parameters)
+        names = [*alternatives]
+        return [(count, reach, names[number]) for number, count, reach in cursor.fetchall()]
 
 
 def _exceptional(condition: Q, equal: Mapping[str, Any]) -> str | None:

@@ -77,7 +77,7 @@ class Scenario:
 
     def _attempt(self) -> MadeAttempt:
         chance = self._random.random() if self._events > len(RARE) else RARE[self._events - 1]
-        source = self._one_of((Source.FORM, Source.FORM, Source.FORM, Source.API, Source.COMMAND))
+        source = self._one_of((Source.FORM, Source.FORM, Source.FORM, Source.FORM, Source.API))
         if chance < 0.025:
             return self._refused(source)
         cids = self._cids(self._customer_count())

@@ -1,0 +1,1 @@
+"""Activity: everything that was asked for, whatever became of it."""

@@ -1,0 +1,186 @@
+"""The rows of Activity as HTML: an attempt each, and a batch that opens to its chunks."""
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import Truncator
+
+from audit.choices import CHUNK_SOURCES, Outcome, Source
+from audit.models import Attempt
+from jobs.activity.choices import ShownOutcome
+from jobs.activity.selectors import Entry
+from jobs.batches.selectors import Progress, State, Tally, chunks_of
+from jobs.models import Batch, BatchChunk
+from setactions.pages.batch_view import BatchLine
+from tmsdash.text import counted, one_line
+from tmsdash.web.table_rows import address_maker, table_rows
+from tmsdash.web.template_filters import number, utc_time
+
+CHUNKS_SHOWN = 100
+FILE_NAME_SHOWN = 40
+SHORT_ID = 8  # characters: the whole id is the link's title
+_ROW = """<tr{mark}>
+  <td data-label="Time">{time}</td>
+  <td data-label="Outcome"><span class="line"><span class="status {css}">{outcome}</span>{more}</span></td>
+  <td data-label="Action" class="short">{action}</td>
+  <td data-label="Cluster" class="short" title="{origin}">{cluster}</td>
+  <td data-label="Customers" class="number">{customers}</td>
+  <td data-label="What"><span class="line">{what}</span></td>
+  <td data-label="From" class="short">{source}</td>{user}
+</tr>"""
+_USER = """
+  <td data-label="User"><span class="limited" title="{user}">{user}</span></td>"""
+_LINK = '<a class="id" href="{}" title="{}">{}</a>'
+_CHUNK = mark_safe(' class="chunk"')
+_CSS: dict[str, str] = {  # of outcomes that look like another one
+    Outcome.DECIDED_APPLIED: "applied",
+    Outcome.DECIDED_NOT_APPLIED: "not_applied",
+    Outcome.LEGACY_SUCCESS: "accepted",
+    Outcome.LEGACY_FAILED: "failed",
+    Outcome.LEGACY_UNKNOWN: "unknown",
+}
+_SOURCES: dict[str, str] = {source.value: str(source.label) for source in Source}
+
+
+def rows_of(
+    entries: Sequence[Entry],
+    attempts: Mapping[int, Attempt],
+    here: str,
+    opened: uuid.UUID | None,
+    chunks: Sequence[BatchChunk],
+    *,
+    with_user: bool,
+) -> SafeString:
+    """Return the rows of a table; `here` is its address, and `chunks` are those of the batch that is `opened`."""
+    row = _ROW.replace("{user}", _USER if with_user else "")
+    return table_rows(row, _cells(entries, attempts, here, opened, chunks))
+
+
+def opened_chunks(entries: Sequence[Entry], opened: uuid.UUID, outcome: ShownOutcome | None) -> list[BatchChunk]:
+    """Return the first chunks of a batch that is among these entries: those with this outcome, if one is given."""
+    batch = next((entry.batch for entry in entries if entry.batch and entry.batch.batch_id == opened), None)
+    if batch is None:
+        return []
+    chunks = chunks_of(batch)
+    return list((chunks.filter(state__in=outcome.chunk_states) if outcome else chunks)[: CHUNKS_SHOWN + 1])
+
+
+def _cells(
+    entries: Sequence[Entry],
+    attempts: Mapping[int, Attempt],
+    here: str,
+    opened: uuid.UUID | None,
+    chunks: Sequence[BatchChunk],
+) -> Iterator[dict[str, Any]]:
+    names = {origin: name for name, origin in settings.TMS_CLUSTERS.items()}
+    for entry in entries:
+        if entry.batch:
+            is_open = entry.batch.batch_id == opened
+            yield _cells_of_batch(entry.batch, entry.matching, here, names, is_open=is_open)
+            if is_open:
+                yield from _cells_of_chunks(entry.batch, chunks, names)
+        elif attempt := attempts.get(entry.pk):
+            yield _cells_of_attempt(attempt, names)
+
+
+def _cells_of_attempt(attempt: Attempt, names: Mapping[str, str]) -> dict[str, Any]:
+    what = _link("attempt", attempt.attempt_id, "Attempt")
+    if attempt.has_job:
+        what = format_html("{} · {}", what, _link("job_detail", attempt.attempt_id, "Job"))
+    return {
+        "mark": "",
+        "time": utc_time(attempt.created_at),
+        "css": _CSS.get(attempt.outcome, attempt.outcome),
+        "outcome": attempt.get_outcome_display(),
+        "more": format_html(' <span class="hint">{}</span>', "its job is being recorded") if attempt.job_owed else "",
+        "action": attempt.action_name or "–",
+        "origin": attempt.cluster_url,
+        "cluster": names.get(attempt.cluster_url, one_line(attempt.cluster_url)) or "–",
+        "customers": number(attempt.customer_count),
+        "what": what,
+        "source": "Chunk of a batch"
+        if attempt.source in CHUNK_SOURCES
+        else _SOURCES.get(attempt.source, attempt.source),
+        "user": attempt.user_id,
+    }
+
+
+def _cells_of_batch(batch: Any, matching: int, here: str, names: Mapping[str, str], *, is_open: bool) -> dict[str, Any]:
+    tallies = (Tally(State.ACCEPTED, 0, batch.accepted or 0), Tally(State.UNKNOWN, 0, batch.unknown or 0))
+    line = BatchLine(batch, Progress(tallies, 0))
+    unknown = format_html(' <span class="status unknown">{} unknown</span>', number(batch.unknown))
+    return {
+        "mark": format_html(' class="batch" id="batch-{}"', batch.batch_id),
+        "time": utc_time(batch.created_at),
+        "css": line.css,
+        "outcome": line.state,
+        "more": format_html(
+            ' <span class="hint">{} accepted</span>{}', number(line.progress.accepted), unknown if batch.unknown else ""
+        ),
+        "action": line.action,
+        "origin": batch.cluster_url,
+        "cluster": names.get(batch.cluster_url, one_line(batch.cluster_url)) or "several",
+        "customers": number(batch.customer_count),
+        "what": format_html(
+            '{}{} · <a href="{}#batch-{}" aria-expanded="{}">{}</a>',
+            _link("batch", batch.batch_id, "Batch"),
+            f", {Truncator(batch.file_name).chars(FILE_NAME_SHOWN)}" if batch.file_name else "",
+            _toggled(here, batch, is_open=is_open),
+            batch.batch_id,
+            "true" if is_open else "false",
+            _chunks_in_words(batch, matching),
+        ),
+        "source": "Batch",
+        "user": batch.user_id,
+    }
+
+
+def _cells_of_chunks(batch: Batch, chunks: Sequence[BatchChunk], names: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    for chunk in chunks[:CHUNKS_SHOWN]:
+        name = f"Chunk {chunk.number + 1:,}"
+        yield {
+            "mark": _CHUNK,
+            "time": utc_time(chunk.started_at) if chunk.started_at else "not sent yet",
+            "css": chunk.state,
+            "outcome": State(chunk.state).label,
+            "more": format_html(' <span class="hint">{}</span>', one_line(chunk.message, 80)) if chunk.message else "",
+            "action": chunk.get_action_code_display(),
+            "origin": chunk.cluster_url,
+            "cluster": names.get(chunk.cluster_url, one_line(chunk.cluster_url)),
+            "customers": number(chunk.customer_count),
+            "what": _link("attempt", chunk.attempt_id, name) if chunk.attempt_id else name,
+            "source": "Chunk",
+            "user": batch.user_id,
+        }
+    if len(chunks) > CHUNKS_SHOWN:
+        what = format_html('<a href="{}">All {} chunks</a>', _address_of("batch", batch.batch_id), batch.chunk_count)
+        yield dict.fromkeys(("time", "css", "outcome", "more", "action", "origin", "cluster", "customers"), "") | {
+            "mark": _CHUNK,
+            "what": what,
+            "source": "",
+            "user": batch.user_id,
+        }
+
+
+def _chunks_in_words(batch: Batch, matching: int) -> str:
+    if not matching or matching >= batch.chunk_count:
+        return counted(batch.chunk_count, "chunk")
+    return f"{matching:,} of {counted(batch.chunk_count, 'chunk')}"
+
+
+def _toggled(here: str, batch: Batch, *, is_open: bool) -> str:
+    """Return the address of the same page with the batch's chunks, or without them."""
+    return here if is_open else f"{here}{'&' if '?' in here else '?'}{urlencode({'open': str(batch.batch_id)})}"
+
+
+def _link(name: str, thing_id: uuid.UUID, word: str) -> SafeString:
+    return format_html(_LINK, _address_of(name, thing_id), thing_id, f"{word} {str(thing_id)[:SHORT_ID]}…")
+
+
+def _address_of(name: str, thing_id: uuid.UUID) -> str:
+    return address_maker(name)(thing_id)
