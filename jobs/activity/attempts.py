@@ -2,8 +2,9 @@
 
 They are in the order of their keys, and found through the index of the rarest filter, see tmsdash.db.plans:
 attempt_by_user, attempt_by_action, attempt_listed_by_cluster, attempt_listed_by_source, attempt_by_seldom_outcome,
-attempt_unfinished; or by the keys of a period, of a customer or of an id. Nothing else is read to count them: if there
-is more than one filter, those are counted that are among the first rows of that index.
+attempt_unfinished; through attempt_by_note if a part of a note is looked for; or by the keys of a period, of a customer
+or of an id. To count them nothing else is read: if there is more than one filter, those are counted that are among the
+first rows of that index.
 """
 
 import uuid
@@ -18,9 +19,10 @@ from audit.choices import CHUNK_SOURCES
 from audit.customer_index import pks_asking_for
 from audit.models import Attempt, AttemptDay
 from audit.models.columns import any_of
-from audit.selectors import batch_ids_of
+from audit.selectors import batch_ids_of, noted
 from jobs.activity.choices import ShownOutcome, ShownSource
 from jobs.activity.wanted import Count, Wanted
+from jobs.models import Batch
 from tmsdash.db.day_ranges import keys_of_period
 from tmsdash.db.plans import planned, rarest_column
 
@@ -79,8 +81,9 @@ class MatchingAttempts:
                 counted = {"all": models.Count("pk"), "matching": models.Count("pk", filter=Q(tested, **equal))}
                 counts = looked_at.aggregate(**counted)
                 return Count(counts["matching"], counts["all"] < LOOKED_AT)
-        number = self._rows.filter(pk__lte=self._keys[1]).order_by("-pk")[: MOST_COUNTED + 1].count()
-        return Count(min(number, MOST_COUNTED), number <= MOST_COUNTED)
+        most = LOOKED_AT if tested else MOST_COUNTED
+        number = self._rows.filter(pk__lte=self._keys[1]).order_by("-pk")[: most + 1].count()
+        return Count(min(number, most), number <= most)
 
     @cached_property
     def _keys(self) -> tuple[int, int]:
@@ -110,7 +113,7 @@ class MatchingAttempts:
             tested &= Q(source__in=CHUNK_SOURCES)
         if self._wanted.outcome and "outcome" not in self._equal:
             tested &= any_of("outcome", self._wanted.outcome.outcomes)
-        return tested
+        return tested & noted(self._wanted.note) if self._wanted.note else tested
 
     @cached_property
     def _chosen(self) -> Q:
@@ -130,12 +133,20 @@ class MatchingAttempts:
         """The column through whose index they are found."""
         if self._wanted.outcome == ShownOutcome.NOT_APPLIED and not self._chosen:
             return "outcome"
+        if self._wanted.note and not self._chosen:
+            return "note"
         return "id" if self._chosen else rarest_column(Attempt.objects.filter(**self._equal))
 
     @cached_property
     def _rows(self) -> QuerySet[Attempt]:
         rows = Attempt.objects.filter(self._chosen, self._tested, **self._equal, pk__gte=self._keys[0])
         return planned(rows, through=self._column)
+
+
+def is_beginning(digits: str) -> bool:
+    """Tell whether the id of any attempt, or of any batch, begins with these hexadecimal digits."""
+    attempts = Attempt.objects.filter(id_begins("attempt_id", digits)).order_by()
+    return attempts.exists() or Batch.objects.filter(id_begins("batch_id", digits)).order_by().exists()
 
 
 def id_begins(name: str, digits: str) -> Q:

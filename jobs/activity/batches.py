@@ -67,7 +67,7 @@ class MatchingBatches:
         if self._wanted.source not in (None, ShownSource.BATCH):
             return Count(0, is_exact=True)
         if self._wanted.names_attempts:
-            return Count(self._rows.count(), is_exact=True)
+            return Count(len(self._named), is_exact=True)
         counted = {"all": models.Count("pk"), "matching": models.Count("pk", filter=self._conditions)}
         newest = Batch.objects.filter(pk__in=self._of_user.values("pk")[:LOOKED_AT])
         counts = newest.order_by().aggregate(**counted)
@@ -89,12 +89,16 @@ class MatchingBatches:
         if self._wanted.source not in (None, ShownSource.BATCH):
             return Batch.objects.none()
         if self._wanted.names_attempts:
-            matching = Q(batch_id__in=set(self._attempts.batch_of.values()))
-            if self._wanted.begins and not self._wanted.customer:
-                matching |= id_begins("batch_id", self._wanted.begins) & self._conditions
-            keys = self._of_user.filter(matching).order_by().values_list("pk", flat=True)
-            return all_batches().filter(pk__in=list(keys[:OF_ONE_BEGINNING]))
+            return all_batches().filter(pk__in=self._named)
         return planned(self._of_user.filter(self._conditions), order=("created_at", "id"))
+
+    @cached_property
+    def _named(self) -> list[int]:
+        """The keys of those to which attempts belong that are spoken of, or whose own id begins so."""
+        named = Q(batch_id__in=set(self._attempts.batch_of.values()))
+        if self._wanted.begins and not self._wanted.customer:
+            named |= id_begins("batch_id", self._wanted.begins) & self._conditions
+        return list(self._of_user.filter(named).order_by().values_list("pk", flat=True)[:OF_ONE_BEGINNING])
 
     @property
     def _conditions(self) -> Q:
@@ -108,6 +112,8 @@ class MatchingBatches:
         if action_code := self._wanted.columns.get("action_code"):
             in_chunks = Exists(chunks.filter(action_code=action_code))
             matching &= Q(action_code=action_code) | (Q(action_code=None) & Q(in_chunks))
+        if self._wanted.note:
+            matching &= Q(note__icontains=self._wanted.note)
         if self._wanted.outcome:
             matching &= Q(Exists(chunks.filter(state__in=self._wanted.outcome.chunk_states)))
         return matching

@@ -5,29 +5,30 @@ from typing import Any
 
 from django import forms
 
+from audit.models import NOTE_LENGTH
 from audit.selectors import may_view_all_attempts
-from jobs.activity.attempts import ID_DIGITS
+from jobs.activity.attempts import ID_DIGITS, is_beginning
 from jobs.activity.choices import ShownOutcome, ShownSource
 from jobs.activity.wanted import Wanted
 from jobs.filters import CustomerField, KnownChoiceField, ListFilters
 from jobs.selectors import known_clusters, may_view_all_jobs
 
-LEAST_DIGITS = 6
-WRONG_BEGINNING = (
-    f"Give at least the first {LEAST_DIGITS} characters of an id, as pages show it: digits, letters from a to f, "
-    "hyphens."
-)
+LEAST_DIGITS, LEAST_LETTERS = 6, 3
+TOO_SHORT = f"Give {LEAST_DIGITS} characters of an id from its beginning, or {LEAST_LETTERS} of a note, at least."
 
 
 class ActivityFilters(ListFilters):
-    """What to look for among all that was asked for; `q` is the beginning of a job's, an attempt's or a batch's id."""
+    """What to look for among all that was asked for.
+
+    `q` is the beginning of a job's, an attempt's or a batch's id, or a part of a note.
+    """
 
     url_name = "activity"
 
     outcome = KnownChoiceField("outcome", ShownOutcome.choices)
     source = KnownChoiceField("source", ShownSource.choices)
     customer = CustomerField()
-    q = forms.CharField(label="Job, attempt or batch id", required=False, max_length=100)
+    q = forms.CharField(label="Part of a note, or of an id", required=False, max_length=NOTE_LENGTH)
 
     def known_clusters(self) -> list[str]:
         return known_clusters()
@@ -40,11 +41,11 @@ class ActivityFilters(ListFilters):
         return super().address(everybody=everybody, **({} if everybody else {"whose": "mine"}) | changes)
 
     def clean_q(self) -> str:
-        """Return the digits of the beginning of an id."""
-        digits: str = self.cleaned_data["q"].replace("-", "").lower()
-        if digits and not re.fullmatch(f"[0-9a-f]{{{LEAST_DIGITS},{ID_DIGITS}}}", digits):
-            raise forms.ValidationError(WRONG_BEGINNING)
-        return digits
+        """Return the text, if it is long enough."""
+        text: str = self.cleaned_data["q"]
+        if text and len(text) < LEAST_LETTERS:
+            raise forms.ValidationError(TOO_SHORT)
+        return text
 
     @property
     def shown_outcome(self) -> ShownOutcome | None:
@@ -54,11 +55,14 @@ class ActivityFilters(ListFilters):
     def wanted(self, *, everybody: bool) -> Wanted:
         """Return what valid filters ask for: of everybody, or of the viewer only."""
         data: dict[str, Any] = self.cleaned_data
+        digits = data["q"].replace("-", "").lower()
+        is_id = re.fullmatch(f"[0-9a-f]{{{LEAST_DIGITS},{ID_DIGITS}}}", digits) is not None and is_beginning(digits)
         return Wanted(
             conditions=self.conditions(everybody=everybody),
             outcome=self.shown_outcome,
             source=ShownSource(data["source"]) if data["source"] else None,
             customer=data["customer"],
-            begins=data["q"],
+            begins=digits if is_id else "",
+            note="" if is_id else data["q"],
             batches_of=None if everybody and may_view_all_jobs(self._viewer) else self._viewer.get_username(),
         )

@@ -11,7 +11,9 @@ Attempts are in the audit's database and batches in that of the jobs, so nothing
    Which batch that is, is told by the event that opened the attempt. Of a frequent customer that is looked up for the
    newest attempts only. Others stand in the list themselves, and so do those whose event tells no batch: what is
    archived, or was refused.
-4. Any other filter is asked of each list in its own words: of an outcome that is the state of a batch's chunks.
+4. What is searched for is the beginning of an id if there is such a one, else a part of a note; a batch has a note of
+   its own.
+5. Any other filter is asked of each list in its own words: of an outcome that is the state of a batch's chunks.
 """
 
 from collections.abc import Iterable, Iterator

@@ -13,7 +13,8 @@ class Wanted:
     """What entries have to meet, all of it.
 
     `conditions` are on columns that attempts and batches share: user, action, cluster and time. `batches_of` is the
-    only user whose batches may be seen, None if all may be. An id `begins` with so many hexadecimal digits.
+    only user whose batches may be seen, None if all may be. An id `begins` with so many hexadecimal digits; a `note`
+    holds a text.
     """
 
     conditions: Mapping[str, Any] = field(default_factory=dict)
@@ -21,6 +22,7 @@ class Wanted:
     source: ShownSource | None = None
     customer: str = ""
     begins: str = ""
+    note: str = ""
     batches_of: str | None = None
 
     @property

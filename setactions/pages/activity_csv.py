@@ -11,7 +11,7 @@ from tmsdash.csv_text import csv_text, to_cell
 AT_ONCE = 200
 COLUMNS = (
     *("time", "kind", "id", "user", "action", "cluster", "source", "outcome", "customers", "accepted", "chunks"),
-    *("matching_chunks", "job_id", "http_status", "error"),
+    *("matching_chunks", "job_id", "http_status", "error", "note"),
 )
 
 
@@ -33,6 +33,7 @@ def _of_attempt(attempt: Attempt | None) -> list[Any]:
         *(attempt.cluster_url, attempt.source, attempt.outcome, attempt.customer_count),
         *(attempt.customer_count if attempt.is_accepted else 0, None, None),
         *(attempt.attempt_id if attempt.has_job else None, attempt.http_status, attempt.error_message),
+        attempt.note,
     ]
 
 
@@ -42,4 +43,5 @@ def _of_batch(entry: Entry) -> list[Any]:
         *(batch.created_at.isoformat(), "batch", batch.batch_id, batch.user_id, batch.get_action_code_display()),
         *(batch.cluster_url, "batch", batch.shown_state.value, batch.customer_count, batch.accepted or 0),
         *(batch.chunk_count, entry.matching or None, None, None, batch.reason),
+        batch.note,
     ]

@@ -22,7 +22,7 @@ from tmsdash.web.table_rows import address_maker, table_rows
 from tmsdash.web.template_filters import number, utc_time
 
 CHUNKS_SHOWN = 100
-FILE_NAME_SHOWN = 40
+FILE_NAME_SHOWN = NOTE_SHOWN = 40
 SHORT_ID = 8  # characters: the whole id is the link's title
 _ROW = """<tr{mark}>
   <td data-label="Time">{time}</td>
@@ -102,7 +102,7 @@ def _cells_of_attempt(attempt: Attempt, names: Mapping[str, str]) -> dict[str, A
         "origin": attempt.cluster_url,
         "cluster": names.get(attempt.cluster_url, one_line(attempt.cluster_url)) or "–",
         "customers": number(attempt.customer_count),
-        "what": what,
+        "what": what + _note(attempt.note),
         "source": "Chunk of a batch"
         if attempt.source in CHUNK_SOURCES
         else _SOURCES.get(attempt.source, attempt.source),
@@ -127,13 +127,14 @@ def _cells_of_batch(batch: Any, matching: int, here: str, names: Mapping[str, st
         "cluster": names.get(batch.cluster_url, one_line(batch.cluster_url)) or "several",
         "customers": number(batch.customer_count),
         "what": format_html(
-            '{}{} · <a href="{}#batch-{}" aria-expanded="{}">{}</a>',
+            '{}{} · <a href="{}#batch-{}" aria-expanded="{}">{}</a>{}',
             _link("batch", batch.batch_id, "Batch"),
             f", {Truncator(batch.file_name).chars(FILE_NAME_SHOWN)}" if batch.file_name else "",
             _toggled(here, batch, is_open=is_open),
             batch.batch_id,
             "true" if is_open else "false",
             _chunks_in_words(batch, matching),
+            _note(batch.note),
         ),
         "source": "Batch",
         "user": batch.user_id,
@@ -171,6 +172,11 @@ def _chunks_in_words(batch: Batch, matching: int) -> str:
     if not matching or matching >= batch.chunk_count:
         return counted(batch.chunk_count, "chunk")
     return f"{matching:,} of {counted(batch.chunk_count, 'chunk')}"
+
+
+def _note(note: str) -> SafeString:
+    shown = Truncator(one_line(note)).chars(NOTE_SHOWN)
+    return format_html(' <span class="hint" title="{}">{}</span>', one_line(note), shown) if note else SafeString()
 
 
 def _toggled(here: str, batch: Batch, *, is_open: bool) -> str:

@@ -103,9 +103,10 @@ class Walk:
         [name] = address.filters if len(address.filters) == 1 else [""]
         if not CONTINUED.fullmatch(name) or f"{name}={address.query[name]}" in self._visitor.labels:
             return
-        far = Address(address.path, {name: str(int(address.query[name]) // FAR_KEY)})
-        if not BEHIND_KEY.fullmatch(name):
-            far = address
+        far = address
+        if BEHIND_KEY.fullmatch(name):
+            far = Address(address.path, {name: str(int(address.query[name]) // FAR_KEY)})
+        else:
             for _ in range(HOPS):
                 if onward := re.search(r'rel="next" href="([^"]+)"', html):
                     far = Address.read(unescape(onward[1]))
