@@ -16,7 +16,7 @@ class ShownOutcome(models.TextChoices):
     NOT_SENT = "not_sent", "Not sent"
     REFUSED = "refused", "Refused"
     UNKNOWN = "unknown", "Unknown or being sent"
-    NOT_APPLIED = "not_applied", "Not applied, confirmed or decided"
+    NOT_APPLIED = "not_applied", "Not applied"
     OLD_FAILED = "old_failed", "Failed, says the old dashboard"
     OLD_UNKNOWN = "old_unknown", "Unknown to the old dashboard"
 

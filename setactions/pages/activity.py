@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 
 from audit.actors import Actor
 from audit.exports import LISTS_PER_MINUTE, answer_export, lists, note_export
+from jobs.activity.attempts import MOST_COUNTED
 from jobs.activity.choices import ShownOutcome
 from jobs.activity.filters import ActivityFilters
 from jobs.activity.selectors import Activity, Place, attempts_of
@@ -115,7 +116,13 @@ def _in_words(attempts: Count, batches: Count) -> str:
     counts = [(attempts, counted(attempts.number, "attempt"))]
     if batches.number:
         counts.append((batches, f"{batches.number:,} {'batch' if batches.number == 1 else 'batches'}"))
-    return ", ".join(words if count.is_exact else f"at least {words}" for count, words in counts)
+    return ", ".join(f"{_extent(count)}{words}" for count, words in counts)
+
+
+def _extent(count: Count) -> str:
+    if count.is_exact:
+        return ""
+    return "more than " if count.number == MOST_COUNTED else "at least "
 
 
 def _place(text: str) -> Place:

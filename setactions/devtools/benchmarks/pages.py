@@ -71,7 +71,16 @@ def _urls(cid: str) -> Iterator[str]:
     yield reverse("api_job", args=[job.job_id])
     yield reverse("api_job_customers", args=[job.job_id])
     yield reverse("api_audit_customer", args=[cid])
-    for name in ("health", "new_action", "job_list", "batch_list", "own_sessions", "admin:index"):
+    for name in (
+        "health",
+        "new_action",
+        "activity",
+        "in_doubt",
+        "job_list",
+        "batch_list",
+        "own_sessions",
+        "admin:index",
+    ):
         yield reverse(name)
     yield reverse("job_detail", args=[job.job_id])
     yield reverse("attempt", args=[attempt.attempt_id])
