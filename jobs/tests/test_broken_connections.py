@@ -44,10 +44,11 @@ def test_an_export_is_refused(audrey, gone, module, address):
     assert "nothing was exported" in text_of(answer)
 
 
-def test_user_jobs_are_listed_without_what_is_unfinished(olivia, gone):
+def test_user_jobs_are_listed_without_what_is_unfinished_or_in_doubt(olivia, gone):
     job = make_job()
     client = signed_in(olivia)
     gone("jobs.views", "has_open_attempts")
+    gone("setactions.resolving.queue", "queue_of")
     answer = client.get("/jobs/")
     assert (answer.status_code, is_dropped()) == (200, True)
     assert str(job.job_id) in answer.content.decode()
