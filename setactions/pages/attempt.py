@@ -22,6 +22,7 @@ from audit.selectors import anchor_of, attempt_for, opening_body
 from jobs.app_status.runbook import runbook
 from jobs.selectors import may_view_job_of
 from setactions.pages.explanations import Explanation, explained
+from setactions.pages.linked_sentences import Part, with_links
 from setactions.pages.review import ListEnds, ends_of, token_of
 from setactions.pages.review_steps import lead_to_new
 from setactions.pages.sealing import Purpose, Review, load_reading, sign_reading
@@ -180,6 +181,11 @@ class AttemptPage:
     def explanation(self) -> Explanation | None:
         """What the runbook says of the message, if anything."""
         return explained(runbook(), self.message)
+
+    @property
+    def mistakes(self) -> list[list[Part]]:
+        """What was wrong with a list that was refused, in sentences with links."""
+        return with_links(self.user, [text for sentences in self.result.errors.values() for text in sentences])
 
     @property
     def message_is_of_tms(self) -> bool:

@@ -14,9 +14,9 @@ from jobs import groups
 from jobs import services as jobs
 from jobs.models import Job
 from setactions import recording
-from setactions.pages.tests.test_new_action import press
+from setactions.pages.tests.test_new_action import hidden_fields, press
 from setactions.recording import Recorder
-from setactions.resolving.tests.doubting import hidden_fields, run
+from setactions.resolving.tests.doubting import run
 from setactions.tms import client as tms_client
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import in_thread, kinds_of, text_of

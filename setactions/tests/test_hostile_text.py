@@ -16,8 +16,7 @@ from jobs.models import Job
 from jobs.tests.making import make_job
 from setactions.inputs.csv_table import as_text, read_list
 from setactions.inputs.shapes import shape_of
-from setactions.pages.tests.test_new_action import press
-from setactions.resolving.tests.doubting import hidden_fields
+from setactions.pages.tests.test_new_action import hidden_fields, press
 from setactions.tests.hostile import (  # noqa: F401 (the fixtures)
     as_id,
     assert_same_elements,

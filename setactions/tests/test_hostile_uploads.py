@@ -9,8 +9,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from audit.models import AuditEntry
 from setactions.inputs import csv_rows, ids
-from setactions.pages.tests.test_new_action import press
-from setactions.resolving.tests.doubting import hidden_fields
+from setactions.pages.tests.test_new_action import hidden_fields, press
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import text_of
 

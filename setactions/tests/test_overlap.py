@@ -5,8 +5,8 @@ import pytest
 from audit.choices import Action, Kind
 from audit.tests.making import make_attempt
 from jobs.models import Job
-from setactions.pages.tests.test_new_action import press
-from setactions.resolving.tests.doubting import LOST_BEFORE, hidden_fields, send, send_and_die
+from setactions.pages.tests.test_new_action import hidden_fields, press
+from setactions.resolving.tests.doubting import LOST_BEFORE, send, send_and_die
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import table_missing, text_of
 
@@ -50,7 +50,7 @@ def test_form_and_script_are_warned_and_may_go_on(fetch, review, olivia, tms, st
     assert HEADING in text_of(page)
     assert sentence(attempt) in text_of(page)
     assert "send_again" not in page.content.decode()  # a warning, not a guard
-    assert press(signed_in(olivia), "send/", hidden_fields(page)).status_code == 302
+    assert press(signed_in(olivia), "send/", hidden_fields(page) | {"token": TOKEN}).status_code == 302
     assert warnings_of(fetch, USUAL[1:3], action=action) == [sentence(attempt)]
     assert Job.objects.count() == 2
 

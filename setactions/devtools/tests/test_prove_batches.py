@@ -115,9 +115,21 @@ def test_a_server_that_is_asked_to_end_finishes_its_calls_and_leaves_the_rest_to
         with closing(sqlite3.connect(tmp_path / "jobs.db")) as jobs:
             [batch] = jobs.execute("SELECT state, runner, reason FROM jobs_batch").fetchall()
             chunks = dict(jobs.execute("SELECT state, count(*) FROM jobs_batchchunk GROUP BY state"))
+            alone = jobs.execute("SELECT count(*) FROM jobs_job WHERE batch_id IS NULL").fetchone()
+        assert alone == (1,)  # what a page had sent, and nobody waited for
         assert batch == ("stopped", "", "The server that ran it was stopped. Go on with your token.")
         assert chunks == {"accepted": 3, "waiting": 7}
         operator.server.start()
         operator.server.wait_until_healthy()
         operator.go_on(fleet, "resume")
         assert sorted(cid for one in tms.calls() for cid in one.cids) == sorted([*fleet.cids, "one"])
+
+        calls = len(tms.calls())
+        tms.script("fault:slow:3600")
+        assert operator.send("send", *operator.review(["two"])).status_code == 302
+        tms.wait_for(lambda calls_: len(calls_) == calls + 1)
+        operator.server.kill()
+        with closing(sqlite3.connect(tmp_path / "audit.db")) as audit:
+            open_attempts = audit.execute("SELECT outcome FROM audit_attempt WHERE is_open").fetchall()
+        assert open_attempts == [("pending",)]  # in doubt, once it is too old to be running
+        tms.release()

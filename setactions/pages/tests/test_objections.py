@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from audit.models import AuditEntry
+from audit.models import Attempt, AuditEntry
 from jobs.models import Job
 from setactions.pages import sealing
 from setactions.pages.tests.test_new_action import AT, fill_in, hidden_fields, press, proceed
@@ -55,6 +55,17 @@ def test_an_attempt_is_linked_for_who_may_open_it_and_otherwise_its_user_is_to_b
         assert (f'href="{path}"' in page.content.decode()) is is_linked
         assert ("Ask oscar first." in text_of(page)) is not is_linked
         assert path.split("/")[2] in text_of(page)
+
+
+def test_the_page_of_a_refused_duplicate_leads_to_the_other_attempt_for_who_may_open_it(operator, others, adam, tms):
+    review = fill_in(operator)
+    path = proceed(others, fill_in(others)).url
+    assert proceed(operator, review).status_code == 409
+    refused = Attempt.objects.get(outcome="refused")
+    for client, is_linked in ((operator, False), (signed_in(adam), True)):
+        page = client.get(f"/attempts/{refused.attempt_id}/")
+        assert (f'<a href="{path}">' in page.content.decode()) is is_linked
+        assert f"as attempt {path.split('/')[2]}." in text_of(page)
 
 
 def test_those_who_were_asked_for_are_left_out_and_the_rest_is_reviewed_once_more(operator, others, tms):
