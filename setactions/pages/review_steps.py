@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import wraps
 
@@ -17,6 +17,7 @@ from audit.actors import actor_of
 from audit.choices import Outcome, Source
 from setactions import service
 from setactions.handover import by_another_thread
+from setactions.limits import turn_of_long_list
 from setactions.pages.forms import NewActionForm
 from setactions.pages.new_action import filled_in_form, form_page
 from setactions.pages.review import (
@@ -45,6 +46,9 @@ from setactions.pages.sent_reviews import ReviewEnded, is_configured, sent_as, w
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from setactions.results import Result
+from tmsdash.web.errors import error_response
+
+RETRY_AFTER_S = 5
 
 View = Callable[[HttpRequest, Review], HttpResponse]
 Step = Callable[[HttpRequest, uuid.UUID], HttpResponse]
@@ -54,14 +58,14 @@ Step = Callable[[HttpRequest, uuid.UUID], HttpResponse]
 @require_safe
 def review_page(request: HttpRequest, review_id: uuid.UUID) -> HttpResponse:
     """Show a review to its user, for as long as it can be sent; then, what it became."""
-    try:
-        review = review_of(request, review_id)
-    except Refusal as refusal:
-        return _without_review(request, review_id, refusal)
-    notice = notice_for(request, review_id)
+    return _with_review(request, review_id, _page)
+
+
+def _page(request: HttpRequest, review: Review) -> HttpResponse:
+    notice = notice_for(request, review.attempt_id)
     try:
         if was_sent(review, request.user.get_username(), is_batch=review.is_batch):
-            return _what_it_became(review_id, is_batch=review.is_batch)
+            return _what_it_became(review.attempt_id, is_batch=review.is_batch)
     except ReviewEnded as ended:
         notice = notice if notice != NOTHING_TO_SAY else notice_of(request, ended)
     if not _may_be_shown(review):
@@ -76,9 +80,22 @@ def _may_be_shown(review: Review) -> bool:
     return is_configured(review.submission.cluster) and not review.submission.lacks_word
 
 
+def _with_review(request: HttpRequest, review_id: uuid.UUID, view: View) -> HttpResponse:
+    """Answer with what `view` makes of a review. Long ones have their turn one after the other."""
+    with ExitStack() as held:
+        try:
+            review = review_of(request, review_id)
+            held.enter_context(turn_of_long_list(len(review.submission.cids)))
+        except Refusal as refusal:
+            return _without_review(request, review_id, refusal)
+        return view(request, review)
+
+
 def _without_review(request: HttpRequest, review_id: uuid.UUID, refusal: Refusal) -> HttpResponse:
     """Answer for a review that cannot be shown: with what it became, or with the form and the reason."""
     user_id = request.user.get_username()
+    if refusal.code == 503:
+        return error_response(request, 503, f"{refusal.message} Your list is kept.", retry_after_s=RETRY_AFTER_S)
     if isinstance(refusal, NoReview) and (is_batch := sent_as(review_id, user_id)) is not None:
         return _what_it_became(review_id, is_batch=is_batch)
     if not may_set_action(request.user):
@@ -104,11 +121,7 @@ def reviewed_step(view: View) -> Step:
     def step(request: HttpRequest, review_id: uuid.UUID) -> HttpResponse:
         if request.method == "GET":
             return redirect(address_of(review_id))
-        try:
-            reviewed = review_of(request, review_id)
-        except Refusal as refusal:
-            return _without_review(request, review_id, refusal)
-        return view(request, reviewed)
+        return _with_review(request, review_id, view)
 
     return step
 
@@ -168,10 +181,10 @@ def edit(request: HttpRequest, review_id: uuid.UUID) -> HttpResponse:
         return used(lead_to(request, review_id, step="edit/"), review_id)
     if not may_set_action(request.user):
         raise PermissionDenied
-    try:
-        reviewed = review_of(request, review_id)
-    except Refusal as refusal:
-        return _without_review(request, review_id, refusal)
+    return _with_review(request, review_id, _filled_in)
+
+
+def _filled_in(request: HttpRequest, reviewed: Review) -> HttpResponse:
     return form_page(request, filled_in_form(reviewed.submission, reviewed.file_name))
 
 

@@ -65,7 +65,7 @@ def test_the_page_of_a_refused_duplicate_leads_to_the_other_attempt_for_who_may_
     for client, is_linked in ((operator, False), (signed_in(adam), True)):
         page = client.get(f"/attempts/{refused.attempt_id}/")
         assert (f'<a href="{path}">' in page.content.decode()) is is_linked
-        assert f"as attempt {path.split('/')[2]}." in text_of(page)
+        assert f"as attempt {path.split('/')[2]}" in text_of(page)
 
 
 def test_those_who_were_asked_for_are_left_out_and_the_rest_is_reviewed_once_more(operator, others, tms):
