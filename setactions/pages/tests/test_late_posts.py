@@ -244,3 +244,46 @@ def test_few_forms_are_kept_for_an_account_and_each_for_a_day(client, monkeypatc
     assert fields_of(client.get(back))[1] == "c11"
     KeptForm.objects.update(kept_at="2020-01-01T00:00Z")
     assert client.get(back).url == "/"
+
+
+# -- What was reviewed -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def review(client):
+    """The address of a review, and where its form is posted to."""
+    place = client.post("/review/", TYPED | LISTED).url
+    return place, action_of(client, place, place)
+
+
+def test_a_review_comes_back_and_asks_for_the_token_again(client, review, tms):
+    place, sending = review
+    end_session()
+    answer = client.post(sending, {"confirm": "2"}, **HERE)
+    back = client.get(sign_in(client, client.get(answer.url)).url, follow=True)
+    assert back.request["PATH_INFO"] == place
+    for words in ("so it did nothing", "Nothing has been sent yet", "zebra"):
+        assert words in text_of(back)
+    assert tms.calls() == []
+
+
+def test_where_an_earlier_click_sent_it_the_page_shows_what_became_of_it(client, review, tms):
+    place, sending = review
+    sent = client.post(sending, **HERE)
+    end_session()
+    answer = client.post(sending, **HERE)
+    back = client.get(sign_in(client, client.get(answer.url)).url, follow=True)
+    assert back.request["PATH_INFO"] == sent.url
+    assert "Accepted" in text_of(back)
+    assert "Nothing" not in text_of(back).split("Accepted")[0]
+    assert len(tms.calls()) == 1
+
+
+def test_a_review_of_an_earlier_sign_in_leads_back_to_itself(client, review, tms):
+    place, sending = review
+    strict = Client(enforce_csrf_checks=True)
+    strict.cookies = client.cookies
+    back = strict.get(strict.post(sending, **HERE).url, follow=True)
+    assert back.request["PATH_INFO"] == place
+    assert "so its button did nothing" in text_of(back)
+    assert tms.calls() == []
