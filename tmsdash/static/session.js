@@ -46,13 +46,14 @@
       banner = element("div", { className: "session-ends", id: "session-ends" }, live, clock, stay);
       banner.setAttribute("role", "region");
       banner.setAttribute("aria-label", "Your session");
+      live.append(element("p", { className: "visually-hidden", textContent: "The button to stay is at the top of the page." }));
       document.body.prepend(banner);
     }
     stay.hidden = state.is_last;
-    const why = state.is_last
-      ? `A session lasts ${state.max_hours} hours at most. Sign in again then.`
-      : "Nothing was asked of the dashboard for a while. To stay, press the button at the top of the page.";
-    setTimeout(() => say(`Your session ends in less than ${Math.max(1, Math.ceil(state.seconds_left / 60))} minute${state.seconds_left > 60 ? "s" : ""}. ${why} What you typed comes back after signing in, but for tokens.`));
+    const left = state.seconds_left > 60 ? "2 minutes" : "a minute";
+    const why = state.is_last ? ` A session lasts ${state.max_hours} hours at most.` : "";
+    // Only now, so that a screen reader notices the change; where the button is, others see.
+    setTimeout(() => say(`Your session ends in less than ${left}.${why} What you typed comes back after signing in.`));
   }
 
   function say(words) {
