@@ -87,7 +87,7 @@ def test_those_of_a_job_in_a_state_are_read(client, tms, app_threads_at_rest):
     ("sent", "status", "sentence"),
     [
         ({"token": ""}, 400, "Enter your bearer token for this cluster."),
-        ({"token": "two words"}, 400, "The token must have"),
+        ({"token": "two words"}, 400, "There is a space within the token"),
         ({"cluster": ""}, 400, "Choose a cluster."),
         ({"cluster": "nonsense"}, 400, "Select one of the available choices."),
         ({"cids": ""}, 400, "The list is empty"),
