@@ -32,6 +32,11 @@ def begun_at_of(name: str) -> datetime:
     return datetime.fromtimestamp(int(parts[0], 16) / 1000 if len(parts) == 2 else 0, UTC)
 
 
+def is_of_same_start(name: str, other: str) -> bool:
+    """Tell whether two runs were begun by the same press of a button, the one perhaps in the place of the other."""
+    return is_run(name) and is_run(other) and begun_at_of(name) == begun_at_of(other)
+
+
 def lacks_worker(carried: Carried) -> bool:
     """Tell whether a batch or app status run in the queue should go on, and no worker has come to it lately.
 

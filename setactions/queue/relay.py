@@ -7,7 +7,8 @@ successor. These rules hold:
 1. A task that comes twice, late or never does no harm. The ledger gives each piece of work to one of them, and none to
    a run that has lost its lease.
 2. Whoever has the token of a run, the server that started it and each worker that had a task of it, watches its lease:
-   if nobody extends it any more, its tasks are lost, and a new run in its place sends new ones.
+   if nobody extends it any more, its tasks are lost, and one of them lets a new run in its place send new ones. All of
+   them watch that one from then on.
 3. The token crosses the queue sealed, with all else that the run may do. Each worker seals it anew for the next task,
    so that what stays in the queue for ten minutes opens no more. It is never in a database.
 """
@@ -32,7 +33,7 @@ from redis.exceptions import RedisError
 from audit.groups import FLUSH_WAIT_S, flush
 from jobs import leases
 from jobs.leases import Carried
-from setactions.queue.liveness import begun_at_of, new_run_name
+from setactions.queue.liveness import begun_at_of, is_of_same_start, new_run_name
 from setactions.queue.sealed import TooOldError
 from setactions.queue.watch import Watch
 from setactions.refusal import Refusal
@@ -101,7 +102,7 @@ class Relay(Generic[R, C]):
         """Return the run whose task this is, and what it carries; None if there is nothing to do for it."""
         try:
             with drop_if_broken("jobs"):
-                carried = self._find(carried_id, name)
+                carried = self._find(carried_id, runner=name)
                 if carried is None:  # it has ended, or another run has it
                     return None
                 try:
@@ -145,9 +146,13 @@ class Relay(Generic[R, C]):
 
         It has lost half of its lease only if no worker has a task of it: then these wait in the queue, or are lost.
         """
-        carried = self._find(run.carried_id, run.name)
+        carried = self._find(run.carried_id)
         if carried is None or carried.state in (carried.State.STOPPED, carried.State.DONE):
             return None
+        if carried.runner != run.name:
+            if not is_of_same_start(carried.runner, run.name):
+                return None
+            run, is_working = replace(run, name=carried.runner), False  # the one in its place, by somebody else
         lease_s = settings.TMS_BATCH_LEASE_S
         if is_working:
             leases.heartbeat(carried, run.name, lease_s)
@@ -166,9 +171,9 @@ class Relay(Generic[R, C]):
             self.send_all(follower, carried)
         return follower
 
-    def _find(self, carried_id: uuid.UUID | str, name: str) -> C | None:
+    def _find(self, carried_id: uuid.UUID | str, **conditions: str) -> C | None:
         rows: Any = self._model._default_manager  # of either kind, which no type says
-        carried: C | None = rows.filter(**{self._id_name: carried_id}, runner=name).first()
+        carried: C | None = rows.filter(**{self._id_name: carried_id}, **conditions).first()
         return carried
 
     def _warn(self, carried_id: uuid.UUID | str, what: str) -> None:
