@@ -65,7 +65,7 @@ def run_queue_faults(folder: Path, *, faults: int, seed: int, say: Callable[[str
         for fleet in fleets:
             parts.operator.run_rest(fleet)
         say("Reconciled, and resumed with what was found not applied.")
-        surprises = parts.problems_of_app_runs() + parts.end()
+        surprises = parts.problems + parts.end()
         # What was recorded last may have waited for a group of the audit: its Job is there, and closes it.
         reports.append(read_report(site, start_reconcile(site, with_token=True)))
         facts = parts.operator.facts | {"faults": faults, "closed by reconcile": sum(one.closed for one in reports)}
@@ -112,36 +112,34 @@ class _Parts:
         for each in self.servers:
             each.wait_until_healthy()
         self._turns = cycle(self.servers)
-        self._app_runs: list[str] = []
+        self.problems: list[str] = []
 
     def carry_through(self, fault: str, tms: Simulator) -> Fleet:
         """Start a batch, let `fault` happen while it runs, and wait until it has ended."""
         self.operator.server = next(self._turns)
         calls = _sent(tms)
-        self._app_runs.append(self.operator.start_app_run(self.operator.new_cids(APP_RUN)))
+        app_run = self.operator.start_app_run(self.operator.new_cids(APP_RUN))
         fleet = self.operator.start_on_pages()
         number = self._random.randrange(len(fleet.cids) // CHUNK)
         wait_for(lambda: _sent(tms) - calls >= number or not self.operator.is_carried(fleet), "No task was done")
         self.operator.facts[fault] += 1
         with self.faults[fault]():
             wait_for(lambda: not self.operator.is_carried(fleet), f"Batch {fleet.batch_id} did not end after: {fault}")
+        self.problems += self._end_of_app_run(app_run)
         reason = self.operator.reason_to_stop(fleet)
         self.operator.facts["batches that stopped"] += reason is not None
         if reason is not None:
             self._say(f"The batch stopped after {fault}: {reason}")
         return fleet
 
-    def problems_of_app_runs(self) -> list[str]:
-        """Wait until all app status runs are over; return a sentence for all that is wrong with them."""
-        problems = [problem for run_id in self._app_runs for problem in self._problems_of(run_id)]
-        self.operator.facts["app status runs"] = len(self._app_runs)
-        return problems
+    def _end_of_app_run(self, run_id: str) -> list[str]:
+        """Wait until an app status run is over; return a sentence for each thing that is wrong with it."""
 
-    def _problems_of(self, run_id: str) -> list[str]:
         def is_over() -> bool:
             return self.operator.problems_of_app_run(run_id) is not None
 
         wait_for(is_over, f"App status run {run_id} did not end")
+        self.operator.facts["app status runs"] += 1
         return self.operator.problems_of_app_run(run_id) or []
 
     def end(self) -> list[str]:
