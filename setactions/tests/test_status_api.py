@@ -17,7 +17,7 @@ from setactions.resolving.tests.doubting import reads, tms_does
 from setactions.tms.clusters import cluster_named
 from tmsdash.tests.fixtures import TOKEN, signed_in
 
-pytestmark = pytest.mark.usefixtures("databases")
+pytestmark = [pytest.mark.pages, pytest.mark.usefixtures("databases")]
 ADDRESS = "/api/status/evian3"
 
 

@@ -14,7 +14,7 @@ from jobs.app_status.tests.making import make_run
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import counted_queries, text_of
 
-pytestmark = pytest.mark.usefixtures("databases")
+pytestmark = [pytest.mark.pages, pytest.mark.usefixtures("databases")]
 READY, FAILED, MOVING = (
     App("alerts", "Ready"),
     App("alerts", "Failure", "3 of 120 records"),

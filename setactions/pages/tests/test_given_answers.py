@@ -14,7 +14,7 @@ from setactions.tms.clusters import cluster_named
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of
 
-pytestmark = pytest.mark.usefixtures("databases")
+pytestmark = [pytest.mark.pages, pytest.mark.usefixtures("databases")]
 ADDRESS = "/status/evian3/answer/"
 ANSWER = {"a1": {"action_code": 2, "action_desc": "pe-enable"}, "b2": {"action_code": 3, "action_desc": "t-enable"}}
 

@@ -15,7 +15,7 @@ from setactions.tms.clusters import cluster_named
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import text_of
 
-pytestmark = pytest.mark.usefixtures("databases")
+pytestmark = [pytest.mark.pages, pytest.mark.usefixtures("databases")]
 
 
 @pytest.fixture

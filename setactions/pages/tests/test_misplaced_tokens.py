@@ -8,7 +8,7 @@ from setactions.resolving.tests.doubting import reads
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import stored_bytes, text_of
 
-pytestmark = pytest.mark.usefixtures("databases")
+pytestmark = [pytest.mark.pages, pytest.mark.usefixtures("databases")]
 OPAQUE = "Zq7" * 14 + "x1"
 RUN = {"cluster": "evian3", "cids": "", "job": "", "batch": "", "list": "", "state": "", "q": "", "token": OPAQUE}
 

@@ -14,7 +14,7 @@ from setactions.tms.clusters import cluster_named
 from setactions.token import Token
 from tmsdash.tests.fixtures import TOKEN
 
-pytestmark = pytest.mark.usefixtures("databases")
+pytestmark = [pytest.mark.pages, pytest.mark.usefixtures("databases")]
 NONE = 0  # no action yet
 
 ODD_IDS = [
