@@ -11,8 +11,8 @@ Playwright's contexts. What is written on the console, breaks the policy, is mis
 test. One that provokes that on purpose looks at `problems` and empties the list.
 
 `site.tms` is the simulator: after `site.tms.script("fault:slow:3600")` the next call waits for `site.tms.release()`,
-and `site.tms.wait_for(...)` waits for calls. `new_cids(3)` are customers whom no test has met. All tests share the
-databases, so look for your own customers or users, not for the only row. `site.server` can stop and start again.
+and `site.lists_sent(cids)` are the lists that it was sent. `new_cids(3)` are customers whom no test has met. All tests
+share the databases, so look for your own customers or users, not for the only row. `site.server` can be started again.
 Tests that want other settings define a fixture `site` of their own, scope="module", of `BrowserSite(folder, ...)`.
 
 These tests run last, all in one Chromium. Django's databases are out of their reach: do everything through pages.
@@ -32,7 +32,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from setactions.devtools.proofs.site import Server, Site
-from setactions.devtools.simulator import Simulator
+from setactions.devtools.simulator import Call, Simulator
 from tmsdash.tests.fixtures import PASSWORD, TOKEN
 from tmsdash.tests.tools import install, run_python
 
@@ -119,6 +119,17 @@ class BrowserSite:
                 select = f"SELECT ?, {right} FROM {table} WHERE {of_role}"
                 database.execute(f"INSERT INTO {table} (user_id, {right}) {select}", (new, role))
         return name
+
+    def lists_sent(self, cids: list[str], count: int = 0) -> list[list[str]]:
+        """Return the lists that TMS was sent with any of these customers, in order, once there are `count`.
+
+        What it goes on to be asked by a batch of the test before is none of them.
+        """
+
+        def chosen(calls: list[Call]) -> list[list[str]]:
+            return [[*call.cids] for call in calls if call.action and not set(cids).isdisjoint(call.cids)]
+
+        return chosen(self.tms.wait_for(lambda calls: len(chosen(calls)) >= count))
 
 
 @pytest.fixture(scope="session")

@@ -8,16 +8,12 @@ from tmsdash.tests.browser import fill_in, new_cids
 pytestmark = pytest.mark.chromium
 
 
-def customers_sent(site):
-    return [[*call.cids] for call in site.tms.calls()]
-
-
 def test_the_browser_asks_for_number_and_tick_before_it_sends_and_for_neither_to_leave_out(open_page, site):
     cids = new_cids(11)
     before = open_page()
     fill_in(before, cids[:1])
     before.get_by_role("button", name="Yes, Proceed").click()
-    site.tms.wait_for(lambda calls: len(calls) == 1)
+    assert site.lists_sent(cids, 1) == [cids[:1]]
 
     page = open_page()
     fill_in(page, cids)
@@ -27,12 +23,11 @@ def test_the_browser_asks_for_number_and_tick_before_it_sends_and_for_neither_to
         proceed.click()
         expect(page.locator(":focus:invalid")).to_have_count(1)  # the browser has said so, and sends nothing
         give()
-    assert len(customers_sent(site)) == 1
+    assert len(site.lists_sent(cids)) == 1
     number.fill("")
     tick.uncheck()
     page.get_by_role("button", name="Leave this one out").click()
     expect(page.get_by_text("who was asked for already is left out")).to_be_visible()
     page.get_by_label("Number of customers").fill("10")
     page.get_by_role("button", name="Yes, Proceed").click()
-    site.tms.wait_for(lambda calls: len(calls) == 2)
-    assert customers_sent(site) == [cids[:1], cids[1:]]
+    assert site.lists_sent(cids, 2) == [cids[:1], cids[1:]]
