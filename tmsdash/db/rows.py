@@ -70,6 +70,8 @@ class Rows(Generic[Row]):
                 value = str(value.replace(tzinfo=None))  # what Django makes of it in five times as many steps
             elif is_converted or type(value) not in AS_IT_IS:
                 value = field.get_db_prep_save(value, connection)
+                if is_sqlite and isinstance(value, str):
+                    value = str(value)  # of an enumeration's member, which sqlite3 would have to adapt
             values.append(value)
         return values
 

@@ -15,6 +15,12 @@ from django.db.backends.sqlite3 import base
 from django.db.backends.sqlite3.base import FORMAT_QMARK_REGEX, SQLiteCursorWrapper
 from django.db.backends.utils import CursorWrapper
 
+# What has no adapter and is no number and no text sqlite3 asks whether it can adapt itself: within C, two errors are
+# raised for each such parameter, and dropped.
+sqlite3.register_adapter(bool, int)
+sqlite3.register_adapter(bytes, bytes)
+sqlite3.register_adapter(type(None), lambda nothing: nothing)
+
 
 @lru_cache(maxsize=512)
 def _with_question_marks(statement: str) -> str:
