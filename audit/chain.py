@@ -25,7 +25,7 @@ from audit.digests import canonical
 from audit.models import GENESIS, AuditEntry, ChainHead
 from tmsdash.db import clock
 from tmsdash.db.bulk import release_after
-from tmsdash.db.groups import begin_part, keep_part, undo_part
+from tmsdash.db.groups import Parts
 from tmsdash.db.rows import Rows
 from tmsdash.db.transactions import write_transaction
 from tmsdash.text import one_line
@@ -155,7 +155,7 @@ class NewEntry:
         self.mac = _mac(key, f'["entry",{previous_mac},{self.sequence:d},"{at}",{self._signed}]')
 
 
-class ChainEnd:
+class ChainEnd(Parts):
     """The end of the chain, to which entries are added: locked from here to the end of the transaction on the audit.
 
     `save` is the transaction's last statement. Nothing that is added can be read from the head before that. Works use
@@ -166,7 +166,7 @@ class ChainEnd:
         """Lock and read the head. `behind` is the sequence, mac and key id of one that is not proven to be ours, and
         that the entries acknowledge, see audit.proof.lost_keys."""
         self.added: list[NewEntry] = []
-        self.cursor = connections[DATABASE].cursor()
+        super().__init__(connections[DATABASE].cursor())
         self._head = _locked_head(self.cursor)
         self._sequence, self._mac, self._key_id, _ = self._head or (0, "", "", "")
         self._is_proven = behind == (self._sequence, self._mac, self._key_id)
@@ -205,19 +205,13 @@ class ChainEnd:
         self.cursor.close()
 
     def begin_part(self) -> None:
-        """Begin a part of the transaction that can be undone alone. It ends with `keep_part` or `undo_part`."""
         self._part = (self._sequence, self._mac, self._key_id), len(self.added)
-        begin_part(self.cursor)
-
-    def keep_part(self) -> None:
-        """End a part that went well."""
-        keep_part(self.cursor)
+        super().begin_part()
 
     def undo_part(self) -> bool:
-        """Undo all since `begin_part`; False if the transaction is lost, as by a full disk, and all of it is undone."""
         (self._sequence, self._mac, self._key_id), count = self._part
         del self.added[count:]
-        return undo_part(self.cursor)
+        return super().undo_part()
 
 
 _ENTRIES = Rows(DATABASE, AuditEntry)

@@ -3,7 +3,8 @@
 The rules:
 
 1. Nobody is answered before their work is committed.
-2. Work that fails is rolled back alone; what the transaction itself fails with, all of its group are told.
+2. Work that fails is rolled back alone; what the transaction itself fails with, all of its group are told. As a rule
+   none fails, and only when one does, each gets a SAVEPOINT of its own: then all works of its group are done again.
 3. Who has waited too long withdraws work that has not begun, or else learns what became of it: never both.
 4. While the chain is locked there is nothing but SQL and HMAC. Work is prepared before, and logged after, by each
    caller for itself: the next group waits for no lines.
@@ -26,13 +27,14 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 
 from audit.chain import DATABASE, ChainEnd, log_anchors
-from tmsdash.db.groups import Member, OnFailure, Queue, await_turn, copy_of, tell_others
+from tmsdash.db.groups import Member, OnFailure, Queue, await_turn, carry_out_apart, copy_of, tell_others
 from tmsdash.db.transactions import drop_if_broken, write_transaction
 from tmsdash.kill_points import kill_point
 
@@ -79,10 +81,7 @@ def _lead(leader: Member[Any], until: float) -> None:
         with write_transaction(DATABASE, max(0.0, until - time.monotonic())):
             end = ChainEnd()
             group = _queue.take_group(leader)
-            for member in group:
-                count = len(end.added)
-                _carry_out(member, end, is_alone=len(group) == 1)
-                member.added = end.added[count:]
+            carry_out_apart(group, partial(_carry_out, end=end), end)
             end.save()
             kill_point("audit: group written, not committed")
         kill_point("audit: group committed, not answered")
@@ -101,20 +100,10 @@ def _lead(leader: Member[Any], until: float) -> None:
             member.run(log_anchors, member.added)
 
 
-def _carry_out(member: Member[Any], end: ChainEnd, *, is_alone: bool) -> None:
-    """Do the work of one of a group, which fails alone if it does; who is alone needs no savepoint for that."""
-    if is_alone or member.work is _nothing:
-        member.carry_out(end)
-        return
-    end.begin_part()
-    try:
-        member.carry_out(end)
-    except Exception as error:
-        if not end.undo_part():
-            raise
-        member.error = error
-    else:
-        end.keep_part()
+def _carry_out(member: Member[Any], end: ChainEnd) -> None:
+    count = len(end.added)
+    member.carry_out(end)
+    member.added = end.added[count:]
 
 
 # -- Work that nobody waits for ---------------------------------------------------------------------------------------

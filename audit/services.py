@@ -169,7 +169,7 @@ class _Opening:
     def write(self, end: ChainEnd) -> bool:
         """Insert them, and the customers; False, and nothing is written, if there is an attempt with this id."""
         attempt = self.attempt
-        attempt.created_at = clock.now(DATABASE)
+        attempt.created_at, attempt.outcome = clock.now(DATABASE), ""  # whether or not this was done and undone before
         project(attempt, self._kind, self._body, attempt.created_at)
         if not _ATTEMPTS.insert_unless_taken(end.cursor, attempt):
             return False
@@ -195,8 +195,9 @@ def _recording(
     expected = known and known.copy()  # its caller may go on with the other one before this is written
 
     def record(end: ChainEnd) -> list[Attempt]:
-        if expected and _move(end, expected, prepared[0], actor, STATE_FIELDS):
-            return [expected]
+        moved = expected and expected.copy()  # this may be undone, and done again
+        if moved and _move(end, moved, prepared[0], actor, STATE_FIELDS):
+            return [moved]
         locked = _locked(end.cursor, [*events_of])
         for (attempt, kinds), events in zip(locked, prepared, strict=True):
             _add_events(end, attempt, kinds, events, actor)

@@ -15,12 +15,11 @@ import time
 from typing import Any
 
 from django.db import connections, transaction
-from django.db.backends.utils import CursorWrapper
 
 from jobs.services import insert_unlogged, log_inserted
 from jobs.stored import DATABASE, StoredJob
 from tmsdash.db.bulk import LONG_LIST
-from tmsdash.db.groups import Member, Queue, await_turn, begin_part, keep_part, tell_others, undo_part
+from tmsdash.db.groups import Member, Parts, Queue, await_turn, carry_out_apart, tell_others
 from tmsdash.db.transactions import AfterAnswer
 from tmsdash.kill_points import kill_point
 
@@ -84,20 +83,4 @@ def _lead(leader: Member[None], after_answer: AfterAnswer, until: float) -> None
     ending.push(answer)
     group += _queue.take_group(leader)
     with connections[DATABASE].cursor() as cursor:
-        for member in group:
-            _carry_out(member, cursor, is_alone=len(group) == 1)
-
-
-def _carry_out(member: Member[Any], cursor: CursorWrapper, *, is_alone: bool) -> None:
-    if is_alone:
-        member.carry_out()
-        return
-    begin_part(cursor)
-    try:
-        member.carry_out()
-    except Exception as error:
-        if not undo_part(cursor):
-            raise
-        member.error = error
-    else:
-        keep_part(cursor)
+        carry_out_apart(group, Member.carry_out, Parts(cursor))

@@ -8,17 +8,20 @@ from threading import Barrier
 
 import pytest
 from django.db import DatabaseError, IntegrityError, OperationalError, connections
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit import groups
 from audit.actors import Actor
-from audit.chain import new_entry
+from audit.chain import ChainEnd, new_entry
 from audit.choices import Kind
 from audit.models import Attempt, AttemptCustomer, AuditEntry
 from audit.proof.verification import verify
-from audit.services import record_fact
-from audit.tests.making import kinds_of, make_attempt, make_request, open_
+from audit.services import record_events, record_fact
+from audit.tests.making import kinds_of, make_attempt, make_request, open_, refuse
+from tmsdash.db.groups import Member, carry_out_apart
 from tmsdash.db.tests.watched_queue import watched_queue_of
+from tmsdash.db.transactions import write_transaction
 from tmsdash.tests import killing
 from tmsdash.tests.tools import WAIT_S, Gate, at_once, locked, threads
 
@@ -131,6 +134,49 @@ def test_who_fails_is_rolled_back_alone(queue, place, error, caplog):
     assert names() == ["first", "a", "b"]
     assert verify().is_whole
     assert len([line for line in caplog.messages if "anchor=" in line]) == 3
+
+
+def test_works_that_are_done_again_beside_one_that_fails_come_to_the_same(queue):
+    pending = make_attempt(cids=["a"])
+    queue.await_joined()
+    accepted = (Kind.ACCEPTED, {"http_status": 200, "message": "ok"})
+    works = {
+        "opened": lambda: open_(make_request(cids=["b", "c"]))[1],
+        "refused": lambda: refuse(cids=["d"]),
+        "moved": lambda: record_events(pending.attempt_id, [accepted], wait_s=WAIT_S, known=pending),
+    }
+    with threads(len(works)) as call, led(queue) as submit:
+        futures = {}
+        for name, work in works.items():
+            futures[name] = call(work)
+            queue.await_joined()
+        failed = submit(adding("failing", failing(ValueError("no"))))
+        queue.await_joined()
+    assert isinstance(failed.exception(WAIT_S), ValueError)
+    attempts = {name: future.result(WAIT_S) for name, future in futures.items()}
+    for attempt in attempts.values():
+        row = Attempt.objects.values().get(attempt_id=attempt.attempt_id)
+        assert row == {name: getattr(attempt, name) for name in row}
+    assert attempts["refused"].decided_at == attempts["refused"].created_at
+    assert {name: [*kinds_of(attempt)] for name, attempt in attempts.items()} == {
+        "opened": [Kind.INTENT],
+        "refused": [Kind.REFUSED],
+        "moved": [Kind.INTENT, Kind.ACCEPTED],
+    }
+    assert AttemptCustomer.objects.count() == 4
+    assert verify().is_whole
+
+
+def test_no_statement_sets_apart_who_does_not_fail(queue):
+    """As a rule nobody does: one part is enough for a group of any size."""
+    with CaptureQueriesContext(connections["audit"]) as captured:
+        carried = [Member(adding(f"u{number}")) for number in range(SIZE)]
+        with write_transaction("audit"):
+            end = ChainEnd()
+            carry_out_apart(carried, lambda member: member.carry_out(end), end)
+            end.save()
+    assert sum("SAVEPOINT" in query["sql"] for query in captured) == 2
+    assert names() == [f"u{number}" for number in range(SIZE)]
 
 
 def test_a_statement_that_the_database_refuses_costs_only_its_own_writer(queue):

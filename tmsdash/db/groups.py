@@ -151,22 +151,56 @@ def tell_others(group: Iterable[Member[Any]], leader: Member[Any], failure: Base
 # -- Parts of a transaction that can be undone alone, by plain statements: a third of the cost of Django's blocks ------
 
 
-def begin_part(cursor: CursorWrapper) -> None:
-    """Begin a part, which ends with `keep_part` or `undo_part`."""
-    cursor.execute("SAVEPOINT part")
+class Parts:
+    """The parts of the transaction in which a cursor is."""
+
+    def __init__(self, cursor: CursorWrapper) -> None:
+        self.cursor = cursor
+
+    def begin_part(self) -> None:
+        """Begin a part, which ends with `keep_part` or `undo_part`."""
+        self.cursor.execute("SAVEPOINT part")
+
+    def keep_part(self) -> None:
+        """End a part that went well."""
+        self.cursor.execute("RELEASE SAVEPOINT part")
+
+    def undo_part(self) -> bool:
+        """Undo all since `begin_part`; False if the transaction is lost, as by a full disk, and all of it is undone."""
+        # Django takes nothing in a transaction that an error broke.
+        transaction.set_rollback(False, using=self.cursor.db.alias)
+        try:
+            self.cursor.execute("ROLLBACK TO SAVEPOINT part")
+        except AnyDatabaseError:
+            return False
+        self.keep_part()
+        return True
 
 
-def keep_part(cursor: CursorWrapper) -> None:
-    """End a part that went well."""
-    cursor.execute("RELEASE SAVEPOINT part")
+def carry_out_apart(group: Sequence[Member[Any]], carry_out: Callable[[Member[Any]], None], parts: Parts) -> None:
+    """Do the works of a group, each of which fails alone if it does. Who is alone needs no part of their own for that.
+
+    As a rule none fails, so that one part is enough for all. If one does, all are undone, and each is done again in a
+    part of its own: works that share transactions must come to the same when they are done twice.
+    """
+    if len(group) == 1:
+        carry_out(group[0])
+    elif not _all_succeed(group, carry_out, parts):
+        for member in group:
+            _all_succeed([member], carry_out, parts)
 
 
-def undo_part(cursor: CursorWrapper) -> bool:
-    """Undo all since `begin_part`; False if the transaction is lost, as by a full disk, and all of it is undone."""
-    transaction.set_rollback(False, using=cursor.db.alias)  # Django takes nothing in a transaction that an error broke
-    try:
-        cursor.execute("ROLLBACK TO SAVEPOINT part")
-    except AnyDatabaseError:
-        return False
-    keep_part(cursor)
+def _all_succeed(group: Sequence[Member[Any]], carry_out: Callable[[Member[Any]], None], parts: Parts) -> bool:
+    """Do works in one part; False, and nothing of them is left, if one of them fails, which is noted as its error."""
+    parts.begin_part()
+    for member in group:
+        member.error = None
+        try:
+            carry_out(member)
+        except Exception as error:
+            if not parts.undo_part():
+                raise
+            member.error = error
+            return False
+    parts.keep_part()
     return True
