@@ -46,7 +46,7 @@ def typed_token(text: str, user: Any = None) -> Token:
     token = Token(_token_in(text))
     token.check_not_expired()
     if user is not None:
-        _check_is_no_password(token, user)
+        check_is_no_password(token.reveal(), user)
     return token
 
 
@@ -67,7 +67,7 @@ def _token_in(text: str) -> str:
 def _without_layer(text: str) -> str:
     """Return the text without the outermost of what is no part of a token; unchanged if there is nothing of it."""
     if text.startswith("{"):
-        return _access_token(text)
+        return token_in_json(text)
     if field := _FIELD.fullmatch(text):
         return field[1].rstrip(",;")
     if quoted := _QUOTED.fullmatch(text):
@@ -76,7 +76,8 @@ def _without_layer(text: str) -> str:
 
 
 @sensitive_variables()
-def _access_token(text: str) -> str:
+def token_in_json(text: str) -> str:
+    """Return the token in the answer of a token endpoint; raises Refusal (400) if there is none."""
     try:
         answer = json.loads(text)
     except (ValueError, RecursionError):
@@ -104,14 +105,13 @@ def _on_one_line(text: str) -> str:
 
 
 @sensitive_variables()
-def _check_is_no_password(token: Token, user: Any) -> None:
-    """Raise Refusal if this is the password of the user's own account."""
-    value = token.reveal()
+def check_is_no_password(value: str, user: Any) -> None:
+    """Raise Refusal (400) if this is the password of the user's own account."""
     if len(value) > LONGEST_PASSWORD or not _compared.take(user.get_username(), COMPARED_PER_MINUTE):
         return
     if check_password(value, user.password):
-        what = "This is the password of your account here, not a token for the cluster. It was sent nowhere."
-        raise _refusal(f"{what} Your browser may have filled it in: paste the token.")
+        what = "This is the password of your account here, which is of no use for the cluster. It was sent nowhere."
+        raise _refusal(f"{what} Your browser may have filled it in: paste what is asked for.")
 
 
 def _refusal(sentence: str) -> Refusal:

@@ -11,6 +11,7 @@ from setactions.pages import (
     batches,
     comparison,
     customers,
+    get_token,
     in_doubt,
     job_states,
     new_action,
@@ -41,6 +42,7 @@ urlpatterns = [
     path("review/<uuid:review_id>/compare/", comparison.compare, name="compare"),
     path("review/<uuid:review_id>/customers.csv", comparison.customers_csv, name="compare_csv"),
     path("review/<uuid:review_id>/leave-out-there/", comparison.leave_out_there, name="leave_out_there"),
+    path("token/", get_token.get_token, name="get_token"),
     path("attempts/<uuid:attempt_id>/", attempt.attempt, name="attempt"),
     path(
         "attempts/<uuid:attempt_id>/progress/",

@@ -214,6 +214,27 @@ def clusters(name: str) -> dict[str, str]:
     return result
 
 
+def token_urls(name: str, known: Collection[str]) -> dict[str, str]:
+    """Return `{cluster name: URL}` of token endpoints, from `evian3=https://sso.example/token`, of `known` clusters.
+
+    Like origins of clusters they are https, but on loopback: a secret crosses that connection.
+    """
+    result: dict[str, str] = {}
+    for part in names(name, []):
+        cluster, _, url = (piece.strip() for piece in part.partition("="))
+        if "@" in part:
+            raise ImproperlyConfigured(f"{name}: write URLs without user and password; client id and secret are typed.")
+        if cluster not in known:
+            raise _wrong(name, f"write cluster=URL, the cluster one of {', '.join(known) or 'TMS_CLUSTERS'}", part)
+        if cluster in result:
+            raise _wrong(name, "use each cluster name once", cluster)
+        match = re.fullmatch(r"([^/]*//[^/]+)(/[!\"$-~]*)", url)  # no fragment: it would not be sent
+        if not match:
+            raise _wrong(name, "write each endpoint as https://host/path", url)
+        result[cluster] = _origin(name, match[1]) + match[2]
+    return result
+
+
 def _without_default_port(origin: str) -> str:
     return origin.removesuffix(":443" if origin.startswith("https:") else ":80")
 

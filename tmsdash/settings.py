@@ -39,6 +39,7 @@ TMS_READBACK_INTERVAL_S = env.integer("TMS_READBACK_INTERVAL_S", 60, minimum=0, 
 TMS_PRODUCTION_CLUSTERS = env.some_of("TMS_PRODUCTION_CLUSTERS", TMS_CLUSTERS)
 TMS_CONFIRM_ABOVE = env.integer("TMS_CONFIRM_ABOVE", 1000, minimum=1, maximum=1_000_000)
 TMS_JSON_CONFIRM = env.boolean("TMS_JSON_CONFIRM", True)
+TMS_TOKEN_URLS = env.token_urls("TMS_TOKEN_URLS", TMS_CLUSTERS)
 TMS_REQUIRE_NOTE = env.spelling("TMS_REQUIRE_NOTE", ["false", "production", "true"]).lower()
 TMS_REVIEW_MAX_S = env.integer("TMS_REVIEW_MAX_S", 86_400, minimum=1, maximum=7 * 86_400)
 TMS_BATCH_CHUNK = env.integer(

@@ -42,7 +42,8 @@ def main() -> None:
         examples = "\n".join(f"    {cid}" for cid in fleet_ids(FLEET)[3:8])
         print(  # noqa: T201
             f"Sign in at {site} as {USER} with the password {password}\n"
-            f"The simulated TMS takes any token. It knows {FLEET} customers, among them:\n{examples}\n"
+            "The simulated TMS takes any token, and Get a token any client id and secret.\n"
+            f"It knows {FLEET} customers, among them:\n{examples}\n"
             "A token such as fault:not-ready or fault:timeout makes it misbehave "
             "(manage.py tms_simulator --help lists them).\nStop with Ctrl-C.",
             flush=True,
@@ -78,6 +79,7 @@ def _use_own_settings(port: int, tms_port: int) -> None:
         "ENV_FILE": os.devnull,
         "VAR_DIR": str(var_dir),
         "TMS_CLUSTERS": f"{CLUSTER}=http://{HOST}:{tms_port}",
+        "TMS_TOKEN_URLS": f"{CLUSTER}=http://{HOST}:{tms_port}/oauth2/token",
         "ALLOWED_HOSTS": f"{HOST},localhost",
         "HTTPS_ONLY": "false",
         "DEBUG": "false",

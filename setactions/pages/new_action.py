@@ -116,6 +116,7 @@ def form_page(
         "kept": kept,
         "max_cids": settings.TMS_MAX_CIDS_PER_CALL,
         "max_bytes": settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
+        "has_token_endpoint": bool(settings.TMS_TOKEN_URLS),
         "chunk": settings.TMS_BATCH_CHUNK,
         "calls": settings.TMS_BATCH_CALLS,
         "in_doubt": _in_doubt_of(request.user),

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import urlencode
 
@@ -28,13 +28,15 @@ from setactions.tms import call_threads
 from setactions.tms.clusters import Call, Cluster, Target
 from setactions.tms.connections import ADAPTER, of_thread
 from setactions.tms.replies import Answer, Failure, Reply, classify, classify_read
-from setactions.tms.unsent import OUR_FAULT, Connection, reason_of
+from setactions.tms.unsent import CLUSTER, OUR_FAULT, TOKEN_ENDPOINT, Connection, Peer, reason_of
 from setactions.token import Token
 from tmsdash.heavy_work import others_first
 
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 10
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+MAX_TOKEN_BYTES = 64 << 10  # of the answer of a token endpoint
 MAX_RETRY_AFTER = 64  # characters: a date has 29
 CHUNK_BYTES = 64 * 1024
 SPOOL_BYTES = 1 << 20  # of an answer that are held in memory while it arrives
@@ -63,6 +65,13 @@ def read(target: Target, token: Token) -> Reply:
     return reply
 
 
+@sensitive_variables()
+def ask_token_endpoint(url: str, form: bytes) -> Answer:
+    """Send an encoded form with a secret to an OAuth2 token endpoint, and return what it answers."""
+    exchange = _Exchange(url, None, form, MAX_TOKEN_BYTES, content_type=FORM, peer=TOKEN_ENDPOINT)
+    return exchange.answer_within(settings.TMS_DEADLINE_S)
+
+
 def _classified(answer: Answer, token: Token, classify_as: Callable[[Answer, Token], Reply]) -> Reply:
     try:
         return classify_as(answer, token)
@@ -83,9 +92,11 @@ class _Exchange:
     """
 
     url: str
-    token: Token
-    body: bytes | None  # of a POST, JSON
+    token: Token | None
+    body: bytes | None = field(repr=False)  # of a POST; it may hold a secret
     max_bytes: int
+    content_type: str = JSON
+    peer: Peer = CLUSTER
     sent: bool = False
     expired: bool = False
     answer: Answer | None = None
@@ -190,15 +201,16 @@ class _Exchange:
         request.url = self.url
         request.headers = CaseInsensitiveDict(
             {
-                "Authorization": f"Bearer {self.token.reveal()}",
                 "Accept": "application/json",
                 "Accept-Encoding": "gzip",
                 "User-Agent": "tms-dashboard",
             }
         )
+        if self.token is not None:
+            request.headers["Authorization"] = f"Bearer {self.token.reveal()}"
         if self.body is not None:
             request.body = self.body
-            request.headers.update({"Content-Type": "application/json", "Content-Length": str(len(self.body))})
+            request.headers.update({"Content-Type": self.content_type, "Content-Length": str(len(self.body))})
         return request
 
     def _read_body(self, response: requests.Response, answer: Answer) -> None:
@@ -217,7 +229,7 @@ class _Exchange:
         return Answer(sent=self.sent, failure=failure, detail=detail)
 
     def _connection(self) -> Connection:
-        return Connection(self.url, settings.TMS_PROXY, self._is_connected, self._is_tunnelled)
+        return Connection(self.url, settings.TMS_PROXY, self._is_connected, self._is_tunnelled, self.peer)
 
 
 def _shut_down(connection: socket.socket) -> None:

@@ -15,6 +15,7 @@ import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPException, IncompleteRead
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import requests
@@ -143,6 +144,16 @@ class BundleError(OSError):
     """The file of TMS_CA_BUNDLE cannot be used."""
 
 
+class Peer(NamedTuple):
+    """Whom a connection is made to, and the setting with the address."""
+
+    name: str
+    setting: str
+
+
+CLUSTER, TOKEN_ENDPOINT = Peer("cluster", "TMS_CLUSTERS"), Peer("token endpoint", "TMS_TOKEN_URLS")
+
+
 @dataclass(frozen=True)
 class Connection:
     """How far a connection to `url` had got, through the proxy at the address `proxy` if there is one.
@@ -155,19 +166,20 @@ class Connection:
     proxy: str
     is_connected: bool
     is_tunnelled: bool
+    peer: Peer = CLUSTER
 
     def say(self, sentence: str, detail: str) -> str:
         """Return a sentence of this module about whom the connection was made to, and the technical reason."""
         is_proxy = bool(self.proxy) and not self.is_tunnelled
         url = self.proxy if is_proxy else self.url
-        whom = f"proxy {_address(url)} (TMS_PROXY)" if is_proxy else f"cluster {_address(url)}"
+        whom = f"proxy {_address(url)} (TMS_PROXY)" if is_proxy else f"{self.peer.name} {_address(url)}"
         why = sentence.format(
             Peer=f"The {whom}",  # a host name never begins a sentence: it has no capital
             peer=f"the {whom}" if is_proxy else _address(url),
             host=urlsplit(url).hostname,
             target=_address(self.url),
-            owner=f"whoever runs the {'proxy' if is_proxy else 'cluster'}",
-            setting="TMS_PROXY" if is_proxy else "TMS_CLUSTERS",
+            owner=f"whoever runs the {'proxy' if is_proxy else self.peer.name}",
+            setting="TMS_PROXY" if is_proxy else self.peer.setting,
         )
         reason = one_line(detail.strip().rstrip("."), DETAIL_LENGTH)
         return f"{why} Technical reason: {reason}."

@@ -70,6 +70,7 @@ WRONG = [
     ("TMS_PRODUCTION_CLUSTERS", "evian3"),  # none is configured
     ("TMS_BATCH_ENGINE", "threads"),
     ("TMS_REQUIRE_NOTE", "sometimes"),
+    ("TMS_TOKEN_URLS", "evian3=https://sso.example/token"),  # none is configured
     ("TMS_BATCH_ENGINE", "celery"),  # without a broker
     ("CELERY_BROKER_URL", "amqp://localhost"),
     ("CELERY_BROKER_URL", "localhost:6379"),
@@ -160,6 +161,7 @@ def test_seals_never_lie_in_the_folder_of_the_databases(settings_of, tmp_path):
         ("TMS_PROXY", "tms:hunter2-hunter2@proxy:3128"),
         ("TMS_CLUSTERS", "evian3=https://tms:hunter2-hunter2@tms.example"),
         ("TMS_CLUSTERS", "https://tms:hunter2-hunter2@tms.example"),
+        ("TMS_TOKEN_URLS", "evian3=https://tms:hunter2-hunter2@sso.example/token"),
     ],
 )
 def test_a_sentence_about_a_wrong_value_never_quotes_a_secret(settings_of, name, value):
@@ -282,6 +284,26 @@ def test_clusters_keep_their_order_and_are_origins_in_lower_case(settings_of):
         ("a.b_c-1", "http://[::1]:1"),
         ("d", "http://127.0.0.1"),
     ]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("https://sso.example/token", "brooke=https://sso.example/token", "evian3=", "evian3=sso.example/token"),
+        *("evian3=https://sso.example", "evian3=http://sso.example/token", "evian3=https://sso.example/a#b"),
+        *("evian3=https://sso.example/a b", "evian3=https:///token", "evian3=https://a/t,evian3=https://b/t"),
+    ],
+)
+def test_a_token_endpoint_is_an_https_address_with_a_path_for_a_cluster_that_is_configured(settings_of, value):
+    with pytest.raises(ImproperlyConfigured, match=r"^TMS_TOKEN_URLS: "):
+        settings_of(TMS_CLUSTERS="evian3=https://tms.example", TMS_TOKEN_URLS=value)
+
+
+def test_token_endpoints_keep_the_case_of_their_paths(settings_of):
+    clusters = "evian3=https://tms.example,brooke=https://other.example"
+    urls = "evian3=https://SSO.example/As/Token.oauth2?p=B=1 , brooke=http://127.0.0.1:9000/token"
+    found = settings_of(TMS_CLUSTERS=clusters, TMS_TOKEN_URLS=urls)["TMS_TOKEN_URLS"]
+    assert found == {"evian3": "https://sso.example/As/Token.oauth2?p=B=1", "brooke": "http://127.0.0.1:9000/token"}
 
 
 def test_a_proxy_and_a_ca_bundle_are_taken_as_they_are(settings_of, tmp_path):

@@ -1,7 +1,9 @@
 """Reads the requests of one connection, and finds who answers them."""
 
+import base64
 import json
 import socket
+import time
 from functools import partial
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Final, NamedTuple
@@ -18,6 +20,9 @@ _SET_ACTION: Final = "/tms/v1/set/action"
 _GET_ACTION: Final = "/tms/v1/get/action"
 _GET_APP_STATUS: Final = "/tms/v1/get/appstatus"
 _TMS_METHODS: Final = {_SET_ACTION: "POST", _GET_ACTION: "GET", _GET_APP_STATUS: "GET"}
+
+_OAUTH_PATH: Final = "/oauth2/token"
+_TOKEN_LASTS_S: Final = 3600
 
 _CONTROL_PREFIX: Final = "/simulator/"
 _CONTROL_METHODS: Final = {"/simulator/calls": "GET", "/simulator/reset": "POST", "/simulator/release": "POST"}
@@ -62,6 +67,8 @@ class Handler(BaseHTTPRequestHandler):
             body = self.rfile.read(int(length))
             if path.startswith(_CONTROL_PREFIX):
                 self._answer_control(reply, path)
+            elif path == _OAUTH_PATH:
+                self._answer_token(reply, body)
             else:
                 self._answer_tms(reply, path, query, body)
         if not reply.keeps_connection:
@@ -103,6 +110,23 @@ class Handler(BaseHTTPRequestHandler):
         else:
             fault.strike(exchange, argument)
 
+    def _answer_token(self, reply: Reply, body: bytes) -> None:
+        """Answer as an OAuth2 token endpoint does, for any client whose secret is not "wrong".
+
+        A client id that names a fault gets that as its token, to see what TMS makes of it.
+        """
+        if self._refused_by_gateway(reply, _OAUTH_PATH, {_OAUTH_PATH: "POST"}):
+            return
+        form = {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
+        if form.get("grant_type") != "client_credentials":
+            reply.json(400, {"error": "unsupported_grant_type"})
+        elif not form.get("client_id") or form.get("client_secret", "wrong") == "wrong":
+            reply.json(401, {"error": "invalid_client", "error_description": "Client authentication failed"})
+        else:
+            client_id = form["client_id"]
+            token = client_id if client_id.startswith("fault:") else _new_token(client_id)
+            reply.json(200, {"access_token": token, "token_type": "Bearer", "expires_in": _TOKEN_LASTS_S - 1})
+
     def _refused_by_gateway(self, reply: Reply, path: str, methods: dict[str, str]) -> bool:
         if methods.get(path) == self.command:
             return False
@@ -112,6 +136,13 @@ class Handler(BaseHTTPRequestHandler):
     def _bearer_token(self) -> str:
         scheme, _, token = self.headers.get("Authorization", "").partition(" ")
         return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _new_token(client_id: str) -> str:
+    """Return a JSON Web Token that nobody signed."""
+    parts = {"alg": "none", "typ": "JWT"}, {"sub": client_id, "exp": int(time.time()) + _TOKEN_LASTS_S}
+    encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts]
+    return ".".join([*encoded, "c2ltdWxhdGVk"])
 
 
 def _carry_out(world: World, call: Call, app: str) -> object:
