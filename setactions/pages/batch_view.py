@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
+
+from django.conf import settings
 
 from jobs.batches.scopes import Scope
 from jobs.batches.selectors import Progress, Tally
@@ -252,6 +255,11 @@ class BatchView(BatchLine):
             label = f"Run the rest without them: {self._customers(Scope.REST_WITHOUT_UNKNOWN_IDS)}"
             reruns += (Control("batch_rest", label, hint, field=WITHOUT_UNKNOWN),)
         return reruns
+
+    @property
+    def rounds_left(self) -> int:
+        """How many calls come one after the other, at most, until all is sent that it can go on with."""
+        return ceil(self.progress.chunks(*Scope.REST.value) / settings.TMS_BATCH_CALLS)
 
     def _resume(self) -> tuple[Control, ...]:
         chunks = self.progress.chunks(State.WAITING)

@@ -11,7 +11,7 @@ from setactions.payload import Submission
 from setactions.tms.clusters import cluster_named
 from setactions.tms.spellings import find_action
 
-COOKIE = "last_use"
+COOKIE = settings.SESSION_COOKIE_NAME.replace("sessionid", "last_use")  # with the same prefix over HTTPS
 _SALT = "setactions.last_use"
 _KEPT_S = 180 * 86_400
 
