@@ -4,6 +4,7 @@ What was typed into the New action form goes along in the page, without a token,
 is sealed. Client id and secret are used once; no attempt is made of it, and nothing of it is audited or kept.
 """
 
+import time
 from typing import Any
 
 from django import forms
@@ -24,6 +25,7 @@ from setactions.tms.token_endpoint import clusters_with_endpoint, fetch_token
 from setactions.token import Token
 from setactions.typed_token import check_is_no_password
 from tmsdash.rates import WINDOW_S, Rate
+from tmsdash.text import counted
 
 PER_MINUTE = 10  # an endpoint must not be asked from here as often as guessing a secret would take
 CARRIED = ("action", "cids", "note", "allow_unusual", "list_name", "list_digest")
@@ -100,7 +102,14 @@ def get_token(request: HttpRequest) -> HttpResponse:
             answer["Retry-After"] = str(WINDOW_S)
         return answer
     fetched = seal_fetched(token, request.user, cluster)
-    return form_page(request, NewActionForm(initial=carried | {"cluster": cluster.name, "fetched": fetched}))
+    expiry = f" It expires in {counted(minutes_left(token), 'minute')}." if token.expires_at else ""
+    form_with_token = NewActionForm(initial=carried | {"cluster": cluster.name, "fetched": fetched})
+    return form_page(request, form_with_token, notice=f"A token for {cluster.name} was fetched.{expiry}")
+
+
+def minutes_left(token: Token) -> int:
+    """Return for how many minutes, rounded down, a token that says when it expires can be used."""
+    return max(0, int(((token.expires_at or 0) - time.time()) / 60))
 
 
 @sensitive_variables()

@@ -107,12 +107,22 @@ def _kept_form(kept: Kept) -> NewActionForm:
 
 
 def form_page(
-    request: HttpRequest, form: NewActionForm, *, status: int = 200, error: str = "", kept: Kept | None = None
+    request: HttpRequest,
+    form: NewActionForm,
+    *,
+    status: int = 200,
+    error: str = "",
+    notice: str = "",
+    kept: Kept | None = None,
 ) -> HttpResponse:
-    """Show the form, below a reminder of the user's attempts in doubt; `kept` is what came back of an earlier one."""
+    """Show the form, below a reminder of the user's attempts in doubt.
+
+    `notice` is what was done, `error` what was not; `kept` is what came back of an earlier form.
+    """
     context = {
         "form": form,
         "error": error,
+        "notice": notice,
         "kept": kept,
         "max_cids": settings.TMS_MAX_CIDS_PER_CALL,
         "max_bytes": settings.DATA_UPLOAD_MAX_MEMORY_SIZE,

@@ -214,7 +214,7 @@ the server checks the whole list. Helpers for ids and words are those of tmsdash
     /* What the server would refuse whatever it holds is not sent. */
     function refuse(file, words) {
       input.setCustomValidity(file.name + words);
-      output.replaceChildren(element("p", element("strong", file.name), words), button("Take it out", takeOut));
+      output.replaceChildren(element("p", element("strong", file.name), words), button("Remove the file", takeOut));
     }
 
     async function show() {
@@ -240,7 +240,7 @@ the server checks the whole list. Helpers for ids and words are those of tmsdash
       } finally {
         clearTimeout(wait);
       }
-      if (number === reading) output.replaceChildren(...parts, ...settled, button("Take it out", takeOut));
+      if (number === reading) output.replaceChildren(...parts, ...settled, button("Remove the file", takeOut));
     }
 
     /* How many calls come one after the other tells whether a token lasts. */

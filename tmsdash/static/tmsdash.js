@@ -2,6 +2,8 @@
 "use strict";
 
 const COUNT_AFTER_MS = 400; // without a keystroke
+const LONG_TEXT = 100_000; // characters that are counted without a pause
+const ROWS_AT_ONCE = 500, SLICE_MS = 10; // of a longer text, between two pauses
 const REFRESH_TIMES_EVERY_MS = 10_000;
 const FORBIDDEN = /[\p{C}\p{Z}]|eyJ[\w-]{5,}\.[\w-]+\./u; // characters no id holds, or the look of a token
 const MAX_ID_LENGTH = 128;
@@ -22,11 +24,22 @@ function isTooLong(id) { // a character takes up at most two UTF-16 units
   return id.length > 2 * MAX_ID_LENGTH || (id.length > MAX_ID_LENGTH && [...id].length > MAX_ID_LENGTH);
 }
 
-function countIds(text) {
+function* rowsOf(text) {
+  const end = /\r\n|\n|\r/g;
+  let start = text.startsWith("\uFEFF") ? 1 : 0;
+  for (let found = end.exec(text); found; found = end.exec(text)) {
+    yield text.slice(start, found.index);
+    start = end.lastIndex;
+  }
+  yield text.slice(start);
+}
+
+/* Counts step by step, so that a long text need not be counted at a stretch. */
+function* counting(text) {
   const distinct = new Set();
   let given = 0, wrong = 0, firstWrongLine = 0, line = 0, rows = 0, longest = 0;
-  for (const row of text.replace(/^\uFEFF/, "").split(/\r\n|\n|\r/)) {
-    line++;
+  for (const row of rowsOf(text)) {
+    if (++line % ROWS_AT_ONCE === 0) yield;
     const ids = row.split(/[,;\t]/).map(trimmed).filter(Boolean);
     if (ids.length) rows++;
     longest = Math.max(longest, ids.length);
@@ -45,6 +58,26 @@ function countIds(text) {
   return { count: distinct.size, repeats: given - distinct.size, wrong, firstWrongLine, isTable };
 }
 
+function countIds(text) {
+  const steps = counting(text);
+  let step = steps.next();
+  while (!step.done) step = steps.next();
+  return step.value;
+}
+
+/* The same with pauses in which the page can do other things; null once `isWanted` says that the text has changed. */
+async function countInSlices(text, isWanted) {
+  const steps = counting(text);
+  for (;;) {
+    const until = performance.now() + SLICE_MS;
+    let step;
+    do step = steps.next(); while (!step.done && performance.now() < until);
+    if (step.done) return step.value;
+    await new Promise((go) => setTimeout(go));
+    if (!isWanted()) return null;
+  }
+}
+
 function amount(number, word) {
   return `${number.toLocaleString("en-US")} ${word}${number === 1 ? "" : "s"}`;
 }
@@ -61,9 +94,12 @@ function inWords({ count, repeats, wrong, firstWrongLine, isTable }, limit) {
 
 function countWhileTyping(output) {
   const field = document.getElementById(output.dataset.counts);
-  let timer;
-  const show = () => {
-    const counted = countIds(field.value), { count } = counted;
+  let timer, turn = 0;
+  const show = async () => {
+    const text = field.value, own = ++turn;
+    const counted = text.length < LONG_TEXT ? countIds(text) : await countInSlices(text, () => own === turn);
+    if (!counted) return;
+    const { count } = counted;
     const words = inWords(counted, Number(output.dataset.limit));
     if (output.textContent !== words) output.textContent = words;
     output.dispatchEvent(new CustomEvent("counted", { detail: count }));

@@ -58,7 +58,7 @@ def test_a_dropped_file_of_a_whole_fleet_is_counted_in_slices_and_sent_with_the_
         "27,684 customers, 1 repeat, in 27,685 rows of 3 columns (name, Customer-ID, region)."
     )
     expect(summary).to_contain_text(f"First: {0:032x}, {1:032x}")
-    expect(summary).to_contain_text("An id looks damaged by a spreadsheet: see line 27685.".replace("27685", "27,685"))
+    expect(summary).to_contain_text("An id looks damaged by a spreadsheet: see line 27,685.")
     expect(summary).to_contain_text("A row has another number of cells than the first line: see line 27,686.")
     upload(page, "fleet.csv", "\n".join(["cid", *new_cids(25)]))
     expect(summary).to_contain_text("25 customers, in 25 rows of 1 column (cid).")
@@ -80,7 +80,7 @@ def test_another_file_visibly_replaces_the_one_that_came_back_and_typed_ids_are_
     upload(page, "second.csv", "\n".join(second))
     expect(summary).to_contain_text("It replaces the list of first.csv.")
     expect(ids).to_have_value("")
-    page.get_by_role("button", name="Take it out").click()
+    page.get_by_role("button", name="Remove the file").click()
     expect(ids).to_have_value("\n".join(first))
     ids.fill("typed-1")
     upload(page, "second.csv", "\n".join(second))
@@ -101,7 +101,7 @@ def test_a_workbook_is_not_sent(page):
     page.get_by_role("button", name="Set Action").click()
     assert page.get_by_label("CSV file").evaluate("input => input.validity.customError")
     expect(page.get_by_role("heading", name="New action")).to_be_visible()
-    page.get_by_role("button", name="Take it out").click()
+    page.get_by_role("button", name="Remove the file").click()
     expect(page.locator("#file-summary")).to_be_empty()
     assert not page.get_by_label("CSV file").evaluate("input => input.validity.customError")
 

@@ -1,5 +1,6 @@
 """Get a token: client id and secret become a token that goes sealed into the form, and are kept nowhere."""
 
+import re
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -60,7 +61,7 @@ def test_what_was_typed_goes_along_and_comes_back_with_a_token_that_is_used(oper
     assert page.status_code == 200
     carried = hidden_fields(page)
     form = operator.post("/token/", carried | CLIENT | {"client_id": "fault:not-ready"})
-    assert "use the token that was just fetched" in text_of(form)
+    assert "use the token that was fetched" in text_of(form)
     assert "From the file fleet.csv" in text_of(form)
     fields = hidden_fields(form)
     assert {*fields} - {"csrfmiddlewaretoken"} == {"fetched", "list_name", "list_digest"}
@@ -78,6 +79,7 @@ def test_what_was_typed_goes_along_and_comes_back_with_a_token_that_is_used(oper
 
 def test_a_web_token_of_the_endpoint_sends_the_action(operator, tms):
     form = operator.post("/token/", CLIENT)
+    assert re.search("A token for evian3 was fetched. It expires in (59|60) minutes.", text_of(form))
     data = {"cluster": "evian3", "action": "PE-Enable", "cids": "a1", "fetched": hidden_fields(form)["fetched"]}
     proceed(operator, operator.post("/review/", data))
     assert Attempt.objects.get().outcome == "accepted"
