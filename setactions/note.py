@@ -41,6 +41,12 @@ def is_required(clusters: Iterable[Cluster]) -> bool:
     return rule == "true" or (rule == "production" and any(cluster.is_production for cluster in clusters))
 
 
+def required_in_words() -> str:
+    """Return where there must be a note, as a further sentence for a form; "" if nowhere."""
+    where = {"true": "", "production": " on production clusters"}.get(settings.TMS_REQUIRE_NOTE)
+    return "" if where is None else f" It is required{where}."
+
+
 def check_given(note: str, clusters: Iterable[Cluster], how: str = "Write the reason or the ticket.") -> None:
     """Raise Refusal (400) if there is no note where TMS_REQUIRE_NOTE asks for one; `how` says where to give it."""
     if not note and is_required(clusters):

@@ -9,7 +9,7 @@ from audit.choices import Action
 from audit.models import NOTE_LENGTH
 from setactions.inputs.csv_table import read_list
 from setactions.inputs.ids import FIELD, TAKE_DAMAGED, CidList, DamagedIds
-from setactions.note import check_given, checked_note
+from setactions.note import check_given, checked_note, required_in_words
 from setactions.pages.fetched_tokens import fetched_token
 from setactions.pages.given_lists import GivenList, digest_of, given_list
 from setactions.payload import Submission, make_submission, wire_name
@@ -87,6 +87,7 @@ class NewActionForm(forms.Form):
         self._given: GivenList | None = None
         clusters = [(cluster.name, label_of(cluster)) for cluster in all_clusters()]
         self.has_damaged_ids = bool(self.initial.get("allow_unusual"))
+        self.fields["note"].help_text += required_in_words()
         self.fields["cids"].validators = []  # the reader says what is wrong, with its line
         self.fields["cluster"].choices = ([("", "Choose a cluster")] if len(clusters) != 1 else []) + clusters  # type: ignore[attr-defined]
 

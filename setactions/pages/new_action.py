@@ -75,6 +75,7 @@ def review(request: HttpRequest) -> HttpResponse:
     try:
         keep(to_review, user_id)
     except Refusal as refusal:
+        form.keep_upload()
         return form_page(request, form, status=refusal.code, error=refusal.message)
     sealed = seal_token(form.secret, user_id, to_review.attempt_id)
     answer = lead_to(request, to_review.attempt_id, sealed=sealed)

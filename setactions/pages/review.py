@@ -131,6 +131,11 @@ class ReviewPage:
         return ceil(self.customer_count / settings.TMS_BATCH_CHUNK)
 
     @property
+    def rounds(self) -> int:
+        """How many calls come one after the other; 0 if it is no batch."""
+        return ceil(self.chunk_count / settings.TMS_BATCH_CALLS) if self.review.is_batch else 0
+
+    @property
     def must_type_count(self) -> bool:
         return must_type_count(self.review.submission.cluster, self.customer_count)
 

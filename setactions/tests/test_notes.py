@@ -112,6 +112,7 @@ def test_where_a_note_is_required_nothing_goes_without(operator, fetch, tms, set
     settings.TMS_PRODUCTION_CLUSTERS, settings.TMS_JSON_CONFIRM = ["evian3"], False
     page = fill_in(operator)
     assert (page.status_code, "A note is required on production clusters." in text_of(page)) == (400, True)
+    assert "can be searched for. It is required on production clusters." in text_of(page)
     late = proceed(operator, review, confirm="2")  # reviewed before it was required
     assert (late.status_code, "Press Cancel, and write it on the form." in text_of(late)) == (400, True)
     answer = fetch()

@@ -61,11 +61,12 @@ what is read of one stays in the field's own message. */
 
   const fields = () => document.querySelectorAll("[data-token-field]");
 
-  function hide(field) {
-    field.type = "password";
+  function reveal(field, isShown) {
+    field.type = isShown ? "text" : "password";
     const button = document.querySelector(`.show-token[aria-controls="${field.id}"]`);
-    button?.setAttribute("aria-pressed", "false");
-    if (button) button.textContent = "Show";
+    if (!button) return;
+    button.textContent = isShown ? "Hide" : "Show";
+    button.setAttribute("aria-label", `${button.textContent} the token`);
   }
 
   document.documentElement.classList.add("script");
@@ -77,13 +78,10 @@ what is read of one stays in the field's own message. */
     const button = target.closest?.(".show-token");
     if (!button) return;
     const field = document.getElementById(button.getAttribute("aria-controls"));
-    if (field.type === "text") return hide(field);
-    field.type = "text";
-    button.setAttribute("aria-pressed", "true");
-    button.textContent = "Hide";
+    reveal(field, field.type === "password");
   });
   // Shown, it would be kept among what was typed into a field for text.
-  document.addEventListener("submit", ({ target }) => target.querySelectorAll("[data-token-field]").forEach(hide));
+  document.addEventListener("submit", ({ target }) => target.querySelectorAll("[data-token-field]").forEach((field) => reveal(field, false)));
   addEventListener("pageshow", () => fields().forEach((field) => show(field, true)));
   setInterval(() => fields().forEach((field) => show(field, false)), LOOK_EVERY_MS);
 }
