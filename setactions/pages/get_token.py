@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods
 
 from setactions.pages.fetched_tokens import seal_fetched
 from setactions.pages.forms import NO_SUCH_CHOICE, NewActionForm, label_of
-from setactions.pages.new_action import form_page
+from setactions.pages.new_action import TYPED, form_page, kept_form
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from setactions.tms.clusters import Cluster, cluster_named
@@ -26,6 +26,7 @@ from setactions.token import Token
 from setactions.typed_token import check_is_no_password
 from tmsdash.rates import WINDOW_S, Rate
 from tmsdash.text import counted
+from tmsdash.web.kept_forms import Kept, keeps, kept_of
 
 PER_MINUTE = 10  # an endpoint must not be asked from here as often as guessing a secret would take
 CARRIED = ("action", "cids", "note", "allow_unusual", "list_name", "list_digest")
@@ -74,6 +75,7 @@ class GetTokenForm(forms.Form):
         return secret
 
 
+@keeps(TYPED)
 @never_cache
 @sensitive_post_parameters()
 @sensitive_variables()
@@ -84,10 +86,11 @@ def get_token(request: HttpRequest) -> HttpResponse:
         raise Http404
     if not may_set_action(request.user):
         raise PermissionDenied
-    carried = _carried(request)
+    kept = kept_of(request) if request.method == "GET" else None  # after signing in again
+    carried = _carried(request, kept)
     if "client_id" not in request.POST:  # from the New action form, or by its address
-        name = request.POST.get("cluster", "") or request.GET.get("cluster", "")
-        return _page(request, GetTokenForm(user=request.user, initial={"cluster": name}), carried)
+        name = request.POST.get("cluster", "") or (kept.fields["cluster"] if kept else request.GET.get("cluster", ""))
+        return _page(request, GetTokenForm(user=request.user, initial={"cluster": name}), carried, kept=kept)
     form = GetTokenForm(request.POST, user=request.user)
     if not form.is_valid():
         return _page(request, form, carried, status=400)
@@ -120,8 +123,11 @@ def _fetched(user: Any, cluster: Cluster, client_id: str, client_secret: str) ->
 
 
 @sensitive_variables()
-def _carried(request: HttpRequest) -> dict[str, Any]:
+def _carried(request: HttpRequest, kept: Kept | None) -> dict[str, Any]:
     """Return what was typed into the New action form, but for its token; an uploaded list as text."""
+    if kept:
+        initial = kept_form(kept).initial
+        return {name: initial[name] for name in CARRIED if initial.get(name)}
     if request.method == "GET":
         return {}
     form = NewActionForm(request.POST, request.FILES, user=request.user)
@@ -132,7 +138,13 @@ def _carried(request: HttpRequest) -> dict[str, Any]:
 
 
 def _page(
-    request: HttpRequest, form: GetTokenForm, carried: dict[str, Any], *, status: int = 200, error: str = ""
+    request: HttpRequest,
+    form: GetTokenForm,
+    carried: dict[str, Any],
+    *,
+    status: int = 200,
+    error: str = "",
+    kept: Kept | None = None,
 ) -> HttpResponse:
-    context = {"form": form, "carried": carried, "error": error}
+    context = {"form": form, "carried": carried, "error": error, "kept": kept}
     return render(request, "setactions/get_token.html", context, status=status)

@@ -64,7 +64,7 @@ def review(request: HttpRequest) -> HttpResponse:
     """
     if request.method == "GET":
         kept = kept_of(request) if may_set_action(request.user) else None
-        return form_page(request, _kept_form(kept), kept=kept) if kept else redirect("new_action")
+        return form_page(request, kept_form(kept), kept=kept) if kept else redirect("new_action")
     if not may_set_action(request.user):
         raise PermissionDenied
     form = NewActionForm(request.POST, request.FILES, user=request.user)
@@ -101,7 +101,7 @@ def filled_in_form(submission: Submission, file_name: str = "") -> NewActionForm
     return NewActionForm(initial=initial | ({"cluster": cluster.name} if is_configured(cluster) else {}))
 
 
-def _kept_form(kept: Kept) -> NewActionForm:
+def kept_form(kept: Kept) -> NewActionForm:
     """Return the form as it was typed; the content of a file is marked as such, so that another one replaces it."""
     text, name = kept.fields["cids"], shown_name(kept.file_name)
     return NewActionForm(initial=kept.fields | ({"list_name": name, "list_digest": digest_of(text)} if name else {}))

@@ -11,10 +11,11 @@ from audit.models import Attempt, AuditEntry
 from jobs.models import Job
 from setactions.pages import get_token
 from setactions.pages.tests.test_given_lists import upload
+from setactions.pages.tests.test_late_posts import late, sign_in
 from setactions.pages.tests.test_new_action import hidden_fields, proceed
 from setactions.tms import client
 from tmsdash.tests.fixtures import PASSWORD, TOKEN, signed_in
-from tmsdash.tests.tools import text_of
+from tmsdash.tests.tools import stored_bytes, text_of
 
 pytestmark = pytest.mark.pages
 SECRET = "s3cret-of-the-client-0123456789"
@@ -171,3 +172,15 @@ def test_an_error_report_holds_no_secret(olivia, tms, settings, monkeypatch, cap
     assert answer.status_code == 500
     assert "RuntimeError" in caplog.text
     assert SECRET not in answer.content.decode() + caplog.text
+
+
+def test_what_was_typed_is_not_lost_with_a_session_but_the_secret_is(operator):
+    typed = {"cluster": "evian3", "action": "T-Enable", "note": "CHG-1", "cids": "zebra", "token": TOKEN}
+    back = operator.get(sign_in(operator, late(operator, form="/token/", data=typed)).url)
+    carried = {"action": "T-Enable", "note": "CHG-1", "cids": "zebra"}
+    assert hidden_fields(back).items() >= carried.items()
+    late_again = late(operator, "/token/", "/token/", carried | CLIENT)
+    again = operator.get(sign_in(operator, late_again).url)
+    assert hidden_fields(again).items() >= carried.items()
+    assert SECRET not in again.content.decode()
+    assert SECRET.encode() not in stored_bytes()
