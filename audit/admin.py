@@ -93,7 +93,7 @@ class AttemptAdmin(ExactSearchAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         labels = {"csv": "CSV", "jsonl": "JSON lines"}
         exports = [(reverse(f"admin:audit_attempt_{form}"), label) for form, label in labels.items()]
-        return super().changelist_view(request, {"exports": exports} | (extra_context or {}))
+        return super().changelist_view(request, {"exports": exports, "outcomes": [*Outcome]} | (extra_context or {}))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None

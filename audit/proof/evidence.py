@@ -25,7 +25,7 @@ from audit.proof.stored import StoredEntry, rows_of, stored_entries
 from audit.selectors import entries_of, read_body, read_opening
 from tmsdash.csv_text import ids_text
 from tmsdash.db.transactions import read_transaction
-from tmsdash.text import one_line
+from tmsdash.text import counted, one_line
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def ticket(evidence: Evidence) -> str:
     checked = f"NOT AS IT WAS WRITTEN: {' '.join(evidence.problems)}" if evidence.problems else whole
     lines = [
         f"Attempt {facts['attempt_id']}",
-        f"{facts['action'] or 'An action without a name'} for {facts['customer_count']:,} customers on "
+        f"{facts['action'] or 'An action without a name'} for {counted(facts['customer_count'], 'customer')} on "
         f"{facts['cluster'] or 'no known cluster'}",
         f"By {facts['user']}, {facts['time']}, from {facts['address'] or 'no address'} ({attempt.source_label})",
         f"Outcome: {attempt.get_outcome_display()}, since {facts['outcome_since'] or 'it was begun'}",

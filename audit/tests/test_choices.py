@@ -1,6 +1,7 @@
 """The vocabulary: what its members have in common, stated once more by hand."""
 
 import pytest
+from django.conf import settings
 
 from audit.bodies import outcome_of
 from audit.choices import Evidence, Kind, Outcome, OutcomeGroup, Ruling
@@ -72,3 +73,14 @@ def test_what_tms_said_beats_what_was_read_and_that_beats_what_a_person_decided(
 )
 def test_an_outcome_names_its_evidence(outcome, evidence):
     assert outcome.evidence is evidence
+
+
+def test_every_outcome_is_explained_in_whole_sentences_and_the_documentation_has_the_same():
+    documented = (settings.BASE_DIR / "docs" / "audit.md").read_text(encoding="utf-8")
+    for outcome in Outcome:
+        assert f"| {outcome.label} | `{outcome.value}` | {outcome.meaning} | {outcome.next_step} |" in documented
+        for words in (outcome.meaning, outcome.next_step):
+            assert (words[0].isupper(), words[-1]) == (True, ".")
+    labels = [outcome.label for outcome in Outcome]
+    assert len({*labels}) == len(labels)
+    assert "Unknown" not in labels  # of what?

@@ -7,6 +7,7 @@ from math import ceil
 
 from django.conf import settings
 
+from audit.choices import Outcome
 from jobs.batches.scopes import Scope
 from jobs.batches.selectors import Progress, Tally
 from jobs.live.card import LiveCard
@@ -260,6 +261,11 @@ class BatchView(BatchLine):
     def rounds_left(self) -> int:
         """How many calls come one after the other, at most, until all is sent that it can go on with."""
         return ceil(self.progress.chunks(*Scope.REST.value) / settings.TMS_BATCH_CALLS)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """The outcomes of its chunks, each once, for who wants to know what they mean."""
+        return [*dict.fromkeys(outcome for tally in self.progress.tallies if (outcome := tally.state.outcome))]
 
     def _resume(self) -> tuple[Control, ...]:
         chunks = self.progress.chunks(State.WAITING)

@@ -13,7 +13,7 @@ from setactions.refusal import Refusal
 from setactions.resolving.readback import WAIT_S, action_name, read_states
 from setactions.tms.clusters import Cluster, all_clusters
 from setactions.token import Token
-from tmsdash.text import one_line
+from tmsdash.text import counted, one_line
 
 IDS_NAMED = 20  # of each cluster and action
 
@@ -52,8 +52,9 @@ def find_unexplained(token: Token) -> Unexplained:
         unexplained.states += _unexplained_states(cluster, codes)
         unreadable = sum(code == UNREADABLE for code in codes.values())
         if unreadable:
+            customers = counted(unreadable, "customer")
             unexplained.problems.append(
-                f"{cluster.name} shows something that cannot be read for {unreadable:,} customers. Ask whoever runs it."
+                f"{cluster.name} shows something that cannot be read for {customers}. Ask whoever runs it."
             )
     return unexplained
 
@@ -73,7 +74,7 @@ def in_words(states: Sequence[UnexplainedState]) -> list[str]:
 
 
 def _sentence(cluster: Cluster, code: int, cids: Sequence[str]) -> str:
-    customers = "1 customer" if len(cids) == 1 else f"{len(cids):,} customers"
+    customers = counted(len(cids), "customer")
     named = ", ".join(one_line(cid, 128) for cid in cids[:IDS_NAMED])
     more = f", and {len(cids) - IDS_NAMED:,} more (--json names all)" if len(cids) > IDS_NAMED else ""
     return (

@@ -242,3 +242,62 @@ def test_a_batch_survives_the_sign_out_of_its_operator(operator, tms, engine_at_
     tms.release()
     engine_at_rest()
     assert Batch.objects.get(pk=batch.pk).state == Batch.State.DONE
+
+
+def test_a_refused_token_can_be_followed_by_stop(operator, tms, engine_at_rest):
+    tms.script("fault:http:401")
+    batch = started(start(operator))
+    engine_at_rest()
+    page = operator.get(f"/batches/{batch.batch_id}/")
+    assert "TMS does not accept the token (HTTP 401)" in text_of(page)
+    assert f'formaction="/batches/{batch.batch_id}/stop/"' in page.content.decode()
+    assert operator.post(f"/batches/{batch.batch_id}/stop/").status_code == 302
+    page = operator.get(f"/batches/{batch.batch_id}/")
+    assert "Stopped by olivia." in text_of(page)
+    assert "data-every-s" not in page.content.decode()
+    assert operator.post(f"/batches/{batch.batch_id}/resume/", {"token": TOKEN}).status_code == 302
+    engine_at_rest()
+    assert "Done: TMS accepted every customer" in page_of(operator, batch)
+
+
+def test_a_stopping_batch_says_how_many_calls_are_being_finished(operator, tms, engine_at_rest):
+    tms.script("fault:slow:3600", "fault:slow:3600")
+    batch = started(start(operator))
+    tms.wait_for(lambda calls: len(calls) == 2)
+    assert operator.post(f"/batches/{batch.batch_id}/stop/").status_code == 302
+    page = operator.get(f"/batches/{batch.batch_id}/")
+    assert "Stopping: 2 calls are being finished" in text_of(page)
+    assert 'data-every-s="2"' in page.content.decode()
+    assert "Stopping" in text_of(operator.get("/batches/"))
+    tms.release()
+    engine_at_rest()
+    assert "Stopping" not in page_of(operator, batch)
+
+
+def test_chunks_of_one_state_or_with_problems_are_shown_alone_on_every_page(operator, tms, engine_at_rest):
+    tms.script("fault:http:400", "fault:http:400")
+    batch = started(start(operator))
+    engine_at_rest()
+    path = f"/batches/{batch.batch_id}/"
+    for query, shown in (
+        ("", 4),
+        ("?only=problems", 2),
+        ("?state=accepted", 2),
+        ("?state=unknown", 0),
+        ("?state=odd", 4),
+    ):
+        page = operator.get(f"{path}{query}").content.decode()
+        assert page.count('<tr id="chunk-') == shown
+        kept = "" if "odd" in query else query
+        assert f'data-live="{path}progress/{kept}"' in page
+    assert text_of(operator.get(f"{path}?only=problems")).count("HTTP 400 without a message.") >= 2
+    assert "There are no such chunks now." in text_of(operator.get(f"{path}?state=unknown"))
+
+
+def test_a_chunk_of_which_tms_knows_no_id_is_not_said_to_hold_no_customers(operator, tms, engine_at_rest):
+    tms.script("fault:unknown-ids:2")
+    batch = started(start(operator, cids=CIDS[:4]))
+    engine_at_rest()
+    page = page_of(operator, batch)
+    assert "1 chunk without an id that TMS knows" in page
+    assert "0 customer" not in page
