@@ -135,6 +135,7 @@
   }
 
   function notify() {
+    if (!part.dataset.everyS && bell) bell.hidden = true; // there is nothing left to be told
     if (!part.dataset.call || !sessionStorage.getItem(wish)) return;
     sessionStorage.removeItem(wish);
     try {

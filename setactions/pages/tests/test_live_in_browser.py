@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tmsdash.tests.browser import fill_in, new_cids
+from tmsdash.tests.tools import until
 
 pytestmark = pytest.mark.chromium
 SLOW = "fault:slow:3600"  # until it is released
@@ -109,3 +110,40 @@ def test_without_javascript_the_page_shows_everything_and_a_link_to_look_again(o
     site.tms.release()
     page.get_by_role("link", name="Look again").click()
     expect(page.locator("#chunks tbody tr")).to_have_count(6)
+
+
+def test_a_page_in_the_background_asks_seldom_and_at_once_when_somebody_looks_again(open_page, site):
+    page = open_page("operator")
+    page.add_init_script("""
+      Object.defineProperty(document, "hidden", { get: () => Boolean(window.isAway) });
+      const wait = window.setTimeout;
+      window.waits = [];
+      window.setTimeout = (work, ms) => { waits.push(ms); return wait(work, ms); };
+    """)
+    start_slowly(page, site)
+    until(lambda: page.evaluate("waits.length > 1 && waits.at(-1) === 2000"))
+    page.evaluate("window.isAway = true")
+    until(lambda: page.evaluate("waits.at(-1) === 30000"))
+    page.evaluate("window.isAway = false")
+    with page.expect_response("**/progress/"):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def test_the_page_of_an_app_status_run_is_kept_up_to_date_in_the_same_way(open_page, site):
+    page = open_page("operator")
+    page.goto("/apps/")
+    page.get_by_label("Cluster").select_option("evian3")
+    page.get_by_label("Bearer token").fill(SLOW)
+    page.get_by_label("Customer ids").fill("\n".join(new_cids(2)))
+    page.get_by_role("button", name="Read their apps").click()
+    expect(page.get_by_role("heading", name="Running")).to_be_visible()
+    page.get_by_text("Filter the customers").click()
+    customer = page.locator("details.filters input").first
+    customer.fill("typed")
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("heading", name="Paused")).to_be_visible()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    expect(page).to_have_title(re.compile("^Paused: App status on evian3"))
+    expect(customer).to_have_value("typed")
