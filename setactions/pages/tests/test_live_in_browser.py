@@ -41,7 +41,7 @@ def test_a_token_that_is_typed_while_calls_end_loses_no_character(open_page, sit
     start_slowly(page, site)
     page.get_by_role("button", name="Stop after the running calls").click()
     expect(page.get_by_role("heading", name="Stopping: 2 calls are being finished")).to_be_visible()
-    field = page.get_by_label("Bearer token")
+    field = page.locator("#go-on").get_by_label("Bearer token")
     field.press_sequentially(TOKEN[:12], delay=20)
     page.evaluate("window.field = document.activeElement")
     site.tms.release()
@@ -49,6 +49,7 @@ def test_a_token_that_is_typed_while_calls_end_loses_no_character(open_page, sit
     expect(page.locator("#tile-accepted")).to_contain_text("10 customers in 2 chunks")
     page.keyboard.type(TOKEN[12:])
     expect(field).to_have_value(TOKEN)
+    expect(page.get_by_role("heading", name="Live state")).to_be_visible()  # as soon as there is something to check
     assert page.evaluate("document.activeElement === field && field.isConnected")
     page.get_by_role("button", name=re.compile("Resume: 20 customers left in 4 chunks")).click()
     expect(page.get_by_role("heading", name="Done: TMS accepted every customer")).to_be_visible()
