@@ -6,7 +6,6 @@ import sys
 import warnings
 
 import django
-from django.conf import LazySettings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import request_started
 from django.core.wsgi import get_wsgi_application
@@ -42,8 +41,6 @@ try:
     # Connections are looked after when a request ends; nobody reads the queries that are forgotten when one begins.
     for receiver in (reset_queries, close_old_connections):
         request_started.disconnect(receiver)
-    # Django looks for methods to hide whenever anybody reads a setting, some hundred times within a request.
-    LazySettings.__getattribute__ = object.__getattribute__  # type: ignore[method-assign]
     application = heartbeat.tracked(application)
     warn_unless_collected()
 except (ImproperlyConfigured, moves.MovedError) as error:
