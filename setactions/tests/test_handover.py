@@ -88,6 +88,16 @@ def test_a_long_list_gives_its_turn_back_whoever_had_it(operator, tms, at_once, 
     assert not heavy_work._is_taken
 
 
+def test_a_turn_that_was_detached_is_given_back_by_whoever_took_it_over_and_by_nobody_else():
+    with heavy_work.turn():
+        had_turn = heavy_work.detach()
+    assert heavy_work._is_taken
+    with heavy_work.attached(had_turn), heavy_work.turn():
+        assert heavy_work._is_taken
+    assert not heavy_work._is_taken
+    assert not heavy_work.detach()
+
+
 def test_without_a_thread_nothing_is_sent_and_that_is_said(operator, tms, at_once, monkeypatch):
     start = threading.Thread.start
 
