@@ -97,7 +97,7 @@ def time_left(request: HttpRequest) -> TimeLeft:
 
 
 def is_polling(request: HttpRequest) -> bool:
-    """Tell whether a page is refreshing part of itself on a timer (htmx does), which does not count as use."""
+    """Tell whether a page keeps part of itself up to date (static/live.js), which does not count as use."""
     return request.method == "GET" and request.headers.get("HX-Request") == "true"
 
 
