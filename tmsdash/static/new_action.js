@@ -1,6 +1,6 @@
 /* The New action form: a file that is chosen or dropped is counted and shown before it is sent to the server.
 
-A file is read in slices, with a pause between them, so that the page never stands still. What is shown is a first look;
+A file is read in slices, and while the next one is fetched the page can do other things, so it never stands still. What is shown is a first look;
 the server checks the whole list. Helpers for ids and words are those of tmsdash.js. */
 "use strict";
 {
@@ -124,7 +124,6 @@ the server checks the whole list. Helpers for ids and words are those of tmsdash
   }
 
   const unquoted = (cell) => cell.trim().replace(/^"(.*)"$/, "$1");
-  const pause = () => new Promise((go) => setTimeout(go));
   const shown = (text) => (text.length > 40 ? `${text.slice(0, 39)}…` : text);
 
   /* Reads a file in slices; null once `isWanted` says that another one was chosen meanwhile. */
@@ -138,7 +137,6 @@ the server checks the whole list. Helpers for ids and words are those of tmsdash
       if (kind || text.includes("\0")) return { refused: `This is ${kind ? kind[1] : "no text"}, not CSV. Save it as CSV UTF-8.` };
       if (text.includes("\uFFFD")) reader.note("This is not UTF-8. Save the file as CSV UTF-8", reader.line);
       reader.add(text);
-      await pause();
     }
     return reader.end();
   }
