@@ -21,6 +21,7 @@ BREAKS = [
     ("setactions.pages.batch_controls", "jobs.batches.ledger"),
     ("setactions.payload", "jobs.batches.creation"),
     ("setactions.app_status.selection", "jobs.app_status.ledger"),
+    ("setactions.app_status.answers", "jobs.leases"),
 ]
 
 
