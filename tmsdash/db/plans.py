@@ -89,10 +89,10 @@ def _frequencies(alternatives: Mapping[str, QuerySet[Any]], newest_first: Sequen
     """Return how many of its newest rows each column keeps, and the first key among them, in one statement."""
     selects, parameters, using = [], [], ""
     for number, rows in enumerate(alternatives.values()):
-        using, key = rows.db, rows.model._meta.pk.column
-        newest = rows.order_by(*newest_first).values("pk")[:COMPARED]
+        using = rows.db
+        newest = rows.order_by(*newest_first).values(key=F("pk"))[:COMPARED]
         sql, given = newest.query.get_compiler(using).as_sql()
-        selects.append(f'SELECT {number}, count(*), coalesce(min("{key}"), 0) FROM ({sql}) AS newest')  # noqa: S608 (names of ours)
+        selects.append(f"SELECT {number}, count(*), coalesce(min(newest.key), 0) FROM ({sql}) AS newest")  # noqa: S608 (names of ours)
         parameters += given
     with connections[using].cursor() as cursor:
         cursor.execute(" UNION ALL ".join(selects), parameters)

@@ -86,34 +86,34 @@ def test_everything_is_listed_by_time_and_a_batch_once(olivia, things):
     assert listed(olivia, things) == OWN
 
 
-@pytest.mark.parametrize(
-    ("query", "words"),
-    [
-        ("outcome=rejected", ["mixed batch", "rejected"]),
-        ("outcome=not_sent", ["not sent"]),
-        ("outcome=refused", ["refused"]),
-        ("outcome=unknown", ["in doubt", "mixed batch"]),
-        ("outcome=accepted", ["accepted", "mixed batch", "whole batch"]),
-        ("outcome=not_applied", []),
-        ("action=PE-Direct", ["refused"]),
-        ("cluster=brooke", ["mixed batch", "not sent"]),
-        ("source=batch", ["mixed batch", "whole batch"]),
-        ("source=api", ["not sent"]),
-        ("customer=a1", ["accepted"]),
-        ("customer=c2", ["mixed batch"]),
-        ("customer=c1", ["mixed batch", "whole batch"]),
-        ("customer=c1&outcome=rejected", ["mixed batch"]),
-        ("customer=o1", []),
-        ("q=chg-77", ["accepted"]),
-        ("q=CHG-78", []),
-        ("since=2026-03-05&until=2026-03-05", OWN),
-        ("since=2026-03-06", []),
-        ("outcome=rejected&cluster=brooke", ["mixed batch"]),
-        ("user=olivia&source=form&outcome=accepted", ["accepted"]),
-    ],
-)
-def test_each_filter_finds_attempts_and_batches(olivia, things, query, words):
-    assert listed(olivia, things, f"/activity/?whose=mine&{query}") == words
+FOUND = [
+    ("outcome=rejected", ["mixed batch", "rejected"]),
+    ("outcome=not_sent", ["not sent"]),
+    ("outcome=refused", ["refused"]),
+    ("outcome=unknown", ["in doubt", "mixed batch"]),
+    ("outcome=accepted", ["accepted", "mixed batch", "whole batch"]),
+    ("outcome=not_applied", []),
+    ("action=PE-Direct", ["refused"]),
+    ("cluster=brooke", ["mixed batch", "not sent"]),
+    ("source=batch", ["mixed batch", "whole batch"]),
+    ("source=api", ["not sent"]),
+    ("customer=a1", ["accepted"]),
+    ("customer=c2", ["mixed batch"]),
+    ("customer=c1", ["mixed batch", "whole batch"]),
+    ("customer=c1&outcome=rejected", ["mixed batch"]),
+    ("customer=o1", []),
+    ("q=chg-77", ["accepted"]),
+    ("q=CHG-78", []),
+    ("since=2026-03-05&until=2026-03-05", OWN),
+    ("since=2026-03-06", []),
+    ("outcome=rejected&cluster=brooke", ["mixed batch"]),
+    ("user=olivia&source=form&outcome=accepted", ["accepted"]),
+]
+
+
+def test_each_filter_finds_attempts_and_batches(olivia, things):
+    for query, words in FOUND:
+        assert listed(olivia, things, f"/activity/?whose=mine&{query}") == words, query
 
 
 def test_ids_are_found_from_six_characters_on(olivia, oscar, things):
@@ -193,14 +193,13 @@ def test_the_last_filters_are_remembered_until_they_are_cleared(olivia, things):
     assert other.status_code == 200
 
 
-@pytest.mark.parametrize("word", ["rejected", "refused", "not sent"])
-def test_what_failed_is_two_clicks_away_from_the_navigation(olivia, things, word):
+def test_what_failed_is_two_clicks_away_from_the_navigation(olivia, things):
     client = signed_in(olivia)
     [first] = re.findall(r'<a href="([^"]+)">Activity</a>', client.get("/").content.decode())
-    labels = {"rejected": "Rejected by TMS", "refused": "Refused", "not sent": "Not sent"}
     chips = re.findall(r'<a class="chip" href="([^"]+)">([^<]+)</a>', client.get(first).content.decode())
-    [second] = [address for address, label in chips if label == labels[word]]
-    assert word in listed(olivia, things, second.replace("&amp;", "&"))
+    for word, label in {"rejected": "Rejected by TMS", "refused": "Refused", "not sent": "Not sent"}.items():
+        [second] = [address for address, text in chips if text == label]
+        assert word in listed(olivia, things, second.replace("&amp;", "&"))
 
 
 def test_the_file_has_everything_on_all_pages_and_is_noted(olivia, things, monkeypatch):
@@ -231,14 +230,16 @@ def test_an_empty_list_says_what_to_do(olivia):
     )
 
 
-@pytest.mark.parametrize("text", ["<script>alert(1)</script>", "' or 1=1 --", "\u202e", "9" * 60, "1-2-3", "\0"])
-@pytest.mark.parametrize("name", ["customer", "user", "q", "outcome", "source", "since", "before", "open", "whose"])
-def test_hostile_addresses_are_inert(audrey, name, text):
+def test_hostile_addresses_are_inert(audrey):
     make_attempt(Kind.ACCEPTED, note="<b>bold</b>")
-    answer = signed_in(audrey).get("/activity/", {name: text})
-    assert answer.status_code in (200, 400)
-    assert "<script>" not in answer.content.decode()
-    assert "<b>" not in answer.content.decode()
+    client = signed_in(audrey)
+    texts = ("<script>alert(1)</script>", "' or 1=1 --", "\u202e", "9" * 60, "9-9-9", "\0")
+    for name in ("customer", "user", "q", "outcome", "source", "since", "before", "open", "whose"):
+        for text in texts:
+            answer = client.get("/activity/", {name: text})
+            assert answer.status_code in (200, 400), (name, text)
+            assert "<script>" not in answer.content.decode()
+            assert "<b>" not in answer.content.decode()
 
 
 @pytest.mark.parametrize(
