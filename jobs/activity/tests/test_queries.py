@@ -4,6 +4,7 @@ import uuid
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from typing import Any
 
 import pytest
 from django.db import connections
@@ -82,9 +83,17 @@ def listed(wanted, place=None):
     return [(entry.pk, entry.batch is not None) for entry in Activity(wanted).entries(place or Place())]
 
 
-COLUMNS = [{}, {"user_id": "olivia"}, {"action_code": 2}, {"user_id": "oscar", "cluster_url": OTHER, "action_code": 1}]
-PERIODS = [{}, {"created_at__gte": START + timedelta(days=5), "created_at__lte": START + timedelta(days=15)}]
-OTHERS = [
+COLUMNS: list[dict[str, Any]] = [
+    {},
+    {"user_id": "olivia"},
+    {"action_code": 2},
+    {"user_id": "oscar", "cluster_url": OTHER, "action_code": 1},
+]
+PERIODS: list[dict[str, Any]] = [
+    {},
+    {"created_at__gte": START + timedelta(days=5), "created_at__lte": START + timedelta(days=15)},
+]
+OTHERS: list[dict[str, Any]] = [
     {},
     *({"outcome": outcome} for outcome in ShownOutcome),
     *({"source": source} for source in (ShownSource.API, ShownSource.BATCH)),
