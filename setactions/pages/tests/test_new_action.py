@@ -288,7 +288,7 @@ def test_attempts_and_jobs_are_their_owners_and_auditors_only(operator, tms, osc
 
 def test_an_auditor_may_look_and_not_send(tms, audrey, operator):
     auditor = signed_in(audrey)
-    assert auditor.get("/").url == "/jobs/"
+    assert auditor.get("/").url == "/admin/jobs/job/"
     assert fill_in(auditor).status_code == 403
     assert tms.calls() == []
 
