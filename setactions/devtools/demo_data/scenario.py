@@ -149,12 +149,13 @@ class Scenario:
         batch_id, user_id, at = self._new_id(), self._operator(), self._at
         action, cluster_url = self._action(), self._cluster()
         cids = self._cids(10 * CHUNKS)
+        source = (Source.BATCH, Source.COMMAND)[self._events // JOBS_PER_BATCH % 2]
         chunks = [cids[start : start + 10] for start in range(0, len(cids), 10)]
         attempts = []
         for number, chunk in enumerate(chunks if self._random.random() < 0.95 else chunks[: CHUNKS // 2]):
             self._at += timedelta(seconds=0.5)
             facts = {"batch_id": str(batch_id), "chunk": number + 1, "try": 1}
-            opening = intent_body(action, cluster_url, chunk, Source.BATCH.value, **facts)
+            opening = intent_body(action, cluster_url, chunk, source.value, **facts)
             # Of what can become of it, what the ledger has a plain word for.
             events = self._outcome(0.03 + 2 * self._random.random())
             attempt_id = uuid.uuid5(batch_id, f"chunk {number}, try 1")
