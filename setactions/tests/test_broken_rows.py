@@ -26,6 +26,7 @@ REFERENCES = re.compile(r' REFERENCES "\w+" \("\w+"\)(?: DEFERRABLE INITIALLY DE
 CHECK = re.compile(r" CHECK \((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)")
 PAGES_OF_AUDIT = [
     *("/attempts/{a}/", "/attempts/{a}/all.csv", "/attempts/{a}/evidence.zip", "/customers/a1/", "/"),
+    "/activity/?whose=all",
     *("/api/audit/customer/a1", "/admin/audit/attempt/", "/admin/audit/attempt/1/change/", "/admin/jobs/job/"),
     *("/admin/audit/attempt/export.jsonl", "/admin/audit/auditentry/", "/admin/audit/auditentry/1/change/"),
 ]
