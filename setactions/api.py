@@ -199,7 +199,8 @@ def respond(result: Result, submission: Submission | None = None, overlaps: tupl
         if result.duplicate_of:
             body["duplicate_of"] = str(result.duplicate_of)
             body["overlap"] = result.overlap
-        return JsonResponse(body, status=result.refusal_code)
+        headers = {} if result.retry_after_s is None else {"Retry-After": str(result.retry_after_s)}
+        return JsonResponse(body, status=result.refusal_code, headers=headers)
     accepted = result.outcome.is_accepted
     outcome = Outcome.NOT_APPLIED if result.outcome.is_not_applied else result.outcome
     body = {

@@ -27,6 +27,8 @@ from tmsdash.server.shared import Cell, add, take_place
 # An answer to a read may have 64 MiB; this many at once fit into the memory of a small machine.
 READS_AT_ONCE = 8
 
+BUSY_S = 10  # until it is worth asking for room again: calls take seconds
+
 BATCHES_AT_ONCE = 8
 WORKERS_PER_BATCH = 16
 APP_RUNS_AT_ONCE = 4  # those of one cluster share its pace, so more of them would only take longer
@@ -125,4 +127,4 @@ def _slot(cell: Cell, at_most: int, why: str, at_most_here: int | None = None) -
 
 
 def _busy(why: str) -> Refusal:
-    return Refusal(503, "request", f"The dashboard is busy: {why}")
+    return Refusal(503, "request", f"The dashboard is busy: {why}", retry_after_s=BUSY_S)

@@ -12,7 +12,8 @@ class Refusal(Exception):
 
     `code` is its HTTP status, `errors` maps a field to its sentences, each with the next step. Sentences never quote
     what was submitted: it might be a token in the wrong field. `duplicate_of` and `overlap` name what
-    asked for the same customers before, see setactions.overlap.
+    asked for the same customers before, see setactions.overlap. `retry_after_s` is set when there is only no room yet,
+    in seconds until it is worth trying again.
     """
 
     def __init__(
@@ -22,12 +23,14 @@ class Refusal(Exception):
         *messages: str,
         duplicate_of: uuid.UUID | None = None,
         overlap: dict[str, Any] | None = None,
+        retry_after_s: int | None = None,
     ) -> None:
         super().__init__(messages[0])
         self.code = code
         self.errors: dict[str, list[str]] = {field: list(messages)}
         self.duplicate_of = duplicate_of
         self.overlap = overlap
+        self.retry_after_s = retry_after_s
 
     @property
     def message(self) -> str:

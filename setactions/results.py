@@ -87,6 +87,7 @@ def refused(attempt_id: uuid.UUID, refusal: Refusal) -> Result:
         outcome=Outcome.REFUSED,
         message=refusal.message,
         explanation=explain(Outcome.REFUSED, refusal.message, None),
+        retry_after_s=refusal.retry_after_s,
         refusal_code=refusal.code,
         errors=refusal.errors,
         duplicate_of=refusal.duplicate_of,

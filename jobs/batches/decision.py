@@ -24,7 +24,7 @@ class ChunkDecision:
     """What became of a chunk's try, and what follows from it for the chunk, its cluster and its batch.
 
     `retry` makes a new try of it, `set_aside` takes ids out of it. It is not claimed for the next `delay_s` seconds.
-    One that `is_skipped` is left for a later run; that says nothing about the other chunks.
+    One that `is_skipped` is left for a later run, or waits for room; that says nothing about the other chunks.
     Its cluster gets no call for `backoff_s` seconds (None: nothing changes), and after that one at a time.
     The batch gets `batch_state` for `reason`; one that is paused goes on by itself after `resume_s` seconds.
     """

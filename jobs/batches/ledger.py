@@ -249,13 +249,15 @@ def _follow_in_batch(batch: Batch, decision: ChunkDecision, now: datetime) -> No
     if decision.batch_state:
         resume_at = now + timedelta(seconds=decision.resume_s) if decision.resume_s is not None else None
         _set_state(batch, decision.batch_state, decision.reason, resume_at)
-    elif batch.first_only and decision.state == State.ACCEPTED:
+    elif not batch.first_only or decision.state == State.WAITING:
+        return
+    elif decision.state == State.ACCEPTED:
         batch.first_only = False
         _set_state(batch, Batch.State.PAUSED, "The first customer was accepted. Look at it in TMS, then go on.")
-    elif batch.first_only and decision.is_skipped:
+    elif decision.is_skipped:
         batch.first_only = False
         _set_state(batch, Batch.State.PAUSED, "The first customer was asked for already, so it was skipped. Go on?")
-    elif batch.first_only and decision.state != State.WAITING:
+    else:
         _set_state(batch, Batch.State.STOPPED, f"The first customer was not accepted: {sentence(decision.message)}")
 
 

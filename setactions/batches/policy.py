@@ -125,7 +125,9 @@ def _decide_list(result: Result, chunk: BatchChunk) -> ChunkDecision:
 def _decide_refused(result: Result, failures: int) -> ChunkDecision:
     if result.refusal_code == 403:  # the user's account, which may have been changed meanwhile, or a forged chunk
         return _decision(result, State.WAITING, batch_state=Stopped, reason=result.message)
-    if result.refusal_code == 503:  # a database, or too many calls: it may pass
+    if result.retry_after_s is not None:  # no room among the calls of all, which says nothing about this batch
+        return _decision(result, State.WAITING, is_skipped=True, delay_s=result.retry_after_s)
+    if result.refusal_code == 503:  # a database: it may pass
         return _decision(result, State.WAITING, delay_s=delay_after(failures))
     if result.overlap is None:
         return _decision(result)

@@ -123,6 +123,8 @@ def test_a_chunk_whose_customers_were_asked_for_meanwhile_stops_no_others():
 def test_what_will_be_tried_again_is_no_failure():
     assert not after(Outcome.REJECTED, 429).is_failure
     assert not after(Outcome.ACCEPTED).is_failure
+    no_room = after(Outcome.REFUSED, refusal_code=503, retry_after_s=10, failures=4)
+    assert (no_room.is_failure, no_room.state, no_room.delay_s, no_room.batch_state) == (False, State.WAITING, 10, None)
     assert after(Outcome.UNKNOWN).is_failure
     assert after(Outcome.REFUSED, refusal_code=503).is_failure
 
