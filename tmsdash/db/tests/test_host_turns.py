@@ -253,6 +253,15 @@ def test_the_first_threads_of_a_process_share_one_turn_even_if_they_come_at_the_
         pass
 
 
+@pytest.fixture
+def heeds_interrupts():
+    """Where tests run in the background of a shell, Python ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_interrupts")
 def test_a_thread_that_is_interrupted_while_it_waits_leaves_no_file_kept_for_it(file, monkeypatch):
     monkeypatch.setattr(turns, "KEEP_S", WAIT_S)
     gate = Gate()
