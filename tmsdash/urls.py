@@ -3,6 +3,8 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from tmsdash.web.errors import nothing_here
+
 admin.site.site_header = admin.site.site_title = "TMS Dashboard"
 admin.site.index_title = "Audit and administration"
 admin.site.enable_nav_sidebar = False  # its place belongs to the lists
@@ -11,6 +13,7 @@ urlpatterns = [
     path("", include("setactions.urls")),
     path("", include("jobs.urls")),
     path("", include("audit.urls")),  # signing in and out, too
+    path("admin/r/<path:place>", nothing_here),  # Django's way to an object's page on the site, which none here has
     path("admin/", admin.site.urls),
 ]
 

@@ -102,7 +102,8 @@ ROWS = {
     "admin/password_change/done/": ("in in in 200 200 200", "in in in 405 405 405"),
     "admin/autocomplete/": ("in in in 403 403 403", "in in in 405 405 405"),
     "admin/jsi18n/": ("in in in 200 200 200", "in in in 405 405 405"),
-    "admin/r/<path:content_type_id>/<path:object_id>/": ("in in in 404 404 404", "in in in 404 404 404"),
+    "admin/r/<path:place>": ("in 404 404 404 404 404", "in 404 404 404 404 404"),
+    "admin/r/<path:content_type_id>/<path:object_id>/": ("in 404 404 404 404 404", "in 404 404 404 404 404"),
     "admin/jobs/job/": ("in in in 200 200 200", "in in in 200 200 200"),
     "admin/jobs/job/add/": ("in in in 403 403 403", "in in in 403 403 403"),
     "admin/jobs/job/<path:object_id>/history/": ("in in in 200 200 200", "in in in 200 200 200"),
@@ -200,6 +201,7 @@ def path_of(people):
             "customer:cid": "a1",
             "str:name": "evian3",
             "path:content_type_id": "1",
+            "path:place": "1/1/",
             "path:object_id": of_model or "1",
             "id": of_model,
         }
@@ -255,7 +257,7 @@ def test_everybody_gets_what_the_row_says(people, path_of, route, caplog):
 
 def denied(route):
     """Whose requests for a route are denied, in the order of `answers`: what strangers are led away from is not."""
-    is_nonsense = route == "admin/(?P1.*)$"  # any page that does not exist
+    is_nonsense = route == "admin/(?P1.*)$" or route.startswith("admin/r/")  # pages that do not exist
     codes = {"in", "403"} if is_nonsense else {"in", "403", "404"}
     rows = [zip(ROLES, row.split(), strict=True) for row in ROWS[route]]
     return [role for row in rows for role, code in row if role != "nobody" and code in codes]

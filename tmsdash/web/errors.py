@@ -81,6 +81,11 @@ def not_found(request: HttpRequest, exception: Http404) -> HttpResponse:
     return error_response(request, 404, "There is no such page, or it belongs to somebody else.")
 
 
+def nothing_here(request: HttpRequest, place: str) -> HttpResponse:
+    """Answer 404 at addresses that a library offers, and that this site has no use for."""
+    raise Http404
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer an unexpected error; Django calls this while it handles the exception."""
     status = 500
