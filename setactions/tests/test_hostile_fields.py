@@ -27,7 +27,7 @@ from tmsdash.tests.fixtures import TOKEN
 @pytest.mark.pages
 def test_fields_of_the_form_are_inert(client, tms):
     def page_of(text):
-        changes = {"cluster": text, "action": text, "token": f"{text} x", "cids": "a b"}
+        changes = {"cluster": text, "action": text, "token": f"{text} é", "cids": "a b"}
         return taken_apart(client.post("/review/", changes, follow=True), 400)
 
     harmless = page_of("harmless text")

@@ -175,7 +175,7 @@ def test_entries_that_cannot_be_read_are_noted(fetch, monkeypatch):
     code, printed = run("--full")
     assert code == 2
     assert "TMS shows action code 9 for 1 customer on evian3" in printed
-    assert "evian3 shows something that cannot be read for 1 customers." in printed
+    assert "evian3 shows something that cannot be read for 1 customer." in printed
 
 
 def test_ids_with_control_characters_are_escaped(tms):
