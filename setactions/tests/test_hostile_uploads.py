@@ -273,8 +273,8 @@ def test_a_form_with_another_boundary_is_refused(client):
 def test_a_form_that_ends_before_its_last_boundary_is_only_shown(client):
     body = form().replace(b'name="cids"\r\n\r\n', b'name="cids"\r\n\r\na1') + part("csv_file", end=b"")
     page = post(client, body.removesuffix(b"\r\n"))
-    assert page.status_code in (303, 400)
-    assert "Yes, Proceed" in text_of(page) or "Nothing was sent" in text_of(page)
+    assert page.status_code == 303
+    assert page.url.startswith("/review/")
 
 
 NO_FORMS = ["application/json", "text/plain", "application/octet-stream", "x", "", "multipart/mixed; boundary=x"]

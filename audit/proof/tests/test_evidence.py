@@ -61,7 +61,7 @@ def test_the_ticket_tells_a_stranger_what_happened(attempt):
     assert ticket(gather(attempt)) == (
         f"Attempt {attempt.attempt_id}\n"
         "PE-Enable for 2 customers on https://evian3.example\n"
-        f"By olivia, {attempt.created_at.isoformat()}, from 203.0.113.7 (form)\n"
+        f"By olivia, {attempt.created_at.isoformat()}, from 203.0.113.7 (Form)\n"
         f"Outcome: Rejected by TMS, since {attempt.decided_at.isoformat()}\n"
         "Job: none\n"
         "Message: not\\nReady\n"
@@ -74,7 +74,7 @@ def test_the_ticket_tells_a_stranger_what_happened(attempt):
 
 def test_a_refusal_before_anything_was_read_has_a_pack_too():
     refused = refuse(cids=(), action_code=None, action_name="", cluster_url="", ip_address="")
-    assert "An unknown action for 0 customers on no known cluster\n" in ticket(gather(refused))
+    assert "An action without a name for 0 customers on no known cluster\n" in ticket(gather(refused))
     assert gather(refused).problems == []
 
 

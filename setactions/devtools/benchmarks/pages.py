@@ -74,7 +74,6 @@ def _urls(cid: str) -> Iterator[str]:
     for name in (
         "health",
         "new_action",
-        "activity",
         "in_doubt",
         "job_list",
         "batch_list",
@@ -82,6 +81,7 @@ def _urls(cid: str) -> Iterator[str]:
         "admin:index",
     ):
         yield reverse(name)
+    yield f"{reverse('activity')}?whose=all"  # without a word it leads to what was chosen last
     yield reverse("job_detail", args=[job.job_id])
     yield reverse("attempt", args=[attempt.attempt_id])
     yield reverse("batch", args=[batch.batch_id])

@@ -63,7 +63,7 @@ def test_a_customer_whom_tms_does_not_list_is_not_known_there(client, tms):
         ({"token": "fault:http:500"}, 502, "Nothing was read evian3 could not be read"),
         ({"token": "fault:unauthorized"}, 502, "Use a token that is valid there."),
         ({"token": ""}, 400, "Enter your bearer token for this cluster."),
-        ({"token": "with blanks"}, 400, "visible ASCII characters"),
+        ({"token": "with blanks"}, 400, "There is a space within the token"),
         ({"cluster": "elsewhere"}, 400, "Choose a cluster."),
         ({"cluster": "brooke"}, 502, "brooke could not be read"),
         ({"cid": ""}, 400, "Give the id of one customer."),
