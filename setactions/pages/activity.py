@@ -28,6 +28,7 @@ from tmsdash.downloads import download
 from tmsdash.text import counted
 from tmsdash.web.errors import error_response
 from tmsdash.web.paging import Page
+from tmsdash.web.sessions import keep_in_session
 
 ENTRIES_PER_PAGE = 40
 REMEMBERED = "activity"  # in the session: the last query
@@ -54,8 +55,8 @@ def activity(request: HttpRequest) -> HttpResponse:
     place, opened = _place(request.GET.get("before", "")), _opened(request.GET.get(OPEN, ""))
     entries, has_more = asked.page(place, ENTRIES_PER_PAGE) if asked else ([], False)
     here = filters.address(everybody=everybody, before=_written(place))
-    if asked and (query := filters.address(everybody=everybody).partition("?")[2]) != request.session.get(REMEMBERED):
-        request.session[REMEMBERED] = query
+    if asked and request.GET:
+        keep_in_session(request, REMEMBERED, filters.address(everybody=everybody).partition("?")[2])
     chunks = opened_chunks(entries, opened, filters.shown_outcome) if asked and opened else []
     context = {
         "filters": filters,

@@ -150,6 +150,15 @@ def _goes_on(request: HttpRequest) -> bool:
     return _save(session, has_new_key)
 
 
+def keep_in_session(request: HttpRequest, name: str, value: str) -> None:
+    """Keep a value in the session, as a convenience: not at all where that would have to wait for long."""
+    session = request.session
+    has_new_key = session.modified
+    if session.get(name) != value:
+        session[name] = value
+        _save(session, has_new_key)
+
+
 def _save(session: SessionBase, has_new_key: bool) -> bool:
     """Save the session now: after the view, failing to would lose the answer. False if somebody has ended it."""
     try:
@@ -158,6 +167,6 @@ def _save(session: SessionBase, has_new_key: bool) -> bool:
                 return False
             session.save()
     except (AnyDatabaseError, UpdateError) as error:  # UpdateError is also what a full disk looks like
-        logger.warning("[SESSION] The time of the last request could not be noted: %s", error)
+        logger.warning("[SESSION] The session could not be saved, as to note the time of its use: %s", error)
     session.modified = has_new_key
     return True

@@ -98,7 +98,7 @@ def test_that_its_use_cannot_be_written_costs_nobody_the_answer(at, monkeypatch,
     with monkeypatch.context() as patch:
         patch.setattr(SessionStore, "save", fail)
         assert at(100)
-    assert "The time of the last request could not be noted" in caplog.text
+    assert "The session could not be saved" in caplog.text
     assert at(101)
 
 
