@@ -127,7 +127,7 @@ def test_a_repaired_list_keeps_the_word_as_long_as_it_needs_it(operator, rejecte
 def test_a_list_sent_before_anybody_was_asked_is_repaired_on_the_form(operator, rejected, monkeypatch):
     place = rejected(USUAL, DAMAGED)
     monkeypatch.setattr(
-        "setactions.pages.attempt.opening_body", lambda attempt: opening_body(attempt) | {"allow_unusual": False}
+        "setactions.pages.attempt_view.opening_body", lambda attempt: opening_body(attempt) | {"allow_unusual": False}
     )
     page = operator.post(f"{place}repair/", follow=True)
     assert "<title>New action" in page.content.decode()

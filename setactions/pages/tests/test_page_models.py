@@ -10,7 +10,7 @@ from django.utils import timezone
 from audit.choices import Action, Outcome
 from audit.models import Attempt
 from setactions.overlap import Overlap
-from setactions.pages.attempt import AttemptPage
+from setactions.pages.attempt_view import AttemptPage
 from setactions.pages.review import ReviewPage, ends_of
 from setactions.pages.sealing import Purpose, Review, as_shown, load_reading
 from setactions.payload import Submission
