@@ -121,8 +121,12 @@ class Relay(Generic[R, C]):
     def send(self, run: R, after_s: float = 0, **facts: Any) -> None:
         """Send one task of a run. Raises QueueError."""
         task = {self._id_name: str(run.carried_id), "run": run.name, "sealed": run.sealed(), **facts}
-        # The log of a worker names tasks, and not what they are given.
-        app.send_task(self._task, kwargs=task, countdown=after_s or None, retry_policy=ONCE_MORE, kwargsrepr="")
+        # The log of a worker names tasks, and not what they are given. Of which run they are is told beside that, see
+        # `has_waiting_tasks`.
+        headers = {"run": run.name}
+        app.send_task(
+            self._task, kwargs=task, countdown=after_s or None, retry_policy=ONCE_MORE, kwargsrepr="", headers=headers
+        )
 
     def send_all(self, run: R, carried: C) -> None:
         """Send the first tasks of a run. Raises QueueError only if none could be sent."""
@@ -161,7 +165,7 @@ class Relay(Generic[R, C]):
         waiting_s = lease_s * LEASE_OF_WAITING
         if _is_left(carried, LEASE_LOST) or not leases.hand_over(carried, run.name, run.name, waiting_s):
             return run
-        if has_waiting_tasks():
+        if has_waiting_tasks(run.name):
             return run
         follower = replace(run, name=new_run_name(begun_at_of(run.name)))
         if not leases.hand_over(carried, run.name, follower.name, waiting_s):
@@ -186,11 +190,14 @@ def _is_left(carried: Carried, share: float) -> bool:
     return carried.runner_until is not None and carried.runner_until > clock.now("jobs") + lease * share
 
 
-def has_waiting_tasks() -> bool:
-    """Tell whether the queue holds tasks that no worker has come to; True, too, while it does not answer."""
+def has_waiting_tasks(name: str) -> bool:
+    """Tell whether the queue holds tasks of a run that no worker has come to; True, too, while it does not answer.
+
+    Those of other runs do not count: where workers have much to do, some of these wait at any time.
+    """
     try:
         with broker.client() as client:  # not by kombu, which would try for seconds
-            return bool(client.llen(QUEUE))
+            return any(name in message for message in client.lrange(QUEUE, 0, -1))
     except RedisError as error:
         logger.warning("[BATCH] WARNING: the queue does not answer: %s", error)
         return True

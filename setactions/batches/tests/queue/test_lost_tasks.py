@@ -58,6 +58,18 @@ def test_tasks_that_wait_for_a_worker_are_not_lost(make_batch, workers, engine):
     assert len(workers.waiting()) == 2
 
 
+def test_tasks_of_other_runs_that_wait_do_not_hide_that_those_of_one_are_lost(make_batch, workers, engine, server):
+    start(batch := make_batch())
+    [run] = engine
+    server.client.flushall()
+    start(other := make_batch())
+    Batch.objects.filter(pk=batch.pk).update(runner_until=timezone.now())
+    follower = queued.relay.look_after(run, is_working=False)
+    names = [task["run"] for task in workers.waiting()]
+    assert names == [now(other).runner] * 2 + [follower.name] * 2
+    assert follower.name != run.name
+
+
 def test_without_a_queue_nothing_is_sent_and_the_batch_says_why(make_batch, tms, server):
     batch = make_batch()
     server.stop()
@@ -98,7 +110,7 @@ def test_a_run_that_is_extended_meanwhile_is_not_handed_over(make_batch, workers
     server.client.flushall()
     Batch.objects.filter(pk=batch.pk).update(runner_until=timezone.now())
 
-    def a_worker_has_just_taken_them():
+    def a_worker_has_just_taken_them(name):
         leases.heartbeat(batch, run.name, 60)
         return False
 
@@ -115,7 +127,7 @@ def test_a_queue_that_takes_long_to_answer_costs_no_lease(make_batch, engine, se
     Batch.objects.filter(pk=batch.pk).update(runner_until=almost_over)
     left = []
 
-    def answer_late():
+    def answer_late(name):
         left.append(now(batch).runner_until)
         return False
 
