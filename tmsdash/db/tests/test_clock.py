@@ -1,6 +1,7 @@
 """What time it is for several hosts whose clocks differ: PostgreSQL's clock counts, and a SQLite file has one host."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.db import connections
@@ -45,6 +46,39 @@ def test_a_clock_that_is_set_while_the_process_runs_changes_nothing(ahead, set_c
     before = clock.now("jobs")
     set_clock(ahead)
     assert before <= clock.now("jobs") < before + MOMENT
+
+
+@pytest.mark.sqlite
+def test_a_process_that_freezes_while_it_compares_the_clocks_is_not_behind_for_it(monkeypatch):
+    seconds, frozen_for = [0.0], [60.0, 60.0]
+
+    def moment():
+        return datetime(2030, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds[0])
+
+    def host_time_after_a_freeze():
+        seconds[0] += frozen_for.pop() if frozen_for else 0
+        return moment()
+
+    class Cursor:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *failure):
+            pass
+
+        def execute(self, statement):
+            self.told = moment()
+
+        def fetchone(self):
+            return [self.told]
+
+    monkeypatch.setattr(clock, "connections", {"jobs": SimpleNamespace(vendor="postgresql", cursor=Cursor)})
+    monkeypatch.setattr(clock, "_host_time", host_time_after_a_freeze)
+    monkeypatch.setattr(clock, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    monkeypatch.setattr(timezone, "now", moment)
+    monkeypatch.setattr(clock, "_offsets", {})
+    assert clock.now("jobs") == moment()
+    assert not frozen_for
 
 
 @pytest.mark.postgresql
