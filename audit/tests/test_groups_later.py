@@ -1,5 +1,6 @@
 """Group commit: what nobody waits for is written with the next group, or soon, or given back."""
 
+import logging
 import threading
 import uuid
 
@@ -8,6 +9,7 @@ from django.db import DatabaseError, connections
 
 from audit import groups
 from audit.actors import Actor
+from audit.chain import new_entry
 from audit.choices import Kind
 from audit.models import Attempt
 from audit.services import record_fact, record_later
@@ -64,6 +66,24 @@ def test_what_fails_by_itself_is_given_back_and_costs_nobody_else_anything(monke
     record_fact(Kind.EXPORTED, {}, actor=Actor(user_id="x"), wait_s=5)
     assert [type(error) for error in errors] == [Attempt.DoesNotExist]
     assert names() == ["x"]
+
+
+def test_the_log_names_nothing_of_what_was_undone_with_its_group_and_failed_then(monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(groups, "see_to_flush", lambda: None)
+    tries, errors = [], []
+
+    def work_once(end):
+        if tries:
+            raise ValueError("no")
+        tries.append(end.add(new_entry(None, Kind.EXPORTED, "once", {})))
+
+    groups.write_later(work_once, errors.append)
+    record_later(uuid.uuid4(), [(Kind.RECORDED, {})], on_failure=errors.append)
+    record_fact(Kind.EXPORTED, {}, actor=Actor(user_id="x"), wait_s=5)
+    assert [type(error) for error in errors] == [ValueError, Attempt.DoesNotExist]
+    assert names() == ["x"]
+    assert len([line for line in caplog.messages if "anchor=" in line]) == 1
 
 
 def test_who_flushes_waits_for_what_another_thread_is_just_writing(monkeypatch):

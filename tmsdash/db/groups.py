@@ -194,7 +194,7 @@ def _all_succeed(group: Sequence[Member[Any]], carry_out: Callable[[Member[Any]]
     """Do works in one part; False, and nothing of them is left, if one of them fails, which is noted as its error."""
     parts.begin_part()
     for member in group:
-        member.error = None
+        member.error, member.added = None, ()
         try:
             carry_out(member)
         except Exception as error:
