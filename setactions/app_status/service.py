@@ -21,7 +21,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from jobs.app_status import ledger
 from jobs.models import AppRun, Job
-from setactions.app_status.runner import Runner
+from setactions.app_status.runner import Runner, give_back
 from setactions.app_status.selection import Selection, customers_of_job
 from setactions.limits import app_run_slot
 from setactions.liveness import has_living_runner, is_dead
@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 FRESH_S = 600
 STOPPED_FOR_S = 60
 THREAD_NAME = "app-status"
+NO_THREAD = "The server can start no more threads now, so nothing is read. Try again in a minute, then tell the admin."
 DIED = "The process that carried it is gone, and the token with it. What was read is kept: go on with your token."
 
 
@@ -170,4 +171,10 @@ def _carry(run: AppRun, runner: Runner, slot: ExitStack) -> None:
             runner.carry(run)
 
     # No daemon: what was read must be written down before the process ends.
-    threading.Thread(target=carry, name=THREAD_NAME, daemon=False).start()
+    thread = threading.Thread(target=carry, name=THREAD_NAME, daemon=False)
+    try:
+        thread.start()
+    except RuntimeError as error:  # the system allows no more threads, or Python is ending
+        with slot:
+            give_back(run, runner.name, NO_THREAD)
+        raise Refusal(503, "request", NO_THREAD) from error

@@ -21,6 +21,7 @@ from jobs.batches.selectors import count_clusters
 from jobs.models import Batch
 from setactions.batches.afterwards import check_afterwards
 from setactions.batches.runner import Runner
+from setactions.handover import NO_THREAD
 from setactions.limits import WORKERS_PER_BATCH, batch_slot
 from setactions.refusal import Refusal
 from setactions.token import Token
@@ -42,7 +43,7 @@ def start(
 ) -> None:
     """Carry `batch` from now on in this process; with `check` its end is followed by a look at what TMS shows.
 
-    Raises Refusal: 503 too many, or VAR_DIR cannot be used; 409 another process carries it.
+    Raises Refusal: 503 too many, no thread, or VAR_DIR cannot be used; 409 another process carries it.
     """
     with ExitStack() as slot:
         slot.enter_context(batch_slot())
@@ -53,8 +54,14 @@ def start(
             raise Refusal(409, "request", sentence)
         # No daemon: what is being sent must be recorded before the process ends.
         afterwards = partial(check_afterwards, batch, actor, token) if check else lambda: None
-        arguments = (runner, slot.pop_all(), afterwards)
-        threading.Thread(target=_carry, args=arguments, name="batch", daemon=False).start()
+        held = slot.pop_all()
+        thread = threading.Thread(target=_carry, args=(runner, held, afterwards), name="batch", daemon=False)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system allows no more threads, or Python is ending
+            with held:
+                runner.give_up(NO_THREAD)
+            raise Refusal(503, "request", NO_THREAD) from error
 
 
 def _lease(runner: Runner) -> bool:

@@ -116,7 +116,7 @@ class Crew:
         """Wait a little; a turn ends when that has been in vain."""
         if self._turn_s is None:
             self._changed.wait(POLL_S)
-        elif self._looks_left or self._answered:
+        elif self._looks_left > 0 or self._answered:  # below 0 if recording took longer than all looks
             self._looks_left -= 1
             self._changed.wait(SOON_S)
         else:

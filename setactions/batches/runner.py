@@ -109,9 +109,13 @@ class Runner:
             self._crew.end("")
             if heart.ident:
                 heart.join()
-            persist(self.batch, lambda: ledger.release(self.batch, self._mark.name, reason))
-            self._mark.take_down()
-            logger.info("[BATCH] %s: no longer running here. %s", self.batch.batch_id, reason)
+            self.give_up(reason)
+
+    def give_up(self, reason: str) -> None:
+        """Give the batch back, which is stopped for `reason` if it still runs; nothing of it is being sent any more."""
+        persist(self.batch, lambda: ledger.release(self.batch, self._mark.name, reason))
+        self._mark.take_down()
+        logger.info("[BATCH] %s: no longer running here. %s", self.batch.batch_id, reason)
 
     def _prepare(self) -> None:
         self.batch = Batch.objects.get(pk=self.batch.pk)

@@ -1,6 +1,7 @@
 """What begins app status runs, and what the buttons on their pages do."""
 
 import re
+import threading
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -17,6 +18,7 @@ from setactions.live.reading import read_whole
 from setactions.resolving.tests.doubting import tms_does
 from setactions.tms.clusters import cluster_named
 from setactions.token import Token
+from tmsdash.server.shared import Cell, mine
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import stored_bytes, text_of
 
@@ -123,6 +125,22 @@ def test_more_than_a_few_runs_at_once_are_refused(client, tms, databases, monkey
     assert answer.status_code == 503
     assert "app status runs are running here already" in text_of(answer)
     assert not AppRun.objects.exists()
+
+
+def test_a_run_for_which_there_is_no_thread_says_so_and_takes_no_room(client, databases, monkeypatch):
+    start, before = threading.Thread.start, mine[Cell.APP_RUNS]
+
+    def refuse(thread):
+        if thread.name == service.THREAD_NAME:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    answer = client.post("/apps/start/", {"cluster": "evian3", "token": TOKEN, "cids": "a1"})
+    assert (answer.status_code, mine[Cell.APP_RUNS]) == (503, before)
+    assert service.NO_THREAD in text_of(answer)
+    run = AppRun.objects.get()
+    assert (run.state, run.reason, run.runner) == (AppRun.State.STOPPED, service.NO_THREAD, "")
 
 
 def test_a_run_is_paused_resumed_and_stopped(client, monkeypatch):
