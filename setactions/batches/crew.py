@@ -81,15 +81,19 @@ class Crew:
     def run(self) -> None:
         """Carry the batch until there is nothing left to do here."""
         self._until = time.monotonic() + self._turn_s if self._turn_s is not None else float("inf")
-        threads = [
-            threading.Thread(target=self.closing, args=(self._work,), name="batch-worker")
-            for _ in range(2 * self._call_count)
-        ]
-        for number, thread in enumerate(threads):
-            thread.start()
-            if number < self._call_count:
-                self._ending.wait(APART_S)
-        for thread in threads:
+        started: list[threading.Thread] = []
+        try:
+            for number in range(2 * self._call_count):
+                thread = threading.Thread(target=self.closing, args=(self._work,), name="batch-worker")
+                thread.start()
+                started.append(thread)
+                if number < self._call_count:
+                    self._ending.wait(APART_S)
+        except RuntimeError:  # the system allows no more threads: those that there are carry it
+            logger.exception("[BATCH] EXCEPTION: %s", self._batch.batch_id)
+            if not started:
+                self.end(FAILED)
+        for thread in started:
             thread.join()
 
     def closing(self, work: Callable[[], None]) -> None:

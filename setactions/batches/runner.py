@@ -102,7 +102,7 @@ class Runner:
         heart = threading.Thread(target=self._crew.closing, args=(self._beat,), name="batch-heart")
         try:
             self._crew.closing(self._prepare)
-            heart.start()
+            self._crew.closing(heart.start)
             self._crew.run()
         finally:
             reason = self._crew.reason

@@ -13,6 +13,7 @@ from jobs.batches.scopes import Scope
 from jobs.models import Batch
 from setactions.batches import background, crew
 from setactions.handover import NO_THREAD
+from setactions.liveness import FAILED
 from setactions.refusal import Refusal
 from setactions.token import Token
 from tmsdash.server.shared import Cell, mine
@@ -21,6 +22,18 @@ from tmsdash.tests.fixtures import TOKEN
 pytestmark = pytest.mark.usefixtures("databases")
 ACTOR = Actor(user_id="olivia", source=Source.BATCH)
 LOOKS = 3
+
+
+def allow_threads(monkeypatch, name, at_most):
+    """Let the system allow only so many threads of this name."""
+    start, started = threading.Thread.start, count(1)
+
+    def start_or_refuse(thread):
+        if thread.name == name and next(started) > at_most:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_or_refuse)
 
 
 @pytest.mark.sqlite
@@ -52,14 +65,8 @@ def test_a_turn_ends_also_if_recording_took_longer_than_it_looks_for_more(make_b
 
 
 def test_a_batch_for_which_there_is_no_thread_says_so_and_takes_no_room(make_batch, monkeypatch, engine_at_rest):
-    start, before, batch = threading.Thread.start, mine[Cell.BATCHES], make_batch(count=2)
-
-    def refuse(thread):
-        if thread.name == "batch":
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    before, batch = mine[Cell.BATCHES], make_batch(count=2)
+    allow_threads(monkeypatch, "batch", 0)
     with pytest.raises(Refusal, match="no more threads") as refusal:
         background.start(batch, ACTOR, Token(TOKEN), Scope.WAITING)
     assert (refusal.value.code, mine[Cell.BATCHES]) == (503, before)
@@ -69,3 +76,18 @@ def test_a_batch_for_which_there_is_no_thread_says_so_and_takes_no_room(make_bat
     background.start(batch, ACTOR, Token(TOKEN), Scope.WAITING)
     engine_at_rest()
     assert Batch.objects.get().state == Batch.State.DONE
+
+
+@pytest.mark.sqlite
+def test_as_many_threads_as_the_system_allows_carry_a_batch(make_batch, run, monkeypatch):
+    allow_threads(monkeypatch, "batch-worker", 1)
+    assert run(make_batch(count=4)).state == Batch.State.DONE
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("name", ["batch-worker", "batch-heart"])
+def test_a_runner_that_gets_no_threads_sends_nothing_and_says_so(name, make_batch, run, tms, monkeypatch):
+    allow_threads(monkeypatch, name, 0)
+    batch = run(make_batch(count=4))
+    assert (batch.state, batch.reason, batch.runner) == (Batch.State.STOPPED, FAILED, "")
+    assert tms.calls() == []
