@@ -199,7 +199,7 @@ def has_waiting_tasks(name: str) -> bool:
         with broker.client() as client:  # not by kombu, which would try for seconds
             return any(name in message for message in client.lrange(QUEUE, 0, -1))
     except RedisError as error:
-        logger.warning("[BATCH] WARNING: the queue does not answer: %s", error)
+        logger.warning("[QUEUE] WARNING: the queue does not answer: %s", error)
         return True
 
 
