@@ -26,7 +26,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
-from django.db.models import Case, F, Q, When
+from django.db.models import Case, F, Q, QuerySet, When
 
 from jobs.batches.decision import ChunkDecision
 from jobs.batches.scopes import Scope
@@ -66,13 +66,21 @@ def release(batch: Batch, runner: str, reason: str = "") -> bool:
 
     A batch that still runs is stopped for `reason`; what stopped it before keeps its own.
     """
+    return _release(Batch.objects.filter(pk=batch.pk, runner=runner), reason)
+
+
+def release_dead(batch: Batch, reason: str) -> bool:
+    """Give back the lease of a runner who seems dead; False if it was extended since `batch` was read."""
+    return _release(Batch.objects.filter(pk=batch.pk, runner=batch.runner, runner_until=batch.runner_until), reason)
+
+
+def _release(held: QuerySet[Batch], reason: str) -> bool:
     stopped = {
         "state": Batch.State.STOPPED,
         "reason": one_line(reason, MESSAGE_LENGTH),
         "ended_at": clock.now(DATABASE),
     }
     with write_transaction(DATABASE):
-        held = Batch.objects.filter(pk=batch.pk, runner=runner)
         held.filter(state=Batch.State.RUNNING).update(**stopped)
         return bool(held.update(**NO_RUNNER))
 

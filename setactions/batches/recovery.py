@@ -31,7 +31,7 @@ def catch_up(*batches: Batch) -> int:
     """
     for batch in batches:
         if batch.runner and not has_living_runner(batch):
-            ledger.release(batch, batch.runner, "The process that ran it is gone. Go on with your token.")
+            ledger.release_dead(batch, "The process that ran it is gone. Go on with your token.")
             batch.refresh_from_db()
     chunks = {chunk.derived_attempt_id: chunk for chunk in chunks_in_doubt(batches) if not _is_carried(chunk)}
     attempts = attempts_by_id([*chunks])

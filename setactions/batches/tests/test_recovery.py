@@ -62,6 +62,14 @@ def over(batch):
     return Batch.objects.get(pk=batch.pk)
 
 
+def test_a_runner_that_extended_its_lease_just_before_it_was_taken_for_dead_goes_on(make_batch):
+    carried_elsewhere(batch := make_batch(), -1)
+    over = Batch.objects.get()
+    assert leases.heartbeat(batch, ELSEWHERE, 60)  # as after a freeze
+    catch_up(over)
+    assert (Batch.objects.get().runner, Batch.objects.get().state) == (ELSEWHERE, Batch.State.RUNNING)
+
+
 def test_the_lease_of_another_host_is_waited_for(make_batch, run, tms):
     batch = make_batch(count=4)
     carried_elsewhere(batch, 60)
