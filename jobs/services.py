@@ -16,7 +16,7 @@ from audit.proof.stored import time_of
 from jobs.models import Job
 from jobs.signatures import sign_job
 from jobs.stored import DATABASE, StoredJob, insert_customers, insert_row
-from tmsdash.db import writability
+from tmsdash.db import clock, writability
 from tmsdash.db.transactions import assert_disk_has_room, file_identity, write_transaction
 from tmsdash.kill_points import kill_point
 
@@ -49,7 +49,8 @@ def new_job(attempt: AcceptedAttempt) -> StoredJob:
         action_code=intent["action_code"],
         action_name=intent["action_name"],
         cluster_url=intent["cluster_url"],
-        created_at=time_of(attempt.accepted_at or timezone.now()),
+        # By the clock of the attempt's events, between which it must lie. TMS has answered: nothing may fail now.
+        created_at=time_of(attempt.accepted_at or clock.known_now("audit")),
         request_payload={"action": intent["action_sent"], "cids": intent["cids"]},
         # What was read, or decided, stands in the place of an answer.
         response_summary=({} if data is None else data) if is_reply else attempt.answer,

@@ -18,6 +18,7 @@ from django.views.decorators.cache import never_cache
 from audit import chain
 from audit.selectors import count_open
 from jobs import services as jobs
+from tmsdash.db import clock
 from tmsdash.db.transactions import assert_disk_has_room, drop_if_broken, ensure_own_file, write_transaction
 from tmsdash.models import Session
 from tmsdash.web.errors import json_get
@@ -49,7 +50,7 @@ def health(request: HttpRequest) -> JsonResponse:
         body["read_only"] = ", ".join(read_only)
     if is_healthy and request.user.is_staff:
         count, oldest = count_open()
-        age_s = (timezone.now() - oldest).total_seconds() if oldest else 0
+        age_s = (clock.now("audit") - oldest).total_seconds() if oldest else 0
         body |= {"open_attempts": count, "oldest_open_s": max(0, round(age_s))}
     return JsonResponse(body, status=200 if is_healthy else 503)
 

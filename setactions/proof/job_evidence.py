@@ -12,8 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from django.utils import timezone
-
 from audit import chain
 from audit.bodies import Intent, OutcomeBody, Recorded
 from audit.choices import Evidence, Kind, Outcome, Ruling
@@ -24,6 +22,7 @@ from jobs.models import Job
 from jobs.services import AcceptedAttempt
 from jobs.signatures import job_is_signed
 from jobs.stored import StoredJob, plain
+from tmsdash.db import clock
 from tmsdash.text import one_line
 
 OUR_EVIDENCE = (Evidence.REPLY, Evidence.READ_BACK, Evidence.DECIDED)
@@ -249,7 +248,7 @@ def _time_problems(job: StoredJob, history: History) -> Iterator[str]:
         yield from _differences(job, {"created_at": recorded["job_created_at"]})
         return
     first = _time(history.entry(Kind.INTENT).time)
-    last = _time(history.entry(Kind.RECORDED).time) if Kind.RECORDED in history else timezone.now()
+    last = _time(history.entry(Kind.RECORDED).time) if Kind.RECORDED in history else clock.known_now(chain.DATABASE)
     if not first - CLOCKS_DIFFER <= _time(job.created_at) <= last + CLOCKS_DIFFER:
         yield f"Its created_at is {_shown(job.created_at)}, which is not between its attempt's events."
 

@@ -7,11 +7,12 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
+from audit.models import Attempt
 from audit.tests.making import make_attempt
 from jobs import leases
 from jobs.batches import ledger
 from jobs.batches.overlap import batches_sharing
-from jobs.models import Batch
+from jobs.models import Batch, Job
 from jobs.tests.making import CLUSTER, make_batch
 from setactions.overlap import window_start
 from tmsdash.db import clock
@@ -124,6 +125,14 @@ def test_times_of_the_audit_are_by_one_clock_whichever_host_writes_them(set_cloc
     set_clock(-AHEAD)
     second = make_attempt(cids=["b"])
     assert first.created_at < second.created_at < first.created_at + 10 * MOMENT
+
+
+@pytest.mark.postgresql
+def test_a_job_of_a_host_whose_clock_is_ahead_lies_between_the_events_of_its_attempt(carry_out, set_clock):
+    set_clock(AHEAD)
+    attempt_id = carry_out().attempt_id
+    job, attempt = Job.objects.get(), Attempt.objects.get(attempt_id=attempt_id)
+    assert attempt.created_at <= job.created_at < attempt.created_at + 10 * MOMENT
 
 
 def test_a_batch_that_was_made_by_a_clock_slightly_ahead_is_compared_with_the_usual_time(settings):
