@@ -52,7 +52,11 @@ APART_S = 0.04  # calls that begin together end together, and then wait for one 
 LEASE_LOST, LEASE_OF_WAITING = 0.5, 0.8
 ONCE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0}  # on a fresh connection
 
-UNREADABLE = "A worker could not unseal the token: it was sealed more than ten minutes ago, or under another TOKEN_KEY."
+TOO_OLD = "a task was sealed too long ago, or this host's clock is wrong, so it ends"
+UNREADABLE = (
+    "A worker could not unseal the token: it was sealed more than ten minutes ago, or under another TOKEN_KEY, or the "
+    "clocks of the hosts differ."
+)
 GO_ON = "Go on with your token."
 
 
@@ -109,7 +113,9 @@ class Relay(Generic[R, C]):
                     return self._unseal(uuid.UUID(carried_id), name, sealed), carried
                 except (BrokenSealError, Refusal) as error:
                     if isinstance(error, TooOldError) and carried.has_runner:  # others extend its lease, and see to it
-                        self._warn(carried_id, "a task was sealed too long ago, so it ends")
+                        self._warn(
+                            carried_id, "a task was sealed too long ago, or this host's clock is wrong, so it ends"
+                        )
                         return None
                     logger.error("[%s] EXCEPTION: %s: %s", self._log_word, carried_id, UNREADABLE)
                     self._release(carried, name, f"{UNREADABLE} {GO_ON}")

@@ -9,7 +9,7 @@ from tmsdash.seals import BrokenSealError, is_fresh, open_seal, seal
 
 
 class TooOldError(BrokenSealError):
-    """This was sealed too long ago."""
+    """This was sealed too long ago, or by a host whose clock is far ahead."""
 
 
 @sensitive_variables()

@@ -1,5 +1,8 @@
 """The token of a batch in the queue: sealed, for a while, and of no use without the key."""
 
+import time
+from types import SimpleNamespace
+
 import pytest
 from django.utils import timezone
 
@@ -46,6 +49,16 @@ def test_a_worker_that_cannot_unseal_says_so_and_sends_nothing(
     assert "Go on with your token." in now(batch).reason
     assert "could not unseal" in caplog.text
     assert tms.calls() == []
+
+
+def test_a_worker_whose_clock_is_far_behind_says_so_and_leaves_the_run_to_others(
+    make_batch, workers, tms, monkeypatch, caplog
+):
+    start(batch := make_batch())
+    monkeypatch.setattr(seals, "time", SimpleNamespace(time=lambda: time.time() - 120))
+    workers.do(workers.take())
+    assert "this host's clock is wrong" in caplog.text
+    assert (now(batch).state, tms.calls()) == (Batch.State.RUNNING, [])
 
 
 def test_a_task_that_is_too_old_does_not_stop_a_run_that_goes_on(make_batch, workers, tms, monkeypatch):
