@@ -84,7 +84,8 @@ def _ask_to_sign_in(request: HttpRequest, address: str) -> HttpResponse:
 def keep_form(request: HttpRequest) -> HttpResponse:
     """Take what was typed on a page whose session is over, from its script. Whatever the form is for is not done."""
     address = without_author(request.POST.get("kept_for", ""))
-    if not (is_from_this_site(request) and author_of(request) and url_has_allowed_host_and_scheme(address, None)):
+    is_here = address.startswith("/") and url_has_allowed_host_and_scheme(address, None)
+    if not (is_here and is_from_this_site(request) and author_of(request)):
         log_refused(request, "it hands over a form of no page of ours")
         return error_response(request, 400, "This is no form of a page of ours. Nothing was kept or done.")
     if request.user.is_authenticated:

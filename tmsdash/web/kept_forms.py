@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -32,6 +33,7 @@ KEPT = timedelta(days=1)
 KEPT_FORMS_OF_AN_ACCOUNT = 10
 AUTHOR, KEPT_ID, SEALED = "author", "kept", "kept"  # in addresses, and in the form to sign in
 MARGIN = 4 << 10  # bytes: for what else the form to sign in holds
+MOST_WORDS = 8  # of what was typed for a token; more are no token, but a list in the wrong field
 _PURPOSE = "kept form"
 _WORD = re.compile(r"""[^\s"'`,;:{}]+""")
 _author = signing.Signer(salt="tmsdash.web.kept_forms.author")
@@ -133,8 +135,13 @@ def sealed_form(request: HttpRequest, address: str) -> str:
 
 @sensitive_variables()
 def _tokens_in(typed: str) -> list[str]:
-    """Return what may be the token in what was typed for one: people paste it in quotes, or with words around it."""
-    return [typed.strip(), *(word for word in _WORD.findall(typed) if len(word) >= SECRET_LENGTH)]
+    """Return what may be the token in what was typed for one: people paste it in quotes, or with words around it.
+
+    Each is looked for in all that was typed, so there are few of them.
+    """
+    words = (word[0] for word in _WORD.finditer(typed) if len(word[0]) >= SECRET_LENGTH)
+    first = list(islice(words, MOST_WORDS + 1))
+    return [typed.strip(), *(first if len(first) <= MOST_WORDS else ())]
 
 
 class TooLongError(Exception):

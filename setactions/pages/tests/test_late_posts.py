@@ -13,7 +13,7 @@ from audit.tests.making import make_attempt
 from jobs.models import AppRun, LiveList
 from tmsdash.models import KeptForm, Session
 from tmsdash.tests.fixtures import PASSWORD, TOKEN, signed_in
-from tmsdash.tests.tools import stored_bytes, text_of
+from tmsdash.tests.tools import done_within, stored_bytes, text_of
 
 pytestmark = [pytest.mark.usefixtures("databases", "tms"), pytest.mark.pages]
 HERE = {"HTTP_ORIGIN": "http://testserver"}
@@ -134,6 +134,21 @@ def test_tokens_among_the_ids_are_not_kept(client, typed):
     assert fields_of(back)[1] == "zebra\n[token removed]\n[token removed]\nyak"
     assert "Text that looked like a token was removed." in text_of(back)
     assert 'name="note" value="OPS-12"' in back.content.decode()
+
+
+def test_a_list_pasted_in_place_of_the_token_takes_no_longer_than_other_forms(client):
+    cids = [f"{number:032x}" for number in range(27_682)]  # to look for each in all that was typed takes an hour
+    with done_within(20):
+        page = late(client, data=TYPED | {"token": ",".join(cids), "cids": "\n".join(cids)})
+        assert fields_of(client.get(sign_in(client, page).url))[1] == "\n".join(cids)
+
+
+@pytest.mark.parametrize("kept_for", ["", "nowhere", "?x=1", "//evil.example/", "https://evil.example/"])
+def test_what_is_handed_over_for_no_page_of_ours_is_refused(client, kept_for):
+    keep = action_of(client, "/", "/review/").replace("/review/", "/keep/")
+    for sender in (client, Client()):
+        assert sender.post(keep, TYPED | {"kept_for": kept_for}, **HERE).status_code == 400
+    assert not KeptForm.objects.exists()
 
 
 def test_the_reason_for_a_decision_comes_back_with_the_choice(adam):
