@@ -55,9 +55,12 @@ def by_another_thread(work: Work, recorder: Recorder, held: ExitStack) -> Result
     thread = threading.Thread(target=contextvars.copy_context().run, args=arguments, name="send", daemon=False)
     try:
         thread.start()
-    except RuntimeError as error:  # the system allows no more threads, or Python is ending
+    except (RuntimeError, MemoryError) as error:  # the system allows no more threads, or Python is ending
         with heavy_work.attached(had_turn), own:
             recorder.write_failure(Kind.NOT_SENT, error, NO_THREAD)
-            return recorder.result()
+            result = recorder.result()
+            if not recorder.is_finished():
+                recorder.finish_later()
+            return result
     over.wait(WAIT_S)
     return results[0] if results else result_of(recorder.attempt)

@@ -3,7 +3,9 @@
 import threading
 
 import pytest
+from django.db import OperationalError
 
+from audit import services as audit
 from audit.choices import Outcome
 from audit.models import Attempt
 from jobs.models import Job
@@ -98,12 +100,13 @@ def test_a_turn_that_was_detached_is_given_back_by_whoever_took_it_over_and_by_n
     assert not heavy_work.detach()
 
 
-def test_without_a_thread_nothing_is_sent_and_that_is_said(operator, tms, at_once, monkeypatch):
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()])
+def test_without_a_thread_nothing_is_sent_and_that_is_said(operator, tms, at_once, monkeypatch, error):
     start = threading.Thread.start
 
     def refuse(thread):
         if thread.name == "send":
-            raise RuntimeError("can't start new thread")
+            raise error
         start(thread)
 
     review, before = fill_in(operator), mine[Cell.CALLS]
@@ -112,6 +115,23 @@ def test_without_a_thread_nothing_is_sent_and_that_is_said(operator, tms, at_onc
     assert handover.NO_THREAD in page
     assert Attempt.objects.get().outcome == Outcome.NOT_SENT
     assert (tms.calls(), mine[Cell.CALLS], Job.objects.count()) == ([], before, 0)
+
+
+def test_that_nothing_was_sent_is_written_later_if_the_audit_does_not_take_it(operator, monkeypatch, unfinished):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    def fail(*_, **__):
+        raise OperationalError("database is locked")
+
+    review = fill_in(operator)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        patch.setattr(audit, "record_events", fail)
+        assert proceed(operator, review).status_code == 302
+    [recorder] = unfinished
+    recorder._write_events(WAIT_S)
+    assert Attempt.objects.get().outcome == Outcome.NOT_SENT
 
 
 def test_pressed_again_while_it_is_out_it_leads_to_the_same_page_and_so_does_its_review(operator, tms, at_once):
