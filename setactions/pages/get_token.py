@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods
 
+from setactions.limits import read_slot
 from setactions.pages.fetched_tokens import seal_fetched
 from setactions.pages.forms import NO_SUCH_CHOICE, NewActionForm, label_of
 from setactions.pages.new_action import TYPED, form_page, kept_form
@@ -119,7 +120,8 @@ def minutes_left(token: Token) -> int:
 def _fetched(user: Any, cluster: Cluster, client_id: str, client_secret: str) -> Token:
     if not _asked.take(user.get_username(), PER_MINUTE):
         raise Refusal(429, "cluster", f"You asked for {PER_MINUTE} tokens within a minute. Wait a minute.")
-    return fetch_token(cluster, client_id, client_secret)
+    with read_slot():
+        return fetch_token(cluster, client_id, client_secret)
 
 
 @sensitive_variables()

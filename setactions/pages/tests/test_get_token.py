@@ -9,11 +9,13 @@ import pytest
 
 from audit.models import Attempt, AuditEntry
 from jobs.models import Job
+from setactions import limits
 from setactions.pages import get_token
 from setactions.pages.tests.test_given_lists import upload
 from setactions.pages.tests.test_late_posts import late, sign_in
 from setactions.pages.tests.test_new_action import hidden_fields, proceed
 from setactions.tms import client
+from tmsdash.server.shared import Cell, mine
 from tmsdash.tests.fixtures import PASSWORD, TOKEN, signed_in
 from tmsdash.tests.tools import stored_bytes, text_of
 
@@ -153,6 +155,12 @@ def test_the_password_of_the_account_is_not_sent_as_a_secret_and_nobody_can_gues
         assert operator.post("/token/", CLIENT | {"client_secret": "wrong"}).status_code == 400
     answer = operator.post("/token/", CLIENT)
     assert (answer.status_code, answer["Retry-After"]) == (429, "60")
+
+
+def test_no_more_endpoints_are_asked_at_once_than_clusters_are_read(operator, tms, monkeypatch):
+    monkeypatch.setattr(limits, "READS_AT_ONCE", mine[Cell.READS])
+    page = operator.post("/token/", CLIENT)
+    assert (page.status_code, "The dashboard is busy" in text_of(page)) == (503, True)
 
 
 def test_a_token_among_the_ids_does_not_go_along(operator, tms):
