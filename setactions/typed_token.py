@@ -24,8 +24,9 @@ from tmsdash.rates import Rate
 
 # A password may be longer, but hardly any is, while a web token is never as short. So most tokens cost no hashing.
 LONGEST_PASSWORD = 64
-# Somebody who has got at a session must not be able to guess the password here faster than on the sign-in page.
-COMPARED_PER_MINUTE = 10
+# Somebody who has got at a session can guess here, and no guess ends it, as on pages that ask for the password: so only
+# a few a minute are compared. A password has 12 characters at least.
+COMPARED_PER_MINUTE = 5
 _compared = Rate("own password")
 
 _LONGEST_TEXT = 64 << 10
