@@ -38,6 +38,8 @@ class Dashboard(BaseHTTPRequestHandler):
         headers = HEADERS | {"Strict-Transport-Security": "max-age=1", "X-Request-ID": "0123456789abcdef"}
         for name, value in (headers | {"Content-Length": str(len(body)), "Retry-After": "900"}).items():
             self.send_header(name, value)
+        for cookie in range(2 if self.path == "/cookies" else 0):  # as long as browsers keep them
+            self.send_header("Set-Cookie", f"{cookie}={'x' * 4000}; Path=/")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)

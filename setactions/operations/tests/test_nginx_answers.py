@@ -117,6 +117,13 @@ def test_every_page_of_nginx_names_its_charset(front):
         assert answer.headers["Content-Type"] == "text/html; charset=utf-8", answer.status_code
 
 
+def test_the_longest_cookies_of_a_review_pass_both_ways(front):
+    answer = front.ask("GET", f"{front.url}/cookies")
+    assert (answer.status_code, len(every(answer, "Set-Cookie"))) == (200, 2)
+    token = f"review_token={'x' * 4000}; sessionid={'y' * 32}; csrftoken={'z' * 32}"
+    assert front.ask("POST", f"{front.url}/", headers={"Cookie": token}).status_code == 200
+
+
 # -- What stays behind --------------------------------------------------------------------------------------------
 
 
