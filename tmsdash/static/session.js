@@ -142,8 +142,10 @@
         isCleared = true;
         clear(true);
       }
-    } else if (isCleared) {
-      location.reload(); // it was used elsewhere
+    } else if (isCleared) { // it was used elsewhere
+      clearInterval(timer);
+      if (form) handOver(); // a reload would empty it
+      else location.reload();
     } else {
       endsAt = Date.now() + state.seconds_left * 1000;
       if (state.seconds_left > WARN_S) {

@@ -118,6 +118,19 @@ def test_while_the_server_is_away_what_was_typed_waits_out_of_sight(open_page, s
     problems[:] = [problem for problem in problems if "ERR_FAILED" not in problem]
 
 
+def test_what_waited_comes_back_to_a_session_that_was_used_elsewhere_meanwhile(open_page, name, problems):
+    page, cids = open_page(name), new_cids(2)
+    page.clock.install()
+    typed(page, cids)
+    page.route("**/api/session", lambda route: route.abort())
+    page.clock.run_for((IDLE_S + 60) * 1000)
+    expect(page.get_by_text("The dashboard does not answer now.")).to_be_visible()
+    page.unroute("**/api/session")
+    page.clock.run_for(60_000)
+    assert_back(page, cids)
+    problems[:] = [problem for problem in problems if "ERR_FAILED" not in problem]
+
+
 def test_two_minutes_before_the_end_a_warning_offers_to_stay_and_takes_no_key(open_page, site, name):
     page = open_page(name)
     page.clock.install()
