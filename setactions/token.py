@@ -22,6 +22,10 @@ _LATEST_EXPIRY = 1 << 36  # in the year 4147; a later one is no time in seconds
 AMONG_IDS = "The bearer token is among the customer ids. Take it out of the list."
 
 
+class TokenAmongIds(Refusal):
+    """The bearer token stands among the customer ids: a list that is neither kept nor shown again."""
+
+
 class Token:
     """A bearer token whose repr, str and pickled form do not show it; `reveal()` is the only way to it."""
 
@@ -73,9 +77,9 @@ class Token:
         return self.is_among([text])
 
     def check_not_among(self, cids: Sequence[str]) -> None:
-        """Raise Refusal (400) if one of `cids` is this token or holds it: ids are kept, and a token never is."""
+        """Raise TokenAmongIds (400) if one of `cids` is this token or holds it: ids are kept, and a token never is."""
         if self.is_among(cids):
-            raise Refusal(400, "cids", AMONG_IDS)
+            raise TokenAmongIds(400, "cids", AMONG_IDS)
 
     def cut_from(self, text: str) -> str:
         """Return `text` without this token."""

@@ -39,6 +39,7 @@ def compare(request: HttpRequest, reviewed: Review) -> HttpResponse:
         if was_sent(reviewed, user_id, is_batch=reviewed.is_batch):
             return redirect("batch" if reviewed.is_batch else "attempt", reviewed.attempt_id)
         token, sealed = review_token(request, reviewed)
+        token.check_not_among(submission.cids)
         comparison = live_comparison(submission.cluster, submission.cids, token, user_id)
         keep(replace(reviewed, comparison=replace(comparison, left_out=left_out)), user_id)
     except Refusal as refusal:

@@ -71,15 +71,17 @@ def ends_of(cids: Sequence[str]) -> ListEnds:
 class ReviewPage:
     """A review as its user sees it. Without a token that the browser keeps the page asks for it once more.
 
-    `notice` says why the page came back. `overlap` tells which customers were asked for already, `stopped` which are
-    left to send in batches that stopped lately, `warnings` are sentences on open attempts at other actions. `stored` is
-    what was read of the customers before, whoever asked for it; `touches` are the attempts that came after the review's
-    own comparison, and that its user is told of now.
+    `notice` says why the page came back; without one it says that nothing was sent, if that is known (`is_unsent`).
+    `overlap` tells which customers were asked for already, `stopped` which are left to send in batches that stopped
+    lately, `warnings` are sentences on open attempts at other actions. `stored` is what was read of the customers
+    before, whoever asked for it; `touches` are the attempts that came after the review's own comparison, and that its
+    user is told of now.
     """
 
     user: Any
     review: Review
     has_token: bool
+    is_unsent: bool = True
     notice: Notice = NOTHING_TO_SAY
     overlap: Overlap = NO_OVERLAP
     stopped: Overlap = NO_OVERLAP
@@ -174,8 +176,11 @@ class ReviewPage:
         return len(self.stopped.entries) - len(self.stopped_entries)
 
 
-def show_review(request: HttpRequest, review: Review, notice: Notice = NOTHING_TO_SAY) -> HttpResponse:
-    """Show the list that would be sent, with what speaks against it, and what is to be said about the step before."""
+def show_review(request: HttpRequest, review: Review, notice: Notice, *, is_unsent: bool) -> HttpResponse:
+    """Show the list that would be sent, with what speaks against it, and what is to be said about the step before.
+
+    `is_unsent` tells that it was not sent before, or else nobody knows.
+    """
     submission, comparison = review.submission, review.comparison
     cids, overlap, stopped, touches = submission.cids, NO_OVERLAP, NO_OVERLAP, NO_OVERLAP
     with suppress(AnyDatabaseError, Refusal), drop_if_broken("audit", "jobs"):  # sending will say what is wrong
@@ -192,6 +197,7 @@ def show_review(request: HttpRequest, review: Review, notice: Notice = NOTHING_T
             check_afterwards=review.check_afterwards and not notice.unchecked,
         ),
         has_token=has_token(request, review.attempt_id),
+        is_unsent=is_unsent,
         notice=notice,
         overlap=overlap,
         stopped=stopped,

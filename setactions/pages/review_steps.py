@@ -46,6 +46,7 @@ from setactions.pages.sent_reviews import ReviewEnded, is_configured, sent_as, w
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from setactions.results import Result
+from setactions.token import TokenAmongIds
 from tmsdash.web.errors import error_response
 
 RETRY_AFTER_S = 5
@@ -62,9 +63,10 @@ def review_page(request: HttpRequest, review_id: uuid.UUID) -> HttpResponse:
 
 
 def _page(request: HttpRequest, review: Review) -> HttpResponse:
-    notice = notice_for(request, review.attempt_id)
+    notice, sent = notice_for(request, review.attempt_id), None
     try:
-        if was_sent(review, request.user.get_username(), is_batch=review.is_batch):
+        sent = was_sent(review, request.user.get_username(), is_batch=review.is_batch)
+        if sent:
             return _what_it_became(review.attempt_id, is_batch=review.is_batch)
     except ReviewEnded as ended:
         notice = notice if notice != NOTHING_TO_SAY else notice_of(request, ended)
@@ -72,7 +74,7 @@ def _page(request: HttpRequest, review: Review) -> HttpResponse:
         return form_page(
             request, filled_in_form(review.submission, review.file_name), status=notice.status, error=notice.error
         )
-    return show_review(request, review, notice)
+    return show_review(request, review, notice, is_unsent=sent is False)
 
 
 def _may_be_shown(review: Review) -> bool:
@@ -86,9 +88,9 @@ def _with_review(request: HttpRequest, review_id: uuid.UUID, view: View) -> Http
         try:
             review = review_of(request, review_id)
             held.enter_context(turn_of_long_list(len(review.submission.cids)))
+            return view(request, review)
         except Refusal as refusal:
             return _without_review(request, review_id, refusal)
-        return view(request, review)
 
 
 def _without_review(request: HttpRequest, review_id: uuid.UUID, refusal: Refusal) -> HttpResponse:
@@ -159,7 +161,13 @@ def send(request: HttpRequest, reviewed: Review) -> HttpResponse:
 
 @sensitive_variables()
 def refused_step(request: HttpRequest, reviewed: Review, sealed: str, refusal: Refusal | Result) -> HttpResponse:
-    """Lead back to a review that was not sent, or to another one of its list if it has ended; either says why."""
+    """Lead back to a review that was not sent, or to another one of its list if it has ended; either says why.
+
+    One in which its token stands is dropped. Raises Refusal (503) if that fails.
+    """
+    if isinstance(refusal, TokenAmongIds):
+        forget(request, reviewed.attempt_id)
+        sealed = ""
     if not isinstance(refusal, ReviewEnded):
         return lead_to(request, reviewed.attempt_id, sealed=sealed, notice=notice_of(request, refusal))
     fresh = replace(
@@ -200,10 +208,12 @@ def narrowing_step(request: HttpRequest, reviewed: Review, narrow: Callable[[Rev
     """Lead to another review of what `narrow` leaves of a list; it raises Refusal if that is nobody."""
     if not may_set_action(request.user):
         raise PermissionDenied
-    user_id, sealed, sealed_for_rest = request.user.get_username(), "", ""
+    user_id, token, sealed, sealed_for_rest = request.user.get_username(), None, "", ""
     with suppress(Refusal):  # the next page asks for the token
-        sealed = review_token(request, reviewed)[1]
+        token, sealed = review_token(request, reviewed)
     try:
+        if token:
+            token.check_not_among(reviewed.submission.cids)
         if was_sent(reviewed, user_id, is_batch=reviewed.is_batch):
             return _what_it_became(reviewed.attempt_id, is_batch=reviewed.is_batch)
         rest = narrow(reviewed)

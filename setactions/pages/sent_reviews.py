@@ -34,8 +34,8 @@ class ReviewEnded(Refusal):
     """A review of this user's that is not sent any more. The same list may be reviewed anew."""
 
 
-def was_sent(review: Review, user_id: str, *, is_batch: bool) -> bool:
-    """Tell whether the user sent this review before, in this way: as a batch if `is_batch`.
+def was_sent(review: Review, user_id: str, *, is_batch: bool) -> bool | None:
+    """Tell whether the user sent this review before, in this way: as a batch if `is_batch`; None if nobody can tell.
 
     Raises ReviewEnded unless it was, or may be sent now.
     """
@@ -43,21 +43,23 @@ def was_sent(review: Review, user_id: str, *, is_batch: bool) -> bool:
         offered = "a batch" if review.is_batch else "a single call"
         message = f"This review was for {offered}, and a review is sent only as its page offered. Check it once more."
         raise ReviewEnded(409, "review", message)
-    if is_sent(review, user_id):
+    if sent := is_sent(review, user_id):
         return True
     _check_not_ended(review)
-    return False
+    return sent
 
 
-def is_sent(review: Review, user_id: str) -> bool:
+def is_sent(review: Review, user_id: str) -> bool | None:
     """Tell whether its attempt or batch exists; raises ReviewEnded if its id stands for something else.
 
-    False, too, without the databases: sending then says so.
+    None without the databases: sending then says so.
     """
-    attempt = batch = None
-    with suppress(AnyDatabaseError), drop_if_broken("audit", "jobs"):
-        attempt = find_attempt(review.attempt_id)
-        batch = Batch.objects.filter(batch_id=review.attempt_id).first()
+    try:
+        with drop_if_broken("audit", "jobs"):
+            attempt = find_attempt(review.attempt_id)
+            batch = Batch.objects.filter(batch_id=review.attempt_id).first()
+    except AnyDatabaseError:
+        return None
     if attempt is None and batch is None:
         return False
     submission = review.submission

@@ -62,7 +62,10 @@ def test_user_jobs_come_without_what_is_unfinished(operator, error):
 @by_error
 def test_the_review_page_comes_without_what_the_audit_holds_against_it(operator, error):
     with failing("audit", error):
-        assert "Yes, Proceed" in text_of(fill_in(operator))
+        page = text_of(fill_in(operator))
+    assert "Yes, Proceed" in page
+    assert "Whether this was sent before cannot be told now" in page
+    assert "Nothing has been sent yet" not in page
 
 
 @by_error
