@@ -8,7 +8,7 @@
 """
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -26,6 +26,11 @@ from tmsdash.web.access_log import log_refused
 
 NOTICE_KEPT_S = 600
 ERROR_LENGTH = 1500  # a cookie has 4 KB
+LONGEST_SEAL = 4000  # characters: browsers drop a cookie that has, with its name, more than 4,096
+TOO_LONG = (
+    "Your token is longer than what a browser keeps between two pages. Enter it here once more: it is used with the "
+    "button that you press."
+)
 _TOKEN, _NOTICE = "review_token", "review_notice"
 _NOTICE_SALT = "setactions.review.notice"
 
@@ -111,8 +116,12 @@ def lead_to(
 ) -> HttpResponse:
     """Redirect to a review's page, or to what is behind its `step`, with its token and with what it is to say.
 
-    Without `sealed`, its page asks for the token: a cookie that was there is gone.
+    Without `sealed`, its page asks for the token: a cookie that was there is gone. So it does, and says why, if the
+    token is too long for a cookie.
     """
+    if len(sealed) > LONGEST_SEAL:
+        error, field = f"{notice.error} {TOO_LONG}".strip(), notice.field or "token"
+        sealed, notice = "", replace(notice, error=error, field=field)
     answer = HttpResponseRedirect(address_of(review_id) + step, status=303)
     path, flags = address_of(review_id), _flags()
     if sealed:

@@ -206,7 +206,7 @@ def load_reading(text: str, user_id: str, attempt_id: uuid.UUID, purpose: Purpos
 @sensitive_variables()
 def seal_token(token: Token, user_id: str, attempt_id: uuid.UUID) -> str:
     """Return the token encrypted, for this user and attempt."""
-    return seal(token.reveal(), _SEAL_PURPOSE, user_id, str(attempt_id))
+    return seal(token.reveal(), _SEAL_PURPOSE, user_id, str(attempt_id), is_long=True)  # for a cookie
 
 
 @sensitive_variables()
@@ -219,7 +219,7 @@ def unseal_token(sealed: str, user_id: str, attempt_id: uuid.UUID) -> Token:
 def seal_for_another(sealed: str, user_id: str, attempt_id: uuid.UUID, other_id: uuid.UUID) -> str:
     """Return the token sealed for another attempt of the user, for what is left of its time; raises as above."""
     sealed_at, token = _open(sealed, user_id, attempt_id)
-    return seal(token, _SEAL_PURPOSE, user_id, str(other_id), sealed_at=sealed_at)
+    return seal(token, _SEAL_PURPOSE, user_id, str(other_id), sealed_at=sealed_at, is_long=True)
 
 
 @sensitive_variables()

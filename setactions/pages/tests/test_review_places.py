@@ -1,18 +1,22 @@
 """Where a review is between its pages: its list in the database, its token in a cookie of its own address."""
 
+import secrets
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from jobs import reviews
-from jobs.models import Job, StoredReview
+from jobs.models import Batch, Job, StoredReview
+from setactions.pages import review_places
 from setactions.pages.tests.test_new_action import AT, fill_in, hidden_fields, press, proceed, without_token
 from tmsdash.tests.fixtures import PASSWORD, TOKEN, signed_in
 from tmsdash.tests.tools import stored_bytes, table_missing, text_of
 
 pytestmark = pytest.mark.pages
 
+BROWSERS_KEEP = 4096  # characters of a cookie's name and value
 PLANTED = "planted-secret-token-0123456789"
 FORM = {"cluster": "evian3", "action": "PE-Enable", "token": TOKEN, "cids": "a1, b2"}
 
@@ -149,6 +153,53 @@ def test_a_list_in_which_its_token_stands_is_not_kept(operator, tms):
     assert (refused.status_code, "is among the customer ids" in text_of(refused)) == (400, True)
     assert not StoredReview.objects.exists()
     assert PLANTED not in refused.content.decode()
+
+
+@pytest.mark.parametrize("step", ["start/", "compare/", "leave-out/"])
+def test_nor_is_one_of_a_batch_or_of_what_else_its_page_offers(operator, tms, small_chunks, step):
+    page = fill_in(operator, cids=f"a1,b2,c3,d4,{PLANTED}")
+    without_token(operator)
+    refused = press(operator, step, hidden_fields(page) | {"token": PLANTED})
+    assert (refused.status_code, "is among the customer ids" in text_of(refused)) == (400, True)
+    assert not StoredReview.objects.exists()
+    assert PLANTED not in refused.content.decode()
+    assert not Batch.objects.exists()
+    assert tms.calls() == []
+
+
+def test_a_list_in_which_its_token_stands_and_that_cannot_be_dropped_is_not_shown(operator, tms, monkeypatch):
+    def fail(*_):
+        raise OperationalError("disk is full")
+
+    page = fill_in(operator, cids=f"a1,{PLANTED}")
+    without_token(operator)
+    monkeypatch.setattr(review_places, "forget_review", fail)
+    refused = proceed(operator, page, token=PLANTED)
+    assert (refused.status_code, "The jobs database cannot be written" in text_of(refused)) == (503, True)
+    assert PLANTED not in refused.content.decode()
+
+
+def test_a_token_as_long_as_most_are_is_in_a_cookie_that_browsers_keep(operator):
+    cookie = token_cookie(operator.post("/review/", FORM | {"token": secrets.token_urlsafe(3600)[:3600]}))
+    assert len(cookie.key) + len(cookie.value) <= BROWSERS_KEEP
+    page = operator.get(cookie["path"])
+    assert "Nothing has been sent yet." in text_of(page)
+    assert proceed(operator, page).status_code == 302
+
+
+def test_one_that_is_too_long_for_a_cookie_is_asked_for_where_it_is_used(operator, settings):
+    settings.TMS_CONFIRM_ABOVE = 2
+    token = secrets.token_urlsafe(8192)[:8192]
+    answer = operator.post("/review/", FORM | {"token": token})
+    assert [name for name in answer.cookies if name.startswith("review_token")] == []
+    page = operator.get(answer.url)
+    assert "Your token is longer than what a browser keeps between two pages." in text_of(page)
+    assert 'href="#token"' in page.content.decode()
+    again = proceed(operator, page, token=token, confirm="3")
+    assert "3 is not the number of customers" in text_of(again)
+    assert "Your token is longer" in text_of(again)
+    assert proceed(operator, again, token=token, confirm="2").status_code == 302
+    assert Job.objects.count() == 1
 
 
 def test_without_its_database_a_review_says_so_and_sends_nothing(operator, tms):
