@@ -80,6 +80,13 @@ def make_result(attempt: Attempt, body: OutcomeBody, *, job_recorded: bool, repl
     )
 
 
+def being_sent(attempt_id: uuid.UUID) -> Result:
+    """Return the result of an attempt that another thread carries out just now."""
+    outcome = Outcome.PENDING
+    explanation = explain(outcome, "", None)
+    return Result(attempt_id=attempt_id, outcome=outcome, message=outcome.label, explanation=explanation)
+
+
 def refused(attempt_id: uuid.UUID, refusal: Refusal) -> Result:
     """Return the result of what was stopped before anything was sent."""
     return Result(

@@ -64,6 +64,19 @@ def test_the_page_says_that_it_is_being_sent_until_the_answer_is_there(operator,
     assert PLANTED.encode() not in stored_bytes()
 
 
+def test_its_page_is_led_to_whether_or_not_a_database_answers_meanwhile(operator, tms, at_once, monkeypatch):
+    def fail(*_):
+        raise OperationalError("the connection is gone")
+
+    review = fill_in(operator, token=SLOW)
+    with monkeypatch.context() as patch:
+        patch.setattr("setactions.results.signed_jobs", fail)
+        assert proceed(operator, review).url.startswith("/attempts/")
+    tms.wait_for(lambda calls: len(calls) == 1)
+    at_once()
+    assert Job.objects.count() == 1
+
+
 def test_what_is_out_keeps_its_place_and_gives_it_back(operator, tms, at_once, settings):
     settings.TMS_MAX_IN_FLIGHT = 1
     before = mine[Cell.CALLS]
