@@ -35,6 +35,7 @@ _SHOWN_SALT = "setactions.review.shown"
 _READING_SALT = "setactions.reading"
 
 _SEAL_PURPOSE = "setactions.token"
+_LONG_TOKEN = 2000  # characters: a longer one is compressed, so that it may fit into a cookie all the same
 
 
 class Purpose(Enum):
@@ -206,7 +207,7 @@ def load_reading(text: str, user_id: str, attempt_id: uuid.UUID, purpose: Purpos
 @sensitive_variables()
 def seal_token(token: Token, user_id: str, attempt_id: uuid.UUID) -> str:
     """Return the token encrypted, for this user and attempt."""
-    return seal(token.reveal(), _SEAL_PURPOSE, user_id, str(attempt_id), is_long=True)  # for a cookie
+    return _sealed(token.reveal(), user_id, attempt_id)
 
 
 @sensitive_variables()
@@ -219,7 +220,13 @@ def unseal_token(sealed: str, user_id: str, attempt_id: uuid.UUID) -> Token:
 def seal_for_another(sealed: str, user_id: str, attempt_id: uuid.UUID, other_id: uuid.UUID) -> str:
     """Return the token sealed for another attempt of the user, for what is left of its time; raises as above."""
     sealed_at, token = _open(sealed, user_id, attempt_id)
-    return seal(token, _SEAL_PURPOSE, user_id, str(other_id), sealed_at=sealed_at, is_long=True)
+    return _sealed(token, user_id, other_id, sealed_at)
+
+
+@sensitive_variables()
+def _sealed(token: str, user_id: str, attempt_id: uuid.UUID, sealed_at: float | None = None) -> str:
+    is_long = len(token) > _LONG_TOKEN
+    return seal(token, _SEAL_PURPOSE, user_id, str(attempt_id), sealed_at=sealed_at, is_long=is_long)
 
 
 @sensitive_variables()
