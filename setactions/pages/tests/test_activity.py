@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import OperationalError, connections
 
 from audit.choices import Action, Kind, Source
 from audit.models import Attempt, AuditEntry
@@ -114,6 +115,19 @@ FOUND = [
 def test_each_filter_finds_attempts_and_batches(olivia, things):
     for query, words in FOUND:
         assert listed(olivia, things, f"/activity/?whose=mine&{query}") == words, query
+
+
+def test_that_filters_cannot_be_remembered_costs_nobody_the_list(olivia, things):
+    def refuse(execute, sql, *args):
+        if sql.startswith("UPDATE") and "tmsdash_session" in sql:
+            raise OperationalError("disk is full")
+        return execute(sql, *args)
+
+    client = signed_in(olivia)
+    assert client.get("/activity/?whose=mine").status_code == 200
+    with connections["default"].execute_wrapper(refuse):
+        page = client.get("/activity/?whose=mine&outcome=refused")
+    assert (page.status_code, str(things["refused"].attempt_id) in page.content.decode()) == (200, True)
 
 
 def test_ids_are_found_from_six_characters_on(olivia, oscar, things):
