@@ -8,6 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import Error as AnyDatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods, require_safe
@@ -29,7 +30,7 @@ from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.rates import WINDOW_S
-from tmsdash.web.kept_forms import Fields, Kept, keeps, kept_of
+from tmsdash.web.kept_forms import Fields, Kept, authored, keeps, kept_of
 
 REMINDERS_SHOWN = 10
 TYPED = Fields(
@@ -127,7 +128,7 @@ def form_page(
         "kept": kept,
         "max_cids": settings.TMS_MAX_CIDS_PER_CALL,
         "max_bytes": settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
-        "has_token_endpoint": bool(settings.TMS_TOKEN_URLS),
+        "get_token_at": authored(reverse("get_token"), request.user) if settings.TMS_TOKEN_URLS else "",
         "chunk": settings.TMS_BATCH_CHUNK,
         "calls": settings.TMS_BATCH_CALLS,
         "in_doubt": _in_doubt_of(request.user),

@@ -148,6 +148,13 @@ def test_who_may_not_send_and_sites_without_an_endpoint_have_no_such_page(operat
     assert "Get a token" not in text_of(operator.get("/"))
 
 
+def test_enter_in_a_field_of_the_form_asks_for_no_token(operator):
+    html = operator.get("/").content.decode()
+    pressed, *others = re.findall(r'<button type="submit"[^>]*>', html.partition('action="/review/')[2])
+    assert "formaction" not in pressed  # a browser presses the first one
+    assert any("formaction" in button for button in others)
+
+
 def test_the_password_of_the_account_is_not_sent_as_a_secret_and_nobody_can_guess_secrets(operator, tms):
     page = operator.post("/token/", CLIENT | {"client_secret": PASSWORD})
     assert (page.status_code, "This is the password of your account" in text_of(page)) == (400, True)
