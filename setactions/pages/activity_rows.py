@@ -23,6 +23,7 @@ from tmsdash.web.template_filters import number, utc_time
 
 CHUNKS_SHOWN = 100
 FILE_NAME_SHOWN = NOTE_SHOWN = 40
+MESSAGE_SHOWN = 80
 SHORT_ID = 8  # characters: the whole id is the link's title
 _ROW = """<tr{mark}>
   <td data-label="Time">{time}</td>
@@ -97,7 +98,7 @@ def _cells_of_attempt(attempt: Attempt, names: Mapping[str, str]) -> dict[str, A
         "time": utc_time(attempt.created_at),
         "css": _CSS.get(attempt.outcome, attempt.outcome),
         "outcome": attempt.get_outcome_display(),
-        "more": format_html(' <span class="hint">{}</span>', "its job is being recorded") if attempt.job_owed else "",
+        "more": _message("its job is being recorded" if attempt.job_owed else attempt.error_message),
         "action": attempt.action_name or "–",
         "origin": attempt.cluster_url,
         "cluster": names.get(attempt.cluster_url, one_line(attempt.cluster_url)) or "–",
@@ -149,7 +150,7 @@ def _cells_of_chunks(batch: Batch, chunks: Sequence[BatchChunk], names: Mapping[
             "time": utc_time(chunk.started_at) if chunk.started_at else "not sent yet",
             "css": chunk.state,
             "outcome": State(chunk.state).label,
-            "more": format_html(' <span class="hint">{}</span>', one_line(chunk.message, 80)) if chunk.message else "",
+            "more": _message(chunk.message),
             "action": chunk.get_action_code_display(),
             "origin": chunk.cluster_url,
             "cluster": names.get(chunk.cluster_url, one_line(chunk.cluster_url)),
@@ -172,6 +173,12 @@ def _chunks_in_words(batch: Batch, matching: int) -> str:
     if not matching or matching >= batch.chunk_count:
         return counted(batch.chunk_count, "chunk")
     return f"{matching:,} of {counted(batch.chunk_count, 'chunk')}"
+
+
+def _message(text: str) -> SafeString:
+    """Return what TMS or the dashboard said of it, cut where a row ends."""
+    whole, shown = one_line(text), one_line(text, MESSAGE_SHOWN)
+    return format_html(' <span class="hint" title="{}">{}</span>', whole, shown) if text else SafeString()
 
 
 def _note(note: str) -> SafeString:

@@ -216,6 +216,11 @@ def test_what_failed_is_two_clicks_away_from_the_navigation(olivia, things):
         assert word in listed(olivia, things, second.replace("&amp;", "&"))
 
 
+def test_a_row_says_what_came_of_it_in_the_words_of_its_attempt(olivia, things):
+    rows = text_of(signed_in(olivia).get("/activity/?outcome=rejected&whose=mine"))
+    assert "Rejected by TMS maintenance PE-Enable" in rows
+
+
 def test_the_file_has_everything_on_all_pages_and_is_noted(olivia, things, monkeypatch):
     monkeypatch.setattr("setactions.pages.activity.ENTRIES_PER_PAGE", 1)
     Attempt.objects.filter(pk=things["rejected"].pk).update(error_message="=1+1", action_name="@SUM(A1)")
