@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 
 from audit.accounts.audited_admin import AuditedAdmin
 from audit.admin_filters import SourceFilter, query_of_attempts, summary_for
+from audit.choices import Source
 from audit.customer_index import is_known
 from audit.summary_rows import columns_of, rows_of
 from jobs.app_status.runbook import SHORTEST, is_safe_link
@@ -38,7 +39,7 @@ class JobAdmin(ExactSearchAdmin):
             "action_name",
             "cluster_url",
             "customer_count",
-            "source",
+            "source_label",
             "condition",
             "evidence",
         ),
@@ -46,7 +47,7 @@ class JobAdmin(ExactSearchAdmin):
     list_display_links = ("time", "job_id")
     list_filter = (TimeFilter, "status", "evidence", "action_code", ClusterFilter, SourceFilter, UserFilter, "legacy")
     fields = (
-        *("job_id", "time", "user_id", "action_name", "cluster_url", "condition", "http_status", "source", "batch_id"),
+        *("job_id", "time", "user_id", "action_name", "cluster_url", "condition", "http_status", "source_label", "batch_id"),
         *("legacy", "old_status", "doubles", "customer_list", "audit_entries", "sent", "answered"),
     )
 
@@ -74,6 +75,10 @@ class JobAdmin(ExactSearchAdmin):
             job.confirmation = confirmations_of([job.job_id]).get(job.job_id)
         shown = shown_status(job.status, legacy=job.legacy, confirmation=job.confirmation)
         return format_html("{} {}", shown.label, shown.detail)
+
+    @admin.display(description="source", ordering="source")
+    def source_label(self, job: Any) -> str:
+        return Source.label_of(job.source)
 
     @admin.display(description="customers")
     def customer_list(self, job: Job) -> SafeString:

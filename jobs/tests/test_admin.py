@@ -56,10 +56,13 @@ def test_the_admin_calls_it_user_jobs_audit(viewer):
     assert "User Jobs Audit" in text_of(viewer.get("/admin/"))
     assert "User Jobs Audit" in text_of(viewer.get(LIST))
     assert "Job customers" not in text_of(viewer.get("/admin/"))  # only a job leads there
+    assert b'<a href="/activity/">Activity</a>' in viewer.get(LIST).content  # "View site" leads auditors back here
 
 
 def test_the_list_shows_all_jobs_newest_first(viewer, two):
     assert shown(viewer) == expected(two, True, True)
+    make_job(source=Source.API)
+    assert 'class="field-source_label">Script (JSON)<' in viewer.get(LIST).content.decode()
     text = text_of(viewer.get(LIST))
     for fact in ("olivia", "oscar", "PE-Enable", "T-Enable", "https://evian3.example", "Accepted"):
         assert fact in text
