@@ -103,6 +103,12 @@ class AttemptPage:
     def cluster_is_configured(self) -> bool:
         return cluster_at(self.attempt.cluster_url) is not None
 
+    @property
+    def cluster_name(self) -> str:
+        """The cluster as its users call it; its address, if it is not configured any more."""
+        cluster = cluster_at(self.attempt.cluster_url)
+        return cluster.name if cluster else self.attempt.cluster_url
+
     @cached_property
     def may_check(self) -> bool:
         return self.is_unknown and self.cluster_is_configured and rulings.may_check(self.user, self.attempt)

@@ -25,7 +25,7 @@ def test_the_answer_appears_in_place_and_is_announced_and_takes_the_focus_from_n
     page, cids = open_page(), new_cids(2)
     send_slowly(page, site, cids)
     expect(page).to_have_title(re.compile("^Being sent: PE-Enable"))
-    expect(page.get_by_text(re.compile(r"Sent for [3-9] seconds"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Waiting for TMS for [3-9] seconds"))).to_be_visible()
     page.evaluate("window.isSamePage = true")
     copy = page.get_by_role("button", name="Copy").last
     copy.focus()
