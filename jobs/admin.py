@@ -47,7 +47,17 @@ class JobAdmin(ExactSearchAdmin):
     list_display_links = ("time", "job_id")
     list_filter = (TimeFilter, "status", "evidence", "action_code", ClusterFilter, SourceFilter, UserFilter, "legacy")
     fields = (
-        *("job_id", "time", "user_id", "action_name", "cluster_url", "condition", "http_status", "source_label", "batch_id"),
+        *(
+            "job_id",
+            "time",
+            "user_id",
+            "action_name",
+            "cluster_url",
+            "condition",
+            "http_status",
+            "source_label",
+            "batch_id",
+        ),
         *("legacy", "old_status", "doubles", "customer_list", "audit_entries", "sent", "answered"),
     )
 
