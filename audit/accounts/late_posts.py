@@ -20,13 +20,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST
-from django_htmx.http import HttpResponseClientRefresh
 
 from audit.accounts.sign_in_page import LATE, LIMITS, late_mark, sign_in_page, waiting_for
 from tmsdash.web.access_log import log_refused
 from tmsdash.web.errors import error_response, wants_json
 from tmsdash.web.kept_forms import SEALED, TooLongError, author_of, is_from_this_site, keep, sealed_form, without_author
-from tmsdash.web.sessions import is_polling, time_left
+from tmsdash.web.sessions import is_polling, reload_page, time_left
 
 TOO_LONG = (
     "Your session had ended before this form arrived, so nothing was sent or changed. It is too long to be carried "
@@ -57,7 +56,7 @@ class SignInRequiredMiddleware(LoginRequiredMiddleware):
         if wants_json(request):
             return error_response(request, 401, "Sign in first. Nothing was sent to TMS.")
         if is_polling(request):  # the sign-in page must not replace part of a page
-            return HttpResponseClientRefresh()
+            return reload_page()
         if request.method == "POST":
             return _ask_to_sign_in(request, without_author(request.get_full_path()))
         return super().handle_no_permission(request, view_func)

@@ -11,12 +11,11 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
-from django_htmx.http import HttpResponseClientRefresh
 
 from tmsdash.models import InitialPassword
 from tmsdash.web.base import Middleware
 from tmsdash.web.errors import error_response, wants_json
-from tmsdash.web.sessions import is_polling
+from tmsdash.web.sessions import is_polling, reload_page
 
 INITIAL_PASSWORD_DAYS = 7
 OWN_PASSWORD_PAGES = ("password_change", "admin_password_change")
@@ -58,4 +57,4 @@ class InitialPasswordMiddleware(Middleware):
             return None
         if wants_json(request):
             return error_response(request, 403, CHOOSE)
-        return HttpResponseClientRefresh() if is_polling(request) else redirect(OWN_PASSWORD_PAGES[0])
+        return reload_page() if is_polling(request) else redirect(OWN_PASSWORD_PAGES[0])

@@ -101,6 +101,11 @@ def is_polling(request: HttpRequest) -> bool:
     return request.method == "GET" and request.headers.get("HX-Request") == "true"
 
 
+def reload_page() -> HttpResponse:
+    """Return what makes a page that keeps itself up to date load as a whole, instead of taking this for a part."""
+    return HttpResponse(headers={"HX-Refresh": "true"})
+
+
 def forget_at_client(response: HttpResponse) -> HttpResponse:
     """Make the browser forget what pages of an ended session stored in it; `no-store` keeps its cache clean."""
     response["Clear-Site-Data"] = '"storage"'  # without "cache", which can take browsers seconds
