@@ -27,7 +27,9 @@ MESSAGE_SHOWN = 80
 SHORT_ID = 8  # characters: the whole id is the link's title
 _ROW = """<tr{mark}>
   <td data-label="Time">{time}</td>
-  <td data-label="Outcome"><span class="line"><span class="status {css}">{outcome}</span>{more}</span></td>
+  <td data-label="Outcome" class="outcome">
+    <span class="line"><span class="status {css}">{outcome}</span>{more}</span>
+  </td>
   <td data-label="Action" class="short">{action}</td>
   <td data-label="Cluster" class="short" title="{origin}">{cluster}</td>
   <td data-label="Customers" class="number">{customers}</td>
