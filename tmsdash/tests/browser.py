@@ -90,6 +90,7 @@ class BrowserSite:
             "TMS_BATCH_CHUNK": 5,
             "TMS_CONFIRM_ABOVE": 10,
             "TMS_READS_PER_MINUTE": 1000,
+            "TMS_TOKEN_URLS": f"evian3={self.tms.url}/oauth2/token",
         }
         install(self.folder)
         variables = {"DJANGO_SETTINGS_MODULE": SETTINGS_MODULE}

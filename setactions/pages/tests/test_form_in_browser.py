@@ -140,3 +140,21 @@ def test_without_javascript_the_form_takes_a_file_and_shows_no_button_that_does_
     upload(page, "fleet.csv", "\n".join(cids := new_cids(2)))
     page.get_by_role("button", name="Set Action").click()
     expect(page.locator("main")).to_contain_text(cids[1])
+
+
+def test_a_token_is_fetched_beside_its_field_and_what_was_typed_stays(open_page, site):
+    page, cids = open_page(), new_cids(2)
+    page.goto("/")
+    page.get_by_label("Cluster").select_option("evian3")
+    page.get_by_label("Action").select_option("PE-Enable")
+    page.get_by_label("Customer IDs").fill("\n".join(cids))
+    page.get_by_role("button", name="Get a token").click()
+    page.get_by_label("Client ID").fill("dashboard")
+    page.get_by_label("Client secret").fill("secret-of-the-client")
+    page.get_by_role("button", name="Get the token").click()
+    expect(page.get_by_label("Customer IDs")).to_have_value("\n".join(cids))
+    assert "secret-of-the-client" not in page.content()
+    page.get_by_role("button", name="Set Action").click()
+    page.get_by_role("button", name="Yes, Proceed").click()
+    expect(page.get_by_role("heading", name="Accepted")).to_be_visible()
+    assert site.lists_sent(cids) == [cids]
