@@ -17,7 +17,7 @@ def send_slowly(page, site, cids):
     fill_in(page, cids)
     page.get_by_role("button", name="Yes, Proceed").click()
     expect(page.get_by_role("heading", name="Being sent")).to_be_visible()
-    site.tms.wait_for(lambda calls: len(calls) == 1)
+    assert site.lists_sent(cids, 1) == [cids]
     return page.url
 
 
@@ -44,7 +44,7 @@ def test_double_click_back_and_reload_send_once_and_ask_nothing(open_page, site)
     review = page.url
     page.get_by_role("button", name="Yes, Proceed").dblclick()
     expect(page.get_by_role("heading", name="Being sent")).to_be_visible()
-    site.tms.wait_for(lambda calls: len(calls) == 1)
+    assert site.lists_sent(cids, 1) == [cids]
     attempt = page.url
     page.reload()
     expect(page).to_have_url(attempt)
@@ -54,7 +54,7 @@ def test_double_click_back_and_reload_send_once_and_ask_nothing(open_page, site)
     expect(page).to_have_url(attempt)
     site.tms.release()
     expect(page.get_by_role("heading", name="Accepted")).to_be_visible()
-    assert len(site.tms.calls()) == 1
+    assert site.lists_sent(cids) == [cids]
 
 
 def test_a_call_goes_on_when_its_browser_is_closed(open_page, site):
@@ -92,11 +92,11 @@ def test_enter_in_the_number_proceeds_and_an_error_leads_to_its_field(open_page,
     expect(number).to_be_focused()
     page.reload()  # asks nothing, and says the same
     expect(page.get_by_role("alert")).to_be_visible()
-    assert site.tms.calls() == []
+    assert site.lists_sent(cids) == []
     number.fill("11")
     number.press("Enter")
     expect(page.get_by_role("heading", name="Accepted")).to_be_visible()
-    assert len(site.tms.calls()) == 1
+    assert site.lists_sent(cids) == [cids]
 
 
 def test_enter_in_the_token_field_proceeds_and_the_token_is_no_part_of_page_or_script(open_page, site):

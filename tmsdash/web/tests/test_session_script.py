@@ -67,7 +67,7 @@ def test_a_page_is_cleared_when_its_session_ends_and_what_was_typed_comes_back(o
         assert hidden not in page.content()
     sign_in(page, name)
     assert_back(page, cids)
-    assert site.tms.calls() == []
+    assert site.lists_sent(cids) == []
 
 
 def test_a_file_and_a_restarted_server_lose_nothing_without_javascript(open_page, site, name):
