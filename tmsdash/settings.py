@@ -145,7 +145,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "setactions.pages.context.permissions",
             ],
-            "builtins": ["tmsdash.web.template_filters"],
+            "builtins": ["tmsdash.web.template_filters", "tmsdash.web.clusters"],
         },
     }
 ]

@@ -1,0 +1,102 @@
+"""How pages name a cluster: its name with the origin on hover, and a badge if it is a production cluster.
+
+Rows hold the origin of a cluster, which stays what it was when the settings change. Every list, sentence and fact comes
+here for what to show of it, those of the admin included. Hover alone would leave out keyboards and touch, so where the
+facts of something are, the origin is written beside the name.
+"""
+
+from functools import lru_cache
+from html import escape
+
+from django import template
+from django.conf import settings
+from django.utils.safestring import SafeString, mark_safe
+
+from tmsdash.text import one_line
+
+register = template.Library()
+
+_NAME = '<span class="cluster" title="{origin}">{name}</span>'
+_BADGE = ' <span class="status production">production</span>'
+_BAR = '<aside class="production-bar" aria-label="Production">Production cluster: <strong>{name}</strong></aside>'
+Settings = tuple[tuple[tuple[str, str], ...], tuple[str, ...]]  # names and origins, and the names of production
+
+
+def is_production(origin: str) -> bool:
+    """Tell whether what is done at this origin is done to customers who notice."""
+    return cluster_name(origin) in settings.TMS_PRODUCTION_CLUSTERS
+
+
+def cluster_name(origin: str) -> str:
+    """Return the name of a cluster; its host if the settings lack it; "" if there is no origin."""
+    return _names(_settings()).get(origin) or one_line(_host(origin))
+
+
+@register.filter("cluster")
+def shown_cluster(origin: str) -> SafeString:
+    """Return a cluster for lists and sentences: its name, or its host, with the origin on hover; "" if there is none.
+
+    A page has up to a hundred of them, so this is looked up rather than made.
+    """
+    return _shown(_settings()).get(origin) or _without_name(origin)
+
+
+@register.filter
+def cluster_fact(origin: str) -> SafeString:
+    """Return a cluster for facts: the same with the whole origin in the text, for who cannot hover."""
+    shown = shown_cluster(origin)
+    return mark_safe(f'{shown} <span class="origin">{escape(one_line(origin))}</span>') if shown else shown  # noqa: S308 (escaped)
+
+
+@register.filter
+def production_bar(origin: str) -> SafeString:
+    """Return the bar for the block `under_header` of a page that concerns this cluster; "" if it is no production."""
+    if not is_production(origin):
+        return SafeString()
+    return mark_safe(_BAR.format(name=escape(cluster_name(origin))))  # noqa: S308 (escaped)
+
+
+@register.filter
+def production_class(origin: str) -> str:
+    """Return the class of a row that concerns this cluster: "on-production" or ""."""
+    return "on-production" if is_production(origin) else ""
+
+
+def cluster_choices() -> list[tuple[str, str]]:
+    """Return the clusters of the settings for a field: name and label, which says so of a production cluster."""
+    production = settings.TMS_PRODUCTION_CLUSTERS
+    return [
+        (name, f"{'PRODUCTION: ' if name in production else ''}{name} ({origin})")
+        for name, origin in settings.TMS_CLUSTERS.items()
+    ]
+
+
+def _settings() -> Settings:
+    return tuple(settings.TMS_CLUSTERS.items()), tuple(settings.TMS_PRODUCTION_CLUSTERS)
+
+
+@lru_cache(maxsize=4)
+def _names(given: Settings) -> dict[str, str]:
+    return {origin: name for name, origin in given[0]}
+
+
+@lru_cache(maxsize=4)
+def _shown(given: Settings) -> dict[str, SafeString]:
+    """Return what is shown of each origin of the settings."""
+    clusters, production = given
+    return {origin: _span(name, origin, is_production=name in production) for name, origin in clusters}
+
+
+def _without_name(origin: str) -> SafeString:
+    return _span(one_line(_host(origin)), one_line(origin), is_production=False) if origin else SafeString()
+
+
+def _span(name: str, origin: str, *, is_production: bool) -> SafeString:
+    html = _NAME.format(name=escape(name), origin=escape(origin)) + (_BADGE if is_production else "")
+    return mark_safe(html)  # noqa: S308 (escaped)
+
+
+def _host(origin: str) -> str:
+    """Return the host and port of an origin; what was imported may be no origin at all, and stays as it is."""
+    _, mark, rest = origin.partition("://")
+    return rest.partition("/")[0] if mark else origin
