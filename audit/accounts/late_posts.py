@@ -123,6 +123,8 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     address = without_author(request.get_full_path())
     if request.path == reverse("login"):
         return _sign_in_again(request)
+    if request.path == reverse("display"):
+        return redirect("display")
     if request.path in (reverse("logout"), reverse("admin_logout")):
         return redirect("new_action") if user_is_known else redirect("login")
     return _shown_again(request, address) if user_is_known else _ask_to_sign_in(request, address)

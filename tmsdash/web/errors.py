@@ -17,6 +17,7 @@ from django.views.debug import SafeExceptionReporterFilter
 from tmsdash.db import broken_rows
 from tmsdash.db.transactions import UNUSABLE_DATABASE
 from tmsdash.web import request_id
+from tmsdash.web.display import theme_of
 
 BROKEN_ROW = (
     "Somebody wrote it past this site, so nothing of it is shown. Tell an administrator: manage.py audit_verify --jobs "
@@ -100,7 +101,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
     if wants_json(request):
         return error_json(status, message)
     # No request context: whatever is broken may break the navigation, too.
-    return HttpResponse(render_to_string("error.html", _context(status, message)), status=status)
+    context = _context(status, message) | {"theme": theme_of(request)}
+    return HttpResponse(render_to_string("error.html", context), status=status)
 
 
 class AlwaysHidingFilter(SafeExceptionReporterFilter):

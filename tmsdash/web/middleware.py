@@ -5,9 +5,11 @@ import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from urllib.parse import unquote
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, UnreadablePostError
+from django.utils import timezone
 
 from tmsdash import heavy_work
 from tmsdash.text import one_line
@@ -17,6 +19,7 @@ from tmsdash.web.access_log import log_refused, user_name
 from tmsdash.web.addresses import Address, parsed
 from tmsdash.web.base import Middleware
 from tmsdash.web.bodies import forget_body, receive_body
+from tmsdash.web.display import UTC, zone_of
 from tmsdash.web.errors import error_response, wants_json
 from tmsdash.web.kept_forms import author_of
 
@@ -126,6 +129,17 @@ class NoTokenInAddressMiddleware(Middleware):
         )
         request.path = request.path_info = f"/{REMOVED}"  # which Django writes to the log
         return answer
+
+
+class TimeZoneMiddleware(Middleware):
+    """Shows times in the zone that somebody chose. JSON has UTC, whoever asks."""
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        name = UTC if wants_json(request) else zone_of(request)
+        if name == UTC:
+            return self.get_response(request)
+        with timezone.override(ZoneInfo(name)):
+            return self.get_response(request)
 
 
 class RequestBodyMiddleware(Middleware):

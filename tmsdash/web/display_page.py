@@ -1,0 +1,79 @@
+"""The page on which somebody chooses how they see the site, to which the switch in the foot of each page posts, too."""
+
+from functools import cache
+from itertools import groupby
+from typing import Any
+
+from django import forms
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from tmsdash.web.display import SHORTCUTS, THEMES, UTC, choices_of, keep, zone_names
+
+LONGEST_ADDRESS = 2000  # characters, of a page to go back to
+
+
+@cache
+def _zone_choices() -> list[tuple[str, Any]]:
+    """Return all zones for a list to choose from: UTC first, the others by continent."""
+    names = sorted(name for name in zone_names() if "/" in name and not name.startswith("Etc/"))
+    groups = groupby(names, key=lambda name: name.partition("/")[0])
+    return [(UTC, UTC), *((group, [(name, name.replace("_", " ")) for name in among]) for group, among in groups)]
+
+
+class DisplayForm(forms.Form):
+    """What can be chosen. A switch sends one field, the page all of them."""
+
+    theme = forms.ChoiceField(label="Colours", choices=[*THEMES.items()], required=False)
+    time_zone = forms.CharField(
+        label="Times",
+        widget=forms.Select,
+        required=False,
+        help_text="Times are shown in this zone, with its name. Files and JSON always have UTC.",
+    )
+    shortcuts = forms.ChoiceField(
+        label="Shortcuts",
+        choices=[*SHORTCUTS.items()],
+        required=False,
+        help_text="Single keys that lead somewhere; switch them off if they get in the way of what you speak or type.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["time_zone"].widget.choices = _zone_choices()
+
+    def clean_time_zone(self) -> str:
+        name: str = self.cleaned_data["time_zone"]
+        if name and name not in zone_names():
+            raise forms.ValidationError("This system knows no such time zone. Choose one of the list.")
+        return name
+
+
+@login_not_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def display(request: HttpRequest) -> HttpResponse:
+    """Keep what was chosen and go back to `next`; what the form does not name stays as it is. A GET shows the page."""
+    given = request.POST if request.method == "POST" else request.GET
+    back = _local(given.get("next", ""))
+    if request.method != "POST":
+        return render(request, "display.html", {"form": DisplayForm(initial=choices_of(request)), "back": back})
+    form = DisplayForm(request.POST)
+    if not form.is_valid():
+        return render(request, "display.html", {"form": form, "back": back}, status=400)
+    answer = redirect(back)
+    for name, value in form.cleaned_data.items():
+        if value:
+            keep(answer, name, value)
+    return answer
+
+
+def _local(address: str) -> str:
+    """Return the address of a page of this site to go back to; the start page instead of any other."""
+    is_local = address.startswith("/") and url_has_allowed_host_and_scheme(address, None)
+    return address if is_local and len(address) <= LONGEST_ADDRESS else reverse("new_action")
