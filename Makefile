@@ -7,6 +7,8 @@ PY := .venv/bin/python
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r
 LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock" $(LOCK_OPTIONS)
+# What checks the pages for accessibility; without npm, tests that want it are left out, and say so.
+AXE := $(if $(shell command -v npm),.ci/node_modules/.package-lock.json)
 export PORT TMS_PORT DEMO_ONCE
 
 .PHONY: demo check test serve prove lock sbom
@@ -30,7 +32,7 @@ check: .venv/installed-dev
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" .ci/check
 
 # `check`, and all tests on SQLite and on PostgreSQL. ARGS="-k name", or a file, runs that part of the tests alone, on both.
-test: .venv/installed-dev
+test: .venv/installed-dev $(AXE)
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" .ci/gate $(ARGS)
 
 # Writes down every package with its hashes; LOCK_OPTIONS=--upgrade takes newer ones of those that others need.
@@ -52,4 +54,8 @@ sbom: .venv/installed-dev
 
 .venv/installed-dev: requirements-dev.lock .venv/installed
 	$(INSTALL) requirements-dev.lock
+	@touch $@
+
+.ci/node_modules/.package-lock.json: .ci/package-lock.json .ci/package.json
+	npm ci --prefix .ci --silent
 	@touch $@

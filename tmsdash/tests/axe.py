@@ -1,0 +1,108 @@
+"""axe-core on a page, at each size and in each theme: what of WCAG 2.2 A and AA, or of good practice, it breaks.
+
+    @pytest.mark.axe
+    @pytest.mark.chromium
+    def test_the_form_is_for_everybody(open_page, no_violations):
+        page = open_page("operator")
+        page.goto("/")
+        no_violations(page)
+
+By hand, in front of a server that runs, such as the demo's: `python -m tmsdash.tests.axe http://127.0.0.1:8000 NAME
+PASSWORD /jobs/ /admin/jobs/job/` prints what is wrong with these pages.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+AXE = Path(__file__).parents[2] / ".ci" / "node_modules" / "axe-core" / "axe.min.js"
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+SIZES = {1280: 800, 390: 844}
+NARROWEST = 320
+# What only another theme can break: it changes nothing but colours, each of which is a token with two values.
+COLOURS = ["color-contrast", "link-in-text-block"]
+RUN = """async ([rules, tags]) => {
+  const only = rules.length ? { type: "rule", values: rules } : { type: "tag", values: tags };
+  const options = { runOnly: only, resultTypes: ["violations"], preload: false };
+  if (!rules.length) options.rules = { "target-size": { enabled: true } };
+  const { violations } = await axe.run(document, options);
+  return violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) =>
+    `${id}: ${target.join(" ")}: ${failureSummary.split("\\n").slice(1).map((line) => line.trim()).join(" ")}`));
+}"""
+# What sticks out to the right, but for what can be scrolled to within a region of its own.
+TOO_WIDE = """() => {
+  const width = document.documentElement.clientWidth;
+  if (document.documentElement.scrollWidth <= width) return [];
+  const scrolls = (element) => element !== document.documentElement && element !== document.body
+    && getComputedStyle(element).overflowX !== "visible";
+  const inside = (element) => element && (scrolls(element) || inside(element.parentElement));
+  return [...document.body.querySelectorAll("*")]
+    .filter((element) => element.getBoundingClientRect().right > width + 0.5 && !inside(element.parentElement))
+    .map((element) => `reflow: ${element.tagName.toLowerCase()}.${element.className} reaches to `
+      + Math.ceil(element.getBoundingClientRect().right)).concat(["reflow: the page is wider than its window"]);
+}"""
+
+
+def violations(page: Page, name: str = "") -> list[str]:
+    """Return what is wrong with the page as it stands, a line each: its name, size and theme, the rule, the element.
+
+    Everything that can be folded out is, for this. Of two themes at one size, one is looked at for all rules and the
+    other for colours: no more differs between them. At another size elements come and go, so all rules count again.
+    """
+    name = name or urlsplit(page.url).path
+    page.evaluate(AXE.read_text() + "\n;0")
+    page.evaluate("document.querySelectorAll('details').forEach((details) => details.open = true)")
+    lines = []
+    for width, height in SIZES.items():
+        page.set_viewport_size({"width": width, "height": height})
+        for theme, rules in (("light", []), ("dark", COLOURS)):
+            page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            lines += [f"{name} at {width} px, {theme}: {line}" for line in page.evaluate(RUN, [rules, TAGS])]
+    page.set_viewport_size({"width": NARROWEST, "height": SIZES[390]})
+    lines += [f"{name} at {NARROWEST} px: {line}" for line in page.evaluate(TOO_WIDE)]
+    return lines
+
+
+@pytest.fixture
+def no_violations() -> Iterator[Callable[..., None]]:
+    """A function that is called with each page, and its name if that is not its path; the test fails in its end."""
+    lines: list[str] = []
+
+    def check(page: Page, name: str = "") -> None:
+        lines.extend(violations(page, name))
+
+    yield check
+    assert not lines, "\n" + "\n".join(lines)
+
+
+def main(address: str, user: str, password: str, *paths: str) -> int:
+    """Print what is wrong with these pages of a server; "-" as a path is the page to sign in."""
+    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+        context: Any = browser.new_context(base_url=address, reduced_motion="reduce")
+        page = context.new_page()
+        page.goto("/login/")
+        lines = violations(page) if "-" in paths else []
+        page.locator("[name=username]").fill(user)
+        page.locator("[name=password]").fill(password)
+        page.locator("[name=password]").press("Enter")
+        page.wait_for_url(lambda url: urlsplit(url).path != "/login/")
+        for path in paths:
+            if path != "-":
+                page.goto(path)
+                lines += violations(page, path)
+        browser.close()
+    print("\n".join(lines) or "Nothing is wrong with these pages.")  # noqa: T201
+    return bool(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
