@@ -8,6 +8,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from jobs.live.confirmations import confirmations_of
 from jobs.statuses import shown_status
+from tmsdash.web.parts import badge
 from tmsdash.web.table_rows import address_maker, table_rows
 from tmsdash.web.template_filters import number, utc_time
 
@@ -18,7 +19,7 @@ _ROW = """<tr>
   <td data-label="Action" class="short">{action}</td>
   <td data-label="Cluster" class="cluster"><span class="limited" title="{cluster}">{cluster}</span></td>
   <td data-label="Customers" class="number">{customers}</td>
-  <td data-label="Status"><div><span class="status {status}">{label}</span>{legacy}{detail}</div></td>{user}
+  <td data-label="Status"><div>{status}{legacy}{detail}</div></td>{user}
 </tr>"""
 _USER = """
   <td data-label="User"><span class="limited" title="{user}">{user}</span></td>"""
@@ -44,8 +45,7 @@ def _cells(jobs: Sequence[Any]) -> Iterator[dict[str, Any]]:
             "action": job.action_name,
             "cluster": job.cluster_url,
             "customers": number(job.customer_count),
-            "status": shown.css,
-            "label": shown.label,
+            "status": badge(shown.css, shown.label),
             "detail": format_html(_DETAIL, shown.detail) if shown.detail else "",
             "legacy": _LEGACY if job.legacy else "",
             "user": job.user_id,

@@ -147,7 +147,7 @@ TEMPLATES = [
                 "setactions.pages.context.permissions",
                 "tmsdash.web.display.display_context",
             ],
-            "builtins": ["tmsdash.web.template_filters", "tmsdash.web.clusters"],
+            "builtins": ["tmsdash.web.template_filters", "tmsdash.web.clusters", "tmsdash.web.parts"],
         },
     }
 ]

@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import Truncator
 
-from audit.choices import CHUNK_SOURCES, Outcome, Source
+from audit.choices import CHUNK_SOURCES, Source
 from audit.models import Attempt
 from jobs.activity.choices import ShownOutcome
 from jobs.activity.selectors import Entry
@@ -18,6 +18,7 @@ from jobs.batches.selectors import Progress, State, Tally, chunks_of
 from jobs.models import Batch, BatchChunk
 from setactions.pages.batch_view import BatchLine
 from tmsdash.text import counted, one_line
+from tmsdash.web.parts import badge
 from tmsdash.web.table_rows import address_maker, table_rows
 from tmsdash.web.template_filters import number, utc_time
 
@@ -28,7 +29,7 @@ SHORT_ID = 8  # characters: the whole id is the link's title
 _ROW = """<tr{mark}>
   <td data-label="Time">{time}</td>
   <td data-label="Outcome" class="outcome">
-    <span class="line"><span class="status {css}">{outcome}</span>{more}</span>
+    <span class="line">{outcome}{more}</span>
   </td>
   <td data-label="Action" class="short">{action}</td>
   <td data-label="Cluster" class="short" title="{origin}">{cluster}</td>
@@ -40,13 +41,6 @@ _USER = """
   <td data-label="User"><span class="limited" title="{user}">{user}</span></td>"""
 _LINK = '<a class="id" href="{}" title="{}">{}</a>'
 _CHUNK = mark_safe(' class="chunk"')
-_CSS: dict[str, str] = {  # of outcomes that look like another one
-    Outcome.DECIDED_APPLIED: "applied",
-    Outcome.DECIDED_NOT_APPLIED: "not_applied",
-    Outcome.LEGACY_SUCCESS: "accepted",
-    Outcome.LEGACY_FAILED: "failed",
-    Outcome.LEGACY_UNKNOWN: "unknown",
-}
 _SOURCES: dict[str, str] = {source.value: str(source.label) for source in Source}
 
 
@@ -98,8 +92,7 @@ def _cells_of_attempt(attempt: Attempt, names: Mapping[str, str]) -> dict[str, A
     return {
         "mark": "",
         "time": utc_time(attempt.created_at),
-        "css": _CSS.get(attempt.outcome, attempt.outcome),
-        "outcome": attempt.get_outcome_display(),
+        "outcome": badge(attempt.outcome, attempt.get_outcome_display()),
         "more": _message("its job is being recorded" if attempt.job_owed else attempt.error_message),
         "action": attempt.action_name or "–",
         "origin": attempt.cluster_url,
@@ -116,15 +109,12 @@ def _cells_of_attempt(attempt: Attempt, names: Mapping[str, str]) -> dict[str, A
 def _cells_of_batch(batch: Any, matching: int, here: str, names: Mapping[str, str], *, is_open: bool) -> dict[str, Any]:
     tallies = (Tally(State.ACCEPTED, 0, batch.accepted or 0), Tally(State.UNKNOWN, 0, batch.unknown or 0))
     line = BatchLine(batch, Progress(tallies, 0))
-    unknown = format_html(' <span class="status unknown">{} unknown</span>', number(batch.unknown))
+    unknown = SafeString(" ") + badge("unknown", f"{number(batch.unknown)} unknown") if batch.unknown else ""
     return {
         "mark": format_html(' class="batch" id="batch-{}"', batch.batch_id),
         "time": utc_time(batch.created_at),
-        "css": line.css,
-        "outcome": line.state,
-        "more": format_html(
-            ' <span class="hint">{} accepted</span>{}', number(line.progress.accepted), unknown if batch.unknown else ""
-        ),
+        "outcome": badge(line.css, line.state),
+        "more": format_html(' <span class="hint">{} accepted</span>{}', number(line.progress.accepted), unknown),
         "action": line.action,
         "origin": batch.cluster_url,
         "cluster": names.get(batch.cluster_url, one_line(batch.cluster_url)) or "several",
@@ -150,8 +140,7 @@ def _cells_of_chunks(batch: Batch, chunks: Sequence[BatchChunk], names: Mapping[
         yield {
             "mark": _CHUNK,
             "time": utc_time(chunk.started_at) if chunk.started_at else "not sent yet",
-            "css": chunk.state,
-            "outcome": State(chunk.state).label,
+            "outcome": badge(chunk.state, State(chunk.state).label),
             "more": _message(chunk.message),
             "action": chunk.get_action_code_display(),
             "origin": chunk.cluster_url,
@@ -163,7 +152,7 @@ def _cells_of_chunks(batch: Batch, chunks: Sequence[BatchChunk], names: Mapping[
         }
     if len(chunks) > CHUNKS_SHOWN:
         what = format_html('<a href="{}">All {} chunks</a>', _address_of("batch", batch.batch_id), batch.chunk_count)
-        yield dict.fromkeys(("time", "css", "outcome", "more", "action", "origin", "cluster", "customers"), "") | {
+        yield dict.fromkeys(("time", "outcome", "more", "action", "origin", "cluster", "customers"), "") | {
             "mark": _CHUNK,
             "what": what,
             "source": "",

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
 from setactions.pages.batch_view import BatchLine
+from tmsdash.web.parts import badge
 from tmsdash.web.table_rows import address_maker, table_rows
 from tmsdash.web.template_filters import number, utc_time
 
@@ -17,11 +17,10 @@ _ROW = """<tr>
   <td data-label="Cluster" class="cluster"><span class="limited" title="{origin}">{cluster}</span></td>
   <td data-label="Customers" class="number">{customers}</td>
   <td data-label="Accepted" class="number">{accepted}</td>
-  <td data-label="State"><span class="status {css}">{state}</span>{unknown}</td>{user}
+  <td data-label="State"><span>{state}{unknown}</span></td>{user}
 </tr>"""
 _USER = """
   <td data-label="User"><span class="limited" title="{user}">{user}</span></td>"""
-_UNKNOWN = ' <span class="status unknown">outcome of {} unknown</span>'
 FILE_NAME_SHOWN = 60
 
 
@@ -43,8 +42,7 @@ def _cells(lines: Iterable[BatchLine]) -> Iterator[dict[str, Any]]:
             "cluster": batch.cluster_url or "several",
             "customers": number(batch.customer_count),
             "accepted": number(line.progress.accepted),
-            "css": line.css,
-            "state": line.state,
-            "unknown": format_html(_UNKNOWN, number(unknown)) if unknown else "",
+            "state": badge(line.css, line.state),
+            "unknown": SafeString(" ") + badge("unknown", f"outcome of {number(unknown)} unknown") if unknown else "",
             "user": batch.user_id,
         }

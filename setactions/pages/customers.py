@@ -15,7 +15,6 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods, require_safe
 
-from audit.choices import OutcomeGroup
 from audit.customer_index import is_known
 from audit.models import CID_LENGTH, Attempt
 from audit.selectors import (
@@ -41,12 +40,6 @@ from tmsdash.web.paging import page_behind
 ATTEMPTS_PER_PAGE = 50
 SEARCHED_AT_ONCE = 100  # ids, which fit into an address
 _SEPARATOR = re.compile(r"[\s,;]+")
-TONES = {
-    OutcomeGroup.ACCEPTED: "success",
-    OutcomeGroup.UNKNOWN: "unknown",
-    OutcomeGroup.FAILED: "rejected",
-    OutcomeGroup.REFUSED: "refused",
-}
 
 
 @dataclass(frozen=True)
@@ -68,10 +61,6 @@ class CustomerLine:
     cid: str
     attempt: Attempt | None
     states: Sequence[StateLine]
-
-    @property
-    def tone(self) -> str:
-        return TONES[self.attempt.outcome_group] if self.attempt else ""
 
 
 @never_cache
@@ -195,5 +184,4 @@ def _row(user: Any, attempt: Attempt, job_id: uuid.UUID | None, log_row_id: uuid
         "in_full": may_view_in_full(user, attempt),
         "job_id": attempt.attempt_id if attempt.has_job else job_id,
         "log_row_id": log_row_id,
-        "tone": TONES[attempt.outcome_group],
     }

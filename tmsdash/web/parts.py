@@ -1,0 +1,56 @@
+"""The parts that every page is made of, so that one thing looks and speaks the same wherever it stands.
+
+What is drawn in each row of a list is made here, as in template_filters.py; the rest are templates/partials/, of which
+those that hold other HTML are used as blocks: {% page_head "Activity" %}…{% endpage_head %}. /styles/ shows them all.
+"""
+
+from functools import cache
+from html import escape
+from typing import Any
+
+from django import template
+from django.template.context import Context
+from django.template.engine import Engine
+from django.utils.safestring import SafeString, mark_safe
+
+register = template.Library()
+
+
+@register.simple_tag
+def badge(css: str, words: object, title: str = "") -> SafeString:
+    """Return the mark of an outcome or a state: a word with the symbol and colour of the class `css`."""
+    on_hover = f' title="{escape(title)}"' if title else ""
+    return mark_safe(f'<span class="status {escape(css)}"{on_hover}>{_escaped(words)}</span>')  # noqa: S308 (escaped)
+
+
+@register.simple_block_tag(takes_context=True)
+def page_head(context: Context, content: str, title: str, **options: Any) -> SafeString:
+    """Return the head of a page, with its actions in the block; see templates/partials/_page_head.html."""
+    return _drawn(context, "_page_head", actions=mark_safe(content.strip()), title=title, **options)  # noqa: S308 (a template's)
+
+
+@register.simple_block_tag(takes_context=True)
+def table(context: Context, content: str, caption: str, *columns: str, css: str = "card") -> SafeString:
+    """Return a table with its bodies in the block, in a region that scrolls; see templates/partials/_table.html.
+
+    `columns` are the words of its head, in order; those that are empty are left out. After a colon stands how a column
+    is drawn: "Customers:number", or "End:visually-hidden" for words that only screen readers need.
+    """
+    heads = [_head(column) for column in columns if column]
+    return _drawn(context, "_table", body=content, caption=caption, heads=heads, css=css)
+
+
+def _drawn(context: Context, name: str, **values: Any) -> SafeString:
+    with context.push(**values):
+        return Engine.get_default().get_template(f"partials/{name}.html").render(context)
+
+
+@cache
+def _head(column: str) -> tuple[str, str]:
+    """Return the words of a column's head, and the class that they have."""
+    words, _, css = column.partition(":")
+    return words, css
+
+
+def _escaped(words: object) -> str:
+    return words if isinstance(words, SafeString) else escape(str(words))
