@@ -28,6 +28,11 @@ class SignInForm(AuthenticationForm):
 
     username = UsernameField(max_length=USER_ID_LENGTH, widget=forms.TextInput(attrs={"autofocus": True}))
     password = CurrentPasswordField("Password")
+    error_messages = dict.fromkeys(
+        ("invalid_login", "inactive"),
+        "The user name and password do not match, or the account is disabled. Check both, including upper and lower "
+        "case, and try again. If that does not help, ask an administrator.",
+    )
 
 
 def refuse_token(text: str) -> None:

@@ -200,4 +200,4 @@ def test_filters_neither_hide_nor_narrow_what_is_unfinished(olivia, fetch):
     page = text_of(signed_in(olivia).get("/jobs/", {"customer": "nobody"}))
     assert "Unfinished These are shown whatever the filters say:" in page
     assert "Do not send it again" in page
-    assert "Unfinished attempts have no job yet: look at those above, too" in page
+    assert "Unfinished attempts have no job yet: look at those above" in page

@@ -16,6 +16,7 @@ from setactions.pages.status_forms import StatusFilters
 from setactions.tms.clusters import Cluster
 from tmsdash.web.kept_forms import Kept
 from tmsdash.web.paging import Page
+from tmsdash.web.parts import Column
 from tmsdash.web.table_rows import table_rows
 from tmsdash.web.template_filters import utc_time
 
@@ -25,15 +26,6 @@ _ROW = """<tr>
   <td data-label="Read">{read_at}</td>
   <td data-label="Source">{source}</td>
 </tr>"""
-
-
-@dataclass(frozen=True)
-class Column:
-    """A heading of the table, which leads to the same customers sorted by it; `order` is how they are sorted now."""
-
-    label: str
-    address: str
-    order: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +87,8 @@ class StatusView(ClusterLine):
         columns = []
         for label, name in (("Customer", "cid"), ("State", "state")):
             order = {name: "ascending", f"-{name}": "descending"}.get(sort, "")
-            columns.append(Column(label, self.filters.address(sort=f"-{name}" if sort == name else name), order))
+            address = self.filters.address(sort=f"-{name}" if sort == name else name)
+            columns.append(Column(label, address=f"{address}#customers-title", order=order))
         return columns
 
     @property

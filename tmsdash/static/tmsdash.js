@@ -177,6 +177,18 @@ function keepTimesFresh() {
   }, REFRESH_TIMES_EVERY_MS);
 }
 
+/* Tables in a region of their own: it takes the focus, for the arrow keys, only where there is something to scroll. */
+
+function skipWhatFits() {
+  for (const region of document.querySelectorAll(".scrolls")) {
+    if (region.scrollWidth > region.clientWidth) region.tabIndex = 0;
+    else region.removeAttribute("tabindex");
+  }
+}
+
+addEventListener("resize", skipWhatFits);
+skipWhatFits();
+document.addEventListener("live:changed", skipWhatFits);
 document.querySelectorAll("[data-counts]").forEach(countWhileTyping);
 const offerAllCopying = () => document.querySelectorAll("button.copy[hidden]").forEach(offerCopying);
 if (navigator.clipboard && window.ClipboardItem) {

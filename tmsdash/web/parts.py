@@ -4,6 +4,8 @@ What is drawn in each row of a list is made here, as in template_filters.py; the
 those that hold other HTML are used as blocks: {% page_head "Activity" %}…{% endpage_head %}. /styles/ shows them all.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from html import escape
 from typing import Any
@@ -14,6 +16,16 @@ from django.template.engine import Engine
 from django.utils.safestring import SafeString, mark_safe
 
 register = template.Library()
+
+
+@dataclass(frozen=True)
+class Column:
+    """The head of a table's column; `address` leads to the same rows sorted by it, `order` is how they are now."""
+
+    words: str
+    css: str = ""
+    address: str = ""
+    order: str = ""  # "ascending" or "descending"
 
 
 @register.simple_tag
@@ -30,13 +42,19 @@ def page_head(context: Context, content: str, title: str, **options: Any) -> Saf
 
 
 @register.simple_block_tag(takes_context=True)
-def table(context: Context, content: str, caption: str, *columns: str, css: str = "card") -> SafeString:
+def table(
+    context: Context, content: str, caption: str, *columns: str | Sequence[Column], css: str = "card"
+) -> SafeString:
     """Return a table with its bodies in the block, in a region that scrolls; see templates/partials/_table.html.
 
     `columns` are the words of its head, in order; those that are empty are left out. After a colon stands how a column
-    is drawn: "Customers:number", or "End:visually-hidden" for words that only screen readers need.
+    is drawn: "Customers:number", or "End:visually-hidden" for words that only screen readers need. Several can be given
+    as Columns.
     """
-    heads = [_head(column) for column in columns if column]
+    heads: list[Column] = []
+    for column in columns:
+        if column:
+            heads += [_column(column)] if isinstance(column, str) else column
     return _drawn(context, "_table", body=content, caption=caption, heads=heads, css=css)
 
 
@@ -46,10 +64,9 @@ def _drawn(context: Context, name: str, **values: Any) -> SafeString:
 
 
 @cache
-def _head(column: str) -> tuple[str, str]:
-    """Return the words of a column's head, and the class that they have."""
-    words, _, css = column.partition(":")
-    return words, css
+def _column(head: str) -> Column:
+    words, _, css = head.partition(":")
+    return Column(words, css)
 
 
 def _escaped(words: object) -> str:

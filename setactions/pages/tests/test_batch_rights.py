@@ -58,7 +58,7 @@ def test_the_list_is_filtered_by_its_address(operator, tms, query, is_listed):
 def test_wrong_filters_are_told(operator, query):
     page = operator.get(f"/batches/?{query}")
     assert page.status_code == 400
-    assert "correct the filters" in text_of(page)
+    assert "Correct the filters" in text_of(page)
 
 
 def test_the_list_is_paged(operator):
