@@ -17,6 +17,11 @@ def is_sqlite(described: dict[str, Any]) -> bool:
     return described["ENGINE"] in ("django.db.backends.sqlite3", ENGINE)
 
 
+def is_file_name(name: str | Path) -> bool:
+    """Tell whether the NAME of a SQLite database is that of a file, and not the address of a database in memory."""
+    return not str(name).startswith((":", "file:"))
+
+
 class MissingFileError(sqlite3.OperationalError):
     """The file of a database is missing. The text is a sentence."""
 
@@ -37,7 +42,7 @@ class ExistingFile(sqlite3.Connection):
 
     def __init__(self, database: str, **options: Any) -> None:
         """Connect to the file of this name, or to the address of a database in memory."""
-        is_file = not database.startswith((":", "file:"))
+        is_file = is_file_name(database)
         mode = "rwc" if _may_make.get() else "rw"
         try:
             super().__init__(f"file:{quote(database)}?mode={mode}" if is_file else database, **options)

@@ -18,7 +18,7 @@ from django.dispatch import receiver
 
 from tmsdash.db import postgresql, sqlite_files
 from tmsdash.db.locks import share
-from tmsdash.db.sqlite_files import ExistingFile, is_sqlite, missing
+from tmsdash.db.sqlite_files import ExistingFile, is_file_name, is_sqlite, missing
 from tmsdash.db.turns import take_file, turn
 from tmsdash.db.writability import File, ended_by_failure
 
@@ -272,9 +272,10 @@ def ensure_own_file(connection: BaseDatabaseWrapper) -> File:
 
 @receiver(connection_created)
 def _note_file(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    if connection.vendor == "sqlite":
+    name = connection.settings_dict["NAME"]
+    if connection.vendor == "sqlite" and is_file_name(name):  # one in memory is this process' alone
         try:
-            is_ours = share(Path(connection.settings_dict["NAME"]))
+            is_ours = share(Path(name))
         except OSError as error:
             connection.close()
             raise OperationalError(f"{error.filename}: {error.strerror}") from error
