@@ -119,6 +119,7 @@ MIDDLEWARE = [
     "tmsdash.web.middleware.MethodsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "tmsdash.web.middleware.TimeZoneMiddleware",
+    "tmsdash.web.compression.CompressionMiddleware",  # below WhiteNoise, whose files are compressed already
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
