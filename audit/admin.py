@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit.accounts import admin as account_admin  # noqa: F401 (registers accounts and groups)
+from audit.accounts import banner_admin  # noqa: F401 (registers banners)
 from audit.actors import Actor
 from audit.admin_filters import SHARED, ConfiguredClusterFilter, EntryUserFilter, SourceFilter
 from audit.bodies import words_given

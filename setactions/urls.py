@@ -12,6 +12,7 @@ from setactions.pages import (
     comparison,
     customers,
     get_token,
+    help,
     in_doubt,
     job_states,
     new_action,
@@ -42,6 +43,7 @@ urlpatterns = [
     path("review/<uuid:review_id>/compare/", comparison.compare, name="compare"),
     path("review/<uuid:review_id>/customers.csv", comparison.customers_csv, name="compare_csv"),
     path("review/<uuid:review_id>/leave-out-there/", comparison.leave_out_there, name="leave_out_there"),
+    path("help/", help.help_page, name="help"),
     path("token/", get_token.get_token, name="get_token"),
     path("attempts/<uuid:attempt_id>/", attempt.attempt, name="attempt"),
     path(

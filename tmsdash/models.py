@@ -72,6 +72,52 @@ class KeptForm(models.Model):
         return f"kept form {self.form_id}"
 
 
+class Banner(models.Model):
+    """What administrators tell everybody at the top of every page, from `begins_at` to `ends_at` if these are given.
+
+    It stops nothing. `tmsdash.banners` reads it.
+    """
+
+    class Kind(models.TextChoices):
+        """What a banner is about."""
+
+        MAINTENANCE = "maintenance", "Maintenance"
+        FREEZE = "freeze", "Freeze"
+        INFORMATION = "information", "Information"
+
+        @property
+        def symbol(self) -> str:
+            """What stands before its word, for those who do not tell its colour."""
+            return {"maintenance": "!", "freeze": "■", "information": "i"}[self]
+
+        @property
+        def tone(self) -> str:
+            """The class of its colours."""
+            return {"maintenance": "unsure", "freeze": "bad", "information": "info"}[self]
+
+    kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.MAINTENANCE)
+    text = models.CharField(max_length=300, help_text="as it stands on every page; it tells people, and stops nothing")
+    begins_at = models.DateTimeField("from", null=True, blank=True, help_text="left empty: at once")
+    ends_at = models.DateTimeField("until", null=True, blank=True, help_text="left empty: until it is deleted")
+    changed_by = models.CharField(max_length=150, editable=False)
+    changed_at = models.DateTimeField(editable=False)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.text}"
+
+    @property
+    def vocabulary(self) -> "Banner.Kind":
+        """Its kind, with symbol and tone; whatever else the database may hold is information."""
+        return self.Kind(self.kind) if self.kind in self.Kind else self.Kind.INFORMATION
+
+    def is_shown(self, at: datetime) -> bool:
+        """Tell whether it is on the pages at a time."""
+        return (self.begins_at is None or self.begins_at <= at) and (self.ends_at is None or at < self.ends_at)
+
+
 class Session(AbstractBaseSession):
     """One session. Its key is its owner's secret, so that pages, addresses and logs name it by `public_id`."""
 

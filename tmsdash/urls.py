@@ -5,6 +5,7 @@ from django.urls import include, path
 
 from tmsdash.web.display_page import display
 from tmsdash.web.errors import nothing_here
+from tmsdash.web.favicon import favicon
 
 admin.site.site_header = admin.site.site_title = "TMS Dashboard"
 admin.site.index_title = "Audit and administration"
@@ -14,6 +15,7 @@ urlpatterns = [
     path("", include("setactions.urls")),
     path("", include("jobs.urls")),
     path("", include("audit.urls")),  # signing in and out, too
+    path("favicon.ico", favicon, name="favicon"),
     path("display/", display, name="display"),
     path("admin/r/<path:place>", nothing_here),  # Django's way to an object's page on the site, which none here has
     path("admin/", admin.site.urls),

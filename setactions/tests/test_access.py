@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import URLPattern, get_resolver
+from django.utils import timezone
 
 from audit.choices import Action, Kind
 from audit.models import Attempt, AuditEntry
@@ -17,6 +18,7 @@ from setactions.pages.review_places import keep
 from setactions.pages.sealing import Review
 from setactions.payload import Submission
 from setactions.tms.clusters import cluster_named
+from tmsdash.models import Banner
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.web.tests.test_response_headers import is_text
 
@@ -93,6 +95,8 @@ ROWS = {
     "admin/login/": ("in 403 403 403 403 403", "405 405 405 405 405 405"),
     "admin/logout/": ("405 405 405 405 405 405", "302 302 302 302 302 302"),
     "admin/password_change/": ("in 200 200 200 200 200", "in 200 200 200 200 200"),
+    "help/": ("200 200 200 200 200 200", "405 405 405 405 405 405"),
+    "favicon.ico": ("200 200 200 200 200 200", "405 405 405 405 405 405"),
     "display/": ("200 200 200 200 200 200", "302 302 302 302 302 302"),
     "keep/": ("405 405 405 405 405 405", "400 400 400 400 400 400"),
     "api/session": ("401 200 200 200 200 200", "401 200 200 200 200 200"),
@@ -143,6 +147,12 @@ ROWS = {
     "admin/auth/group/<path:object_id>/delete/": ("in in in 403 200 403", "in in in 403 200 403"),
     "admin/auth/group/<path:object_id>/change/": ("in in in 403 200 200", "in in in 403 200 403"),
     "admin/auth/group/<path:object_id>/": ("in in in 302 302 302", "in in in 302 302 302"),
+    "admin/tmsdash/banner/": ("in in in 403 200 200", "in in in 403 200 200"),
+    "admin/tmsdash/banner/add/": ("in in in 403 200 403", "in in in 403 200 403"),
+    "admin/tmsdash/banner/<path:object_id>/history/": ("in in in 403 200 200", "in in in 403 200 200"),
+    "admin/tmsdash/banner/<path:object_id>/delete/": ("in in in 403 200 403", "in in in 403 200 403"),
+    "admin/tmsdash/banner/<path:object_id>/change/": ("in in in 403 200 200", "in in in 403 200 403"),
+    "admin/tmsdash/banner/<path:object_id>/": ("in in in 302 302 302", "in in in 302 302 302"),
     "admin/audit/attempt/": ("in in in 200 200 200", "in in in 200 200 200"),
     "admin/audit/attempt/export.csv": ("in in in 200 200 200", "in in in 405 405 405"),
     "admin/audit/attempt/export.jsonl": ("in in in 200 200 200", "in in in 405 405 405"),
@@ -157,7 +167,7 @@ ROWS = {
     "admin/audit/auditentry/<path:object_id>/delete/": ("in in in 403 403 403", "in in in 403 403 403"),
     "admin/audit/auditentry/<path:object_id>/change/": ("in in in 200 200 200", "in in in 403 403 403"),
     "admin/audit/auditentry/<path:object_id>/": ("in in in 302 302 302", "in in in 302 302 302"),
-    "admin/^(?P1jobs|auth|audit)/$": ("in in in 200 200 200", "in in in 200 200 200"),
+    "admin/^(?P1jobs|auth|tmsdash|audit)/$": ("in in in 200 200 200", "in in in 200 200 200"),
     "admin/(?P1.*)$": ("in in in 404 404 404", "in in in 404 404 404"),
 }
 
@@ -182,6 +192,7 @@ def path_of(people):
         "jobs/job": job.pk,
         "jobs/jobcustomer": job.customers.first().pk,
         "jobs/runbookentry": RunbookEntry.objects.create(pattern="is not Ready", meaning="TMS is still starting.").pk,
+        "tmsdash/banner": Banner.objects.create(text="Back at ten.", changed_at=timezone.now()).pk,
         "auth/user": people["oscar"].pk,
         "auth/group": Group.objects.create(name="Friends").pk,
         "audit/attempt": doubtful.pk,
@@ -207,7 +218,7 @@ def path_of(people):
             "id": of_model,
         }
         path = re.sub(r"<(.+?)>", lambda match: values[match[1]], route)
-        return "/" + path.replace("^(?P1jobs|auth|audit)/$", "jobs/").replace("(?P1.*)$", "nonsense/")
+        return "/" + path.replace("^(?P1jobs|auth|tmsdash|audit)/$", "jobs/").replace("(?P1.*)$", "nonsense/")
 
     return make
 

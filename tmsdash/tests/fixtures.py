@@ -29,7 +29,7 @@ from setactions import handover
 from setactions.devtools.simulator import Simulator
 from setactions.management.commands.migrate_all import make_groups
 from setactions.recording import Recorder
-from tmsdash import rates
+from tmsdash import banners, rates
 from tmsdash.db import host_turns, writability
 from tmsdash.tests.axe import AXE
 from tmsdash.tests.snapshots import Snapshot, snapshot_of
@@ -158,6 +158,13 @@ def sent_before_the_next_page(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_refusals_or_exports_yet() -> None:
     """Users of the same name as in the test before start anew."""
     rates.forget()
+
+
+@pytest.fixture(autouse=True)
+def no_banners_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No page reads the banners, whenever that was done last, until a test changes them."""
+    monkeypatch.setattr(banners, "_kept", banners._Kept())
+    banners._kept.until = float("inf")
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,9 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
+from tmsdash.banners import shown_banners
+from tmsdash.version import product_version
+
 KEPT_S = 365 * 86_400
 SYSTEM, UTC, ON, OFF = "system", "UTC", "on", "off"
 DEFAULTS = {"theme": SYSTEM, "time_zone": UTC, "shortcuts": ON}
@@ -53,8 +56,13 @@ def shortcuts_of(request: HttpRequest) -> str:
 
 
 def display_context(request: HttpRequest) -> dict[str, Any]:
-    """Give templates what was chosen: `theme` as `theme_of` has it, `time_zone`, and whether there are shortcuts."""
+    """Give templates what was chosen: `theme` as `theme_of` has it, `time_zone`, and whether there are shortcuts.
+
+    `banners` are what administrators tell everybody, `version` is the product's.
+    """
     return {
+        "banners": shown_banners,
+        "version": product_version,
         "theme": theme_of(request),
         "time_zone": zone_of(request),
         "has_shortcuts": shortcuts_of(request) == ON,

@@ -58,15 +58,18 @@ class DisplayForm(forms.Form):
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def display(request: HttpRequest) -> HttpResponse:
-    """Keep what was chosen and go back to `next`; what the form does not name stays as it is. A GET shows the page."""
+    """Keep what was chosen and go back to `next`; what the form does not name stays as it is. A GET shows the page.
+
+    The script frame.js, which changes the page itself, is told that it was kept by a 204.
+    """
     given = request.POST if request.method == "POST" else request.GET
     back = _local(given.get("next", ""))
     if request.method != "POST":
-        return render(request, "display.html", {"form": DisplayForm(initial=choices_of(request)), "back": back})
+        return render(request, "display.html", {"form": DisplayForm(initial=choices_of(request)), "display_back": back})
     form = DisplayForm(request.POST)
     if not form.is_valid():
-        return render(request, "display.html", {"form": form, "back": back}, status=400)
-    answer = redirect(back)
+        return render(request, "display.html", {"form": form, "display_back": back}, status=400)
+    answer = HttpResponse(status=204) if request.headers.get("HX-Request") == "true" else redirect(back)
     for name, value in form.cleaned_data.items():
         if value:
             keep(answer, name, value)

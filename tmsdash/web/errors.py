@@ -14,6 +14,7 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.views.debug import SafeExceptionReporterFilter
 
+from tmsdash.banners import shown_banners
 from tmsdash.db import broken_rows
 from tmsdash.db.transactions import UNUSABLE_DATABASE
 from tmsdash.web import request_id
@@ -101,7 +102,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     if wants_json(request):
         return error_json(status, message)
     # No request context: whatever is broken may break the navigation, too.
-    context = _context(status, message) | {"theme": theme_of(request)}
+    context = _context(status, message) | {"theme": theme_of(request), "banners": shown_banners}
     return HttpResponse(render_to_string("error.html", context), status=status)
 
 

@@ -15,10 +15,11 @@ from django.db import OperationalError, connections
 
 from setactions.operations.backups.consistency import disagreements
 from setactions.operations.backups.engine import BackupError, Database, Entry, Snapshot, Step
-from setactions.operations.backups.manifest import Manifest, product_version
+from setactions.operations.backups.manifest import Manifest
 from setactions.operations.backups.postgresql import PostgresqlDatabase
 from setactions.operations.backups.sqlite import SqliteDatabase
 from tmsdash.db.files import sync
+from tmsdash.version import product_version
 
 ALIASES = ("default", "jobs", "audit")  # in the order in which their locks are taken
 # While it waits for one database's lock it holds the others, and a Set Action waits for them 4 s at most.

@@ -1,12 +1,9 @@
 """The manifest of a backup: what it holds, so that a restore can tell whether it is all there."""
 
 import json
-import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-from django.conf import settings
 
 from setactions.operations.backups.engine import BackupError, Contents, Entry
 
@@ -59,9 +56,3 @@ def _entry(stored: dict[str, Any]) -> Entry:
         raise ValueError(f"{stored['file']!r} is not the name of a file")
     rows = {str(table): int(count) for table, count in contents["rows"].items()}
     return Entry(stored["engine"], stored["file"], int(stored["bytes"]), stored["sha256"], Contents(rows, migrations))
-
-
-def product_version() -> str:
-    """Return the version of the product."""
-    project = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text())["project"]
-    return str(project["version"])

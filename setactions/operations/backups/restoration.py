@@ -21,10 +21,11 @@ from audit.services import record_fact
 from jobs.batches import ledger
 from setactions.operations.backups.creation import ALIASES, Backup, database_of
 from setactions.operations.backups.engine import BackupError, Database, Entry, Kept, NotPutBackError, sha256_of
-from setactions.operations.backups.manifest import Manifest, product_version
+from setactions.operations.backups.manifest import Manifest
 from tmsdash.db.migration import migrating_alone
 from tmsdash.db.transactions import BUSY_TIMEOUT_S
 from tmsdash.models import Session
+from tmsdash.version import product_version
 
 UNCHANGED = "The databases are what they were before."
 Say = Callable[[str], None]

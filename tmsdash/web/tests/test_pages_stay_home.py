@@ -83,7 +83,7 @@ def test_every_file_is_there_and_no_stylesheet_names_another_host(pages, setting
             assert not [found for found in named if re.match(r"([a-z]+:)?//|https?:", found[0] or found[1])], file
 
 
-@pytest.mark.parametrize("name", ["tmsdash.js", "session.js", "token_field.js", "new_action.js"])
+@pytest.mark.parametrize("name", ["tmsdash.js", "frame.js", "session.js", "token_field.js", "new_action.js"])
 def test_our_own_scripts_ask_no_other_host_run_no_text_and_keep_nothing(client, name):
     answer = client.get(f"/static/{name}")
     script = b"".join(answer.streaming_content).decode()

@@ -1,0 +1,53 @@
+"""The banners on every page. Each process asks for them once in a while, and not for each page.
+
+Pages are worth something without them: while the database is away, the last ones that were read are shown.
+"""
+
+import threading
+import time
+from contextlib import suppress
+
+from django.db import Error as AnyDatabaseError
+from django.db.models import Q
+from django.utils import timezone
+
+from tmsdash.db.transactions import drop_if_broken
+from tmsdash.models import Banner
+
+KEPT_S = 5.0  # so much later than the change may a banner appear or go
+MOST = 5  # at once; more would hide the page
+
+
+class _Kept:
+    """The banners that are not over, as they were read last, and when they are to be read again (monotonic clock)."""
+
+    banners: tuple[Banner, ...] = ()
+    until = 0.0
+
+
+_kept = _Kept()
+_reading = threading.Lock()
+
+
+def shown_banners() -> list[Banner]:
+    """Return the banners to show now, the oldest first. Never raises: an error of the database is no news."""
+    # One thread asks, and the others do not wait for it: the database may not answer for seconds.
+    if time.monotonic() >= _kept.until and _reading.acquire(blocking=False):
+        try:
+            with suppress(AnyDatabaseError), drop_if_broken("default"):
+                _kept.banners = _read()
+        finally:
+            _kept.until = time.monotonic() + KEPT_S
+            _reading.release()
+    now = timezone.now()
+    return [banner for banner in _kept.banners if banner.is_shown(now)][:MOST]
+
+
+def _read() -> tuple[Banner, ...]:
+    is_over = Q(ends_at__lte=timezone.now())
+    return tuple(Banner.objects.exclude(is_over).order_by("pk"))
+
+
+def forget() -> None:
+    """Read them again for the next page of this process: they were changed."""
+    _kept.until = 0.0
