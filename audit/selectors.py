@@ -5,16 +5,16 @@ import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, cast
 
-from django.conf import settings
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 from django.db.models import Max, Q, QuerySet
 from django.db.models.functions import Substr
 from django.http import Http404
 
+from audit import in_doubt
 from audit.bodies import OpeningBody, OutcomeBody
 from audit.chain import DATABASE, anchor
 from audit.choices import (
@@ -28,8 +28,6 @@ from audit.choices import (
 )
 from audit.customer_index import asked_for, asking_for
 from audit.models import Attempt, AuditEntry
-from tmsdash.clocks import CLOCK_SKEW_S
-from tmsdash.db import clock
 from tmsdash.db.broken_rows import BrokenRowError
 from tmsdash.db.bulk import IDS_PER_QUERY, parts
 from tmsdash.db.expressions import unindexed
@@ -124,13 +122,10 @@ def attempts_in_doubt_of(user: Any | None) -> QuerySet[Attempt]:
     """Return the attempts in doubt, oldest first: the user's own, or everybody's for None.
 
     What has no outcome counts as soon as its call is over, or if the clock cannot tell; see `Attempt.is_in_doubt`.
+    `in_doubt.count` counts the same.
     """
-    now = clock.now(DATABASE)
-    may_run = Q(
-        outcome=Outcome.PENDING,
-        created_at__gt=now - timedelta(seconds=settings.TMS_OPEN_AFTER_S),
-        created_at__lte=now + timedelta(seconds=CLOCK_SKEW_S),
-    )
+    after, until = in_doubt.running()
+    may_run = Q(outcome=Outcome.PENDING, created_at__gt=after, created_at__lte=until)
     attempts = open_attempts() if user is None else open_attempts_of(user)
     return attempts.filter(outcome__in=IN_DOUBT_OUTCOMES).exclude(may_run)
 

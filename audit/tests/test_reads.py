@@ -3,18 +3,21 @@
 import json
 import math
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connections
 from django.http import Http404
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from audit import digests
+from audit import digests, in_doubt
 from audit.choices import Kind, Outcome
 from audit.models import Attempt, AuditEntry
 from audit.selectors import (
     attempt_for,
+    attempts_in_doubt_of,
     attempts_of_customer,
     older_than,
     open_attempts,
@@ -124,3 +127,27 @@ def test_the_attempts_of_a_customer_are_read_in_order_from_their_index(seen):
         plan = " ".join(row[3] for row in cursor.fetchall())
     assert "USING PRIMARY KEY (segment=? AND cid=?)" in plan
     assert "TEMP B-TREE" not in plan
+
+
+# -- In doubt -----------------------------------------------------------------------------------------------------
+
+
+def test_the_count_of_what_is_in_doubt_is_that_of_the_list_by_the_index_of_open_attempts_alone(olivia, oscar):
+    for name in ("olivia", "olivia", "oscar"):
+        make_attempt(Kind.UNKNOWN, user_id=name)
+        make_attempt(Kind.ACCEPTED, Kind.RECORDED, user_id=name)
+        make_attempt(user_id=name)  # still running
+    for minutes in (-90, 90):  # over, and by a clock that is wrong
+        at = timezone.now() + timedelta(minutes=minutes)
+        Attempt.objects.filter(pk=make_attempt(user_id="olivia").pk).update(created_at=at)
+    for user, count in ((olivia, 4), (oscar, 1), (None, 5)):
+        assert in_doubt.count(user, 99) == attempts_in_doubt_of(user).count() == count
+    assert in_doubt.count(None, 2) == 2
+    connection = connections["audit"]
+    for user in (olivia, None) if connection.vendor == "sqlite" else ():
+        with CaptureQueriesContext(connection) as queries, connection.cursor() as cursor:
+            in_doubt.count(user, 99)
+            cursor.execute(f"EXPLAIN QUERY PLAN {queries[0]['sql']}")
+            plan = str(cursor.fetchall())
+        assert "attempt_unfinished" in plan
+        assert "TEMP B-TREE" not in plan

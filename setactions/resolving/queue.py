@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from audit import in_doubt
 from audit.models import Attempt
 from audit.selectors import attempts_in_doubt_of
 from setactions.permissions import may_set_action
@@ -20,12 +21,16 @@ def may_resolve(user: Any) -> bool:
 
 def queue_of(user: Any) -> QuerySet[Attempt]:
     """Return the attempts in doubt, oldest first: all of them for those who may decide, else the user's own."""
-    return attempts_in_doubt_of(None if may_decide(user) else user)
+    return attempts_in_doubt_of(_whose(user))
+
+
+def _whose(user: Any) -> Any | None:
+    return None if may_decide(user) else user
 
 
 def count_in_words(user: Any) -> str:
     """Return how many there are, such as "3" or "99+"; "" if there are none, or the user can do nothing."""
-    count = queue_of(user)[: MOST_COUNTED + 1].count() if may_resolve(user) else 0
+    count = in_doubt.count(_whose(user), MOST_COUNTED + 1) if may_resolve(user) else 0
     return f"{MOST_COUNTED}+" if count > MOST_COUNTED else str(count or "")
 
 

@@ -9,11 +9,9 @@ from django.utils import timezone
 
 from audit.choices import Kind, Source
 from audit.models import Attempt
-from audit.selectors import attempts_in_doubt_of
 from audit.tests.making import make_attempt
 from jobs.models import BatchChunk
 from jobs.tests.making import CLUSTER, make_batch, make_job
-from setactions.resolving import queue
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import table_missing, text_of
 
@@ -107,15 +105,6 @@ def test_pages_do_without_the_count_if_the_audit_does_not_answer(olivia):
     make_attempt(Kind.UNKNOWN)
     with table_missing("audit", "audit_attempt"):
         assert counted(olivia, "/batches/") == ""
-
-
-@pytest.mark.sqlite
-def test_the_count_reads_the_index_of_open_attempts_alone(olivia, adam):
-    make_attempt(Kind.UNKNOWN)
-    for user in (olivia, None):
-        plan = attempts_in_doubt_of(user)[: queue.MOST_COUNTED].explain()
-        assert "attempt_unfinished" in plan
-        assert "TEMP B-TREE" not in plan
 
 
 def test_who_may_not_send_lands_where_there_is_something_to_see_or_is_told_whom_to_ask(audrey, adam, olivia):
