@@ -33,6 +33,7 @@ from tmsdash.downloads import download
 from tmsdash.web.admin import NO_SUCH_LIST, AddressError, ExactSearchAdmin, is_uuid, link_to_list, shown_json
 from tmsdash.web.admin_filters import ActionFilter, TimeFilter, UserFilter
 from tmsdash.web.paging import numbered_page
+from tmsdash.web.template_filters import shown_time
 
 CIDS_PER_PAGE = 500
 TALLIED = {"outcome__exact", *SHARED}  # filters by which attempts are tallied
@@ -55,7 +56,7 @@ class AttemptAdmin(ExactSearchAdmin):
     list_filter = (TimeFilter, "outcome", "action_code", ConfiguredClusterFilter, SourceFilter, UserFilter, "is_open")
     fields = (
         *("attempt_id", "time", "user_id", "ip_address", "arrived_by", "action_name", "cluster_url"),
-        *("customer_count", "shown_outcome", "meaning", "decided_at", "left_to_do", "http_status", "error_message"),
+        *("customer_count", "shown_outcome", "meaning", "outcome_since", "left_to_do", "http_status", "error_message"),
         *("note", "deliberately", "page", "evidence", "entries", "job", "same_action"),
     )
 
@@ -130,6 +131,9 @@ class AttemptAdmin(ExactSearchAdmin):
 
     def deliberately(self, attempt: Attempt) -> str:
         return words_given(opening_body(attempt)) or "nothing that needs a word of its own"
+
+    def outcome_since(self, attempt: Attempt) -> SafeString | str:
+        return shown_time(attempt.decided_at) if attempt.decided_at else "–"
 
     def left_to_do(self, attempt: Attempt) -> str:
         if attempt.job_owed:

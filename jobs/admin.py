@@ -24,6 +24,7 @@ from jobs.selectors import job_ids_of_customer
 from jobs.statuses import shown_status
 from tmsdash.web.admin import ExactSearchAdmin, ReadOnlyAdmin, link_to_list, shown_json
 from tmsdash.web.admin_filters import ClusterFilter, TimeFilter, UserFilter
+from tmsdash.web.template_filters import shown_time
 
 
 @admin.register(Job)
@@ -144,7 +145,7 @@ class BatchAdmin(ExactSearchAdmin):
             "customer_count",
             "repeated",
         ),
-        *("chunk_count", "accepted", "condition", "reason", "ended_at", "page", "jobs"),
+        *("chunk_count", "accepted", "condition", "reason", "ended", "page", "jobs"),
     )
 
     def rows_of_customer(self, cid: str) -> Q | None:
@@ -166,6 +167,9 @@ class BatchAdmin(ExactSearchAdmin):
     @admin.display(description="state", ordering="state")
     def condition(self, batch: Batch) -> str:
         return batch.state_label
+
+    def ended(self, batch: Batch) -> SafeString | str:
+        return shown_time(batch.ended_at) if batch.ended_at else "–"
 
     @admin.display(description="progress")
     def page(self, batch: Batch) -> SafeString:

@@ -10,7 +10,7 @@ from jobs.live.confirmations import confirmations_of
 from jobs.statuses import shown_status
 from tmsdash.web.parts import badge
 from tmsdash.web.table_rows import address_maker, table_rows
-from tmsdash.web.template_filters import number, utc_time
+from tmsdash.web.template_filters import number, shown_time
 
 COLUMNS = ("pk", "created_at", "job_id", "action_name", "cluster_url", "customer_count", "status", "legacy", "user_id")
 _ROW = """<tr>
@@ -39,7 +39,7 @@ def _cells(jobs: Sequence[Any]) -> Iterator[dict[str, Any]]:
     for job in jobs:
         shown = shown_status(job.status, legacy=job.legacy, confirmation=confirmations.get(job.job_id))
         yield {
-            "time": utc_time(job.created_at),
+            "time": shown_time(job.created_at),
             "address": address_of(job.job_id),
             "job_id": job.job_id,
             "action": job.action_name,

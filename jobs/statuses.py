@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from jobs.models import Job, JobConfirmation
-from tmsdash.web.template_filters import number, utc_time
+from tmsdash.web.template_filters import number, shown_time
 
 _OF_OLD_DASHBOARD = "Success"  # its own word, which nobody here vouches for
 _LABELS: dict[str, str] = {str(status): str(status.label) for status in Job.Status}
@@ -31,7 +31,7 @@ def shown_status(status: str, *, legacy: bool, confirmation: JobConfirmation | N
         return ShownStatus(_OF_OLD_DASHBOARD if is_foreign else _LABELS.get(status, status), status)
     detail = format_html(
         "{} of {}, read {}",
-        *(number(confirmation.confirmed), number(confirmation.customer_count), utc_time(confirmation.read_at)),
+        *(number(confirmation.confirmed), number(confirmation.customer_count), shown_time(confirmation.read_at)),
     )
     if confirmation.is_whole:
         return ShownStatus("Confirmed", "confirmed", detail)

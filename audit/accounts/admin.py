@@ -21,6 +21,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils.decorators import method_decorator
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_http_methods
 
 from audit.accounts.audited_admin import AuditedAdmin
@@ -32,7 +33,9 @@ from tmsdash.accounts import KNOWN_GROUPS
 from tmsdash.passwords.hashing import in_line
 from tmsdash.passwords.initial import note_given, note_own
 from tmsdash.web.sessions import end_sessions, live_sessions
+from tmsdash.web.template_filters import shown_time
 
+TIMES = ("signed_in_last", "added")  # which nobody changes
 PRIVILEGES = ("is_staff", "is_superuser", "groups", "user_permissions")
 
 
@@ -43,6 +46,7 @@ admin.site.unregister([User, Group])
 class AuditedUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
     actions = ("end_sessions_of_chosen",)
     add_form = NewAccountForm
+    fieldsets = (*UserAdmin.fieldsets[:-1], ("Times", {"fields": TIMES}))  # type: ignore[index]
 
     def get_urls(self) -> Any:
         page = self.admin_site.admin_view(self.sessions_view)
@@ -50,8 +54,15 @@ class AuditedUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Keep the name: jobs and attempts belong to it as text, and would go over to whoever gets it next."""
-        fixed = ("username",) if obj else ()
+        fixed = ("username", *TIMES) if obj else TIMES
         return fixed if request.user.is_superuser else (*fixed, *PRIVILEGES)
+
+    @admin.display(description="last sign-in")
+    def signed_in_last(self, account: User) -> SafeString | str:
+        return shown_time(account.last_login) if account.last_login else "never"
+
+    def added(self, account: User) -> SafeString:
+        return shown_time(account.date_joined)
 
     def may_touch(self, request: HttpRequest, account: User | None) -> bool:
         """Keep superusers out of everybody's reach but superusers'."""

@@ -20,7 +20,7 @@ from setactions.pages.batch_view import BatchLine
 from tmsdash.text import counted, one_line
 from tmsdash.web.parts import badge
 from tmsdash.web.table_rows import address_maker, table_rows
-from tmsdash.web.template_filters import number, utc_time
+from tmsdash.web.template_filters import number, shown_time
 
 CHUNKS_SHOWN = 100
 FILE_NAME_SHOWN = NOTE_SHOWN = 40
@@ -91,7 +91,7 @@ def _cells_of_attempt(attempt: Attempt, names: Mapping[str, str]) -> dict[str, A
         what = format_html("{} · {}", what, _link("job_detail", attempt.attempt_id, "Job"))
     return {
         "mark": "",
-        "time": utc_time(attempt.created_at),
+        "time": shown_time(attempt.created_at),
         "outcome": badge(attempt.outcome, attempt.get_outcome_display()),
         "more": _message("its job is being recorded" if attempt.job_owed else attempt.error_message),
         "action": attempt.action_name or "–",
@@ -112,7 +112,7 @@ def _cells_of_batch(batch: Any, matching: int, here: str, names: Mapping[str, st
     unknown = SafeString(" ") + badge("unknown", f"{number(batch.unknown)} unknown") if batch.unknown else ""
     return {
         "mark": format_html(' class="batch" id="batch-{}"', batch.batch_id),
-        "time": utc_time(batch.created_at),
+        "time": shown_time(batch.created_at),
         "outcome": badge(line.css, line.state),
         "more": format_html(' <span class="hint">{} accepted</span>{}', number(line.progress.accepted), unknown),
         "action": line.action,
@@ -139,7 +139,7 @@ def _cells_of_chunks(batch: Batch, chunks: Sequence[BatchChunk], names: Mapping[
         name = f"Chunk {chunk.number + 1:,}"
         yield {
             "mark": _CHUNK,
-            "time": utc_time(chunk.started_at) if chunk.started_at else "not sent yet",
+            "time": shown_time(chunk.started_at) if chunk.started_at else "not sent yet",
             "outcome": badge(chunk.state, State(chunk.state).label),
             "more": _message(chunk.message),
             "action": chunk.get_action_code_display(),

@@ -9,7 +9,7 @@ from django.utils.text import Truncator
 from setactions.pages.batch_view import BatchLine
 from tmsdash.web.parts import badge
 from tmsdash.web.table_rows import address_maker, table_rows
-from tmsdash.web.template_filters import number, utc_time
+from tmsdash.web.template_filters import number, shown_time
 
 _ROW = """<tr>
   <td data-label="Time">{time}</td>
@@ -34,7 +34,7 @@ def _cells(lines: Iterable[BatchLine]) -> Iterator[dict[str, Any]]:
     for line in lines:
         batch, unknown = line.batch, line.progress.unknown
         yield {
-            "time": utc_time(batch.created_at),
+            "time": shown_time(batch.created_at),
             "address": address_of(batch.batch_id),
             "action": line.action,
             "file_name": f", {Truncator(batch.file_name).chars(FILE_NAME_SHOWN)}" if batch.file_name else "",

@@ -18,7 +18,7 @@ from tmsdash.web.kept_forms import Kept
 from tmsdash.web.paging import Page
 from tmsdash.web.parts import Column
 from tmsdash.web.table_rows import table_rows
-from tmsdash.web.template_filters import utc_time
+from tmsdash.web.template_filters import shown_time
 
 _ROW = """<tr>
   <td data-label="Customer"><a class="id" href="{address}">{cid}</a></td>
@@ -123,7 +123,7 @@ def _cells(lines: Iterable[Line]) -> Iterator[dict[str, Any]]:
     for line in lines:
         reading = line.state.reading if line.state else None
         if reading and reading.pk not in times:
-            times[reading.pk] = utc_time(reading.began_at)
+            times[reading.pk] = shown_time(reading.began_at)
         yield {
             "address": reverse("customer", args=[line.cid]),
             "cid": line.cid,

@@ -15,7 +15,9 @@
   const part = document.querySelector("[data-live]");
   const connection = document.getElementById("connection");
   const loadedAt = Date.now();
-  const serverTime = Date.parse(document.documentElement.dataset.now); // this computer's clock may be wrong
+  const { now, zone } = document.documentElement.dataset; // in the zone that the page's times are shown in
+  const serverTime = Date.parse(now); // this computer's clock may be wrong
+  const ahead = Date.parse(now.replace(/[+-]\d\d:\d\d$/, "Z")) - serverTime; // of UTC
 
   /* Changing in place ---------------------------------------------------------- */
 
@@ -86,7 +88,7 @@
 
   /* Saying how it stands ------------------------------------------------------------- */
 
-  const clock = (at) => `${new Date(serverTime + at - loadedAt).toISOString().slice(11, 19)} UTC`;
+  const clock = (at) => `${new Date(serverTime + ahead + at - loadedAt).toISOString().slice(11, 19)} ${zone}`;
   let heardAt = loadedAt, failures = 0;
 
   function say(words) {

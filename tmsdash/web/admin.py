@@ -30,6 +30,7 @@ from tmsdash.db.day_ranges import DayRange, keys_of_period
 from tmsdash.text import one_line, printable
 from tmsdash.web.errors import error_response
 from tmsdash.web.long_lists import LongList, behind_parameters
+from tmsdash.web.template_filters import shown_time
 
 SHOWN_CHARACTERS = 20_000  # of a JSON value; the ids of a whole fleet would make the page megabytes long
 LIST_PARAMETERS = (SEARCH_VAR, ORDER_VAR, PAGE_VAR, ALL_VAR, ERROR_FLAG)
@@ -129,10 +130,10 @@ class ReadOnlyAdmin(StrictListAdmin):
     list_per_page = 50
     actions = None
 
-    @admin.display(description="time (UTC)", ordering="pk")
-    def time(self, row: Any) -> str:
-        """Return when the row was made, to the second. Rows are made in the order of their keys, so it sorts by key."""
-        return f"{row.created_at:%Y-%m-%d %H:%M:%S}"
+    @admin.display(description="time", ordering="pk")
+    def time(self, row: Any) -> SafeString:
+        """Return when the row was made, as the pages show it. Rows are made in the order of their keys."""
+        return shown_time(row.created_at)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the list, titled with the name of its rows instead of "Select … to view"."""

@@ -4,7 +4,7 @@ A filter takes a tenth of the time of an included template, or of Django's own f
 formats for each value.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django import template
@@ -26,24 +26,45 @@ def number(value: Any) -> str:
 
 
 @register.filter
-def utc_time(at: datetime | None) -> SafeString:
-    """Return a time (UTC) with how long ago that is, which a script keeps up to date.
+def shown_time(at: datetime | None) -> SafeString:
+    """Return a time with how long ago that is, which a script keeps up to date, and on hover the time in UTC.
 
     A database may hold what is no time, which Django reads as none: that row must not take the whole list away.
     """
     if at is None:
         return SafeString("unknown")
     ago = ago_in_words(at, timezone.now())
-    shown, precise = f"{at:%Y-%m-%d %H:%M:%S}", at.isoformat()
-    return mark_safe(f'<time datetime="{precise}" data-ago>{shown} UTC <span class="ago">({ago})</span></time>')  # noqa: S308 (no text from outside)
+    return mark_safe(f'<time{_precise(at)} data-ago>{written_time(at)} <span class="ago">({ago})</span></time>')  # noqa: S308 (no text from outside)
 
 
 @register.filter
-def utc_clock(at: datetime | None) -> SafeString:
-    """Return a time (UTC) for a narrow column whose head says so: the time of the day, and the date; "" if none."""
+def shown_clock(at: datetime | None) -> SafeString:
+    """Return a time for a narrow column: the time of the day with its zone, and the date; "" if none."""
     if at is None:
         return SafeString()
-    return mark_safe(f'<time datetime="{at.isoformat()}">{at:%H:%M:%S} <span class="ago">{at:%Y-%m-%d}</span></time>')  # noqa: S308 (no text from outside)
+    day, clock = written_time(at).split(" ", 1)
+    return mark_safe(f'<time{_precise(at)}>{clock} <span class="ago">{day}</span></time>')  # noqa: S308 (no text from outside)
+
+
+@register.filter
+def written_time(at: datetime) -> str:
+    """Return a time as plain text, such as 2026-03-01 14:05:09 CET: in the zone that Django has activated."""
+    local = in_shown_zone(at)
+    return f"{local.isoformat(' ', 'seconds')[:19]} {local.tzname()}"
+
+
+def in_shown_zone(at: datetime) -> datetime:
+    """Return a time in the zone that Django has activated; in UTC, where a calendar of that zone ends before it."""
+    try:
+        return at.astimezone(timezone.get_current_timezone())
+    except OverflowError:  # in the years 1 and 9999
+        return at.astimezone(UTC)
+
+
+def _precise(at: datetime) -> str:
+    """Return the attributes with which an element tells a time to scripts in full, and on hover in UTC."""
+    moment = at.astimezone(UTC).isoformat()
+    return f' datetime="{moment}" title="{moment[:10]} {moment[11:19]} UTC"'
 
 
 @register.filter
