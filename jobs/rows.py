@@ -8,9 +8,10 @@ from django.utils.safestring import SafeString, mark_safe
 
 from jobs.live.confirmations import confirmations_of
 from jobs.statuses import shown_status
+from tmsdash.web.day_groups import clock_of_day
 from tmsdash.web.parts import badge
-from tmsdash.web.table_rows import address_maker, table_rows
-from tmsdash.web.template_filters import number, shown_time
+from tmsdash.web.table_rows import address_maker, rows_by_day
+from tmsdash.web.template_filters import number
 
 COLUMNS = ("pk", "created_at", "job_id", "action_name", "cluster_url", "customer_count", "status", "legacy", "user_id")
 _ROW = """<tr>
@@ -28,9 +29,9 @@ _DETAIL = ' <span class="hint">{}</span>'
 
 
 def rows_of(jobs: Sequence[Any], *, with_user: bool) -> SafeString:
-    """Return the rows of a table of jobs, of which these COLUMNS are given; the last one is the user `with_user`."""
+    """Return the bodies of a table, by days, of jobs that have these COLUMNS; the last is the user `with_user`."""
     row = _ROW.replace("{user}", _USER if with_user else "")
-    return table_rows(row, _cells(jobs))
+    return rows_by_day(row, _cells(jobs))
 
 
 def _cells(jobs: Sequence[Any]) -> Iterator[dict[str, Any]]:
@@ -39,7 +40,8 @@ def _cells(jobs: Sequence[Any]) -> Iterator[dict[str, Any]]:
     for job in jobs:
         shown = shown_status(job.status, legacy=job.legacy, confirmation=confirmations.get(job.job_id))
         yield {
-            "time": shown_time(job.created_at),
+            "at": job.created_at,
+            "time": clock_of_day(job.created_at),
             "address": address_of(job.job_id),
             "job_id": job.job_id,
             "action": job.action_name,

@@ -148,7 +148,7 @@ TEMPLATES = [
                 "setactions.pages.context.permissions",
                 "tmsdash.web.display.display_context",
             ],
-            "builtins": ["tmsdash.web.template_filters", "tmsdash.web.clusters", "tmsdash.web.parts"],
+            "builtins": [f"tmsdash.web.{name}" for name in ("template_filters", "day_groups", "clusters", "parts")],
         },
     }
 ]

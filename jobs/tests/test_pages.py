@@ -43,7 +43,8 @@ def test_ones_own_jobs_are_listed_newest_first(olivia):
 def test_a_row_tells_what_when_and_how_many(olivia):
     job = make_job(cids=[f"c{number}" for number in range(1234)], action=Action.T_ENABLE)
     text = text_of(signed_in(olivia).get("/jobs/"))
-    for fact in (str(job.job_id), "T-Enable", CLUSTER, "1,234", "Accepted", f"{job.created_at:%Y-%m-%d %H:%M:%S} UTC"):
+    day, clock = f"{job.created_at:%B %Y} · UTC", f"{job.created_at:%H:%M:%S}"
+    for fact in (str(job.job_id), "T-Enable", CLUSTER, "1,234", "Accepted", day, clock):
         assert fact in text
 
 

@@ -18,8 +18,9 @@ from jobs.batches.selectors import Progress, State, Tally, chunks_of
 from jobs.models import Batch, BatchChunk
 from setactions.pages.batch_view import BatchLine
 from tmsdash.text import counted, one_line
+from tmsdash.web.day_groups import clock_of_day, shown_day
 from tmsdash.web.parts import badge
-from tmsdash.web.table_rows import address_maker, table_rows
+from tmsdash.web.table_rows import address_maker, rows_by_day
 from tmsdash.web.template_filters import number, shown_time
 
 CHUNKS_SHOWN = 100
@@ -53,9 +54,9 @@ def rows_of(
     *,
     with_user: bool,
 ) -> SafeString:
-    """Return the rows of a table; `here` is its address, and `chunks` are those of the batch that is `opened`."""
+    """Return a table's bodies, by days; `here` is its address, `chunks` are those of the batch that is `opened`."""
     row = _ROW.replace("{user}", _USER if with_user else "")
-    return table_rows(row, _cells(entries, attempts, here, opened, chunks))
+    return rows_by_day(row, _cells(entries, attempts, here, opened, chunks))
 
 
 def opened_chunks(entries: Sequence[Entry], opened: uuid.UUID, outcome: ShownOutcome | None) -> list[BatchChunk]:
@@ -91,7 +92,8 @@ def _cells_of_attempt(attempt: Attempt, names: Mapping[str, str]) -> dict[str, A
         what = format_html("{} · {}", what, _link("job_detail", attempt.attempt_id, "Job"))
     return {
         "mark": "",
-        "time": shown_time(attempt.created_at),
+        "at": attempt.created_at,
+        "time": clock_of_day(attempt.created_at),
         "outcome": badge(attempt.outcome, attempt.get_outcome_display()),
         "more": _message("its job is being recorded" if attempt.job_owed else attempt.error_message),
         "action": attempt.action_name or "–",
@@ -112,7 +114,8 @@ def _cells_of_batch(batch: Any, matching: int, here: str, names: Mapping[str, st
     unknown = SafeString(" ") + badge("unknown", f"{number(batch.unknown)} unknown") if batch.unknown else ""
     return {
         "mark": format_html(' class="batch" id="batch-{}"', batch.batch_id),
-        "time": shown_time(batch.created_at),
+        "at": batch.created_at,
+        "time": clock_of_day(batch.created_at),
         "outcome": badge(line.css, line.state),
         "more": format_html(' <span class="hint">{} accepted</span>{}', number(line.progress.accepted), unknown),
         "action": line.action,
@@ -139,7 +142,7 @@ def _cells_of_chunks(batch: Batch, chunks: Sequence[BatchChunk], names: Mapping[
         name = f"Chunk {chunk.number + 1:,}"
         yield {
             "mark": _CHUNK,
-            "time": shown_time(chunk.started_at) if chunk.started_at else "not sent yet",
+            "time": _time_of_chunk(chunk, batch),
             "outcome": badge(chunk.state, State(chunk.state).label),
             "more": _message(chunk.message),
             "action": chunk.get_action_code_display(),
@@ -158,6 +161,14 @@ def _cells_of_chunks(batch: Batch, chunks: Sequence[BatchChunk], names: Mapping[
             "source": "",
             "user": batch.user_id,
         }
+
+
+def _time_of_chunk(chunk: BatchChunk, batch: Batch) -> SafeString | str:
+    """Return when a chunk was sent, with its day if that is not the one that its batch stands below."""
+    if chunk.started_at is None:
+        return "not sent yet"
+    is_same_day = shown_day(chunk.started_at) == shown_day(batch.created_at)
+    return clock_of_day(chunk.started_at) if is_same_day else shown_time(chunk.started_at)
 
 
 def _chunks_in_words(batch: Batch, matching: int) -> str:

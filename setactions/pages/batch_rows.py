@@ -7,9 +7,10 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
 from setactions.pages.batch_view import BatchLine
+from tmsdash.web.day_groups import clock_of_day
 from tmsdash.web.parts import badge
-from tmsdash.web.table_rows import address_maker, table_rows
-from tmsdash.web.template_filters import number, shown_time
+from tmsdash.web.table_rows import address_maker, rows_by_day
+from tmsdash.web.template_filters import number
 
 _ROW = """<tr>
   <td data-label="Time">{time}</td>
@@ -25,8 +26,8 @@ FILE_NAME_SHOWN = 60
 
 
 def rows_of(lines: Iterable[BatchLine], *, with_user: bool) -> SafeString:
-    """Return the rows of a table of batches, whose last column is the user `with_user`."""
-    return table_rows(_ROW.replace("{user}", _USER if with_user else ""), _cells(lines))
+    """Return the bodies of a table of batches by days, whose last column is the user `with_user`."""
+    return rows_by_day(_ROW.replace("{user}", _USER if with_user else ""), _cells(lines))
 
 
 def _cells(lines: Iterable[BatchLine]) -> Iterator[dict[str, Any]]:
@@ -34,7 +35,8 @@ def _cells(lines: Iterable[BatchLine]) -> Iterator[dict[str, Any]]:
     for line in lines:
         batch, unknown = line.batch, line.progress.unknown
         yield {
-            "time": shown_time(batch.created_at),
+            "at": batch.created_at,
+            "time": clock_of_day(batch.created_at),
             "address": address_of(batch.batch_id),
             "action": line.action,
             "file_name": f", {Truncator(batch.file_name).chars(FILE_NAME_SHOWN)}" if batch.file_name else "",

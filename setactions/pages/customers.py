@@ -63,6 +63,16 @@ class CustomerLine:
     states: Sequence[StateLine]
 
 
+@dataclass(frozen=True)
+class AttemptLine:
+    """An attempt on the customer, whether all of it is shown, and its Job and row of the old audit log, if any."""
+
+    attempt: Attempt
+    in_full: bool
+    job_id: uuid.UUID | None
+    log_row_id: uuid.UUID | None
+
+
 @never_cache
 @require_safe
 def find_customer(request: HttpRequest) -> HttpResponse:
@@ -178,10 +188,6 @@ def _page(request: HttpRequest, cid: str, *, status: int = 200, error: str = "")
     return render(request, "live/customer.html", context, status=status)
 
 
-def _row(user: Any, attempt: Attempt, job_id: uuid.UUID | None, log_row_id: uuid.UUID | None) -> dict[str, Any]:
-    return {
-        "attempt": attempt,
-        "in_full": may_view_in_full(user, attempt),
-        "job_id": attempt.attempt_id if attempt.has_job else job_id,
-        "log_row_id": log_row_id,
-    }
+def _row(user: Any, attempt: Attempt, job_id: uuid.UUID | None, log_row_id: uuid.UUID | None) -> AttemptLine:
+    in_full = may_view_in_full(user, attempt)
+    return AttemptLine(attempt, in_full, attempt.attempt_id if attempt.has_job else job_id, log_row_id)

@@ -1,12 +1,17 @@
 """Rows of tables as HTML. Fifty rows of a template took most of a page's time; this is one pass."""
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date
 from html import escape
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from django.urls import reverse
 from django.utils.safestring import SafeString, mark_safe
+
+from tmsdash.web.day_groups import heading_row, shown_day
 
 _ANY_ID = uuid.UUID(int=0)
 
@@ -19,10 +24,32 @@ def table_rows(row: str, cells: Iterable[Mapping[str, Any]]) -> SafeString:
     return mark_safe("\n".join(row.format_map(_escaped(values)) for values in cells))  # noqa: S308 (escaped)
 
 
+def rows_by_day(row: str, cells: Iterable[dict[str, Any]]) -> SafeString:
+    """Return the HTML of a table's bodies: one for each day, with its heading above the rows that `table_rows` makes.
+
+    Each of the `cells` has its time as `at`; what has none belongs to the row before it.
+    """
+    columns = row.count("<td")
+    days = groupby(_with_days(cells), itemgetter(0))
+    bodies = [
+        f"<tbody>\n{heading_row(day, columns)}\n{table_rows(row, (values for _, values in rows))}\n</tbody>"
+        for day, rows in days
+    ]
+    return mark_safe("\n".join(bodies))  # noqa: S308 (escaped)
+
+
 def address_maker(name: str) -> Callable[[uuid.UUID], str]:
     """Return what makes the address of the page `name` of an id, without looking the page up again for each row."""
     before, _, after = reverse(name, args=[_ANY_ID]).partition(str(_ANY_ID))
     return lambda thing_id: f"{before}{thing_id}{after}"
+
+
+def _with_days(cells: Iterable[dict[str, Any]]) -> Iterator[tuple[date | None, dict[str, Any]]]:
+    day = None
+    for values in cells:
+        if "at" in values:
+            day = shown_day(values.pop("at"))
+        yield day, values
 
 
 def _escaped(values: Mapping[str, Any]) -> dict[str, str]:

@@ -34,7 +34,7 @@ def shown_time(at: datetime | None) -> SafeString:
     if at is None:
         return SafeString("unknown")
     ago = ago_in_words(at, timezone.now())
-    return mark_safe(f'<time{_precise(at)} data-ago>{written_time(at)} <span class="ago">({ago})</span></time>')  # noqa: S308 (no text from outside)
+    return mark_safe(f'<time{precise(at)} data-ago>{written_time(at)} <span class="ago">({ago})</span></time>')  # noqa: S308 (no text from outside)
 
 
 @register.filter
@@ -43,7 +43,7 @@ def shown_clock(at: datetime | None) -> SafeString:
     if at is None:
         return SafeString()
     day, clock = written_time(at).split(" ", 1)
-    return mark_safe(f'<time{_precise(at)}>{clock} <span class="ago">{day}</span></time>')  # noqa: S308 (no text from outside)
+    return mark_safe(f'<time{precise(at)}>{clock} <span class="ago">{day}</span></time>')  # noqa: S308 (no text from outside)
 
 
 @register.filter
@@ -61,7 +61,7 @@ def in_shown_zone(at: datetime) -> datetime:
         return at.astimezone(UTC)
 
 
-def _precise(at: datetime) -> str:
+def precise(at: datetime) -> str:
     """Return the attributes with which an element tells a time to scripts in full, and on hover in UTC."""
     moment = at.astimezone(UTC).isoformat()
     return f' datetime="{moment}" title="{moment[:10]} {moment[11:19]} UTC"'

@@ -1,0 +1,88 @@
+"""The rows of a list by days, in the zone that its times are shown in.
+
+1. The rows keep the order of the list. A day begins where the day changes, so an old row that was recorded late has a
+   heading of its own, and its day may have two.
+2. A day's heading names the zone, so the rows below it show the time of the day alone. Where the clock is changed, the
+   heading names both zones, and so does each row its own.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, tzinfo
+from functools import lru_cache
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.safestring import SafeString, mark_safe
+
+from tmsdash.days import first_moment, last_moment
+from tmsdash.web.template_filters import ago_in_words, in_shown_zone, precise
+
+register = template.Library()
+
+RECENT = timedelta(days=1)  # so old a row may be for its age in hours to say more than its day does
+
+
+@dataclass(frozen=True)
+class DayGroup:
+    """The rows of a list on one day, and what stands above them."""
+
+    heading: str
+    rows: list[Any]
+
+
+@register.filter
+def by_day(rows: Iterable[Any], path: str) -> list[DayGroup]:
+    """Group rows by the day of the time that each has at `path`, such as "attempt.created_at"."""
+    return [*grouped(rows, attrgetter(path))]
+
+
+@register.filter
+def clock_of_day(at: datetime | None) -> SafeString:
+    """Return a time for a row below the heading of its day: to the second, and how long ago if that is hours."""
+    if at is None:
+        return SafeString("unknown")
+    local, now = in_shown_zone(at), timezone.now()
+    zones = zones_of_day(local.date(), local.tzinfo)
+    zone = f" {local.tzname()}" if len(zones) > 1 else ""
+    clock = f"{local.isoformat(timespec='seconds')[11:19]}{zone}"
+    if abs(now - at) >= RECENT:
+        return mark_safe(f"<time{precise(at)}>{clock}</time>")  # noqa: S308 (no text from outside)
+    ago = ago_in_words(at, now)
+    return mark_safe(f'<time{precise(at)} data-ago>{clock} <span class="ago">({ago})</span></time>')  # noqa: S308 (no text from outside)
+
+
+def grouped(rows: Iterable[Any], time_of: Callable[[Any], datetime | None]) -> Iterator[DayGroup]:
+    """Yield the rows by days, in their order; `time_of` returns the time of a row."""
+    for day, members in groupby(rows, lambda row: shown_day(time_of(row))):
+        yield DayGroup(heading_of(day), list(members))
+
+
+def shown_day(at: datetime | None) -> date | None:
+    """Return the day on which a time is, where it is shown; None if a row has no time."""
+    return in_shown_zone(at).date() if at else None
+
+
+def heading_of(day: date | None) -> str:
+    """Return a day with its zone, such as "Today · Sunday, 29 November 2026 · CET"."""
+    if day is None:
+        return "Time unknown"
+    today = in_shown_zone(timezone.now()).date()
+    names = {today: "Today · ", today - timedelta(days=1): "Yesterday · "}
+    zones = " and ".join(zones_of_day(day, timezone.get_current_timezone()))
+    return f"{names.get(day, '')}{day:%A}, {day.day} {day:%B} {day.year} · {zones}"
+
+
+def heading_row(day: date | None, columns: int) -> str:
+    """Return the row of a table that stands above the rows of a day."""
+    return f'<tr class="day"><th colspan="{columns}" scope="rowgroup">{heading_of(day)}</th></tr>'
+
+
+@lru_cache(1000)
+def zones_of_day(day: date, zone: tzinfo) -> tuple[str, ...]:
+    """Return the short names that a zone has on a day: two, if the clock is changed on it."""
+    moments = first_moment(day, zone), last_moment(day, zone)
+    return tuple(dict.fromkeys(str(moment.astimezone(zone).tzname()) for moment in moments))
