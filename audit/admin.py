@@ -176,7 +176,7 @@ def _filters_of(changelist: ChangeList) -> dict[str, Any]:
     """Return what a list is narrowed to, for the audit: the filters of its address, and the period that they mean."""
     times = {name: at and at.isoformat() for name, at in zip(("since", "until"), _period_of(changelist), strict=True)}
     given = changelist.filter_params.items()
-    return {name: value for name, [value] in given if name not in ("time", *times)} | times
+    return {name: value for name, [value] in given if name not in TimeFilter.parameters} | times
 
 
 def _count(changelist: Any, filters: dict[str, Any]) -> int:

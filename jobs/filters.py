@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.conf import settings
@@ -18,12 +19,14 @@ from jobs.models import Batch, Job
 from jobs.selectors import job_for, known_clusters, may_view_all_jobs
 from tmsdash.days import first_moment, last_moment
 from tmsdash.text import one_line
+from tmsdash.web.day_zone import DAYS, NoZoneError, with_zone, zone_of_days
+from tmsdash.web.display import UTC
 
 CODES = {action.label: action.value for action in Action}
 
 
 class DayField(forms.DateField):
-    """A day (UTC), written as browsers send it."""
+    """A day, written as browsers send it."""
 
     def __init__(self, label: str) -> None:
         widget = forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
@@ -71,8 +74,8 @@ class ListFilters(forms.Form):
 
     action = KnownChoiceField("action", [(label, label) for label in CODES])
     cluster = KnownChoiceField("cluster")
-    since = DayField("From day (UTC)")
-    until = DayField("To day (UTC)")
+    since = DayField("From day")
+    until = DayField("To day")
     user = forms.CharField(
         required=False,
         max_length=USER_ID_LENGTH,
@@ -83,6 +86,9 @@ class ListFilters(forms.Form):
         """Take the query of an address, and who asks for it."""
         super().__init__(data)
         self._given, self._viewer = data, viewer
+        self.zone, self._zone_problem = _zone_of(data)
+        for name in DAYS:
+            self.fields[name].label = f"{self.fields[name].label} ({self.zone})"
         configured = [(name, f"{name} ({origin})") for name, origin in settings.TMS_CLUSTERS.items()]
         gone = [(origin, origin) for origin in self.known_clusters() if origin not in settings.TMS_CLUSTERS.values()]
         cluster: Any = self.fields["cluster"]
@@ -117,8 +123,12 @@ class ListFilters(forms.Form):
         """
         own = {name: value for name, value in self.active.items() if name != "user"}
         query = (self.active | {"whose": "all"} if everybody else own) | changes
-        query = {name: value for name, value in query.items() if value != ""}
+        query = self.with_zone({name: value for name, value in query.items() if value != ""})
         return reverse(self.url_name) + (f"?{urlencode(query)}" if query else "")
+
+    def with_zone(self, query: dict[str, Any]) -> dict[str, Any]:
+        """Return some of the filters with the zone of the days among them, without which they mean days of UTC."""
+        return with_zone(query, self.zone)
 
     def may_view_all(self) -> bool:
         """Tell whether the viewer sees everybody's rows."""
@@ -134,6 +144,8 @@ class ListFilters(forms.Form):
         data = self.cleaned_data
         if data.get("since") and data.get("until") and data["since"] > data["until"]:
             self.add_error("until", "This day is before the first one. Swap them.")
+        if self._zone_problem:
+            self.add_error(next(name for name in DAYS if name in self.active), self._zone_problem)
         for name in self.fields:
             if len(self._given.getlist(name)) > 1:
                 self.add_error(name, "The address gives this more than once. Choose one.")
@@ -146,14 +158,22 @@ class ListFilters(forms.Form):
 
     def _conditions(self) -> dict[str, Any]:
         """Return a condition for each filter; those that are None or empty do not count."""
-        data = self.cleaned_data
+        data, zone = self.cleaned_data, ZoneInfo(self.zone)
         return {
             "action_code": CODES.get(data["action"]),
             "cluster_url": settings.TMS_CLUSTERS.get(data["cluster"], data["cluster"]),
             "user_id": data["user"],
-            "created_at__gte": data["since"] and first_moment(data["since"]),
-            "created_at__lte": data["until"] and last_moment(data["until"]),
+            "created_at__gte": data["since"] and first_moment(data["since"], zone),
+            "created_at__lte": data["until"] and last_moment(data["until"], zone),
         }
+
+
+def _zone_of(data: QueryDict) -> tuple[str, str]:
+    """Return the name of the zone of an address's days, and what is wrong with it; "" if nothing is."""
+    try:
+        return zone_of_days(data.dict()), ""
+    except NoZoneError as error:
+        return UTC, str(error)
 
 
 class JobFilters(ListFilters):

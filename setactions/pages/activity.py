@@ -89,7 +89,8 @@ def activity_csv(request: HttpRequest) -> HttpResponseBase:
         return error_response(request, 400, "These filters are not valid, so nothing was exported.", address)
 
     def noted(actor: Actor) -> HttpResponseBase:
-        note_export("activity", filters.active | {"whose": "all" if everybody else "mine"}, actor)
+        whose = {"whose": "all" if everybody else "mine"}
+        note_export("activity", filters.with_zone(filters.active) | whose, actor)
         return download(csv_lines(asked), "activity.csv", CSV_TYPE)
 
     return answer_export(request, lists, LISTS_PER_MINUTE, noted)

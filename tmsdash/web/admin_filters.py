@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
@@ -13,6 +14,8 @@ from django.utils import timezone
 from tmsdash.days import NoDayError, day_of, first_moment, last_moment
 from tmsdash.db.known_values import known_values
 from tmsdash.text import one_line
+from tmsdash.web.day_zone import DAYS, ZONE, NoZoneError, zone_of_days
+from tmsdash.web.display import UTC
 from tmsdash.web.long_lists import behind_parameters
 
 VALUES_SHOWN = 100
@@ -47,19 +50,25 @@ def parameters_besides(changelist: AnyList, own: set[str | None]) -> list[tuple[
 class TimeFilter(admin.ListFilter):
     """Narrows a list to a period: the last 30 days, unless the address says otherwise or asks for one thing.
 
-    `time` is a number of days or `all`; `since` and `until` are days (UTC) and take precedence over it.
+    `time` is a number of days or `all`; `since` and `until` are days of a `zone`, and take precedence over it.
     """
 
-    title = "time (UTC)"
+    title = "time"
     template = "admin/time_filter.html"
-    parameters = ("time", "since", "until")
+    parameters = ("time", *DAYS, ZONE)
 
     def __init__(self, request: HttpRequest, params: dict[str, Any], model: type[Model], model_admin: Any) -> None:
         super().__init__(request, params, model, model_admin)
         for name in self.expected_parameters():
             if name in params:
                 self.used_parameters[name] = params.pop(name)[-1]
-        self.since, self.until = self._day(request, "since"), self._day(request, "until")
+        try:
+            self.zone = zone_of_days(self.used_parameters)
+            self.since, self.until = self._day(request, "since"), self._day(request, "until")
+        except NoZoneError as error:
+            messages.error(request, str(error))
+            self.zone, self.since, self.until = UTC, None, None
+        self.title = f"time ({self.zone})"
         default = "all" if any(request.GET.get(name) for name in PINPOINTS) else DEFAULT_DAYS
         chosen = str(self.used_parameters.get("time", ""))
         self.period = "" if self.since or self.until else chosen if chosen in PERIODS else default
@@ -87,8 +96,9 @@ class TimeFilter(admin.ListFilter):
         if self.period:
             days = None if self.period == "all" else timedelta(days=int(self.period))
             return (timezone.now() - days if days else None), None
-        first = first_moment(self.since) if self.since else None
-        return first, last_moment(self.until) if self.until else None
+        zone = ZoneInfo(self.zone)
+        first = first_moment(self.since, zone) if self.since else None
+        return first, last_moment(self.until, zone) if self.until else None
 
     def narrow(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         """Return the `rows` whose `created_at` lies in the period."""
@@ -106,7 +116,7 @@ class TimeFilter(admin.ListFilter):
         for period, label in PERIODS.items():
             yield {
                 "selected": period == self.period,
-                "query_string": changelist.get_query_string({"time": period}, ["since", "until"]),
+                "query_string": changelist.get_query_string({"time": period}, [*DAYS, ZONE]),
                 "display": label,
             }
 
