@@ -86,7 +86,7 @@ def test_a_script_on_plain_http_is_a_denial(databases, settings, denied):
 
 def test_a_page_that_does_not_exist_is_no_denial(adam, denied):
     client = client_of(adam)
-    for path in ("/nonsense/", "/admin/nonsense/", "/jobs/not-a-uuid/", "/static/nothing.css", "/favicon.ico"):
+    for path in ("/nonsense/", "/admin/nonsense/", "/jobs/not-a-uuid/", "/static/nothing.css", "/nothing.ico"):
         assert client.get(path).status_code == 404
     assert denied() == []
 
