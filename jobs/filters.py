@@ -19,6 +19,7 @@ from jobs.models import Batch, Job
 from jobs.selectors import job_for, known_clusters, may_view_all_jobs
 from tmsdash.days import first_moment, last_moment
 from tmsdash.text import one_line
+from tmsdash.web.clusters import cluster_choices
 from tmsdash.web.day_zone import DAYS, NoZoneError, with_zone, zone_of_days
 from tmsdash.web.display import UTC
 
@@ -89,10 +90,9 @@ class ListFilters(forms.Form):
         self.zone, self._zone_problem = _zone_of(data)
         for name in DAYS:
             self.fields[name].label = f"{self.fields[name].label} ({self.zone})"
-        configured = [(name, f"{name} ({origin})") for name, origin in settings.TMS_CLUSTERS.items()]
         gone = [(origin, origin) for origin in self.known_clusters() if origin not in settings.TMS_CLUSTERS.values()]
         cluster: Any = self.fields["cluster"]
-        cluster.choices = [cluster.any_of_them, *configured, *gone]
+        cluster.choices = [cluster.any_of_them, *cluster_choices(), *gone]
         for field in self.fields.values():
             field.widget.attrs |= {"autocomplete": "off", "autocapitalize": "off", "spellcheck": "false"}
 

@@ -8,17 +8,18 @@ from django.utils.safestring import SafeString, mark_safe
 
 from jobs.live.confirmations import confirmations_of
 from jobs.statuses import shown_status
+from tmsdash.web.clusters import production_class, shown_cluster
 from tmsdash.web.day_groups import clock_of_day
 from tmsdash.web.parts import badge
 from tmsdash.web.table_rows import address_maker, rows_by_day
 from tmsdash.web.template_filters import number
 
 COLUMNS = ("pk", "created_at", "job_id", "action_name", "cluster_url", "customer_count", "status", "legacy", "user_id")
-_ROW = """<tr>
+_ROW = """<tr class="{mark}">
   <td data-label="Time">{time}</td>
   <td data-label="Job"><a class="id" href="{address}">{job_id}</a></td>
   <td data-label="Action" class="short">{action}</td>
-  <td data-label="Cluster" class="cluster"><span class="limited" title="{cluster}">{cluster}</span></td>
+  <td data-label="Cluster">{cluster}</td>
   <td data-label="Customers" class="number">{customers}</td>
   <td data-label="Status"><div>{status}{legacy}{detail}</div></td>{user}
 </tr>"""
@@ -45,7 +46,8 @@ def _cells(jobs: Sequence[Any]) -> Iterator[dict[str, Any]]:
             "address": address_of(job.job_id),
             "job_id": job.job_id,
             "action": job.action_name,
-            "cluster": job.cluster_url,
+            "mark": production_class(job.cluster_url),
+            "cluster": shown_cluster(job.cluster_url),
             "customers": number(job.customer_count),
             "status": badge(shown.css, shown.label),
             "detail": format_html(_DETAIL, shown.detail) if shown.detail else "",

@@ -1,18 +1,19 @@
 """Reads of batches."""
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, F, Min, Q, QuerySet, Sum
+from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, Sum
 
 from jobs.batches.decision import failures_before
 from jobs.batches.scopes import Scope
 from jobs.models import Batch, BatchChunk, ClusterBackoff
 from jobs.selectors import CLUSTERS_SHOWN, may_view_job_of
 from tmsdash.text import counted
+from tmsdash.web.clusters import production_origins
 
 State = BatchChunk.State
 IN_DOUBT = (State.CALLING, State.UNKNOWN)
@@ -56,6 +57,25 @@ def known_batch_clusters() -> list[str]:
 
 def count_clusters(batch: Batch) -> int:
     return BatchChunk.objects.filter(batch=batch).order_by().values("cluster_url").distinct().count()
+
+
+def origins_of(batch: Batch) -> list[str]:
+    """Return the origins of the clusters that a batch is for: mostly one."""
+    if batch.cluster_url:
+        return [batch.cluster_url]
+    chunks = BatchChunk.objects.filter(batch=batch).order_by("cluster_url")
+    return list(chunks.values_list("cluster_url", flat=True).distinct()[:CLUSTERS_SHOWN])
+
+
+def on_production(batches: Collection[Batch]) -> set[int]:
+    """Return the keys of those batches that are for a production cluster, or for several with one among them."""
+    production = production_origins()
+    marked = {batch.pk for batch in batches if batch.cluster_url in production}
+    mixed = [batch.pk for batch in batches if not batch.cluster_url]
+    if mixed and production:
+        has_chunk = Exists(BatchChunk.objects.filter(batch=OuterRef("pk"), cluster_url__in=production))
+        marked |= set(Batch.objects.filter(has_chunk, pk__in=mixed).values_list("pk", flat=True))
+    return marked
 
 
 def batches_in_doubt() -> QuerySet[Batch]:

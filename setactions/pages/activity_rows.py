@@ -5,19 +5,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from django.conf import settings
 from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
 from audit.choices import CHUNK_SOURCES, Source
 from audit.models import Attempt
 from jobs.activity.choices import ShownOutcome
 from jobs.activity.selectors import Entry
-from jobs.batches.selectors import Progress, State, Tally, chunks_of
+from jobs.batches.selectors import Progress, State, Tally, chunks_of, on_production
 from jobs.models import Batch, BatchChunk
 from setactions.pages.batch_view import BatchLine
 from tmsdash.text import counted, one_line
+from tmsdash.web.clusters import ON_PRODUCTION, production_class, several, shown_cluster
 from tmsdash.web.day_groups import clock_of_day, shown_day
 from tmsdash.web.parts import badge
 from tmsdash.web.table_rows import address_maker, rows_by_day
@@ -27,13 +27,13 @@ CHUNKS_SHOWN = 100
 FILE_NAME_SHOWN = NOTE_SHOWN = 40
 MESSAGE_SHOWN = 80
 SHORT_ID = 8  # characters: the whole id is the link's title
-_ROW = """<tr{mark}>
+_ROW = """<tr class="{mark}"{place}>
   <td data-label="Time">{time}</td>
   <td data-label="Outcome" class="outcome">
     <span class="line">{outcome}{more}</span>
   </td>
   <td data-label="Action" class="short">{action}</td>
-  <td data-label="Cluster" class="short" title="{origin}">{cluster}</td>
+  <td data-label="Cluster" class="short">{cluster}</td>
   <td data-label="Customers" class="number">{customers}</td>
   <td data-label="What"><span class="line">{what}</span></td>
   <td data-label="From" class="short">{source}</td>{user}
@@ -41,7 +41,7 @@ _ROW = """<tr{mark}>
 _USER = """
   <td data-label="User"><span class="limited" title="{user}">{user}</span></td>"""
 _LINK = '<a class="id" href="{}" title="{}">{}</a>'
-_CHUNK = mark_safe(' class="chunk"')
+_CHUNK = "chunk"
 _SOURCES: dict[str, str] = {source.value: str(source.label) for source in Source}
 
 
@@ -75,30 +75,31 @@ def _cells(
     opened: uuid.UUID | None,
     chunks: Sequence[BatchChunk],
 ) -> Iterator[dict[str, Any]]:
-    names = {origin: name for name, origin in settings.TMS_CLUSTERS.items()}
+    marked = on_production([entry.batch for entry in entries if entry.batch])
     for entry in entries:
         if entry.batch:
             is_open = entry.batch.batch_id == opened
-            yield _cells_of_batch(entry.batch, entry.matching, here, names, is_open=is_open)
+            is_marked = entry.batch.pk in marked
+            yield _cells_of_batch(entry.batch, entry.matching, here, is_open=is_open, is_production=is_marked)
             if is_open:
-                yield from _cells_of_chunks(entry.batch, chunks, names)
+                yield from _cells_of_chunks(entry.batch, chunks)
         elif attempt := attempts.get(entry.pk):
-            yield _cells_of_attempt(attempt, names)
+            yield _cells_of_attempt(attempt)
 
 
-def _cells_of_attempt(attempt: Attempt, names: Mapping[str, str]) -> dict[str, Any]:
+def _cells_of_attempt(attempt: Attempt) -> dict[str, Any]:
     what = _link("attempt", attempt.attempt_id, "Attempt")
     if attempt.has_job:
         what = format_html("{} · {}", what, _link("job_detail", attempt.attempt_id, "Job"))
     return {
-        "mark": "",
+        "mark": production_class(attempt.cluster_url),
+        "place": "",
         "at": attempt.created_at,
         "time": clock_of_day(attempt.created_at),
         "outcome": badge(attempt.outcome, attempt.get_outcome_display()),
         "more": _message("its job is being recorded" if attempt.job_owed else attempt.error_message),
         "action": attempt.action_name or "–",
-        "origin": attempt.cluster_url,
-        "cluster": names.get(attempt.cluster_url, one_line(attempt.cluster_url)) or "–",
+        "cluster": shown_cluster(attempt.cluster_url) or "–",
         "customers": number(attempt.customer_count),
         "what": what + _note(attempt.note),
         "source": "Chunk of a batch"
@@ -108,19 +109,19 @@ def _cells_of_attempt(attempt: Attempt, names: Mapping[str, str]) -> dict[str, A
     }
 
 
-def _cells_of_batch(batch: Any, matching: int, here: str, names: Mapping[str, str], *, is_open: bool) -> dict[str, Any]:
+def _cells_of_batch(batch: Any, matching: int, here: str, *, is_open: bool, is_production: bool) -> dict[str, Any]:
     tallies = (Tally(State.ACCEPTED, 0, batch.accepted or 0), Tally(State.UNKNOWN, 0, batch.unknown or 0))
     line = BatchLine(batch, Progress(tallies, 0))
     unknown = SafeString(" ") + badge("unknown", f"{number(batch.unknown)} unknown") if batch.unknown else ""
     return {
-        "mark": format_html(' class="batch" id="batch-{}"', batch.batch_id),
+        "mark": f"batch {ON_PRODUCTION if is_production else ''}",
+        "place": format_html(' id="batch-{}"', batch.batch_id),
         "at": batch.created_at,
         "time": clock_of_day(batch.created_at),
         "outcome": badge(line.css, line.state),
         "more": format_html(' <span class="hint">{} accepted</span>{}', number(line.progress.accepted), unknown),
         "action": line.action,
-        "origin": batch.cluster_url,
-        "cluster": names.get(batch.cluster_url, one_line(batch.cluster_url)) or "several",
+        "cluster": shown_cluster(batch.cluster_url) or several(is_production=is_production),
         "customers": number(batch.customer_count),
         "what": format_html(
             '{}{} · <a href="{}#batch-{}" aria-expanded="{}">{}</a>{}',
@@ -137,17 +138,17 @@ def _cells_of_batch(batch: Any, matching: int, here: str, names: Mapping[str, st
     }
 
 
-def _cells_of_chunks(batch: Batch, chunks: Sequence[BatchChunk], names: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+def _cells_of_chunks(batch: Batch, chunks: Sequence[BatchChunk]) -> Iterator[dict[str, Any]]:
     for chunk in chunks[:CHUNKS_SHOWN]:
         name = f"Chunk {chunk.number + 1:,}"
         yield {
-            "mark": _CHUNK,
+            "mark": f"{_CHUNK} {production_class(chunk.cluster_url)}",
+            "place": "",
             "time": _time_of_chunk(chunk, batch),
             "outcome": badge(chunk.state, State(chunk.state).label),
             "more": _message(chunk.message),
             "action": chunk.get_action_code_display(),
-            "origin": chunk.cluster_url,
-            "cluster": names.get(chunk.cluster_url, one_line(chunk.cluster_url)),
+            "cluster": shown_cluster(chunk.cluster_url),
             "customers": number(chunk.customer_count),
             "what": _link("attempt", chunk.attempt_id, name) if chunk.attempt_id else name,
             "source": "Chunk",
@@ -155,7 +156,7 @@ def _cells_of_chunks(batch: Batch, chunks: Sequence[BatchChunk], names: Mapping[
         }
     if len(chunks) > CHUNKS_SHOWN:
         what = format_html('<a href="{}">All {} chunks</a>', _address_of("batch", batch.batch_id), batch.chunk_count)
-        yield dict.fromkeys(("time", "outcome", "more", "action", "origin", "cluster", "customers"), "") | {
+        yield dict.fromkeys(("place", "time", "outcome", "more", "action", "cluster", "customers"), "") | {
             "mark": _CHUNK,
             "what": what,
             "source": "",

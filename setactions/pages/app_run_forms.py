@@ -12,14 +12,15 @@ from django.views.decorators.debug import sensitive_variables
 from jobs.live.codes import UNREAD_IN_WORDS, state_name
 from jobs.selectors import job_for
 from setactions.app_status.selection import Selection, checked, customers_listed, customers_of_job
-from setactions.pages.forms import NO_SUCH_CHOICE, label_of
+from setactions.pages.forms import NO_SUCH_CHOICE, choose_first
 from setactions.pages.status import listing_of
 from setactions.pages.status_forms import StatusFilters
 from setactions.refusal import Refusal
-from setactions.tms.clusters import Cluster, all_clusters, cluster_at, cluster_named
+from setactions.tms.clusters import Cluster, cluster_at, cluster_named
 from setactions.token import AMONG_IDS, Token
 from setactions.typed_token import typed_token
 from tmsdash.tokens import looks_like_token
+from tmsdash.web.clusters import offer_clusters
 
 FILTERS = ("job", "batch", "action", "list", "basis", "state", "q")
 NO_SUCH_JOB = "There is no such job, or it belongs to somebody else."
@@ -60,9 +61,7 @@ class StartForm(forms.Form):
         """Take what was posted, if anything was, by whom; or show what was typed before, as `initial`."""
         super().__init__(data, initial=initial)
         self._user = user
-        clusters = [(cluster.name, label_of(cluster)) for cluster in all_clusters()]
-        choices: Any = self.fields["cluster"]
-        choices.choices = ([("", "Choose a cluster")] if len(clusters) != 1 else []) + clusters
+        offer_clusters(self, first=choose_first())
         self.fields["cids"].validators = []  # the reader says what is wrong, with its line
 
     @property

@@ -18,7 +18,7 @@ from setactions.pages.bar import Bar, BarPart
 from setactions.pages.explanations import Explanation, explained
 from setactions.queue.liveness import START_WORKER, WAITS, lacks_worker
 from setactions.reads import background_reads_per_minute
-from setactions.tms.clusters import Cluster
+from tmsdash.web.clusters import cluster_name
 from tmsdash.web.paging import Page
 
 State = AppRun.State
@@ -105,7 +105,6 @@ class RunView(RunLine):
     `error` is what did not work. `lines` are the customers of a `page` that match the `filters`.
     """
 
-    cluster: Cluster | None
     matrix: Sequence[AppRow]
     read_between: tuple[datetime, datetime] | None
     filters: CustomerFilters
@@ -118,7 +117,7 @@ class RunView(RunLine):
 
     @property
     def cluster_name(self) -> str:
-        return self.cluster.name if self.cluster else self.run.cluster_url
+        return cluster_name(self.run.cluster_url)
 
     @property
     def is_unfinished(self) -> bool:

@@ -30,7 +30,6 @@ from setactions.pages.app_run_forms import FILTERS, StartForm
 from setactions.pages.app_run_view import RunLine, RunView, lines_of
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
-from setactions.tms.clusters import cluster_at
 from setactions.typed_token import typed_token
 from tmsdash.csv_text import CSV_TYPE, csv_text, to_cell, to_id_cell
 from tmsdash.db.transactions import drop_if_broken
@@ -180,7 +179,6 @@ def _view(request: HttpRequest, run: AppRun, error: str = "") -> RunView:
     return RunView(
         run=run,
         summary=summary,
-        cluster=cluster_at(run.cluster_url),
         matrix=matrix,
         read_between=read_between(run),
         filters=filters,

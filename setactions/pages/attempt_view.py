@@ -25,6 +25,7 @@ from setactions.tms.spellings import find_action
 from setactions.tms.unknown_ids import Repair, find_repair
 from tmsdash.db import clock
 from tmsdash.text import printable
+from tmsdash.web.clusters import cluster_name
 from tmsdash.web.kept_forms import Kept
 
 SOON_S = 30  # most answers are there by then
@@ -105,9 +106,7 @@ class AttemptPage:
 
     @property
     def cluster_name(self) -> str:
-        """The cluster as its users call it; its address, if it is not configured any more."""
-        cluster = cluster_at(self.attempt.cluster_url)
-        return cluster.name if cluster else self.attempt.cluster_url
+        return cluster_name(self.attempt.cluster_url)
 
     @cached_property
     def may_check(self) -> bool:

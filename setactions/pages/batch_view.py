@@ -6,6 +6,7 @@ from datetime import datetime
 from math import ceil
 
 from django.conf import settings
+from django.utils.safestring import SafeString
 
 from audit.choices import Outcome
 from jobs.batches.scopes import Scope
@@ -17,9 +18,9 @@ from jobs.statuses import ShownStatus
 from setactions.batches.progress import Rate
 from setactions.live.confirmations import BatchCheck
 from setactions.queue.liveness import START_WORKER, WAITS, lacks_worker
-from setactions.tms.clusters import Cluster
 from setactions.word import Named
 from tmsdash.text import counted
+from tmsdash.web.clusters import bar_of_several, cluster_name
 from tmsdash.web.paging import Page
 
 State = BatchChunk.State
@@ -126,12 +127,13 @@ class BatchView(BatchLine):
 
     `named` are the customers that were asked for since, if it could not go on because of them. `answered` are the
     chunks that were answered last, `reasons` say why customers were not accepted, `set_aside_ids` are the first ids
-    that TMS does not know. `only` says which `chunks` are shown. `waits_since` is when a worker was last seen, if it
-    waits for one. `confirmation` is the best that is known of all jobs, `check` what TMS was just seen to show.
+    that TMS does not know. `origins` are those of all its clusters. `only` says which `chunks` are shown.
+    `waits_since` is when a worker was last seen, if it waits for one. `confirmation` is the best that is known of all
+    jobs, `check` what TMS was just seen to show.
     """
 
-    cluster: Cluster | None
     chunks: Page[ChunkLine]
+    origins: Sequence[str] = ()
     only: ChunkFilter = ALL
     answered: Sequence[BatchChunk] = ()
     reasons: Sequence[str] = ()
@@ -144,6 +146,11 @@ class BatchView(BatchLine):
     named: Named = Named()
     confirmation: BatchConfirmation | None = None
     check: BatchCheck | None = None
+
+    @property
+    def production_bar(self) -> SafeString:
+        """The bar that names those of its clusters that are production; "" if none is."""
+        return bar_of_several(self.origins)
 
     @property
     def cards(self) -> list[LiveCard]:
@@ -159,7 +166,7 @@ class BatchView(BatchLine):
 
     @property
     def title(self) -> str:
-        cluster = self.cluster.name if self.cluster else self.batch.cluster_url or "several clusters"
+        cluster = cluster_name(self.batch.cluster_url) or "several clusters"
         return f"{self.action} for {counted(self.batch.customer_count, 'customer')} on {cluster}"
 
     @property

@@ -26,7 +26,6 @@ from setactions.live.confirmations import BatchCheck
 from setactions.pages.batch_rows import rows_of
 from setactions.pages.batch_view import BatchLine, BatchView, ChunkFilter, ChunkLine
 from setactions.permissions import may_set_action
-from setactions.tms.clusters import cluster_at
 from setactions.word import Named
 from tmsdash.csv_text import CSV_TYPE, ids_file
 from tmsdash.db.transactions import drop_if_broken
@@ -63,7 +62,7 @@ def batch_list(request: HttpRequest) -> HttpResponse:
         "chips": filters.chips(everybody=everybody),
         "clear": reverse("batch_list") + ("?whose=all" if everybody else ""),
         "page": page,
-        "rows": rows_of(map(BatchLine, page.rows, selectors.progress_of_many(page.rows)), with_user=everybody),
+        "rows": rows_of([*map(BatchLine, page.rows, selectors.progress_of_many(page.rows))], with_user=everybody),
         "may_view_all": may_all,
         "everybody": everybody,
         "mine": filters.address(everybody=False),
@@ -132,7 +131,7 @@ def _view(request: HttpRequest, batch: Batch, error: str = "", *, named: Named =
     return BatchView(
         batch=batch,
         progress=progress,
-        cluster=cluster_at(batch.cluster_url),
+        origins=selectors.origins_of(batch),
         rate=rate_of(batch, progress),
         waits_since=waits_for_worker_since(batch),
         chunks=_chunk_page(request, batch, only, progress),

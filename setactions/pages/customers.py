@@ -35,6 +35,7 @@ from setactions.reads import ReadingFailedError
 from setactions.refusal import Refusal
 from setactions.tms.clusters import Cluster, all_clusters, cluster_named
 from setactions.token import AMONG_IDS
+from tmsdash.web.clusters import cluster_choices
 from tmsdash.web.paging import page_behind
 
 ATTEMPTS_PER_PAGE = 50
@@ -181,7 +182,7 @@ def _page(request: HttpRequest, cid: str, *, status: int = 200, error: str = "")
             if jobs.get(attempt.attempt_id) not in shown
         ],
         "states": _states_of([cid])[cid],
-        "clusters": all_clusters() if may_set_action(request.user) and is_allowed(cid) else (),
+        "clusters": cluster_choices() if may_set_action(request.user) and is_allowed(cid) else (),
         "asked": request.POST.get("cluster", ""),
         "problem": error,
     }

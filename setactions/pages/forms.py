@@ -19,14 +19,15 @@ from setactions.tms.spellings import find_action
 from setactions.token import AMONG_IDS, Token
 from setactions.typed_token import typed_token
 from tmsdash.tokens import REMOVED, looks_like_token
+from tmsdash.web.clusters import offer_clusters
 
 # Django's own sentence quotes what was submitted, including control characters.
 NO_SUCH_CHOICE = {"invalid_choice": "Select one of the available choices."}
 
 
-def label_of(cluster: Cluster) -> str:
-    production = "PRODUCTION: " if cluster.is_production else ""
-    return f"{production}{cluster.name} ({cluster.origin})"
+def choose_first() -> list[tuple[str, str]]:
+    """Return the empty choice that stands before several clusters, so that none is chosen by accident."""
+    return [("", "Choose a cluster")] if len(all_clusters()) != 1 else []
 
 
 class NewActionForm(forms.Form):
@@ -85,11 +86,10 @@ class NewActionForm(forms.Form):
         super().__init__(*args, **kwargs)
         self._user = user
         self._given: GivenList | None = None
-        clusters = [(cluster.name, label_of(cluster)) for cluster in all_clusters()]
         self.has_damaged_ids = bool(self.initial.get("allow_unusual"))
         self.fields["note"].help_text += required_in_words()
         self.fields["cids"].validators = []  # the reader says what is wrong, with its line
-        self.fields["cluster"].choices = ([("", "Choose a cluster")] if len(clusters) != 1 else []) + clusters  # type: ignore[attr-defined]
+        offer_clusters(self, first=choose_first())
 
     @sensitive_variables()
     def clean_token(self) -> Token | None:

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods
 
 from setactions.limits import read_slot
 from setactions.pages.fetched_tokens import seal_fetched
-from setactions.pages.forms import NO_SUCH_CHOICE, NewActionForm, label_of
+from setactions.pages.forms import NO_SUCH_CHOICE, NewActionForm
 from setactions.pages.new_action import TYPED, form_page, kept_form
 from setactions.permissions import may_set_action
 from setactions.refusal import Refusal
@@ -27,6 +27,7 @@ from setactions.token import Token
 from setactions.typed_token import check_is_no_password
 from tmsdash.rates import WINDOW_S, Rate
 from tmsdash.text import counted
+from tmsdash.web.clusters import offer_clusters
 from tmsdash.web.kept_forms import Kept, keeps, kept_of
 
 PER_MINUTE = 10  # an endpoint must not be asked from here as often as guessing a secret would take
@@ -63,8 +64,7 @@ class GetTokenForm(forms.Form):
     def __init__(self, *args: Any, user: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._user = user
-        choices: Any = self.fields["cluster"]
-        choices.choices = [(cluster.name, label_of(cluster)) for cluster in clusters_with_endpoint()]
+        offer_clusters(self, names=[cluster.name for cluster in clusters_with_endpoint()])
 
     @sensitive_variables()
     def clean_client_secret(self) -> str:

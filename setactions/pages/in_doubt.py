@@ -17,7 +17,6 @@ from jobs.selectors import may_view_job_of
 from jobs.signatures import signed_jobs
 from setactions.resolving.queue import may_resolve, next_step, queue_of
 from setactions.resolving.rulings import may_decide
-from setactions.tms.clusters import cluster_at
 from tmsdash.web.paging import Page
 
 ATTEMPTS_PER_PAGE = 50
@@ -35,11 +34,6 @@ class DoubtLine:
     chunk: BatchChunk | None
     next_step: str
     may_view_batch: bool
-
-    @property
-    def cluster(self) -> str:
-        cluster = cluster_at(self.attempt.cluster_url)
-        return cluster.name if cluster else self.attempt.cluster_url
 
 
 @never_cache

@@ -153,6 +153,18 @@ function offerCopying(button) {
   });
 }
 
+/* The bar of production: shown while a form chooses a production cluster ---------------- */
+
+function followChoice(field) {
+  const bar = document.querySelector(".production-bar"), production = field.dataset.production.split(" ");
+  const follow = () => {
+    bar.hidden = !production.includes(field.value);
+    bar.querySelector("strong").textContent = field.value;
+  };
+  field.addEventListener("change", follow);
+  addEventListener("pageshow", follow); // on the way back a browser brings what was chosen
+}
+
 /* Relative times: up to 24 hours, worded like Django's naturaltime ---------------------- */
 
 function agoInWords(seconds) {
@@ -190,6 +202,7 @@ addEventListener("resize", skipWhatFits);
 skipWhatFits();
 document.addEventListener("live:changed", skipWhatFits);
 document.querySelectorAll("[data-counts]").forEach(countWhileTyping);
+document.querySelectorAll("select[data-production]").forEach(followChoice);
 const offerAllCopying = () => document.querySelectorAll("button.copy[hidden]").forEach(offerCopying);
 if (navigator.clipboard && window.ClipboardItem) {
   offerAllCopying();

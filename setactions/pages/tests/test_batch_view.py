@@ -24,9 +24,7 @@ def view(state=DONE, *, live=False, owner=True, operator=True, repeated=0, **cus
         batch.runner, batch.runner_until = "me", timezone.now() + timedelta(hours=1)
     tallies = tuple(Tally(State(name), count // 2, count) for name, count in customers.items())
     progress = Progress(tallies, set_aside=0)
-    return BatchView(
-        batch=batch, progress=progress, cluster=None, chunks=Page(rows=[]), may_control=operator, is_owner=owner
-    )
+    return BatchView(batch=batch, progress=progress, chunks=Page(rows=[]), may_control=operator, is_owner=owner)
 
 
 def labels(controls):

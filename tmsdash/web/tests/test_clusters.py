@@ -24,7 +24,7 @@ def _clusters(settings):
 
 def test_a_cluster_has_its_name_with_the_origin_on_hover_and_says_that_it_is_production():
     assert shown_cluster(EVIAN) == f'<span class="cluster" title="{EVIAN}">evian3</span>'
-    assert shown_cluster(BROOKE) == f'<span class="cluster" title="{BROOKE}">brooke</span>{BADGE}'
+    assert shown_cluster(BROOKE) == f'<span class="cluster" title="{BROOKE}">brooke{BADGE}</span>'
 
 
 def test_a_cluster_that_the_settings_lack_is_named_by_its_host():
@@ -49,7 +49,8 @@ def test_what_was_imported_as_a_cluster_is_escaped_and_stays_on_its_line():
 
 def test_only_what_concerns_a_production_cluster_has_the_bar_and_the_class():
     assert production_bar(BROOKE) == (
-        '<aside class="production-bar" aria-label="Production">Production cluster: <strong>brooke</strong></aside>'
+        '<aside class="production-bar" aria-label="Production">'
+        '<p class="width">Production cluster: <strong>brooke</strong></p></aside>'
     )
     assert production_class(BROOKE) == "on-production"
     assert [production_bar(origin) + production_class(origin) for origin in (EVIAN, GONE, "")] == [""] * 3
@@ -58,7 +59,7 @@ def test_only_what_concerns_a_production_cluster_has_the_bar_and_the_class():
 def test_other_settings_count_at_once(settings):
     shown_cluster(EVIAN)
     settings.TMS_PRODUCTION_CLUSTERS = ["evian3"]
-    assert shown_cluster(EVIAN).endswith(BADGE)
+    assert BADGE in shown_cluster(EVIAN)
     settings.TMS_CLUSTERS = {"volvic": EVIAN}
     assert ">volvic<" in shown_cluster(EVIAN)
 
