@@ -87,11 +87,19 @@
     if (isPlain && !isTyping && dialog.isConnected && Object.hasOwn(KEYS, event.key) && KEYS[event.key]()) event.preventDefault();
   }
 
-  /* A page may be printed long after it was loaded. */
+  /* On paper: the time of printing, which may be long after that of loading, and what can be opened. ---------- */
+
+  let opened = [];
+
   addEventListener("beforeprint", () => {
     const printed = document.querySelector(".printed span");
     const options = { timeZone: printed.dataset.zone, dateStyle: "short", timeStyle: "short" };
     printed.textContent = new Date().toLocaleString("sv-SE", options); // as in 2026-03-05 12:00
+    opened = [...document.querySelectorAll("main details:not([open], .filters)")];
+    for (const details of opened) details.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const details of opened) details.open = false;
   });
 
   if (form) {
