@@ -76,6 +76,7 @@
 
   function list() {
     dialog.showModal();
+    dialog.querySelector("button").focus();
     return true;
   }
 
