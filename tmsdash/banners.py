@@ -15,7 +15,7 @@ from tmsdash.db.transactions import drop_if_broken
 from tmsdash.models import Banner
 
 KEPT_S = 5.0  # so much later than the change may a banner appear or go
-MOST = 5  # at once; more would hide the page
+MOST = 5  # at once, the newest; more would hide the page
 
 
 class _Kept:
@@ -40,7 +40,7 @@ def shown_banners() -> list[Banner]:
             _kept.until = time.monotonic() + KEPT_S
             _reading.release()
     now = timezone.now()
-    return [banner for banner in _kept.banners if banner.is_shown(now)][:MOST]
+    return [banner for banner in _kept.banners if banner.is_shown(now)][-MOST:]
 
 
 def _read() -> tuple[Banner, ...]:

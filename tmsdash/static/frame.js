@@ -29,7 +29,7 @@
     if ("posted" in form.dataset) return true;
     return [...document.querySelectorAll("main :is(input:not([type=hidden]), textarea, select)")].some((field) => {
       if (field.type === "file") return field.files.length > 0;
-      if (field.options) return [...field.options].some((option) => option.selected !== option.defaultSelected) && field.selectedIndex > 0;
+      if (field.options) return field.selectedIndex !== Math.max(0, [...field.options].findIndex((option) => option.defaultSelected));
       return field.checked !== field.defaultChecked || field.value !== field.defaultValue;
     });
   }

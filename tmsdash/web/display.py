@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 
 from tmsdash.banners import shown_banners
@@ -58,15 +59,23 @@ def shortcuts_of(request: HttpRequest) -> str:
 def display_context(request: HttpRequest) -> dict[str, Any]:
     """Give templates what was chosen: `theme` as `theme_of` has it, `time_zone`, and whether there are shortcuts.
 
-    `banners` are what administrators tell everybody, `version` is the product's.
+    `banners` are what administrators tell everybody, `version` is the product's, `host` the site's.
     """
     return {
         "banners": shown_banners,
         "version": product_version,
+        "host": lambda: _host(request),
         "theme": theme_of(request),
         "time_zone": zone_of(request),
         "has_shortcuts": shortcuts_of(request) == ON,
     }
+
+
+def _host(request: HttpRequest) -> str:
+    try:
+        return request.get_host()
+    except DisallowedHost:  # of which a page tells just now
+        return ""
 
 
 def keep(answer: HttpResponse, choice: str, value: str) -> None:

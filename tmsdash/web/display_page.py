@@ -3,6 +3,7 @@
 from functools import cache
 from itertools import groupby
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from django import forms
 from django.contrib.auth.decorators import login_not_required
@@ -58,12 +59,11 @@ class DisplayForm(forms.Form):
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def display(request: HttpRequest) -> HttpResponse:
-    """Keep what was chosen and go back to `next`; what the form does not name stays as it is. A GET shows the page.
+    """Keep what was chosen and go back; what the form does not name stays as it is. A GET shows the page.
 
     The script frame.js, which changes the page itself, is told that it was kept by a 204.
     """
-    given = request.POST if request.method == "POST" else request.GET
-    back = _local(given.get("next", ""))
+    back = _back(request)
     if request.method != "POST":
         return render(request, "display.html", {"form": DisplayForm(initial=choices_of(request)), "display_back": back})
     form = DisplayForm(request.POST)
@@ -76,7 +76,18 @@ def display(request: HttpRequest) -> HttpResponse:
     return answer
 
 
-def _local(address: str) -> str:
-    """Return the address of a page of this site to go back to; the start page instead of any other."""
+def _back(request: HttpRequest) -> str:
+    """Return where to go back to: the form's `next`, or the page that led here; the start page if that is elsewhere."""
+    given = request.POST if request.method == "POST" else request.GET
+    address = given.get("next", "") or _referrer(request)
     is_local = address.startswith("/") and url_has_allowed_host_and_scheme(address, None)
     return address if is_local and len(address) <= LONGEST_ADDRESS else reverse("new_action")
+
+
+def _referrer(request: HttpRequest) -> str:
+    """Return the address of the page of this site whose link or button led here; "" if it was none, or this one."""
+    referrer = request.headers.get("Referer", "")
+    if not url_has_allowed_host_and_scheme(referrer, request.get_host()):
+        return ""
+    parts = urlsplit(referrer)
+    return "" if parts.path == request.path else urlunsplit(("", "", parts.path, parts.query, ""))

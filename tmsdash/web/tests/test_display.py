@@ -62,6 +62,26 @@ def test_one_comes_back_to_where_one_was(databases, where):
     assert choose(Client(), theme="dark", next=where)["Location"] == where
 
 
+HERE = "http://testserver"
+
+
+@pytest.mark.parametrize(
+    ("referrer", "back"),
+    [
+        (f"{HERE}/jobs/?page=2#top", "/jobs/?page=2"),
+        (f"{HERE}/display/?next=/jobs/", "/"),
+        (f"{HERE}//evil.example/", "/"),
+        ("https://evil.example/jobs/", "/"),
+        ("http://[", "/"),
+        ("", "/"),
+    ],
+)
+def test_the_foot_of_a_page_leads_back_to_that_page(databases, referrer, back):
+    headers = {"Referer": referrer} if referrer else {}
+    assert Client().post("/display/", {"theme": "dark"}, headers=headers)["Location"] == back
+    assert f'href="{back}">Back' in Client().get("/display/", headers=headers).content.decode()
+
+
 @pytest.mark.parametrize(
     "where",
     ["", "//evil.example/", "https://evil.example/", "/\\evil.example", "javascript:alert(1)", "jobs/", "/" * 2001],
