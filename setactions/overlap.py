@@ -36,6 +36,7 @@ from setactions.word import NO_WORD, Named, Word, digest_of
 from tmsdash.clocks import CLOCK_SKEW_S
 from tmsdash.db import clock
 from tmsdash.text import counted
+from tmsdash.web.template_filters import in_shown_zone
 
 CIDS_IN_JSON = 100
 SENTENCES = 5  # at once
@@ -229,7 +230,7 @@ def _of_batch(shared: tuple[Batch, frozenset[str]]) -> Entry:
     # One that was made just now is stopped until a process carries it, and has no reason for that.
     is_new = batch.shown_state == Batch.State.STOPPED and not batch.reason
     state = "about to start" if is_new else batch.shown_state.label.lower()
-    when = f"{batch.created_at:%d %b %H:%M} UTC"
+    when = f"{in_shown_zone(batch.created_at):%d %b %H:%M %Z}"
     sentence = f"{counted(len(cids), 'customer')}: batch {batch.batch_id} of {batch.user_id}, of {when} ({state})."
     return Entry(sentence=sentence, sent_as=batch.batch_id, user_id=batch.user_id, is_batch=True)
 
@@ -243,7 +244,8 @@ def _of_attempts(shared: Sequence[tuple[Attempt, frozenset[str]]]) -> Iterator[E
     for (user_id, state, *_), members in groups.items():
         newest, count = members[0][0], len(frozenset[str]().union(*(cids for _, cids in members)))
         action = Action(newest.action_code).label if newest.action_code else newest.action_name
-        what = f"{counted(count, 'customer')}: {action} of {user_id} {state}, at {newest.created_at:%d %b %H:%M} UTC"
+        when = f"{in_shown_zone(newest.created_at):%d %b %H:%M %Z}"
+        what = f"{counted(count, 'customer')}: {action} of {user_id} {state}, at {when}"
         which = f"attempt {newest.attempt_id}"
         sentence = f"{what}, as {which}{f' and {len(members) - 1:,} before it' if len(members) > 1 else ''}."
         yield Entry(sentence=sentence, sent_as=newest.attempt_id, user_id=user_id, is_batch=False)

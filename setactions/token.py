@@ -11,6 +11,7 @@ from typing import Any
 from setactions.refusal import Refusal
 from tmsdash.clocks import CLOCK_SKEW_S
 from tmsdash.tokens import REMOVED
+from tmsdash.web.template_filters import written_time
 
 _VISIBLE_ASCII = re.compile(r"[!-~]{1,8192}")
 # Shorter ones are not secrets (tests and demos use them), and as a part of ids or names of fields they would match
@@ -59,8 +60,8 @@ class Token:
         """Raise Refusal (400) if it says that it has expired, by more than clocks may differ: TMS would refuse it."""
         expires_at = self.expires_at
         if expires_at is not None and time.time() - expires_at > CLOCK_SKEW_S:
-            at = datetime.fromtimestamp(expires_at, UTC)
-            raise Refusal(400, "token", f"This token expired at {at:%Y-%m-%d %H:%M:%S} UTC. Get a new one.")
+            at = written_time(datetime.fromtimestamp(expires_at, UTC))
+            raise Refusal(400, "token", f"This token expired at {at}. Get a new one.")
 
     def __repr__(self) -> str:
         return "Token(hidden)"

@@ -13,12 +13,17 @@ from audit.accounts.audited_admin import AuditedAdmin
 from tmsdash import banners
 from tmsdash.models import Banner
 from tmsdash.text import one_line
+from tmsdash.web.template_filters import shown_clock
+from tmsdash.web.utc_field import UtcTimeField
 
 FACTS = ("kind", "text", "begins_at", "ends_at")
 
 
 class BannerForm(forms.ModelForm):  # type: ignore[type-arg]
     """A banner, which everybody sees who opens the site."""
+
+    begins_at = UtcTimeField("From", help_text="Left empty: at once.")
+    ends_at = UtcTimeField("Until", help_text="Left empty: until it is deleted.")
 
     def clean_text(self) -> str:
         text: str = self.cleaned_data["text"]
@@ -39,7 +44,7 @@ class BannerAdmin(AuditedAdmin):
     """Tells people something at the top of every page."""
 
     form = BannerForm
-    list_display = ("kind", "text", "begins_at", "ends_at", "is_shown_now", "changed_by", "changed_at")
+    list_display = ("kind", "text", "begins", "ends", "is_shown_now", "changed_by", "changed")
     list_display_links = ("kind", "text")
     fieldsets = (
         (
@@ -54,6 +59,18 @@ class BannerAdmin(AuditedAdmin):
             },
         ),
     )
+
+    @admin.display(description="from", ordering="begins_at")
+    def begins(self, banner: Banner) -> SafeString:
+        return shown_clock(banner.begins_at)
+
+    @admin.display(description="until", ordering="ends_at")
+    def ends(self, banner: Banner) -> SafeString:
+        return shown_clock(banner.ends_at)
+
+    @admin.display(ordering="changed_at")
+    def changed(self, banner: Banner) -> SafeString:
+        return shown_clock(banner.changed_at)
 
     @admin.display(description="shown now", boolean=True)
     def is_shown_now(self, banner: Banner) -> bool:

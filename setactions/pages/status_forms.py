@@ -28,6 +28,7 @@ from setactions.tms.clusters import Cluster
 from tmsdash.db import clock
 from tmsdash.downloads import IncompleteError
 from tmsdash.tokens import without_web_tokens
+from tmsdash.web.utc_field import UtcTimeField
 
 _STATES = [
     *((str(code), state_name(code)) for code in (*Action.values, NO_ACTION, UNREADABLE)),
@@ -196,13 +197,7 @@ class AnswerForm(PastedForm):
         help_text='The whole answer to get/action?cid=ALL: {"<customer id>": {"action_code": 2, …}, …}',
     )
     answer_file = forms.FileField(label="Or a file with it", required=False, allow_empty_file=True)
-    read_at = forms.DateTimeField(
-        label="Read at (UTC)",
-        required=False,
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"}),
-        help_text="When it was read from TMS; empty is now.",
-        error_messages={"invalid": "This is no time. Write it as 2026-02-28 13:45."},
-    )
+    read_at = UtcTimeField("Read at", help_text="When it was read from TMS; empty is now.")
     may_be_fewer = forms.BooleanField(label="Take it even if it lists far fewer customers than before", required=False)
 
     def clean_read_at(self) -> datetime:

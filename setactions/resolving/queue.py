@@ -10,6 +10,7 @@ from audit.selectors import attempts_in_doubt_of
 from setactions.permissions import may_set_action
 from setactions.resolving.rulings import may_check, may_decide
 from setactions.tms.clusters import cluster_at
+from tmsdash.web.template_filters import in_shown_zone
 
 MOST_COUNTED = 99
 
@@ -43,7 +44,8 @@ def next_step(user: Any, attempt: Attempt, *, is_recorded: bool) -> str:
         gone = "Its cluster is not configured any more, so nothing can be read back"
         return f"Decide. {gone}." if may_decide(user) else f"Ask somebody who may decide. {gone}."
     if attempt.is_young:
-        return f"Wait until {attempt.judged_from:%H:%M:%S} UTC: TMS may still be working on it. {attempt.clock_problem}"
+        until = f"{in_shown_zone(attempt.judged_from):%H:%M:%S %Z}"
+        return f"Wait until {until}: TMS may still be working on it. {attempt.clock_problem}"
     if not may_check(user, attempt):
         return f"Ask {attempt.user_id}, or somebody who may decide."
     then = "decide" if may_decide(user) else "ask somebody who may decide"

@@ -20,6 +20,7 @@ from setactions.token import Token
 from tmsdash.accounts import is_auditor
 from tmsdash.text import one_line
 from tmsdash.tokens import looks_like_token
+from tmsdash.web.template_filters import in_shown_zone
 
 REASON_LENGTH = 10  # characters that a reason has at least
 MAX_REASON_LENGTH = 1000
@@ -88,7 +89,7 @@ def _check_in_doubt(attempt: Attempt) -> None:
         raise Refusal(409, "attempt", "The outcome of this attempt is known; there is nothing left to check.")
     if attempt.is_young:
         sentence = (
-            f"TMS may still be working on it. Check from {attempt.judged_from:%H:%M:%S} UTC on: before that, a reading "
-            f"proves nothing. {attempt.clock_problem}"
+            f"TMS may still be working on it. Check from {in_shown_zone(attempt.judged_from):%H:%M:%S %Z} on: before "
+            f"that, a reading proves nothing. {attempt.clock_problem}"
         )
         raise Refusal(409, "attempt", sentence.rstrip())

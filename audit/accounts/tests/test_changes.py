@@ -32,10 +32,7 @@ def form_of(client, path, **changes):
     data = {}
     for field in form:
         value = field.value()
-        if field.name in ("date_joined", "last_login"):
-            for name in (field.html_name, field.html_initial_name):  # as in a page, which shows both
-                data |= {f"{name}_0": value.date() if value else "", f"{name}_1": f"{value:%H:%M:%S}" if value else ""}
-        elif hasattr(value, "all") or isinstance(value, list):
+        if hasattr(value, "all") or isinstance(value, list):
             data[field.html_name] = [getattr(item, "pk", item) for item in value]
         elif value not in (None, False):
             data[field.html_name] = value

@@ -6,6 +6,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -15,6 +16,7 @@ from audit.tests.making import make_attempt
 from jobs.models import AppRun, Batch, Job, JobDay
 from jobs.tests.making import CLUSTER, make_batch, make_job
 from tmsdash.db import day_ranges
+from tmsdash.models import Banner
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of
 from tmsdash.web.display import cookie_name
@@ -45,6 +47,10 @@ def reader(user, zone=""):
     if zone:
         client.cookies[cookie_name("time_zone")] = zone
     return client
+
+
+def in_zone(at, zone):
+    return at.astimezone(ZoneInfo(zone))
 
 
 def jobs_around(begin, end):
@@ -141,6 +147,24 @@ def test_each_list_has_the_rows_of_a_day_below_its_name_in_the_readers_zone(adam
             '<time datetime="2026-03-28T23:30:00+00:00" title="2026-03-28 23:30:00 UTC">00:30:00 CET'
         ] * body.count("<time"), path
         assert "Saturday, 28 March 2026 · UTC" in text_of(reader(olivia).get(path)), path
+
+
+def test_sentences_have_the_readers_zone_too_and_what_is_typed_is_in_utc(olivia, adam):
+    make_attempt(Kind.UNKNOWN)
+    page = text_of(reader(olivia, KATHMANDU).get("/in-doubt/"))
+    until = in_zone(Attempt.objects.get().judged_from, KATHMANDU)
+    assert f"Wait until {until:%H:%M:%S} +0545: TMS may still be working on it." in page
+    client, add = reader(adam, BERLIN), "/admin/tmsdash/banner/add/"
+    assert "Until (UTC)" in text_of(client.get(add))
+    # Of the two hours with this name in Berlin it is neither.
+    banner = {"kind": "freeze", "text": "Nothing before Monday.", "begins_at": "", "ends_at": "2126-10-27T02:30:00"}
+    assert client.post(add, banner).status_code == 302
+    [ends_at] = Banner.objects.values_list("ends_at", flat=True)
+    assert ends_at == datetime(2126, 10, 27, 2, 30, tzinfo=UTC)
+    assert json.loads(AuditEntry.objects.latest("sequence").body)["after"]["ends_at"] == ends_at.isoformat()
+    [pk] = Banner.objects.values_list("pk", flat=True)
+    assert 'value="2126-10-27T02:30:00"' in client.get(f"/admin/tmsdash/banner/{pk}/change/").content.decode()
+    assert "03:30:00 CET 2126-10-27" in text_of(client.get("/admin/tmsdash/banner/"))
 
 
 def test_files_json_and_the_audit_have_utc_whoever_asks(adam):
