@@ -33,6 +33,7 @@ from tmsdash.downloads import download
 from tmsdash.web.admin import NO_SUCH_LIST, AddressError, ExactSearchAdmin, is_uuid, link_to_list, shown_json
 from tmsdash.web.admin_filters import ActionFilter, TimeFilter, UserFilter
 from tmsdash.web.paging import numbered_page
+from tmsdash.web.parts import badge
 from tmsdash.web.template_filters import shown_time
 
 CIDS_PER_PAGE = 500
@@ -44,18 +45,20 @@ OPEN = "is_open__exact"
 class AttemptAdmin(ExactSearchAdmin):
     """One row for each attempt, whatever became of it; its own page has its events, TMS's answer and the ids."""
 
+    place = 2
+    sentence = "Everything that was asked for, whatever became of it, with its events and what TMS answered."
     id_field = "attempt_id"
     search_help_text = "A whole job or attempt id, user name or customer id; anything else is looked for in notes"
     linked_by = ("attempt_id",)
     days = AttemptDay
     list_display = (
-        *("time", "shown_outcome", "user_id", "action_name", "cluster_url", "customer_count", "origin"),
-        *("note", "attempt_id", "job"),
+        *("time", "shown_outcome", "user_id", "action_name", "cluster", "customer_count", "origin"),
+        *("note", "attempt_id", "its_job"),
     )
-    list_display_links = ("time", "attempt_id")
+    list_display_links = ("attempt_id",)
     list_filter = (TimeFilter, "outcome", "action_code", ConfiguredClusterFilter, SourceFilter, UserFilter, "is_open")
     fields = (
-        *("attempt_id", "time", "user_id", "ip_address", "arrived_by", "action_name", "cluster_url"),
+        *("attempt_id", "time", "user_id", "ip_address", "arrived_by", "action_name", "cluster_in_full"),
         *("customer_count", "shown_outcome", "meaning", "outcome_since", "left_to_do", "http_status", "error_message"),
         *("note", "deliberately", "page", "evidence", "entries", "job", "same_action"),
     )
@@ -118,8 +121,7 @@ class AttemptAdmin(ExactSearchAdmin):
 
     @admin.display(description="outcome", ordering="outcome")
     def shown_outcome(self, attempt: Attempt) -> SafeString:
-        group, words = attempt.outcome_group.value, attempt.get_outcome_display()
-        return format_html('<span class="outcome {}">{}</span>', group, words)
+        return badge(attempt.outcome, attempt.get_outcome_display())
 
     @admin.display(description="source")
     def arrived_by(self, attempt: Attempt) -> str:
@@ -151,6 +153,10 @@ class AttemptAdmin(ExactSearchAdmin):
     def evidence(self, attempt: Attempt) -> SafeString:
         url = reverse("evidence", args=[attempt.attempt_id])
         return format_html('<a href="{}" download>Evidence pack: events, ids, macs, and a text for a ticket</a>', url)
+
+    @admin.display(description="job")
+    def its_job(self, attempt: Attempt) -> SafeString | str:
+        return link_to_list("jobs_job", "Job", job_id=attempt.attempt_id) if attempt.has_job else ""
 
     def job(self, attempt: Attempt) -> SafeString | str:
         if not attempt.has_job:
@@ -206,16 +212,21 @@ def _count(changelist: Any, filters: dict[str, Any]) -> int:
 class AuditEntryAdmin(ExactSearchAdmin):
     """The raw events, with what chains them."""
 
+    place = 3
+    sentence = "The events as they were recorded, sign-ins and changed settings included, with what proves them."
     id_field = "attempt_id"
     linked_by = ("attempt_id",)
     days = EntryDay
     list_display = ("time", "sequence", "kind", "attempt_id", "user_id", "action_type", "ip_address")
-    list_display_links = ("time", "sequence", "kind")
+    list_display_links = ("sequence",)
     list_filter = (TimeFilter, "kind", ActionFilter, EntryUserFilter)
     fields = (
         *("sequence", "time", "kind", "attempt_id", "user_id", "ip_address", "action_type", "attempt", "job", "facts"),
         *("previous_mac", "mac", "key_id"),
     )
+
+    def name_of(self, row: Any) -> str:
+        return f"{row.sequence}"
 
     def rows_of_customer(self, cid: str) -> Q | None:
         return Q(attempt_id__in=Attempt.objects.filter(asked_for(cid)).values("attempt_id")) if is_known(cid) else None

@@ -12,8 +12,7 @@ from audit.models import Attempt
 from audit.summary import AttemptSummary, summarize
 from audit.tallies import tallies_of
 from tmsdash.accounts import LAST_UNKNOWN_NAME, UNKNOWN_NAME
-from tmsdash.text import one_line
-from tmsdash.web.admin_filters import PINPOINTS, EqualFilter, TimeFilter, UserFilter
+from tmsdash.web.admin_filters import PINPOINTS, EqualFilter, TimeFilter, UserFilter, words_for_cluster
 
 # The filters that jobs and attempts share, by the names that they have in addresses.
 SHARED = ("action_code__exact", "cluster_url", "source", "user_id")
@@ -34,10 +33,11 @@ class ConfiguredClusterFilter(EqualFilter):
     parameter_name = "cluster_url"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        configured = [(origin, f"{name} ({origin})") for name, origin in settings.TMS_CLUSTERS.items()]
+        origins = [*settings.TMS_CLUSTERS.values()]
         given = self.value()
-        known = given is None or given in settings.TMS_CLUSTERS.values()
-        return configured if known else [*configured, (str(given), one_line(str(given)))]
+        if given and given not in origins:
+            origins.append(given)
+        return [(origin, words_for_cluster(origin)) for origin in origins]
 
 
 class EntryUserFilter(UserFilter):

@@ -111,7 +111,7 @@ def summarize(
         ],
         total=sum(outcomes.values()),
         customers=customers,
-        outcomes=[(str(outcome.label), outcome.group.value, count) for outcome, count in outcomes.most_common()],
+        outcomes=[(str(outcome.label), outcome.value, count) for outcome, count in outcomes.most_common()],
         errors=list(errors.order_by("-count", "error_message")[:ERRORS_SHOWN]),
         most=most,
     )

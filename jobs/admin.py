@@ -24,11 +24,14 @@ from jobs.selectors import job_ids_of_customer
 from jobs.statuses import shown_status
 from tmsdash.web.admin import ExactSearchAdmin, ReadOnlyAdmin, link_to_list, shown_json
 from tmsdash.web.admin_filters import ClusterFilter, TimeFilter, UserFilter
+from tmsdash.web.parts import badge
 from tmsdash.web.template_filters import shown_time
 
 
 @admin.register(Job)
 class JobAdmin(ExactSearchAdmin):
+    place = 1
+    sentence = "Every job: what TMS accepted, for whom, and how far it is known to have come."
     id_field = "job_id"
     linked_by = ("job_id", "batch_id")
     days = JobDay
@@ -38,14 +41,15 @@ class JobAdmin(ExactSearchAdmin):
             "job_id",
             "user_id",
             "action_name",
-            "cluster_url",
+            "cluster",
             "customer_count",
             "source_label",
             "condition",
             "evidence",
         ),
     )
-    list_display_links = ("time", "job_id")
+    list_display_links = ("job_id",)
+    rows_name = "jobs"
     list_filter = (TimeFilter, "status", "evidence", "action_code", ClusterFilter, SourceFilter, UserFilter, "legacy")
     fields = (
         *(
@@ -53,7 +57,7 @@ class JobAdmin(ExactSearchAdmin):
             "time",
             "user_id",
             "action_name",
-            "cluster_url",
+            "cluster_in_full",
             "condition",
             "http_status",
             "source_label",
@@ -85,7 +89,8 @@ class JobAdmin(ExactSearchAdmin):
         if not hasattr(job, "confirmation"):  # on the page of one job
             job.confirmation = confirmations_of([job.job_id]).get(job.job_id)
         shown = shown_status(job.status, legacy=job.legacy, confirmation=job.confirmation)
-        return format_html("{} {}", shown.label, shown.detail)
+        detail = format_html(' <span class="hint">{}</span>', shown.detail) if shown.detail else SafeString()
+        return badge(shown.css, shown.label) + detail
 
     @admin.display(description="source", ordering="source")
     def source_label(self, job: Any) -> str:
@@ -125,12 +130,14 @@ def _summed_up(changelist: ChangeList) -> dict[str, Any]:
 class BatchAdmin(ExactSearchAdmin):
     """Lists that were cut into chunks; what became of each chunk is on the batch's own page."""
 
+    place = 6
+    sentence = "Lists that were cut into chunks, with how many of their customers TMS accepted."
     id_field = "batch_id"
     ordering = ("-id",)
     list_display = (
-        *("time", "batch_id", "user_id", "action_code", "cluster_url", "customer_count", "accepted", "condition"),
+        *("time", "batch_id", "user_id", "action_code", "cluster", "customer_count", "accepted", "condition"),
     )
-    list_display_links = ("time", "batch_id")
+    list_display_links = ("batch_id",)
     list_filter = (TimeFilter, "action_code", "state", UserFilter)
     search_help_text = "A whole batch id, user name or customer id"
     fields = (
@@ -139,7 +146,7 @@ class BatchAdmin(ExactSearchAdmin):
             "time",
             "user_id",
             "action_code",
-            "cluster_url",
+            "cluster_in_full",
             "file_name",
             "note",
             "customer_count",
@@ -165,8 +172,8 @@ class BatchAdmin(ExactSearchAdmin):
         return int(batch.accepted or 0)
 
     @admin.display(description="state", ordering="state")
-    def condition(self, batch: Batch) -> str:
-        return batch.state_label
+    def condition(self, batch: Batch) -> SafeString:
+        return badge(batch.state_label.lower(), batch.state_label)
 
     def ended(self, batch: Batch) -> SafeString | str:
         return shown_time(batch.ended_at) if batch.ended_at else "–"
@@ -220,6 +227,8 @@ class RunbookForm(forms.ModelForm):  # type: ignore[type-arg]
 class RunbookAdmin(AuditedAdmin):
     """What messages mean. Every change is in the audit, and auditors change nothing."""
 
+    place = 7
+    sentence = "What messages of TMS mean, and what to do about them."
     form = RunbookForm
     list_display = ("pattern", "meaning", "next_step", "link", "position")
     search_fields = ("pattern", "meaning", "next_step")

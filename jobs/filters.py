@@ -1,7 +1,6 @@
 """The filters of User Jobs, of Batches and of Activity, as they are in the addresses of these lists."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,6 +18,7 @@ from jobs.models import Batch, Job
 from jobs.selectors import job_for, known_clusters, may_view_all_jobs
 from tmsdash.days import first_moment, last_moment
 from tmsdash.text import one_line
+from tmsdash.web.chips import Chip
 from tmsdash.web.clusters import cluster_choices
 from tmsdash.web.day_zone import DAYS, NoZoneError, with_zone, zone_of_days
 from tmsdash.web.display import UTC
@@ -58,14 +58,6 @@ class CustomerField(forms.CharField):
         super().__init__(
             label="Customer ID", required=False, max_length=CID_LENGTH, error_messages={"max_length": message}
         )
-
-
-@dataclass(frozen=True)
-class Chip:
-    """A filter that is set, and the address of the list without it."""
-
-    text: str
-    without: str
 
 
 class ListFilters(forms.Form):

@@ -98,7 +98,7 @@ INSTALLED_APPS = [
     "setactions.apps.SetactionsConfig",
     "jobs.apps.JobsConfig",
     "audit.apps.AuditConfig",
-    "django.contrib.admin",
+    "tmsdash.web.admin_site.Config",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -7,10 +7,6 @@ from tmsdash.web.display_page import display
 from tmsdash.web.errors import nothing_here
 from tmsdash.web.favicon import favicon
 
-admin.site.site_header = admin.site.site_title = "TMS Dashboard"
-admin.site.index_title = "Audit and administration"
-admin.site.enable_nav_sidebar = False  # its place belongs to the lists
-
 urlpatterns = [
     path("", include("setactions.urls")),
     path("", include("jobs.urls")),
@@ -18,6 +14,7 @@ urlpatterns = [
     path("favicon.ico", favicon, name="favicon"),
     path("display/", display, name="display"),
     path("admin/r/<path:place>", nothing_here),  # Django's way to an object's page on the site, which none here has
+    path("admin/password_change/done/", nothing_here, {"place": ""}),  # own passwords are changed on a page of ours
     path("admin/", admin.site.urls),
 ]
 

@@ -44,9 +44,15 @@ admin.site.unregister([User, Group])
 
 @admin.register(User)
 class AuditedUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
+    place = 4
+    sentence = "Who may sign in, and what they may do."
     actions = ("end_sessions_of_chosen",)
     add_form = NewAccountForm
-    fieldsets = (*UserAdmin.fieldsets[:-1], ("Times", {"fields": TIMES}))  # type: ignore[index]
+    filter_horizontal = ()
+    fieldsets = (
+        ("Name", {"fields": ("username", "first_name", "last_name", "email", *TIMES)}),
+        ("What this account may do", {"fields": ("is_active", *PRIVILEGES)}),
+    )
 
     def get_urls(self) -> Any:
         page = self.admin_site.admin_view(self.sessions_view)
@@ -140,6 +146,10 @@ class AuditedGroupAdmin(AuditedAdmin, GroupAdmin):
 
     The groups that the product knows by name stay: under another name, auditors would be auditors no longer.
     """
+
+    place = 5
+    sentence = "What the members of each group may do."
+    filter_horizontal = ()
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return ("name",) if obj and obj.name in KNOWN_GROUPS else ()

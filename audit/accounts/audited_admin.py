@@ -1,8 +1,10 @@
 """An admin whose every change is in the audit, and under which auditors change nothing."""
 
+from operator import attrgetter
 from typing import Any
 
 from django import forms
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.db import router, transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
@@ -22,8 +24,22 @@ class AuditedAdmin(StrictListAdmin):
     """
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Return the field of a form. None takes what looks like a token: lists and the audit would show it."""
+        """Return the field of a form. None takes what looks like a token: lists and the audit would show it.
+
+        It is drawn as the browser draws it: Django's own need scripts and styles of the admin.
+        """
         field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if isinstance(field, forms.SplitDateTimeField):
+            field = forms.DateTimeField(
+                label=field.label, help_text=field.help_text, required=field.required, initial=field.initial
+            )
+            field.widget = forms.DateTimeInput({"type": "datetime-local", "step": 1}, format="%Y-%m-%dT%H:%M:%S")
+        elif isinstance(field, forms.ModelMultipleChoiceField):
+            boxes: Any = field
+            boxes.label_from_instance = attrgetter("name")
+            boxes.widget, boxes.help_text = forms.CheckboxSelectMultiple(choices=boxes.choices), db_field.help_text
+        elif field and isinstance(field.widget, RelatedFieldWidgetWrapper):
+            field.widget = field.widget.widget  # without its links to windows of their own
         if isinstance(field, forms.CharField):
             field.validators.append(refuse_token)
         return field

@@ -45,6 +45,12 @@ def refuse_token(text: str) -> None:
 class NewAccountForm(AdminUserCreationForm):  # type: ignore[type-arg]
     """An administrator makes an account for somebody else, with a name that can be told apart from every other."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["usable_password"]
+        field.label, field.help_text = "Signing in", "Without a password, nobody can sign in with the account yet."
+        field.choices = [("true", "With the password below"), ("false", "Without a password")]  # type: ignore[attr-defined]
+
     def clean_username(self) -> Any:
         name = super().clean_username()
         if name:

@@ -19,7 +19,8 @@ from django.contrib.admin.utils import get_fields_from_path
 from django.contrib.admin.views.main import ALL_VAR, ERROR_FLAG, ORDER_VAR, PAGE_VAR, SEARCH_VAR, ChangeList
 from django.core.exceptions import SuspiciousOperation
 from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
@@ -28,6 +29,10 @@ from django.utils.text import capfirst
 
 from tmsdash.db.day_ranges import DayRange, keys_of_period
 from tmsdash.text import one_line, printable
+from tmsdash.web.admin_details import sections_of
+from tmsdash.web.admin_lists import Listing
+from tmsdash.web.clusters import cluster_fact, shown_cluster
+from tmsdash.web.day_zone import DAYS, ZONE
 from tmsdash.web.errors import error_response
 from tmsdash.web.long_lists import LongList, behind_parameters
 from tmsdash.web.template_filters import shown_time
@@ -58,6 +63,12 @@ class StrictListAdmin(ModelAdmin):
 
     linked_by: tuple[str, ...] = ()
     """Parameters that links from elsewhere to this list use, besides those of its filters."""
+    sentence = ""
+    """What the list is for, where a page leads to it."""
+    place = 99
+    """Where it stands among the lists of the first page, the main ones first."""
+    rows_name = ""
+    """What several of its rows are called, if that is not the title of the list."""
     show_facets = admin.ShowFacets.NEVER  # facets count the rows of every choice of every filter
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
@@ -71,11 +82,47 @@ class StrictListAdmin(ModelAdmin):
             raise
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the list, or say what is wrong with the address."""
+        """Show the list, or say what is wrong with the address. The empty fields of a form go."""
+        if request.method == "GET" and (given := self._without_empty(request)) != request.GET:
+            return redirect(f"{request.path}?{given.urlencode()}" if given else request.path)
+        title = {"title": capfirst(self.opts.verbose_name_plural)}  # instead of "Select … to view"
         try:
-            return super().changelist_view(request, extra_context)
+            answer = super().changelist_view(request, title | (extra_context or {}))
         except AddressError as error:
             return self.wrong_address(request, str(error))
+        if changelist := (getattr(answer, "context_data", None) or {}).get("cl"):
+            answer.context_data["listing"] = Listing(changelist)  # type: ignore[attr-defined]
+        return answer
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Show an object, or the form for it: facts and fields in sections."""
+        sections, row = sections_of(context["adminform"]), kwargs.get("obj")
+        kind, name = self.opts.verbose_name, self.name_of(row) if row else ""
+        shown = {
+            "sections": sections,
+            "has_fields": any(section.fields for section in sections),
+            "heading": f"Add {kind}" if row is None else capfirst(kind if is_uuid(name) else f"{kind} {name}"),
+            "heading_id": name if is_uuid(name) else "",
+            "list_name": capfirst(self.opts.verbose_name_plural),
+        }
+        return super().render_change_form(request, context | shown, *args, **kwargs)
+
+    def name_of(self, row: Any) -> str:
+        """Return what its page calls a row, besides the name of its kind."""
+        return str(row)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Answer 404: what was done to something is in the audit, and what Django keeps of it is a part of that."""
+        raise Http404
+
+    def _without_empty(self, request: HttpRequest) -> QueryDict:
+        given = request.GET.copy()
+        for name in self._filter_parameters(request):
+            if given.getlist(name) == [""]:
+                del given[name]
+        if given.keys().isdisjoint(DAYS):
+            given.pop(ZONE, None)
+        return given
 
     def wrong_address(self, request: HttpRequest, message: str) -> HttpResponse:
         """Return a page with `message` and a link back to the list."""
@@ -135,10 +182,15 @@ class ReadOnlyAdmin(StrictListAdmin):
         """Return when the row was made, as the pages show it. Rows are made in the order of their keys."""
         return shown_time(row.created_at)
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the list, titled with the name of its rows instead of "Select … to view"."""
-        title = {"title": capfirst(self.opts.verbose_name_plural)}
-        return super().changelist_view(request, title | (extra_context or {}))
+    @admin.display(description="cluster", ordering="cluster_url")
+    def cluster(self, row: Any) -> SafeString:
+        """Return the cluster of a row by its name, with the origin on hover."""
+        return shown_cluster(row.cluster_url)
+
+    @admin.display(description="cluster")
+    def cluster_in_full(self, row: Any) -> SafeString:
+        """Return the cluster of a row by its name and its origin, for facts."""
+        return cluster_fact(row.cluster_url)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -226,4 +278,4 @@ def shown_json(value: Any) -> SafeString:
     text = json.dumps(value, indent=2, ensure_ascii=False)
     if len(text) > SHOWN_CHARACTERS:
         text = f"{text[:SHOWN_CHARACTERS]}\n… {len(text) - SHOWN_CHARACTERS:,} more characters"
-    return format_html("<pre>{}</pre>", printable(text, 10 * len(text)))
+    return format_html('<pre tabindex="0">{}</pre>', printable(text, 10 * len(text)))

@@ -1,22 +1,31 @@
-"""Filters for the admin's lists that stay fast over millions of rows, and keep what they show in the address."""
+"""Filters for the admin's lists that stay fast over millions of rows, and keep what they show in the address.
 
-from collections.abc import Iterator
+Most are drawn as a field of the form that tmsdash.web.admin_lists makes of them; some have `own_fields`.
+"""
+
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
 from tmsdash.days import NoDayError, day_of, first_moment, last_moment
 from tmsdash.db.known_values import known_values
 from tmsdash.text import one_line
+from tmsdash.web.chips import Chip
+from tmsdash.web.clusters import cluster_choices
 from tmsdash.web.day_zone import DAYS, ZONE, NoZoneError, zone_of_days
 from tmsdash.web.display import UTC
-from tmsdash.web.long_lists import behind_parameters
 
 VALUES_SHOWN = 100
 DEFAULT_DAYS = "30"
@@ -39,14 +48,6 @@ else:
     AnyList = Any
 
 
-def parameters_besides(changelist: AnyList, own: set[str | None]) -> list[tuple[str, str]]:
-    """Return the parameters of a list's other filters, for the hidden fields of the form of a filter with its `own`."""
-    left_out = own | {*behind_parameters(changelist.model)}
-    return [
-        (name, value) for name, values in changelist.filter_params.items() if name not in left_out for value in values
-    ]
-
-
 class TimeFilter(admin.ListFilter):
     """Narrows a list to a period: the last 30 days, unless the address says otherwise or asks for one thing.
 
@@ -54,7 +55,6 @@ class TimeFilter(admin.ListFilter):
     """
 
     title = "time"
-    template = "admin/time_filter.html"
     parameters = ("time", *DAYS, ZONE)
 
     def __init__(self, request: HttpRequest, params: dict[str, Any], model: type[Model], model_admin: Any) -> None:
@@ -68,11 +68,9 @@ class TimeFilter(admin.ListFilter):
         except NoZoneError as error:
             messages.error(request, str(error))
             self.zone, self.since, self.until = UTC, None, None
-        self.title = f"time ({self.zone})"
-        default = "all" if any(request.GET.get(name) for name in PINPOINTS) else DEFAULT_DAYS
+        self.default = "all" if any(request.GET.get(name) for name in PINPOINTS) else DEFAULT_DAYS
         chosen = str(self.used_parameters.get("time", ""))
-        self.period = "" if self.since or self.until else chosen if chosen in PERIODS else default
-        self.hidden: list[tuple[str, str]] = []
+        self.period = "" if self.since or self.until else chosen if chosen in PERIODS else self.default
         self._keys_of_period = getattr(model_admin, "keys_of_period", lambda first, last: Q())
 
     def _day(self, request: HttpRequest, name: str) -> date | None:
@@ -110,15 +108,30 @@ class TimeFilter(admin.ListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return self.narrow(queryset).filter(self._keys_of_period(*self.bounds()))
 
-    def choices(self, changelist: AnyList) -> Iterator[dict[str, Any]]:
-        """Yield the periods, and keep the other filters for the template's form for two days."""
-        self.hidden = parameters_besides(changelist, set(self.parameters))
-        for period, label in PERIODS.items():
-            yield {
-                "selected": period == self.period,
-                "query_string": changelist.get_query_string({"time": period}, [*DAYS, ZONE]),
-                "display": label,
-            }
+    def own_fields(self, changelist: AnyList) -> dict[str, forms.Field]:
+        """Return a field for the period, which says what an address without one means, and one for each of two days."""
+        unset = PERIODS[self.default] if self.period else "The days given"
+        periods = [("", unset), *((period, words) for period, words in PERIODS.items() if period != self.default)]
+        chosen = "" if self.period == self.default else self.period
+        return {
+            "time": forms.ChoiceField(label="Period", choices=periods, initial=chosen),
+            "since": DayField(f"From day ({self.zone})", self.since),
+            "until": DayField(f"To day ({self.zone})", self.until),
+        }
+
+    def chip(self, changelist: AnyList) -> Chip | None:
+        """Return the chip of a period, that of the default included; the days have their own."""
+        if self.period in ("", "all"):
+            return None
+        return Chip(PERIODS[self.period], changelist.get_query_string({"time": "all"}, [*DAYS, ZONE]))
+
+
+class DayField(forms.DateField):
+    """A day, written as browsers send it."""
+
+    def __init__(self, label: str, initial: date | None) -> None:
+        widget = forms.DateInput(format="%Y-%m-%d", attrs={"type": "date", "autocomplete": "off"})
+        super().__init__(label=label, required=False, initial=initial, widget=widget)
 
 
 class EqualFilter(SimpleListFilter):
@@ -129,12 +142,10 @@ class EqualFilter(SimpleListFilter):
 
 
 class KnownValuesFilter(EqualFilter):
-    """Offers the first values that a column holds, and a field for any other. An index must begin with the column."""
+    """Offers the first values that a column holds, and takes any other. An index must begin with the column."""
 
-    template = "admin/known_values_filter.html"
     passed_over: tuple[str, str] | None = None
     """The range of values that are not offered, see `known_values`."""
-    hidden: list[tuple[str, str]] = []
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         name, chosen = str(self.parameter_name), self.value()
@@ -143,12 +154,36 @@ class KnownValuesFilter(EqualFilter):
         shown = values[:VALUES_SHOWN]
         if chosen and chosen not in shown:
             shown.append(chosen)
-        return [(value, one_line(value)) for value in shown]
+        return [(value, self.words_for(value)) for value in shown]
 
-    def choices(self, changelist: AnyList) -> Any:
-        """Yield the values, and keep the other filters for the template's form for another one."""
-        self.hidden = parameters_besides(changelist, {self.parameter_name})
-        yield from super().choices(changelist)
+    def words_for(self, value: str) -> str:
+        """Return how a value is shown."""
+        return one_line(value)
+
+    def own_fields(self, changelist: AnyList) -> dict[str, forms.Field] | None:
+        """Return a field to type into if there are more values than are offered; None if one can choose."""
+        if not self.has_more:
+            return None
+        widget = SuggestingInput([value for value, _ in self.lookup_choices])
+        hint = f"Only the first {VALUES_SHOWN} are offered. Type any other {self.title} in full."
+        field = forms.CharField(
+            label=capfirst(self.title), help_text=hint, initial=self.value(), max_length=300, widget=widget
+        )
+        return {str(self.parameter_name): field}
+
+
+class SuggestingInput(forms.TextInput):
+    """A field to type into that offers some values."""
+
+    def __init__(self, values: Sequence[str]) -> None:
+        super().__init__({"autocomplete": "off", "autocapitalize": "off", "spellcheck": "false"})
+        self._values = values
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        own_id = f"{(attrs or {}).get('id', name)}_values"
+        options = format_html_join("", "<option>{}</option>", ((text,) for text in self._values))
+        field = super().render(name, value, {**(attrs or {}), "list": own_id}, renderer)
+        return format_html('{}<datalist id="{}">{}</datalist>', field, own_id, options)
 
 
 class UserFilter(KnownValuesFilter):
@@ -159,6 +194,15 @@ class UserFilter(KnownValuesFilter):
 class ClusterFilter(KnownValuesFilter):
     title = "cluster"
     parameter_name = "cluster_url"
+
+    def words_for(self, value: str) -> str:
+        return words_for_cluster(value)
+
+
+def words_for_cluster(origin: str) -> str:
+    """Return how a filter names the cluster at an origin: as the form of a new action does if it is configured."""
+    labels = {settings.TMS_CLUSTERS[name]: label for name, label in cluster_choices()}
+    return labels.get(origin) or one_line(origin)
 
 
 class ActionFilter(KnownValuesFilter):

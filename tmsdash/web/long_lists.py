@@ -15,8 +15,6 @@ from django.contrib.admin.views.main import ORDER_VAR, PAGE_VAR, ChangeList
 from django.core.paginator import InvalidPage, Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
 
 from tmsdash.db.plans import planned
 
@@ -71,24 +69,21 @@ class LongList(ChangeList):
 
     @property
     def count_in_words(self) -> str:
-        """How many rows match, with their name; of a list that was continued behind a key, how many behind that."""
+        """How many rows match; of a list that was continued behind a key, how many behind that."""
         number = f"more than {MOST:,}" if self.has_more else f"{self.result_count:,}"
-        name = self.opts.verbose_name if self.result_count == 1 else self.opts.verbose_name_plural
-        return f"{number}{' further' if self.back else ''} {name}"
+        return f"{number}{' further' if self.first_rows else ''}"
 
     @property
-    def onward(self) -> SafeString | str:
-        """A link that continues the list behind its last page, if it goes on."""
-        if not self.has_more or self.page_num < self.paginator.num_pages:
-            return ""
-        return format_html('<a href="{}">Further rows</a>', self.get_query_string(self._continuation))
+    def further_rows(self) -> str:
+        """The address that continues the list behind its last page; "" if it does not go on."""
+        is_last = self.page_num >= self.paginator.num_pages
+        return self.get_query_string(self._continuation) if self.has_more and is_last else ""
 
     @property
-    def back(self) -> SafeString | str:
-        """A link to the beginning of a list that was continued behind a key."""
-        if self.filter_params.keys().isdisjoint(behind_parameters(self.model)):
-            return ""
-        return format_html('<a href="{}">First rows</a>', self.get_query_string())
+    def first_rows(self) -> str:
+        """The address of the beginning of a list that was continued behind a key; "" for any other."""
+        is_first = self.filter_params.keys().isdisjoint(behind_parameters(self.model))
+        return "" if is_first else self.get_query_string()
 
 
 def behind_parameters(model: type[Model]) -> tuple[str, str]:
