@@ -31,6 +31,7 @@ COLOURS = ["color-contrast", "link-in-text-block"]
 RUN = """async ([rules, tags]) => {
   const only = rules.length ? { type: "rule", values: rules } : { type: "tag", values: tags };
   const options = { runOnly: only, resultTypes: ["violations"], preload: false };
+  document.getAnimations().forEach((animation) => animation.finish());
   if (!rules.length) options.rules = { "target-size": { enabled: true } };
   const { violations } = await axe.run(document, options);
   return violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) =>
