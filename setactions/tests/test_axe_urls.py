@@ -12,5 +12,9 @@ def test_every_page_is_for_everybody(accessible, people, path_of):  # noqa: F811
         path = path_of(route)
         for role in ROLES:
             answer = client_of(people, role).get(path)
-            if answer.get("Content-Type", "").startswith("text/html") and answer.status_code == 200 and "<html" in answer.content.decode():
+            if (
+                answer.get("Content-Type", "").startswith("text/html")
+                and answer.status_code == 200
+                and "<html" in answer.content.decode()
+            ):
                 accessible(answer)

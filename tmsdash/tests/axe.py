@@ -34,8 +34,9 @@ RUN = """async ([rules, tags]) => {
   document.getAnimations().forEach((animation) => animation.finish());
   if (!rules.length) options.rules = { "target-size": { enabled: true } };
   const { violations } = await axe.run(document, options);
-  return violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) =>
-    `${id}: ${target.join(" ")}: ${failureSummary.split("\\n").slice(1).map((line) => line.trim()).join(" ")}`));
+  return violations.flatMap(({ id, nodes }) => nodes.slice(0, 4).map(({ target, failureSummary }, place) => place === 3
+    ? `${id}: ${nodes.length - 3} more elements`
+    : `${id}: ${target.join(" ")}: ${failureSummary.split("\\n").slice(1).map((line) => line.trim()).join(" ")}`));
 }"""
 # What sticks out to the right, but for what can be scrolled to within a region of its own.
 TOO_WIDE = """() => {

@@ -76,7 +76,7 @@ def accessible(draw: Callable[[Any], Page]) -> Iterator[Callable[..., None]]:
     def check(answer: Any, name: str = "", status: int | None = 200) -> None:
         if answer.get("Location"):
             answer = answer.client.get(answer.url, follow=True)
-        name = f"{answer.wsgi_request.user} {answer.wsgi_request.get_full_path()} {name}".strip()
+        name = f"{getattr(answer.wsgi_request, 'user', 'nobody')} {answer.wsgi_request.get_full_path()} {name}".strip()
         assert answer.status_code in (status, status or answer.status_code), (name, answer.status_code)
         assert answer["Content-Type"].startswith("text/html"), (name, answer.status_code)
         shape = shape_of(answer.content.decode())

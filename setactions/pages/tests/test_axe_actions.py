@@ -95,7 +95,11 @@ FAULTS = ("not-ready", "unknown-ids", "unauthorized", "http:404", "http:500", "e
 
 def test_attempt(accessible, operator, audrey, tms, fetch):
     for fault in FAULTS:
-        sent = proceed(operator, fill_in(operator, token=f"fault:{fault}", cids=f"{MANY}\nof-{fault[-3:]}", note="CHG-1"), send_again="1")
+        sent = proceed(
+            operator,
+            fill_in(operator, token=f"fault:{fault}", cids=f"{MANY}\nof-{fault[-3:]}", note="CHG-1"),
+            send_again="1",
+        )
         accessible(sent, fault)
     accessible(signed_in(audrey).get(sent.url), "to an auditor")
     accessible(proceed(operator, fill_in(operator, cluster="brooke", cids="z")), "not sent")
