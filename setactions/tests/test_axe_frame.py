@@ -4,8 +4,8 @@ import pytest
 from django.db import OperationalError, connections
 from django.test import Client
 
-from audit.accounts.tests.test_sign_in_throttling import fail
 from audit.accounts.tests.test_sign_in import sign_in
+from audit.accounts.tests.test_sign_in_throttling import fail
 from setactions.pages.tests.test_late_posts import HERE, TYPED, late
 from setactions.pages.tests.test_without_databases import fail as database_error
 from tmsdash.tests.fixtures import PASSWORD, signed_in
