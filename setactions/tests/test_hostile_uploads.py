@@ -207,10 +207,10 @@ def test_more_ids_in_one_line_than_any_call_takes_are_refused(client, monkeypatc
 
 
 def test_very_many_repeats_are_still_one_id(client, monkeypatch):
-    monkeypatch.setattr(ids, "MAX_IDS", 20_000)
-    page = upload(client, b"b2\n" + b"a1\n" * 19_999)
+    monkeypatch.setattr(ids, "MAX_IDS", 2000)
+    page = upload(client, b"b2\n" + b"a1\n" * 1999)
     assert page.status_code == 200
-    assert "19,998 repeats left out" in text_of(page)
+    assert "1,998 repeats left out" in text_of(page)
     assert_refused(upload(client, b"a1\n" * 1000), "one customer 1,000 times, and no other")
 
 
