@@ -148,7 +148,10 @@ TEMPLATES = [
                 "setactions.pages.context.permissions",
                 "tmsdash.web.display.display_context",
             ],
-            "builtins": [f"tmsdash.web.{name}" for name in ("template_filters", "day_groups", "clusters", "parts")],
+            "builtins": [
+                f"tmsdash.web.{name}"
+                for name in ("template_filters", "day_groups", "clusters", "parts", "template_tags")
+            ],
         },
     }
 ]

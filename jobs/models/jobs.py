@@ -103,6 +103,11 @@ class Job(Signed):
     def request_payload(self, payload: Any) -> None:
         self.stored_payload = payload
 
+    @property
+    def action_sent(self) -> str:
+        """The action as it was spelled for TMS; "" if the payload of an old job does not say."""
+        return str(self.stored_payload.get("action") or "") if isinstance(self.stored_payload, dict) else ""
+
     def _cids(self) -> list[str]:
         return [*self.customers.values_list("cid", flat=True)]
 
