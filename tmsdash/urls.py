@@ -13,6 +13,9 @@ urlpatterns = [
     path("", include("audit.urls")),  # signing in and out, too
     path("favicon.ico", favicon, name="favicon"),
     path("display/", display, name="display"),
+    path(
+        "", include("setactions.devtools.styles.urls")
+    ),  # for staff; named as text, as no module of the site imports it
     path("admin/r/<path:place>", nothing_here),  # Django's way to an object's page on the site, which none here has
     path("admin/password_change/done/", nothing_here, {"place": ""}),  # own passwords are changed on a page of ours
     path("admin/", admin.site.urls),
