@@ -13,6 +13,7 @@ from django.db.models import TextChoices
 from audit.choices import Outcome
 from jobs.models import Batch, BatchChunk
 from setactions.pages.bar import Bar, part_of_state
+from tmsdash.models import Banner
 from tmsdash.web.kept_forms import Kept
 from tmsdash.web.paging import Page
 from tmsdash.web.parts import Column
@@ -56,6 +57,7 @@ def samples(theme: str) -> dict[str, Any]:
         "columns": [Column("Customer", address="#", order="ascending"), Column("State", address="#")],
         "bar": Bar([part_of_state(code, 40 - 7 * (code or 5)) for code in (*range(1, 6), None)]),
         "outcomes": [Outcome.ACCEPTED, Outcome.UNKNOWN],
+        "banners": [Banner(kind=kind, text=f"{kind.label} from 18:00 on.") for kind in Banner.Kind],
         "kept": Kept(fields={}, file_name="list.csv"),
     }
 
