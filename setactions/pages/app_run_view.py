@@ -20,6 +20,7 @@ from setactions.queue.liveness import START_WORKER, WAITS, lacks_worker
 from setactions.reads import background_reads_per_minute
 from tmsdash.web.clusters import cluster_name
 from tmsdash.web.paging import Page
+from tmsdash.web.parts import Column
 
 State = AppRun.State
 ROWS_SHOWN = 200  # apps of the matrix
@@ -201,9 +202,9 @@ class RunView(RunLine):
         return max(0, len(self.matrix) - ROWS_SHOWN)
 
     @property
-    def statuses(self) -> Sequence[str]:
-        """The heads of the columns of the matrix."""
-        return [*LABELS.values()]
+    def statuses(self) -> Sequence[Column]:
+        """The columns of the matrix."""
+        return [Column(label, "number") for label in LABELS.values()]
 
     def _parts(self, row: AppRow) -> Iterator[BarPart]:
         for status, count in row.counts.items():

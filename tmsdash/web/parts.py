@@ -59,8 +59,7 @@ def table(
 
 
 def _drawn(context: Context, name: str, **values: Any) -> SafeString:
-    with context.push(**values):
-        return Engine.get_default().get_template(f"partials/{name}.html").render(context)
+    return Engine.get_default().get_template(f"partials/{name}.html").render(context.new(values))
 
 
 @cache
