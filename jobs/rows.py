@@ -9,7 +9,6 @@ from django.utils.safestring import SafeString, mark_safe
 from jobs.live.confirmations import confirmations_of
 from jobs.statuses import shown_status
 from tmsdash.web.clusters import production_class, shown_cluster
-from tmsdash.web.day_groups import clock_of_day
 from tmsdash.web.parts import badge
 from tmsdash.web.table_rows import address_maker, rows_by_day
 from tmsdash.web.template_filters import number
@@ -42,7 +41,6 @@ def _cells(jobs: Sequence[Any]) -> Iterator[dict[str, Any]]:
         shown = shown_status(job.status, legacy=job.legacy, confirmation=confirmations.get(job.job_id))
         yield {
             "at": job.created_at,
-            "time": clock_of_day(job.created_at),
             "address": address_of(job.job_id),
             "job_id": job.job_id,
             "action": job.action_name,

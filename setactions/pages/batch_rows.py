@@ -9,7 +9,6 @@ from django.utils.text import Truncator
 from jobs.batches.selectors import on_production
 from setactions.pages.batch_view import BatchLine
 from tmsdash.web.clusters import ON_PRODUCTION, several, shown_cluster
-from tmsdash.web.day_groups import clock_of_day
 from tmsdash.web.parts import badge
 from tmsdash.web.table_rows import address_maker, rows_by_day
 from tmsdash.web.template_filters import number
@@ -39,7 +38,6 @@ def _cells(lines: Sequence[BatchLine]) -> Iterator[dict[str, Any]]:
         batch, unknown = line.batch, line.progress.unknown
         yield {
             "at": batch.created_at,
-            "time": clock_of_day(batch.created_at),
             "address": address_of(batch.batch_id),
             "action": line.action,
             "file_name": f", {Truncator(batch.file_name).chars(FILE_NAME_SHOWN)}" if batch.file_name else "",

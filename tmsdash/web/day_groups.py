@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
 
 from tmsdash.days import first_moment, last_moment
-from tmsdash.web.template_filters import ago_in_words, in_shown_zone, precise
+from tmsdash.web.template_filters import ago_in_words, in_shown_zone, in_zone, precise
 
 register = template.Library()
 
@@ -43,16 +43,26 @@ def by_day(rows: Iterable[Any], path: str) -> list[DayGroup]:
 @register.filter
 def clock_of_day(at: datetime | None) -> SafeString:
     """Return a time for a row below the heading of its day: to the second, and how long ago if that is hours."""
-    if at is None:
-        return SafeString("unknown")
-    local, now = in_shown_zone(at), timezone.now()
-    zones = zones_of_day(local.date(), local.tzinfo)
-    zone = f" {local.tzname()}" if len(zones) > 1 else ""
-    clock = f"{local.isoformat(timespec='seconds')[11:19]}{zone}"
-    if abs(now - at) >= RECENT:
-        return mark_safe(f"<time{precise(at)}>{clock}</time>")  # noqa: S308 (no text from outside)
-    ago = ago_in_words(at, now)
-    return mark_safe(f'<time{precise(at)} data-ago>{clock} <span class="ago">({ago})</span></time>')  # noqa: S308 (no text from outside)
+    return day_clock()(at)[1]
+
+
+def day_clock() -> Callable[[datetime | None], tuple[date | None, SafeString]]:
+    """Return what tells the day of a time, where it is shown, and its clock: for many rows, since it knows the zone."""
+    zone, now = timezone.get_current_timezone(), timezone.now()
+
+    def day_and_clock(at: datetime | None) -> tuple[date | None, SafeString]:
+        if at is None:
+            return None, SafeString("unknown")
+        local = in_zone(at, zone)
+        day, clock = local.date(), local.isoformat(timespec="seconds")[11:19]
+        if len(zones_of_day(day, zone)) > 1:
+            clock = f"{clock} {local.tzname()}"
+        if abs(now - at) >= RECENT:
+            return day, mark_safe(f"<time{precise(at)}>{clock}</time>")  # noqa: S308 (no text from outside)
+        shown = f'{clock} <span class="ago">({ago_in_words(at, now)})</span>'
+        return day, mark_safe(f"<time{precise(at)} data-ago>{shown}</time>")  # noqa: S308 (no text from outside)
+
+    return day_and_clock
 
 
 def grouped(rows: Iterable[Any], time_of: Callable[[Any], datetime | None]) -> Iterator[DayGroup]:

@@ -11,7 +11,7 @@ from typing import Any
 from django.urls import reverse
 from django.utils.safestring import SafeString, mark_safe
 
-from tmsdash.web.day_groups import heading_row, shown_day
+from tmsdash.web.day_groups import day_clock, heading_row
 
 _ANY_ID = uuid.UUID(int=0)
 
@@ -27,7 +27,7 @@ def table_rows(row: str, cells: Iterable[Mapping[str, Any]]) -> SafeString:
 def rows_by_day(row: str, cells: Iterable[dict[str, Any]]) -> SafeString:
     """Return the HTML of a table's bodies: one for each day, with its heading above the rows that `table_rows` makes.
 
-    Each of the `cells` has its time as `at`; what has none belongs to the row before it.
+    Each of the `cells` has its time as `at`, which is shown in place of {time}; without, it belongs to the row before.
     """
     columns = row.count("<td")
     days = groupby(_with_days(cells), itemgetter(0))
@@ -45,10 +45,10 @@ def address_maker(name: str) -> Callable[[uuid.UUID], str]:
 
 
 def _with_days(cells: Iterable[dict[str, Any]]) -> Iterator[tuple[date | None, dict[str, Any]]]:
-    day = None
+    day, day_and_clock = None, day_clock()
     for values in cells:
         if "at" in values:
-            day = shown_day(values.pop("at"))
+            day, values["time"] = day_and_clock(values.pop("at"))
         yield day, values
 
 

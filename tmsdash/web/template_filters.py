@@ -4,7 +4,7 @@ A filter takes a tenth of the time of an included template, or of Django's own f
 formats for each value.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from django import template
@@ -54,9 +54,14 @@ def written_time(at: datetime) -> str:
 
 
 def in_shown_zone(at: datetime) -> datetime:
-    """Return a time in the zone that Django has activated; in UTC, where a calendar of that zone ends before it."""
+    """Return a time in the zone that Django has activated."""
+    return in_zone(at, timezone.get_current_timezone())
+
+
+def in_zone(at: datetime, zone: tzinfo) -> datetime:
+    """Return a time in a zone; in UTC, where a calendar of that zone ends before it."""
     try:
-        return at.astimezone(timezone.get_current_timezone())
+        return at.astimezone(zone)
     except OverflowError:  # in the years 1 and 9999
         return at.astimezone(UTC)
 

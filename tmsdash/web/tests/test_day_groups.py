@@ -79,12 +79,14 @@ def test_the_order_of_a_list_stays_and_what_has_no_time_is_listed_too():
 
 
 def test_a_table_has_a_body_for_each_day_whose_heading_spans_it_and_what_belongs_to_a_row_stays_with_it():
-    cells = [{"at": NOW, "name": "<a>"}, {"name": "part of a"}, {"at": NOW - timedelta(days=1), "name": "b"}]
-    row = "<tr><td>{name}</td><td></td></tr>"
+    before = NOW - timedelta(days=1)
+    cells = [{"at": NOW, "name": "<a>"}, {"time": "later", "name": "part of a"}, {"at": before, "name": "b"}]
+    row = "<tr><td>{time}</td><td>{name}</td></tr>"
     assert rows_by_day(row, cells) == (
         '<tbody>\n<tr class="day"><th colspan="2" scope="rowgroup">Today · Tuesday, 31 March 2026 · UTC</th></tr>\n'
-        "<tr><td>&lt;a&gt;</td><td></td></tr>\n<tr><td>part of a</td><td></td></tr>\n</tbody>\n"
+        f"<tr><td>{clock_of_day(NOW)}</td><td>&lt;a&gt;</td></tr>\n"
+        "<tr><td>later</td><td>part of a</td></tr>\n</tbody>\n"
         '<tbody>\n<tr class="day"><th colspan="2" scope="rowgroup">Yesterday · Monday, 30 March 2026 · UTC</th></tr>\n'
-        "<tr><td>b</td><td></td></tr>\n</tbody>"
+        f"<tr><td>{clock_of_day(before)}</td><td>b</td></tr>\n</tbody>"
     )
     assert rows_by_day(row, []) == ""
