@@ -161,8 +161,8 @@ class RunView(RunLine):
     def page_title(self) -> str:
         """The title of the page, which is all that others see of it in a row of tabs."""
         state = State(self.run.state)
-        begin = f"{self.percent} % read" if state == State.RUNNING else state.label
-        return f"{begin}: {self.title}, {self.run.selection}"
+        begin = f"{self.percent} %" if state == State.RUNNING else state.label.lower()
+        return f"App status {begin} – {self.cluster_name}, {self.run.selection}"
 
     @property
     def announcement(self) -> str:

@@ -66,7 +66,11 @@ class AttemptPage:
 
     @property
     def title(self) -> str:
-        return f"{self.result.outcome.label}: {self.attempt.action_name or 'attempt'}"
+        """The title of the page: what became of it, and of what, as far as that is known."""
+        label, attempt = self.result.outcome.label, self.attempt
+        if not attempt.action_name:
+            return f"{label} – attempt"
+        return f"{label} – {attempt.action_name} for {attempt.customer_count:,} on {self.cluster_name}"
 
     @property
     def announcement(self) -> str:

@@ -193,8 +193,8 @@ class BatchView(BatchLine):
     def page_title(self) -> str:
         """The title of the page, which is all that others see of it in a row of tabs."""
         state = self.batch.shown_state
-        begin = f"{self.percent} % accepted" if state == Batch.State.RUNNING else self.state
-        return f"{begin}: {self.title}"
+        begin = f"{self.percent} %" if state == Batch.State.RUNNING else self.state.lower()
+        return f"Batch {begin} – {self.title}"
 
     @property
     def announcement(self) -> str:

@@ -113,6 +113,11 @@ class StatusView(ClusterLine):
         return self.filters.address()
 
     @property
+    def way_back(self) -> str:
+        """The address of the list of clusters; "" if there is only this one."""
+        return reverse("live_clusters") if len(self.clusters) > 1 else ""
+
+    @property
     def whole_address(self) -> str:
         """Where all customers are shown."""
         return reverse("live_status", args=[self.cluster.name])

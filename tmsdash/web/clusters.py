@@ -39,6 +39,7 @@ def production_origins() -> list[str]:
     return [settings.TMS_CLUSTERS[name] for name in settings.TMS_PRODUCTION_CLUSTERS]
 
 
+@register.filter
 def cluster_name(origin: str) -> str:
     """Return the name of a cluster; its host if the settings lack it; "" if there is no origin."""
     return _names(_settings()).get(origin) or one_line(_host(origin))
@@ -58,6 +59,12 @@ def cluster_fact(origin: str) -> SafeString:
     """Return a cluster for facts: the same with the whole origin in the text, for who cannot hover."""
     shown = shown_cluster(origin)
     return mark_safe(f'{shown} <span class="origin">{escape(one_line(origin))}</span>') if shown else shown  # noqa: S308 (escaped)
+
+
+@register.filter
+def production_badge(origin: str) -> SafeString:
+    """Return the badge for the head of a page that names this cluster in its title; "" if it is no production."""
+    return badge("production", "production") if is_production(origin) else SafeString()
 
 
 @register.filter

@@ -45,12 +45,12 @@ def test_user_jobs_tells_of_each_open_attempt_what_it_waits_for(fetch, olivia):
     started(died, 3600)
     shown = re.sub(r" \((now|[^()]* ago)\)", "", unfinished(client))  # how long ago depends on the machine
     for words in (
-        "PE-Enable for 1 customer , ",
+        "PE-Enable for 1 customer on evian3 , ",
         "UTC : being sent.",
-        "PE-Enable for 2 customers , ",
+        "PE-Enable for 2 customers on evian3 , ",
         "UTC : accepted; its job is being recorded.",
-        "PE-Enable for 3 customers , ",
-        "T-Enable for 1 customer , ",
+        "PE-Enable for 3 customers on evian3 , ",
+        "T-Enable for 1 customer on evian3 , ",
         "UTC : unknown. Do not send it again: open it and check.",
     ):
         assert words in shown
