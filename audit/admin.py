@@ -45,6 +45,7 @@ OPEN = "is_open__exact"
 class AttemptAdmin(ExactSearchAdmin):
     """One row for each attempt, whatever became of it; its own page has its events, TMS's answer and the ids."""
 
+    next_step = "Everything that is sent, rejected or refused appears here at once."
     place = 2
     sentence = "Everything that was asked for, whatever became of it, with its events and what TMS answered."
     id_field = "attempt_id"

@@ -30,6 +30,7 @@ from tmsdash.web.template_filters import shown_time
 
 @admin.register(Job)
 class JobAdmin(ExactSearchAdmin):
+    next_step = "A job appears here as soon as TMS accepts an action."
     place = 1
     sentence = "Every job: what TMS accepted, for whom, and how far it is known to have come."
     id_field = "job_id"
@@ -130,6 +131,7 @@ def _summed_up(changelist: ChangeList) -> dict[str, Any]:
 class BatchAdmin(ExactSearchAdmin):
     """Lists that were cut into chunks; what became of each chunk is on the batch's own page."""
 
+    next_step = "A list that does not fit into one call runs as a batch, and appears here at once."
     place = 6
     sentence = "Lists that were cut into chunks, with how many of their customers TMS accepted."
     id_field = "batch_id"

@@ -51,7 +51,8 @@ class AuditedUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
     filter_horizontal = ()
     fieldsets = (
         ("Name", {"fields": ("username", "first_name", "last_name", "email", *TIMES)}),
-        ("What this account may do", {"fields": ("is_active", *PRIVILEGES)}),
+        ("What this account may do", {"fields": ("is_active", *PRIVILEGES[:-1])}),
+        ("Permissions besides those of its groups", {"fields": PRIVILEGES[-1:], "classes": ("collapse",)}),
     )
 
     def get_urls(self) -> Any:

@@ -29,12 +29,7 @@ class AuditedAdmin(StrictListAdmin):
         It is drawn as the browser draws it: Django's own need scripts and styles of the admin.
         """
         field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if isinstance(field, forms.SplitDateTimeField):
-            field = forms.DateTimeField(
-                label=field.label, help_text=field.help_text, required=field.required, initial=field.initial
-            )
-            field.widget = forms.DateTimeInput({"type": "datetime-local", "step": 1}, format="%Y-%m-%dT%H:%M:%S")
-        elif isinstance(field, forms.ModelMultipleChoiceField):
+        if isinstance(field, forms.ModelMultipleChoiceField):
             boxes: Any = field
             boxes.label_from_instance = attrgetter("name")
             boxes.widget, boxes.help_text = forms.CheckboxSelectMultiple(choices=boxes.choices), db_field.help_text

@@ -65,6 +65,8 @@ class StrictListAdmin(ModelAdmin):
     """Parameters that links from elsewhere to this list use, besides those of its filters."""
     sentence = ""
     """What the list is for, where a page leads to it."""
+    next_step = ""
+    """How rows come into the list, in a sentence for one that has none."""
     place = 99
     """Where it stands among the lists of the first page, the main ones first."""
     rows_name = ""

@@ -16,15 +16,21 @@ class Section:
 
     title: str
     description: str
+    is_folded: bool = False
+    """Whether it can be opened and closed; it is open at first if something of it is set or wrong."""
     facts: list[tuple[str, SafeString]] = field(default_factory=list)
     fields: list[BoundField] = field(default_factory=list)
+
+    @property
+    def is_open(self) -> bool:
+        return any(field.errors or field.value() for field in self.fields)
 
 
 def sections_of(adminform: Any) -> list[Section]:
     """Return the fieldsets of a form of Django's admin as sections, without those that have nothing to show."""
     sections = []
     for fieldset in adminform:
-        section = Section(str(fieldset.name or ""), str(fieldset.description or ""))
+        section = Section(str(fieldset.name or ""), str(fieldset.description or ""), "collapse" in fieldset.classes)
         for line in fieldset:
             for item in line:
                 if item.is_readonly:

@@ -34,9 +34,9 @@ from tmsdash.web.template_filters import number, shown_time
 # How the columns are drawn that are not plain text, by their names.
 COLUMN_CSS = {
     **dict.fromkeys(("customer_count", "accepted", "position"), "number"),
-    **dict.fromkeys(("job_id", "attempt_id", "batch_id", "cid"), "id"),
     **dict.fromkeys(("time", "sequence", "kind", "action_name", "ip_address", "origin"), "short"),
 }
+ID_COLUMNS = ("job_id", "attempt_id", "batch_id")
 _CELL = re.compile(r'<t[hd] class="([^"]*)">(.*)</t[hd]>', re.DOTALL)
 _ICON = re.compile(r'<img src="[^"]*/icon-(yes|no|unknown)[^>]*>')
 
@@ -143,6 +143,16 @@ class Listing:
         return f"{self.address}?time=all" if "time" in self.filters.fields else self.address
 
     @property
+    def search_in_words(self) -> str:
+        """What a search in vain could be due to; "" if nothing was searched for."""
+        help_text = self.changelist.search_help_text
+        return (
+            f"A search is for the whole of it, to the letter: {help_text}."
+            if self.changelist.query and help_text
+            else ""
+        )
+
+    @property
     def none_in_words(self) -> str:
         """That there are no rows, in a sentence."""
         return f"There is no {self.changelist.opts.verbose_name} yet."
@@ -193,6 +203,8 @@ class Listing:
             content = number(value)
         if " <" in content:  # several things, which stay together where a cell is a grid
             content = f"<div>{content}</div>"
+        if name in ID_COLUMNS:
+            content = f'<span class="id">{content}</span>'
         own_css = COLUMN_CSS.get(name, "")
         shown = "" if content == EMPTY else plain(content)
         return f'<td data-label="{column.words}" class="{css}{own_css and f" {own_css}"}">{shown}</td>'

@@ -34,7 +34,7 @@ def rights_of(user):
 def test_the_privileges_are_all_fields_of_an_account_that_give_rights():
     shown = {name for _, options in admin.site._registry[User].fieldsets for name in options["fields"]}
     assert shown - set(PRIVILEGES) == {
-        *("username", "password", "first_name", "last_name", "email", "is_active", "signed_in_last", "added")
+        *("username", "first_name", "last_name", "email", "is_active", "signed_in_last", "added")
     }
 
 
