@@ -201,12 +201,25 @@ class JobCustomerAdmin(ReadOnlyAdmin):
     def has_module_permission(self, request: HttpRequest) -> bool:
         return False
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list, named after its job and with the way back there."""
+        pk = _key_of_job(request)
+        job = Job.objects.only("job_id").filter(pk=pk).first() if pk else None
+        if job:
+            back = reverse("admin:jobs_job_change", args=[job.pk])
+            shown = {"title": "Customers of job", "shown_id": job.job_id, "back": back, "back_words": "Job"}
+            extra_context = shown | (extra_context or {})
+        return super().changelist_view(request, extra_context)
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        job_pk = request.GET.get("job__id__exact", "")
-        customers = super().get_queryset(request)
-        if not re.fullmatch("[0-9]{1,12}", job_pk):
-            return customers.none()
-        return customers & Job(pk=int(job_pk)).customers
+        pk, customers = _key_of_job(request), super().get_queryset(request)
+        return customers & Job(pk=pk).customers if pk else customers.none()
+
+
+def _key_of_job(request: HttpRequest) -> int | None:
+    """Return the key of the job that the address of a list of customers names, if it can be one."""
+    key = request.GET.get("job__id__exact", "")
+    return int(key) if re.fullmatch("[0-9]{1,12}", key) else None
 
 
 class RunbookForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -14,7 +14,7 @@ from operator import or_
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.options import IS_POPUP_VAR, IncorrectLookupParameters
 from django.contrib.admin.utils import get_fields_from_path
 from django.contrib.admin.views.main import ALL_VAR, ERROR_FLAG, ORDER_VAR, PAGE_VAR, SEARCH_VAR, ChangeList
 from django.core.exceptions import SuspiciousOperation
@@ -94,6 +94,13 @@ class StrictListAdmin(ModelAdmin):
             return self.wrong_address(request, str(error))
         if changelist := (getattr(answer, "context_data", None) or {}).get("cl"):
             answer.context_data["listing"] = Listing(changelist)  # type: ignore[attr-defined]
+        return answer
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Show an object, or save it; 404 in the little windows that Django's own pages open, and none of ours."""
+        if IS_POPUP_VAR in request.GET or IS_POPUP_VAR in request.POST:
+            raise Http404
+        answer: HttpResponse = super().changeform_view(request, *args, **kwargs)
         return answer
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:

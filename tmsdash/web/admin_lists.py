@@ -122,7 +122,7 @@ class Listing:
     def chips(self) -> list[Chip]:
         """The search and the filters that are set, also by links and by default, each with a way to do without it."""
         cl = self.changelist
-        chips = [Chip(f"Search: {one_line(cl.query)}", cl.get_query_string(remove=[SEARCH_VAR]))] if cl.query else []
+        chips = [Chip(f"Search: {self.searched}", cl.get_query_string(remove=[SEARCH_VAR]))] if cl.query else []
         for spec in cl.filter_specs:
             if hasattr(spec, "chip") and (chip := spec.chip(cl)):
                 chips.append(chip)
@@ -141,6 +141,11 @@ class Listing:
     def clear(self) -> str:
         """The address of the list without any filter."""
         return f"{self.address}?time=all" if "time" in self.filters.fields else self.address
+
+    @property
+    def searched(self) -> str:
+        """What was searched for, in one line; "" if nothing was."""
+        return one_line(self.changelist.query)
 
     @property
     def search_in_words(self) -> str:

@@ -92,10 +92,7 @@ def test_the_form_says_that_a_banner_stops_nothing(adam):
         ({"text": "x" * 301}, "at most 300 characters"),
         ({"text": "Back\u202eat ten"}, "characters that cannot be seen"),
         ({"text": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"}, "token"),
-        (
-            {"begins_at_0": "2026-03-02", "begins_at_1": "10:00", "ends_at_0": "2026-03-02", "ends_at_1": "09:00"},
-            "over",
-        ),
+        ({"begins_at": "2026-03-02T10:00", "ends_at": "2026-03-02T09:00"}, "over"),
     ],
 )
 def test_what_makes_no_banner_is_refused(adam, changes, words):

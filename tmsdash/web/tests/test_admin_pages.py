@@ -130,7 +130,8 @@ def test_an_account_keeps_what_only_time_decides_and_other_fields_say_what_is_wr
     assert (olivia.email, olivia.date_joined) == ("o@example.com", made)
 
 
-def test_nothing_has_a_history_of_its_own_beside_the_audit(adam, olivia):
+def test_nothing_has_a_history_beside_the_audit_or_a_window_of_its_own(adam, olivia):
     job = make_job()
     for path in (f"{JOBS}{job.pk}/", f"/admin/auth/user/{olivia.pk}/"):
-        assert signed_in(adam).get(f"{path}history/").status_code == 404
+        for address in (f"{path}history/", f"{path}change/?_popup=1"):
+            assert signed_in(adam).get(address).status_code == 404
