@@ -13,7 +13,7 @@ from audit.accounts.audited_admin import AuditedAdmin
 from tmsdash import banners
 from tmsdash.models import Banner
 from tmsdash.text import one_line
-from tmsdash.web.template_filters import shown_clock
+from tmsdash.web.template_filters import shown_time
 from tmsdash.web.utc_field import UtcTimeField
 
 FACTS = ("kind", "text", "begins_at", "ends_at")
@@ -61,20 +61,20 @@ class BannerAdmin(AuditedAdmin):
     )
 
     @admin.display(description="from", ordering="begins_at")
-    def begins(self, banner: Banner) -> SafeString:
-        return shown_clock(banner.begins_at)
+    def begins(self, banner: Banner) -> str:
+        return shown_time(banner.begins_at) if banner.begins_at else "at once"
 
     @admin.display(description="until", ordering="ends_at")
-    def ends(self, banner: Banner) -> SafeString:
-        return shown_clock(banner.ends_at)
-
-    @admin.display(ordering="changed_at")
-    def changed(self, banner: Banner) -> SafeString:
-        return shown_clock(banner.changed_at)
+    def ends(self, banner: Banner) -> str:
+        return shown_time(banner.ends_at) if banner.ends_at else "it is deleted"
 
     @admin.display(description="shown now", boolean=True)
     def is_shown_now(self, banner: Banner) -> bool:
         return banner.is_shown(timezone.now())
+
+    @admin.display(description="changed", ordering="changed_at")
+    def changed(self, banner: Banner) -> str:
+        return shown_time(banner.changed_at)
 
     def facts_of(self, row: Any) -> dict[str, Any]:
         values = {name: getattr(row, name) for name in FACTS}

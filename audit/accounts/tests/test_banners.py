@@ -19,9 +19,8 @@ from tmsdash.tests.tools import table_missing, text_of
 
 pytestmark = pytest.mark.pages
 ADD = "/admin/tmsdash/banner/add/"
-NONE = {f"{name}_at_{part}": "" for name in ("begins", "ends") for part in (0, 1)}
+NONE = {"begins_at": "", "ends_at": ""}
 FREEZE = {"kind": "freeze", "text": "No actions until the release is out."} | NONE
-DAY = "2026-03-02"
 SHOWN = "Freeze: No actions until the release is out."
 
 
@@ -42,7 +41,7 @@ def test_a_banner_of_the_admin_is_on_every_page_at_once_and_goes_with_its_row(ad
     assert client.post(ADD, FREEZE).status_code == 302
     banner = Banner.objects.get()
     assert (banner.changed_by, timezone.now() - banner.changed_at < timedelta(minutes=1)) == ("adam", True)
-    pages = [(Client(), "/login/"), (Client(), "/nothing/"), (client, "/display/")]
+    pages = [(Client(), "/login/"), (Client(), "/nothing/"), (client, "/admin/"), (client, "/admin/jobs/job/")]
     pages += [(signed_in(olivia), path) for path in ("/", "/jobs/", "/help/", "/nothing/")]
     for visitor, path in pages:
         assert SHOWN in text_of(visitor.get(path)), path
