@@ -11,13 +11,13 @@ State = BatchChunk.State
 class ShownOutcome(models.TextChoices):
     """What became of something, as far as lists tell it apart; each outcome of an attempt belongs to one of them."""
 
-    ACCEPTED = "accepted", "Accepted"
-    REJECTED = "rejected", "Rejected by TMS"
-    NOT_SENT = "not_sent", "Not sent"
-    REFUSED = "refused", "Refused"
+    ACCEPTED = "accepted", Outcome.ACCEPTED.label
+    REJECTED = "rejected", Outcome.REJECTED.label
+    NOT_SENT = "not_sent", Outcome.NOT_SENT.label
+    REFUSED = "refused", Outcome.REFUSED.label
     UNKNOWN = "unknown", "Unknown or being sent"
     NOT_APPLIED = "not_applied", "Not applied"
-    OLD_FAILED = "old_failed", "Failed, says the old dashboard"
+    OLD_FAILED = "old_failed", Outcome.LEGACY_FAILED.label
     OLD_UNKNOWN = "old_unknown", "Unknown to the old dashboard"
 
     @property

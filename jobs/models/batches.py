@@ -93,14 +93,14 @@ class BatchChunk(Signed):
 
     class State(models.TextChoices):
         WAITING = "waiting", "Waiting"
-        CALLING = "calling", "Being sent"
-        ACCEPTED = "accepted", "Accepted"
-        REJECTED = "rejected", "Rejected by TMS"
+        CALLING = "calling", Outcome.PENDING.label
+        ACCEPTED = "accepted", Outcome.ACCEPTED.label
+        REJECTED = "rejected", Outcome.REJECTED.label
         SET_ASIDE = "set_aside", "Rejected, ids not in TMS taken out"
-        REFUSED = "refused", "Refused"
-        NOT_SENT = "not_sent", "Not sent"
+        REFUSED = "refused", Outcome.REFUSED.label
+        NOT_SENT = "not_sent", Outcome.NOT_SENT.label
         NOT_APPLIED = "not_applied", "Not applied"
-        UNKNOWN = "unknown", "Outcome unknown"
+        UNKNOWN = "unknown", Outcome.UNKNOWN.label
 
         @property
         def outcome(self) -> Outcome | None:

@@ -202,6 +202,11 @@ class RunView(RunLine):
         return max(0, len(self.matrix) - ROWS_SHOWN)
 
     @property
+    def live_address(self) -> str:
+        """Where the part of the page is that changes."""
+        return reverse("app_run_progress", args=[self.run.run_id])
+
+    @property
     def statuses(self) -> Sequence[Column]:
         """The columns of the matrix."""
         return [Column(label, "number") for label in LABELS.values()]

@@ -6,6 +6,7 @@ from datetime import datetime
 from math import ceil
 
 from django.conf import settings
+from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from audit.choices import Outcome
@@ -195,6 +196,13 @@ class BatchView(BatchLine):
         state = self.batch.shown_state
         begin = f"{self.percent} %" if state == Batch.State.RUNNING else self.state.lower()
         return f"Batch {begin} – {self.title}"
+
+    @property
+    def live_address(self) -> str:
+        """Where the part of the page is that changes, with the same chunks."""
+        page = f"page={self.chunks.number}" if self.chunks.number > 1 else ""
+        query = "&".join(filter(None, (self.only.query.removeprefix("?"), page)))
+        return reverse("batch_progress", args=[self.batch.batch_id]) + (f"?{query}" if query else "")
 
     @property
     def announcement(self) -> str:

@@ -58,6 +58,12 @@ def table(
     return _drawn(context, "_table", body=content, caption=caption, heads=heads, css=css)
 
 
+@register.simple_block_tag(takes_context=True)
+def live_part(context: Context, content: str, view: object) -> SafeString:
+    """Return the part of a page that changes while something runs; see templates/partials/_live_part.html."""
+    return _drawn(context, "_live_part", body=content, view=view)
+
+
 def _drawn(context: Context, name: str, **values: Any) -> SafeString:
     return Engine.get_default().get_template(f"partials/{name}.html").render(context.new(values))
 
