@@ -139,7 +139,7 @@ def test_the_page_of_an_app_status_run_is_kept_up_to_date_in_the_same_way(open_p
     page.get_by_role("button", name="Read their apps").click()
     expect(page.get_by_role("heading", name="Running")).to_be_visible()
     page.get_by_text("Filter the customers").click()
-    customer = page.locator("details.filters input").first
+    customer = page.locator("details.filters input:visible").first
     customer.fill("typed")
     other = page.context.new_page()
     other.goto(page.url)
