@@ -79,9 +79,9 @@ def authored(address: str, user: Any) -> str:
 
 
 @register.filter
-def ago(at: datetime) -> str:
-    """Return how long ago a time is, or how long it will be until then."""
-    return ago_in_words(at, timezone.now())
+def ago(at: datetime) -> SafeString:
+    """Return how long ago a time is, or how long it will be until then; on hover the time itself."""
+    return mark_safe(f"<time{precise(at)}>{ago_in_words(at, timezone.now())}</time>")  # noqa: S308 (no text from outside)
 
 
 def ago_in_words(at: datetime, now: datetime) -> str:

@@ -148,6 +148,19 @@ def test_each_list_has_the_rows_of_a_day_below_its_name_in_the_readers_zone(adam
         assert "Saturday, 28 March 2026 · UTC" in text_of(reader(olivia).get(path)), path
 
 
+def test_what_changes_in_place_keeps_the_zone_of_its_page(olivia):
+    batch = make_batch()
+    Batch.objects.update(created_at=datetime(2026, 3, 28, 23, 30, tzinfo=UTC), ended_at=None)
+    client = reader(olivia, KATHMANDU)
+    page = client.get(f"/batches/{batch.batch_id}/").content.decode()
+    part = client.get(re.search('data-live="([^"]*)"', page)[1], headers={"HX-Request": "true"}).content.decode()
+    assert re.search(r'<html[^>]* data-now="[^"]*\+05:45" data-zone="\+0545"', page)  # for what scripts say
+    times = [re.findall("<time[^>]*>([^<]*)", html) for html in (page, part)]
+    assert {"2026-03-29 05:15:00 +0545 "} <= {*times[0]} >= {*times[1]}
+    assert times[1]
+    assert not re.search("<time[^>]*>[^<]* UTC", page + part)
+
+
 def test_sentences_have_the_readers_zone_too_and_what_is_typed_is_in_utc(olivia, adam):
     make_attempt(Kind.UNKNOWN)
     page = text_of(reader(olivia, KATHMANDU).get("/in-doubt/"))
