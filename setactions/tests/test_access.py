@@ -258,6 +258,7 @@ def test_there_is_a_row_for_every_url():
     assert [route for route in ROWS if route not in routes()] == []
 
 
+@pytest.mark.pages  # on PostgreSQL each page is asked for by test_site_walk.py
 @pytest.mark.parametrize("route", ROWS)
 def test_everybody_gets_what_the_row_says(people, path_of, route, caplog):
     path = path_of(route)

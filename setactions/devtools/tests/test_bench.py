@@ -33,9 +33,15 @@ sys.stdin.read()
 """
 
 
+@pytest.fixture
+def one_worker(monkeypatch):
+    """Servers that start quickly, on both sides: how fast they are then is nothing that the tests look at."""
+    monkeypatch.setenv("WEB_WORKERS", "1")
+
+
 @pytest.mark.sqlite  # they run on databases of their own
 @pytest.mark.linux
-def test_each_benchmark_reports_both_sides_their_ratio_and_the_machine_and_writes_the_page(capfd, tmp_path):
+def test_each_benchmark_reports_both_sides_their_ratio_and_the_machine_and_writes_the_page(one_worker, capfd, tmp_path):
     page = tmp_path / "speed.md"
     page.write_text(f"Before.\n{BEGIN}\nof last time\n{END}\nAfter.\n")
     for name, written in (("all", page), ("years", None)):
@@ -62,7 +68,7 @@ def test_each_benchmark_reports_both_sides_their_ratio_and_the_machine_and_write
 
 @pytest.mark.sqlite
 @getattr(pytest.mark, "redis-server")
-def test_the_benchmark_of_the_queue_reports_both_engines(capfd):
+def test_the_benchmark_of_the_queue_reports_both_engines(one_worker, capfd):
     with suppress(CommandError):  # beside other tests it may be slower than its limit
         call_command("bench", "queue", rounds=1, scale=0.1)
     printed, errors = capfd.readouterr()
