@@ -55,13 +55,15 @@ def keys_of_period(
 
     Others may meet it, too, so their time has to be tested.
     """
-    known = _kept_up(ranges, rows)
-    bounds: dict[str, Any] = {}
+    bounds: dict[str, Any] = {"known": Max("last")}
     if first:
         bounds["start"] = Min("first", filter=Q(day__gte=_day(first)))
     if last:
         bounds["end"] = Max("last", filter=Q(day__lte=_day(last)))
-    keys = ranges.objects.aggregate(**bounds) if bounds else {}
+    keys = ranges.objects.aggregate(**bounds)
+    if _keep_up(ranges, rows, keys["known"] or 0):
+        keys = ranges.objects.aggregate(**bounds)
+    known = keys["known"] or 0
     condition = Q()
     if first:
         condition &= Q(pk__gte=keys["start"] or known + 1)
@@ -133,20 +135,19 @@ def fill(ranges: Any, rows: Any, database: str) -> None:
     ranges.objects.using(database).bulk_create(filled)
 
 
-def _kept_up(ranges: type[DayRange], rows: type[models.Model]) -> int:
-    """Extend the ranges by some rows, if many are missing; return the last known key.
+def _keep_up(ranges: type[DayRange], rows: type[models.Model], known: int) -> bool:
+    """Extend the ranges by some rows, if many are missing behind the last `known` key; tell whether that was tried.
 
     A list is as right without that, only slower.
     """
-    known = last_known(ranges)
     if settings.TMS_PASSIVE or _newest(rows) - LAG - known < MANY:
-        return known
+        return False
     try:
         with drop_if_broken(rows._default_manager.db):
             _extend_by_some(ranges, rows)
     except AnyDatabaseError as error:
         logger.warning("the ranges in %s were not extended: %s", ranges._meta.db_table, error)
-    return last_known(ranges)
+    return True
 
 
 def _extend_by_some(ranges: type[DayRange], rows: type[models.Model]) -> bool:
