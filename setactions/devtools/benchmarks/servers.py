@@ -85,19 +85,19 @@ class Target:
     sessions: list[str]
     """Cookies, one for each operator."""
 
-    def request(self, operator: int = 0) -> "Connection":
-        """Open a connection that stays open."""
-        return Connection(self.port, self.sessions[operator])
+    def request(self, operator: int = 0, **headers: str) -> "Connection":
+        """Open a connection that stays open, on which each request has these `headers`, too."""
+        return Connection(self.port, self.sessions[operator], **headers)
 
 
 class Connection:
     """One operator's connection, kept alive."""
 
-    def __init__(self, port: int, session: str) -> None:
+    def __init__(self, port: int, session: str, **headers: str) -> None:
         """Connect at the first request."""
         self._connection = http.client.HTTPConnection(HOST, port, timeout=120)
         self._headers = {"Cookie": f"sessionid={session}; csrftoken={CSRF}", "X-CSRFToken": CSRF}
-        self._headers |= {"Content-Type": "application/json"}
+        self._headers |= {"Content-Type": "application/json"} | headers
 
     def get(self, path: str) -> bytes:
         """Return the body; raise RuntimeError unless the answer is 200."""
