@@ -51,7 +51,7 @@ def test_the_page_says_that_it_is_being_sent_until_the_answer_is_there(operator,
     for shown in (page, part):
         assert "The first call to a quiet cluster often takes 10 to 18 seconds." in text_of(shown)
         assert 'data-every-s="1"' in shown.content.decode()
-    assert "<title>Being sent: PE-Enable" in page.content.decode()
+    assert "<title>Being sent – PE-Enable" in page.content.decode()
     assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in page.content.decode()
     assert not Job.objects.exists()
     at_once()

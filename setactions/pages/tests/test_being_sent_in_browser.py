@@ -24,14 +24,14 @@ def send_slowly(page, site, cids):
 def test_the_answer_appears_in_place_and_is_announced_and_takes_the_focus_from_nobody(open_page, site):
     page, cids = open_page(), new_cids(2)
     send_slowly(page, site, cids)
-    expect(page).to_have_title(re.compile("^Being sent: PE-Enable"))
+    expect(page).to_have_title(re.compile("^Being sent – PE-Enable for"))
     expect(page.get_by_text(re.compile(r"Waiting for TMS for [3-9] seconds"))).to_be_visible()
     page.evaluate("window.isSamePage = true")
     copy = page.get_by_role("button", name="Copy").last
     copy.focus()
     site.tms.release()
     expect(page.get_by_role("heading", name="Accepted")).to_be_visible()
-    expect(page).to_have_title(re.compile("^Accepted: PE-Enable"))
+    expect(page).to_have_title(re.compile("^Accepted – PE-Enable for"))
     expect(page.get_by_role("status").filter(has_text="Accepted.")).to_have_count(1)
     expect(copy).to_be_focused()
     assert page.evaluate("window.isSamePage")

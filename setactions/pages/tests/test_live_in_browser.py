@@ -59,7 +59,7 @@ def test_title_and_live_region_follow_and_a_notification_comes_if_it_was_asked_f
     page = open_page("operator")
     page.add_init_script(NOTIFICATION)
     start_slowly(page, site)
-    expect(page).to_have_title(re.compile("^0 % accepted: PE-Enable for 30 customers on evian3"))
+    expect(page).to_have_title(re.compile("^Batch 0 % – PE-Enable for 30 customers on evian3"))
     page.get_by_role("button", name="Notify me when this ends").click()
     expect(page.get_by_text("Your browser will tell you.")).to_be_visible()
     page.reload()  # nobody has to ask again
@@ -69,7 +69,7 @@ def test_title_and_live_region_follow_and_a_notification_comes_if_it_was_asked_f
     polled = []
     page.on("request", lambda request: polled.append(urlsplit(request.url).path))
     site.tms.release()
-    expect(page).to_have_title(re.compile("^Done: PE-Enable"))
+    expect(page).to_have_title(re.compile("^Batch done – PE-Enable"))
     expect(page.locator("#announcement")).to_have_text("Done: TMS accepted every customer. 100 % accepted.")
     assert page.evaluate("getSelection().anchorNode.id") == "chunk-3"
     assert page.evaluate("getSelection().toString()") != selected  # it says how the chunk stands now
@@ -146,5 +146,5 @@ def test_the_page_of_an_app_status_run_is_kept_up_to_date_in_the_same_way(open_p
     other.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("heading", name="Paused")).to_be_visible()
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
-    expect(page).to_have_title(re.compile("^Paused: App status on evian3"))
+    expect(page).to_have_title(re.compile("^App status paused – evian3"))
     expect(customer).to_have_value("typed")
