@@ -25,7 +25,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_http_methods
 
 from audit.accounts.audited_admin import AuditedAdmin
-from audit.accounts.forms import NewAccountForm
+from audit.accounts.forms import AccountForm, NewAccountForm
 from audit.accounts.session_pages import ended_in_words, shown_sessions
 from audit.accounts.sign_in import record
 from audit.choices import Kind
@@ -47,6 +47,7 @@ class AuditedUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
     place = 4
     sentence = "Who may sign in, and what they may do."
     actions = ("end_sessions_of_chosen",)
+    form = AccountForm
     add_form = NewAccountForm
     filter_horizontal = ()
     fieldsets = (

@@ -3,7 +3,13 @@
 from typing import Any
 
 from django import forms
-from django.contrib.auth.forms import AdminUserCreationForm, AuthenticationForm, PasswordChangeForm, UsernameField
+from django.contrib.auth.forms import (
+    AdminUserCreationForm,
+    AuthenticationForm,
+    PasswordChangeForm,
+    UserChangeForm,
+    UsernameField,
+)
 from django.contrib.auth.models import User
 from django.views.decorators.debug import sensitive_variables
 
@@ -56,6 +62,14 @@ class NewAccountForm(AdminUserCreationForm):  # type: ignore[type-arg]
         if name:
             check_new_name(name)
         return name
+
+
+class AccountForm(UserChangeForm):  # type: ignore[type-arg]
+    """An administrator changes an account. A request without this form's own field would switch the account off,
+    because a box that is not ticked is not sent."""
+
+    password = None  # type: ignore[assignment]  # Django's way to leave a field out
+    is_sent = forms.CharField(widget=forms.HiddenInput, initial="yes")
 
 
 class OwnPasswordForm(PasswordChangeForm):

@@ -35,7 +35,7 @@ def sections_of(adminform: Any) -> list[Section]:
             for item in line:
                 if item.is_readonly:
                     section.facts.append((capfirst(str(item.field["label"])), plain(item.contents())))
-                else:
+                elif not item.field.is_hidden:
                     section.fields.append(item.field)
         if section.facts or section.fields:
             sections.append(section)

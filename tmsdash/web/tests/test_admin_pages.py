@@ -122,12 +122,14 @@ def test_rows_and_pages_of_a_production_cluster_are_marked(audrey, settings):
 def test_an_account_keeps_what_only_time_decides_and_other_fields_say_what_is_wrong(adam, olivia):
     client, path = signed_in(adam), f"/admin/auth/user/{olivia.pk}/change/"
     made = olivia.date_joined
-    answer = client.post(path, {"email": "no address", "date_joined_0": "2001-01-01", "date_joined": "2001-01-01"})
+    form = {"is_sent": "yes", "is_active": "on", "date_joined": "2001-01-01", "added": "2001-01-01"}
+    answer = client.post(path, form | {"email": "no address"})
     assert 'href="#id_email"' in answer.content.decode()
     assert "Nothing was saved" in text_of(answer)
-    assert client.post(path, {"email": "o@example.com", "date_joined": "2001-01-01"}).status_code == 302
+    assert client.post(path, form | {"email": "o@example.com"}).status_code == 302
     olivia.refresh_from_db()
     assert (olivia.email, olivia.date_joined) == ("o@example.com", made)
+    assert client.post(path, {}).status_code == 200  # which would switch the account off
 
 
 def test_nothing_has_a_history_beside_the_audit_or_a_window_of_its_own(adam, olivia):
