@@ -40,6 +40,7 @@ class SampleFilters(forms.Form):
     action = forms.ChoiceField(choices=[("", "Any"), ("2", "PE-Enable")], required=False)
     since = forms.DateField(required=False, widget=forms.DateInput({"type": "date"}))
     active = {"action": "2"}
+    zone = "UTC"
 
 
 def samples(theme: str) -> dict[str, Any]:
