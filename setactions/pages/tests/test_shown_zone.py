@@ -176,7 +176,7 @@ def test_sentences_have_the_readers_zone_too_and_what_is_typed_is_in_utc(olivia,
     assert json.loads(AuditEntry.objects.latest("sequence").body)["after"]["ends_at"] == ends_at.isoformat()
     [pk] = Banner.objects.values_list("pk", flat=True)
     assert 'value="2126-10-27T02:30:00"' in client.get(f"/admin/tmsdash/banner/{pk}/change/").content.decode()
-    assert "03:30:00 CET 2126-10-27" in text_of(client.get("/admin/tmsdash/banner/"))
+    assert "2126-10-27 03:30:00 CET" in text_of(client.get("/admin/tmsdash/banner/"))
 
 
 def test_files_json_and_the_audit_have_utc_whoever_asks(adam):
