@@ -148,6 +148,18 @@ def test_each_list_has_the_rows_of_a_day_below_its_name_in_the_readers_zone(adam
         assert "Saturday, 28 March 2026 · UTC" in text_of(reader(olivia).get(path)), path
 
 
+def test_a_chunk_that_was_sent_on_another_day_than_its_batch_stands_below_says_which(olivia):
+    batch = make_batch()  # of two chunks
+    Batch.objects.update(created_at=datetime(2026, 3, 5, 22, 59, tzinfo=UTC))
+    for number, minute in enumerate((59, 0)):
+        hour = 22 if minute else 23
+        batch.chunks.filter(number=number).update(started_at=datetime(2026, 3, 5, hour, minute, 30, tzinfo=UTC))
+    page = reader(olivia, BERLIN).get("/activity/", {"whose": "mine", "open": str(batch.batch_id)}).content.decode()
+    assert page.count('<tr class="day">') == 1
+    clocks = [clock.strip() for clock in re.findall("<time[^>]*>([^<]*)", page)]
+    assert clocks == ["23:59:00", "23:59:30", "2026-03-06 00:00:30 CET"]
+
+
 def test_what_changes_in_place_keeps_the_zone_of_its_page(olivia):
     batch = make_batch()
     Batch.objects.update(created_at=datetime(2026, 3, 28, 23, 30, tzinfo=UTC), ended_at=None)
