@@ -45,10 +45,11 @@ TOO_WIDE = """() => {
   const scrolls = (element) => element !== document.documentElement && element !== document.body
     && getComputedStyle(element).overflowX !== "visible";
   const inside = (element) => element && (scrolls(element) || inside(element.parentElement));
-  return [...document.body.querySelectorAll("*")]
+  const wide = [...document.body.querySelectorAll("*")]
     .filter((element) => element.getBoundingClientRect().right > width + 0.5 && !inside(element.parentElement))
     .map((element) => `reflow: ${element.tagName.toLowerCase()}.${element.className} reaches to `
-      + Math.ceil(element.getBoundingClientRect().right)).concat(["reflow: the page is wider than its window"]);
+      + Math.ceil(element.getBoundingClientRect().right));
+  return [...wide.slice(0, 4), `reflow: the page is wider by ${document.documentElement.scrollWidth - width} pixels`];
 }"""
 
 

@@ -38,7 +38,9 @@ def draw(
 ) -> Iterator[Callable[[Any], Page]]:
     """A function that draws an answer, each in the same window; what the browser complains of fails the test."""
     context = new_context(browser, ORIGIN, problems)
-    page, files, answers = context.new_page(), {}, []  # type: ignore[var-annotated]
+    page = context.new_page()
+    files: dict[str, dict[str, Any]] = {}
+    answers: list[Any] = []
 
     def serve(route: Route) -> None:
         path = route.request.url.removeprefix(ORIGIN)
