@@ -1,6 +1,7 @@
 """The rows of User Jobs as HTML."""
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from django.utils.html import format_html
@@ -37,6 +38,7 @@ def rows_of(jobs: Sequence[Any], *, with_user: bool) -> SafeString:
 def _cells(jobs: Sequence[Any]) -> Iterator[dict[str, Any]]:
     address_of = address_maker("job_detail")
     confirmations = confirmations_of([job.job_id for job in jobs])
+    mark_of, cluster_of = cache(production_class), cache(shown_cluster)
     for job in jobs:
         shown = shown_status(job.status, legacy=job.legacy, confirmation=confirmations.get(job.job_id))
         yield {
@@ -44,8 +46,8 @@ def _cells(jobs: Sequence[Any]) -> Iterator[dict[str, Any]]:
             "address": address_of(job.job_id),
             "job_id": job.job_id,
             "action": job.action_name,
-            "mark": production_class(job.cluster_url),
-            "cluster": shown_cluster(job.cluster_url),
+            "mark": mark_of(job.cluster_url),
+            "cluster": cluster_of(job.cluster_url),
             "customers": number(job.customer_count),
             "status": badge(shown.css, shown.label),
             "detail": format_html(_DETAIL, shown.detail) if shown.detail else "",

@@ -6,7 +6,7 @@ those that hold other HTML are used as blocks: {% page_head "Activity" %}…{% e
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from html import escape
 from typing import Any
 
@@ -29,6 +29,7 @@ class Column:
 
 
 @register.simple_tag
+@lru_cache(512, typed=True)  # each row of a list has one, of few words; a safe text and an unsafe one are two
 def badge(css: str, words: object, title: str = "") -> SafeString:
     """Return the mark of an outcome or a state: a word with the symbol and colour of the class `css`."""
     on_hover = f' title="{escape(title)}"' if title else ""

@@ -51,7 +51,7 @@ def pages() -> bool:
         urls = list(_urls(common[0]))
         client = Client(SERVER_NAME="127.0.0.1", headers={"cookie": f"sessionid={target.sessions[0]}"})
         queries = {url: _queries(client, url) for url in urls}
-        with target.request(**{"Accept-Encoding": "gzip"}) as connection:
+        with target.request(headers={"Accept-Encoding": "gzip"}) as connection:
             read = partial(_cpu_ms, target, connection, count=scaled(READS))
             samples: dict[str, list[float]] = {url: [] for url in urls}
             for url in (*urls, *urls):  # each once before it is measured

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,19 +85,19 @@ class Target:
     sessions: list[str]
     """Cookies, one for each operator."""
 
-    def request(self, operator: int = 0, **headers: str) -> "Connection":
+    def request(self, operator: int = 0, headers: Mapping[str, str] | None = None) -> "Connection":
         """Open a connection that stays open, on which each request has these `headers`, too."""
-        return Connection(self.port, self.sessions[operator], **headers)
+        return Connection(self.port, self.sessions[operator], headers)
 
 
 class Connection:
     """One operator's connection, kept alive."""
 
-    def __init__(self, port: int, session: str, **headers: str) -> None:
+    def __init__(self, port: int, session: str, headers: Mapping[str, str] | None = None) -> None:
         """Connect at the first request."""
         self._connection = http.client.HTTPConnection(HOST, port, timeout=120)
         self._headers = {"Cookie": f"sessionid={session}; csrftoken={CSRF}", "X-CSRFToken": CSRF}
-        self._headers |= {"Content-Type": "application/json"} | headers
+        self._headers |= {"Content-Type": "application/json"} | dict(headers or {})
 
     def get(self, path: str) -> bytes:
         """Return the body; raise RuntimeError unless the answer is 200."""
