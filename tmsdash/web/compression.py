@@ -21,7 +21,7 @@ from django.utils.cache import patch_vary_headers
 from tmsdash.web.base import Middleware
 
 SHORTEST = 200  # bytes: what is shorter would hardly get shorter
-LEVEL = 3  # of zlib; 6 takes twice as long for pages that are a tenth shorter
+LEVEL = 3  # of zlib: 38 KB in 0.04 ms; 6 takes three times as long, for pages that are a fifteenth shorter
 MOST_PADDING = 100  # bytes
 COMPRESSED_TYPES = ("text/", "application/json", "application/jsonl", "image/svg+xml")
 # A header of gzip's with a name of the file, which ends with NUL and which everybody skips; no time, no system.
