@@ -52,11 +52,11 @@ def table(
     is drawn: "Customers:number", or "End:visually-hidden" for words that only screen readers need. Several can be given
     as Columns.
     """
-    heads: list[Column] = []
+    heads: list[SafeString] = []
     for column in columns:
         if column:
-            heads += [_column(column)] if isinstance(column, str) else column
-    return _drawn(context, "_table", body=content, caption=caption, heads=heads, css=css)
+            heads += [_head(column)] if isinstance(column, str) else map(_head_of, column)
+    return _drawn(context, "_table", body=content, caption=caption, heads=mark_safe("".join(heads)), css=css)  # noqa: S308
 
 
 @register.simple_block_tag(takes_context=True)
@@ -70,9 +70,21 @@ def _drawn(context: Context, name: str, **values: Any) -> SafeString:
 
 
 @cache
-def _column(head: str) -> Column:
-    words, _, css = head.partition(":")
-    return Column(words, css)
+def _head(column: str) -> SafeString:
+    """Return a column's head; it is made once, as all pages together have few."""
+    words, _, css = column.partition(":")
+    return _head_of(Column(words, css))
+
+
+def _head_of(column: Column) -> SafeString:
+    words = escape(column.words)
+    if column.address:
+        words = f'<a href="{escape(column.address)}">{words}</a>'
+    elif column.css == "visually-hidden":
+        words = f'<span class="visually-hidden">{words}</span>'
+    number = ' class="number"' if column.css == "number" else ""
+    order = f' aria-sort="{column.order}"' if column.order else ""
+    return mark_safe(f'<th scope="col"{number}{order}>{words}</th>')  # noqa: S308 (escaped)
 
 
 def _escaped(words: object) -> str:
