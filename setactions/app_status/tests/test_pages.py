@@ -71,7 +71,7 @@ def numbers(page, caption):
 
 def test_customers_by_health_add_up_and_lead_to_them(client, run):
     page = page_of(client, run)
-    *rows, total = numbers(page, "Customers by health")
+    *rows, total = numbers(page, "customers are in which health")
     shown = {row[0][2]: int(row[1][2]) for row in rows}
     assert shown == {
         "All ready": 2,
