@@ -1,7 +1,9 @@
 """A batch's page in a real browser while its calls end: what changes, and what is left alone."""
 
 import re
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import expect
@@ -10,6 +12,7 @@ from tmsdash.tests.browser import fill_in, new_cids
 from tmsdash.tests.tools import until
 
 pytestmark = pytest.mark.chromium
+DAY = timedelta(days=1)
 SLOW = "fault:slow:3600"  # until it is released
 TOKEN = "a-token-that-takes-its-time-to-type"
 NOTIFICATION = """
@@ -80,13 +83,17 @@ def test_title_and_live_region_follow_and_a_notification_comes_if_it_was_asked_f
 
 def test_a_lost_connection_is_said_with_its_time_and_so_is_its_return(open_page, site, problems):
     page = open_page("operator")
+    page.context.add_cookies([{"name": "time_zone", "value": "Asia/Kathmandu", "url": site.url}])
     start_slowly(page, site)
     page.context.set_offline(True)
     said = page.get_by_text("There is no connection to the dashboard.")
-    expect(said).to_contain_text(re.compile(r"is from \d\d:\d\d:\d\d UTC\. It tries again by itself"))
+    expect(said).to_contain_text(re.compile(r"is from \d\d:\d\d:\d\d \+0545\. It tries again by itself"))
+    hour, minute, second = map(int, re.search(r"(\d\d):(\d\d):(\d\d)", said.inner_text()).groups())
+    now = datetime.now(ZoneInfo("Asia/Kathmandu"))
+    assert timedelta(hours=now.hour - hour, minutes=now.minute - minute, seconds=now.second - second) % DAY < DAY / 24
     site.tms.release()
     page.context.set_offline(False)
-    expect(page.get_by_text(re.compile(r"The connection is back since \d\d:\d\d:\d\d UTC"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"The connection is back since \d\d:\d\d:\d\d \+0545"))).to_be_visible()
     expect(page.get_by_role("heading", name="Done: TMS accepted every customer")).to_be_visible()
     assert all("ERR_INTERNET_DISCONNECTED" in problem for problem in problems)
     problems.clear()
