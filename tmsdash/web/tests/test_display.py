@@ -7,7 +7,7 @@ from django.test import Client
 from django.utils import timezone
 
 from tmsdash.tests.fixtures import signed_in
-from tmsdash.tests.tools import text_of
+from tmsdash.tests.tools import table_missing, text_of
 from tmsdash.web import middleware
 
 pytestmark = pytest.mark.pages
@@ -44,6 +44,9 @@ def test_what_is_chosen_on_the_page_to_sign_in_holds_there_and_on_every_page_and
     client.force_login(olivia)
     for path in ("/jobs/", "/nothing/", "/display/"):
         assert theme_on(client.get(path)) == ["dark"], path
+    with table_missing("jobs", "jobs_job"):
+        broken = client.get("/jobs/")
+        assert (broken.status_code // 100, theme_on(broken)) == (5, ["dark"])
     choose(client, theme="system")
     assert theme_on(client.get("/jobs/")) == []
 

@@ -132,7 +132,7 @@ def test_paper_has_all_ids_on_white_and_nothing_to_press(open_page):
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     expect(page.locator(".printed")).to_be_visible()
     expect(page.locator(".printed")).to_contain_text(
-        re.compile("TMS Dashboard at 127.0.0.1:[0-9]+, printed 20.* UTC by operator")
+        re.compile(r"at 127\.0\.0\.1:\d+, printed 20[-\d]+\s[\d:]+\s+UTC by operator")
     )
     for cid in cids:
         assert page.get_by_text(cid, exact=True).first.is_visible(), cid
