@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from django.test import Client
 
 from setactions.operations.tests.test_serve import serving
 from tmsdash.db.locks import alone
@@ -162,3 +163,10 @@ def test_a_server_that_froze_while_it_collected_keeps_no_other_from_starting(roo
 @pytest.mark.parametrize("path", ["/static/", "/static/admin/", "/static/admin/css/", "/static/../", "/var/", "/docs/"])
 def test_no_folder_shows_what_is_in_it(databases, client, path):
     assert client.get(path).status_code == 404
+
+
+def test_the_sign_at_its_usual_address_is_there_for_everybody_to_keep():
+    answer = Client().get("/favicon.ico")
+    assert (answer.status_code, answer["Content-Type"]) == (200, "image/vnd.microsoft.icon")
+    assert answer.content.startswith(b"\0\0\1\0")
+    assert (answer["Cache-Control"], answer.cookies) == ("public, max-age=604800", {})
