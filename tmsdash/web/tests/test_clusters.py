@@ -4,6 +4,8 @@ import pytest
 from django.template import engines
 
 from tmsdash.web.clusters import (
+    bar_of_several,
+    choice_bar,
     cluster_choices,
     cluster_fact,
     cluster_name,
@@ -54,6 +56,22 @@ def test_only_what_concerns_a_production_cluster_has_the_bar_and_the_class():
     )
     assert production_class(BROOKE) == "on-production"
     assert [production_bar(origin) + production_class(origin) for origin in (EVIAN, GONE, "")] == [""] * 3
+
+
+def test_a_page_for_several_clusters_names_those_of_production(settings):
+    settings.TMS_PRODUCTION_CLUSTERS = ["brooke", "evian3"]
+    assert "Production clusters: <strong>evian3, brooke</strong>" in bar_of_several([EVIAN, GONE, BROOKE])
+    assert bar_of_several([GONE]) == ""
+
+
+def test_the_bar_of_a_form_is_hidden_until_a_production_cluster_is_chosen(settings):
+    assert " hidden>" in choice_bar(None)
+    assert " hidden>" in choice_bar("evian3")
+    assert choice_bar("brooke") == production_bar(BROOKE)
+    settings.TMS_CLUSTERS = {"brooke": BROOKE}  # which a browser chooses by itself
+    assert choice_bar(None) == production_bar(BROOKE)
+    settings.TMS_PRODUCTION_CLUSTERS = []
+    assert choice_bar("brooke") == ""
 
 
 def test_other_settings_count_at_once(settings):
