@@ -14,7 +14,7 @@ PASSWORD /jobs/ /admin/jobs/job/` prints what is wrong with these pages.
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,15 +24,18 @@ from playwright.sync_api import Page, sync_playwright
 
 AXE = Path(__file__).parents[2] / ".ci" / "node_modules" / "axe-core" / "axe.min.js"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-SIZES = {1280: 800, 390: 844}
-NARROWEST = 320
-# What only another theme can break: it changes nothing but colours, each of which is a token with two values.
+HEIGHT, NARROWEST = 800, 320
+# What only another theme can break: it changes nothing but colours, each of which is a token with two values. And
+# another size changes no colour.
 COLOURS = ["color-contrast", "link-in-text-block"]
-RUN = """async ([rules, tags]) => {
-  const only = rules.length ? { type: "rule", values: rules } : { type: "tag", values: tags };
-  const options = { runOnly: only, resultTypes: ["violations"], preload: false };
+ALL_LOOKS = {(width, theme): "all" for width in (1280, 390) for theme in ("light", "dark")}
+QUICK_LOOKS = {(1280, "light"): "all", (1280, "dark"): "colours", (390, "light"): "all else"}
+RUN = """async ([tags, colours, which]) => {
+  const rules = { "target-size": { enabled: true } };
+  const options = { runOnly: tags, rules, resultTypes: ["violations"], preload: false };
+  if (which === "colours") Object.assign(options, { runOnly: { type: "rule", values: colours }, rules: {} });
+  if (which === "all else") colours.forEach((rule) => { rules[rule] = { enabled: false }; });
   document.getAnimations().forEach((animation) => animation.finish());
-  if (!rules.length) options.rules = { "target-size": { enabled: true } };
   const { violations } = await axe.run(document, options);
   return violations.flatMap(({ id, nodes }) => nodes.slice(0, 4).map(({ target, failureSummary }, place) => place === 3
     ? `${id}: ${nodes.length - 3} more elements`
@@ -53,22 +56,20 @@ TOO_WIDE = """() => {
 }"""
 
 
-def violations(page: Page, name: str = "") -> list[str]:
+def violations(page: Page, name: str = "", *, looks: Mapping[tuple[int, str], str] = ALL_LOOKS) -> list[str]:
     """Return what is wrong with the page as it stands, a line each: its name, size and theme, the rule, the element.
 
-    Everything that can be folded out is, for this. Of two themes at one size, one is looked at for all rules and the
-    other for colours: no more differs between them. At another size elements come and go, so all rules count again.
+    Everything that can be folded out is, for this. `looks` says what to look for at each width in each theme.
     """
     name = name or urlsplit(page.url).path
     page.evaluate(AXE.read_text() + "\n;0")
     page.evaluate("document.querySelectorAll('details').forEach((details) => details.open = true)")
     lines = []
-    for width, height in SIZES.items():
-        page.set_viewport_size({"width": width, "height": height})
-        for theme, rules in (("light", []), ("dark", COLOURS)):
-            page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-            lines += [f"{name} at {width} px, {theme}: {line}" for line in page.evaluate(RUN, [rules, TAGS])]
-    page.set_viewport_size({"width": NARROWEST, "height": SIZES[390]})
+    for (width, theme), which in looks.items():
+        page.set_viewport_size({"width": width, "height": HEIGHT})
+        page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+        lines += [f"{name} at {width} px, {theme}: {line}" for line in page.evaluate(RUN, [TAGS, COLOURS, which])]
+    page.set_viewport_size({"width": NARROWEST, "height": HEIGHT})
     lines += [f"{name} at {NARROWEST} px: {line}" for line in page.evaluate(TOO_WIDE)]
     return lines
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Page, Route
 
-from tmsdash.tests.axe import violations
+from tmsdash.tests.axe import QUICK_LOOKS, violations
 from tmsdash.tests.browser import new_context
 
 ORIGIN = "http://localhost"  # browsers trust it as they trust HTTPS
@@ -34,9 +34,10 @@ def databases_beside_a_browser(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def draw(
-    databases_beside_a_browser: None, databases: None, browser: Browser, problems: list[str]
+    databases_beside_a_browser: None, databases: None, request: pytest.FixtureRequest, problems: list[str]
 ) -> Iterator[Callable[[Any], Page]]:
     """A function that draws an answer, each in the same window; what the browser complains of fails the test."""
+    browser = request.getfixturevalue("browser")  # not before the databases are set up
     context = new_context(browser, ORIGIN, problems)
     page = context.new_page()
     files: dict[str, dict[str, Any]] = {}
@@ -84,7 +85,7 @@ def accessible(draw: Callable[[Any], Page]) -> Iterator[Callable[..., None]]:
         shape = shape_of(answer.content.decode())
         if shape not in _shapes:
             _shapes.add(shape)
-            lines.extend(violations(draw(answer), name))
+            lines.extend(violations(draw(answer), name, looks=QUICK_LOOKS))
 
     yield check
     assert not lines, "\n" + "\n".join(lines)

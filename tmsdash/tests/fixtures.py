@@ -65,8 +65,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         leave_out(config, items, program, partial(shutil.which, program), f"which want {program}")
     leave_out(config, items, "axe", AXE.exists, "which want axe-core: `make test` installs it where there is npm")
     leave_out(config, items, "linux", lambda: sys.platform == "linux", "which look into Linux's /proc")
-    # Last: from the first of them on, an event loop runs in this thread, and Django's databases refuse to be used.
-    items.sort(key=lambda item: item.get_closest_marker("chromium") is not None)
+    # Last: from the first of them on, an event loop runs in this thread, and Django's databases refuse to be used, but
+    # by those that draw what they made: they are the first, because the databases are set up without that loop.
+    items.sort(key=lambda item: bool(item.get_closest_marker("chromium")) * (2 - _uses_databases(item)))
 
 
 def pytest_sessionfinish() -> None:
