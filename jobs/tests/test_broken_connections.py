@@ -48,7 +48,7 @@ def test_user_jobs_are_listed_without_what_is_unfinished_or_in_doubt(olivia, gon
     job = make_job()
     client = signed_in(olivia)
     gone("jobs.views", "has_open_attempts")
-    gone("setactions.resolving.queue", "queue_of")
+    gone("audit.in_doubt", "count")
     answer = client.get("/jobs/")
     assert (answer.status_code, is_dropped()) == (200, True)
     assert str(job.job_id) in answer.content.decode()
