@@ -79,6 +79,9 @@ def test_what_is_set_stands_above_a_list_with_ways_to_do_without_it(audrey):
     chips = chips_of(client.get(address.replace("&job_id=x", "")))
     assert list(chips) == ["Search: a1", "From day (UTC): 2020-01-01", "User: olivia"]
     assert set(chips["Search: a1"].removeprefix("?").split("&")) == {"since=2020-01-01", "user_id=olivia"}
+    assert "user_id" not in chips["User: olivia"]
+    day = chips_of(client.get(f"{JOBS}?since=2020-01-01&zone=Europe/Berlin"))
+    assert day == {"From day (Europe/Berlin): 2020-01-01": "?"}
     [(words, without)] = chips_of(client.get(JOBS)).items()
     assert (words, without) == ("Last 30 days", "?time=all")
     assert chips_of(client.get(JOBS + without)) == {}
