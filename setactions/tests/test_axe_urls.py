@@ -14,6 +14,7 @@ NO_PAGES = {
     *("live_status_csv", "app_run_csv", "job_customers_csv", "evidence", "admin:audit_attempt_csv"),
     *("admin:audit_attempt_jsonl", "attempt_progress", "batch_progress", "app_run_progress", "admin:jsi18n"),
     *("admin:view_on_site", "admin:jobs_jobcustomer_change", "admin:jobs_jobcustomer_history"),
+    *("admin:login", "admin:password_change", "admin:password_change_done"),  # the site has its own instead
     *("logout", "admin_logout", "admin:logout", "favicon"),
     # Buttons: tests of states press them, where what they answer is a page.
     *("review", "send", "batch_start", "leave_out", "compare", "leave_out_there", "attempt_check", "attempt_decide"),
