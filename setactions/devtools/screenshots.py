@@ -60,7 +60,7 @@ class Camera:
         page.set_viewport_size({"width": 1280, "height": SIZES[1280]})
 
 
-def main(folder: Path = FOLDER, sizes: dict[int, int] = SIZES, themes: Sequence[str] = THEMES) -> None:
+def main(folder: Path = FOLDER) -> None:
     """Take all pictures; a reason why that is not possible is one sentence on standard error and exit code 1."""
     startup.begin("demo")
     try:
@@ -77,16 +77,18 @@ def main(folder: Path = FOLDER, sizes: dict[int, int] = SIZES, themes: Sequence[
         *(["--no-sandbox"] if os.geteuid() == 0 else []),
     ]
     try:
-        with (
-            TemporaryDirectory() as place,
-            _site(_prepared(Path(place))) as (server, tms, password),
-            sync_playwright() as playwright,
-        ):
+        with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=flags)
-            _walk(browser, server.url, password, tms, Camera(folder, sizes, themes))
+            take_all(browser, folder)
             browser.close()
     except (OSError, ProofError) as error:
         sys.exit(f"The site or its simulated TMS did not start: {error}")
+
+
+def take_all(browser: "Browser", folder: Path, sizes: dict[int, int] = SIZES, themes: Sequence[str] = THEMES) -> None:
+    """Start the site and take its pictures. Raise OSError or ProofError if it does not start."""
+    with TemporaryDirectory() as place, _site(_prepared(Path(place))) as (server, tms, password):
+        _walk(browser, server.url, password, tms, Camera(folder, sizes, themes))
 
 
 def _prepared(place: Path) -> Path:

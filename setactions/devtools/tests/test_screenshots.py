@@ -12,11 +12,10 @@ TAKEN = re.compile(r"screenshots/([\w-]+\.png)")
 
 
 @pytest.mark.chromium
-def test_every_picture_that_is_shown_is_taken(tmp_path, monkeypatch):
+def test_every_picture_that_is_shown_is_taken(tmp_path, monkeypatch, browser):
     monkeypatch.setattr(screenshots, "JOBS", 20)
-    monkeypatch.setattr(screenshots.startup, "begin", lambda name: None)
     monkeypatch.setenv("TMS_PORT", str(free_ports(1)[0]))
-    screenshots.main(tmp_path, sizes={1280: 800}, themes=["light"])
+    screenshots.take_all(browser, tmp_path, sizes={1280: 800}, themes=["light"])
     taken = {file.name for file in tmp_path.iterdir()}
     docs = [settings.BASE_DIR / "README.md", *(settings.BASE_DIR / "docs").glob("*.md")]
     shown = {name for file in docs for name in TAKEN.findall(file.read_text(encoding="utf-8"))}
