@@ -95,4 +95,4 @@ def heading_row(day: date | None, columns: int) -> str:
 def zones_of_day(day: date, zone: tzinfo) -> tuple[str, ...]:
     """Return the short names that a zone has on a day: two, if the clock is changed on it."""
     moments = first_moment(day, zone), last_moment(day, zone)
-    return tuple(dict.fromkeys(str(moment.astimezone(zone).tzname()) for moment in moments))
+    return tuple(dict.fromkeys(str(in_zone(moment, zone).tzname()) for moment in moments))

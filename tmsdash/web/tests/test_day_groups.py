@@ -78,6 +78,15 @@ def test_the_order_of_a_list_stays_and_what_has_no_time_is_listed_too():
     assert clock_of_day(None) == "unknown"
 
 
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York"])
+@pytest.mark.parametrize("moment", [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, tzinfo=UTC)])
+def test_a_row_where_a_calendar_ends_takes_no_list_away(zone, moment):
+    with timezone.override(zone):
+        [(heading, [clock])] = days_of(moment).items()
+    assert f" {moment.year} · " in heading
+    assert re.match(r"\d\d:\d\d:\d\d", clock)
+
+
 def test_a_table_has_a_body_for_each_day_whose_heading_spans_it_and_what_belongs_to_a_row_stays_with_it():
     before = NOW - timedelta(days=1)
     cells = [{"at": NOW, "name": "<a>"}, {"time": "later", "name": "part of a"}, {"at": before, "name": "b"}]
