@@ -30,11 +30,12 @@ _reading = threading.Lock()
 
 
 def shown_banners() -> list[Banner]:
-    """Return the banners to show now, the oldest first. Never raises: an error of the database is no news."""
+    """Return the banners to show now, the oldest first. Never raises: what fails in the database is no news."""
     # One thread asks, and the others do not wait for it: the database may not answer for seconds.
     if time.monotonic() >= _kept.until and _reading.acquire(blocking=False):
         try:
-            with suppress(AnyDatabaseError), drop_if_broken("default"):
+            # ValueError: a database may hold what is no time.
+            with suppress(AnyDatabaseError, ValueError), drop_if_broken("default"):
                 _kept.banners = _read()
         finally:
             _kept.until = time.monotonic() + KEPT_S

@@ -129,3 +129,14 @@ def test_pages_ask_once_in_a_while_and_do_without_the_database(olivia, monkeypat
     banners.forget()
     with table_missing("default", "tmsdash_banner"):
         assert "Back at ten." in text_of(client.get("/jobs/"))
+
+
+@pytest.mark.parametrize("column", ["ends_at", "changed_at"])
+def test_a_row_that_somebody_broke_past_the_site_takes_no_page_away(olivia, column):
+    made()
+    client = signed_in(olivia)
+    client.get("/jobs/")
+    with connections["default"].cursor() as cursor:
+        cursor.execute(f"UPDATE tmsdash_banner SET {column} = '2099-13-45 00:00:00'")
+    banners.forget()
+    assert "Back at ten." in text_of(client.get("/jobs/"))
