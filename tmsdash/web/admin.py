@@ -14,7 +14,7 @@ from operator import or_
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.contrib.admin.options import IS_POPUP_VAR, IncorrectLookupParameters
+from django.contrib.admin.options import IS_POPUP_VAR, TO_FIELD_VAR, IncorrectLookupParameters
 from django.contrib.admin.utils import get_fields_from_path
 from django.contrib.admin.views.main import ALL_VAR, ERROR_FLAG, ORDER_VAR, PAGE_VAR, SEARCH_VAR, ChangeList
 from django.core.exceptions import SuspiciousOperation
@@ -97,10 +97,15 @@ class StrictListAdmin(ModelAdmin):
         return answer
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Show an object, or save it; 404 in the little windows that Django's own pages open, and none of ours."""
-        if IS_POPUP_VAR in request.GET or IS_POPUP_VAR in request.POST:
-            raise Http404
+        """Show an object, or save it."""
+        _refuse_windows(request)
         answer: HttpResponse = super().changeform_view(request, *args, **kwargs)
+        return answer
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Ask whether an object is to be deleted, or delete it."""
+        _refuse_windows(request)
+        answer: HttpResponse = super().delete_view(request, *args, **kwargs)
         return answer
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
@@ -265,6 +270,12 @@ class ExactSearchAdmin(ReadOnlyAdmin):
         if of_customer := self.rows_of_customer(term):
             matching["customer"] = of_customer
         return matching or self.meaning_of_others(term)
+
+
+def _refuse_windows(request: HttpRequest) -> None:
+    """Raise Http404 for what the little windows ask that Django's own pages open, and none of ours."""
+    if not {IS_POPUP_VAR, TO_FIELD_VAR}.isdisjoint({*request.GET, *request.POST}):
+        raise Http404
 
 
 def is_uuid(term: str) -> bool:

@@ -138,5 +138,7 @@ def test_an_account_keeps_what_only_time_decides_and_other_fields_say_what_is_wr
 def test_nothing_has_a_history_beside_the_audit_or_a_window_of_its_own(adam, olivia):
     job = make_job()
     for path in (f"{JOBS}{job.pk}/", f"/admin/auth/user/{olivia.pk}/"):
-        for address in (f"{path}history/", f"{path}change/?_popup=1"):
+        for address in (f"{path}history/", f"{path}change/?_popup=1", f"{path}change/?_to_field="):
             assert signed_in(adam).get(address).status_code == 404
+    for asked in ("?_popup=1", "?_to_field="):
+        assert signed_in(adam).post(f"{path}delete/{asked}", {"post": "yes"}).status_code == 404
