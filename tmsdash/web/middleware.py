@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
@@ -53,7 +53,8 @@ class ResponseHeadersMiddleware(Middleware):
         response = self.get_response(request)
         if response.status_code == 405 and not response.streaming and not response.content:
             allowed = response["Allow"]  # Django's own answer is empty
-            response = error_response(request, 405, f"This address takes {allowed} only. Nothing was done.")
+            with _shown_zone(request):  # which the other middleware has left
+                response = error_response(request, 405, f"This address takes {allowed} only. Nothing was done.")
             response["Allow"] = allowed
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
@@ -135,11 +136,13 @@ class TimeZoneMiddleware(Middleware):
     """Shows times in the zone that somebody chose. JSON has UTC, whoever asks."""
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        name = UTC if wants_json(request) else zone_of(request)
-        if name == UTC:
+        with _shown_zone(request):
             return self.get_response(request)
-        with timezone.override(ZoneInfo(name)):
-            return self.get_response(request)
+
+
+def _shown_zone(request: HttpRequest) -> AbstractContextManager[None]:
+    name = UTC if wants_json(request) else zone_of(request)
+    return nullcontext() if name == UTC else timezone.override(ZoneInfo(name))
 
 
 class RequestBodyMiddleware(Middleware):

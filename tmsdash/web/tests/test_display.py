@@ -115,6 +115,13 @@ def test_times_are_in_the_chosen_zone_and_in_utc_if_the_cookie_names_none(olivia
     assert timezone.get_current_timezone_name() == "UTC"
 
 
+def test_the_foot_of_every_page_names_the_zone_of_its_times(databases):
+    client = Client()
+    client.cookies["time_zone"] = "Asia/Tokyo"
+    for answer in (client.get("/help/"), client.get("/nothing/"), client.post("/help/"), client.put("/help/")):
+        assert ' data-zone="JST"' in answer.content.decode(), answer.status_code
+
+
 def _noting(zones):
     def call(self, request):
         zones.append(timezone.get_current_timezone_name())
