@@ -1,9 +1,11 @@
 """An admin whose every change is in the audit, and under which auditors change nothing."""
 
+import re
 from operator import attrgetter
 from typing import Any
 
 from django import forms
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.db import router, transaction
 from django.db.models import Model, QuerySet
@@ -14,6 +16,8 @@ from audit.accounts.forms import refuse_token
 from audit.actors import actor_of
 from tmsdash.accounts import is_auditor
 from tmsdash.web.admin import StrictListAdmin
+
+_KEY = re.compile("[0-9]{1,18}")
 
 
 class AuditedAdmin(StrictListAdmin):
@@ -69,6 +73,8 @@ class AuditedAdmin(StrictListAdmin):
 
     def response_action(self, request: HttpRequest, queryset: Any) -> Any:  # type: ignore[override]
         """Carry out what was chosen for several rows, for all of them or for none."""
+        if not all(_KEY.fullmatch(key) for key in request.POST.getlist(ACTION_CHECKBOX_NAME)):
+            return self.wrong_address(request, "The form names a row that cannot exist. Nothing was done.")
         with transaction.atomic(using=router.db_for_write(self.model)):
             return super().response_action(request, queryset)
 

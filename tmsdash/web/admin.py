@@ -41,6 +41,7 @@ SHOWN_CHARACTERS = 20_000  # of a JSON value; the ids of a whole fleet would mak
 LIST_PARAMETERS = (SEARCH_VAR, ORDER_VAR, PAGE_VAR, ALL_VAR, ERROR_FLAG)
 MAX_VALUE = 300  # characters; no name, id or origin is longer
 MAX_WORDS = 10  # of one search
+UNOFFERED = frozenset({IS_POPUP_VAR, TO_FIELD_VAR, "_saveasnew"})
 NO_SUCH_LIST = "This address asks for something that does not exist. Go back to the list."
 _ORDER = re.compile(r"(-?[0-9]{1,2}(\.-?[0-9]{1,2}){0,19})?")  # column numbers
 
@@ -98,13 +99,13 @@ class StrictListAdmin(ModelAdmin):
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Show an object, or save it."""
-        _refuse_windows(request)
+        _refuse_unoffered(request)
         answer: HttpResponse = super().changeform_view(request, *args, **kwargs)
         return answer
 
     def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Ask whether an object is to be deleted, or delete it."""
-        _refuse_windows(request)
+        _refuse_unoffered(request)
         answer: HttpResponse = super().delete_view(request, *args, **kwargs)
         return answer
 
@@ -272,9 +273,9 @@ class ExactSearchAdmin(ReadOnlyAdmin):
         return matching or self.meaning_of_others(term)
 
 
-def _refuse_windows(request: HttpRequest) -> None:
-    """Raise Http404 for what the little windows ask that Django's own pages open, and none of ours."""
-    if not {IS_POPUP_VAR, TO_FIELD_VAR}.isdisjoint({*request.GET, *request.POST}):
+def _refuse_unoffered(request: HttpRequest) -> None:
+    """Raise Http404 for what Django's own pages ask, and none of ours: little windows, and copies of an object."""
+    if not UNOFFERED.isdisjoint({*request.GET, *request.POST}):
         raise Http404
 
 

@@ -142,3 +142,12 @@ def test_nothing_has_a_history_beside_the_audit_or_a_window_of_its_own(adam, oli
             assert signed_in(adam).get(address).status_code == 404
     for asked in ("?_popup=1", "?_to_field="):
         assert signed_in(adam).post(f"{path}delete/{asked}", {"post": "yes"}).status_code == 404
+    assert signed_in(adam).post(f"{path}change/", {"_saveasnew": "1"}).status_code == 404
+
+
+@pytest.mark.parametrize("key", ["", "abc", "9" * 20])
+def test_a_form_that_chooses_no_row_that_can_exist_does_nothing(adam, key):
+    chosen = {"action": "delete_selected", "post": "yes", "_selected_action": [adam.pk, key]}
+    answer = signed_in(adam).post("/admin/auth/user/", chosen)
+    assert (answer.status_code, "Nothing was done." in text_of(answer)) == (400, True)
+    adam.refresh_from_db()
