@@ -30,9 +30,11 @@ def test_lists_and_forms(accessible, adam, audrey, tms):
         make_attempt(Kind.REJECTED, cids=[f"d{number}"], message="those CIDs do not exist " * 9)
     for path in ("jobs/job", "audit/attempt", "audit/auditentry"):
         accessible(auditor.get(f"/admin/{path}/?q=c1"), "searched")
-    for query in ("?user_id=olivia", "?outcome=rejected", "?action_code=2&since=2020-01-01", "?since=x", "?p=1"):
-        accessible(auditor.get(f"/admin/audit/attempt/{query}"), "filtered", None)
-        accessible(auditor.get(f"/admin/jobs/job/{query}"), "filtered", None)
+    for query in ("user_id=olivia", "action_code__exact=2&since=2020-01-01", "source=batch", "since=x", "p=1"):
+        accessible(auditor.get(f"/admin/audit/attempt/?{query}"), "filtered")
+        accessible(auditor.get(f"/admin/jobs/job/?{query}"), "filtered")
+    accessible(auditor.get("/admin/audit/attempt/?outcome__exact=rejected"), "filtered")
+    accessible(auditor.get("/admin/audit/attempt/?outcome=rejected"), "with a filter that there is not", 400)
     accessible(auditor.get(f"/admin/audit/attempt/{Attempt.objects.latest('pk').pk}/change/"), "rejected")
     accessible(auditor.get(f"/admin/jobs/job/{Job.objects.latest('pk').pk}/change/"), "of an auditor")
 

@@ -31,8 +31,8 @@ def test_password_and_sessions(accessible, olivia):
     )
     sign_in()
     accessible(client.get("/sessions/"), "two")
-    accessible(client.post("/sessions/", {"end": "others", "password": "wrong"}), "with the wrong password", None)
-    accessible(client.post("/sessions/", {"end": "others", "password": PASSWORD}), "ended", None)
+    accessible(client.post("/sessions/", {"end": "others", "password": "wrong"}), "with the wrong password")
+    accessible(client.post("/sessions/", {"end": "others", "password": PASSWORD}), "ended")
 
 
 def test_errors(accessible, olivia, audrey, monkeypatch):
