@@ -16,7 +16,7 @@ from audit.accounts.audited_admin import AuditedAdmin
 from audit.admin_filters import SourceFilter, query_of_attempts, summary_for
 from audit.choices import Source
 from audit.customer_index import is_known
-from audit.summary_rows import columns_of, rows_of
+from audit.summary_rows import columns_of, heads_of, rows_of
 from jobs.app_status.runbook import SHORTEST, is_safe_link
 from jobs.live.confirmations import confirmations_of
 from jobs.models import Batch, BatchChunk, Job, JobCustomer, JobDay, RunbookEntry
@@ -122,6 +122,7 @@ def _summed_up(changelist: ChangeList) -> dict[str, Any]:
     return {
         "summary": summary,
         "chart_columns": columns_of(summary),
+        "chart_heads": heads_of(summary),
         "chart_rows": rows_of(summary),
         "attempts_query": query_of_attempts(changelist),
     }

@@ -10,7 +10,7 @@ from django.db import connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from audit.choices import LEGACY_SOURCES, Action, Kind
+from audit.choices import LEGACY_SOURCES, Action, Kind, OutcomeGroup
 from audit.models import Attempt, AuditEntry
 from audit.summary import HEIGHT, WIDTH, summarize
 from audit.tallies import attempts_in_doubt
@@ -180,6 +180,10 @@ def test_the_page_shows_chart_table_and_errors_and_leads_to_the_attempts(week, a
     for shown in ("Attempts per day (UTC), maximum 2", "The chart as a table", "Most frequent errors", "not Ready"):
         assert shown in text
     assert page.content.decode().count("<rect ") == 5
+    table = page.content.decode().partition('aria-label="Attempts per day"')[2]
+    heads = re.findall(r'<th scope="col" class="number">([^<]*)<', table)
+    [cells, *_] = re.findall('<tr><th scope="row">.*?</tr>', table)
+    assert re.findall('<td data-label="([^"]*)" class="number">', cells) == heads[: len(OutcomeGroup) + 1]
     assert 'href="/admin/audit/attempt/?user_id=olivia"' in page.content.decode()
     assert "style=" not in page.content.decode().partition("summary-title")[2].partition("</section>")[0]
 
