@@ -6,7 +6,7 @@ versions lack those that are `NotRequired` or belong to a `total=False` dict.
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, NotRequired, TypedDict
 
 from audit.choices import Kind, Outcome, Ruling, Standing
@@ -121,8 +121,11 @@ def words_given(opening: Mapping[str, Any]) -> str:
     return ", ".join(word for name, word in words.items() if opening.get(name))
 
 
-def comparison_shown(opening: Mapping[str, Any]) -> str:
-    """Say what somebody was shown of a list's live state before they sent it; "" if they did not ask for that."""
+def comparison_shown(opening: Mapping[str, Any], zone: tzinfo = UTC) -> str:
+    """Say what somebody was shown of a list's live state before they sent it; "" if they did not ask for that.
+
+    Its time is told in a zone: files have UTC, and pages the one of their reader.
+    """
     compared: Any = opening.get("compared")
     if not isinstance(compared, Mapping):
         return ""
@@ -133,8 +136,8 @@ def comparison_shown(opening: Mapping[str, Any]) -> str:
     if _is_any(compared, "later_attempts"):
         shown.append(f"{counted(compared['later_attempts'], 'attempt')} on these customers since then")
     read_at = str(compared.get("read_at"))
-    with suppress(ValueError):
-        read_at = f"{datetime.fromisoformat(read_at).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    with suppress(ValueError, OverflowError):
+        read_at = f"{datetime.fromisoformat(read_at).astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
     how = "read from TMS" if compared.get("source") == "tms" else "from an answer that was given"
     return f"{', '.join(shown)} ({how} at {read_at} for {compared.get('read_for')})"
 

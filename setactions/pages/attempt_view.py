@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from django.utils import timezone
+
 from audit.bodies import OpeningBody, comparison_shown, words_given
 from audit.choices import Outcome, Ruling
 from audit.models import Attempt
@@ -157,7 +159,7 @@ class AttemptPage:
 
     @property
     def comparison_shown(self) -> str:
-        return comparison_shown(self.opening)
+        return comparison_shown(self.opening, timezone.get_current_timezone())
 
     @property
     def sent_as(self) -> str:

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import zipfile
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core import signing
@@ -147,6 +148,10 @@ def test_what_was_shown_is_in_the_intent_on_the_page_and_in_the_evidence(operato
     }
     attempt = Attempt.objects.get()
     assert comparison_shown(intent) in text_of(operator.get(f"/attempts/{attempt.attempt_id}/"))
+    operator.cookies["time_zone"] = "Asia/Kathmandu"  # for pages, and not for files
+    there = comparison_shown(intent, ZoneInfo("Asia/Kathmandu"))
+    assert "+0545 for olivia" in there
+    assert there in text_of(operator.get(f"/attempts/{attempt.attempt_id}/"))
     assert "2 will move on, 2 there already, 1 further on" in comparison_shown(intent)
     pack = zipfile.ZipFile(io.BytesIO(operator.get(f"/attempts/{attempt.attempt_id}/evidence.zip").content))
     assert f"Live state, as shown before: {comparison_shown(intent)}" in pack.read("ticket.txt").decode()
