@@ -1,7 +1,6 @@
 """The filters of User Jobs, of Batches and of Activity, as they are in the addresses of these lists."""
 
 from collections.abc import Iterable
-from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,25 +19,11 @@ from tmsdash.days import first_moment, last_moment
 from tmsdash.text import one_line
 from tmsdash.web.chips import Chip
 from tmsdash.web.clusters import cluster_choices
+from tmsdash.web.day_field import DayField
 from tmsdash.web.day_zone import DAYS, NoZoneError, with_zone, zone_of_days
 from tmsdash.web.display import UTC
 
 CODES = {action.label: action.value for action in Action}
-
-
-class DayField(forms.DateField):
-    """A day, written as browsers send it."""
-
-    def __init__(self, label: str) -> None:
-        widget = forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
-        super().__init__(label=label, required=False, input_formats=["%Y-%m-%d"], widget=widget)
-
-    def to_python(self, value: Any) -> date | None:
-        try:
-            return super().to_python(value)
-        except forms.ValidationError:  # quoted, because browsers show an empty field where it is no day
-            text = one_line(value, 20)
-            raise forms.ValidationError(f"{text} is no day. Write year-month-day, such as 2026-02-28.") from None
 
 
 class KnownChoiceField(forms.ChoiceField):

@@ -15,13 +15,16 @@ _MOMENT = timedelta(microseconds=1)
 class NoDayError(ValueError):
     """A text is not a day. The message says so, and what would be right."""
 
+    def __init__(self, text: str) -> None:
+        super().__init__(f"{one_line(text, 20)} is no day. Write year-month-day, such as 2026-02-28.")
+
 
 def day_of(text: str) -> date:
     """Return the day that a text names as year-month-day; raises NoDayError."""
     with suppress(ValueError):  # such as the 30th of February
         if re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
             return date.fromisoformat(text)
-    raise NoDayError(f"{one_line(text, 20)} is no day. Write year-month-day, such as 2026-02-28.")
+    raise NoDayError(text)
 
 
 def first_moment(day: date, zone: tzinfo = UTC) -> datetime:

@@ -24,6 +24,7 @@ from tmsdash.db.known_values import known_values
 from tmsdash.text import one_line
 from tmsdash.web.chips import Chip
 from tmsdash.web.clusters import cluster_choices
+from tmsdash.web.day_field import DayField
 from tmsdash.web.day_zone import DAYS, ZONE, NoZoneError, zone_of_days
 from tmsdash.web.display import UTC
 
@@ -115,8 +116,8 @@ class TimeFilter(admin.ListFilter):
         chosen = "" if self.period == self.default else self.period
         return {
             "time": forms.ChoiceField(label="Period", choices=periods, initial=chosen),
-            "since": DayField(f"From day ({self.zone})", self.since),
-            "until": DayField(f"To day ({self.zone})", self.until),
+            "since": DayField(f"From day ({self.zone})", initial=self.since),
+            "until": DayField(f"To day ({self.zone})", initial=self.until),
         }
 
     def chip(self, changelist: AnyList) -> Chip | None:
@@ -124,14 +125,6 @@ class TimeFilter(admin.ListFilter):
         if self.period in ("", "all"):
             return None
         return Chip(PERIODS[self.period], changelist.get_query_string({"time": "all"}, [*DAYS, ZONE]))
-
-
-class DayField(forms.DateField):
-    """A day, written as browsers send it."""
-
-    def __init__(self, label: str, initial: date | None) -> None:
-        widget = forms.DateInput(format="%Y-%m-%d", attrs={"type": "date", "autocomplete": "off"})
-        super().__init__(label=label, required=False, initial=initial, widget=widget)
 
 
 class EqualFilter(SimpleListFilter):

@@ -28,9 +28,9 @@ RECENT = timedelta(days=1)  # so old a row may be for its age in hours to say mo
 
 @dataclass(frozen=True)
 class DayGroup:
-    """The rows of a list on one day, and what stands above them."""
+    """The rows of a list on one day; None for those without a time."""
 
-    heading: str
+    day: date | None
     rows: list[Any]
 
 
@@ -68,7 +68,7 @@ def day_clock() -> Callable[[datetime | None], tuple[date | None, SafeString]]:
 def grouped(rows: Iterable[Any], time_of: Callable[[Any], datetime | None]) -> Iterator[DayGroup]:
     """Yield the rows by days, in their order; `time_of` returns the time of a row."""
     for day, members in groupby(rows, lambda row: shown_day(time_of(row))):
-        yield DayGroup(heading_of(day), list(members))
+        yield DayGroup(day, list(members))
 
 
 def shown_day(at: datetime | None) -> date | None:
@@ -86,9 +86,10 @@ def heading_of(day: date | None) -> str:
     return f"{names.get(day, '')}{day:%A}, {day.day} {day:%B} {day.year} · {zones}"
 
 
-def heading_row(day: date | None, columns: int) -> str:
-    """Return the row of a table that stands above the rows of a day."""
-    return f'<tr class="day"><th colspan="{columns}" scope="rowgroup">{heading_of(day)}</th></tr>'
+@register.simple_tag
+def heading_row(day: date | None, columns: int | str) -> SafeString:
+    """Return the row of a table with so many columns that stands above the rows of a day."""
+    return mark_safe(f'<tr class="day"><th colspan="{columns}" scope="rowgroup">{heading_of(day)}</th></tr>')  # noqa: S308 (no text from outside)
 
 
 @lru_cache(1000)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from django.utils import timezone
 
-from tmsdash.web.day_groups import by_day, clock_of_day
+from tmsdash.web.day_groups import by_day, clock_of_day, heading_of
 from tmsdash.web.table_rows import rows_by_day
 
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
@@ -21,7 +21,10 @@ def days_of(*times):
     """The headings of a list of rows that were made at `times`, each with what its rows say of their time."""
     rows = [SimpleNamespace(made=SimpleNamespace(at=time)) for time in times]
     groups = by_day(rows, "made.at")
-    return {group.heading: [re.sub("<[^>]*>", "", clock_of_day(row.made.at)) for row in group.rows] for group in groups}
+    return {
+        heading_of(group.day): [re.sub("<[^>]*>", "", clock_of_day(row.made.at)) for row in group.rows]
+        for group in groups
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +75,7 @@ def test_where_the_clock_is_changed_each_row_names_its_zone():
 
 def test_the_order_of_a_list_stays_and_what_has_no_time_is_listed_too():
     days = by_day([SimpleNamespace(at=time) for time in (at(1, 9), None, at(2, 9), at(1, 8))], "at")
-    assert [day.heading.partition(" ·")[0] for day in days] == [
+    assert [heading_of(group.day).partition(" ·")[0] for group in days] == [
         *("Sunday, 1 March 2026", "Time unknown", "Monday, 2 March 2026", "Sunday, 1 March 2026")
     ]
     assert clock_of_day(None) == "unknown"
