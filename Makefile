@@ -8,7 +8,7 @@ INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-ha
 LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock" $(LOCK_OPTIONS)
 # What checks the pages for accessibility; without npm, tests that want it are left out, and say so.
-AXE := $(if $(shell command -v npm),.ci/node_modules/.package-lock.json)
+AXE := $(if $(shell command -v npm 2>/dev/null),.ci/node_modules/.package-lock.json)
 export PORT TMS_PORT DEMO_ONCE
 
 .PHONY: demo check test serve prove lock sbom
@@ -57,4 +57,4 @@ sbom: .venv/installed-dev
 	@touch $@
 
 .ci/node_modules/.package-lock.json: .ci/package-lock.json .ci/package.json
-	@npm ci --prefix .ci --silent && touch $@ || echo "npm could not install axe-core: the tests that want it are left out."
+	@npm ci --prefix .ci --loglevel=error && touch $@ || echo "npm could not install axe-core: the tests that want it are left out."
