@@ -30,12 +30,12 @@ SHORT_ID = 8  # characters: the whole id is the link's title
 _ROW = """<tr class="{mark}"{place}>
   <td data-label="Time">{time}</td>
   <td data-label="Outcome" class="outcome">
-    <span class="line">{outcome}{more}</span>
+    <span>{outcome}{more}</span>
   </td>
   <td data-label="Action" class="short">{action}</td>
   <td data-label="Cluster" class="short">{cluster}</td>
   <td data-label="Customers" class="number">{customers}</td>
-  <td data-label="What"><span class="line">{what}</span></td>
+  <td data-label="What"><span>{what}</span></td>
   <td data-label="From" class="short">{source}</td>{user}
 </tr>"""
 _USER = """

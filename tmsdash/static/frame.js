@@ -60,7 +60,7 @@
 
   function goToSearch() {
     const visible = (field) => field.closest("details")?.open === false || field.checkVisibility();
-    const fields = [...document.querySelectorAll("main [type=search], #searchbar, main .find input, .filters :is(input, select)")];
+    const fields = [...document.querySelectorAll("main [type=search], main .find input, .filters :is(input, select)")];
     const field = fields.find((each) => each.type !== "hidden" && visible(each));
     if (!field) return false;
     const details = field.closest("details");
