@@ -1,6 +1,6 @@
 """The banners on every page. Each process asks for them once in a while, and not for each page.
 
-Pages are worth something without them: while the database is away, the last ones that were read are shown.
+A page can do without them: while the database is away, the last ones that were read are shown.
 """
 
 import threading
@@ -14,7 +14,7 @@ from django.utils import timezone
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.models import Banner
 
-KEPT_S = 5.0  # so much later than the change may a banner appear or go
+KEPT_S = 5.0  # a banner may appear or go that much later than it was changed
 MOST = 5  # at once, the newest; more would hide the page
 
 
@@ -30,7 +30,7 @@ _reading = threading.Lock()
 
 
 def shown_banners() -> list[Banner]:
-    """Return the banners to show now, the oldest first. Never raises: what fails in the database is no news."""
+    """Return the banners to show now, the oldest first. An error of the database leaves the last ones."""
     # One thread asks, and the others do not wait for it: the database may not answer for seconds.
     if time.monotonic() >= _kept.until and _reading.acquire(blocking=False):
         try:
