@@ -54,7 +54,7 @@ class AttemptAdmin(ExactSearchAdmin):
     days = AttemptDay
     list_display = (
         *("time", "shown_outcome", "user_id", "action_name", "cluster", "customer_count", "origin"),
-        *("note", "attempt_id", "its_job"),
+        *("note", "attempt_id", "job_link"),
     )
     list_display_links = ("attempt_id",)
     list_filter = (TimeFilter, "outcome", "action_code", ConfiguredClusterFilter, SourceFilter, UserFilter, "is_open")
@@ -156,7 +156,7 @@ class AttemptAdmin(ExactSearchAdmin):
         return format_html('<a href="{}" download>Evidence pack: events, ids, macs, and a text for a ticket</a>', url)
 
     @admin.display(description="job")
-    def its_job(self, attempt: Attempt) -> SafeString | str:
+    def job_link(self, attempt: Attempt) -> SafeString | str:
         return link_to_list("jobs_job", "Job", job_id=attempt.attempt_id) if attempt.has_job else ""
 
     def job(self, attempt: Attempt) -> SafeString | str:

@@ -65,8 +65,11 @@ class NewAccountForm(AdminUserCreationForm):  # type: ignore[type-arg]
 
 
 class AccountForm(UserChangeForm):  # type: ignore[type-arg]
-    """An administrator changes an account. A request without this form's own field would switch the account off,
-    because a box that is not ticked is not sent."""
+    """An administrator changes an account.
+
+    Without its own field `is_sent` it changes nothing: a box that is not ticked is not sent, so that an empty request
+    would switch the account off.
+    """
 
     password = None  # type: ignore[assignment]  # Django's way to leave a field out
     is_sent = forms.CharField(widget=forms.HiddenInput, initial="yes")

@@ -49,14 +49,7 @@ class GetTokenForm(forms.Form):
     client_secret = forms.CharField(
         label="Client secret",
         max_length=4000,
-        widget=forms.PasswordInput(
-            attrs={
-                "autocomplete": "new-password",
-                "data-1p-ignore": True,
-                "data-lpignore": "true",
-                "data-bwignore": "true",
-            }
-        ),
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"} | LEFT_ALONE),
         help_text="Used for this one request and kept nowhere.",
         error_messages={"required": "Enter the client secret."},
     )

@@ -271,9 +271,8 @@ def test_everybody_gets_what_the_row_says(people, path_of, route, caplog):
 
 def denied(route):
     """Whose requests for a route are denied, in the order of `answers`: what strangers are led away from is not."""
-    is_nonsense = route == "admin/(?P1.*)$" or route.startswith(
-        ("admin/r/", "admin/password_change/done/")
-    )  # pages that do not exist
+    # Pages that do not exist.
+    is_nonsense = route == "admin/(?P1.*)$" or route.startswith(("admin/r/", "admin/password_change/done/"))
     codes = {"in", "403"} if is_nonsense else {"in", "403", "404"}
     rows = [zip(ROLES, row.split(), strict=True) for row in ROWS[route]]
     return [role for row in rows for role, code in row if role != "nobody" and code in codes]

@@ -218,15 +218,15 @@ class Listing:
     def page(self) -> Page[Any]:
         """The addresses on either side of this page."""
         cl = self.changelist
-        number, count = cl.page_num, cl.paginator.num_pages
+        place, count = cl.page_num, cl.paginator.num_pages
         if cl.show_all and cl.can_show_all:
             return Page(rows=())
         return Page(
             rows=(),
-            number=number,
+            number=place,
             count=count,
-            back=cl.get_query_string({PAGE_VAR: number - 1}) if number > 1 else getattr(cl, "first_rows", ""),
-            onward=cl.get_query_string({PAGE_VAR: number + 1}) if number < count else getattr(cl, "further_rows", ""),
+            back=cl.get_query_string({PAGE_VAR: place - 1}) if place > 1 else getattr(cl, "first_rows", ""),
+            onward=cl.get_query_string({PAGE_VAR: place + 1}) if place < count else getattr(cl, "further_rows", ""),
         )
 
     @property

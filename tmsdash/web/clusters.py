@@ -20,7 +20,7 @@ from tmsdash.web.parts import badge
 register = template.Library()
 
 ON_PRODUCTION = "on-production"  # the class of a row
-_NAME = '<span class="cluster" title="{origin}">{name}{badge}</span>'
+_NAME = '<span class="cluster" title="{origin}">{name}{mark}</span>'
 _BADGE = " " + badge("production", "production")
 _BAR = (
     '<aside class="production-bar" aria-label="Production"{hidden}>'
@@ -145,8 +145,8 @@ def _without_name(origin: str) -> SafeString:
 
 
 def _span(name: str, origin: str, *, is_production: bool) -> SafeString:
-    badge = _BADGE if is_production else ""
-    return mark_safe(_NAME.format(name=escape(name), origin=escape(origin), badge=badge))  # noqa: S308 (escaped)
+    mark = _BADGE if is_production else ""
+    return mark_safe(_NAME.format(name=escape(name), origin=escape(origin), mark=mark))  # noqa: S308 (escaped)
 
 
 def _bar(names: Sequence[str], hidden: str = "") -> SafeString:

@@ -4,8 +4,9 @@ Whoever can make a browser ask for a page over and over, with a text of theirs i
 answer is, could learn what else the page holds: what it holds already makes it shorter. So
 
 - what another site made the browser ask for is not compressed at all;
-- every compressed answer begins with a comment of random length, as Django's own middleware has it;
-- what is secret is never the same twice: anti-forgery tokens are masked, sealed tokens sealed anew for each answer.
+- every compressed answer begins with the name of a file, of random length, as Django's own middleware has it;
+- what is secret is not the same twice: anti-forgery tokens are masked anew for each answer, and a sealed token repeats
+  only in the answer to a form of this site.
 
 Django's own compresses for whoever asks, archives as well, and at a level that costs more than it saves.
 """

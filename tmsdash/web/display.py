@@ -74,7 +74,7 @@ def display_context(request: HttpRequest) -> dict[str, Any]:
 def _host(request: HttpRequest) -> str:
     try:
         return request.get_host()
-    except DisallowedHost:  # of which a page tells just now
+    except DisallowedHost:  # the page says so anyway
         return ""
 
 
