@@ -13,15 +13,16 @@ from django.db.models import F, Q, QuerySet, Sum
 from django.utils import timezone
 
 from audit.choices import ACCEPTED_OUTCOMES, Outcome, OutcomeGroup
-from audit.models import Attempt, AttemptDay, Unit
-from audit.tallies import BEGINNING, END, MOMENT, Tallies, attempts_in_doubt, begin_of, tallied_spans
-from tmsdash.db.day_ranges import keys_of_period
+from audit.models import Attempt, Unit
+from audit.tallies import BEGINNING, END, MOMENT, Tallies, begin_of, end_of, tallied_spans
+from audit.tally_state import TallyState, attempts_in_doubt, is_name
 from tmsdash.db.expressions import Day
 from tmsdash.db.plans import planned
 
 DAYS_SHOWN = 92  # a longer period is shown in months
 MONTHS_SHOWN = 120  # a longer one only from the first to the last month with attempts: it may be all of time
 ERRORS_SHOWN = 5
+PARTS_AT_ONCE = 100  # of a statement: SQLite takes no more than 500
 # The chart's units; it is scaled to its place.
 WIDTH, HEIGHT, GAP = 900, 120, 0.25
 
@@ -78,13 +79,14 @@ def summarize(
     With `tallies` of the same attempts, days and months that are over are not counted again.
     """
     since, until, now = first, last, timezone.now()
-    ahead = planned(attempts.filter(created_at__gt=now), through="created_at").order_by("-created_at")
-    last = last or ahead.values_list("created_at", flat=True).first() or now
-    by_month = since is None or (last - since).days > DAYS_SHOWN
-    rows = [*_counts(attempts, since, last, tallies, Unit.MONTH if by_month else Unit.DAY)]
-    first = since or begin_of(min((name for name, *_ in rows), default=last.isoformat()[: Unit.MONTH.letters]))
-    if by_month and (last - first).days <= DAYS_SHOWN:  # all of time is no longer than that
-        by_month, rows = False, [*_counts(attempts, first, last, tallies, Unit.DAY)]
+    state = _state_of(tallies, since, until)
+    begin = since or begin_of((state.first_day or now.isoformat())[: Unit.MONTH.letters])
+    by_month = ((until or now) - begin).days > DAYS_SHOWN
+    rows = _counts(attempts, since, until, tallies, _unit(by_month), state)
+    first, last = _ends(rows, since, until, now)
+    if by_month != ((last - first).days > DAYS_SHOWN):  # these began later than others, or the clock was ahead
+        by_month = not by_month
+        rows = _counts(attempts, since, until, tallies, _unit(by_month), state)
     counts: defaultdict[str, Counter[OutcomeGroup]] = defaultdict(Counter)
     outcomes: Counter[Outcome] = Counter()
     customers = 0
@@ -94,7 +96,7 @@ def summarize(
         outcome = Outcome(value)
         counts[name][outcome.group] += count
         outcomes[outcome] += count
-        customers += (customer_count or 0) if outcome in ACCEPTED_OUTCOMES else 0
+        customers += customer_count if outcome in ACCEPTED_OUTCOMES else 0
     names = _months(first.date(), last.date(), sorted(counts)) if by_month else _days(first.date(), last.date())
     # Of two indexes of failed attempts.
     column, end = ("error_message", until) if by_month else ("created_at", last)
@@ -119,60 +121,93 @@ def summarize(
 
 def count(attempts: QuerySet[Attempt], tallies: Tallies, first: datetime | None, last: datetime | None) -> int:
     """Count the attempts of a period, as `summarize` does; `tallies` are of the same attempts."""
-    return sum(number for _, _, number, _ in _counts(attempts, first, last or END, tallies, Unit.MONTH))
+    state = _state_of(tallies, first, last)
+    return sum(number for _, _, number, _ in _counts(attempts, first, last, tallies, Unit.MONTH, state))
+
+
+def _state_of(tallies: Tallies | None, first: datetime | None, last: datetime | None) -> TallyState:
+    return TallyState.of(tallies.units if tallies else (), first or BEGINNING, last or END)
+
+
+def _unit(by_month: bool) -> Unit:
+    return Unit.MONTH if by_month else Unit.DAY
+
+
+def _ends(
+    rows: list[Count], since: datetime | None, until: datetime | None, now: datetime
+) -> tuple[datetime, datetime]:
+    """Return the first and the last moment that the chart shows: where there is no bound, those of the attempts."""
+    names = [name for name, *_ in rows if is_name(Unit.DAY, f"{name}-01"[: Unit.DAY.letters])]
+    last = until or max([now, *(end_of(name) - MOMENT for name in names)])
+    return since or begin_of(min(names, default=last.isoformat())[: Unit.MONTH.letters]), last
 
 
 def _counts(
-    attempts: QuerySet[Attempt], first: datetime | None, last: datetime, tallies: Tallies | None, unit: Unit
-) -> Iterator[Count]:
-    """Yield the attempts of a period by day or month and by outcome, from tallies where they hold.
+    attempts: QuerySet[Attempt],
+    first: datetime | None,
+    last: datetime | None,
+    tallies: Tallies | None,
+    unit: Unit,
+    state: TallyState,
+) -> list[Count]:
+    """Return the attempts of a period by day or month and by outcome, from tallies where they hold.
 
-    A day or a month may come in parts.
+    A day or a month may come in parts. All are read in one statement, unless there are very many.
     """
     units = () if tallies is None else (Unit.DAY,) if unit == Unit.DAY else tallies.units
-    tallied = []
-    for source, begin, end in _parted(units, first or BEGINNING, last):
+    tallied: list[Q] = []
+    parts: list[QuerySet[Any, Any]] = []
+    for source, begin, end in _parted(state, units, first or BEGINNING, last or END):
         if tallies is None or source is None:
-            yield from _counted(attempts, begin, end, unit)
+            parts += _counted(attempts, begin, end, unit, state)
         else:
             tallied.append(_within("created_at", begin, end))
             names = (moment.isoformat()[: source.letters] for moment in (begin, end))
             sums = (
                 tallies.rows.filter(_within("period", *names), unit=source).order_by().values_list("period", "outcome")
             )
-            for name, *numbers in sums.annotate(Sum("attempts"), Sum("customers")):  # in the order of their key
-                yield name[: unit.letters], *numbers
+            parts.append(sums.annotate(Sum("attempts"), Sum("customers")))  # in the order of their key
     if tallied:  # without those in doubt
-        yield from _grouped(attempts_in_doubt(attempts.filter(reduce(or_, tallied))), unit)
+        parts.append(_grouped(attempts_in_doubt(attempts.filter(reduce(or_, tallied))), unit))
+    rows: list[Count] = []
+    for number in range(0, len(parts), PARTS_AT_ONCE):
+        some, *others = parts[number : number + PARTS_AT_ONCE]
+        rows += some.union(*others, all=True)
+    return [(name[: unit.letters], outcome, number, int(customers or 0)) for name, outcome, number, customers in rows]
 
 
-def _parted(units: Sequence[Unit], first: datetime, last: datetime) -> Iterator[tuple[Unit | None, datetime, datetime]]:
+def _parted(
+    state: TallyState, units: Sequence[Unit], first: datetime, last: datetime
+) -> Iterator[tuple[Unit | None, datetime, datetime]]:
     """Yield the parts of a period, each with the first of `units` whose tallies tell of it; None if none does."""
     if not units:
         yield None, first, last
         return
-    for begin, end in tallied_spans(units[0], first, last):
+    for begin, end in tallied_spans(state, units[0], first, last):
         if first < begin:
-            yield from _parted(units[1:], first, begin - MOMENT)
+            yield from _parted(state, units[1:], first, begin - MOMENT)
         yield units[0], begin, end
         first = end + MOMENT
     if first <= last:
-        yield from _parted(units[1:], first, last)
+        yield from _parted(state, units[1:], first, last)
 
 
 def _within(column: str, first: Any, last: Any) -> Q:
     return Q(**{f"{column}__gte": first, f"{column}__lte": last})
 
 
-def _counted(attempts: QuerySet[Attempt], first: datetime, last: datetime, unit: Unit) -> list[Count]:
-    """Return the same from the attempts themselves, read in one pass."""
-    keys = keys_of_period(AttemptDay, Attempt, first, last)
-    return _grouped(planned(_of_period(attempts, first, last).filter(keys)), unit)
+def _counted(
+    attempts: QuerySet[Attempt], first: datetime, last: datetime, unit: Unit, state: TallyState
+) -> Iterator[QuerySet[Any, Any]]:
+    """Yield the same from the attempts themselves, read in one pass, if there are any."""
+    if keys := state.keys(first, last):
+        yield _grouped(planned(_of_period(attempts, first, last).filter(_within("pk", *keys))), unit)
 
 
-def _grouped(attempts: QuerySet[Attempt], unit: Unit) -> list[Count]:
-    rows = attempts.order_by().values_list(Day(F("created_at"), digits=unit.letters), "outcome")
-    return list(rows.annotate(models.Count("pk"), Sum("customer_count")))
+def _grouped(attempts: QuerySet[Attempt], unit: Unit) -> QuerySet[Any, Any]:
+    rows: QuerySet[Any, Any] = attempts.order_by().values_list(Day(F("created_at"), digits=unit.letters), "outcome")
+    counts: QuerySet[Any, Any] = rows.annotate(models.Count("pk"), Sum("customer_count"))
+    return counts
 
 
 def _of_period(attempts: QuerySet[Attempt], first: datetime | None, last: datetime | None) -> QuerySet[Attempt]:

@@ -12,7 +12,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -20,17 +20,16 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.db import Error as AnyDatabaseError
 from django.db import connections
-from django.db.models import Count, F, Max, Q, QuerySet, Sum, Value
+from django.db.models import Count, Max, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce
 
 from audit.chain import DATABASE
 from audit.choices import IN_DOUBT_OUTCOMES
 from audit.models import Attempt, AttemptDay, AuditEntry, EntryDay, TalliedPeriod, Tally, Unit
+from audit.tally_state import IN_DOUBT, TallyState, is_name, name_of, period_of
 from tmsdash.days import first_moment
 from tmsdash.db import clock, day_ranges
-from tmsdash.db.day_ranges import extend, last_known
-from tmsdash.db.expressions import Day, unindexed
-from tmsdash.db.plans import planned
+from tmsdash.db.day_ranges import extend
 from tmsdash.db.transactions import drop_if_broken, one_at_a_time, write_transaction
 from tmsdash.text import one_line
 
@@ -61,18 +60,18 @@ def tallies_of(*, passed_over: Iterable[str] = (), **conditions: Any) -> Tallies
     return Tallies(rows, (Unit.TOTAL if has_total else Unit.MONTH, Unit.DAY))
 
 
-def tallied_spans(unit: Unit, first: datetime, last: datetime) -> list[Span]:
+def tallied_spans(state: TallyState, unit: Unit, first: datetime, last: datetime) -> list[Span]:
     """Return the parts of a period that consist of whole days or months whose tallies hold, the first one first.
 
-    Tallies those of a month that lack one, if any; the next call takes the next.
+    Tallies those of a month that lack one, if any; whoever reads the state again finds them. `state` is that of the
+    period, or more.
     """
     over = min(last, clock.now(DATABASE) - DELAY)
-    behind = _name(unit, over + MOMENT)  # the first one that is not over
+    behind = name_of(unit, over + MOMENT)  # the first one that is not over
     if first >= begin_of(behind):
         return []
-    state = _State.of(unit, first, over)
     begin = _first_within(unit, first)
-    lacking = [name for name in state.names if begin <= name < behind and not state.holds(name)]
+    lacking = [name for name in state.names(unit) if begin <= name < behind and not state.holds(unit, name)]
     if lacking and not settings.TMS_PASSIVE:
         names = next(_by_month(lacking))
         try:
@@ -84,37 +83,6 @@ def tallied_spans(unit: Unit, first: datetime, last: datetime) -> list[Span]:
     return [(begin, end - MOMENT) for begin, end in zip(begins, ends, strict=True) if begin < end]
 
 
-class _State:
-    """What tells whether the tallies of days or months hold."""
-
-    def __init__(
-        self, newest: Mapping[str, int], tallied: Mapping[str, tuple[int, int]], in_doubt: Counter[str], unit: Unit
-    ) -> None:
-        self._newest, self._tallied, self._in_doubt = newest, tallied, in_doubt
-        self.names = sorted(name for name in newest.keys() | tallied.keys() if _is_name(unit, name))
-        """Those that have attempts or a tally. A database may hold what is neither day nor month."""
-
-    @classmethod
-    def of(cls, unit: Unit, first: datetime, last: datetime) -> "_State":
-        """Read it for a period."""
-        rows = TalliedPeriod.objects.filter(unit=unit, period__range=(_name(unit, first), _name(unit, last)))
-        tallied = {
-            name: (last_key, in_doubt)
-            for name, last_key, in_doubt in rows.values_list("period", "last_key", "in_doubt")
-        }
-        in_doubt = attempts_in_doubt(Attempt.objects.all()).values_list(_period(unit), flat=True)
-        return cls(_newest_keys(unit, first, last), tallied, Counter(in_doubt), unit)
-
-    def last_key(self, name: str) -> int:
-        """Return up to which attempt the tally of a day or month goes; -1 if there is none."""
-        return self._tallied.get(name, (-1, 0))[0]
-
-    def holds(self, name: str) -> bool:
-        """Tell whether the tally of a day or month is what its attempts amount to."""
-        last_key, in_doubt = self._tallied.get(name, (-1, 0))
-        return last_key >= self._newest.get(name, 0) and in_doubt == self._in_doubt[name]
-
-
 def catch_up() -> None:
     """Do at once, after many attempts were added past the services, what lists and pages would do bit by bit.
 
@@ -124,7 +92,8 @@ def catch_up() -> None:
     extend(EntryDay, AuditEntry)
     over = clock.now(DATABASE) - DELAY
     for unit in Unit:
-        for names in _by_month(name for name in _State.of(unit, BEGINNING, over).names if end_of(name) <= over):
+        state = TallyState.of([unit], BEGINNING, over)
+        for names in _by_month(name for name in state.names(unit) if end_of(name) <= over):
             tally(unit, names)
 
 
@@ -150,7 +119,7 @@ def write_tallies(unit: Unit, names: list[str], attempt: Any, tally: Any, tallie
     """Write the tallies in place of those that are there, with the models given (those of a migration)."""
     attempts = attempt.objects.using(database)
     last_key = attempts.aggregate(key=Max("pk"))["key"] or 0
-    in_doubt = Counter(_of_periods(attempts, unit, names).filter(_IN_DOUBT).values_list("period", flat=True))
+    in_doubt = Counter(_of_periods(attempts, unit, names).filter(IN_DOUBT).values_list("period", flat=True))
     for model in (tally, tallied):
         model.objects.using(database).filter(unit=unit, period__in=names).delete()
     columns = ", ".join(field.column for field in tally._meta.concrete_fields)
@@ -166,22 +135,22 @@ def problems() -> Iterator[str]:
     """Yield a sentence about each tally that pages take for good and that is not what its attempts amount to."""
     newest_of_all = Attempt.objects.aggregate(key=Max("pk"))["key"] or 0
     for unit in Unit:
-        state = _State.of(unit, BEGINNING, END)
+        state = TallyState.of([unit], BEGINNING, END)
         what, kind = "total" if unit == Unit.TOTAL else "tally", "day" if unit == Unit.DAY else "month"
         for name in _stored_names(unit):
-            if not _is_name(unit, name):  # between two that are, it would be counted with them
+            if not is_name(unit, name):  # between two that are, it would be counted with them
                 yield f"There is a {what} of {one_line(name, 20)}, which is no {kind}."
-            elif name not in state.names:
+            elif name not in state.names(unit):
                 yield f"There is a {what} of {name}, when nothing was attempted."
-        for names in _by_month(state.names):
+        for names in _by_month(state.names(unit)):
             wrong = _wrong(unit, names)
             for name in names:
-                if state.last_key(name) > newest_of_all:
+                if state.last_key(unit, name) > newest_of_all:
                     yield (
-                        f"The {what} of {name} claims to know attempt {state.last_key(name):,}; "
+                        f"The {what} of {name} claims to know attempt {state.last_key(unit, name):,}; "
                         f"the newest is {newest_of_all:,}."
                     )
-                elif state.holds(name) and name in wrong:
+                elif state.holds(unit, name) and name in wrong:
                     yield f"The {what} of {name} is not what its attempts amount to."
 
 
@@ -218,7 +187,7 @@ def _sums(attempts: QuerySet[Any], unit: Unit, names: list[str]) -> QuerySet[Any
 
 def _of_periods(attempts: QuerySet[Any], unit: Unit, names: list[str]) -> QuerySet[Any]:
     of_periods = attempts.filter(created_at__gte=begin_of(names[0]), created_at__lt=end_of(names[-1])).order_by()
-    named: QuerySet[Any] = of_periods.annotate(period=_period(unit)).filter(period__in=names)
+    named: QuerySet[Any] = of_periods.annotate(period=period_of(unit)).filter(period__in=names)
     return named
 
 
@@ -228,10 +197,10 @@ def forget(attempt: Attempt, at: datetime, *, was_in_doubt: bool) -> None:
     Of a day that is not over there is one if the clock was ahead; what is in doubt is not in it. Belongs into the
     transaction that does so. A tally that is being made meanwhile comes before or after all of it.
     """
-    if not was_in_doubt or _name(Unit.DAY, at) != _name(Unit.DAY, attempt.created_at):
+    if not was_in_doubt or name_of(Unit.DAY, at) != name_of(Unit.DAY, attempt.created_at):
         one_at_a_time(DATABASE, Tally._meta.db_table)
         for unit in Unit:
-            TalliedPeriod.objects.filter(unit=unit, period=_name(unit, attempt.created_at)).delete()
+            TalliedPeriod.objects.filter(unit=unit, period=name_of(unit, attempt.created_at)).delete()
 
 
 def begin_of(name: str) -> datetime:
@@ -246,42 +215,10 @@ def end_of(name: str) -> datetime:
     return begin + timedelta(days=1) if is_day else (begin + timedelta(days=31)).replace(day=1)
 
 
-def attempts_in_doubt(attempts: QuerySet[Attempt]) -> QuerySet[Attempt]:
-    """Return those that tallies leave out."""
-    return planned(attempts.filter(_IN_DOUBT, is_open=True), through="is_open")
-
-
-_IN_DOUBT = Q(outcome__in=IN_DOUBT_OUTCOMES)
-
-
-def _newest_keys(unit: Unit, first: datetime, last: datetime) -> dict[str, int]:
-    """Return each day or month of a period with the key of the attempt of it that was added last."""
-    days = AttemptDay.objects.filter(day__range=(first.date(), last.date()))
-    newest = dict(days.values_list(Day(F("day"), digits=unit.letters)).annotate(Max("last")))
-    behind = Attempt.objects.filter(*unindexed(created_at__lte=last), pk__gt=last_known(AttemptDay)).order_by()
-    return newest | dict(behind.values_list(_period(unit)).annotate(Max("pk")))
-
-
-def _period(unit: Unit) -> Day:
-    """Return the day or month of an attempt, as text: a database may hold what is no time."""
-    return Day(F("created_at"), digits=unit.letters)
-
-
-def _name(unit: Unit, moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat()[: unit.letters]  # strftime writes the year 1 with one digit
-
-
 def _first_within(unit: Unit, first: datetime) -> str:
     """Return the first day or month that begins at a moment or later."""
-    name = _name(unit, first)
-    return name if begin_of(name) == first else _name(unit, end_of(name))
-
-
-def _is_name(unit: Unit, text: str) -> bool:
-    try:
-        return date.fromisoformat(f"{text}-01"[:10]).isoformat()[: unit.letters] == text
-    except ValueError:
-        return False
+    name = name_of(unit, first)
+    return name if begin_of(name) == first else name_of(unit, end_of(name))
 
 
 def _by_month(names: Iterable[str]) -> Iterator[list[str]]:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from audit.choices import LEGACY_SOURCES, Action, Kind, OutcomeGroup
 from audit.models import Attempt, AuditEntry
 from audit.summary import HEIGHT, WIDTH, summarize
-from audit.tallies import attempts_in_doubt
+from audit.tally_state import attempts_in_doubt
 from audit.tests.making import make_attempt, record, refuse
 from jobs.tests.making import make_job
 from tmsdash.tests.fixtures import signed_in

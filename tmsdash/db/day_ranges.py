@@ -19,7 +19,7 @@ from typing import Any
 from django.conf import settings
 from django.db import Error as AnyDatabaseError
 from django.db import models
-from django.db.models import F, Max, Min, Q
+from django.db.models import F, Max, Min, Q, Subquery
 
 from tmsdash.db.expressions import Day, unindexed
 from tmsdash.db.transactions import drop_if_broken, one_at_a_time, write_transaction
@@ -55,15 +55,15 @@ def keys_of_period(
 
     Others may meet it, too, so their time has to be tested.
     """
-    bounds: dict[str, Any] = {"known": Max("last")}
+    bounds: dict[str, Any] = {}
     if first:
-        bounds["start"] = Min("first", filter=Q(day__gte=_day(first)))
+        bounds["start"] = ranges.objects.filter(day__gte=_day(first)).order_by("first").values("first")[:1]
     if last:
-        bounds["end"] = Max("last", filter=Q(day__lte=_day(last)))
-    keys = ranges.objects.aggregate(**bounds)
-    if _keep_up(ranges, rows, keys["known"] or 0):
-        keys = ranges.objects.aggregate(**bounds)
-    known = keys["known"] or 0
+        bounds["end"] = ranges.objects.filter(day__lte=_day(last)).order_by("-last").values("last")[:1]
+    keys = _read(ranges, rows, **bounds)
+    if _keep_up(ranges, rows, keys["known"], keys["newest"]):
+        keys = _read(ranges, rows, **bounds)
+    known = keys["known"]
     condition = Q()
     if first:
         condition &= Q(pk__gte=keys["start"] or known + 1)
@@ -71,6 +71,12 @@ def keys_of_period(
         behind = rows._default_manager.filter(*unindexed(created_at__lte=last), pk__gt=known)
         condition &= Q(pk__lte=behind.aggregate(key=Max("pk"))["key"] or keys["end"] or 0)
     return condition
+
+
+def kept_up(ranges: type[DayRange], rows: type[models.Model]) -> int:
+    """Return the key up to which the ranges hold every row, 0 if they hold none, once they are extended if need be."""
+    keys = _read(ranges, rows)
+    return last_known(ranges) if _keep_up(ranges, rows, keys["known"], keys["newest"]) else int(keys["known"])
 
 
 def last_known(ranges: type[DayRange]) -> int:
@@ -135,12 +141,20 @@ def fill(ranges: Any, rows: Any, database: str) -> None:
     ranges.objects.using(database).bulk_create(filled)
 
 
-def _keep_up(ranges: type[DayRange], rows: type[models.Model], known: int) -> bool:
+def _read(ranges: type[DayRange], rows: type[models.Model], **bounds: Any) -> dict[str, Any]:
+    """Return the newest key of all rows, the last known one, and what else is asked of the ranges, in one statement."""
+    wanted = {"known": ranges.objects.order_by("-last").values("last")[:1], **bounds}
+    newest = rows._default_manager.order_by("-pk").values(newest=F("pk"), **{k: Subquery(v) for k, v in wanted.items()})
+    keys = newest.first() or dict.fromkeys(wanted)
+    return keys | {"newest": keys.get("newest") or 0, "known": keys["known"] or 0}
+
+
+def _keep_up(ranges: type[DayRange], rows: type[models.Model], known: int, newest: int) -> bool:
     """Extend the ranges by some rows, if many are missing behind the last `known` key; tell whether that was tried.
 
     A list is as right without that, only slower.
     """
-    if settings.TMS_PASSIVE or _newest(rows) - LAG - known < MANY:
+    if settings.TMS_PASSIVE or newest - LAG - known < MANY:
         return False
     try:
         with drop_if_broken(rows._default_manager.db):
