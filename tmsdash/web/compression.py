@@ -11,6 +11,7 @@ answer is, could learn what else the page holds: what it holds already makes it 
 Django's own compresses for whoever asks, archives as well, and at a level that costs more than it saves.
 """
 
+import re
 import secrets
 import struct
 import zlib
@@ -27,6 +28,8 @@ MOST_PADDING = 100  # bytes
 COMPRESSED_TYPES = ("text/", "application/json", "application/jsonl", "image/svg+xml")
 # A header of gzip's with a name of the file, which ends with NUL and which everybody skips; no time, no system.
 HEADER = b"\x1f\x8b\x08\x08\0\0\0\0\0\xff"
+
+_NEVER = re.compile("q=0(\\.0*)?")
 
 
 class CompressionMiddleware(Middleware):
@@ -72,9 +75,9 @@ def _is_worth_it(response: HttpResponse) -> bool:
 
 def _takes_gzip(request: HttpRequest) -> bool:
     for part in request.headers.get("Accept-Encoding", "").lower().split(","):
-        coding, _, weight = part.replace(" ", "").partition(";")
+        coding, _, weight = "".join(part.split()).partition(";")
         if coding == "gzip":
-            return weight not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+            return not _NEVER.fullmatch(weight)
     return False
 
 

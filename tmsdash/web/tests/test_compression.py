@@ -55,7 +55,7 @@ def test_pages_errors_json_and_csv_are_compressed_for_who_takes_it(adam, path):
         assert answer["Content-Length"] == str(len(body))
 
 
-@pytest.mark.parametrize("accepted", ["", "identity", "br", "gzip;q=0", "gzip; q=0.0", "x-gzip-not"])
+@pytest.mark.parametrize("accepted", ["", "identity", "br", "gzip;q=0", "gzip; q=0.0", "gzip;\tq=0.", "x-gzip-not"])
 def test_who_does_not_take_gzip_gets_the_text(accepted):
     answer = compressed(HttpResponse(TEXT), **{"Accept-Encoding": accepted})
     assert answer.content.decode() == TEXT
