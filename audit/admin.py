@@ -132,8 +132,9 @@ class AttemptAdmin(ExactSearchAdmin):
         """What its outcome means, and what to do."""
         return Outcome(attempt.outcome).explanation if attempt.outcome in Outcome else "not known"
 
+    @admin.display(description="allowed on purpose")
     def deliberately(self, attempt: Attempt) -> str:
-        return words_given(opening_body(attempt)) or "nothing that needs a word of its own"
+        return words_given(opening_body(attempt)) or "nothing"
 
     def outcome_since(self, attempt: Attempt) -> SafeString | str:
         return shown_time(attempt.decided_at) if attempt.decided_at else "–"

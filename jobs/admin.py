@@ -193,6 +193,7 @@ class BatchAdmin(ExactSearchAdmin):
 class JobCustomerAdmin(ReadOnlyAdmin):
     """The customers of one job, in pages; reached from the job, because the whole table is of no use to anybody."""
 
+    next_step = "Customers are listed job by job: open a job in User Jobs Audit."
     linked_by = ("job__id__exact",)
     list_display = ("position", "cid")
     list_display_links = None
@@ -245,6 +246,7 @@ class RunbookAdmin(AuditedAdmin):
 
     place = 7
     sentence = "What messages of TMS mean, and what to do about them."
+    rows_name = "runbook entries"
     form = RunbookForm
     list_display = ("pattern", "meaning", "next_step", "link", "position")
     search_fields = ("pattern", "meaning", "next_step")

@@ -36,6 +36,12 @@ from tmsdash.web.sessions import end_sessions, live_sessions
 from tmsdash.web.template_filters import shown_time
 
 TIMES = ("signed_in_last", "added")  # which nobody changes
+HELP = {
+    "is_active": "May sign in. Untick this rather than delete the account.",
+    "is_staff": "May open the admin, and see there what its groups may see.",
+    "is_superuser": "May do everything, whatever its groups.",
+    "groups": "The account may do what each of its groups may.",
+}
 PRIVILEGES = ("is_staff", "is_superuser", "groups", "user_permissions")
 
 
@@ -50,6 +56,7 @@ class AuditedUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
     form = AccountForm
     add_form = NewAccountForm
     filter_horizontal = ()
+    list_display = ("username", "first_name", "last_name", "email", "is_active", "is_staff", "signed_in_last")
     fieldsets = (
         ("Name", {"fields": ("username", "first_name", "last_name", "email", *TIMES)}),
         ("What this account may do", {"fields": ("is_active", *PRIVILEGES[:-1])}),
@@ -65,7 +72,13 @@ class AuditedUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
         fixed = ("username", *TIMES) if obj else TIMES
         return fixed if request.user.is_superuser else (*fixed, *PRIVILEGES)
 
-    @admin.display(description="last sign-in")
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Return a field with our own help, which says what a box does for this site."""
+        if db_field.name in HELP:
+            kwargs["help_text"] = HELP[db_field.name]
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    @admin.display(description="last sign-in", ordering="last_login")
     def signed_in_last(self, account: User) -> SafeString | str:
         return shown_time(account.last_login) if account.last_login else "never"
 

@@ -43,6 +43,8 @@ class BannerForm(forms.ModelForm):  # type: ignore[type-arg]
 class BannerAdmin(AuditedAdmin):
     """Tells people something at the top of every page."""
 
+    place = 8
+    sentence = "What everybody is told at the top of every page, such as maintenance."
     form = BannerForm
     list_display = ("kind", "text", "begins", "ends", "is_shown_now", "changed_by", "changed")
     list_display_links = ("kind", "text")

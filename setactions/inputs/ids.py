@@ -142,12 +142,13 @@ def _warnings(cids: Sequence[str]) -> Iterator[str]:
         odd = by_shape[shape]
         hexadecimal = 0 if is_damaged(shape) else sum(1 for cid in odd if _HEX.fullmatch(cid))
         note = f" ({hexadecimal:,} hexadecimal, but not of 32 characters)" if hexadecimal else ""
-        yield f"{counted(len(odd), 'id')} {'looks' if len(odd) == 1 else 'look'} {shape}{note}: {_some(odd)}."
+        yield f"{counted(len(odd), 'id')} {'looks' if len(odd) == 1 else 'look'} {shape}{note}: {_some(odd)}"
     folded = Counter(map(str.lower, cids))
     twins = [cid for cid in cids if folded[cid.lower()] > 1]
     if twins:
-        yield f"{len(twins):,} ids differ only by upper and lower case: {_some(twins)}."
+        yield f"{len(twins):,} ids differ only by upper and lower case: {_some(twins)}"
 
 
 def _some(cids: list[str]) -> str:
-    return ", ".join(cids[:10]) + (" …" if len(cids) > 10 else "")
+    """Return the first of some ids, and what ends their sentence."""
+    return ", ".join(cids[:10]) + (" …" if len(cids) > 10 else ".")
