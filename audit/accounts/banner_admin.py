@@ -28,7 +28,7 @@ class BannerForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean_text(self) -> str:
         text: str = self.cleaned_data["text"]
         if one_line(text) != text:
-            raise forms.ValidationError("This has characters that cannot be seen, or would turn others round.")
+            raise forms.ValidationError("This has characters that cannot be seen, or that turn text around.")
         return text
 
     def clean(self) -> dict[str, Any] | None:
