@@ -63,6 +63,7 @@ def test_no_page_weighs_more_than_100_kb_or_takes_more_than_a_dozen_queries(data
             seen.add(address.path)
             files = {name: size for file in LOADED.findall(text) for name, size in weights(file).items()}
             name = f"{visitor.role} {address.url}"
+            assert any(file.endswith(".css") for file in files) is ("<html" in text), name
             if len(content) + sum(files.values()) > MOST_BYTES:
                 too_heavy[name] = files | {"the page": len(content)}
             with counted_queries() as queries:
