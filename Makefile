@@ -7,7 +7,7 @@ PY := .venv/bin/python
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r
 LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock" $(LOCK_OPTIONS)
-# What checks the pages for accessibility; without npm, tests that want it are left out, and say so.
+# What checks the pages for accessibility; without npm, tests that need it are left out, and say so.
 AXE := $(if $(shell command -v npm 2>/dev/null),.ci/node_modules/.package-lock.json)
 export PORT TMS_PORT DEMO_ONCE
 
@@ -57,4 +57,4 @@ sbom: .venv/installed-dev
 	@touch $@
 
 .ci/node_modules/.package-lock.json: .ci/package-lock.json .ci/package.json
-	@npm ci --prefix .ci --loglevel=error && touch $@ || echo "npm could not install axe-core: the tests that want it are left out."
+	@npm ci --prefix .ci --loglevel=error && touch $@ || echo "npm could not install axe-core: the tests that need it are left out."

@@ -2,7 +2,7 @@
 
 It starts a site of its own with made-up data and a simulated TMS, does in a browser what the pictures show, and takes
 each at two widths, light and dark: NAME.png, NAME-dark.png, NAME-390.png, NAME-390-dark.png. Times differ from run to
-run; names and customers do not. It wants Chromium and what requirements-dev.lock installs. TMS_PORT (9000) is shown.
+run; names and customers do not. It needs Chromium and what requirements-dev.lock installs. TMS_PORT (9000) is shown.
 """
 
 import os
@@ -66,10 +66,10 @@ def main(folder: Path = FOLDER) -> None:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        sys.exit("Screenshots want what requirements-dev.lock installs: make .venv/installed-dev")
+        sys.exit("Screenshots need what requirements-dev.lock installs: make .venv/installed-dev")
     chromium = shutil.which("chromium")
     if not chromium:
-        sys.exit("Screenshots want Chromium (Debian: apt-get install chromium).")
+        sys.exit("Screenshots need Chromium (Debian: apt-get install chromium).")
     flags = [
         "--disable-gpu",
         "--hide-scrollbars",
@@ -135,7 +135,7 @@ def _walk(browser: "Browser", url: str, password: str, tms: "Simulator", camera:
     _fill_in(page, "PE-Enable", cids[:8])
     camera.take(page, "new-action")
     _press(page, "Set Action", "Review before sending")
-    page.get_by_label("Number of customers").fill("8")  # wanted on a production cluster
+    page.get_by_label("Number of customers").fill("8")  # asked for on a production cluster
     _press(page, "Yes, Proceed", "Accepted")
     camera.take(page, "attempt")
     attempt = page.url.rstrip("/").rpartition("/")[2]

@@ -76,7 +76,7 @@ def violations(page: Page, name: str = "", *, looks: Mapping[tuple[int, str], st
 
 @pytest.fixture
 def no_violations() -> Iterator[Callable[..., None]]:
-    """A function that is called with each page, and its name if that is not its path; the test fails in its end."""
+    """A function that is called with each page, and its name if that is not its path; the test fails at its end."""
     lines: list[str] = []
 
     def check(page: Page, name: str = "") -> None:

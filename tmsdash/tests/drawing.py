@@ -70,7 +70,7 @@ def draw(
 
 @pytest.fixture
 def accessible(draw: Callable[[Any], Page]) -> Iterator[Callable[..., None]]:
-    """A function that looks at each answer with axe-core; what is wrong with any of them fails the test in its end.
+    """A function that looks at each answer with axe-core; what is wrong with any of them fails the test at its end.
 
     Of answers with the same elements and classes the first one is looked at: others differ in words alone.
     """

@@ -151,11 +151,9 @@ class Listing:
     def search_in_words(self) -> str:
         """What a search in vain could be due to; "" if nothing was searched for."""
         help_text = self.changelist.search_help_text
-        return (
-            f"A search is for the whole of it, to the letter: {help_text}."
-            if self.changelist.query and help_text
-            else ""
-        )
+        if not self.changelist.query or not help_text:
+            return ""
+        return f"A search has to match exactly: {help_text[0].lower()}{help_text[1:]}."
 
     @property
     def none_in_words(self) -> str:

@@ -56,7 +56,7 @@ def shown_cluster(origin: str) -> SafeString:
 
 @register.filter
 def cluster_fact(origin: str) -> SafeString:
-    """Return a cluster for facts: the same with the whole origin in the text, for who cannot hover."""
+    """Return a cluster for facts: the same with the whole origin in the text, for those who cannot hover."""
     shown = shown_cluster(origin)
     return mark_safe(f'{shown} <span class="origin">{escape(one_line(origin))}</span>') if shown else shown  # noqa: S308 (escaped)
 

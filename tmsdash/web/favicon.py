@@ -1,4 +1,4 @@
-"""The site's sign at /favicon.ico, where browsers look for it on what is no page of ours, such as a CSV file."""
+"""The site's icon at /favicon.ico, where browsers look for it beside what is no page, such as a CSV file."""
 
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ _FILE = Path(__file__).parents[1] / "static" / "favicon.ico"
 @require_safe
 @cache_control(public=True, max_age=KEPT_S)
 def favicon(request: HttpRequest) -> HttpResponse:
-    """Answer with the sign, for everybody to keep."""
+    """Answer with the icon, for everybody to keep."""
     return HttpResponse(_content(), content_type="image/vnd.microsoft.icon")
 
 

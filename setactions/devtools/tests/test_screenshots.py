@@ -27,5 +27,5 @@ def test_every_picture_that_is_shown_is_taken(tmp_path, monkeypatch, browser):
 def test_without_chromium_one_sentence_says_what_is_missing(monkeypatch):
     monkeypatch.setattr(screenshots.startup, "begin", lambda name: None)
     monkeypatch.setattr(screenshots.shutil, "which", lambda name: None)
-    with pytest.raises(SystemExit, match="^Screenshots want Chromium"):
+    with pytest.raises(SystemExit, match="^Screenshots need Chromium"):
         screenshots.main()

@@ -36,7 +36,7 @@ def vary_of(answer):
 @pytest.mark.parametrize(
     "path", ["/jobs/", "/admin/jobs/job/", "/nonsense/", "/api/jobs/mine", "/jobs/{job}/customers.csv"]
 )
-def test_pages_errors_json_and_csv_are_compressed_for_who_takes_it(adam, path):
+def test_pages_errors_json_and_csv_are_compressed_for_clients_that_take_gzip(adam, path):
     job = make_job(user_id="adam", cids=[f"id{number}" for number in range(100)])
     client, path = signed_in(adam), path.format(job=job.job_id)
     plain, answer, head = client.get(path), client.get(path, headers=GZIP), client.head(path, headers=GZIP)
@@ -56,7 +56,7 @@ def test_pages_errors_json_and_csv_are_compressed_for_who_takes_it(adam, path):
 
 
 @pytest.mark.parametrize("accepted", ["", "identity", "br", "gzip;q=0", "gzip; q=0.0", "gzip;\tq=0.", "x-gzip-not"])
-def test_who_does_not_take_gzip_gets_the_text(accepted):
+def test_clients_that_do_not_take_gzip_get_the_text(accepted):
     answer = compressed(HttpResponse(TEXT), **{"Accept-Encoding": accepted})
     assert answer.content.decode() == TEXT
     assert vary_of(answer) == VARY
