@@ -6,6 +6,7 @@ from functools import cache
 from urllib.parse import urljoin
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 
 from setactions.devtools.site_walk.visitors import visitors
@@ -17,6 +18,8 @@ pytestmark = pytest.mark.pages
 
 MOST_BYTES = 100_000
 MOST_QUERIES = 12
+TEMPLATES = settings.BASE_DIR / "templates"
+INCLUDED = re.compile(r'{% include "([^"]+)"')
 GZIP = {"Accept-Encoding": "gzip"}
 LOADED = re.compile(r'<(?:link rel="(?:icon|stylesheet)"|script|img)[^>]* ?(?:href|src)="(/[^"]+)"')
 PART_OF_STYLE = re.compile(r"""url\(["']?(?!data:)([^)"']+)["']?\)|@import ["']([^"']+)["']""")
@@ -73,3 +76,15 @@ def test_no_page_weighs_more_than_100_kb_or_takes_more_than_a_dozen_queries(data
     assert {"/", "/jobs/", "/batches/", "/activity/", "/admin/", "/admin/jobs/job/", "/admin/audit/attempt/"} <= seen
     assert too_heavy == {}
     assert too_curious == {}
+
+
+def test_the_script_of_token_fields_is_loaded_by_the_pages_that_may_have_one_and_no_other():
+    texts = {str(path.relative_to(TEMPLATES)): path.read_text() for path in TEMPLATES.rglob("*.html")}
+
+    def drawn_by(name):
+        return {name}.union(*map(drawn_by, INCLUDED.findall(texts[name])))
+
+    pages = [name for name, text in texts.items() if "{% extends" in text]
+    may_have_one = {name for name in pages if "partials/_token_field.html" in drawn_by(name)}
+    assert {"setactions/new_action.html", "batches/batch.html"} < may_have_one < {*pages}
+    assert {name for name, text in texts.items() if "'token_field.js'" in text} == may_have_one
