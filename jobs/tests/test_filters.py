@@ -201,3 +201,17 @@ def test_filters_neither_hide_nor_narrow_what_is_unfinished(olivia, fetch):
     assert "Unfinished These are shown whatever the filters say:" in page
     assert "Do not send it again" in page
     assert "Unfinished attempts have no job yet: look at those above" in page
+
+
+@pytest.mark.pages
+@pytest.mark.parametrize(
+    ("path", "name"), [("/jobs/", "User Jobs"), ("/batches/", "Batches"), ("/activity/", "Activity")]
+)
+def test_the_title_of_a_list_says_what_narrows_it(olivia, path, name):
+    client = signed_in(olivia)
+    for query, words in (
+        ("", name),
+        ("?action=PE-Enable&since=2026-03-05", f"{name} – Action: PE-Enable, From day (UTC): 2026-03-05"),
+        ("?action=PE-Disable", f" – {name}"),
+    ):
+        assert f"{words} · TMS Dashboard</title>" in client.get(path + query).content.decode()

@@ -4,7 +4,7 @@ What is drawn in each row of a list is made here, as in template_filters.py; the
 those that hold other HTML are used as blocks: {% page_head "Activity" %}…{% endpage_head %}. /styles/ shows them all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from html import escape
@@ -14,6 +14,8 @@ from django import template
 from django.template.context import Context
 from django.template.engine import Engine
 from django.utils.safestring import SafeString, mark_safe
+
+from tmsdash.web.chips import Chip
 
 register = template.Library()
 
@@ -34,6 +36,13 @@ def badge(css: str, words: object, title: str = "") -> SafeString:
     """Return the mark of an outcome or a state: a word with the symbol and colour of the class `css`."""
     on_hover = f' title="{escape(title)}"' if title else ""
     return mark_safe(f'<span class="status {escape(css)}"{on_hover}>{_escaped(words)}</span>')  # noqa: S308 (escaped)
+
+
+@register.filter
+def in_title(chips: Iterable[Chip]) -> str:
+    """Return what the title of a list says of its filters, such as " – Action: PE-Enable"; "" if none is set."""
+    words = ", ".join(chip.text for chip in chips)
+    return f" – {words}" if words else ""
 
 
 @register.simple_block_tag(takes_context=True)
