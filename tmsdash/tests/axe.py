@@ -26,17 +26,30 @@ AXE = Path(__file__).parents[2] / ".ci" / "node_modules" / "axe-core" / "axe.min
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 HEIGHT, NARROWEST = 800, 320
 # What only another theme can break: it changes nothing but colours, each of which is a token with two values. And
-# another size changes no colour.
-COLOURS = ["color-contrast", "link-in-text-block"]
+# another size changes no colour, but where things stand, what scrolls, and what is shown at all.
+COLOURS, PLACES = ["color-contrast", "link-in-text-block"], ["target-size", "scrollable-region-focusable"]
 ALL_LOOKS = {(width, theme): "all" for width in (1280, 390) for theme in ("light", "dark")}
-QUICK_LOOKS = {(1280, "light"): "all", (1280, "dark"): "colours", (390, "light"): "all else"}
-RUN = """async ([tags, colours, which]) => {
+QUICK_LOOKS = {(1280, "light"): "all", (1280, "dark"): "colours", (390, "light"): "places"}
+# "places" looks at all but colours where the page shows what it did not in the look before, or where it hides a heading,
+# a landmark, or a part of what has its name from its text.
+RUN = """async ([tags, colours, places, which]) => {
   const rules = { "target-size": { enabled: true } };
-  const options = { runOnly: tags, rules, resultTypes: ["violations"], preload: false };
-  if (which === "colours") Object.assign(options, { runOnly: { type: "rule", values: colours }, rules: {} });
-  if (which === "all else") colours.forEach((rule) => { rules[rule] = { enabled: false }; });
+  const options = { runOnly: tags, rules, resultTypes: ["violations"], preload: false, iframes: false, selectors: false };
+  const only = (values) => Object.assign(options, { runOnly: { type: "rule", values }, rules: {} });
+  const shown = [...document.body.querySelectorAll("*")].filter((element) => element.checkVisibility());
+  const wasShown = window.shownBefore ?? new Set();
+  const isShown = window.shownBefore = new Set(shown);
+  const named = ":is(a, button, label, legend, summary, caption, h1, h2, h3, h4, h5, h6)";
+  const matters = (element) => element.matches(":is(h1, h2, h3, h4, h5, h6, main, nav, header, footer, section, [role])")
+    || isShown.has(element.closest(named));
+  const isOther = shown.some((element) => !wasShown.has(element) && element.localName !== "span")
+    || [...wasShown].some((element) => !isShown.has(element) && matters(element));
+  if (which === "colours") only(colours);
+  else if (which === "places" && !isOther) only(places);
+  else if (which === "places") colours.forEach((rule) => { rules[rule] = { enabled: false }; });
   document.getAnimations().forEach((animation) => animation.finish());
-  const { violations } = await axe.run(document, options);
+  let { violations } = await axe.run(document, options);
+  if (violations.length) ({ violations } = await axe.run(document, { ...options, selectors: true }));
   return violations.flatMap(({ id, nodes }) => nodes.slice(0, 4).map(({ target, failureSummary }, place) => place === 3
     ? `${id}: ${nodes.length - 3} more elements`
     : `${id}: ${target.join(" ")}: ${failureSummary.split("\\n").slice(1).map((line) => line.trim()).join(" ")}`));
@@ -62,13 +75,14 @@ def violations(page: Page, name: str = "", *, looks: Mapping[tuple[int, str], st
     Everything that can be folded out is, for this. `looks` says what to look for at each width in each theme.
     """
     name = name or urlsplit(page.url).path
-    page.evaluate(AXE.read_text() + "\n;0")
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text() + "\n;0")
     page.evaluate("document.querySelectorAll('details').forEach((details) => details.open = true)")
     lines = []
     for (width, theme), which in looks.items():
         page.set_viewport_size({"width": width, "height": HEIGHT})
         page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
-        lines += [f"{name} at {width} px, {theme}: {line}" for line in page.evaluate(RUN, [TAGS, COLOURS, which])]
+        lines += [f"{name} at {width} px, {theme}: {line}" for line in page.evaluate(RUN, [TAGS, COLOURS, PLACES, which])]
     page.set_viewport_size({"width": NARROWEST, "height": HEIGHT})
     lines += [f"{name} at {NARROWEST} px: {line}" for line in page.evaluate(TOO_WIDE)]
     return lines

@@ -39,7 +39,7 @@ from tmsdash.tests.tools import install, run_python
 SETTINGS_MODULE = "tmsdash.tests.browser_settings"
 FLAGS = [
     *("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
+    *("--disable-component-update", "--disable-sync", "--js-flags=--no-opt,--no-maglev"),  # no script runs for long
 ]
 PATIENCE_MS = 30_000  # on a busy machine
 # Group and permission of each; "nobody" has an account and may do nothing.

@@ -10,20 +10,24 @@ Any state that a test can make is shown so, without a second server that would h
 own headers count, so its policy does; style and script are the site's own; what the script asks for gets no answer.
 """
 
+import mimetypes
 import re
+import threading
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
-from django.test import Client
-from playwright.sync_api import Page, Route
+from django.contrib.staticfiles import finders
+from playwright.sync_api import Page
 
-from tmsdash.tests.axe import QUICK_LOOKS, violations
+from tmsdash.tests.axe import AXE, QUICK_LOOKS, violations
 from tmsdash.tests.browser import new_context
 
-ORIGIN = "http://localhost"  # browsers trust it as they trust HTTPS
 _shapes: set[str] = set()  # of what was looked at in this run
+_styled: set[str] = set()  # the elements of it
 
 
 @pytest.fixture
@@ -32,35 +36,64 @@ def databases_beside_a_browser(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
 
 
+class _Server(ThreadingHTTPServer):
+    """Serves what is drawn next, once, and style and script, which a browser keeps: for Playwright it would not."""
+
+    answer: Any = None
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.url = f"http://localhost:{self.server_port}"  # browsers trust it as they trust HTTPS
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def do_GET(self) -> None:
+        answer, self.server.answer = self.server.answer, None
+        if self.headers["Sec-Fetch-Mode"] == "navigate" and answer:
+            self._send(answer.status_code, dict(answer.headers), answer.content)
+        elif file := finders.find(self.path.removeprefix("/static/")):
+            kind, _ = mimetypes.guess_type(self.path)
+            self._send(200, {"Content-Type": kind, "Cache-Control": "max-age=3600"}, Path(file).read_bytes())
+        else:  # what its script asks for at once
+            self._send(204, {}, b"")
+
+    def _send(self, status: int, headers: dict[str, Any], body: bytes) -> None:
+        self.send_response_only(status)
+        for name, value in (headers | {"Content-Length": len(body)}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture(scope="session")
+def drawn() -> Iterator[_Server]:
+    """The server of all that is drawn."""
+    with _Server() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
 @pytest.fixture
 def draw(
-    databases_beside_a_browser: None, databases: None, request: pytest.FixtureRequest, problems: list[str]
+    databases_beside_a_browser: None,
+    databases: None,
+    drawn: _Server,
+    request: pytest.FixtureRequest,
+    problems: list[str],
 ) -> Iterator[Callable[[Any], Page]]:
     """A function that draws an answer, each in the same window; what the browser complains of fails the test."""
     browser = request.getfixturevalue("browser")  # not before the databases are set up
-    context = new_context(browser, ORIGIN, problems)
+    context = new_context(browser, drawn.url, problems)
+    context.add_init_script(path=AXE)
     page = context.new_page()
-    files: dict[str, dict[str, Any]] = {}
-    answers: list[Any] = []
-
-    def serve(route: Route) -> None:
-        path = route.request.url.removeprefix(ORIGIN)
-        if answers and route.request.is_navigation_request():
-            answer = answers.pop()
-            route.fulfill(status=answer.status_code, headers=dict(answer.headers), body=answer.content)
-        elif path.startswith("/static/"):
-            if path not in files:
-                file = Client().get(path)
-                files[path] = {"status": file.status_code, "headers": dict(file.headers), "body": b"".join(file)}
-            route.fulfill(**files[path])
-        else:  # what its script asks for at once
-            route.fulfill(status=204)
-
-    page.route("**/*", serve)
 
     def draw_one(answer: Any) -> Page:
-        answers.append(answer)
-        page.goto(ORIGIN + answer.wsgi_request.get_full_path())
+        drawn.answer = answer
+        page.goto(drawn.url + answer.wsgi_request.get_full_path())
         return page
 
     yield draw_one
@@ -72,7 +105,8 @@ def draw(
 def accessible(draw: Callable[[Any], Page]) -> Iterator[Callable[..., None]]:
     """A function that looks at each answer with axe-core; what is wrong with any of them fails the test at its end.
 
-    Of answers with the same elements and classes the first one is looked at: others differ in words alone.
+    Of answers with the same elements and classes the first one is looked at: others differ in words alone. And in the
+    dark, whose colours hang on nothing but elements and classes, those with any that was not seen within the same ones.
     """
     lines: list[str] = []
 
@@ -82,39 +116,56 @@ def accessible(draw: Callable[[Any], Page]) -> Iterator[Callable[..., None]]:
         name = f"{getattr(answer.wsgi_request, 'user', 'nobody')} {answer.wsgi_request.get_full_path()} {name}".strip()
         assert answer.status_code in (status, status or answer.status_code), (name, answer.status_code)
         assert answer["Content-Type"].startswith("text/html"), (name, answer.status_code)
-        shape = shape_of(answer.content.decode())
-        if shape not in _shapes:
-            _shapes.add(shape)
-            lines.extend(violations(draw(answer), name, looks=QUICK_LOOKS))
+        parser = parsed(answer.content.decode())
+        if parser.shape in _shapes:
+            return
+        _shapes.add(parser.shape)
+        looks = {look: which for look, which in QUICK_LOOKS.items() if which != "colours" or parser.styled - _styled}
+        _styled.update(parser.styled)
+        lines.extend(violations(draw(answer), name, looks=looks))
 
     yield check
     assert not lines, "\n" + "\n".join(lines)
 
 
 class _Shape(HTMLParser):
+    """The elements of a page. `styled` names each by its class and all that it stands in, by which it has its colours."""
+
     KEPT = frozenset({"class", "role", "type", "open", "disabled", "hidden", "scope", "rowspan", "colspan"})
+    COLOURED_BY = ("class", "type", "disabled", "aria-current", "aria-invalid", "aria-pressed")
+    VOID = frozenset({"br", "hr", "img", "input", "link", "meta", "wbr", "line", "rect"})
 
     def __init__(self) -> None:
         super().__init__()
         self.parts: list[str] = []
+        self.styled: set[str] = set()
+        self._within = [""]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.parts.append(tag + "".join(f" {k}={v}" if k in self.KEPT else f" {k}" for k, v in sorted(attrs)))
+        styled = f"{self._within[-1]}>{tag}" + "".join(f" {k}={v}" for k, v in attrs if k in self.COLOURED_BY)
+        self.styled.add(styled)
+        if tag not in self.VOID:
+            self._within.append(styled)
 
     def handle_endtag(self, tag: str) -> None:
         self.parts.append(f"/{tag}")
+        if tag not in self.VOID:
+            self._within.pop()
 
     def handle_data(self, data: str) -> None:
         if data.strip():
             self.parts.append("text")
 
+    @property
+    def shape(self) -> str:
+        """All of them without their words; of rows with the same elements one counts."""
+        return "<".join(dict.fromkeys("<".join(self.parts).split("<tr")))
 
-def shape_of(html: str) -> str:
-    """Return the elements of the page's main part, with their classes and without their words.
 
-    Of rows with the same elements one counts. Header and footer are the same on every page.
-    """
+def parsed(html: str) -> _Shape:
+    """Return the elements of the page's main part. Header and footer are the same on every page."""
     parser = _Shape()
     main = re.search(r"<main.*</main>", html, re.DOTALL)
     parser.feed(main[0] if main else html)
-    return "<".join(dict.fromkeys("<".join(parser.parts).split("<tr")))
+    return parser
