@@ -21,6 +21,19 @@ def printable(text: str, limit: int = 2000) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
+def shown_id(text: str) -> str:
+    """Return an id as a page shows it: as it is, but one that nobody could see by its characters' numbers.
+
+    TMS may list such as a line break alone.
+    """
+    if text.isascii() and text.isprintable() and text.strip():  # as nearly all are
+        return text
+    if any(unicodedata.category(character)[0] not in "CZ" for character in text):
+        return text
+    named = " ".join(f"U+{ord(character):04X}" for character in text[:4])
+    return f"(blank: {named}{'…' * (len(text) > 4)})" if text else ""
+
+
 def sentence(text: str) -> str:
     """Return a text from outside with a full stop, unless it ends as sentences do; "" stays empty."""
     text = text.rstrip()

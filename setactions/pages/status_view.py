@@ -14,6 +14,7 @@ from setactions.live.listing import UNREAD, Chosen, Line, WholeCluster
 from setactions.pages.bar import Bar, part_of_state
 from setactions.pages.status_forms import StatusFilters
 from setactions.tms.clusters import Cluster
+from tmsdash.text import shown_id
 from tmsdash.web.kept_forms import Kept
 from tmsdash.web.paging import Page
 from tmsdash.web.parts import Column
@@ -131,7 +132,7 @@ def _cells(lines: Iterable[Line]) -> Iterator[dict[str, Any]]:
             times[reading.pk] = shown_time(reading.began_at)
         yield {
             "address": reverse("customer", args=[line.cid]),
-            "cid": line.cid,
+            "cid": shown_id(line.cid),
             "state": line.state_in_words,
             "read_at": times[reading.pk] if reading else "–",
             "source": reading.source_in_words if reading else "–",

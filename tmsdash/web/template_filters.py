@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.timesince import MONTHS_DAYS
 
+from tmsdash.text import shown_id
 from tmsdash.web import kept_forms
 
 register = template.Library()
@@ -23,6 +24,9 @@ _HOURS = (("hour", 3600), ("minute", 60), ("second", 1))
 def number(value: Any) -> str:
     """Return a whole number with commas, such as 27,682; whatever else a database may hold, as text."""
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+register.filter("shown_id", shown_id)
 
 
 @register.filter

@@ -133,7 +133,7 @@ def test_status_of_a_cluster(accessible, operator, audrey, tms, settings, monkey
     accessible(operator.get(STATUS), "not read yet")
     for token, code in (("a b", 400), ("fault:http:500", 502)):
         accessible(operator.post(f"{STATUS}read/", {"token": token}), "with a reading that failed", code)
-    states = {f"c{number:03}": 2 + number % 5 for number in range(12)}
+    states = {f"c{number:03}": 2 + number % 5 for number in range(12)} | {"\n": 2}
     read_at(cluster_named("evian3"), timezone.now() - timedelta(hours=1), states)
     for query in ("", "?page=2", "?q=c00&state=2", "?q=nobody"):
         accessible(operator.get(f"{STATUS}{query}"), "read")

@@ -69,16 +69,19 @@ def csv_rows(client, address):
 
 
 @pytest.mark.parametrize(
-    "cid", ["a\nb", "\n", "a/b", "/", "..", "?", "%", "%2F", "#", "<b>", "=1+1", "{cid}", '"', "\\", " "]
+    "cid",
+    ["a\nb", "\n", "a/b", "/", "..", "?", "%", "%2F", "#", "<b>", "=1+1", "{cid}", '"', "\\", " ", "\u200b"],
 )
 def test_whatever_tms_lists_as_an_id_has_its_row_and_its_page(client, evian3, cid):
     read_at(evian3, timezone.now(), {cid: 2, "zz": 3})
     read_at(evian3, timezone.now(), {cid: 4, "zz": 3})
-    assert sorted(map(unescape, listed(page := client.get(STATUS)))) == sorted([cid, "zz"])
+    shown = {"\n": "(blank: U+000A)", " ": "(blank: U+0020)", "\u200b": "(blank: U+200B)"}.get(cid, cid)
+    assert sorted(map(unescape, listed(page := client.get(STATUS)))) == sorted([shown, "zz"])
     rows = csv_rows(client, f"{STATUS}customers.csv")
     assert sorted(row[0].removeprefix("'") for row in rows[1:]) == sorted([cid, "zz"])
     addresses = re.findall(r'<a class="id" href="([^"]+)"', page.content.decode())
-    assert any("PE-Finalize" in text_of(client.get(unescape(address))) for address in addresses)
+    pages = [text_of(client.get(unescape(address))) for address in addresses]
+    assert any("PE-Finalize" in text and " ".join(shown.split()) in text for text in pages)
 
 
 def test_the_numbers_add_up_and_lead_to_their_customers(client, whole):
