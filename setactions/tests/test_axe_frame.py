@@ -3,11 +3,15 @@
 import pytest
 from django.db import OperationalError, connections
 from django.test import Client
+from django.utils import timezone
+from playwright.sync_api import expect
 
 from audit.accounts.tests.test_sign_in import sign_in
 from audit.accounts.tests.test_sign_in_throttling import fail
 from setactions.pages.tests.test_late_posts import HERE, TYPED, late
 from setactions.pages.tests.test_without_databases import fail as database_error
+from tmsdash import banners
+from tmsdash.models import Banner
 from tmsdash.tests.fixtures import PASSWORD, signed_in
 
 pytestmark = [pytest.mark.chromium, pytest.mark.axe, pytest.mark.pages]
@@ -48,8 +52,38 @@ def test_errors(accessible, olivia, audrey, monkeypatch):
     accessible(client.get("/jobs/"), "that went wrong", 500)
 
 
-def test_header_and_banner(draw, no_violations, olivia, audrey, adam):
+def test_header(draw, no_violations, olivia, audrey, adam):
     """Of other pages the main part counts: what frames it is the same for each role, and looked at here."""
     for user in (olivia, audrey, adam):
         no_violations(draw(signed_in(user).get("/jobs/")), f"{user}'s jobs")
     no_violations(draw(Client().get("/login/")), "signing in")
+
+
+def test_announcements_and_shortcuts(draw, no_violations, olivia):
+    for kind in Banner.Kind:
+        Banner.objects.create(kind=kind, text="Back at ten.", changed_at=timezone.now())
+    banners.forget()
+    page = draw(signed_in(olivia).get("/help/"))
+    expect(page.locator(".banner")).to_have_count(len(Banner.Kind))
+    no_violations(page, "help, with announcements")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Shortcuts")).to_be_visible()
+    no_violations(page, "help, with the shortcuts open")
+
+
+def test_display_that_was_chosen(draw, no_violations, olivia):
+    client = signed_in(olivia)
+    chosen = {"theme": "light", "time_zone": "Europe/Zurich", "shortcuts": "off", "next": "/display/"}
+    page = draw(client.post("/display/", chosen, follow=True))
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
+    no_violations(page, "display, chosen")
+    no_violations(draw(client.post("/display/", {"time_zone": "Mars/Olympus"})), "display, wrong")
+
+
+def test_file_that_was_chosen(draw, no_violations, olivia, tms):
+    page = draw(signed_in(olivia).get("/"))
+    for name, content in {"good.csv": b"customer_id\nc1\nc2\nc1\n", "bad.csv": b"town\nRome\n"}.items():
+        page.locator("[name=csv_file]").set_input_files({"name": name, "mimeType": "text/csv", "buffer": content})
+        expect(page.locator("[data-file]").get_by_text(name)).to_be_visible()
+        expect(page.get_by_role("button", name="Remove the file")).to_be_visible()
+        no_violations(page, f"New action, {name}")

@@ -94,7 +94,7 @@ def no_violations() -> Iterator[Callable[..., None]]:
     lines: list[str] = []
 
     def check(page: Page, name: str = "") -> None:
-        lines.extend(violations(page, name))
+        lines.extend(violations(page, name, looks=QUICK_LOOKS))
 
     yield check
     assert not lines, "\n" + "\n".join(lines)
