@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FOLDER = BASE_DIR / "docs" / "screenshots"
 SIZES = {1280: 800, 390: 844}
 THEMES = ("light", "dark")
+PICTURES = ("new-action", "attempt", "review", "unknown", "batch", "activity", "user-jobs-audit", "attempt-events")
 JOBS = 400
 NAMES = ("brooke", "calder", "derwent", "esk")  # of the clusters of the made-up data
 TOKEN = "a-token-that-the-simulator-takes"  # noqa: S105 (the simulator takes any)
@@ -85,10 +86,21 @@ def main(folder: Path = FOLDER) -> None:
         sys.exit(f"The site or its simulated TMS did not start: {error}")
 
 
-def take_all(browser: "Browser", folder: Path, sizes: dict[int, int] = SIZES, themes: Sequence[str] = THEMES) -> None:
-    """Start the site and take its pictures. Raise OSError or ProofError if it does not start."""
+def take_all(
+    browser: "Browser",
+    folder: Path,
+    sizes: dict[int, int] = SIZES,
+    themes: Sequence[str] = THEMES,
+    *,
+    last: str = PICTURES[-1],
+) -> None:
+    """Start the site and take its pictures, to the `last`. Raise OSError or ProofError if it does not start."""
     with TemporaryDirectory() as place, _site(_prepared(Path(place))) as (server, tms, password):
-        _walk(browser, server.url, password, tms, Camera(folder, sizes, themes))
+        camera = Camera(folder, sizes, themes)
+        for name, page in zip(PICTURES, _walk(browser, server.url, password, tms), strict=True):
+            camera.take(page, name)
+            if name == last:
+                break
 
 
 def _prepared(place: Path) -> Path:
@@ -126,32 +138,32 @@ def _site(place: Path) -> "Iterator[tuple[Server, Simulator, str]]":
             server.stop()
 
 
-def _walk(browser: "Browser", url: str, password: str, tms: "Simulator", camera: Camera) -> None:
-    """Do what the pictures show, as an operator and then as an auditor."""
+def _walk(browser: "Browser", url: str, password: str, tms: "Simulator") -> Iterator["Page"]:
+    """Do what the pictures show, as an operator and then as an auditor; yields the page of each of PICTURES."""
     from setactions.devtools.simulator import fleet_ids
 
     cids = fleet_ids(200)
     page = _signed_in(browser, url, "operator12", password)
     _fill_in(page, "PE-Enable", cids[:8])
-    camera.take(page, "new-action")
+    yield page
     _press(page, "Set Action", "Review before sending")
     page.get_by_label("Number of customers").fill("8")  # asked for on a production cluster
     _press(page, "Yes, Proceed", "Accepted")
-    camera.take(page, "attempt")
+    yield page
     attempt = page.url.rstrip("/").rpartition("/")[2]
 
     _fill_in(page, "T-Enable", cids[4:13])
     _press(page, "Set Action", "Review before sending")
     page.get_by_role("button", name="Compare with live state").click()
     page.get_by_role("button", name="Compare again").wait_for()
-    camera.take(page, "review")
+    yield page
 
     tms.script("fault:http:500")
     _fill_in(page, "T-Enable", cids[20:23])
     _press(page, "Set Action", "Review before sending")
     page.get_by_label("Number of customers").fill("3")
     _press(page, "Yes, Proceed", "Outcome unknown: do not send again")
-    camera.take(page, "unknown")
+    yield page
 
     tms.script("", "", "fault:unknown-ids:1", "", "", "", *["fault:slow:3600"] * 2)
     _fill_in(page, "PE-Enable", cids[40:160])
@@ -160,17 +172,17 @@ def _walk(browser: "Browser", url: str, password: str, tms: "Simulator", camera:
     page.get_by_role("button", name="Yes, Proceed").click()
     tms.wait_for(lambda calls: [call.fault for call in calls].count("slow") == 2)
     page.reload()
-    camera.take(page, "batch")
+    yield page
     page.goto("/activity/")
-    camera.take(page, "activity")
+    yield page
 
     page = _signed_in(browser, url, "auditor", password)
     page.goto("/admin/jobs/job/")
-    camera.take(page, "user-jobs-audit")
+    yield page
     page.goto(f"/admin/audit/attempt/?q={attempt}")
     page.locator("main table tbody a").first.click()
     page.get_by_role("heading", level=1).wait_for()
-    camera.take(page, "attempt-events")
+    yield page
 
 
 def _signed_in(browser: "Browser", url: str, name: str, password: str) -> "Page":

@@ -30,26 +30,26 @@ HEIGHT, NARROWEST = 800, 320
 COLOURS, PLACES = ["color-contrast", "link-in-text-block"], ["target-size", "scrollable-region-focusable"]
 ALL_LOOKS = {(width, theme): "all" for width in (1280, 390) for theme in ("light", "dark")}
 QUICK_LOOKS = {(1280, "light"): "all", (1280, "dark"): "colours", (390, "light"): "places"}
-# "places" looks at all but colours where the page shows what it did not in the look before, or where it hides a heading,
-# a landmark, or a part of what has its name from its text.
+# "places" looks at all but colours where the page shows what it did not in the look before, or where it hides a
+# heading, a landmark, or a part of what has its name from its text.
 RUN = """async ([tags, colours, places, which]) => {
   const rules = { "target-size": { enabled: true } };
-  const options = { runOnly: tags, rules, resultTypes: ["violations"], preload: false, iframes: false, selectors: false };
+  const options = { runOnly: tags, rules, resultTypes: ["violations"], preload: false, iframes: false };
   const only = (values) => Object.assign(options, { runOnly: { type: "rule", values }, rules: {} });
   const shown = [...document.body.querySelectorAll("*")].filter((element) => element.checkVisibility());
   const wasShown = window.shownBefore ?? new Set();
   const isShown = window.shownBefore = new Set(shown);
   const named = ":is(a, button, label, legend, summary, caption, h1, h2, h3, h4, h5, h6)";
-  const matters = (element) => element.matches(":is(h1, h2, h3, h4, h5, h6, main, nav, header, footer, section, [role])")
-    || isShown.has(element.closest(named));
+  const headed = ":is(h1, h2, h3, h4, h5, h6, main, nav, header, footer, section, [role])";
+  const matters = (element) => element.matches(headed) || isShown.has(element.closest(named));
   const isOther = shown.some((element) => !wasShown.has(element) && element.localName !== "span")
     || [...wasShown].some((element) => !isShown.has(element) && matters(element));
   if (which === "colours") only(colours);
   else if (which === "places" && !isOther) only(places);
   else if (which === "places") colours.forEach((rule) => { rules[rule] = { enabled: false }; });
   document.getAnimations().forEach((animation) => animation.finish());
-  let { violations } = await axe.run(document, options);
-  if (violations.length) ({ violations } = await axe.run(document, { ...options, selectors: true }));
+  let { violations } = await axe.run(document, { ...options, selectors: false });
+  if (violations.length) ({ violations } = await axe.run(document, options));
   return violations.flatMap(({ id, nodes }) => nodes.slice(0, 4).map(({ target, failureSummary }, place) => place === 3
     ? `${id}: ${nodes.length - 3} more elements`
     : `${id}: ${target.join(" ")}: ${failureSummary.split("\\n").slice(1).map((line) => line.trim()).join(" ")}`));
@@ -82,7 +82,9 @@ def violations(page: Page, name: str = "", *, looks: Mapping[tuple[int, str], st
     for (width, theme), which in looks.items():
         page.set_viewport_size({"width": width, "height": HEIGHT})
         page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
-        lines += [f"{name} at {width} px, {theme}: {line}" for line in page.evaluate(RUN, [TAGS, COLOURS, PLACES, which])]
+        lines += [
+            f"{name} at {width} px, {theme}: {line}" for line in page.evaluate(RUN, [TAGS, COLOURS, PLACES, which])
+        ]
     page.set_viewport_size({"width": NARROWEST, "height": HEIGHT})
     lines += [f"{name} at {NARROWEST} px: {line}" for line in page.evaluate(TOO_WIDE)]
     return lines

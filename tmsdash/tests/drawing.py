@@ -129,7 +129,7 @@ def accessible(draw: Callable[[Any], Page]) -> Iterator[Callable[..., None]]:
 
 
 class _Shape(HTMLParser):
-    """The elements of a page. `styled` names each by its class and all that it stands in, by which it has its colours."""
+    """The elements of a page. `styled` names each with all that it stands in: its colours hang on nothing else."""
 
     KEPT = frozenset({"class", "role", "type", "open", "disabled", "hidden", "scope", "rowspan", "colspan"})
     COLOURED_BY = ("class", "type", "disabled", "aria-current", "aria-invalid", "aria-pressed")
