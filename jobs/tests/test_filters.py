@@ -134,7 +134,9 @@ def test_active_filters_are_named_with_a_way_to_clear_them(olivia, jobs):
     assert "Action: PE-Direct × : remove Customer ID: b2 × : remove Clear all" in text_of(page)
     assert 'href="/jobs/?customer=b2" title="Without this filter"' in page.content.decode()
     assert '<a class="button" href="/jobs/">Clear filters</a>' in page.content.decode()
+    assert "<title>User Jobs – Action: PE-Direct, Customer ID: b2 · TMS Dashboard</title>" in page.content.decode()
     plain = signed_in(olivia).get("/jobs/?action=&cluster=&since=&until=&customer=&job=")
+    assert "<title>User Jobs · TMS Dashboard</title>" in plain.content.decode()
     assert "Clear" not in text_of(plain)
     assert "remove" not in text_of(plain)
 

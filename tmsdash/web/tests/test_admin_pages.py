@@ -67,6 +67,7 @@ def test_the_first_page_leads_to_the_three_lists_and_says_what_each_is_for(audre
     links = re.findall(r'<h2><a href="([^"]*)">([^<]*)<', page.content.decode())
     assert links == [(JOBS, "User Jobs Audit"), (ATTEMPTS, "Attempts"), (ENTRIES, "Audit entries")]
     assert all(admin.site._registry[model].sentence in text_of(page) for model in (type(make_job()), AuditEntry))
+    assert all(list_admin.sentence for model, list_admin in admin.site._registry.items() if model is not JobCustomer)
     olivia.is_staff = True
     olivia.save()
     assert "There is nothing here that your account may see." in text_of(signed_in(olivia).get("/admin/"))

@@ -137,3 +137,8 @@ def test_paper_has_all_ids_on_white_and_nothing_to_press(open_page):
     for cid in cids:
         assert page.get_by_text(cid, exact=True).first.is_visible(), cid
     assert page.evaluate(CUT_OFF) == []
+    page.emulate_media(media="screen")
+    page.get_by_role("link", name="Open job").click()
+    page.emulate_media(media="print")
+    head, title = page.locator(".top").bounding_box(), page.get_by_role("heading", level=1).bounding_box()
+    assert head["y"] + head["height"] <= title["y"]
