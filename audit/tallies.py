@@ -209,10 +209,13 @@ def begin_of(name: str) -> datetime:
 
 
 def end_of(name: str) -> datetime:
-    """Return the first moment after a day or a month."""
+    """Return the first moment after a day or a month; the last one that there is, in the year 9999."""
     begin = begin_of(name)
     is_day = len(name) == Unit.DAY.letters
-    return begin + timedelta(days=1) if is_day else (begin + timedelta(days=31)).replace(day=1)
+    try:
+        return begin + timedelta(days=1) if is_day else (begin + timedelta(days=31)).replace(day=1)
+    except OverflowError:
+        return END
 
 
 def _first_within(unit: Unit, first: datetime) -> str:

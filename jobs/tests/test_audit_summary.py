@@ -105,6 +105,14 @@ def test_months_without_attempts_are_shown_within_ten_years():
     assert (len(names), names[:2], names[-2:]) == (15, ["2024-11", "2024-12"], ["2025-12", "2026-01"])
 
 
+def test_an_attempt_where_the_calendar_ends_takes_no_list_away(week, audrey):
+    attempt = make_attempt(Kind.ACCEPTED)
+    for at in (datetime(9999, 12, 31, 23, 59, tzinfo=UTC), datetime(1, 1, 1, tzinfo=UTC)):
+        Attempt.objects.filter(pk=attempt.pk).update(created_at=at)
+        for query in ("", "?time=all", "?since=9999-12-31", "?until=0001-01-01"):
+            assert signed_in(audrey).get(LISTS[0] + query).status_code == 200, (at, query)
+
+
 def test_midnight_in_utc_parts_the_days():
     for at in (datetime(2026, 3, 1, 23, 59, 59, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)):
         with mock.patch("django.utils.timezone.now", return_value=at):
