@@ -21,7 +21,7 @@ from audit.actors import Actor
 from audit.admin_filters import SHARED, ConfiguredClusterFilter, EntryUserFilter, SourceFilter
 from audit.bodies import words_given
 from audit.chain import anchor
-from audit.choices import Outcome
+from audit.choices import LEGACY_SOURCES, Outcome
 from audit.customer_index import asked_for, asking_for, is_known
 from audit.exports import CONTENT_TYPES, FORMS, LISTS_PER_MINUTE, answer_export, export, lists
 from audit.models import Attempt, AttemptDay, AuditEntry, EntryDay
@@ -63,6 +63,10 @@ class AttemptAdmin(ExactSearchAdmin):
         *("customer_count", "shown_outcome", "meaning", "outcome_since", "left_to_do", "http_status", "error_message"),
         *("note", "deliberately", "page", "evidence", "entries", "job", "same_action"),
     )
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        """Return the facts of an attempt, without the one that only imported ones have."""
+        return [name for name in self.fields if not obj or obj.source in LEGACY_SOURCES or name != "same_action"]
 
     def rows_of_customer(self, cid: str) -> Q | None:
         return asked_for(cid) if is_known(cid) else None

@@ -27,6 +27,8 @@ from tmsdash.web.admin_filters import ClusterFilter, TimeFilter, UserFilter
 from tmsdash.web.parts import badge
 from tmsdash.web.template_filters import shown_time
 
+OF_OLD_DASHBOARD = ("legacy", "old_status", "doubles")  # fields of imported jobs
+
 
 @admin.register(Job)
 class JobAdmin(ExactSearchAdmin):
@@ -64,8 +66,12 @@ class JobAdmin(ExactSearchAdmin):
             "source_label",
             "batch_id",
         ),
-        *("legacy", "old_status", "doubles", "customer_list", "audit_entries", "sent", "answered"),
+        *(*OF_OLD_DASHBOARD, "customer_list", "audit_entries", "sent", "answered"),
     )
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        """Return the facts of a job, without those that only imported ones have."""
+        return [name for name in self.fields if not obj or obj.legacy or name not in OF_OLD_DASHBOARD]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).defer("stored_payload", "response_summary")
