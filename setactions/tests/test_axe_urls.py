@@ -16,7 +16,12 @@ NO_PAGES = {
     *("live_status_csv", "app_run_csv", "job_customers_csv", "evidence", "admin:audit_attempt_csv"),
     *("admin:audit_attempt_jsonl", "attempt_progress", "batch_progress", "app_run_progress", "admin:jsi18n"),
     *("admin:view_on_site", "admin:jobs_jobcustomer_change", "admin:jobs_jobcustomer_history"),
-    *("admin:login", "admin:password_change", "admin:password_change_done"),  # the site has its own instead
+    *(
+        "admin_login",
+        "admin:login",
+        "admin:password_change",
+        "admin:password_change_done",
+    ),  # the site has its own instead
     *("logout", "admin_logout", "admin:logout", "favicon"),
     # Buttons: tests of states press them, where what they answer is a page.
     *("review", "send", "batch_start", "leave_out", "compare", "leave_out_there", "attempt_check", "attempt_decide"),
@@ -28,7 +33,7 @@ NO_PAGES = {
 NOBODYS = re.compile("admin:(autocomplete|.*_history|(audit_.*|jobs_(batch|job|jobcustomer))_(add|delete))")
 
 
-def test_every_page_is_for_everybody(accessible, people, path_of, settings, tms):  # noqa: F811
+def test_every_page_is_for_everybody(accessible, people, tms, path_of, settings):  # noqa: F811
     settings.TMS_TOKEN_URLS = {"evian3": f"{tms.url}/oauth2/token"}
     walked = set()
     for route in ROWS:
