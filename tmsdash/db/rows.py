@@ -30,6 +30,7 @@ class Rows(Generic[Row]):
     def __init__(self, using: str, model: type[Row]) -> None:
         self._using, self._model = using, model
         self.table = model._meta.db_table
+        self._converters: dict[str, Converters] = {}  # by engine, of which `move_data` sees both
 
     @cached_property
     def _fields(self) -> list[Any]:
@@ -98,14 +99,17 @@ class Rows(Generic[Row]):
     def read(self, values: Sequence[Any]) -> Row:
         """Return the row whose values, as the database gives them, are in the order of `columns_of`."""
         connection, converted = connections[self._using], [*values]
-        for position, column, converters in self._converters:
+        for position, column, converters in self._converters_for(connection):
             for convert in converters:
                 converted[position] = convert(converted[position], column, connection)
         return self._model.from_db(self._using, self._columns, converted)
 
-    @cached_property
-    def _converters(self) -> Converters:
-        connection = connections[self._using]
+    def _converters_for(self, connection: BaseDatabaseWrapper) -> Converters:
+        if connection.vendor not in self._converters:
+            self._converters[connection.vendor] = self._made_for(connection)
+        return self._converters[connection.vendor]
+
+    def _made_for(self, connection: BaseDatabaseWrapper) -> Converters:
         columns = [field.get_col(self.table) for field in self._fields]
         converters = [
             [*connection.ops.get_db_converters(column), *column.get_db_converters(connection)] for column in columns
