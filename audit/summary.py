@@ -13,9 +13,10 @@ from django.db.models import F, Q, QuerySet, Sum
 from django.utils import timezone
 
 from audit.choices import ACCEPTED_OUTCOMES, Outcome, OutcomeGroup
-from audit.models import Attempt, Unit
+from audit.models import Attempt, AttemptDay, Unit
 from audit.tallies import BEGINNING, END, MOMENT, Tallies, begin_of, end_of, tallied_spans
 from audit.tally_state import TallyState, attempts_in_doubt, is_name
+from tmsdash.db.day_ranges import kept_up
 from tmsdash.db.expressions import Day
 from tmsdash.db.plans import planned
 
@@ -126,7 +127,8 @@ def count(attempts: QuerySet[Attempt], tallies: Tallies, first: datetime | None,
 
 
 def _state_of(tallies: Tallies | None, first: datetime | None, last: datetime | None) -> TallyState:
-    return TallyState.of(tallies.units if tallies else (), first or BEGINNING, last or END)
+    known = kept_up(AttemptDay, Attempt)
+    return TallyState.of(tallies.units if tallies else (), first or BEGINNING, last or END, known)
 
 
 def _unit(by_month: bool) -> Unit:

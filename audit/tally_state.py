@@ -10,7 +10,7 @@ from django.db.models import Count, F, Max, Min, Q, QuerySet, Value
 
 from audit.choices import IN_DOUBT_OUTCOMES
 from audit.models import Attempt, AttemptDay, TalliedPeriod, Unit
-from tmsdash.db.day_ranges import kept_up
+from tmsdash.db.day_ranges import last_known
 from tmsdash.db.expressions import Day
 from tmsdash.db.plans import planned
 
@@ -31,8 +31,12 @@ class TallyState:
         self._doubts = cache(self._doubts_of)
 
     @classmethod
-    def of(cls, units: Iterable[Unit], first: datetime, last: datetime) -> "TallyState":
-        """Read it for a period, in one statement behind that which tells up to where the days are known."""
+    def of(cls, units: Iterable[Unit], first: datetime, last: datetime, known: int | None = None) -> "TallyState":
+        """Read it for a period, in one statement behind that which tells up to which key the days are `known`.
+
+        Nothing is written, so that an audit that is verified stays as it is: whoever may extend the days does so first.
+        """
+        known = last_known(AttemptDay) if known is None else known
         begin, end = name_of(Unit.DAY, first), name_of(Unit.DAY, last)
         parts: list[QuerySet[Any, Any]] = [
             TalliedPeriod.objects.filter(unit=unit, period__range=(name_of(unit, first), name_of(unit, last)))
@@ -42,7 +46,7 @@ class TallyState:
         ]
         days = AttemptDay.objects.filter(day__range=(begin, end)).order_by()
         parts.append(days.values_list(Value(_DAYS), Day(F("day"), digits=10), "first", "last"))
-        behind = Attempt.objects.filter(pk__gt=kept_up(AttemptDay, Attempt)).order_by()
+        behind = Attempt.objects.filter(pk__gt=known).order_by()
         parts.append(behind.values_list(Value(_DAYS), period_of(Unit.DAY)).annotate(Min("pk"), Max("pk")))
         in_doubt = attempts_in_doubt(Attempt.objects.order_by())
         parts.append(in_doubt.values_list(Value(_IN_DOUBT), period_of(Unit.DAY), Value(0)).annotate(Count("pk")))
@@ -51,7 +55,9 @@ class TallyState:
             state._add(kind, name, low, high)
         return state
 
-    def _add(self, kind: str, name: str, low: int, high: int) -> None:
+    def _add(self, kind: str, name: str | None, low: int, high: int) -> None:
+        if name is None:  # a database may hold an attempt without its time
+            return
         if kind == _DAYS:
             known_low, known_high = self._days.get(name, (low, high))
             self._days[name] = min(low, known_low), max(high, known_high)

@@ -207,7 +207,8 @@ def test_attempts_of_the_old_dashboard_are_tallied_but_not_in_the_summary(attemp
         ({}, JANUARY + timedelta(days=9, hours=1), JANUARY + timedelta(days=56), 6, 2),
     ],
 )
-def test_what_is_tallied_is_not_read(attempts, conditions, first, last, total, expected):
+def test_what_is_tallied_is_not_read(attempts, monkeypatch, conditions, first, last, total, expected):
+    monkeypatch.setattr(day_ranges, "MANY", 10**9)  # PostgreSQL's keys go on from test to test, which looks like many
     tally_all()
     with CaptureQueriesContext(connections["audit"]) as captured:
         assert summarize(Attempt.objects.filter(**conditions), first, last, tallies_of(**conditions)).total == total
