@@ -87,6 +87,7 @@ def test_shortcuts_lead_somewhere_but_not_while_somebody_types_and_can_be_switch
     expect(page.get_by_role("dialog", name="Shortcuts")).to_be_visible()
     page.keyboard.press("n")  # in the dialog, too, it is no shortcut
     page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
     expect(page).to_have_url("/jobs/")
     page.keyboard.press("n")
     expect(page).to_have_url("/")
