@@ -126,7 +126,10 @@ class AttemptAdmin(ExactSearchAdmin):
 
     @admin.display(description="outcome", ordering="outcome")
     def shown_outcome(self, attempt: Attempt) -> SafeString:
-        return badge(attempt.outcome, attempt.get_outcome_display())
+        return badge(attempt.outcome, self.state_of(attempt))
+
+    def state_of(self, row: Attempt) -> str:
+        return str(row.get_outcome_display())
 
     @admin.display(description="source")
     def arrived_by(self, attempt: Attempt) -> str:

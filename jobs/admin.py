@@ -21,7 +21,7 @@ from jobs.app_status.runbook import SHORTEST, is_safe_link
 from jobs.live.confirmations import confirmations_of
 from jobs.models import Batch, BatchChunk, Job, JobCustomer, JobDay, RunbookEntry
 from jobs.selectors import job_ids_of_customer
-from jobs.statuses import shown_status
+from jobs.statuses import ShownStatus, shown_status
 from tmsdash.web.admin import ExactSearchAdmin, ReadOnlyAdmin, link_to_list, shown_json
 from tmsdash.web.admin_filters import ClusterFilter, TimeFilter, UserFilter
 from tmsdash.web.parts import badge
@@ -93,11 +93,17 @@ class JobAdmin(ExactSearchAdmin):
 
     @admin.display(description="status", ordering="status")
     def condition(self, job: Any) -> SafeString:
-        if not hasattr(job, "confirmation"):  # on the page of one job
-            job.confirmation = confirmations_of([job.job_id]).get(job.job_id)
-        shown = shown_status(job.status, legacy=job.legacy, confirmation=job.confirmation)
+        shown = self._status_of(job)
         detail = format_html(' <span class="hint">{}</span>', shown.detail) if shown.detail else SafeString()
         return badge(shown.css, shown.label) + detail
+
+    def state_of(self, row: Any) -> str:
+        return self._status_of(row).label
+
+    def _status_of(self, job: Any) -> ShownStatus:
+        if not hasattr(job, "confirmation"):  # on the page of one job
+            job.confirmation = confirmations_of([job.job_id]).get(job.job_id)
+        return shown_status(job.status, legacy=job.legacy, confirmation=job.confirmation)
 
     @admin.display(description="source", ordering="source")
     def source_label(self, job: Any) -> str:
@@ -183,6 +189,9 @@ class BatchAdmin(ExactSearchAdmin):
     @admin.display(description="state", ordering="state")
     def condition(self, batch: Batch) -> SafeString:
         return badge(batch.state_label.lower(), batch.state_label)
+
+    def state_of(self, row: Batch) -> str:
+        return row.state_label
 
     def ended(self, batch: Batch) -> SafeString | str:
         return shown_time(batch.ended_at) if batch.ended_at else "–"

@@ -217,3 +217,9 @@ def test_staff_without_the_permission_sees_nothing(olivia):
     olivia.save()
     for path in LISTS:
         assert signed_in(olivia).get(path).status_code == 403
+
+
+def test_the_title_of_an_attempt_tells_its_outcome(viewer, two):
+    pages = [viewer.get(f"/admin/audit/attempt/{attempt.pk}/change/").content.decode() for attempt in two]
+    assert "<title>Accepted – Attempt" in pages[0]
+    assert "<title>Rejected by TMS – Attempt" in pages[1]

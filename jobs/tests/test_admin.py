@@ -247,3 +247,10 @@ def test_a_batch_is_found_by_a_customer_of_its_chunks(audrey):
         assert str(batch.batch_id) in page
     # A request is no chunk, and its job is not looked for.
     assert not any(request.job_id.hex in query["sql"].replace("-", "") for query in captured)
+
+
+def test_the_titles_of_a_job_and_a_batch_tell_how_they_stand(viewer, two):
+    job = viewer.get(f"/admin/jobs/job/{two[0].pk}/change/").content.decode()
+    batch = viewer.get(f"/admin/jobs/batch/{make_batch().pk}/change/").content.decode()
+    assert re.search(r"<title>\s*Accepted – Job", job), job[:700]
+    assert re.search(r"<title>\s*\w+ – Batch", batch), batch[:700]

@@ -118,6 +118,7 @@ class StrictListAdmin(ModelAdmin):
             "has_fields": any(section.fields for section in sections),
             "heading": f"Add {kind}" if row is None else capfirst(kind if is_uuid(name) else f"{kind} {name}"),
             "heading_id": name if is_uuid(name) else "",
+            "state": self.state_of(row) if row else "",
             "list_name": capfirst(self.opts.verbose_name_plural),
         }
         return super().render_change_form(request, context | shown, *args, **kwargs)
@@ -125,6 +126,10 @@ class StrictListAdmin(ModelAdmin):
     def name_of(self, row: Any) -> str:
         """Return what its page calls a row, besides the name of its kind."""
         return str(row)
+
+    def state_of(self, row: Any) -> str:
+        """Return how a row stands, in the words of its badge, for the title of its page; "" if it has no states."""
+        return ""
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """Answer 404: what was done to something is in the audit, and what Django keeps of it is a part of that."""
