@@ -3,6 +3,7 @@ PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
 SBOM ?= sbom.json
+DIR ?= /opt/tms-dashboard
 PY := .venv/bin/python
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r
 LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
@@ -11,7 +12,7 @@ LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --gen
 AXE := $(if $(shell command -v npm 2>/dev/null),.ci/node_modules/.package-lock.json)
 export PORT TMS_PORT DEMO_ONCE
 
-.PHONY: demo check test serve prove lock sbom
+.PHONY: demo check test serve install prove lock sbom
 
 demo: .venv/installed
 	@$(PY) -m setactions.devtools.demo
@@ -19,6 +20,11 @@ demo: .venv/installed
 serve: .venv/installed
 	@$(PY) manage.py migrate_all -v0
 	@exec $(PY) manage.py serve --host $(HOST) --port $(PORT)
+
+# Into DIR, which belongs to whoever runs it: a first installation, and a newer or an older version over it. docs/install.md
+# says what root has to do besides. CELERY=1 also installs what batches through a queue need.
+install:
+	@PYTHON=$(PYTHON) CELERY=$(CELERY) deploy/install "$(DIR)"
 
 # The long forms of the crash proofs: take about three quarters of an hour.
 prove: .venv/installed-dev

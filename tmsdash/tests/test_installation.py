@@ -15,7 +15,7 @@ from django.conf import settings
 
 from tmsdash.tests.tools import until
 
-ATTRIBUTES = settings.BASE_DIR / "docs" / "installation.attributes"
+ATTRIBUTES = settings.BASE_DIR / "deploy" / "installation.attributes"
 LEFT_OUT = [line.split()[0] for line in ATTRIBUTES.read_text().splitlines() if line.endswith(" export-ignore")]
 
 
@@ -57,7 +57,7 @@ def installed(tmp_path):
 def test_an_installation_has_nothing_that_it_does_not_need(installed):
     folder, manage = installed
     names = {str(path.relative_to(folder)) for path in folder.rglob("*")}
-    assert {"manage.py", "tmsdash/settings.py", "setactions/service.py", "README.md", "docs/nginx.conf"} <= names
+    assert {"manage.py", "tmsdash/settings.py", "setactions/service.py", "README.md", "deploy/nginx.conf"} <= names
     words = ("tests", ".git", "conftest", "simulator", "proofs", "demo", "bench", "measuring", "-dev", ".ci")
     assert [name for name in names if any(word in name for word in words)] == []
     printed, _ = manage("help").communicate(timeout=120)

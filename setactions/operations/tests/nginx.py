@@ -8,7 +8,7 @@ import requests
 from django.conf import settings as django_settings
 from requests.adapters import HTTPAdapter
 
-DOCUMENTED = django_settings.BASE_DIR / "docs" / "nginx.conf"
+DOCUMENTED = django_settings.BASE_DIR / "deploy" / "nginx.conf"
 # As files of /etc/nginx/sites-enabled/ are included; everything that it writes goes into its folder.
 AROUND = """
 daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.log; {user}

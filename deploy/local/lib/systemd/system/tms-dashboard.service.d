@@ -1,0 +1,1 @@
+tms-dashboard-.service.d
