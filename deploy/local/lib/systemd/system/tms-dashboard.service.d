@@ -1,1 +1,0 @@
-tms-dashboard-.service.d
