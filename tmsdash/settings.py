@@ -175,7 +175,10 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "new_action"
 LOGOUT_REDIRECT_URL = "login"
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
-PASSWORD_HASHERS = ["tmsdash.passwords.hashing.PBKDF2PasswordHasher"]
+PASSWORD_HASHERS = [  # the first one's are made; the others' are from older versions
+    "tmsdash.passwords.hashing.Argon2PasswordHasher",
+    "tmsdash.passwords.hashing.PBKDF2PasswordHasher",
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "tmsdash.passwords.rules.MaximumLengthValidator"},

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import PasswordChangeView
 from django.db import transaction
@@ -56,6 +57,7 @@ class AsksForPassword(FormMixin):  # type: ignore[type-arg]
         with turn(key):
             if is_throttled(request, request.user) or not request.session.exists(key):
                 return self._end_session()
+            self._hash_before = request.user.password  # type: ignore[union-attr]
             answer: HttpResponse = super().post(request, *args, **kwargs)  # type: ignore[misc]
             return answer
 
@@ -72,7 +74,10 @@ class AsksForPassword(FormMixin):  # type: ignore[type-arg]
         return super().form_invalid(form)
 
     def forget_failures(self) -> None:
-        """Forget the wrong passwords, because one was right."""
+        """Forget the wrong passwords, because one was right. Its hash may have been renewed: this session goes on."""
+        user: Any = self.request.user
+        if user.password != self._hash_before:
+            self.request.session[HASH_SESSION_KEY] = user.get_session_auth_hash()
         clear_failures(self.request, self.request.user)
         sessions.forget_wrong_passwords(self.request.session)
 

@@ -26,6 +26,7 @@ from audit.choices import Kind
 from audit.services import record_fact
 from tmsdash.accounts import recorded_name
 from tmsdash.db.transactions import drop_if_broken
+from tmsdash.passwords.hashing import take_as_long_as_others
 from tmsdash.tokens import looks_like_token
 from tmsdash.web import sessions
 from tmsdash.web.browsers import user_agent_of
@@ -83,6 +84,7 @@ class SignIn(LoginView):
                 # Throttled tries cost the sender nothing and an entry is a durable write: a line in the log is enough.
                 logger.warning("[SIGN_IN] throttled: user=%s, address=%s", name, self.request.META.get("REMOTE_ADDR"))
             else:
+                take_as_long_as_others(form.cleaned_data["password"])
                 throttled = bool(getattr(self.request, "axes_locked_out", False))
                 record(Kind.SIGN_IN_FAILED, self.request, name, throttled_from_now_on=throttled)
         return super().form_invalid(form)

@@ -14,8 +14,10 @@ from tmsdash.passwords import hashing
 from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.tools import Gate, text_of, threads, until
 
+ARGON2, OLD = hashing.Argon2PasswordHasher, hashing.PBKDF2PasswordHasher
 NEW_PASSWORD = "another battery staple horse"
 ROOM = hashing.PLACES + hashing.WAITING
+_note = hashing._note
 
 
 @pytest.fixture
@@ -43,7 +45,11 @@ def full(real_hashes):
 
 
 def test_the_product_has_no_hasher_without_places():
-    assert product_settings.PASSWORD_HASHERS == ["tmsdash.passwords.hashing.PBKDF2PasswordHasher"]
+    assert product_settings.PASSWORD_HASHERS == [
+        "tmsdash.passwords.hashing.Argon2PasswordHasher",
+        "tmsdash.passwords.hashing.PBKDF2PasswordHasher",
+    ]
+    assert ARGON2().encode(PASSWORD, "salt" * 4).startswith("argon2$argon2id$v=19$m=19456,t=2,p=1$")
     hasher, djangos = hashing.PBKDF2PasswordHasher, hashers.PBKDF2PasswordHasher
     assert (hasher.algorithm, hasher.iterations) == (djangos.algorithm, djangos.iterations)
     assert hasher.algorithm == "pbkdf2_sha256"
@@ -52,10 +58,11 @@ def test_the_product_has_no_hasher_without_places():
 
 def test_no_more_are_hashed_at_once_than_there_are_places(monkeypatch):
     begun, gate = [], Gate()
-    monkeypatch.setattr(hashers.PBKDF2PasswordHasher, "encode", lambda *args: begun.append(1) or str(gate.enter()))
-    hasher = hashing.PBKDF2PasswordHasher()
+    for method in ("encode", "verify"):
+        monkeypatch.setattr(hashers.Argon2PasswordHasher, method, lambda *args: begun.append(1) or str(gate.enter()))
+    hasher = ARGON2()
     with threads(ROOM) as submit:
-        waiting = [submit(hasher.encode, "password", "salt") for _ in range(ROOM)]
+        waiting = [submit((hasher.encode, hasher.verify)[n % 2], "password", "salt") for n in range(ROOM)]
         try:
             until(lambda: hashing._line._value == 0 and len(begun) == hashing.PLACES)
             with pytest.raises(hashing.HashingBusyError):
@@ -68,9 +75,9 @@ def test_no_more_are_hashed_at_once_than_there_are_places(monkeypatch):
 
 
 def test_who_stands_in_the_line_may_hash_as_often_as_they_need(monkeypatch):
-    monkeypatch.setattr(hashers.PBKDF2PasswordHasher, "encode", lambda *args: "hash")
+    monkeypatch.setattr(hashers.Argon2PasswordHasher, "encode", lambda *args: "hash")
     monkeypatch.setattr(hashing, "_line", threading.BoundedSemaphore(1))
-    hasher = hashing.PBKDF2PasswordHasher()
+    hasher = ARGON2()
     with hashing.in_line():
         assert [hasher.encode("password", "salt") for _ in range(3)] == ["hash"] * 3
     with pytest.raises(ValueError, match="an error"), hashing.in_line():
@@ -121,9 +128,44 @@ def test_who_finds_no_place_waits_for_no_database(full, adam, olivia):
         assert {query["sql"].split()[0] for query in queries} == {"SELECT"}  # no transaction, for which all would queue
 
 
-def test_a_hash_of_fewer_rounds_is_upgraded_in_the_same_place(real_hashes, olivia, monkeypatch):
+@pytest.fixture
+def old_hash(real_hashes, olivia):
+    """As an older version left it, but for its number of rounds."""
+    User.objects.filter(pk=olivia.pk).update(password=OLD().encode(PASSWORD, "salt" * 6, 1000))
+    olivia.refresh_from_db()
+    return olivia.password
+
+
+def test_an_old_hash_is_renewed_at_sign_in_in_the_same_place(old_hash, olivia, monkeypatch):
     monkeypatch.setattr(hashing, "_line", threading.BoundedSemaphore(1))
-    User.objects.update(password=hashing.PBKDF2PasswordHasher().encode(PASSWORD, "salt" * 6, 1000))
+    assert Client().post("/login/", {"username": "olivia", "password": "wrong" + PASSWORD}).status_code == 200
+    olivia.refresh_from_db()
+    assert olivia.password == old_hash
     assert Client().post("/login/", {"username": "olivia", "password": PASSWORD}).status_code == 302
     olivia.refresh_from_db()
-    assert olivia.password.split("$")[1] == str(hashing.PBKDF2PasswordHasher.iterations)
+    assert olivia.password.startswith("argon2$argon2id$")
+    assert Client().post("/login/", {"username": "olivia", "password": PASSWORD}).status_code == 302
+
+
+def test_a_session_in_which_an_old_hash_is_renewed_goes_on(old_hash, olivia):
+    client = signed_in(olivia)
+    answer = client.post("/sessions/", {"end": "others", "password": PASSWORD})
+    olivia.refresh_from_db()
+    assert olivia.password.startswith("argon2$")
+    assert client.get(answer["Location"]).status_code == 200
+
+
+@pytest.mark.parametrize("is_left", [True, False], ids=["old hashes are left", "none is left"])
+def test_a_failed_sign_in_takes_the_same_hashes_whatever_the_account_has(old_hash, adam, monkeypatch, is_left):
+    adam.set_password(PASSWORD)
+    adam.save()
+    if not is_left:
+        User.objects.filter(username="olivia").update(password="argon2" + adam.password[6:])
+    User.objects.create_user("nadia")  # without a password
+    taken = []
+    monkeypatch.setattr(OLD, "iterations", 1000)
+    monkeypatch.setattr(hashing, "_note", lambda algorithm: taken.append(algorithm) or _note(algorithm))
+    for name in ("olivia", "adam", "nadia", "mallory"):
+        taken.clear()
+        assert Client().post("/login/", {"username": name, "password": "wrong" + PASSWORD}).status_code == 200
+        assert {*taken} == ({"argon2", "pbkdf2_sha256"} if is_left else {"argon2"}), name
