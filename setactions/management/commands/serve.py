@@ -22,7 +22,7 @@ from tmsdash.db.migration import MIGRATE_FIRST, are_migrations_due
 from tmsdash.db.transactions import file_identity
 from tmsdash.env import is_loopback
 from tmsdash.processes import end_with_parent, handle, heeded, is_ending, notice_end
-from tmsdash.server import open_files, watchdog
+from tmsdash.server import given_socket, open_files, watchdog
 from tmsdash.server.shared import VARIABLE, SharedMemory
 from tmsdash.text import one_line
 from tmsdash.web.static_files import collect
@@ -58,8 +58,13 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        _warn_of_plain_http(options["host"])
-        _assert_free(options["host"], options["port"])
+        host, port = options["host"], options["port"]
+        if given := _given_socket():
+            host, port = given.getsockname()[:2]
+            self.stdout.write(f"Listening on {host}, port {port}: the socket that systemd passes.")
+        else:
+            _assert_free(host, port)
+        _warn_of_plain_http(host)
         require_own_site()
         if are_migrations_due():
             raise CommandError(f"Nothing was started.{MIGRATE_FIRST}")
@@ -69,10 +74,17 @@ class Command(BaseCommand):
         sys.stdout.flush()
         for name, value in ALLOCATORS.items():
             os.environ.setdefault(name, value)
-        sys.exit(_keep_running(options["host"], options["port"]))
+        sys.exit(_keep_running(server_arguments(host, port, given), given))
 
 
-def _keep_running(host: str, port: int) -> int:
+def _given_socket() -> socket.socket | None:
+    try:
+        return given_socket.take()
+    except given_socket.SocketError as error:
+        raise CommandError(f"Nothing was started. {error}") from None
+
+
+def _keep_running(arguments: list[str], given: socket.socket | None) -> int:
     """Run the workers until this process is told to stop, and return the exit code."""
     notice_end()  # first: a signal that comes between the two must not be lost
     handle(lambda *_: None, signal.SIGTERM, signal.SIGINT)  # is_ending tells of them
@@ -80,7 +92,7 @@ def _keep_running(host: str, port: int) -> int:
     of_terminals = {signal.SIGHUP, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, of_terminals.difference(heeded(*of_terminals)))
     with _shared_memory() as memory:
-        workers = [_Worker(server_arguments(host, port), memory, number) for number in range(settings.WEB_WORKERS)]
+        workers = [_Worker(arguments, memory, number, given) for number in range(settings.WEB_WORKERS)]
         code = _run(workers)
     for alias in connections:
         if file := file_identity(connections[alias]):
@@ -108,17 +120,19 @@ class _Worker:
     succession. Then that main process is started again here.
     """
 
-    def __init__(self, arguments: list[str], memory: SharedMemory | None, number: int) -> None:
-        self._arguments, self._memory, self._number = arguments, memory, number
+    def __init__(
+        self, arguments: list[str], memory: SharedMemory | None, number: int, given: socket.socket | None
+    ) -> None:
+        self._arguments, self._memory, self._number, self._given = arguments, memory, number, given
         self.quick_ends = 0
 
     def start(self) -> None:
         """Start it; if this process is killed, it must not live on and keep its port from the next one."""
-        environment, descriptors = dict(os.environ), []
+        environment, descriptors = dict(os.environ), [self._given.fileno()] if self._given else []
         if self._memory:
             self._memory.clear(self._number)  # of what a worker had counted that was killed
             environment[VARIABLE] = self._memory.variable(self._number)
-            descriptors = [self._memory.descriptor]
+            descriptors.append(self._memory.descriptor)
         self._started = time.monotonic()
         self._process = subprocess.Popen(  # noqa: S603
             self._arguments,
@@ -230,13 +244,14 @@ def _assert_free(host: str, port: int) -> None:
         raise CommandError(f"Cannot listen on {host}, port {port}: {error}. Choose another HOST or PORT.") from None
 
 
-def server_arguments(host: str, port: int) -> list[str]:
+def server_arguments(host: str, port: int, given: socket.socket | None = None) -> list[str]:
     """Return the command line of granian with one worker. All listen at the same port, and the system spreads clients.
 
-    A stopping worker waits longer than a call can take, so that no call is cut off after TMS has applied it.
+    If a socket is `given`, all accept from that one, and the address is for logs only. A stopping worker waits longer than a call can take, so that no call is cut off after TMS has applied it.
     """
+    program = ["tmsdash.server.on_given_socket", str(given.fileno())] if given else ["granian"]
     return [
-        *(sys.executable, "-m", "granian", "--interface", "wsgi", "tmsdash.wsgi:application"),
+        *(sys.executable, "-m", *program, "--interface", "wsgi", "tmsdash.wsgi:application"),
         *("--host", host, "--port", str(port), "--workers", "1"),
         *("--blocking-threads", str(settings.WEB_THREADS)),
         *("--workers-kill-timeout", str(_call_s())),
