@@ -24,15 +24,16 @@ def take() -> socket.socket | None:
     if count != "1":
         raise SocketError(f"systemd passes {count} sockets. Leave one ListenStream= in the socket unit.")
     try:
-        given = socket.socket(fileno=os.dup(FIRST))
+        given = socket.socket(fileno=FIRST)
         is_listening = given.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as error:
         raise SocketError(f"What systemd passes is no socket ({error.strerror}). Use ListenStream=.") from None
-    os.close(FIRST)
     if given.family not in (socket.AF_INET, socket.AF_INET6) or given.type != socket.SOCK_STREAM or not is_listening:
+        given.close()
         raise SocketError(
             "What systemd passes is no listening socket of TCP. Write ListenStream=127.0.0.1:8000 or the like, and "
             "Accept=no, into the socket unit."
         )
+    given.set_inheritable(False)
     given.setblocking(False)
     return given

@@ -1,15 +1,23 @@
-"""granian, as `python -m granian` runs it, but on a listening socket that it inherits.
+"""granian, as `python -m granian` runs it, but on a listening socket that it inherits and that outlives it.
 
-`python -m tmsdash.server.on_given_socket DESCRIPTOR ARGUMENTS...`: the arguments are granian's. Its address and port are
-not used, as the socket has them.
+`python -m tmsdash.server.on_given_socket DESCRIPTOR ARGUMENTS...`: the arguments are granian's. The socket has its
+address already; the one among the arguments is for logs only.
 """
 
+import os
+import signal
 import socket
 import sys
+import time
+from collections.abc import Callable
+from typing import Any
 
-from granian import cli
-from granian.net import SocketHolder
+from granian import _signals, cli
+from granian._granian import SocketHolder
 from granian.server import MPServer
+
+# For requests to be read whose connections were accepted last: a worker that ends closes those without any.
+LAST_WORDS_S = 1.0
 
 
 class _Server(MPServer):
@@ -18,17 +26,36 @@ class _Server(MPServer):
     descriptor = -1
 
     def _init_shared_socket(self) -> None:
-        self._ssp = None
-        self._sfd = self.descriptor
-        self._shd = SocketHolder(self.descriptor, False, self.backlog)
+        inherited: Any = SocketHolder(self.descriptor, False, self.backlog)  # type: ignore[call-arg]
+        self._ssp, self._shd = None, inherited
         self._sso = socket.socket(fileno=self.descriptor)
+
+
+def _in_worker(end: Callable[..., object], _reload: object = None) -> None:
+    """Let `end` handle the signals that ask a worker to end, once it has read what it has accepted.
+
+    Connections that come meanwhile wait in the socket for the next server.
+    """
+
+    def stop_accepting(number: int, frame: object) -> None:
+        with socket.socket(socket.AF_UNIX) as silent:  # nobody connects to it, so there is nothing to accept
+            silent.bind("")
+            silent.listen()
+            silent.setblocking(False)
+            os.dup2(silent.fileno(), _Server.descriptor, inheritable=False)
+        time.sleep(LAST_WORDS_S)
+        end(number, frame)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop_accepting)
 
 
 def main() -> None:
     """Run granian's command line."""
     _Server.descriptor = int(sys.argv.pop(1))
-    cli.Server = _Server
-    cli.entrypoint()
+    vars(cli)["Server"] = _Server
+    vars(_signals)["set_main_signals"] = _in_worker  # the main process has it by another name
+    cli.entrypoint()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,6 +31,14 @@ START_S = 180.0  # longer than a server may take to start on a busy machine
 POLL_S = 0.05
 # What Python and its child processes need; nothing of what the product reads.
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
+# Runs Python with what follows the descriptor of a socket, as systemd would start it with that socket.
+AS_SYSTEMD = """
+import os, sys
+descriptor, *command = sys.argv[1:]
+os.dup2(int(descriptor), 3)
+os.environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}
+os.execv(sys.executable, [sys.executable, *command])
+"""
 
 
 class ProofError(Exception):
@@ -126,20 +134,33 @@ class Site:
 
         What it logs is added to the file that `log` names, and so is its output unless it is `piped`.
         """
-        return self.spawn_program(
-            log, sys.executable, str(BASE_DIR / "manage.py"), *command, piped=piped, **environment
-        )
+        program = [sys.executable, str(BASE_DIR / "manage.py"), *command]
+        return self.spawn_program(log, *program, piped=piped, **environment)
+
+    def spawn_on(self, held: socket.socket, log: str, *command: str, **environment: str) -> subprocess.Popen[str]:
+        """The same, with a listening socket that it gets as systemd would pass it."""
+        program = [sys.executable, "-c", AS_SYSTEMD, str(held.fileno()), str(BASE_DIR / "manage.py"), *command]
+        return self._start(log, program, environment, passed=[held.fileno()])
 
     def spawn_program(self, log: str, *command: str, piped: bool = False, **environment: str) -> subprocess.Popen[str]:
         """Start any program of the site, as `spawn` does."""
+        return self._start(log, command, environment, piped=piped)
+
+    def _start(self, *arguments: Any, **options: Any) -> subprocess.Popen[str]:
         try:
-            starting = self._starter.submit(self._spawn, log, command, piped, environment)
+            starting = self._starter.submit(self._spawn, *arguments, **options)
         except RuntimeError:  # closed
             raise ProofError("The proof is over.") from None
         return starting.result()
 
     def _spawn(
-        self, log: str, command: tuple[str, ...], piped: bool, environment: dict[str, str]
+        self,
+        log: str,
+        command: Sequence[str],
+        environment: dict[str, str],
+        *,
+        piped: bool = False,
+        passed: Sequence[int] = (),
     ) -> subprocess.Popen[str]:
         with self._log_file(log).open("a") as log_file:
             process = subprocess.Popen(  # noqa: S603 (our own command)
@@ -151,6 +172,7 @@ class Site:
                 stderr=log_file,
                 text=True,
                 start_new_session=True,
+                pass_fds=passed,
             )
         self._processes = [other for other in self._processes if other.poll() is None] + [process]
         return process
@@ -166,9 +188,10 @@ class Site:
 class Server:
     """A production server of the site, main process and worker, that can die and rise again on the same port."""
 
-    def __init__(self, site: Site, number: int, **environment: str) -> None:
-        """Choose a port and start."""
-        with unused_port() as port:
+    def __init__(self, site: Site, number: int, /, held: socket.socket | None = None, **environment: str) -> None:
+        """Start, on a port of its own or on the listening socket that somebody has `held` for it."""
+        self._held = held
+        with nullcontext(held) if held else unused_port() as port:
             self.port = port.getsockname()[1]
         self.url = f"http://{HOST}:{self.port}"
         self._site, self._name = site, f"server-{number}"
@@ -177,6 +200,9 @@ class Server:
 
     def start(self) -> None:
         """Start the processes; they are not ready at once."""
+        if self._held:
+            self._process = self._site.spawn_on(self._held, self._name, "serve", **self._environment)
+            return
         command = ["serve", "--host", HOST, "--port", str(self.port)]
         self._process = self._site.spawn(self._name, *command, **self._environment)
 
@@ -189,10 +215,10 @@ class Server:
         """SIGKILL to main process and worker."""
         kill(self._process)
 
-    def stop(self) -> None:
-        """SIGTERM, and return once it has ended."""
+    def stop(self) -> int:
+        """SIGTERM, and return the exit code once it has ended."""
         self._process.terminate()
-        self._process.wait(START_S)
+        return self._process.wait(START_S)
 
     def wait_until_healthy(self) -> None:
         """Return once it answers. Raise ProofError if it does not, or has ended by itself."""

@@ -12,11 +12,12 @@ from django.core.management.base import CommandError, CommandParser
 from setactions.devtools.proofs.batch_kills import run_batch_kills
 from setactions.devtools.proofs.campaign import run_campaign
 from setactions.devtools.proofs.report import ProofResult, judge_remains
+from setactions.devtools.proofs.restarts import run_restarts
 from setactions.devtools.proofs.site import ProofError
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.processes import INTERRUPTED, ended_by_signals
 
-COUNTS = ("kills", "clients", "batch_kills", "queue_faults")
+COUNTS = ("kills", "clients", "batch_kills", "queue_faults", "restarts")
 SERVER = "TEST_POSTGRES_URL"  # not an option: it may hold a password
 CONTROL = "TEST_POSTGRES_CONTROL"  # the program that restarts the server
 
@@ -37,6 +38,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--queue-faults", type=int, metavar="N", help="instead, let N things go wrong with batches in the queue"
         )
+        parser.add_argument(
+            "--restarts", type=int, metavar="N", help="instead, restart a server N times on a socket that stays open"
+        )
         parser.add_argument("--clients", type=int, default=16, help="clients submitting at once (default: %(default)s)")
         parser.add_argument("--seed", type=int, help="repeat the choices of a run, though not its timing")
         parser.add_argument(
@@ -49,7 +53,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if any(options[name] is not None and options[name] < 1 for name in COUNTS):
-            raise CommandError("Choose at least one kill, fault and client.")
+            raise CommandError("Choose at least one kill, fault, restart and client.")
         needed = [SERVER, *[CONTROL] * bool(options["queue_faults"])]  # the server is restarted among other things
         if options["postgresql"] and (missing := [name for name in needed if name not in os.environ]):
             example = ".ci/with-postgres python manage.py prove --postgresql"
@@ -84,6 +88,9 @@ class Command(BaseCommand):
 
             say(f"{options['queue_faults']:,} faults, seed {seed}, in {folder}")
             remains = run_queue_faults(folder, faults=options["queue_faults"], seed=seed, say=say, server=server)
+        elif options["restarts"]:
+            say(f"{options['restarts']:,} restarts, seed {seed}, in {folder}")
+            remains = run_restarts(folder, restarts=options["restarts"], seed=seed, say=say, server=server)
         else:
             say(f"{options['kills']:,} kills, {options['clients']:,} clients, seed {seed}, in {folder}")
             clients = options["clients"]

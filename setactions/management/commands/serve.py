@@ -245,9 +245,11 @@ def _assert_free(host: str, port: int) -> None:
 
 
 def server_arguments(host: str, port: int, given: socket.socket | None = None) -> list[str]:
-    """Return the command line of granian with one worker. All listen at the same port, and the system spreads clients.
+    """Return the command line of granian with one worker.
 
-    If a socket is `given`, all accept from that one, and the address is for logs only. A stopping worker waits longer than a call can take, so that no call is cut off after TMS has applied it.
+    All listen at the same port, and the system spreads clients; if a socket is `given`, all accept from that one, and
+    the address is for logs only. A stopping worker waits longer than a call can take, so that no call is cut off after
+    TMS has applied it.
     """
     program = ["tmsdash.server.on_given_socket", str(given.fileno())] if given else ["granian"]
     return [
