@@ -15,11 +15,16 @@ from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 
-from tmsdash import site_keys
+from tmsdash import site_keys, timers
 from tmsdash.days import NoDayError, day_of
 from tmsdash.db import moves
 from tmsdash.db.migration import MIGRATE_FIRST, are_migrations_due
 from tmsdash.logs import no_audit_line
+from tmsdash.processes import INTERRUPTED
+
+
+class NotOwnSiteError(CommandError):
+    """A database was moved, or holds the ids of other keys than this process has."""
 
 
 class SiteCommand(BaseCommand):
@@ -67,10 +72,36 @@ class TimerCommand(Command):
 
     cron mails whatever a command prints. What it has to say is held back, and printed if it ends with another exit
     code than 0; warnings and errors are logged at once. JSON that was asked for is printed in any case.
+    How it ended is recorded, see tmsdash.timers, unless somebody interrupted it.
     """
+
+    timer = ""  # its name among the timers that are watched, if it is one
+    done_codes: tuple[int, ...] = (0,)  # the exit codes with which it has done its work, whatever it found
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Run the command; raises what `handle` raises."""
+        code: Any = 1
+        try:
+            output = self._execute(*args, **options)
+            code = 0
+        except NotOwnSiteError:
+            code = INTERRUPTED  # nothing ran, and the database is not this site's to write to
+            raise
+        except CommandError as error:
+            code = error.returncode
+            raise
+        except SystemExit as end:
+            code = end.code
+            raise
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+            raise
+        finally:
+            if self.timer and code != INTERRUPTED:
+                timers.record(self.timer, code in self.done_codes)
+        return output
+
+    def _execute(self, *args: Any, **options: Any) -> str | None:
         if options.get("verbosity") != 0:
             return super().execute(*args, **options)
         stdout: Any = options.get("stdout") or self.stdout
@@ -100,7 +131,7 @@ def require_own_site(names: Collection[str] = site_keys.ALL, *, exit_code: int =
         moves.assert_in_place()
         site_keys.assert_ours(names)
     except (site_keys.WrongKeyError, moves.MovedError) as error:
-        raise CommandError(f"Nothing was done. {error}", returncode=exit_code) from None
+        raise NotOwnSiteError(f"Nothing was done. {error}", returncode=exit_code) from None
 
 
 def confirmed(question: str) -> None:

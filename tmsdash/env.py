@@ -214,6 +214,21 @@ def clusters(name: str) -> dict[str, str]:
     return result
 
 
+def intervals(name: str, defaults: dict[str, int], *, maximum: int) -> dict[str, int]:
+    """Return `{timer: seconds}` from `backup=86400,verify=0`, for each of `defaults`; 0 switches a timer's watch off."""
+    result: dict[str, int] = {}
+    for part in names(name, []):
+        timer, _, seconds = (piece.strip() for piece in part.partition("="))
+        if timer not in defaults:
+            raise _wrong(name, f"write timer=seconds, the timer one of {', '.join(defaults)}", part)
+        if timer in result:
+            raise _wrong(name, "use each timer once", timer)
+        if not re.fullmatch(r"[0-9]{1,9}", seconds) or int(seconds) > maximum:
+            raise _wrong(name, f"write whole seconds from 0 to {maximum}, 0 to expect no run", part)
+        result[timer] = int(seconds)
+    return defaults | result
+
+
 def token_urls(name: str, known: Collection[str]) -> dict[str, str]:
     """Return `{cluster name: URL}` of token endpoints, from `evian3=https://sso.example/token`, of `known` clusters.
 
@@ -310,6 +325,14 @@ def keys(name: str, *, minimum_length: int) -> list[str]:
     if any(len(secret) < minimum_length for secret in secrets):
         raise ImproperlyConfigured(f"{name}: use at least {minimum_length} characters for each key.")
     return secrets
+
+
+def header_secret(name: str, *, minimum_length: int) -> str:
+    """Return a secret that scripts send in a header, or the empty string."""
+    value = text(name)
+    if value and not re.fullmatch(rf"[!-~]{{{minimum_length},512}}", value):
+        raise ImproperlyConfigured(f"{name}: use {minimum_length} to 512 visible ASCII characters, without spaces.")
+    return value
 
 
 def folder_outside(name: str, default: str, base_dir: Path, other: Path) -> Path:

@@ -53,6 +53,21 @@ class SiteKey(models.Model):
         return f"{self.name} {self.key_id}"
 
 
+class TimerRun(models.Model):
+    """How one of the timers in tmsdash.timers ran: when it ended last, how, and when it succeeded last."""
+
+    name = models.CharField(max_length=16, primary_key=True)
+    ended_at = models.DateTimeField()
+    succeeded = models.BooleanField(help_text="whether the run that ended last did")
+    succeeded_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class KeptForm(models.Model):
     """What somebody typed in a form that arrived when their session was over, for them to go on with.
 

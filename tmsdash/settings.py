@@ -92,6 +92,15 @@ AUDIT_KEY_IS_GENERATED = not env.text("AUDIT_KEY")
 AUDIT_OLD_KEYS = env.keys("AUDIT_OLD_KEYS", minimum_length=32)
 AUDIT_SEAL_DIR = env.folder_outside("AUDIT_SEAL_DIR", "seals", BASE_DIR, VAR_DIR)
 
+# -- Monitoring ---------------------------------------------------------------------------------------------------
+METRICS_TOKEN = env.header_secret("METRICS_TOKEN", minimum_length=16)
+# Seconds between two runs, as the timers in deploy/ have them.
+TIMER_INTERVALS = env.intervals(
+    "TIMER_INTERVALS",
+    {"reconcile": 600, "backup": 86_400, "seal": 3600, "verify": 86_400},
+    maximum=366 * 86_400,
+)
+
 # -- Django -------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "tmsdash.apps.TmsdashConfig",

@@ -83,6 +83,7 @@ def _use_own_settings(port: int, tms_port: int) -> None:
         "ALLOWED_HOSTS": f"{HOST},localhost",
         "HTTPS_ONLY": "false",
         "DEBUG": "false",
+        "TIMER_INTERVALS": "reconcile=0,backup=0,seal=0,verify=0",  # there are no timers
         **dict.fromkeys(("CSRF_TRUSTED_ORIGINS", "SECRET_KEY", "TOKEN_KEY", "AUDIT_KEY", "AUDIT_OLD_KEYS"), ""),
         "PORT": str(port),
     }

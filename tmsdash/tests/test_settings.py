@@ -68,6 +68,13 @@ WRONG = [
     ("TMS_TRANS_BEGIN_NAME", "PE-Enable"),
     ("TMS_TRANS_BEGIN_NAME", "Trans Begin"),
     ("TMS_PRODUCTION_CLUSTERS", "evian3"),  # none is configured
+    ("METRICS_TOKEN", "t" * 15),
+    ("METRICS_TOKEN", f"{'t' * 16} {'t' * 16}"),
+    *(
+        ("TIMER_INTERVALS", value)
+        for value in ("600", "reconcile", "reconcile=", "reconcile=10m", "backups=600", "seal=-1", "seal=60,seal=60")
+    ),
+    ("TIMER_INTERVALS", f"verify={366 * 86_400 + 1}"),
     ("TMS_BATCH_ENGINE", "threads"),
     ("TMS_REQUIRE_NOTE", "sometimes"),
     ("TMS_TOKEN_URLS", "evian3=https://sso.example/token"),  # none is configured

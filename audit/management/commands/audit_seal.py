@@ -8,6 +8,7 @@ from django.db import Error as AnyDatabaseError
 from audit.proof.commands import ProofCommand
 from audit.proof.seals import last_seal, write_seal
 from audit.proof.verification import verify_since
+from tmsdash import timers
 from tmsdash.cores import WorkerLostError
 
 
@@ -17,6 +18,8 @@ class Command(ProofCommand):
         "at the entries since the last seal, and seals nothing that is broken. Run it from a timer, and have the lines "
         "copied to another machine. Exit code 0: sealed; 3: the audit is broken."
     )
+
+    timer = timers.SEAL
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print the seal as one JSON object")

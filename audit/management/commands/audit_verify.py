@@ -14,6 +14,7 @@ from audit.proof.archives import ArchiveError
 from audit.proof.commands import BROKEN
 from audit.proof.findings import Finding, Verification
 from audit.proof.verification import verify
+from tmsdash import timers
 from tmsdash.commands import TimerCommand
 from tmsdash.cores import WorkerLostError
 from tmsdash.text import one_line
@@ -29,6 +30,7 @@ class Command(TimerCommand):
         "broken (the first bad entry is named), or an anchor does not match."
     )
 
+    timer = timers.VERIFY
     needed_keys = ()  # it only reads, and names the keys that it lacks
 
     def add_arguments(self, parser: CommandParser) -> None:

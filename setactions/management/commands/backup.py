@@ -7,6 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from setactions.operations.backups.creation import back_up
 from setactions.operations.backups.engine import BackupError
+from tmsdash import timers
 from tmsdash.commands import TimerCommand
 from tmsdash.processes import INTERRUPTED, ended_by_signals
 
@@ -23,6 +24,8 @@ class Command(TimerCommand):
         "complete, but jobs and audit do not fit together, or the audit does not end as it should."
     )
 
+    timer = timers.BACKUP
+    done_codes = (0, DO_NOT_FIT)  # there is a copy; what it shows of the databases is audit_verify's to tell
     needed_keys = ()  # a copy does no harm; what does not fit is named
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -14,6 +14,7 @@ from setactions.resolving.reconcile import reconcile
 from setactions.resolving.roll_forward import ReconcileReport
 from setactions.resolving.unexplained import Unexplained, find_unexplained, in_words
 from setactions.token_options import add_token_arguments, token_of_options
+from tmsdash import timers
 from tmsdash.commands import TimerCommand
 from tmsdash.text import counted, one_line
 
@@ -32,6 +33,8 @@ class Command(TimerCommand):
     )
 
     wrong_key_exit_code = FAILED
+    timer = timers.RECONCILE
+    done_codes = (0, SOME_NEED_A_TOKEN, SOME_NEED_A_PERSON)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--full", action="store_true", help="also compare all jobs with the audit: after a restore")

@@ -33,6 +33,7 @@ from setactions.resolving.tests.doubting import (
     tms_does,
 )
 from setactions.resolving.tests.doubting import run_reconcile as run
+from tmsdash import timers
 from tmsdash.tests.tools import database_bytes, kinds_of, locked
 
 pytestmark = [pytest.mark.usefixtures("databases", "tms", "impatient"), pytest.mark.pages]
@@ -90,6 +91,7 @@ def test_what_needs_a_person_is_listed_and_ends_with_2_whatever_else_needs_a_tok
     mixed = send(fetch, "a", "b", token=LOST_BEFORE)
     tms_does(tms, "PE-Enable", "a")
     code, printed = run("--json", token=PLANTED)
+    assert timers.states()[0].last_success_at  # it has done what it can
     assert (code, json.loads(printed)) == (2, NOTHING | {"need_person": [str(mixed.attempt_id)]})
     code, printed = run(token=PLANTED)
     assert code == 2
@@ -107,6 +109,7 @@ def test_a_job_that_cannot_be_recorded_ends_with_3(fetch, monkeypatch):
     sign_again(owed, "INTENT")
     code, printed = run("--json")
     assert (code, set(json.loads(printed))) == (3, set(NOTHING))
+    assert not timers.states()[0].last_success_at
     assert now(owed).job_owed
 
 
