@@ -9,6 +9,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -164,8 +165,9 @@ def no_refusals_or_exports_yet() -> None:
 @pytest.fixture(autouse=True)
 def no_banners_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     """No page reads the banners, whenever that was done last, until a test changes them."""
-    monkeypatch.setattr(banners, "_kept", banners._Kept())
-    banners._kept.until = float("inf")
+    for name in ("_kept", "_kept_timers"):
+        monkeypatch.setattr(banners, name, copy(getattr(banners, name)))
+        getattr(banners, name).rows, getattr(banners, name).until = (), float("inf")
 
 
 @pytest.fixture(autouse=True)

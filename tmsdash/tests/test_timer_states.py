@@ -7,15 +7,18 @@ from datetime import timedelta
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
 from django.db.migrations.recorder import MigrationRecorder
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tmsdash import site_keys, timers
+from tmsdash import banners, site_keys, timers
 from tmsdash.commands import NotOwnSiteError, TimerCommand
 from tmsdash.models import TimerRun
 from tmsdash.processes import INTERRUPTED
-from tmsdash.tests.tools import table_missing
+from tmsdash.tests.fixtures import signed_in
+from tmsdash.tests.tools import table_missing, text_of
 
 pytestmark = pytest.mark.usefixtures("databases")
 
@@ -145,3 +148,35 @@ def test_one_that_never_ran_is_late_once_it_should_have_run_twice(settings):
     assert "backup has never succeeded since 20" in timers.states()[1].in_words
     settings.TMS_PASSIVE = True  # a stand-by reconciles nothing
     assert late() == {"backup", "seal", "verify"}
+
+
+@pytest.mark.pages
+def test_staff_see_on_every_page_which_timers_are_late_or_failed_and_nobody_else_does(settings, adam, olivia):
+    settings.TIMER_INTERVALS = dict.fromkeys(timers.NAMES, 5000)
+    ran("backup", ago_s=90_000)
+    ran("verify", ago_s=10, succeeded=False)
+    ran("seal", ago_s=10)
+    banners.forget()
+    with table_missing("default", "tmsdash_timerrun"):
+        assert signed_in(adam).get("/jobs/").status_code == 200
+    banners.forget()
+    for path in ("/", "/jobs/", "/admin/", "/help/"):
+        page = text_of(signed_in(adam).get(path))
+        assert "Late: backup has not succeeded since 20" in page
+        assert "Run manage.py backup FOLDER, and look at tms-dashboard-backup.timer." in page
+        assert "Failed: verify failed at 20" in page
+        assert "seal has" not in page
+    for client in (signed_in(olivia), Client()):
+        assert "timer" not in text_of(client.get("/help/" if client.cookies else "/login/"))
+
+
+@pytest.mark.pages
+def test_a_page_asks_for_timers_once_in_a_while(adam):
+    client = signed_in(adam)
+    banners.forget()
+    asked = []
+    for _ in range(2):
+        with CaptureQueriesContext(connections["default"]) as captured:
+            client.get("/jobs/")
+        asked.append(sum("tmsdash_timerrun" in query["sql"] for query in captured))
+    assert asked == [1, 0]

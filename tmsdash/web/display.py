@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 
-from tmsdash.banners import shown_banners
+from tmsdash.banners import shown_banners, shown_timers
 from tmsdash.version import product_version
 
 KEPT_S = 365 * 86_400
@@ -59,10 +59,12 @@ def shortcuts_of(request: HttpRequest) -> str:
 def display_context(request: HttpRequest) -> dict[str, Any]:
     """Give templates what was chosen: `theme` as `theme_of` has it, `time_zone`, and whether there are shortcuts.
 
-    `banners` are what administrators tell everybody, `version` is the product's, `host` the site's.
+    `banners` are what administrators tell everybody, and `timers_to_look_at` is for staff. `version` is the product's,
+    `host` the site's.
     """
     return {
         "banners": shown_banners,
+        "timers_to_look_at": lambda: shown_timers(request),
         "version": product_version,
         "host": lambda: _host(request),
         "theme": theme_of(request),
