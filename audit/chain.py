@@ -301,4 +301,5 @@ def begin() -> None:
 def log_anchors(entries: Iterable[NewEntry]) -> None:
     """Log the anchors of entries that were committed."""
     for entry in entries:
-        logger.info("[AUDIT] %s: anchor=%s", entry, anchor(entry.sequence, entry.mac))
+        line_anchor = anchor(entry.sequence, entry.mac)
+        logger.info("[AUDIT] %s: anchor=%s", entry, line_anchor, extra={"attempt_id": entry.attempt_id or ""})

@@ -8,6 +8,7 @@ The rules:
 - a Job that somebody else wrote under our id is never taken for ours.
 """
 
+import contextvars
 import logging
 import threading
 import time
@@ -45,7 +46,8 @@ FINISH_PAUSES_S = (0.5, 1, 2, 4, 8, 15, *[30] * 120)
 def log(attempt_id: uuid.UUID, message: str, *values: Any, level: int = logging.INFO) -> None:
     """Write one line that begins with [SET_ACTION] and names the attempt; `values` are kept to that line."""
     cleaned = [one_line(value) if isinstance(value, str) else value for value in values]
-    logger.log(level, "[SET_ACTION] " + message + " attempt_id=%s", *cleaned, attempt_id)  # noqa: G003 (constants)
+    line = f"[SET_ACTION] {message} attempt_id=%s"
+    logger.log(level, line, *cleaned, attempt_id, extra={"attempt_id": attempt_id})
 
 
 class ForeignJobError(Exception):
@@ -175,7 +177,8 @@ class Recorder:
     def finish_later(self) -> None:
         """Go on trying in the background, for as long as this process lives; after that `reconcile` does it."""
         try:
-            threading.Thread(target=self._finish, name="finish-recording", daemon=True).start()
+            run = contextvars.copy_context().run  # so that its lines in the log name the same request
+            threading.Thread(target=run, args=(self._finish,), name="finish-recording", daemon=True).start()
         except RuntimeError as error:  # the system allows no more threads, or Python is ending
             self._log("EXCEPTION: %s; `reconcile` will finish this", str(error), level=logging.CRITICAL)
 

@@ -51,6 +51,7 @@ from setactions.word import NO_WORD, Word
 from tmsdash.db.transactions import drop_if_broken, transaction_around_call
 from tmsdash.heavy_work import others_first
 from tmsdash.kill_points import kill_point
+from tmsdash.log_context import about
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ def set_action(
         known = None if is_new else find_known(attempt_id)
         if known:
             return _replay(known, actor, intent)
-        with ExitStack() as held:
+        with about(attempt_id=attempt_id), ExitStack() as held:
             held.enter_context(call_slot())
             held.enter_context(turn_of_long_list(len(submission.cids)))
             recorder = _open(attempt_id, actor, intent, batch, word)

@@ -1,4 +1,4 @@
-"""Log lines that input from outside can neither break nor forge."""
+"""Log lines that input from outside can neither break nor forge; `tmsdash.json_logs` writes the same as JSON."""
 
 import logging
 import sys
@@ -34,20 +34,29 @@ class OneLineFormatter(logging.Formatter):
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
-        line = without_web_tokens(one_line(record.message, LINE_LIMIT))
-        record.message = line if AUDIT_WORD not in line or _is_audits(record) else no_audit_line(line)
+        record.message = cleaned_message(record)
         record.request_id = request_id.current()
         return super().formatMessage(record)
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 (logging's name)
-        """Return the time in UTC as ISO 8601, such as 2026-01-02T03:04:05.678Z, whatever zone the machine keeps."""
-        return f"{_utc(int(record.created))}.{int(record.msecs):03}Z"
+        return utc_time(record)
 
     def formatException(self, ei: object) -> str:  # noqa: N802 (logging's name)
         return _indented(super().formatException(ei))  # type: ignore[arg-type]
 
     def formatStack(self, stack_info: str) -> str:  # noqa: N802 (logging's name)
         return _indented(super().formatStack(stack_info))
+
+
+def cleaned_message(record: logging.LogRecord) -> str:
+    """Return the message of a record on one line, without tokens, and as the audit's only if it is."""
+    line = without_web_tokens(one_line(record.message, LINE_LIMIT))
+    return line if AUDIT_WORD not in line or _is_audits(record) else no_audit_line(line)
+
+
+def utc_time(record: logging.LogRecord) -> str:
+    """Return the time in UTC as ISO 8601, such as 2026-01-02T03:04:05.678Z, whatever zone the machine keeps."""
+    return f"{_utc(int(record.created))}.{int(record.msecs):03}Z"
 
 
 @lru_cache(maxsize=1)  # a request writes its lines within few seconds
@@ -91,15 +100,23 @@ class WithoutTraceback(logging.Filter):
 
 
 def no_audit_line(text: str) -> str:
-    """Return `text`, of one or more lines, so that none of them can be mistaken for a line of the audit."""
+    """Return `text`, of one or more lines, so that none of them can be mistaken for a line of the audit.
+
+    Those begin with its word, or, as JSON, with a brace.
+    """
     if AUDIT_WORD not in text:  # as a rule
         return text
     lines = text.splitlines(keepends=True)
-    return "".join(f" {line}" if line.startswith(AUDIT_WORD) else line for line in lines)
+    return "".join(f" {line}" if line.startswith((AUDIT_WORD, "{")) else line for line in lines)
+
+
+def lines_without_tokens(text: str) -> list[str]:
+    """Return the lines of a traceback, each of them without line breaks of others' and without tokens."""
+    return [without_web_tokens(one_line(line, LINE_LIMIT)) for line in text.splitlines()]
 
 
 def _indented(text: str) -> str:
-    return "\n".join(f"    | {without_web_tokens(one_line(line, LINE_LIMIT))}" for line in text.splitlines())
+    return "\n".join(f"    | {line}" for line in lines_without_tokens(text))
 
 
 def log_what_nobody_caught() -> None:

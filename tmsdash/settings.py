@@ -238,6 +238,7 @@ AXES_DISABLE_ACCESS_LOG = True  # the audit has the sign-ins
 AXES_ENABLE_ADMIN = False
 
 # -- Logging: to standard error, each record on one line ------------------------------------------------------------
+LOG_FORMAT = env.spelling("LOG_FORMAT", ["text", "json"]).lower()
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -247,6 +248,8 @@ LOGGING = {
             # The message first: scripts that read the log expect lines that begin with [SET_ACTION].
             "format": "%(message)s [%(levelname)s %(asctime)s %(request_id)s]",
         }
+        if LOG_FORMAT == "text"
+        else {"()": "tmsdash.json_logs.JsonFormatter"}
     },
     "filters": {
         "shown_paths": {"()": "tmsdash.logs.ShownPaths"},

@@ -26,6 +26,7 @@ from setactions.limits import WORKERS_PER_BATCH, batch_slot
 from setactions.refusal import Refusal
 from setactions.token import Token
 from setactions.word import NO_WORD, Word
+from tmsdash.log_context import about
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ def _carry(runner: Runner, slot: ExitStack, afterwards: Callable[[], object]) ->
     with slot:
         runner.run()
     try:
-        afterwards()
+        with about(batch_id=runner.batch.batch_id):
+            afterwards()
     finally:
         connections.close_all()

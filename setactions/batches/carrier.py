@@ -75,6 +75,7 @@ class Carrier:
         logger.info(
             "[BATCH] %s: chunk %d of %d, try %d: %s",
             *(chunk.batch.batch_id, chunk.number + 1, chunk.batch.chunk_count, chunk.tries, decision.state.label),
+            extra={"attempt_id": result.attempt_id},
         )
         return decision
 

@@ -19,6 +19,7 @@ from jobs.batches.ledger import Idle
 from jobs.models import Batch, BatchChunk
 from setactions.batches.carrier import APART_S, Carrier, persist
 from setactions.liveness import FAILED
+from tmsdash.log_context import about
 from tmsdash.processes import is_ending
 
 logger = logging.getLogger(__name__)
@@ -100,10 +101,12 @@ class Crew:
         """Do some work of a thread, and close its connections; what it raises is the reason of the end."""
         failure = FAILED
         try:
-            work()
+            with about(batch_id=self._batch.batch_id):
+                work()
             failure = ""
         except Exception:
-            logger.exception("[BATCH] EXCEPTION: %s", self._batch.batch_id)
+            batch_id = self._batch.batch_id
+            logger.exception("[BATCH] EXCEPTION: %s", batch_id, extra={"batch_id": batch_id})
         finally:
             if failure:  # the others would wait for what this thread has claimed
                 self.end(failure)

@@ -31,6 +31,7 @@ from setactions.token import Token
 from setactions.token_options import ask_for_token
 from setactions.word import Word
 from tmsdash.downloads import IncompleteError
+from tmsdash.log_context import about
 from tmsdash.processes import END_SIGNALS, handling, share_interpreter
 
 POLL_S = 0.2  # how soon a signal, or the end of another runner's lease, is noticed
@@ -85,7 +86,8 @@ class Foreground:
                 self.has_begun = True
                 self._carry(runner, total)
                 if check and not (self._signals or self._options.no_check):
-                    self.check = check_afterwards(batch, actor, token, is_called_off=lambda: self._signals > 0)
+                    with about(batch_id=batch.batch_id):
+                        self.check = check_afterwards(batch, actor, token, is_called_off=lambda: self._signals > 0)
             if self._signals or not (runner.token_refused and self._options.can_ask):
                 return
             self._say(Batch.objects.get(pk=batch.pk).reason)

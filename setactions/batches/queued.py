@@ -37,6 +37,7 @@ from setactions.word import NO_WORD, Word
 from tmsdash.celery import app
 from tmsdash.db import clock
 from tmsdash.db.transactions import drop_if_broken
+from tmsdash.log_context import about
 from tmsdash.seals import BrokenSealError
 
 logger = logging.getLogger(__name__)
@@ -94,9 +95,10 @@ def start(
 @sensitive_variables()
 def _carry(batch_id: str, run: str, sealed: str, turns_in_vain: int = 0) -> None:
     """Carry a batch for a turn of the `sealed` run of this name; `turns_in_vain` found nothing to do just before it."""
-    if opened := relay.opened(batch_id, run, sealed):
-        with relay.watch.working(opened[0]):
-            _Turn(*opened, turns_in_vain).take()
+    with about(batch_id=batch_id):
+        if opened := relay.opened(batch_id, run, sealed):
+            with relay.watch.working(opened[0]):
+                _Turn(*opened, turns_in_vain).take()
 
 
 carry = app.task(name=_CARRY)(_carry)
@@ -105,13 +107,14 @@ carry = app.task(name=_CARRY)(_carry)
 @sensitive_variables()
 def _check(batch_id: str, run: str, sealed: str) -> None:
     """Look at what TMS shows of a batch that a run has done."""
-    try:
-        opened = Run.unsealed(uuid.UUID(batch_id), run, sealed)
-    except (BrokenSealError, Refusal):
-        logger.warning("[BATCH] WARNING: %s: not checked: the token could not be unsealed any more", batch_id)
-        return
-    if batch := Batch.objects.filter(batch_id=batch_id).first():
-        check_afterwards(batch, opened.actor, opened.token, wait_s=0)
+    with about(batch_id=batch_id):
+        try:
+            opened = Run.unsealed(uuid.UUID(batch_id), run, sealed)
+        except (BrokenSealError, Refusal):
+            logger.warning("[BATCH] WARNING: %s: not checked: the token could not be unsealed any more", batch_id)
+            return
+        if batch := Batch.objects.filter(batch_id=batch_id).first():
+            check_afterwards(batch, opened.actor, opened.token, wait_s=0)
 
 
 check = app.task(name="tmsdash.check")(_check)

@@ -74,5 +74,6 @@ def _catch_up(chunk: BatchChunk, attempt: Attempt | None) -> bool:
     decision = decide_afterwards(result_of(attempt), chunk)
     is_changed = decision.state != chunk.state and ledger.settle(chunk, decision)
     if is_changed:
-        logger.info("[BATCH] %s, chunk %d: %s", chunk.batch.batch_id, chunk.number + 1, decision.state.label)
+        facts, ids = (chunk.number + 1, decision.state.label), {"batch_id": chunk.batch.batch_id}
+        logger.info("[BATCH] %s, chunk %d: %s", ids["batch_id"], *facts, extra=ids | {"attempt_id": chunk.attempt_id})
     return is_changed

@@ -102,7 +102,8 @@ def start_batch(
         raise _refuse(user, actor, overlap.refusal(actor.source), new.chunks, new.note) from None
     _check_owner(user, batch)
     if is_new:
-        logger.info("[BATCH] %s: started by %s, %d customers", batch.batch_id, batch.user_id, batch.customer_count)
+        facts = (batch.batch_id, batch.user_id, batch.customer_count)
+        logger.info("[BATCH] %s: started by %s, %d customers", *facts, extra={"batch_id": batch.batch_id})
         try:
             _carry(engine, batch, actor, token, Scope.WAITING, word=word, check=check, compared=new.compared)
         except Refusal as refusal:
@@ -152,7 +153,8 @@ def go_on(
             todo = "" if actor.source == Source.COMMAND else HOW_TO_GO_ON
             raise _refuse(user, actor, overlap.refusal(actor.source, todo), left_chunks(batch, scope), batch.note)
         _carry(engine, batch, actor, token, scope, word=word, check=True, compared=_compared_before(batch))
-    logger.info("[BATCH] %s: %s goes on with it (%s)", batch.batch_id, user.get_username(), scope.name)
+    facts = (batch.batch_id, user.get_username(), scope.name)
+    logger.info("[BATCH] %s: %s goes on with it (%s)", *facts, extra={"batch_id": batch.batch_id})
 
 
 def overlaps_of_new(chunks: Iterable[NewChunk], word: Word = NO_WORD) -> list[TargetOverlap]:

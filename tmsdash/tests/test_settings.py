@@ -77,6 +77,7 @@ WRONG = [
     ("TIMER_INTERVALS", f"verify={366 * 86_400 + 1}"),
     ("TMS_BATCH_ENGINE", "threads"),
     ("TMS_REQUIRE_NOTE", "sometimes"),
+    ("LOG_FORMAT", "yaml"),
     ("TMS_TOKEN_URLS", "evian3=https://sso.example/token"),  # none is configured
     ("TMS_BATCH_ENGINE", "celery"),  # without a broker
     ("CELERY_BROKER_URL", "amqp://localhost"),

@@ -4,7 +4,8 @@ import secrets
 from contextvars import ContextVar
 
 HEADER = "X-Request-ID"
-_current: ContextVar[str] = ContextVar("request_id", default="-")
+NONE = "-"  # outside of a request
+_current: ContextVar[str] = ContextVar("request_id", default=NONE)
 
 
 def begin() -> str:

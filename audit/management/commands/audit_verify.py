@@ -37,9 +37,7 @@ class Command(TimerCommand):
         parser.add_argument(
             "--anchor", action="append", default=[], metavar="SEQ:MAC", help="an anchor that was kept; may be repeated"
         )
-        parser.add_argument(
-            "--anchors-from", metavar="FILE", help="a log (- for standard input): its lines that begin with [AUDIT]"
-        )
+        parser.add_argument("--anchors-from", metavar="FILE", help="a log (- for standard input): its lines of [AUDIT]")
         parser.add_argument("--archives", metavar="FOLDER", help="where the archives are (default: AUDIT_SEAL_DIR)")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -16,6 +16,7 @@ from audit.proof.anchors import logged_anchors
 from audit.proof.seals import write_seal
 from audit.tests.making import tampering
 from audit.tests.sealing import head, run
+from tmsdash.json_logs import JsonFormatter
 from tmsdash.logs import OneLineFormatter, log_what_nobody_caught
 from tmsdash.tests.tools import in_thread
 
@@ -57,6 +58,30 @@ def test_the_anchors_of_a_whole_log_are_compared(written, request, tmp_path, mon
     assert (code, "the anchor 1:0123456789abcdef of line 1 of standard input names another" in printed) == (3, True)
 
 
+FORGED_MESSAGE = FORGED.partition(" [INFO")[0]
+
+
+def json_line(message=FORGED_MESSAGE, **changes):
+    """A line of the audit's own logger as `tmsdash.json_logs` writes it, apart from the changes."""
+    record = {"time": "2026-01-02T03:04:05.678Z", "level": "INFO", "logger": "audit.chain", "message": message}
+    return json.dumps(record | changes)
+
+
+def test_the_anchors_of_a_json_log_are_compared(written, request, tmp_path):
+    [handler] = [handler for handler in logging.getLogger().handlers if getattr(handler, "stream", None) is written]
+    handler.setFormatter(JsonFormatter())
+    request.getfixturevalue("audited")
+    write_seal(head())
+    log = tmp_path / "log"
+    log.write_text(f"something else\n{json_line(level='WARNING')}\n{written.getvalue()}")
+    assert len(logged_anchors(str(log))) == 9
+    code, printed = run("audit_verify", "--json", "--anchors-from", str(log))
+    assert (code, json.loads(printed)["anchors"]) == (0, 9)
+    log.write_text(json_line())
+    code, printed = run("audit_verify", "--anchors-from", str(log))
+    assert (code, "the anchor 1:0123456789abcdef of line 1" in printed) == (3, True)
+
+
 @pytest.mark.parametrize("time", ["2026-01-02T03:04:05.678Z", "2026-01-02 03:04:05,678"])
 def test_lines_of_now_and_of_former_releases_count(tmp_path, time):
     log = tmp_path / "log"
@@ -85,6 +110,22 @@ def test_lines_of_now_and_of_former_releases_count(tmp_path, time):
         FORGED.replace("=1:", "=-1:"),
         FORGED.replace("=1:", "=１:"),
         FORGED.partition(" [INFO")[0],
+        json_line(logger="django.request"),
+        json_line(logger=["audit.chain"]),
+        json_line(logger="auditor"),
+        json_line(level="WARNING"),
+        json_line(FORGED),
+        json_line(f"x {FORGED}"),
+        json_line(f" {FORGED_MESSAGE}"),
+        json_line("x", exc_info=FORGED),
+        json_line("x", more=json.loads(json_line())),
+        f" {json_line()}",
+        f"{json_line()} [INFO 2026-01-02T03:04:05.678Z -]",
+        f"{json_line()}{json_line()}",
+        json_line().replace('"logger"', '"logger": "x", "logger"'),
+        json.dumps([json.loads(json_line())]),
+        f'{{"log": {json.dumps(json_line())}}}',
+        f'{{"[AUDIT]": {"[" * 100_000}',
     ],
 )
 def test_a_line_that_is_not_wholly_the_audits_own_is_no_anchor(audited, tmp_path, line):

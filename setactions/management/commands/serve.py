@@ -1,4 +1,5 @@
 import io
+import logging
 import os
 import signal
 import socket
@@ -26,6 +27,8 @@ from tmsdash.server import given_socket, open_files, watchdog
 from tmsdash.server.shared import VARIABLE, SharedMemory
 from tmsdash.text import one_line
 from tmsdash.web.static_files import collect
+
+logger = logging.getLogger(__name__)
 
 # Seconds beyond a call's deadline that a stopping server gives running requests to record the outcome.
 GRACE_AFTER_DEADLINE_S = 20
@@ -69,7 +72,7 @@ class Command(BaseCommand):
         if are_migrations_due():
             raise CommandError(f"Nothing was started.{MIGRATE_FIRST}")
         for message in check_postgresql_servers(databases=list(connections)):
-            sys.stderr.write(f"{' '.join(filter(None, (message.msg, message.hint)))}\n")
+            _tell(" ".join(filter(None, (message.msg, message.hint))))
         collect()  # before the server starts: it looks once which files there are
         sys.stdout.flush()
         for name, value in ALLOCATORS.items():
@@ -105,7 +108,7 @@ def _keep_running(arguments: list[str], given: socket.socket | None) -> int:
 def _shared_memory() -> Iterator[SharedMemory | None]:
     """Share memory with the workers and watch them during the block, if this system can."""
     if not watchdog.is_possible():
-        sys.stderr.write("A frozen worker will go unnoticed: watching workers needs Linux 5.3 or later.\n")
+        _tell("A frozen worker will go unnoticed: watching workers needs Linux 5.3 or later.")
         yield None
         return
     memory = SharedMemory(settings.WEB_WORKERS)
@@ -192,7 +195,7 @@ def _run(workers: list[_Worker]) -> int:
 
 
 def _start_again(workers: list[_Worker], *, gives_up: bool) -> None:
-    sys.stderr.write(f"The server ended by itself{', repeatedly' if gives_up else '; it is started again'}.\n")
+    _tell(f"The server ended by itself{', repeatedly' if gives_up else '; it is started again'}.")
     if gives_up:
         return
     time.sleep(PAUSE_S)  # not in a rush
@@ -211,13 +214,13 @@ def _finish_what_was_left_open(*, quietly: bool = False) -> None:
     if settings.TMS_PASSIVE:
         return
     try:
-        call_command("reconcile", stdout=io.StringIO() if quietly else sys.stdout)
+        # The log has its counts anyway, and where that is JSON nothing else should be among it.
+        is_quiet = quietly or settings.LOG_FORMAT == "json"
+        call_command("reconcile", stdout=io.StringIO() if is_quiet else sys.stdout)
     except SystemExit:
         return  # it has printed what needs a token or a person
     except Exception as error:  # noqa: BLE001 (a problem with yesterday's attempts must not stop today's)
-        sys.stderr.write(
-            one_line(f"What was left open stays open for now. {type(error).__name__}: {error}", 2_000) + "\n"
-        )
+        _tell(one_line(f"What was left open stays open for now. {type(error).__name__}: {error}", 2_000))
     finally:
         connections.close_all()
 
@@ -225,10 +228,18 @@ def _finish_what_was_left_open(*, quietly: bool = False) -> None:
 def _warn_of_plain_http(host: str) -> None:
     """Warn if the site is meant for HTTPS, but passwords and tokens could cross a network unencrypted."""
     if settings.HTTPS_ONLY and not is_loopback(host):
-        sys.stderr.write(
+        _tell(
             f"Listening on {host} in plain HTTP: let only the HTTPS proxy reach this port, on this machine or through "
-            "an encrypted tunnel. If the proxy runs on this machine, use HOST 127.0.0.1.\n"
+            "an encrypted tunnel. If the proxy runs on this machine, use HOST 127.0.0.1."
         )
+
+
+def _tell(sentence: str) -> None:
+    """Say something on standard error: as it is, or as a record if the log is JSON."""
+    if settings.LOG_FORMAT == "json":
+        logger.warning("%s", sentence)
+    else:
+        sys.stderr.write(f"{sentence}\n")
 
 
 def _assert_free(host: str, port: int) -> None:
@@ -260,5 +271,6 @@ def server_arguments(host: str, port: int, given: socket.socket | None = None) -
         *("--blocking-threads-idle-timeout", str(IDLE_S), "--respawn-failed-workers", "--no-ws", "--http", "1"),
         # A client that sends nothing, or half a head, keeps its place until then; there are enough places.
         *("--http1-header-read-timeout", str(HEADER_S * 1000)),
+        *(("--log-config", "tmsdash/server/json_logs.json") if settings.LOG_FORMAT == "json" else ()),
         *("--backpressure", str(open_files.connections_at_once(settings.WEB_THREADS)), "--backlog", str(BACKLOG)),
     ]
