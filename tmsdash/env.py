@@ -181,6 +181,20 @@ def hosts(name: str, default: list[str]) -> list[str]:
     return names(name, default)
 
 
+def web_origins(name: str) -> list[str]:
+    """Return origins as Django's CSRF_TRUSTED_ORIGINS takes them: `https://host`, with a port, or `https://*.domain`.
+
+    They are spelt as browsers spell them, in lower case and without the usual port: another spelling never matches.
+    """
+    result = []
+    for part in names(name, []):
+        match = re.fullmatch(rf"https?://(?:\*\.)?{_HOST}({_PORT})/?", part, re.IGNORECASE)
+        if not match or int(match[2].lstrip(":") or 0) > MAX_PORT:
+            raise _wrong(name, "write each origin as https://host, https://host:port or https://*.domain", part)
+        result.append(_without_default_port(part.lower().rstrip("/")))
+    return result
+
+
 def networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
     """Return a comma-separated list of IP addresses and networks (`10.0.0.0/8`)."""
     result = []

@@ -1,7 +1,10 @@
 """Keys that an installation makes once and keeps in files: when to make one, and when it must exist already."""
 
 import os
+import pwd
 import secrets
+import shlex
+import sys
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
@@ -10,6 +13,8 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 from tmsdash import env, startup
+
+passing: set[str] = set()  # names of the keys that this process made up for itself, and that are gone with it
 
 
 def generated(name: str, path: Path, *, minimum_length: int, used_by: Iterable[Path] = ()) -> str:
@@ -29,6 +34,7 @@ def generated(name: str, path: Path, *, minimum_length: int, used_by: Iterable[P
         is_used = not path.exists() and any(file.exists() and file.stat().st_size for file in used_by)
         if not path.exists():  # checked again: another process makes its key before its databases
             if startup.needs_no_keys() and not is_used:
+                passing.add(name)
                 return secrets.token_urlsafe(64)
             _refuse_to_make(name, path, is_used=is_used)
         kept = _read_or_make(path)
@@ -39,6 +45,29 @@ def generated(name: str, path: Path, *, minimum_length: int, used_by: Iterable[P
     if len(kept) < minimum_length:
         raise ImproperlyConfigured(f"{name}: the key kept in {path} is too short. Put the right one back.")
     return kept
+
+
+def refuse_as_root(folder: Path) -> None:
+    """Raise ImproperlyConfigured where root would make keys and databases in the folder of another user's site.
+
+    That user's server could not open them. `restore` gives what it makes to the owner of what was there, but keys.
+    """
+    if os.geteuid() or not folder.is_dir() or not folder.stat().st_uid:
+        return
+    user = owner_of(folder)
+    raise ImproperlyConfigured(
+        f"VAR_DIR: {folder} belongs to {user}, who could not open what root makes there. Run this as that user: "
+        f"sudo -u {user} {shlex.join([sys.executable, *sys.argv])}"
+    )
+
+
+def owner_of(path: Path) -> str:
+    """Return the name of the user to whom a file belongs, or #number for one without a name, as sudo takes it."""
+    uid = path.stat().st_uid
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
 
 
 def _refuse_to_make(name: str, path: Path, *, is_used: bool) -> None:
@@ -53,6 +82,7 @@ def _refuse_to_make(name: str, path: Path, *, is_used: bool) -> None:
             f"{name}: there is no key file {path}. Look at VAR_DIR; if this is a new installation or an upgrade, run "
             "manage.py migrate_all."
         )
+    refuse_as_root(path.parent)
 
 
 def _read_or_make(path: Path) -> str:

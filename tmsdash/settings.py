@@ -7,7 +7,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from tmsdash import env, key_files
+from tmsdash import env, key_files, startup
 from tmsdash.db import transactions
 from tmsdash.db.postgresql import ENGINE as POSTGRESQL_ENGINE
 from tmsdash.processes import cores
@@ -15,11 +15,13 @@ from tmsdash.processes import cores
 BASE_DIR = Path(__file__).resolve().parent.parent
 ENV_PATH = env.read_file("ENV_FILE", BASE_DIR, ".env")
 VAR_DIR = BASE_DIR / env.text("VAR_DIR", "var")
+if startup.makes_installation() and startup.command != "restore":
+    key_files.refuse_as_root(VAR_DIR)
 
 # -- Who may reach the site ---------------------------------------------------------------------------------------
 ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 DEBUG = env.debugging("DEBUG", ALLOWED_HOSTS)
-CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS", [])
+CSRF_TRUSTED_ORIGINS = env.web_origins("CSRF_TRUSTED_ORIGINS")
 HTTPS_ONLY = env.boolean("HTTPS_ONLY", not env.LOOPBACK_NAMES.issuperset(ALLOWED_HOSTS))
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 

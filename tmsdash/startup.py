@@ -18,7 +18,18 @@ SERVERS = frozenset({"serve", "demo"})
 WITHOUT_KEYS = frozenset(
     {
         "",
-        *("help", "--help", "-h", "version", "--version", "check", "makemigrations", "diffsettings", "findstatic"),
+        *(
+            "help",
+            "--help",
+            "-h",
+            "version",
+            "--version",
+            "check",
+            "doctor",
+            "makemigrations",
+            "diffsettings",
+            "findstatic",
+        ),
         *("tms_simulator", "bench", "prove", "test"),
     }
 )
@@ -35,6 +46,7 @@ def begin(name: str) -> None:
     """
     global command
     command = name
+    sys.dont_write_bytecode = sys.dont_write_bytecode or name == "doctor"  # it leaves nothing behind, whoever runs it
     os.umask(0o077)
     _receive_token()
     if TOKEN in os.environ:

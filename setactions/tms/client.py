@@ -137,8 +137,8 @@ class _Exchange:
         """Note that the proxy has made its connection to the cluster."""
         self._is_tunnelled = True
 
-    def pass_gate(self) -> None:
-        """Let the request leave, unless the deadline has passed."""
+    def pass_gate(self, ready: socket.socket) -> None:
+        """Let the request leave through a socket that is ready for it, unless the deadline has passed."""
         with self._gate:
             if self.expired:
                 raise OSError("the deadline passed before anything was sent")

@@ -25,7 +25,7 @@ class Exchange(Protocol):
 
     def connected(self, connection: socket.socket) -> None: ...
     def tunnelled(self) -> None: ...
-    def pass_gate(self) -> None: ...
+    def pass_gate(self, ready: socket.socket) -> None: ...
 
 
 class _Thread(threading.local):
@@ -68,7 +68,7 @@ class _Gated:
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc] # includes the proxy's tunnel and the TLS handshake
-        of_thread.exchange.pass_gate()
+        of_thread.exchange.pass_gate(self.sock)  # type: ignore[attr-defined]
 
 
 class _GatedHTTP(_Gated, HTTPConnection):

@@ -189,25 +189,38 @@ class Connection:
 
     def why_failed(self, error: Exception) -> str:
         """Return why nothing was sent; `error` is what ended the connection before it was ready."""
+        return self.say(self.cause_of(error), _detail_of(error))
+
+    def fault(self, error: Exception) -> str:
+        """Return what is wrong and the technical reason, without what follows from it for a request."""
+        return self.say(self.cause_of(error).partition(", so nothing was sent")[0] + ".", _detail_of(error))
+
+    def cause_of(self, error: Exception) -> str:
+        """Return the sentence of this module that says what `error`, which ended the connection, means."""
         if isinstance(error, BundleError):
-            return self.say(BUNDLE, reason_of(error.__cause__ or error))
+            return BUNDLE
         cause = _root(error)
         if isinstance(cause, TimeoutError):
-            return self.why_timed_out("timed out")
-        sentence = OTHER
+            return HANDSHAKE_TIMEOUT if self.is_connected else CONNECT_TIMEOUT
         if isinstance(cause, ssl.SSLCertVerificationError):
-            sentence = _CERTIFICATE.get(cause.verify_code, NOT_ACCEPTED)
-        elif isinstance(cause, ssl.SSLEOFError):
-            sentence = CLOSED
-        elif isinstance(cause, ssl.SSLError):
-            sentence = _HANDSHAKE.get(cause.reason or "", TLS_FAILED)
-        elif isinstance(cause, socket.gaierror):
-            sentence = NO_NAME_SERVER if cause.errno == socket.EAI_AGAIN else UNKNOWN_NAME
-        elif status := _tunnel_status(cause):
-            sentence = PROXY_FAILED if status >= 500 else PROXY_SIGN_IN if status == 407 else PROXY_REFUSED
-        elif isinstance(cause, OSError):
-            sentence = _SYSTEM.get(cause.errno or 0, CLOSED if isinstance(cause, ConnectionError) else OTHER)
-        return self.say(sentence, reason_of(error))
+            return _CERTIFICATE.get(cause.verify_code, NOT_ACCEPTED)
+        if isinstance(cause, ssl.SSLEOFError):
+            return CLOSED
+        if isinstance(cause, ssl.SSLError):
+            return _HANDSHAKE.get(cause.reason or "", TLS_FAILED)
+        if isinstance(cause, socket.gaierror):
+            return NO_NAME_SERVER if cause.errno == socket.EAI_AGAIN else UNKNOWN_NAME
+        if status := _tunnel_status(cause):
+            return PROXY_FAILED if status >= 500 else PROXY_SIGN_IN if status == 407 else PROXY_REFUSED
+        if isinstance(cause, OSError):
+            return _SYSTEM.get(cause.errno or 0, CLOSED if isinstance(cause, ConnectionError) else OTHER)
+        return OTHER
+
+
+def _detail_of(error: Exception) -> str:
+    if isinstance(error, BundleError):
+        return reason_of(error.__cause__ or error)
+    return "timed out" if isinstance(_root(error), TimeoutError) else reason_of(error)
 
 
 def reason_of(error: BaseException) -> str:

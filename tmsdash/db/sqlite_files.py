@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 ENGINE = "tmsdash.db.sqlite_engine"
 _may_make: ContextVar[bool] = ContextVar("may_make", default=False)
+_only_looks: ContextVar[bool] = ContextVar("only_looks", default=False)
 
 
 def is_sqlite(described: dict[str, Any]) -> bool:
@@ -20,6 +21,15 @@ def is_sqlite(described: dict[str, Any]) -> bool:
 def is_file_name(name: str | Path) -> bool:
     """Tell whether the NAME of a SQLite database is that of a file, and not the address of a database in memory."""
     return not str(name).startswith((":", "file:"))
+
+
+def address_to_look_at(file: str | Path) -> str:
+    """Return the address under which SQLite reads a file and makes none beside it.
+
+    A database in WAL mode that nobody uses has no WAL, and would get one even from whoever only reads.
+    """
+    is_used = all(Path(f"{file}{end}").exists() for end in ("-wal", "-shm"))
+    return f"file:{quote(str(file))}?mode=ro{'' if is_used else '&immutable=1'}"
 
 
 class MissingFileError(sqlite3.OperationalError):
@@ -44,8 +54,9 @@ class ExistingFile(sqlite3.Connection):
         """Connect to the file of this name, or to the address of a database in memory."""
         is_file = is_file_name(database)
         mode = "rwc" if _may_make.get() else "rw"
+        address = address_to_look_at(database) if only_looks() else f"file:{quote(database)}?mode={mode}"
         try:
-            super().__init__(f"file:{quote(database)}?mode={mode}" if is_file else database, **options)
+            super().__init__(address if is_file else database, **options)
         except sqlite3.OperationalError as error:
             if not is_file or Path(database).exists():
                 raise
@@ -56,6 +67,21 @@ class ExistingFile(sqlite3.Connection):
         """Close what a thread of the server left open that has ended: nobody else can, and Python would warn of it."""
         if self.was_opened:  # pysqlite3 ends the process on closing one that was not
             self.close()
+
+
+def only_looks() -> bool:
+    """Tell whether connections of this thread may neither make nor change a file."""
+    return _only_looks.get()
+
+
+@contextmanager
+def only_looking() -> Iterator[None]:
+    """Let connections that this thread makes read files, and neither make nor change any, locks among them."""
+    token = _only_looks.set(True)
+    try:
+        yield
+    finally:
+        _only_looks.reset(token)
 
 
 @contextmanager

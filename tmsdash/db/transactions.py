@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from django.db import Error as AnyDatabaseError
 from django.db import InterfaceError, InternalError, OperationalError, connections, transaction
@@ -18,7 +17,7 @@ from django.dispatch import receiver
 
 from tmsdash.db import postgresql, sqlite_files
 from tmsdash.db.locks import share
-from tmsdash.db.sqlite_files import ExistingFile, is_file_name, is_sqlite, missing
+from tmsdash.db.sqlite_files import ExistingFile, address_to_look_at, is_file_name, is_sqlite, missing, only_looks
 from tmsdash.db.turns import take_file, turn
 from tmsdash.db.writability import File, ended_by_failure
 
@@ -77,7 +76,7 @@ def files_with_audit_key(described: dict[str, dict[str, Any]]) -> Iterator[Path]
     """Yield the files of databases that were made with an AUDIT_KEY: none if the audit has no chain yet."""
     for audit in files({"audit": described["audit"]}):
         try:
-            with closing(sqlite3.connect(f"file:{quote(str(audit))}?mode=ro", uri=True)) as session:
+            with closing(sqlite3.connect(address_to_look_at(audit), uri=True)) as session:
                 tables = {name for (name,) in session.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         except sqlite3.Error:
             continue  # unreadable, so it may have been made with the key
@@ -273,7 +272,7 @@ def ensure_own_file(connection: BaseDatabaseWrapper) -> File:
 @receiver(connection_created)
 def _note_file(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     name = connection.settings_dict["NAME"]
-    if connection.vendor == "sqlite" and is_file_name(name):  # one in memory is this process' alone
+    if connection.vendor == "sqlite" and is_file_name(name) and not only_looks():  # in memory it is this process' alone
         try:
             is_ours = share(Path(name))
         except OSError as error:

@@ -86,6 +86,14 @@ WRONG = [
     ("ALLOWED_HOSTS", "http://tms.example"),
     ("ALLOWED_HOSTS", "tms.example:8000"),
     ("ALLOWED_HOSTS", "tms.example, -x"),
+    *(
+        ("CSRF_TRUSTED_ORIGINS", value)
+        for value in (
+            *("tms.example", "https://", "ftp://tms.example", "https://tms.example/path", "https://tms.example?a"),
+            *("https://tms.example, tms2.example", "https://*", "https://a.*.example", "https://u:p@tms.example"),
+            *("https://tms.example:99999", "https://tms exämple", "*"),
+        )
+    ),
     ("TMS_PROXY", "http://proxy:99999"),
     ("TMS_CLUSTERS", "evian3=https://tms.example:99999"),
     ("TMS_CLUSTERS", "evian3=https://tms.example:0"),
@@ -177,6 +185,19 @@ def test_a_sentence_about_a_wrong_value_never_quotes_a_secret(settings_of, name,
         settings_of(**{name: value})
     assert name in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_trusted_origin_is_spelt_as_browsers_spell_it(settings_of):
+    written = (
+        "https://TMS.example/, https://*.tms.example, http://127.0.0.1:8000,https://a.example:443,https://[::1]:8443"
+    )
+    origins = ["https://tms.example", "https://*.tms.example", "http://127.0.0.1:8000", "https://a.example"]
+    assert settings_of(CSRF_TRUSTED_ORIGINS=written)["CSRF_TRUSTED_ORIGINS"] == [*origins, "https://[::1]:8443"]
+
+
+def test_the_entry_that_is_no_origin_is_named(settings_of):
+    with pytest.raises(ImproperlyConfigured, match="it holds 'b.example'"):
+        settings_of(CSRF_TRUSTED_ORIGINS="https://a.example,b.example")
 
 
 @pytest.mark.parametrize("name", BOOLEANS)

@@ -1,6 +1,7 @@
 """The site's start, in processes of its own: where settings come from, and what stops it."""
 
 import ast
+import os
 import re
 import sqlite3
 import stat
@@ -11,7 +12,7 @@ from contextlib import ExitStack
 import pytest
 from django.conf import settings
 
-from tmsdash import env, key_files
+from tmsdash import env, key_files, startup
 from tmsdash.checks import has_wal_race_fix
 from tmsdash.tests.tools import KEYS, run_python
 
@@ -217,3 +218,25 @@ def test_twenty_processes_that_make_keys_at_once_agree_on_each(tmp_path):
         seen = {process.stdout.read() for process in processes}
     assert len(seen) == 1
     assert len(set(ast.literal_eval(seen.pop()))) == len(list(tmp_path.iterdir())) == 100
+
+
+def test_root_makes_no_keys_and_no_databases_in_a_folder_of_another_user(monkeypatch, tmp_path):
+    """Its server could not open them."""
+    if os.geteuid() == 0:
+        os.chown(tmp_path, 65_534, -1)
+        ended = run_python("manage.py", "migrate_all", var_dir=tmp_path, **KEYS)
+        assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+        assert f"VAR_DIR: {tmp_path} belongs to " in ended.stderr
+        assert "sudo -u " in ended.stderr
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(startup, "command", "restore")  # which gives what it makes to the owner of what was there
+    monkeypatch.setattr(startup, "makes_installation", lambda: True)
+    with pytest.raises(env.ImproperlyConfigured, match="^VAR_DIR: .* belongs to "):
+        key_files.generated("NONE", tmp_path / "a_key", minimum_length=32)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [["check", "--deploy"], ["migrate_all", "--help"], ["diffsettings"]])
+def test_what_only_looks_makes_neither_keys_nor_their_folder(tmp_path, command):
+    assert run_python("manage.py", *command, var_dir=tmp_path / "var").returncode == 0
+    assert list(tmp_path.iterdir()) == []
