@@ -161,7 +161,7 @@ TEMPLATES = [
             ],
             "builtins": [
                 f"tmsdash.web.{name}"
-                for name in ("template_filters", "day_groups", "clusters", "parts", "template_tags")
+                for name in ("template_filters", "day_groups", "clusters", "parts", "frame", "template_tags")
             ],
         },
     }
