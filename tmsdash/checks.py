@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import Error as AnyDatabaseError
+from django.urls import get_resolver
 
 from tmsdash.db.postgresql import ENGINE, forgetful, missing_limits, too_few_connections
 from tmsdash.db.sqlite_files import is_sqlite
@@ -17,6 +18,7 @@ from tmsdash.env import is_loopback
 from tmsdash.server import open_files
 from tmsdash.setting_names import misspelt
 from tmsdash.text import one_line
+from tmsdash.web.base_path import first_parts
 
 DURABLE = ("jobs", "audit")  # databases whose committed rows must survive a power cut
 WAL_RACE_FIXED = ((3, 44, 6), (3, 50, 7), (3, 51, 3))  # SQLite releases that fix the WAL-reset race
@@ -240,6 +242,15 @@ def check_cookies() -> Problems:
             text = f"The cookie {name!r} can be set or seen by other hosts or without HTTPS."
             hint = f"Leave {cookie}_NAME, _PATH, _DOMAIN, _SECURE and _SAMESITE as settings.py has them."
             yield "tmsdash.E030", text, hint
+
+
+@_check(Tags.urls)
+def check_base_path() -> Problems:
+    """Whether a proxy passes BASE_PATH on or takes it away is seen by how a path begins, so no page may begin so."""
+    first = settings.BASE_PATH.split("/")[1] if settings.BASE_PATH else ""
+    if first and first in {"static", *first_parts(get_resolver())}:
+        text = f"BASE_PATH begins with /{first}, and so do addresses within the site."
+        yield "tmsdash.E031", text, "Choose another path, such as /tms, and let the proxy pass that one on."
 
 
 @_check(Tags.security, deploy=True)

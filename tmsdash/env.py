@@ -195,6 +195,23 @@ def web_origins(name: str) -> list[str]:
     return result
 
 
+def base_path(name: str) -> str:
+    """Return a path such as /tms, below which the site is; the empty string for the top of its host."""
+    value = text(name)
+    if value and not re.fullmatch(r"(/[A-Za-z0-9_-]+){1,8}", value):
+        right = "write a path such as /tms, of letters, digits, - and _, with no slash at its end"
+        raise _wrong(name, f"{right} (leave it out for a site at the top of its host)", value)
+    return value
+
+
+def cookie_suffix(name: str, path: str) -> str:
+    """Return what the site's cookies are told from others by, after the path of the site unless it is set."""
+    value = text(name, path.strip("/").replace("/", "."))
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{0,64}", value):
+        raise _wrong(name, "write up to 64 letters, digits, '-', '_' or '.'", value)
+    return value
+
+
 def networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
     """Return a comma-separated list of IP addresses and networks (`10.0.0.0/8`)."""
     result = []

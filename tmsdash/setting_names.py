@@ -9,7 +9,7 @@ from tmsdash import env, startup
 # Read elsewhere: by make, the demo and the commands.
 _OTHERS = frozenset({startup.TOKEN, "DEMO_ONCE", "HOST", "PORT", "TMS_PORT", "DJANGO_SETTINGS_MODULE"})
 # Prefixes that many programs use: here only near misses of our own names are reported.
-_COMMON_WORDS = frozenset({"DATABASE", "DEBUG", "ENV", "HTTPS", "SECRET", "TOKEN", "VAR"})
+_COMMON_WORDS = frozenset({"BASE", "COOKIE", "DATABASE", "DEBUG", "ENV", "HTTPS", "SECRET", "TOKEN", "VAR"})
 # What desktops, systemd and hosts of web applications set.
 _FOREIGN = frozenset({"NOTIFY_SOCKET", "SESSION_MANAGER", "WEB_CONCURRENCY"})
 _CLOSE = 0.85  # of difflib's ratio: one letter of five, or two of twelve

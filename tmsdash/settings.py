@@ -24,6 +24,9 @@ DEBUG = env.debugging("DEBUG", ALLOWED_HOSTS)
 CSRF_TRUSTED_ORIGINS = env.web_origins("CSRF_TRUSTED_ORIGINS")
 HTTPS_ONLY = env.boolean("HTTPS_ONLY", not env.LOOPBACK_NAMES.issuperset(ALLOWED_HOSTS))
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
+HSTS_SUBDOMAINS = env.boolean("HSTS_SUBDOMAINS", False)
+BASE_PATH = env.base_path("BASE_PATH")
+COOKIE_SUFFIX = env.cookie_suffix("COOKIE_SUFFIX", BASE_PATH)
 
 # -- TMS ----------------------------------------------------------------------------------------------------------
 TMS_CLUSTERS = env.clusters("TMS_CLUSTERS")
@@ -119,7 +122,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "tmsdash.web.middleware.ResponseHeadersMiddleware",  # first: it sees every answer
-    "tmsdash.web.middleware.TrustedProxyMiddleware",  # everything below sees the real client and scheme
+    "tmsdash.web.proxies.TrustedProxyMiddleware",  # everything below sees the real client and scheme
     "tmsdash.web.access_log.AccessLogMiddleware",
     "tmsdash.web.middleware.HealthHostMiddleware",
     "tmsdash.db.broken_rows.check_rows",
@@ -171,7 +174,8 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_I18N = False  # nothing is translated, and Django would look the language up for every value of a page
 USE_TZ = True
-STATIC_URL = "static/"
+FORCE_SCRIPT_NAME = BASE_PATH or None  # tmsdash.web.base_path says more
+STATIC_URL = f"{BASE_PATH}/static/"
 STATIC_ROOT = VAR_DIR / "static"  # filled by `serve`, see tmsdash/web/static_files.py
 FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o600, 0o700  # of collected files; no uploads are stored
 STORAGES = {
@@ -212,18 +216,21 @@ SESSION_COOKIE_AGE = SESSION_MAX_S  # of the row; sessions.py applies both limit
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 # Browsers accept cookies with this prefix only from the host itself, over HTTPS, and for all of its paths.
 _HOST_ONLY = "__Host-" if HTTPS_ONLY else ""
-SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_HOST_ONLY}sessionid", f"{_HOST_ONLY}csrftoken"
+# They come to every port and path of the host: without a suffix, sites beside each other sign people out of each other.
+_SUFFIX = f".{COOKIE_SUFFIX}" if COOKIE_SUFFIX else ""
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_HOST_ONLY}sessionid{_SUFFIX}", f"{_HOST_ONLY}csrftoken{_SUFFIX}"
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = "/"
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"  # following a link in a mail, one is still signed in
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # Django's other one sets a cookie
 SECURE_SSL_REDIRECT = HTTPS_ONLY
-SECURE_REDIRECT_EXEMPT = [r"^health$"]  # load balancers ask it over plain HTTP
+SECURE_REDIRECT_EXEMPT = [rf"^{BASE_PATH}/health$".replace("/", "", 1)]  # load balancers ask it over plain HTTP
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS_ONLY else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS_ONLY
-# The preload list is for whole public domains, which an internal dashboard must not sign up.
-SILENCED_SYSTEM_CHECKS = ["security.W021"]
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS_ONLY and HSTS_SUBDOMAINS
+# Names below the site's are for their own administrators to decide about: nothing here needs them to have HTTPS (W005).
+# The preload list is for whole public domains, which an internal dashboard must not sign up (W021).
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 X_FRAME_OPTIONS = "DENY"
 
 # -- Throttling of sign-ins: per user and address, so that nobody can lock somebody else out from elsewhere ------------

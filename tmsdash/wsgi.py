@@ -16,6 +16,7 @@ from tmsdash.db import moves, postgresql
 from tmsdash.logs import log_what_nobody_caught
 from tmsdash.processes import end_with_parent, notice_end, share_interpreter
 from tmsdash.server import heartbeat
+from tmsdash.web.base_path import below
 from tmsdash.web.plain_text import with_plain_content_type
 from tmsdash.web.static_files import warn_unless_collected
 
@@ -31,7 +32,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tmsdash.settings")
 try:
     django.setup()
     log_what_nobody_caught()
-    application = with_plain_content_type(get_wsgi_application())
+    application = below(with_plain_content_type(get_wsgi_application()))
     from tmsdash import site_keys  # it has models, so that django.setup comes first
 
     moves.assert_in_place()

@@ -15,7 +15,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.middleware.csrf import get_token
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
@@ -23,6 +22,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from audit.accounts.sign_in_page import LATE, LIMITS, late_mark, sign_in_page, waiting_for
 from tmsdash.web.access_log import log_refused
+from tmsdash.web.base_path import is_own
 from tmsdash.web.errors import error_response, wants_json
 from tmsdash.web.kept_forms import SEALED, TooLongError, author_of, is_from_this_site, keep, sealed_form, without_author
 from tmsdash.web.sessions import is_polling, reload_page, time_left
@@ -83,8 +83,7 @@ def _ask_to_sign_in(request: HttpRequest, address: str) -> HttpResponse:
 def keep_form(request: HttpRequest) -> HttpResponse:
     """Take what was typed on a page whose session is over, from its script. Whatever the form is for is not done."""
     address = without_author(request.POST.get("kept_for", ""))
-    is_here = address.startswith("/") and url_has_allowed_host_and_scheme(address, None)
-    if not (is_here and is_from_this_site(request) and author_of(request)):
+    if not (is_own(address) and is_from_this_site(request) and author_of(request)):
         log_refused(request, "it hands over a form of no page of ours")
         return error_response(request, 400, "This is no form of a page of ours. Nothing was kept or done.")
     if request.user.is_authenticated:

@@ -29,6 +29,7 @@ from tmsdash.db.transactions import drop_if_broken
 from tmsdash.passwords.hashing import take_as_long_as_others
 from tmsdash.tokens import looks_like_token
 from tmsdash.web import sessions
+from tmsdash.web.base_path import stays_below
 from tmsdash.web.browsers import user_agent_of
 from tmsdash.web.kept_forms import SEALED, keep
 
@@ -53,9 +54,12 @@ class SignIn(LoginView):
             return super().post(request, *args, **kwargs)
 
     def get_redirect_url(self) -> str:  # type: ignore[override]
-        """Return where to go next: not back here, not where only forms are posted, not to an address with a token."""
+        """Return where to go next, which is on this site: not back here, not where only forms are posted, nor to an
+        address with a token.
+        """
         url: str = super().get_redirect_url()
-        return "" if urlsplit(url).path in (reverse("login"), reverse("logout")) or looks_like_token(url) else url
+        is_form = urlsplit(url).path in (reverse("login"), reverse("logout"))
+        return "" if is_form or looks_like_token(url) or not stays_below(url) else url
 
     def get_success_url(self) -> str:
         """Return where whoever has signed in goes: to the form that waited for them, or to the page they wanted.

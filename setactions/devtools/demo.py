@@ -3,7 +3,7 @@
 Everything lives in VAR_DIR/demo; the settings of a `.env` are left alone. It migrates, makes an
 account, starts the simulator and the production server, performs one Set Action through the real
 endpoint, prints where to sign in, and serves until Ctrl-C. With DEMO_ONCE=1 it stops after the
-Set Action. PORT and TMS_PORT choose the ports.
+Set Action. PORT and TMS_PORT choose the ports, BASE_PATH and COOKIE_SUFFIX are heeded.
 """
 
 import os
@@ -15,6 +15,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import requests
 
 from setactions.devtools.proofs.site import BASE_DIR, HOST, ProofError, is_healthy, new_session, wait_for
 from tmsdash import startup
@@ -31,9 +33,11 @@ def main() -> None:
     _use_own_settings(port, tms_port)
     handle(lambda *_: sys.exit(0), signal.SIGTERM, signal.SIGHUP)  # so that the server goes down with the demo
     password = _prepare()
+    from django.conf import settings
+
     from setactions.devtools.simulator import Simulator, fleet_ids
 
-    site = f"http://{HOST}:{port}"
+    site = f"http://{HOST}:{port}{settings.BASE_PATH}"
     with Simulator(port=tms_port, fleet=FLEET, latency_s=0.3) as tms, _server(site, port) as server:
         job_id = _perform_set_action(site, tms.url, password, fleet_ids(FLEET)[:3])
         print(f"\nOne Set Action was performed. Its job id: {job_id}\n")  # noqa: T201
@@ -131,7 +135,7 @@ def _perform_set_action(site: str, tms: str, password: str, cids: list[str]) -> 
     """Do what a script does: sign in, post to /proxy_fetch, return the job id."""
     session = new_session()
     session.get(f"{site}/login/", timeout=30)
-    form = {"username": USER, "password": password, "csrfmiddlewaretoken": session.cookies["csrftoken"]}
+    form = {"username": USER, "password": password, "csrfmiddlewaretoken": _csrf_token(session)}
     session.post(f"{site}/login/", data=form, timeout=30).raise_for_status()
     body = {
         "url": f"{tms}/tms/v1/set/action",
@@ -141,11 +145,17 @@ def _perform_set_action(site: str, tms: str, password: str, cids: list[str]) -> 
         "sendAgain": True,
         "confirm": len(cids),
     }
-    headers = {"X-CSRFToken": session.cookies["csrftoken"]}
+    headers = {"X-CSRFToken": _csrf_token(session)}
     answer = session.post(f"{site}/proxy_fetch", json=body, headers=headers, timeout=60)
     if not answer.ok or not answer.json().get("job_id"):
         sys.exit(f"The Set Action failed with HTTP {answer.status_code}: {answer.text[:500]}")
     return str(answer.json()["job_id"])
+
+
+def _csrf_token(session: requests.Session) -> str:
+    from django.conf import settings
+
+    return str(session.cookies[settings.CSRF_COOKIE_NAME])
 
 
 if __name__ == "__main__":

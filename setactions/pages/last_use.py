@@ -10,8 +10,9 @@ from django.http import HttpRequest, HttpResponse
 from setactions.payload import Submission
 from setactions.tms.clusters import cluster_named
 from setactions.tms.spellings import find_action
+from tmsdash.web.cookies import cookie_name
 
-COOKIE = settings.SESSION_COOKIE_NAME.replace("sessionid", "last_use")  # with the same prefix over HTTPS
+COOKIE = cookie_name("last_use")
 _SALT = "setactions.last_use"
 _KEPT_S = 180 * 86_400
 

@@ -12,7 +12,7 @@ from tmsdash.tests.fresh_settings import DATABASE_URLS, READ, SOURCE
 
 CHECKED = set(re.findall(r'(?:env|key_files)\.(?!text|names)\w+\(\s*"([A-Z0-9_]+)"', SOURCE.read_text()))
 
-BOOLEANS = ("DEBUG", "HTTPS_ONLY", "TMS_503_NOT_APPLIED", "TMS_JSON_CONFIRM", "TMS_PASSIVE")
+BOOLEANS = ("DEBUG", "HSTS_SUBDOMAINS", "HTTPS_ONLY", "TMS_503_NOT_APPLIED", "TMS_JSON_CONFIRM", "TMS_PASSIVE")
 
 
 RANGES = {
@@ -63,6 +63,11 @@ WRONG = [
     ("TRUSTED_PROXIES", "10.0.0.1/8"),  # host bits set: a typing error of some kind
     ("TRUSTED_PROXIES", "10.0.0.0/8, 10.0.0"),
     ("TRUSTED_PROXIES", "*"),
+    *(
+        ("BASE_PATH", value)
+        for value in ("/", "tms", "/tms/", "//tms", "/a/../b", "/t ms", "/té", "/tms?x", "/a.b", "x:/a")
+    ),
+    *(("COOKIE_SUFFIX", value) for value in ("a b", "a;b", "a=b", "é", "x" * 65)),
     ("TMS_CA_BUNDLE", "/no/such/file.pem"),
     ("TMS_CA_BUNDLE", __file__),
     ("TMS_TRANS_BEGIN_NAME", "PE-Enable"),
@@ -283,6 +288,29 @@ def test_https_is_the_rule_as_soon_as_the_site_has_a_name_of_its_own(settings_of
     prefix = "__Host-" if expected else ""
     assert found["SESSION_COOKIE_NAME"] == f"{prefix}sessionid"
     assert found["CSRF_COOKIE_NAME"] == f"{prefix}csrftoken"
+
+
+@pytest.mark.parametrize(
+    ("environment", "suffix"),
+    [
+        ({"BASE_PATH": "/tms"}, ".tms"),
+        ({"BASE_PATH": "/ops/tms_2"}, ".ops.tms_2"),
+        ({"COOKIE_SUFFIX": "8001"}, ".8001"),
+        ({"BASE_PATH": "/tms", "COOKIE_SUFFIX": "8001", "HTTPS_ONLY": "true"}, ".8001"),
+    ],
+)
+def test_sites_beside_each_other_have_cookies_of_their_own(settings_of, environment, suffix):
+    found = settings_of(**environment)
+    prefix = "__Host-" if "HTTPS_ONLY" in environment else ""
+    assert found["SESSION_COOKIE_NAME"] == f"{prefix}sessionid{suffix}"
+    assert found["CSRF_COOKIE_NAME"] == f"{prefix}csrftoken{suffix}"
+    assert found["SESSION_COOKIE_PATH"] == found["CSRF_COOKIE_PATH"] == "/"  # __Host- is for no other
+
+
+@pytest.mark.parametrize(("https_only", "subdomains"), [("true", True), ("true", False), ("false", False)])
+def test_names_below_the_site_s_own_are_told_to_use_https_only_by_a_setting(settings_of, https_only, subdomains):
+    found = settings_of(HTTPS_ONLY=https_only, HSTS_SUBDOMAINS="true" if subdomains else "")
+    assert found["SECURE_HSTS_INCLUDE_SUBDOMAINS"] is subdomains
 
 
 @pytest.mark.parametrize("hosts", ["tms.example", "localhost,tms.example", "*", ".example", "10.0.0.7"])

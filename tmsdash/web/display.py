@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 
 from tmsdash.banners import shown_banners, shown_timers
 from tmsdash.version import product_version
+from tmsdash.web.cookies import cookie_name
 
 KEPT_S = 365 * 86_400
 SYSTEM, UTC, ON, OFF = "system", "UTC", "on", "off"
@@ -27,11 +28,6 @@ _NO_ZONES = ("Factory", "localtime")  # files among those of zones
 def zone_names() -> frozenset[str]:
     """Return the names of all zones that this system knows."""
     return frozenset({UTC, *zoneinfo.available_timezones()}.difference(_NO_ZONES))
-
-
-def cookie_name(choice: str) -> str:
-    """Return the name of the cookie that holds a choice, with the prefix that the site's others have over HTTPS."""
-    return settings.SESSION_COOKIE_NAME.replace("sessionid", choice)
 
 
 def choices_of(request: HttpRequest) -> dict[str, str]:

@@ -14,6 +14,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from tmsdash.web.base_path import is_own, stays_below
 from tmsdash.web.display import SHORTCUTS, THEMES, UTC, choices_of, keep, zone_names
 
 LONGEST_ADDRESS = 2000  # characters, of a page to go back to
@@ -80,8 +81,7 @@ def _back(request: HttpRequest) -> str:
     """Return where to go back to: the form's `next`, or the page that led here; the start page if that is elsewhere."""
     given = request.POST if request.method == "POST" else request.GET
     address = given.get("next", "") or _referrer(request)
-    is_local = address.startswith("/") and url_has_allowed_host_and_scheme(address, None)
-    return address if is_local and len(address) <= LONGEST_ADDRESS else reverse("new_action")
+    return address if is_own(address) and len(address) <= LONGEST_ADDRESS else reverse("new_action")
 
 
 def _referrer(request: HttpRequest) -> str:
@@ -90,4 +90,5 @@ def _referrer(request: HttpRequest) -> str:
     if not url_has_allowed_host_and_scheme(referrer, request.get_host()):
         return ""
     parts = urlsplit(referrer)
-    return "" if parts.path == request.path else urlunsplit(("", "", parts.path, parts.query, ""))
+    is_another = parts.path != request.path and stays_below(referrer)
+    return urlunsplit(("", "", parts.path, parts.query, "")) if is_another else ""

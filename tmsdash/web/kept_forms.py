@@ -28,6 +28,7 @@ from tmsdash.db.transactions import write_transaction
 from tmsdash.models import KeptForm
 from tmsdash.seals import BrokenSealError, open_seal, seal
 from tmsdash.tokens import SECRET_LENGTH, without_token, without_tokens
+from tmsdash.web.base_path import within
 
 KEPT = timedelta(days=1)
 KEPT_FORMS_OF_AN_ACCOUNT = 10
@@ -150,7 +151,7 @@ class TooLongError(Exception):
 
 def _fields_at(address: str) -> Fields | None:
     try:
-        view = resolve(urlsplit(address).path).func
+        view = resolve(within(urlsplit(address).path)).func
     except Resolver404:
         return None
     return getattr(view, "kept_fields", None)

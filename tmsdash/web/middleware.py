@@ -1,6 +1,5 @@
 """Middleware in front of every view."""
 
-import logging
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -12,18 +11,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, Unrea
 from django.utils import timezone
 
 from tmsdash import heavy_work
-from tmsdash.text import one_line
 from tmsdash.tokens import REMOVED, looks_like_token
 from tmsdash.web import request_id
 from tmsdash.web.access_log import log_refused, user_name
-from tmsdash.web.addresses import Address, parsed
 from tmsdash.web.base import Middleware
 from tmsdash.web.bodies import forget_body, receive_body
 from tmsdash.web.display import UTC, zone_of
 from tmsdash.web.errors import error_response, wants_json
 from tmsdash.web.kept_forms import author_of
-
-logger = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 5
 METHODS = ("GET", "HEAD", "POST", "OPTIONS")
@@ -77,40 +72,6 @@ class HealthHostMiddleware(Middleware):
             # The first allowed name that is not a wildcard.
             request.META["HTTP_HOST"] = "".join(settings.ALLOWED_HOSTS[:1]).lstrip("*.") or "localhost"
         return self.get_response(request)
-
-
-class TrustedProxyMiddleware(Middleware):
-    """Take client address and scheme from X-Forwarded-For and -Proto, but only from TRUSTED_PROXIES.
-
-    Anybody can write these headers; from any other peer they are dropped. The client is the last
-    address in X-Forwarded-For that is not one of the trusted proxies itself.
-    """
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        forwarded_for = request.META.pop("HTTP_X_FORWARDED_FOR", "")
-        forwarded_proto = request.META.pop("HTTP_X_FORWARDED_PROTO", "")
-        peer = parsed(request.META.get("REMOTE_ADDR", ""))  # a Unix socket has none
-        if peer:
-            request.META["REMOTE_ADDR"] = str(peer)
-        if peer and _is_trusted(peer):
-            for part in reversed(forwarded_for.split(",")):
-                address = parsed(part.strip())
-                if not address:
-                    break
-                request.META["REMOTE_ADDR"] = str(address)
-                if not _is_trusted(address):
-                    break
-            if forwarded_proto in ("http", "https"):
-                request.META["wsgi.url_scheme"] = forwarded_proto  # what request.scheme reads
-        elif forwarded_proto == "https" and settings.SECURE_SSL_REDIRECT:
-            # It will be redirected to https for ever; only the log can say why.
-            shown = one_line(request.META.get("REMOTE_ADDR", ""), 45)
-            logger.error("X-Forwarded-Proto: https from %s, which is not in TRUSTED_PROXIES, is not believed", shown)
-        return self.get_response(request)
-
-
-def _is_trusted(address: Address) -> bool:
-    return any(address in network for network in settings.TRUSTED_PROXIES)
 
 
 class NoTokenInAddressMiddleware(Middleware):

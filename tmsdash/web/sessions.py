@@ -107,8 +107,12 @@ def reload_page() -> HttpResponse:
 
 
 def forget_at_client(response: HttpResponse) -> HttpResponse:
-    """Make the browser forget what pages of an ended session stored in it; `no-store` keeps its cache clean."""
-    response["Clear-Site-Data"] = '"storage"'  # without "cache", which can take browsers seconds
+    """Make the browser forget what pages of an ended session stored in it; `no-store` keeps its cache clean.
+
+    Below a path it would forget what the other sites of the host stored, too, so nothing is asked.
+    """
+    if not settings.BASE_PATH:
+        response["Clear-Site-Data"] = '"storage"'  # without "cache", which can take browsers seconds
     return response
 
 

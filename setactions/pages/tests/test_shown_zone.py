@@ -19,7 +19,7 @@ from tmsdash.db import day_ranges
 from tmsdash.models import Banner
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of
-from tmsdash.web.display import cookie_name
+from tmsdash.web.cookies import cookie_name
 
 pytestmark = [pytest.mark.usefixtures("databases"), pytest.mark.pages]
 

@@ -31,9 +31,9 @@ def test_a_choice_is_kept_for_a_year_and_is_not_for_scripts(databases):
 
 
 def test_over_https_the_cookies_are_those_of_this_host_alone(databases, settings):
-    settings.SESSION_COOKIE_NAME, settings.SESSION_COOKIE_SECURE = "__Host-sessionid", True
+    settings.SESSION_COOKIE_NAME, settings.SESSION_COOKIE_SECURE = "__Host-sessionid.tms", True
     [cookie] = choose(Client(), theme="dark").cookies.values()
-    assert (cookie.key, cookie["secure"], cookie["path"], cookie["domain"]) == ("__Host-theme", True, "/", "")
+    assert (cookie.key, cookie["secure"], cookie["path"], cookie["domain"]) == ("__Host-theme.tms", True, "/", "")
 
 
 def test_what_is_chosen_on_the_page_to_sign_in_holds_there_and_on_every_page_and_error(olivia):
