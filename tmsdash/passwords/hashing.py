@@ -13,6 +13,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model, hashers
@@ -91,7 +92,7 @@ class PBKDF2PasswordHasher(hashers.PBKDF2PasswordHasher):
             return super().encode(password, salt, iterations)
 
 
-def _note(algorithm: str) -> None:
+def _note(algorithm: Any) -> None:
     _thread.algorithms.add(algorithm)
 
 
