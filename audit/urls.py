@@ -2,9 +2,13 @@ from django.urls import path
 
 from audit import api, views
 from audit.accounts import late_posts, own_password, session_pages, sign_in
+from audit.accounts.oidc import views as oidc
 
 urlpatterns = [
     path("login/", sign_in.SignIn.as_view(), name="login"),
+    path("oidc/", oidc.begin, name="oidc"),
+    path("oidc/callback/", oidc.callback, name="oidc_callback"),
+    path("oidc/signed-out/", oidc.signed_out, name="oidc_signed_out"),
     path("logout/", sign_in.SignOut.as_view(), name="logout"),
     path("keep/", late_posts.keep_form, name="keep_form"),
     path("password/", own_password.ChangePassword.as_view(), name="password_change"),

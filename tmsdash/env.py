@@ -28,6 +28,7 @@ read_names: set[str] = set()  # every variable that was looked up, so the names 
 file_lines: dict[str, str] = {}  # where a file sets a variable, such as ".env, line 3"
 
 _HOST = r"([A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9A-Fa-f:]+\])"
+_LONGEST_ISSUER = 150
 _PORT = r"(?::(?!0+(?![0-9]))[0-9]{1,5})?"
 
 
@@ -278,6 +279,34 @@ def token_urls(name: str, known: Collection[str]) -> dict[str, str]:
         if not match:
             raise _wrong(name, "write each endpoint as https://host/path", url)
         result[cluster] = _origin(name, match[1]) + match[2]
+    return result
+
+
+def issuer(name: str, *, needs: Collection[str]) -> str:
+    """Return the URL of an OpenID provider without a slash at its end, or the empty string; it `needs` other settings.
+
+    It is https, but on loopback: a secret crosses that connection.
+    """
+    value = text(name).rstrip("/")
+    if not value:
+        return ""
+    match = re.fullmatch(r"(https?://[^/?#@]+)((?:/[!$-.0-9:;=@A-Z_a-z~]+)*)", value)
+    if not match or len(value) > _LONGEST_ISSUER:
+        raise ImproperlyConfigured(f"{name}: write the provider's issuer, https://host/path, without user and query.")
+    for other in needs:
+        if not text(other):
+            raise ImproperlyConfigured(f"{other}: set it as well; {name} needs it.")
+    return _origin(name, match[1]) + match[2]
+
+
+def pairs(name: str) -> list[tuple[str, str]]:
+    """Return `[(left, right), …]` from `left=right,left=right`; what is left of the last = may hold others."""
+    result = []
+    for part in names(name, []):
+        left, _, right = (piece.strip() for piece in part.rpartition("="))
+        if not left or not right:
+            raise _wrong(name, "write value=Group, separated by commas", part)
+        result.append((left, right))
     return result
 
 

@@ -119,6 +119,8 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "axes",
+    "tmsdash.allauth_apps.AccountConfig",  # tables for single sign-on, whether or not it is used
+    "tmsdash.allauth_apps.SocialAccountConfig",
 ]
 MIDDLEWARE = [
     "tmsdash.web.middleware.ResponseHeadersMiddleware",  # first: it sees every answer
@@ -245,6 +247,19 @@ AXES_LOCKOUT_CALLABLE = "audit.accounts.throttling.locked_out"
 AXES_HANDLER = "audit.accounts.throttling.ThrottleHandler"
 AXES_DISABLE_ACCESS_LOG = True  # the audit has the sign-ins
 AXES_ENABLE_ADMIN = False
+
+# -- Single sign-on: with an OpenID provider, beside the accounts that have a password here ---------------------------
+# Without a provider nothing of it is reachable. Of django-allauth, the client and the table of identities are used.
+OIDC_ISSUER_URL = env.issuer("OIDC_ISSUER_URL", needs=("OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"))
+OIDC_CLIENT_ID, OIDC_CLIENT_SECRET = env.text("OIDC_CLIENT_ID"), env.text("OIDC_CLIENT_SECRET")
+OIDC_NAME = env.text("OIDC_NAME", "single sign-on")
+OIDC_USERNAME_CLAIM = env.text("OIDC_USERNAME_CLAIM", "preferred_username")
+OIDC_GROUPS_CLAIM = env.text("OIDC_GROUPS_CLAIM", "groups")
+OIDC_GROUPS = env.pairs("OIDC_GROUPS")
+OIDC_CA_BUNDLE = env.certificates("OIDC_CA_BUNDLE")
+SOCIALACCOUNT_ADAPTER = "audit.accounts.oidc.provider.Transport"
+SOCIALACCOUNT_STORE_TOKENS = False
+SOCIALACCOUNT_UID_MAX_LENGTH = 255  # of an identity, as the standard allows
 
 # -- Logging: to standard error, each record on one line ------------------------------------------------------------
 LOG_FORMAT = env.spelling("LOG_FORMAT", ["text", "json"]).lower()

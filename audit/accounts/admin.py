@@ -6,9 +6,11 @@
    raise their own rights nor get at a superuser's account.
 """
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
@@ -25,13 +27,17 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_http_methods
 
 from audit.accounts.audited_admin import AuditedAdmin
+from audit.accounts.changes import record_change
 from audit.accounts.forms import AccountForm, NewAccountForm
+from audit.accounts.oidc.identities import link, link_in_words, unlink
 from audit.accounts.session_pages import ended_in_words, shown_sessions
 from audit.accounts.sign_in import record
+from audit.actors import actor_of
 from audit.choices import Kind
 from tmsdash.accounts import KNOWN_GROUPS
 from tmsdash.passwords.hashing import in_line
 from tmsdash.passwords.initial import note_given, note_own
+from tmsdash.text import counted
 from tmsdash.web.sessions import end_sessions, live_sessions
 from tmsdash.web.template_filters import shown_time
 
@@ -52,7 +58,7 @@ admin.site.unregister([User, Group])
 class AuditedUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
     place = 4
     sentence = "Who may sign in, and what they may do."
-    actions = ("end_sessions_of_chosen",)
+    actions = ("end_sessions_of_chosen", "link_chosen", "unlink_chosen")
     form = AccountForm
     add_form = NewAccountForm
     filter_horizontal = ()
@@ -67,9 +73,27 @@ class AuditedUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
         page = self.admin_site.admin_view(self.sessions_view)
         return [path("<id>/sessions/", page, name="auth_user_sessions"), *super().get_urls()]
 
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Offer what concerns single sign-on only where there is one."""
+        actions: dict[str, Any] = super().get_actions(request)
+        hidden = () if settings.OIDC_ISSUER_URL else ("link_chosen", "unlink_chosen")
+        return {name: action for name, action in actions.items() if name not in hidden}
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Say of an account that exists whether it signs in with the provider."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if not obj or not settings.OIDC_ISSUER_URL:
+            return fieldsets
+        (title, options), *others = fieldsets
+        return [(title, options | {"fields": (*options["fields"], "signs_in_elsewhere")}), *others]
+
+    @admin.display(description="single sign-on")
+    def signs_in_elsewhere(self, account: User) -> str:
+        return link_in_words(account)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Keep the name: jobs and attempts belong to it as text, and would go over to whoever gets it next."""
-        fixed = ("username", *TIMES) if obj else TIMES
+        fixed = ("username", "signs_in_elsewhere", *TIMES) if obj else TIMES
         return fixed if request.user.is_superuser else (*fixed, *PRIVILEGES)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -145,6 +169,28 @@ class AuditedUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
             raise PermissionDenied("Only superusers can end the sessions of superusers. No session was ended.")
         count = sum(_end_sessions(request, user) for user in queryset)
         self.message_user(request, ended_in_words(count), messages.SUCCESS)
+
+    @admin.action(description="Let selected users sign in with single sign-on", permissions=["change"])
+    def link_chosen(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Let identities of the chosen users' names take their accounts, or none, if one is out of reach."""
+        self._change_links(request, queryset, link, "single sign-on allowed")
+
+    @admin.action(description="Let selected users no longer sign in with single sign-on", permissions=["change"])
+    def unlink_chosen(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Take the chosen users' identities away, which ends their sessions; or none, if one is out of reach."""
+        self._change_links(request, queryset, unlink, "single sign-on taken away")
+
+    def _change_links(
+        self, request: HttpRequest, queryset: QuerySet[User], change: Callable[[User], bool], in_audit: str
+    ) -> None:
+        if not all(self.has_change_permission(request, user) for user in queryset):
+            raise PermissionDenied("Only superusers decide how superusers sign in. No account was changed.")
+        changed = [user for user in queryset if change(user)]
+        for user in changed:
+            record_change(actor_of(request), user, in_audit)
+            if change is unlink:
+                end_sessions(user)
+        self.message_user(request, f"{counted(len(changed), 'account')} changed.", messages.SUCCESS)
 
 
 def _end_sessions(request: HttpRequest, user: User, only: list[str] | None = None) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
+from django.contrib.auth.models import Permission
 from django.db import router, transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
@@ -17,6 +18,7 @@ from audit.actors import actor_of
 from tmsdash.accounts import is_auditor
 from tmsdash.web.admin import StrictListAdmin
 
+UNSEEN_APPS = ("account", "socialaccount")
 _KEY = re.compile("[0-9]{1,18}")
 
 
@@ -35,6 +37,8 @@ class AuditedAdmin(StrictListAdmin):
         field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
         if isinstance(field, forms.ModelMultipleChoiceField):
             boxes: Any = field
+            if boxes.queryset.model is Permission:  # nobody changes these tables on a page
+                boxes.queryset = boxes.queryset.exclude(content_type__app_label__in=UNSEEN_APPS)
             boxes.label_from_instance = attrgetter("name")
             boxes.widget, boxes.help_text = forms.CheckboxSelectMultiple(choices=boxes.choices), db_field.help_text
         elif field and isinstance(field.widget, RelatedFieldWidgetWrapper):

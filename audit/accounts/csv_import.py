@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -12,6 +13,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from audit.accounts.changes import facts_of, record_change
 from audit.accounts.csv_file import Change
+from audit.accounts.oidc.identities import link
 from audit.actors import Actor
 from tmsdash.csv_text import csv_text
 from tmsdash.passwords.initial import note_given
@@ -57,6 +59,8 @@ def _add(change: Change, password_hash: str, actor: Actor) -> None:
     user.groups.set(change.groups or [])
     if password_hash:
         note_given(user)
+    elif settings.OIDC_ISSUER_URL:  # for whom else would it be
+        link(user)
     record_change(actor, user, "added", after=facts_of(user), by="import_accounts")
 
 

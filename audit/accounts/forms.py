@@ -99,6 +99,8 @@ class EndSessionsForm(forms.Form):
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
         self.user = user
         super().__init__(*args, **kwargs)
+        if not user.has_usable_password():  # whoever signs in with a provider has none to give
+            del self.fields["password"]
 
     @sensitive_variables()
     def clean_password(self) -> str:

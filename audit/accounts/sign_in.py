@@ -11,14 +11,14 @@ from django.contrib.auth.views import LoginView, LogoutView, redirect_to_login
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied
 from django.db import Error as AnyDatabaseError
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import resolve_url
+from django.shortcuts import redirect, resolve_url
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_safe
 
 from audit.accounts.changes import WAIT_S
 from audit.accounts.forms import SignInForm
-from audit.accounts.sign_in_page import LIMITS, TEMPLATE, came_late, waiting_for
+from audit.accounts.sign_in_page import LATE, LIMITS, TEMPLATE, came_late, other_way_in, waiting_for
 from audit.accounts.throttling import sign_in_turn
 from audit.actors import actor_of
 from audit.chain import DATABASE
@@ -35,6 +35,7 @@ from tmsdash.web.kept_forms import SEALED, keep
 
 logger = logging.getLogger(__name__)
 
+OIDC = "oidc"  # in the session, and in the audit, of who signed in with the provider
 CAME_LATE = "Your session had ended when the button was pressed, so it did nothing. This page shows how things are now."
 
 
@@ -47,7 +48,8 @@ class SignIn(LoginView):
     extra_context = LIMITS
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(**kwargs) | waiting_for(self.request)
+        context = super().get_context_data(**kwargs) | waiting_for(self.request)
+        return context | other_way_in(context["next"], context[LATE])
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         with sign_in_turn(request):
@@ -99,9 +101,11 @@ class SignOut(LogoutView):
     """Ends the session, even if the audit cannot be written."""
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        source = {"source": OIDC} if request.session.get(OIDC) else {}
         if request.user.is_authenticated:
-            record(Kind.SIGNED_OUT, request, request.user.get_username())
-        return sessions.forget_at_client(super().post(request, *args, **kwargs))
+            record(Kind.SIGNED_OUT, request, request.user.get_username(), **source)
+        answer: HttpResponse = super().post(request, *args, **kwargs)
+        return sessions.forget_at_client(redirect("oidc_signed_out") if source else answer)
 
 
 @login_not_required

@@ -28,8 +28,16 @@ def sign_in_page(
     wrong.
     """
     waiting = {SEALED: kept, LATE: late, "problem": problem, "address": _address(request, kept)}
-    context = {"form": SignInForm(request), "next": next_address} | LIMITS | waiting
+    context = {"form": SignInForm(request), "next": next_address} | LIMITS | waiting | other_way_in(next_address, late)
     return render(request, TEMPLATE, context, status=status)
+
+
+def other_way_in(next_address: str, late: str) -> dict[str, str]:
+    """Return what the page needs to offer single sign-on: its name and its address; nothing if there is none."""
+    if not settings.OIDC_ISSUER_URL:
+        return {}
+    query = {name: value for name, value in (("next", next_address), (LATE, late)) if value}
+    return {"provider": settings.OIDC_NAME, "provider_address": f"{reverse('oidc')}?{urlencode(query)}".rstrip("?")}
 
 
 def late_mark(next_address: str) -> str:

@@ -46,3 +46,8 @@ class AdminSite(admin.AdminSite):
 
 class Config(AdminConfig):
     default_site = "tmsdash.web.admin_site.AdminSite"
+
+    def ready(self) -> None:
+        """Collect the lists of all apps but django-allauth's, whose tables nobody changes by hand."""
+        super().ready()
+        admin.site.unregister([model for model in admin.site._registry if model.__module__.startswith("allauth.")])

@@ -21,6 +21,7 @@ from tmsdash.web.errors import error_response, wants_json
 from tmsdash.web.kept_forms import author_of
 
 RETRY_AFTER_S = 5
+OIDC_CALLBACK = "/oidc/callback/"
 METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 
 HEADERS = {
@@ -81,7 +82,8 @@ class NoTokenInAddressMiddleware(Middleware):
     """
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not looks_like_token(f"{request.path_info}?{unquote(request.META.get('QUERY_STRING', ''))}"):
+        is_answer = request.path_info == OIDC_CALLBACK  # with a code of the provider's, which its view takes out
+        if is_answer or not looks_like_token(f"{request.path_info}?{unquote(request.META.get('QUERY_STRING', ''))}"):
             return self.get_response(request)
         answer = error_response(
             request,

@@ -1,0 +1,225 @@
+"""The OpenID provider: where its endpoints are, and what it says of who signs in.
+
+Nothing of the environment is used (proxies, `.netrc`), no redirect is followed, and https is needed but on loopback.
+"""
+
+import threading
+import time
+from typing import Any
+
+import jwt
+import requests
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter, get_adapter
+from allauth.socialaccount.models import SocialApp
+from allauth.socialaccount.providers.oauth2.client import OAuth2Error
+from allauth.socialaccount.providers.openid_connect.provider import OpenIDConnectProvider
+from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+from django.views.decorators.debug import sensitive_variables
+
+from tmsdash import env
+from tmsdash.clocks import CLOCK_SKEW_S
+
+TIMEOUT_S = 5
+KNOWN_FOR_S = 600  # where the endpoints are
+GONE_FOR_S = 5  # that nobody else waits for a provider that was just found not to answer
+# Signatures with a key of the provider's alone: none at all, or the client's secret (HS256), prove nothing here.
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+NEEDED = ("iss", "sub", "aud", "exp", "iat", "nonce")
+ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+_REASONS: dict[type[Exception], str] = {
+    jwt.ExpiredSignatureError: "its time is over",
+    jwt.ImmatureSignatureError: "its time is yet to come",
+    jwt.InvalidAudienceError: "it is for another site",
+    jwt.InvalidIssuerError: "it is another provider's",
+    jwt.InvalidSignatureError: "its signature is wrong",
+    jwt.MissingRequiredClaimError: "a claim is missing",
+}
+
+
+class UnreachableError(Exception):
+    """The provider does not answer, or not as a provider does; str() says it in a sentence."""
+
+
+class RejectedError(Exception):
+    """What the provider, or somebody in its place, sent proves nothing; str() says why, to follow "because"."""
+
+
+class Transport(DefaultSocialAccountAdapter):  # type: ignore[misc]
+    """How django-allauth reaches the provider."""
+
+    def get_requests_session(self) -> requests.Session:
+        """Return a session that uses nothing of the environment."""
+        session: requests.Session = super().get_requests_session()
+        send = session.request
+        session.trust_env, session.verify = False, settings.OIDC_CA_BUNDLE or True
+        session.request = lambda method, url, **kwargs: send(  # type: ignore[method-assign, assignment]
+            method, url, **kwargs | {"timeout": TIMEOUT_S, "allow_redirects": False}
+        )
+        return session
+
+
+class Provider(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
+    """django-allauth's client for the one provider of the settings. Raises UnreachableError wherever it asks for it."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        super().__init__(request, "oidc")
+
+    @property
+    def openid_config(self) -> dict[str, Any]:
+        """What the provider says of itself."""
+        return configuration()
+
+    def get_provider(self) -> Any:
+        app = SocialApp(provider="openid_connect", provider_id="oidc", client_id=settings.OIDC_CLIENT_ID)
+        app.name, app.secret, app.settings = settings.OIDC_NAME, settings.OIDC_CLIENT_SECRET, {}
+        return OpenIDConnectProvider(self.request, app=app)
+
+    def get_callback_url(self, request: HttpRequest, app: Any) -> str:
+        return request.build_absolute_uri(reverse("oidc_callback"))
+
+    def address(self, state: str, nonce: str, challenge: dict[str, str]) -> str:
+        """Return where the browser goes to sign in."""
+        client, config = self._client(), self.openid_config
+        client.state = state
+        scope = ["openid", "profile", "email"]
+        if settings.OIDC_GROUPS_CLAIM in config.get("scopes_supported", []):
+            scope.append(settings.OIDC_GROUPS_CLAIM)
+        url: str = client.get_redirect_url(self.authorize_url, scope, {"nonce": nonce, **challenge})
+        return url
+
+    @sensitive_variables()
+    def claims(self, code: str, verifier: str, nonce: str) -> dict[str, Any]:
+        """Return what the provider says of who signed in. Raises RejectedError if that proves nothing."""
+        try:
+            tokens = self._client().get_access_token(code, pkce_code_verifier=verifier)
+            id_token = str(tokens.get("id_token") or "")
+            claims = self._verified(id_token, nonce)
+            if missing(claims) and self.openid_config.get("userinfo_endpoint"):
+                told = self._fetch_user_info(tokens["access_token"])
+                if told.get("sub") != claims["sub"]:
+                    raise RejectedError("the provider tells of somebody else")
+                claims = told | claims
+        except (requests.RequestException, ValueError, TypeError, KeyError, AttributeError):
+            raise UnreachableError(_gone()) from None
+        except OAuth2Error:
+            raise RejectedError("the provider did not accept the code") from None
+        return claims
+
+    def _client(self) -> Any:
+        return self.get_client(self.request, self.get_provider().app)
+
+    @sensitive_variables()
+    def _verified(self, id_token: str, nonce: str) -> dict[str, Any]:
+        try:
+            header = jwt.get_unverified_header(id_token)
+            key = _key(str(self.openid_config["jwks_uri"]), header.get("kid"))
+            claims: dict[str, Any] = jwt.decode(
+                id_token,
+                key,
+                algorithms=ALGORITHMS,
+                audience=settings.OIDC_CLIENT_ID,
+                issuer=self.openid_config["issuer"],
+                leeway=CLOCK_SKEW_S,
+                options={"require": list(NEEDED)},
+            )
+        except jwt.PyJWTError as error:
+            raise RejectedError(_REASONS.get(type(error), "its ID token is not one")) from None
+        if claims["nonce"] != nonce:
+            raise RejectedError("it was made for another sign-in")
+        if claims.get("azp", settings.OIDC_CLIENT_ID) != settings.OIDC_CLIENT_ID:
+            raise RejectedError("it is for another site")
+        return claims
+
+
+def missing(claims: dict[str, Any]) -> bool:
+    """Tell whether claims that the settings name are not there, but may be where the provider tells more."""
+    named = [settings.OIDC_USERNAME_CLAIM, *([settings.OIDC_GROUPS_CLAIM] if settings.OIDC_GROUPS else [])]
+    return any(claim_at(claims, name) is None for name in named)
+
+
+def claim_at(claims: dict[str, Any], name: str) -> Any:
+    """Return the claim of this name, which may be a path such as `realm_access.roles`; None if there is none."""
+    if name in claims:
+        return claims[name]
+    value: Any = claims
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _key(keys_url: str, kid: Any) -> jwt.PyJWK:
+    with get_adapter().get_requests_session() as session:
+        answer = session.get(keys_url)
+    _assert_ok(answer)
+    keys = [key for key in jwt.PyJWKSet.from_dict(answer.json()).keys if key.public_key_use in (None, "sig")]
+    fitting = [key for key in keys if kid in (None, key.key_id)]
+    if len(fitting) != 1:
+        raise RejectedError("it is signed with a key that is not the provider's")
+    return fitting[0]
+
+
+# -- Where its endpoints are ------------------------------------------------------------------------------------------
+
+_lock = threading.Lock()
+_known: dict[str, tuple[float, dict[str, Any] | None]] = {}  # by issuer: until when, and None if it did not answer
+
+
+def configuration() -> dict[str, Any]:
+    """Return what the provider says of itself, asked for every ten minutes. Raises UnreachableError."""
+    issuer = settings.OIDC_ISSUER_URL
+    with _lock:  # all others wait for the one who asks
+        until, config = _known.get(issuer, (0.0, None))
+        if time.monotonic() > until:
+            config = _discovered(issuer)
+            _known[issuer] = time.monotonic() + (GONE_FOR_S if config is None else KNOWN_FOR_S), config
+    if config is None:
+        raise UnreachableError(_gone())
+    return config
+
+
+def forget() -> None:
+    """Forget what the provider said of itself."""
+    with _lock:
+        _known.clear()
+
+
+def sign_out_address() -> str:
+    """Return where people sign out at the provider, too; empty if it has no such place, or does not answer."""
+    try:
+        endpoint = configuration().get("end_session_endpoint")
+    except UnreachableError:
+        return ""
+    return endpoint if isinstance(endpoint, str) and _is_safe(endpoint) else ""
+
+
+def _discovered(issuer: str) -> dict[str, Any] | None:
+    try:
+        with get_adapter().get_requests_session() as session:
+            answer = session.get(f"{issuer}/.well-known/openid-configuration")
+        _assert_ok(answer)
+        config: dict[str, Any] = answer.json()
+        is_its_own = str(config["issuer"]).rstrip("/") == issuer
+        return config if is_its_own and all(_is_safe(str(config[name])) for name in ENDPOINTS) else None
+    except (requests.RequestException, ValueError, TypeError, KeyError):
+        return None
+
+
+def _assert_ok(answer: requests.Response) -> None:
+    if answer.status_code != requests.codes.ok:
+        raise requests.HTTPError("not what was asked for")
+
+
+def _is_safe(url: str) -> bool:
+    host = (requests.utils.urlparse(url).hostname or "") if url.startswith("http://") else ""  # type: ignore[attr-defined]
+    return url.startswith("https://") or bool(host and env.is_loopback(host))
+
+
+def _gone() -> str:
+    return (
+        f"{settings.OIDC_NAME[:1].upper()}{settings.OIDC_NAME[1:]} cannot be reached just now, so it cannot say who "
+        "you are. Try again in a minute; if you have a password here, sign in with it. If this goes on, tell an "
+        "administrator."
+    )
