@@ -55,7 +55,7 @@ class Transport(DefaultSocialAccountAdapter):  # type: ignore[misc]
         session: requests.Session = super().get_requests_session()
         send = session.request
         session.trust_env, session.verify = False, settings.OIDC_CA_BUNDLE or True
-        session.request = lambda method, url, **kwargs: send(  # type: ignore[method-assign, assignment]
+        session.request = lambda method, url, **kwargs: send(  # type: ignore[method-assign]
             method, url, **kwargs | {"timeout": TIMEOUT_S, "allow_redirects": False}
         )
         return session

@@ -110,7 +110,7 @@ def _answer(request: HttpRequest, given: QueryDict) -> HttpResponse:
         return not_signed_in(f"Signing in with {settings.OIDC_NAME} {why}. Try again, or with a password.", 403)
     name = ""
     try:
-        identity = Identity.of(Provider(request).claims(given["code"], kept["verifier"], kept["nonce"]))
+        identity = Identity.of(Provider(request).claims(given.get("code", ""), kept["verifier"], kept["nonce"]))
         name = identity.name
         user = account_of(identity, actor_of(request, user_id=name or "unknown"))
     except UnreachableError as error:
