@@ -247,7 +247,7 @@ def clusters(name: str) -> dict[str, str]:
 
 
 def intervals(name: str, defaults: dict[str, int], *, maximum: int) -> dict[str, int]:
-    """Return `{timer: seconds}` from `backup=86400,verify=0`, for each of `defaults`; 0 switches a timer's watch off."""
+    """Return `{timer: seconds}` from `backup=86400,verify=0`, for each of `defaults`; 0: it is not watched."""
     result: dict[str, int] = {}
     for part in names(name, []):
         timer, _, seconds = (piece.strip() for piece in part.partition("="))

@@ -259,7 +259,6 @@ OIDC_GROUPS = env.pairs("OIDC_GROUPS")
 OIDC_CA_BUNDLE = env.certificates("OIDC_CA_BUNDLE")
 SOCIALACCOUNT_ADAPTER = "audit.accounts.oidc.provider.Transport"
 SOCIALACCOUNT_STORE_TOKENS = False
-SOCIALACCOUNT_UID_MAX_LENGTH = 255  # of an identity, as the standard allows
 
 # -- Logging: to standard error, each record on one line ------------------------------------------------------------
 LOG_FORMAT = env.spelling("LOG_FORMAT", ["text", "json"]).lower()

@@ -3,7 +3,8 @@
 1. A timer is late when its last success is longer ago than twice its interval, and a few minutes at least.
 2. One that never succeeded is late that long after its runs began to be recorded: after the installation, or after the
    upgrade that brought the table.
-3. What is switched off (TIMER_INTERVALS, 0 seconds) is never late, nor is `reconcile` on a stand-by, which writes nothing.
+3. What is switched off (TIMER_INTERVALS, 0 seconds) is never late, nor is `reconcile` on a stand-by, which writes
+   nothing.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """Head and foot of every page: {% page_header %} and {% page_footer %}.
 
-1. Their templates get nothing but the values given here, so the same values give the same HTML, and it is kept. Drawn for
-   each page, they took a fifth of the time of a list.
+1. Their templates get nothing but the values given here, so the same values give the same HTML, and it is kept. Drawn
+   for each page, they took a fifth of the time of a list.
 2. What is another one for each page is put in afterwards, in place of a mark: the anti-forgery token, the time of
    printing. Whatever somebody typed is escaped, so it cannot look like a mark.
 """
