@@ -226,11 +226,13 @@ def day(days_ago):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--since", day(1)], [2, 1]),
-        (["--until", day(1)], [0]),
-        (["--since", day(41), "--until", day(39)], [0]),
-        (["--since", day(40), "--until", day(40)], [0]),
-        (["--until", day(41)], []),
+        # Days are written as numbers: so many days ago when the test runs, which is another day than it was collected on
+        # if it runs at midnight.
+        (["--since", 1], [2, 1]),
+        (["--until", 1], [0]),
+        (["--since", 41, "--until", 39], [0]),
+        (["--since", 40, "--until", 40], [0]),
+        (["--until", 41], []),
         (["--user", "ruth"], [0]),
         (["--action", "T-Enable"], [1]),
         (["--cluster", "https://nowhere.example"], []),
@@ -241,6 +243,7 @@ def day(days_ago):
     ],
 )
 def test_the_command_has_filters(three, arguments, expected):
+    arguments = [day(word) if isinstance(word, int) else word for word in arguments]
     found = [one["attempt_id"] for one in as_objects(run("--format", "jsonl", *arguments))]
     assert found == [str(three[number].attempt_id) for number in expected]
 
