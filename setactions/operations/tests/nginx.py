@@ -27,8 +27,16 @@ def certificate(folder):
     subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
 
 
-def configuration(folder, http_port, https_port, port):
-    """The documented site, with nothing changed but names, ports and files."""
+# What docs/operating.md says to change for a site below /tms.
+BELOW = {
+    'map "" $tms_base { default ""; }': 'map "" $tms_base { default "/tms"; }',
+    "    location / {": "    location /tms/ {",
+    "    location = /health {": "    location = /tms/health {",
+}
+
+
+def configuration(folder, http_port, https_port, port, changes=None):
+    """The documented site, with nothing changed but names, ports and files, and the `changes`."""
     site = DOCUMENTED.read_text()
     for documented, here in {
         "listen 80;": f"listen 127.0.0.1:{http_port};",
@@ -39,6 +47,7 @@ def configuration(folder, http_port, https_port, port):
         "/var/log/nginx/": f"{folder}/",
         "https://dash.example$": f"https://localhost:{https_port}$",
         "127.0.0.1:8000": f"127.0.0.1:{port}",
+        **(changes or {}),
     }.items():
         assert documented in site
         site = site.replace(documented, here)
