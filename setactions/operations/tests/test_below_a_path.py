@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from setactions.operations.tests.nginx import BELOW, certificate, configuration, nginx_in, session_from
+from setactions.operations.tests.nginx import below_a_path, certificate, configuration, nginx_in, session_from
 from setactions.pages.tests.test_journeys import proceed
 from tmsdash.tests.browser import BrowserSite, new_cids, new_context
 from tmsdash.tests.fixtures import PASSWORD, TOKEN
@@ -31,7 +31,7 @@ def site(tmp_path_factory):
     http_port, https_port = free_ports(2)
     certificate(front)
     with BrowserSite(folder, **settings) as site:
-        text = configuration(front, http_port, https_port, site.server.port, BELOW)
+        text = below_a_path(configuration(front, http_port, https_port, site.server.port))
         (front / "nginx.conf").write_text(text.replace("    location @tms_json {", NEIGHBOUR.lstrip("\n")))
         with nginx_in(front):
             site.front, site.plain = f"https://localhost:{https_port}", f"http://localhost:{http_port}"
