@@ -14,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}  # some proxies tell of web sockets so
 MOST_LINES = 100  # of a process, about headers: what strangers write must not fill the log
+SEND = "Have it send the scheme that its client came to"
 SHOWN_LENGTH = 60  # characters of a header in the log
 
 
@@ -40,6 +41,9 @@ class TrustedProxyMiddleware(Middleware):
             request.META["REMOTE_ADDR"] = str(client)
             if forwarded_proto is not None:
                 self._take_scheme(request, peer, forwarded_proto, place)
+            elif forwarded_for and settings.SECURE_SSL_REDIRECT and not request.is_secure():
+                words = f"missing from the proxy {peer}, so the connection counts as plain http. {SEND}"
+                self._log(str(peer), "", words)
         elif forwarded_proto and "https" in forwarded_proto.lower() and settings.SECURE_SSL_REDIRECT:
             # It will be redirected to https for ever; only the log can say why.
             sender = one_line(request.META.get("REMOTE_ADDR", ""), 45)
@@ -53,12 +57,14 @@ class TrustedProxyMiddleware(Middleware):
         shown = f"{one_line(header, SHOWN_LENGTH)!r} from the proxy {peer}"
         if entry not in SCHEMES:
             what = "does not say http or https, so the connection counts as the one from the proxy itself"
-            self._log(str(peer), header, f"{shown} {what}. Have the proxy send $scheme, or what it calls that")
+            self._log(str(peer), header, f"{shown} {what}. {SEND}")
             return
         request.META["wsgi.url_scheme"] = SCHEMES[entry]  # what request.scheme reads
         if SCHEMES[entry] == "http" and "https" in entries and settings.SECURE_SSL_REDIRECT:
-            what = f"counts as http: X-Forwarded-For names {place} more of TRUSTED_PROXIES"
-            self._log(str(peer), header, f"{shown} {what}. Name the proxy that ends TLS there, and have each append")
+            what = "counts as http, because X-Forwarded-For does not show that one of TRUSTED_PROXIES wrote the https"
+            self._log(
+                str(peer), header, f"{shown} {what}. Name all proxies there, and have each append to both headers"
+            )
 
     def _log(self, sender: str, value: str, words: str) -> None:
         key = (sender, value[:SHOWN_LENGTH])

@@ -22,7 +22,7 @@ def scheme_of(settings):
     middleware = TrustedProxyMiddleware(lambda request: HttpResponse(request.scheme))
 
     def ask(proto, forwarded_for="", peer=PROXY):
-        headers = {"X-Forwarded-Proto": proto, "X-Forwarded-For": forwarded_for}
+        headers = {"X-Forwarded-For": forwarded_for} | ({} if proto is None else {"X-Forwarded-Proto": proto})
         return middleware(RequestFactory().get("/", REMOTE_ADDR=peer, headers=headers)).content.decode()
 
     return ask
@@ -62,6 +62,7 @@ def test_the_scheme_that_counts_was_said_by_the_proxy_that_named_the_client(sche
     [
         ("on", "203.0.113.7", PROXY, "'on' from the proxy 10.0.0.1 does not say http or https"),
         ("", "203.0.113.7", PROXY, "'' from the proxy 10.0.0.1 does not say"),
+        (None, "203.0.113.7", PROXY, "missing from the proxy 10.0.0.1, so"),
         ("x" * 5000, "203.0.113.7", PROXY, "does not say http or https"),
         ("a\nb", "203.0.113.7", PROXY, "does not say http or https"),
         ("https, http", "203.0.113.7", PROXY, "'https, http' from the proxy 10.0.0.1 counts as http"),
@@ -84,8 +85,10 @@ def test_what_is_believed_or_means_nothing_is_not_worth_a_line(scheme_of, settin
     for proto in ("https", "http", "HTTPS", "wss"):
         scheme_of(proto, "203.0.113.7")
     scheme_of("http", peer="203.0.113.9")
+    scheme_of(None)  # the watchdog, or a load balancer that asks for /health
     settings.SECURE_SSL_REDIRECT = False
     scheme_of("https", peer="203.0.113.9")
+    scheme_of(None, "203.0.113.7")
     assert lines(caplog) == []
 
 
