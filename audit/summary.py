@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from audit.choices import ACCEPTED_OUTCOMES, Outcome, OutcomeGroup
 from audit.models import Attempt, AttemptDay, Unit
-from audit.tallies import BEGINNING, END, MOMENT, Tallies, begin_of, end_of, tallied_spans
+from audit.tallies import BEGINNING, END, MOMENT, Tallies, begin_of, end_of, tallied_spans, tallies_of
 from audit.tally_state import TallyState, attempts_in_doubt, is_name
 from tmsdash.db.day_ranges import kept_up
 from tmsdash.db.expressions import Day
@@ -124,6 +124,16 @@ def count(attempts: QuerySet[Attempt], tallies: Tallies, first: datetime | None,
     """Count the attempts of a period, as `summarize` does; `tallies` are of the same attempts."""
     state = _state_of(tallies, first, last)
     return sum(number for _, _, number, _ in _counts(attempts, first, last, tallies, Unit.MONTH, state))
+
+
+def count_outcomes(last: datetime) -> Counter[str]:
+    """Return how many attempts up to a moment have each outcome. Raises DatabaseError."""
+    tallies = tallies_of()
+    rows = _counts(Attempt.objects.all(), None, last, tallies, Unit.MONTH, _state_of(tallies, None, last))
+    counts: Counter[str] = Counter()
+    for _, outcome, number, _ in rows:
+        counts[outcome] += number
+    return counts
 
 
 def _state_of(tallies: Tallies | None, first: datetime | None, last: datetime | None) -> TallyState:

@@ -13,11 +13,13 @@ import logging
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from django.db import IntegrityError, connections
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
 
 from audit import services as audit
 from audit.bodies import Intent, OutcomeBody, Recorded
@@ -31,6 +33,7 @@ from setactions.proof.job_evidence import recorded_body
 from setactions.results import Result, make_result
 from setactions.tms.replies import Reply
 from tmsdash.db.transactions import UNUSABLE_DATABASE, AfterAnswer, write_transaction
+from tmsdash.server.histograms import OWN, calls_of
 from tmsdash.text import one_line
 
 logger = logging.getLogger(__name__)
@@ -77,6 +80,16 @@ class Recorder:
         self._recorded: Recorded = {}  # once the Job is there
         self._answer: OutcomeBody = {}  # of the event that the outcome rests on
         self._unwritten: list[audit.Event] = []  # what the audit has not taken yet
+
+    @sensitive_variables("work")
+    def timed(self, work: Callable[[], Result], begun: float) -> Result:
+        """Do the work, and count how long the call took, and all else since the attempt `begun` (monotonic clock)."""
+        result = work()
+        duration_ms = self._answer.get("duration_ms")
+        if duration_ms is not None:
+            calls_of(self._intent["cluster_url"]).observe(duration_ms / 1000)
+            OWN.observe(time.monotonic() - begun - duration_ms / 1000)
+        return result
 
     def write_answer(self, reply: Reply) -> None:
         """Step 4. An audit that cannot be written no longer stops anything: the Job will be the evidence."""

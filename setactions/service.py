@@ -16,6 +16,7 @@ So an accepted action always leaves a Job, or an audit entry that owes one, and 
 """
 
 import logging
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -83,6 +84,7 @@ def set_action(
     `batch` carries the batch's id. `on_accepted` is called as soon as TMS has accepted, before that is recorded.
     The `carrier` says in which thread steps 2 to 9 are done; `by_another_thread`, the result may be "being sent".
     """
+    begun = time.monotonic()
     is_new, attempt_id = attempt_id is None, attempt_id or uuid.uuid4()
     intent = intent_of(actor, submission, send_again=bool(word), batch=batch)
     try:
@@ -99,7 +101,8 @@ def set_action(
             recorder = _open(attempt_id, actor, intent, batch, word)
             if isinstance(recorder, Result):
                 return recorder
-            return carrier(partial(_carry_out, submission, recorder, token, on_accepted), recorder, held)
+            work = partial(_carry_out, submission, recorder, token, on_accepted)
+            return carrier(partial(recorder.timed, work, begun), recorder, held)
     except AuditUnavailable as refusal:
         return refused(uuid.uuid4(), refusal)
     except Refusal as refusal:

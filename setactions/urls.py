@@ -2,7 +2,7 @@ from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
 from setactions import api, live_api, status_api
-from setactions.operations import health
+from setactions.operations import health, metrics
 from setactions.pages import (
     activity,
     app_runs,
@@ -33,6 +33,7 @@ urlpatterns = [
     # Asked for most often; Django tries one after the other.
     path("proxy_fetch", api.proxy_fetch, name="proxy_fetch"),
     path("health", health.health, name="health"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("", new_action.new_action, name="new_action"),
     path("review/", new_action.review, name="review"),
     path("review/<uuid:review_id>/", review_steps.review_page, name="review_page"),

@@ -46,7 +46,7 @@ class Rate:
 def forget() -> None:
     """Forget all events that this process counted."""
     with shared.guard:
-        for row in range(shared.RATES_AT, shared.SLOT_CELLS, shared.RATE_ROW_CELLS):
+        for row in range(shared.RATES_AT, shared.LASTING_AT, shared.RATE_ROW_CELLS):
             shared.mine[row] = 0
 
 

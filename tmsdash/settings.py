@@ -227,7 +227,8 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"  # following a link in a mail, one is still signed in
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # Django's other one sets a cookie
 SECURE_SSL_REDIRECT = HTTPS_ONLY
-SECURE_REDIRECT_EXEMPT = [rf"^{BASE_PATH}/health$".replace("/", "", 1)]  # load balancers ask it over plain HTTP
+# Asked over plain HTTP, see tmsdash.web.plain_http.
+SECURE_REDIRECT_EXEMPT = [rf"^{BASE_PATH}/(health|metrics)$".replace("/", "", 1)]
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS_ONLY else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS_ONLY and HSTS_SUBDOMAINS
 # Names below the site's are for their own administrators to decide about: nothing here needs them to have HTTPS (W005).

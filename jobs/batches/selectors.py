@@ -1,6 +1,7 @@
 """Reads of batches."""
 
 import uuid
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -82,6 +83,37 @@ def batches_in_doubt() -> QuerySet[Batch]:
     """Return the batches that have a runner, or a chunk in doubt."""
     in_doubt = BatchChunk.objects.filter(state__in=IN_DOUBT).values("batch_id")
     return Batch.objects.filter(~Q(runner="") | Q(pk__in=in_doubt))
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """How many batches run, are paused, have lost their runner, or have ended, and what the first three still owe."""
+
+    running: int
+    paused: int
+    abandoned: int
+    ended: int
+    chunks: int
+    customers: int
+
+
+def backlog() -> Backlog:
+    """Return how many batches are in each state, and what is still to be sent of those that have not ended."""
+    # As the index of these has it, or it is not used.
+    unfinished = Batch.objects.filter(Q(state=Batch.State.RUNNING) | Q(state=Batch.State.PAUSED))
+    states = Counter(
+        batch.shown_state for batch in unfinished.only("state", "runner", "runner_until").order_by()
+    )
+    waiting = BatchChunk.objects.filter(batch__in=unfinished.values("pk"), state=State.WAITING).order_by()
+    left = waiting.aggregate(chunks=Count("pk"), customers=Sum("customer_count"))
+    return Backlog(
+        running=states[Batch.State.RUNNING],
+        paused=states[Batch.State.PAUSED],
+        abandoned=states[Batch.State.STOPPED],
+        ended=Batch.objects.filter(ended_at__isnull=False).count(),
+        chunks=left["chunks"],
+        customers=left["customers"] or 0,
+    )
 
 
 def chunks_in_doubt(batches: Sequence[Batch]) -> list[BatchChunk]:

@@ -1,4 +1,4 @@
-"""`/health`: whether the dashboard works, for load balancers, and what is still open, for staff."""
+"""`/health`: whether the dashboard works, for load balancers; what is still open, for staff; what is wrong, for scrapers."""
 
 import logging
 import threading
@@ -18,6 +18,8 @@ from django.views.decorators.cache import never_cache
 from audit import chain
 from audit.selectors import count_open
 from jobs import services as jobs
+from setactions.operations.degraded import reasons
+from setactions.operations.scrapers import has_metrics_token
 from tmsdash.db import clock
 from tmsdash.db.transactions import assert_disk_has_room, drop_if_broken, ensure_own_file, write_transaction
 from tmsdash.models import Session
@@ -36,7 +38,8 @@ WRITE_WAIT_S = 5.0
 def health(request: HttpRequest) -> JsonResponse:
     """Tell whether all three databases answer and take writes; 503 names the others. Staff also see what is open.
 
-    That is how many attempts are open, and the age of the oldest one in seconds (0 if there is none).
+    That is how many attempts are open, and the age of the oldest one in seconds (0 if there is none). Whoever presents
+    METRICS_TOKEN is told "degraded", with sentences, if it works and somebody should look at something all the same.
     """
     silent = [alias for alias in connections if not _succeeds(_read, alias, "does not answer")]
     # A stand-by writes nothing, and its databases may be copies that nobody can write to.
@@ -52,6 +55,8 @@ def health(request: HttpRequest) -> JsonResponse:
         count, oldest = count_open()
         age_s = (clock.now("audit") - oldest).total_seconds() if oldest else 0
         body |= {"open_attempts": count, "oldest_open_s": max(0, round(age_s))}
+    if is_healthy and has_metrics_token(request) and (sentences := reasons()):
+        body |= {"status": "degraded", "reasons": sentences}
     return JsonResponse(body, status=200 if is_healthy else 503)
 
 

@@ -1,5 +1,6 @@
 """Only migrations create SQLite's files: anything else that connects under a wrong name must leave none behind."""
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 ENGINE = "tmsdash.db.sqlite_engine"
 _may_make: ContextVar[bool] = ContextVar("may_make", default=False)
@@ -30,6 +33,13 @@ def address_to_look_at(file: str | Path) -> str:
     """
     is_used = all(Path(f"{file}{end}").exists() for end in ("-wal", "-shm"))
     return f"file:{quote(str(file))}?mode=ro{'' if is_used else '&immutable=1'}"
+
+
+def free_bytes(connection: BaseDatabaseWrapper) -> int | None:
+    """Return how much room there is on the disk of a SQLite database; None for another one. Raises OSError."""
+    if connection.vendor != "sqlite":
+        return None
+    return shutil.disk_usage(Path(connection.settings_dict["NAME"]).parent).free
 
 
 class MissingFileError(sqlite3.OperationalError):

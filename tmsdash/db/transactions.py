@@ -1,7 +1,6 @@
 """How the databases are tuned, and the two kinds of transaction that write to them."""
 
 import os
-import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -17,9 +16,18 @@ from django.dispatch import receiver
 
 from tmsdash.db import postgresql, sqlite_files
 from tmsdash.db.locks import share
-from tmsdash.db.sqlite_files import ExistingFile, address_to_look_at, is_file_name, is_sqlite, missing, only_looks
+from tmsdash.db.sqlite_files import (
+    ExistingFile,
+    address_to_look_at,
+    free_bytes,
+    is_file_name,
+    is_sqlite,
+    missing,
+    only_looks,
+)
 from tmsdash.db.turns import take_file, turn
 from tmsdash.db.writability import File, ended_by_failure
+from tmsdash.server.histograms import WRITES
 
 # Raised for locks, full or read-only disks and lost connections: it is the database that fails, not the statement.
 # PostgreSQL's drivers report a transaction that idled too long, or may only read, as an internal error.
@@ -110,13 +118,17 @@ def write_transaction(using: str, wait_s: float = BUSY_TIMEOUT_S) -> Iterator[No
     Raises OperationalError when the wait was in vain, and whatever the database raises.
     """
     connection = connections[using]
-    with (
-        ended_by_failure(using),
-        _turn_to_write(connection, wait_s) as left_s,
-        transaction.atomic(using=using, durable=True),
-    ):
-        postgresql.limit_for_writing(connection, left_s)
-        yield
+    begun = time.monotonic()
+    try:
+        with (
+            ended_by_failure(using),
+            _turn_to_write(connection, wait_s) as left_s,
+            transaction.atomic(using=using, durable=True),
+        ):
+            postgresql.limit_for_writing(connection, left_s)
+            yield
+    finally:
+        WRITES[using].observe(time.monotonic() - begun)
 
 
 @contextmanager
@@ -161,14 +173,15 @@ def transaction_around_call(using: str) -> Iterator[AfterAnswer]:
     The function returns what ends after the commit, with the turn to write: callbacks may be added.
     """
     connection = connections[using]
-    answered = False
+    answered, begun = False, 0.0
 
     # The turn to write ends after the commit.
     with ended_by_failure(using), ExitStack() as writing, _deferred(connection):
+        writing.callback(lambda: WRITES[using].observe(time.monotonic() - begun) if answered else None)
 
         def after_answer(wait_s: float) -> ExitStack:
-            nonlocal answered
-            answered = True
+            nonlocal answered, begun
+            answered, begun = True, time.monotonic()
             left_s = writing.enter_context(_turn_to_write(connection, wait_s))
             postgresql.limit_for_writing(connection, left_s)
             return writing
@@ -230,14 +243,12 @@ def assert_disk_has_room(using: str) -> None:
 
     What is rolled back never reaches the disk, so a trial write does not show it. PostgreSQL's disk is not ours.
     """
-    connection = connections[using]
-    if connection.vendor == "sqlite":
-        try:
-            free = shutil.disk_usage(Path(connection.settings_dict["NAME"]).parent).free
-        except OSError as error:
-            raise OperationalError(f"the folder of database {using!r} is out of reach: {error.strerror}") from error
-        if free < MIN_FREE_BYTES:
-            raise OperationalError(f"only {free >> 20} MiB are free on the disk of database {using!r}")
+    try:
+        free = free_bytes(connections[using])
+    except OSError as error:
+        raise OperationalError(f"the folder of database {using!r} is out of reach: {error.strerror}") from error
+    if free is not None and free < MIN_FREE_BYTES:
+        raise OperationalError(f"only {free >> 20} MiB are free on the disk of database {using!r}")
 
 
 def own_session(connection: BaseDatabaseWrapper) -> Any:

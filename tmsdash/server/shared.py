@@ -3,7 +3,8 @@
 - They share no lock, so a worker that freezes or is killed holds up nobody.
 - Whoever counts something that has a limit counts it first and then adds up all slots: of two who come at the same
   moment both may be refused, but never do both get in beyond the limit.
-- What a worker counted that died goes on counting until the next one takes its slot, or the server clears it.
+- What a worker counted that died goes on counting until the next one takes its slot, or the server clears it. How
+  long things took (`histograms`) is kept beyond that: sums over time must not fall.
 
 Outside of a server, as in a command, a process has a slot to itself.
 """
@@ -18,6 +19,7 @@ from enum import IntEnum
 VARIABLE = "TMSDASH_SHARED"  # in the environment of a worker: descriptor of the memory, number of its slot, slots
 RATE_ROWS = 256  # of `rates`: so many keys may have been counted within the last minute
 RATE_ROW_CELLS = 64
+LASTING_CELLS = 1024
 
 Cells = MutableSequence[int]
 
@@ -36,8 +38,9 @@ class Cell(IntEnum):
     APP_RUNS = 8  # app status runs that are carried here
 
 
-RATES_AT = len(Cell)  # the rest belongs to `rates`
-SLOT_CELLS = RATES_AT + RATE_ROWS * RATE_ROW_CELLS
+RATES_AT = len(Cell)  # what follows belongs to `rates`
+LASTING_AT = RATES_AT + RATE_ROWS * RATE_ROW_CELLS  # and the rest to `histograms`: it outlives the worker
+SLOT_CELLS = LASTING_AT + LASTING_CELLS
 _SLOT_BYTES = 8 * SLOT_CELLS
 
 guard = threading.Lock()  # of this process' slot, held for an instant only
@@ -99,7 +102,7 @@ def take_place(cell: Cell, at_most: int, at_most_here: int | None = None) -> boo
 
 
 def _clear(slot: Cells) -> None:
-    slot[:] = array("q", bytes(_SLOT_BYTES))
+    slot[:LASTING_AT] = array("q", bytes(8 * LASTING_AT))
 
 
 def _mapped(descriptor: int, workers: int) -> list[Cells]:

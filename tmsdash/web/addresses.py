@@ -40,3 +40,9 @@ def throttled_address(request: HttpRequest) -> str:
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, OWN_NETWORK_BITS), strict=False).network_address)
     return str(address) if address else text
+
+
+def is_from_this_host(request: HttpRequest) -> bool:
+    """Tell whether the client is known to be on this host: not if a trusted proxy did not say who it is."""
+    address = parsed(request.META.get("REMOTE_ADDR", ""))
+    return bool(address and address.is_loopback and getattr(request, "client_is_known", False))

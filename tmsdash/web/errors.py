@@ -24,7 +24,7 @@ BROKEN_ROW = (
     "Somebody wrote it past this site, so nothing of it is shown. Tell an administrator: manage.py audit_verify --jobs "
     "names all that is not as it was written."
 )
-JSON_PATHS = ("/proxy_fetch", "/api/", "/health")
+JSON_PATHS = ("/proxy_fetch", "/api/", "/health", "/metrics")
 
 
 def wants_json(request: HttpRequest) -> bool:
@@ -113,11 +113,11 @@ class AlwaysHidingFilter(SafeExceptionReporterFilter):
         return True
 
 
-def json_get(view: Callable[..., JsonResponse]) -> Callable[..., JsonResponse]:
-    """Restrict a JSON view to GET and HEAD, others get 405 in JSON; answer 400 to a BadLimitError."""
+def json_get(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Restrict a view whose errors are JSON to GET and HEAD, others get 405 in JSON; answer 400 to a BadLimitError."""
 
     @wraps(view)
-    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> JsonResponse:
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
             response = error_json(405, "Use GET.")
             response["Allow"] = "GET, HEAD"

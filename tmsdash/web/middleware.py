@@ -19,6 +19,7 @@ from tmsdash.web.bodies import forget_body, receive_body
 from tmsdash.web.display import UTC, zone_of
 from tmsdash.web.errors import error_response, wants_json
 from tmsdash.web.kept_forms import author_of
+from tmsdash.web.plain_http import OPEN_PATHS
 
 RETRY_AFTER_S = 5
 OIDC_CALLBACK = "/oidc/callback/"
@@ -66,10 +67,10 @@ class MethodsMiddleware(Middleware):
 
 
 class HealthHostMiddleware(Middleware):
-    """Answer /health under any host name: load balancers and the watchdog ask for it by address."""
+    """Answer /health and /metrics under any host name: load balancers, scrapers and the watchdog ask by address."""
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.path_info == "/health":
+        if request.path_info in OPEN_PATHS:
             # The first allowed name that is not a wildcard.
             request.META["HTTP_HOST"] = "".join(settings.ALLOWED_HOSTS[:1]).lstrip("*.") or "localhost"
         return self.get_response(request)

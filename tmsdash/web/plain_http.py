@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from tmsdash.web.base import Middleware
 from tmsdash.web.errors import error_response, wants_json
 
-OPEN_PATHS = ("/health",)  # load balancers ask it over plain HTTP, under any host name
+OPEN_PATHS = ("/health", "/metrics")  # load balancers and scrapers ask over plain HTTP, under any host name
 MESSAGE = (
     "This site accepts only HTTPS. What you sent has crossed the network unprotected: replace every token or password "
     "that was in it, and use the address with https:// from now on. Nothing was done, and nothing was sent to TMS."

@@ -23,7 +23,8 @@ class TrustedProxyMiddleware(Middleware):
 
     Anybody can write these headers; from any other peer they are dropped. The client is the last
     address in X-Forwarded-For that is not one of the trusted proxies itself, and the scheme is what the proxy said
-    that this client came to. What is not believed is logged, once for each proxy and value.
+    that this client came to. What is not believed is logged, once for each proxy and value. `request.client_is_known`
+    is false if a trusted proxy does not say whom it asks for.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -36,8 +37,9 @@ class TrustedProxyMiddleware(Middleware):
         peer = parsed(request.META.get("REMOTE_ADDR", ""))  # a Unix socket has none
         if peer:
             request.META["REMOTE_ADDR"] = str(peer)
+        request.client_is_known = peer is not None  # type: ignore[attr-defined]
         if peer and _is_trusted(peer):
-            client, place = _client(peer, forwarded_for)
+            client, place, request.client_is_known = _client(peer, forwarded_for)  # type: ignore[attr-defined]
             request.META["REMOTE_ADDR"] = str(client)
             if forwarded_proto is not None:
                 self._take_scheme(request, peer, forwarded_proto, place)
@@ -73,8 +75,8 @@ class TrustedProxyMiddleware(Middleware):
             logger.error("X-Forwarded-Proto: %s", words)
 
 
-def _client(peer: Address, forwarded_for: str) -> tuple[Address, int]:
-    """Return the client's address, and how many proxies are between the one it came to and the site.
+def _client(peer: Address, forwarded_for: str) -> tuple[Address, int, bool]:
+    """Return the client's address, how many proxies are between the one it came to and the site, and if all is known.
 
     Each proxy appends what it was asked by: who adds an address here adds the scheme at the same place from the end.
     """
@@ -82,11 +84,11 @@ def _client(peer: Address, forwarded_for: str) -> tuple[Address, int]:
     for number, part in enumerate(reversed(forwarded_for.split(","))):
         address = parsed(part.strip())
         if not address:
-            break
+            return client, place, False
         client, place = address, number
         if not _is_trusted(address):
             break
-    return client, place
+    return client, place, True
 
 
 def _is_trusted(address: Address) -> bool:

@@ -1,0 +1,26 @@
+"""Who may read /metrics, and on /health what is degraded: programs, which have no account.
+
+1. Whoever asks from this host: the client's own address is loopback. Through a trusted proxy that is the address which
+   the proxy names; if it names none, the client is from nowhere known, and not from this host.
+2. Whoever presents METRICS_TOKEN as a bearer token, over HTTPS if the site is meant for it.
+"""
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils.crypto import constant_time_compare
+
+from tmsdash.web.addresses import is_from_this_host
+
+
+def may_read_metrics(request: HttpRequest) -> bool:
+    """Tell whether a request comes from this host or presents the token."""
+    return is_from_this_host(request) or has_metrics_token(request)
+
+
+def has_metrics_token(request: HttpRequest) -> bool:
+    """Tell whether a request presents METRICS_TOKEN, and has not shown it to a network on its way."""
+    if not settings.METRICS_TOKEN:
+        return False
+    is_protected = request.is_secure() or not settings.SECURE_SSL_REDIRECT or is_from_this_host(request)
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return is_protected and scheme.lower() == "bearer" and constant_time_compare(token.strip(), settings.METRICS_TOKEN)
