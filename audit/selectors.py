@@ -162,7 +162,7 @@ def oldest_in_doubt() -> datetime | None:
 
 def count_open_before(moment: datetime) -> int:
     """Return how many attempts are open that were made before a moment."""
-    return open_attempts().filter(*unindexed(created_at__lt=moment)).count()
+    return open_attempts().filter(*unindexed(created_at__lte=moment)).count()
 
 
 def chain_length() -> int:

@@ -101,9 +101,7 @@ def backlog() -> Backlog:
     """Return how many batches are in each state, and what is still to be sent of those that have not ended."""
     # As the index of these has it, or it is not used.
     unfinished = Batch.objects.filter(Q(state=Batch.State.RUNNING) | Q(state=Batch.State.PAUSED))
-    states = Counter(
-        batch.shown_state for batch in unfinished.only("state", "runner", "runner_until").order_by()
-    )
+    states = Counter(batch.shown_state for batch in unfinished.only("state", "runner", "runner_until").order_by())
     waiting = BatchChunk.objects.filter(batch__in=unfinished.values("pk"), state=State.WAITING).order_by()
     left = waiting.aggregate(chunks=Count("pk"), customers=Sum("customer_count"))
     return Backlog(

@@ -25,6 +25,8 @@ from tmsdash.server.shared import Cell
 from tmsdash.version import product_version
 from tmsdash.web.errors import error_json, json_get
 
+Histograms = dict[tuple[str, ...], Histogram]  # by the values of their labels
+
 FORBIDDEN = (
     "Metrics are for this host, asked directly and not through the proxy, and for whoever sends Authorization: Bearer "
     "with the METRICS_TOKEN of the settings."
@@ -74,20 +76,18 @@ def _server_metrics() -> Iterator[Metric]:
     """Yield what the workers of this server have counted together, see tmsdash.server.histograms."""
     in_flight = sum(slot[Cell.CALLS] for slot in shared.slots)
     yield GaugeMetricFamily("tms_dashboard_calls_in_flight", "Set Actions that this server is sending.", in_flight)
-    calls = {(name,): calls_of(origin) for name, origin in settings.TMS_CLUSTERS.items()}
+    calls: Histograms = {(name,): calls_of(origin) for name, origin in settings.TMS_CLUSTERS.items()}
     yield _histograms(
         "tms_dashboard_call_duration_seconds", "How long TMS took to answer a Set Action.", ("cluster",), calls
     )
     own = "How long a Set Action took here beside the call: checks, the audit, the Job, and waits for locks."
     yield _histograms("tms_dashboard_own_duration_seconds", own, (), {(): OWN})
     writes = "How long a transaction that writes took, with its wait for other writers."
-    aliases = {(alias,): histogram for alias, histogram in WRITES.items()}
+    aliases: Histograms = {(alias,): histogram for alias, histogram in WRITES.items()}
     yield _histograms("tms_dashboard_database_write_duration_seconds", writes, ("database",), aliases)
 
 
-def _histograms(
-    name: str, documentation: str, labels: Sequence[str], histograms: dict[tuple[str, ...], Histogram]
-) -> Metric:
+def _histograms(name: str, documentation: str, labels: Sequence[str], histograms: Histograms) -> Metric:
     family = HistogramMetricFamily(name, documentation, labels=labels)
     for values, histogram in histograms.items():
         counts, sum_s = histogram.read()

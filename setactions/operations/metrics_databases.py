@@ -87,7 +87,9 @@ def _of_jobs() -> Iterator[Metric]:
     for state in ("running", "paused", "abandoned", "ended"):
         batches.add_metric([state], getattr(found, state))
     yield batches
-    yield _gauge("batch_backlog_customers", "Customers still to be sent of batches that have not ended.", found.customers)
+    yield _gauge(
+        "batch_backlog_customers", "Customers still to be sent of batches that have not ended.", found.customers
+    )
     yield _gauge("batch_backlog_chunks", "Calls that these take.", found.chunks)
 
 

@@ -69,7 +69,10 @@ def test_attempts_are_those_of_the_audit_today_and_years_ago(client):
     told = {labels[0]: value for (name, *labels), value in samples.items() if name == "attempts" and value}
     assert told == {"accepted": 3, "rejected": 2, "refused": 1, "pending": 1, "unknown": 1}
     assert told == Counter(Attempt.objects.values_list("outcome", flat=True))
-    assert (samples["attempts_in_doubt",], samples["attempts_open",]) == (2, Attempt.objects.filter(is_open=True).count())
+    assert (samples["attempts_in_doubt",], samples["attempts_open",]) == (
+        2,
+        Attempt.objects.filter(is_open=True).count(),
+    )
     assert samples["attempts_in_doubt_oldest_seconds",] == pytest.approx(800 * 86_400, abs=60)
     assert samples["audit_chain_entries",] == ChainHead.objects.get().sequence
     assert sum(count_outcomes(timezone.now()).values()) == 8
