@@ -3,7 +3,6 @@
 import json
 import re
 import uuid
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -11,7 +10,7 @@ from typing import Any, cast
 
 from django.db import Error as AnyDatabaseError
 from django.db import connections
-from django.db.models import Count, Max, Q, QuerySet
+from django.db.models import Max, Q, QuerySet
 from django.db.models.functions import Substr
 from django.http import Http404
 
@@ -28,11 +27,10 @@ from audit.choices import (
     Source,
 )
 from audit.customer_index import asked_for, asking_for
-from audit.models import Attempt, AuditEntry, ChainHead
+from audit.models import Attempt, AuditEntry
 from tmsdash.db.broken_rows import BrokenRowError
 from tmsdash.db.bulk import IDS_PER_QUERY, parts
 from tmsdash.db.expressions import unindexed
-from tmsdash.db.plans import planned
 from tmsdash.db.transactions import drop_if_broken
 
 CUSTOMERS_AT_ONCE = 20_000  # unless a single attempt has more
@@ -147,27 +145,6 @@ def count_open() -> tuple[int, datetime | None]:
     """Return how many attempts are open, and when the oldest of them had begun."""
     oldest = open_attempts().first()
     return open_attempts().count(), oldest.begun_by if oldest else None
-
-
-def count_outcomes_since(moment: datetime) -> Counter[str]:
-    """Return how many attempts that were made since a moment have each outcome."""
-    attempts = planned(Attempt.objects.filter(created_at__gte=moment), through="created_at")
-    return Counter(dict(attempts.order_by().values_list("outcome").annotate(Count("pk"))))
-
-
-def oldest_in_doubt() -> datetime | None:
-    """Return when the oldest attempt in doubt was made, if any is."""
-    return attempts_in_doubt_of(None).values_list("created_at", flat=True).first()
-
-
-def count_open_before(moment: datetime) -> int:
-    """Return how many attempts are open that were made before a moment."""
-    return open_attempts().filter(*unindexed(created_at__lte=moment)).count()
-
-
-def chain_length() -> int:
-    """Return how many entries the audit has had, with those that were archived."""
-    return ChainHead.objects.values_list("sequence", flat=True).first() or 0
 
 
 def undecided_overlaps(cluster_url: str, cids: Sequence[str]) -> list[Attempt]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 
-from audit.selectors import count_open_before
+from audit.figures import count_open_before
 from tmsdash import timers
 from tmsdash.db import clock
 from tmsdash.db.sqlite_files import free_bytes

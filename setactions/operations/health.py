@@ -1,4 +1,4 @@
-"""`/health`: whether the dashboard works, for load balancers; what is still open, for staff; what is wrong, for scrapers."""
+"""`/health`: whether the dashboard works, for load balancers; what is open, for staff; what is wrong, for scrapers."""
 
 import logging
 import threading

@@ -14,8 +14,9 @@ from django.db import Error as AnyDatabaseError
 from django.db import connections
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from audit import in_doubt, selectors, summary
+from audit import figures, in_doubt, summary
 from audit.choices import Outcome
+from audit.selectors import count_open
 from audit.tallies import MOMENT
 from jobs.batches.selectors import backlog
 from tmsdash import timers
@@ -69,14 +70,14 @@ def _of_audit() -> Iterator[Metric]:
         attempts.add_metric([outcome.value], counts[outcome.value])
     yield attempts
     now = clock.now("audit")
-    open_count, open_since = selectors.count_open()
+    open_count, open_since = count_open()
     yield _gauge("attempts_open", "Attempts without an outcome, or without the Job they are owed.", open_count)
     yield _gauge("attempts_open_oldest_seconds", "Age of the oldest of them, 0 if none.", _age_s(open_since, now))
     doubtful = in_doubt.count(None, MOST_IN_DOUBT)
     yield _gauge("attempts_in_doubt", "Attempts of which nobody knows whether TMS applied them.", doubtful)
-    age_s = _age_s(selectors.oldest_in_doubt() if doubtful else None, now)
+    age_s = _age_s(figures.oldest_in_doubt() if doubtful else None, now)
     yield _gauge("attempts_in_doubt_oldest_seconds", "Age of the oldest of them, 0 if none.", age_s)
-    yield _gauge("audit_chain_entries", "Entries that the audit has had.", selectors.chain_length())
+    yield _gauge("audit_chain_entries", "Entries that the audit has had.", figures.chain_length())
 
 
 def _of_jobs() -> Iterator[Metric]:
@@ -141,7 +142,7 @@ def _outcomes() -> Counter[str]:
     if _past.day != day or time.monotonic() >= _past.until:
         _past.counts, _past.day = summary.count_outcomes(day - MOMENT), day
         _past.until = time.monotonic() + PAST_KEPT_S
-    return _past.counts + selectors.count_outcomes_since(day)
+    return _past.counts + figures.count_outcomes_since(day)
 
 
 def forget() -> None:
