@@ -85,7 +85,7 @@ def record(name: str, succeeded: bool) -> None:
     try:
         with drop_if_broken("default"):
             _write(name, succeeded)
-    except AnyDatabaseError as error:
+    except (AnyDatabaseError, ValueError) as error:  # a database may hold what is no time
         word = "succeeded" if succeeded else "failed"
         logger.warning("[TIMER] %s %s, which could not be recorded: %s", name, word, error)
 

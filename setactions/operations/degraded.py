@@ -31,7 +31,7 @@ def _told(alias: str, sentences: Callable[[], Iterator[str]]) -> list[str]:
     try:
         with drop_if_broken(alias):
             return [*sentences()]
-    except AnyDatabaseError as error:
+    except (AnyDatabaseError, ValueError) as error:  # a database may hold what is no time
         logger.error("[HEALTH] database %s does not answer: %s", alias, error)
         return [f"Database {alias} does not answer."]
 

@@ -58,7 +58,7 @@ def _answer(alias: str, metrics_of: Callable[[], Iterator[Metric]]) -> list[Metr
         with drop_if_broken(alias):
             ensure_own_file(connections[alias])  # an open connection would go on reading a file that was moved away
             return list(metrics_of())
-    except AnyDatabaseError as error:
+    except (AnyDatabaseError, ValueError) as error:  # a database may hold what is no time
         logger.error("[METRICS] database %s does not answer: %s", alias, error)
         return None
 

@@ -76,6 +76,7 @@ def _urls(cid: str) -> Iterator[str]:
     yield reverse("api_audit_customer", args=[cid])
     for name in (
         "health",
+        "metrics",
         "new_action",
         "in_doubt",
         "job_list",

@@ -99,6 +99,17 @@ def test_sixty_four_operators_send_at_once_and_pages_stay_quick(tmp_path, runnin
             running_simulator.release()
         assert {answer.result().json()["outcome"] for answer in answers} == {"accepted"}
         assert all(resident_mb(worker)[1] - before_mb < MORE_MB for worker, before_mb in at_rest.items())
+        assert measured_calls(process) == {OPERATORS}
+        os.kill(next(iter(at_rest)), signal.SIGKILL)
+        until(lambda: len(at_rest.keys() & workers_of(process).values()) == 1 and len(workers_of(process)) == 2)
+        assert measured_calls(process) == {OPERATORS}  # what a dead worker measured stays
+
+
+def measured_calls(process):
+    """How many calls the histogram of /metrics has, as some scrapes say, whichever workers they reach."""
+    line = re.compile(r'^tms_dashboard_call_duration_seconds_count\{cluster="evian3"\} ([0-9.]+)$', re.MULTILINE)
+    scrapes = [requests.get(f"{process.url}/metrics", timeout=60).text for _ in range(6)]
+    return {float(line.search(text)[1]) for text in scrapes}
 
 
 def resident_mb(pid):
