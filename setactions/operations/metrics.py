@@ -34,7 +34,7 @@ FORBIDDEN = (
 
 
 class SiteCollector(Collector):
-    """What one scrape is told; made anew for each, as all of it is read at that moment."""
+    """What a scrape is told, all of it as it is at that moment."""
 
     def collect(self) -> Iterator[Metric]:
         """Yield each metric with its samples."""
@@ -55,21 +55,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
         refusal._has_been_logged = True  # type: ignore[attr-defined]  # Django's line beside that of the access log
         return refusal
     registry = CollectorRegistry()
-    registry.register(_Described(SiteCollector()))
+    registry.register(SiteCollector())
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_PLAIN_0_0_4)
-
-
-class _Described(Collector):
-    """A collector that a registry takes without asking it for its metrics first, which would read everything twice."""
-
-    def __init__(self, collector: Collector) -> None:
-        self._collector = collector
-
-    def collect(self) -> Iterator[Metric]:
-        yield from self._collector.collect()
-
-    def describe(self) -> Sequence[Metric]:
-        return ()
 
 
 def _server_metrics() -> Iterator[Metric]:

@@ -81,17 +81,17 @@ def _of_audit() -> Iterator[Metric]:
 
 
 def _of_jobs() -> Iterator[Metric]:
-    found = backlog()
+    batches_now = backlog()
     batches = GaugeMetricFamily(
         "tms_dashboard_batches", "Batches by state; abandoned ones lost their runner.", labels=["state"]
     )
     for state in ("running", "paused", "abandoned", "ended"):
-        batches.add_metric([state], getattr(found, state))
+        batches.add_metric([state], getattr(batches_now, state))
     yield batches
     yield _gauge(
-        "batch_backlog_customers", "Customers still to be sent of batches that have not ended.", found.customers
+        "batch_backlog_customers", "Customers still to be sent of batches that have not ended.", batches_now.customers
     )
-    yield _gauge("batch_backlog_chunks", "Calls that these take.", found.chunks)
+    yield _gauge("batch_backlog_chunks", "Calls that these take.", batches_now.chunks)
 
 
 def _of_accounts() -> Iterator[Metric]:
