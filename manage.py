@@ -17,6 +17,7 @@ from django.core.management import execute_from_command_line
 from django.db import DatabaseError
 from django.db import Error as AnyDatabaseError
 
+from setactions.operations.doctor import wrong_settings as doctor_settings
 from tmsdash.db.migration import MIGRATE_FIRST, are_migrations_due
 from tmsdash.db.moves import MovedError
 from tmsdash.db.sqlite_files import MissingFileError
@@ -29,7 +30,7 @@ def main() -> None:
     """Run a management command; what is not the program's fault ends it with a sentence instead of a traceback."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tmsdash.settings")
     try:
-        _ = settings.INSTALLED_APPS
+        _ = doctor_settings.load() if startup.command == "doctor" else settings.INSTALLED_APPS
     except ImproperlyConfigured as error:
         sys.exit(f"TMS Dashboard cannot start. {error}")
     log_what_nobody_caught()

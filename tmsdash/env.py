@@ -39,11 +39,11 @@ def read_file(name: str, base_dir: Path, default: str) -> Path | None:
     Return the file's path; None if it is the default one, which may be missing; a named one may not.
     """
     path = base_dir / text(name, default)
-    if path.is_dir() or (text(name) and not path.exists()):
-        raise _wrong(name, "name a file that exists", str(path))
-    if not path.is_file():
-        return None
     try:
+        if path.is_dir() or (text(name) and not path.exists()):
+            raise _wrong(name, "name a file that exists", str(path))
+        if not path.is_file():
+            return None
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise ImproperlyConfigured(f"{name}: {path} cannot be read ({error.strerror}).") from None

@@ -65,6 +65,15 @@ def collect() -> None:
         logger.warning("[STATIC] The pages' files could not be collected, so they load more slowly: %s", error)
 
 
+def is_collected() -> bool:
+    """Tell whether what STATIC_ROOT holds is of this version."""
+    marker = Path(settings.STATIC_ROOT) / "collected"
+    try:
+        return marker.read_text() == _fingerprint()
+    except OSError:
+        return False
+
+
 def warn_unless_collected() -> None:
     """Say in the log what to do about a server that `serve` has not started."""
     if not (Path(settings.STATIC_ROOT) / Storage.manifest_name).exists():
