@@ -175,7 +175,7 @@ def check_var_dir() -> Problems:
     folder = Path(settings.VAR_DIR)
     if folder.is_dir() and _is_open_to_others(folder):
         text = f"Other users of this machine can look into {folder}."
-        yield "tmsdash.W003", text, "Give access to its owner only: chmod 700."
+        yield "tmsdash.W003", text, f"Give access to its owner only: {shlex.join(['chmod', '700', str(folder)])}"
 
 
 @_check(Tags.security, deploy=True)
@@ -259,7 +259,7 @@ def check_env_file() -> Problems:
     file = settings.ENV_PATH
     if file is not None and _is_open_to_others(file):
         text = f"Other users of this machine can read {file}."
-        yield "tmsdash.W040", text, "Give access to its owner only: chmod 600."
+        yield "tmsdash.W040", text, f"Give access to its owner only: {shlex.join(['chmod', '600', str(file)])}"
 
 
 @_check(Tags.security, deploy=True)

@@ -14,9 +14,9 @@ from tmsdash.logs import no_audit_line
 
 class Command(OurCommand):
     help = (
-        "Look at this installation and say in words what is wrong, each with the command or the line of .env that mends "
-        "it. Nothing is made or changed, and nothing is sent to a cluster's API: of each only / is asked for. Exit code "
-        "0: well; 1: something is to be mended."
+        "Look at this installation and say in words what is wrong, each with the command or the line of .env that "
+        "mends it. Nothing is made or changed, and nothing is sent to a cluster's API: of each only / is asked for. "
+        "Exit code 0: well; 1: something is to be mended."
     )
 
     requires_system_checks = ()  # it runs them all itself

@@ -24,7 +24,11 @@ def lines(results: Sequence[Result]) -> Iterator[str]:
             yield f"  ----   {title}: not looked at until the settings are right"
             continue
         if not result.findings:
-            yield f"  well   {title}: {'; '.join(result.well)}" if result.well else f"  ----   {title}: nothing to look at"
+            yield (
+                f"  well   {title}: {'; '.join(result.well)}"
+                if result.well
+                else f"  ----   {title}: nothing to look at"
+            )
         for finding in result.findings:
             yield f"  {'WRONG' if finding.level == Level.WRONG else 'note '}  {title}: {finding.sentence}"
             yield f"           -> {finding.mend}"

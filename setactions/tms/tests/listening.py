@@ -71,7 +71,7 @@ class _Answers(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    do_CONNECT = do_GET = do_POST  # noqa: N815
+    do_CONNECT = do_GET = do_HEAD = do_POST  # noqa: N815
 
     def log_message(self, *args):
         pass
