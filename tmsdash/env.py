@@ -262,6 +262,18 @@ def intervals(name: str, defaults: dict[str, int], *, maximum: int) -> dict[str,
     return defaults | result
 
 
+def counts(name: str, words: Collection[str]) -> dict[str, int]:
+    """Return `{word: count}` from `daily=7,weekly=5`, each of the `words` at most once; empty without any."""
+    result: dict[str, int] = {}
+    for part in names(name, []):
+        word, _, count = (piece.strip() for piece in part.partition("="))
+        if word not in words or word in result or not re.fullmatch(r"[1-9][0-9]{0,3}", count):
+            right = f"write word=count, each word once of {', '.join(words)}, with a count from 1 to 9999"
+            raise _wrong(name, right, part)
+        result[word] = int(count)
+    return result
+
+
 def token_urls(name: str, known: Collection[str]) -> dict[str, str]:
     """Return `{cluster name: URL}` of token endpoints, from `evian3=https://sso.example/token`, of `known` clusters.
 

@@ -82,6 +82,7 @@ DATABASES = {
 CALLS_OF_ALL_HOSTS = (
     TMS_MAX_IN_FLIGHT if env.text("TMS_MAX_IN_FLIGHT") and DATABASES["audit"]["ENGINE"] == POSTGRESQL_ENGINE else None
 )
+BACKUP_KEEP = env.counts("BACKUP_KEEP", ("daily", "weekly", "monthly"))  # without any, all backups are kept
 DATABASE_ROUTERS = ["tmsdash.router.AppRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

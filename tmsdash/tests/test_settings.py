@@ -80,6 +80,20 @@ WRONG = [
         for value in ("600", "reconcile", "reconcile=", "reconcile=10m", "backups=600", "seal=-1", "seal=60,seal=60")
     ),
     ("TIMER_INTERVALS", f"verify={366 * 86_400 + 1}"),
+    *(
+        ("BACKUP_KEEP", value)
+        for value in (
+            "7",
+            "daily",
+            "daily=",
+            "daily=0",
+            "daily=-1",
+            "daily=x",
+            "yearly=1",
+            "daily=1,daily=2",
+            "daily=1.5",
+        )
+    ),
     ("TMS_BATCH_ENGINE", "threads"),
     ("TMS_REQUIRE_NOTE", "sometimes"),
     ("LOG_FORMAT", "yaml"),
@@ -198,6 +212,11 @@ def test_a_trusted_origin_is_spelt_as_browsers_spell_it(settings_of):
     )
     origins = ["https://tms.example", "https://*.tms.example", "http://127.0.0.1:8000", "https://a.example"]
     assert settings_of(CSRF_TRUSTED_ORIGINS=written)["CSRF_TRUSTED_ORIGINS"] == [*origins, "https://[::1]:8443"]
+
+
+def test_how_many_backups_are_kept_is_counted_by_word_and_all_are_kept_without_any(settings_of):
+    assert settings_of()["BACKUP_KEEP"] == {}
+    assert settings_of(BACKUP_KEEP="daily=7, monthly=12")["BACKUP_KEEP"] == {"daily": 7, "monthly": 12}
 
 
 def test_the_entry_that_is_no_origin_is_named(settings_of):

@@ -7,6 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from setactions.operations.backups.creation import back_up
 from setactions.operations.backups.engine import BackupError
+from setactions.operations.backups.thinning import thin
 from tmsdash import timers
 from tmsdash.commands import TimerCommand
 from tmsdash.processes import INTERRUPTED, ended_by_signals
@@ -17,7 +18,8 @@ DO_NOT_FIT = 2
 class Command(TimerCommand):
     help = (
         "Copy the three databases, as they are at one moment, into a new folder below FOLDER, and verify the copy. "
-        "The site may serve meanwhile, and older backups are left alone. The three keys in VAR_DIR are not copied: "
+        "The site may serve meanwhile. Older backups are left alone, unless BACKUP_KEEP says how many of them are "
+        "kept: then the others go once the new one is complete. The three keys in VAR_DIR are not copied: "
         "keep them elsewhere. Without secret_key or token_key nothing starts until new ones are accepted (site_keys), "
         "and everybody signs in again; without audit_key nothing that it signed can be proven, and nothing is sent "
         "until its loss is acknowledged (audit_keys). Exit code 0: complete and verified; 1: nothing was kept; 2: "
@@ -56,3 +58,14 @@ class Command(TimerCommand):
                 "manage.py audit_verify says more of the audit."
             )
             sys.exit(DO_NOT_FIT)
+        self._thin(options["folder"])
+
+    def _thin(self, folder: Path) -> None:
+        """Remove older backups as the setting says. Whatever becomes of that, the new one is there."""
+        try:
+            names = thin(folder, settings.BACKUP_KEEP)
+        except BackupError as error:
+            self.stderr.write(str(error))
+            return
+        if names:
+            self.stdout.write(f"Removed by BACKUP_KEEP: {', '.join(names)}")

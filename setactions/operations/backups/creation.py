@@ -18,6 +18,7 @@ from setactions.operations.backups.engine import BackupError, Database, Entry, S
 from setactions.operations.backups.manifest import Manifest
 from setactions.operations.backups.postgresql import PostgresqlDatabase
 from setactions.operations.backups.sqlite import SqliteDatabase
+from setactions.operations.backups.thinning import NAME_FORMAT
 from tmsdash.db.files import sync
 from tmsdash.version import product_version
 
@@ -110,7 +111,7 @@ def _new_folder(folder: Path) -> Iterator[Path]:
 
 def _complete(partial: Path, folder: Path, made_at: datetime) -> Path:
     """Name a complete backup after its time; return its folder."""
-    name = made_at.strftime("%Y-%m-%dT%H-%M-%SZ")
+    name = made_at.strftime(NAME_FORMAT)
     for number in itertools.count(1):
         final = folder / (name if number == 1 else f"{name}-{number}")
         with suppress(FileExistsError):
