@@ -6,6 +6,11 @@ class AuditConfig(AppConfig):
 
     name = "audit"
     verbose_name = "Audit"
+    # What migrating forwards makes from the entries, and may go on the way back.
+    made_again = (
+        *("audit_attemptday", "audit_entryday", "audit_tally", "audit_talliedperiod"),
+        *("audit_monthtally", "audit_daytally", "audit_talliedmonth", "audit_attempt.note"),
+    )
 
     def ready(self) -> None:
         from audit import checks  # noqa: F401 (registers the check)

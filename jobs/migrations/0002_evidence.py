@@ -3,6 +3,11 @@
 from django.db import migrations, models
 
 
+def fill_statuses(apps, schema_editor):
+    """On the way back, say 0 for jobs without an answer of TMS: the column takes no NULL any more."""
+    schema_editor.execute("UPDATE jobs_job SET http_status = 0 WHERE http_status IS NULL")
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -25,4 +30,5 @@ class Migration(migrations.Migration):
             name='response_summary',
             field=models.JSONField(help_text='what TMS answered, or the evidence in its place'),
         ),
+        migrations.RunPython(migrations.RunPython.noop, fill_statuses),
     ]

@@ -16,6 +16,10 @@ from tmsdash.db.transactions import own_session
 NEW_INSTALLATION = "new_installation"  # the tag of checks that stop a new installation beside an old one
 POLL_S = 0.5  # how often who waits looks whether the lock is free
 ADVISORY_LOCK = 7_305_808_837  # any number, but the same one in every process
+LATER = (
+    "Nothing was changed, nothing was started: the databases are of a later version of the product (they have {}). Run "
+    "that version, or take them back with its manage.py migrate_all --back-to and the folder of this one."
+)
 MIGRATE_FIRST = " The databases are not up to date. Run manage.py migrate_all first."
 
 

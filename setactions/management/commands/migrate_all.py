@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import Group, Permission
@@ -9,8 +10,10 @@ from django.db import connections
 from tmsdash import site_keys
 from tmsdash.accounts import AUDITORS, OPERATORS
 from tmsdash.commands import require_own_site
-from tmsdash.db.migration import NEW_INSTALLATION, migrating_alone
+from tmsdash.db.losses import losses, sentence
+from tmsdash.db.migration import LATER, NEW_INSTALLATION, migrating_alone
 from tmsdash.db.transactions import UNUSABLE_DATABASE, VARIABLES
+from tmsdash.db.way_back import NoWayBack, later_migrations, targets_of, undone_by
 
 GROUPS = {
     OPERATORS: {"jobs.set_action"},
@@ -36,6 +39,19 @@ class Command(BaseCommand):
         parser.add_argument(
             "--new-installation", action="store_true", help="begin a new audit although there are seals of its key"
         )
+        parser.add_argument(
+            "--back-to",
+            type=Path,
+            metavar="FOLDER",
+            help="instead, take the databases back to the tables of the earlier version of the product in this folder",
+        )
+        parser.add_argument(
+            "--discard",
+            nargs="+",
+            default=[],
+            metavar="TABLE",
+            help="with --back-to: tables with rows, or columns (TABLE.COLUMN), that may go",
+        )
 
     def get_check_kwargs(self, options: Any) -> dict[Any, Any]:
         """Return which checks to run: all but the one that the option overrides."""
@@ -50,11 +66,34 @@ class Command(BaseCommand):
         require_own_site(() if options.get("any_key") else ("AUDIT_KEY",))  # a migration may sign existing rows
         try:
             with migrating_alone(lambda line: self.stderr.write(line, lambda text: text)):
-                self._migrate(options)
+                if folder := options["back_to"]:
+                    self._go_back(folder.resolve(), options)
+                else:
+                    self._migrate(options)
         except (OSError, *UNUSABLE_DATABASE) as error:
             raise CommandError(f"The databases cannot be locked for migrating; nothing was changed. {error}") from None
 
+    def _go_back(self, folder: Path, options: dict[str, Any]) -> None:
+        try:
+            targets = targets_of(folder)
+        except NoWayBack as error:
+            raise CommandError(f"Nothing was changed. {error}") from None
+        undone = {alias: undone_by(alias, targets) for alias in connections}
+        found: dict[str, int] = {}
+        for alias in connections:  # all of it before anything is changed
+            found |= losses(connections[alias], [*targets.items()])
+        if refusal := sentence(found, options["discard"]):
+            raise CommandError(refusal)
+        for alias, labels in undone.items():
+            for label in labels:
+                more = {"verbosity": options["verbosity"], "stdout": self.stdout, "discard": options["discard"]}
+                call_command("migrate", label, targets[label], database=alias, interactive=False, **more)
+        state = ", ".join(f"{label} {name}" for label, name in targets.items())
+        self.stdout.write(f"The databases are those of {folder}: {state}. Start that version.")
+
     def _migrate(self, options: dict[str, Any]) -> None:
+        if later := later_migrations():
+            raise CommandError(LATER.format(later[-1]))
         for alias in connections:
             if options["verbosity"]:
                 self.stdout.write(f"Database {alias}:")

@@ -19,8 +19,9 @@ from audit.accounts.throttling import remove_turns
 from tmsdash.checks import check_postgresql_servers
 from tmsdash.commands import require_own_site
 from tmsdash.db import host_turns
-from tmsdash.db.migration import MIGRATE_FIRST, are_migrations_due
+from tmsdash.db.migration import LATER, MIGRATE_FIRST, are_migrations_due
 from tmsdash.db.transactions import file_identity
+from tmsdash.db.way_back import later_migrations
 from tmsdash.env import is_loopback
 from tmsdash.processes import end_with_parent, handle, heeded, is_ending, notice_end
 from tmsdash.server import given_socket, open_files, watchdog
@@ -71,6 +72,8 @@ class Command(BaseCommand):
         require_own_site()
         if are_migrations_due():
             raise CommandError(f"Nothing was started.{MIGRATE_FIRST}")
+        if later := later_migrations():
+            raise CommandError(LATER.format(later[-1]))
         for message in check_postgresql_servers(databases=list(connections)):
             _tell(" ".join(filter(None, (message.msg, message.hint))))
         collect()  # before the server starts: it looks once which files there are
