@@ -9,7 +9,8 @@ class AuditConfig(AppConfig):
     # What migrating forwards makes from the entries, and may go on the way back.
     made_again = (
         *("audit_attemptday", "audit_entryday", "audit_tally", "audit_talliedperiod"),
-        *("audit_monthtally", "audit_daytally", "audit_talliedmonth", "audit_attempt.note"),
+        *("audit_monthtally", "audit_daytally", "audit_talliedmonth"),
+        *("audit_attempt.note", "audit_attemptcustomer.segment"),
     )
 
     def ready(self) -> None:

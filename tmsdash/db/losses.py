@@ -57,7 +57,7 @@ def _columns(state: ProjectState, connection: BaseDatabaseWrapper) -> Columns:
     existing = set(connection.introspection.table_names())
     models = state.apps.get_models(include_auto_created=True)
     return {
-        model._meta.db_table: {field.column for field in model._meta.local_concrete_fields}
+        model._meta.db_table: {str(field.column) for field in model._meta.local_concrete_fields}
         for model in models
         if model._meta.db_table in existing
     }
