@@ -56,15 +56,15 @@ def page_header(context: Context) -> SafeString:
 def page_footer(context: Context) -> SafeString:
     """Return the foot of a page; see templates/partials/_footer.html."""
     user, request = context.get("user"), context.get("request")
-    is_user = user is not None and user.is_authenticated
+    user_name = user.get_username() if user is not None else ""  # "" of whoever is not signed in, too
     foot = _drawn(
         "_footer",
         *_site(),
         page_name=_page_name(context),
         has_request=request is not None,
         is_post=request is not None and request.method == "POST",
-        user_name=user.get_username() if is_user else "",
-        version=_asked(context, "version") if is_user else "",
+        user_name=user_name,
+        version=_asked(context, "version") if user_name else "",
         host=_asked(context, "host"),
         theme=context.get("theme", ""),
         time_zone=context.get("time_zone", UTC),

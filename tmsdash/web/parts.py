@@ -11,7 +11,9 @@ from html import escape
 from typing import Any
 
 from django import template
+from django.forms import BoundField
 from django.template.context import Context
+from django.template.defaultfilters import capfirst
 from django.template.engine import Engine
 from django.utils.safestring import SafeString, mark_safe
 
@@ -36,6 +38,20 @@ def badge(css: str, words: object, title: str = "") -> SafeString:
     """Return the mark of an outcome or a state: a word with the symbol and colour of the class `css`."""
     on_hover = f' title="{escape(title)}"' if title else ""
     return mark_safe(f'<span class="status {escape(css)}"{on_hover}>{_escaped(words)}</span>')  # noqa: S308 (escaped)
+
+
+@register.simple_tag
+def form_field(field: BoundField, more: str = "") -> SafeString:
+    """Return a field of a form with its label, hint (`more` is appended) and errors, tied together by Django's ids."""
+    label = f'<label for="{field.id_for_label}">{_escaped(field.label)}</label>'
+    hint = errors = ""
+    if field.help_text:
+        words = f"{_escaped(capfirst(field.help_text))} {_escaped(more)}"
+        hint = f'<div class="hint" id="{field.auto_id}_helptext">{words}</div>'
+    if field.errors:
+        scrolls = ' tabindex="0"' if len(field.errors) > 3 else ""
+        errors = f'<div class="errors"{scrolls}>{field.errors}</div>'
+    return mark_safe(f'<div class="field">{label}{hint}{errors}{field}</div>')  # noqa: S308 (escaped, or Django's own)
 
 
 @register.filter
