@@ -306,10 +306,11 @@ def issuer(name: str, *, needs: Collection[str]) -> str:
     match = re.fullmatch(r"(https?://[^/?#@]+)((?:/[!$-.0-9:;=@A-Z_a-z~]+)*)", value)
     if not match or len(value) > _LONGEST_ISSUER:
         raise ImproperlyConfigured(f"{name}: write the provider's issuer, https://host/path, without user and query.")
+    origin = _origin(name, match[1])
     for other in needs:
         if not text(other):
             raise ImproperlyConfigured(f"{other}: set it as well; {name} needs it.")
-    return _origin(name, match[1]) + match[2]
+    return origin + match[2]
 
 
 def pairs(name: str) -> list[tuple[str, str]]:

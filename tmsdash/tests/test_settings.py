@@ -98,6 +98,20 @@ WRONG = [
     ("TMS_REQUIRE_NOTE", "sometimes"),
     ("LOG_FORMAT", "yaml"),
     ("TMS_TOKEN_URLS", "evian3=https://sso.example/token"),  # none is configured
+    *(
+        ("OIDC_ISSUER_URL", value)
+        for value in (
+            *("sso.example/realms/acme", "http://sso.example", "https://user:hunter2-hunter2@sso.example", "https://"),
+            *(
+                "https://sso.example/a?b=c",
+                "https://sso.example/a#b",
+                "https://sso.example/a b",
+                "https://a.example:port",
+            ),
+        )
+    ),
+    *(("OIDC_GROUPS", value) for value in ("tms-ops", "=Operators", "tms-ops=", "tms-ops=Operators,x")),
+    ("OIDC_CA_BUNDLE", "/no/such/file.pem"),
     ("TMS_BATCH_ENGINE", "celery"),  # without a broker
     ("CELERY_BROKER_URL", "amqp://localhost"),
     ("CELERY_BROKER_URL", "localhost:6379"),
@@ -380,6 +394,15 @@ def test_token_endpoints_keep_the_case_of_their_paths(settings_of):
     urls = "evian3=https://SSO.example/As/Token.oauth2?p=B=1 , brooke=http://127.0.0.1:9000/token"
     found = settings_of(TMS_CLUSTERS=clusters, TMS_TOKEN_URLS=urls)["TMS_TOKEN_URLS"]
     assert found == {"evian3": "https://sso.example/As/Token.oauth2?p=B=1", "brooke": "http://127.0.0.1:9000/token"}
+
+
+def test_a_provider_needs_a_client_and_values_of_groups_may_hold_what_directories_put_there(settings_of):
+    provider = {"OIDC_ISSUER_URL": "https://SSO.example/realms/Acme/", "OIDC_CLIENT_ID": "tms"}
+    with pytest.raises(ImproperlyConfigured, match=r"^OIDC_CLIENT_SECRET: set it as well; OIDC_ISSUER_URL needs it"):
+        settings_of(**provider)
+    found = settings_of(**provider, OIDC_CLIENT_SECRET="hunter2", OIDC_GROUPS="cn=ops=Operators, 4f6a=staff")
+    assert found["OIDC_ISSUER_URL"] == "https://sso.example/realms/Acme"
+    assert found["OIDC_GROUPS"] == [("cn=ops", "Operators"), ("4f6a", "staff")]
 
 
 def test_a_proxy_and_a_ca_bundle_are_taken_as_they_are(settings_of, tmp_path):

@@ -99,15 +99,15 @@ def _answer(request: HttpRequest, given: QueryDict) -> HttpResponse:
     def not_signed_in(problem: str, status: int) -> HttpResponse:
         return sign_in_page(request, next_address=address, late=late, problem=problem, status=status)
 
+    if "code" not in given:  # with or without a state, nothing comes of it
+        why = "was cancelled" if given.get("error") == "access_denied" else "failed"
+        logger.warning("[SIGN_IN] the provider's answer: %s", one_line(given.get("error", "nothing"), 60))
+        return not_signed_in(f"Signing in with {settings.OIDC_NAME} {why}. Try again, or with a password.", 403)
     if not kept or not constant_time_compare(given.get("state", ""), kept["state"]):
         logger.warning("[SIGN_IN] an answer of no sign-in of this browser: address=%s", request.META.get("REMOTE_ADDR"))
         return not_signed_in(STALE, 400)
     if not _rate.take(throttled_address(request), PER_MINUTE):
         return _too_many(request)
-    if "code" not in given:
-        why = "was cancelled" if given.get("error") == "access_denied" else "failed"
-        logger.warning("[SIGN_IN] the provider's answer: %s", one_line(given.get("error", "nothing"), 60))
-        return not_signed_in(f"Signing in with {settings.OIDC_NAME} {why}. Try again, or with a password.", 403)
     name = ""
     try:
         identity = Identity.of(Provider(request).claims(given.get("code", ""), kept["verifier"], kept["nonce"]))
