@@ -3,6 +3,7 @@ from django.urls import path
 from audit import api, views
 from audit.accounts import late_posts, own_password, session_pages, sign_in
 from audit.accounts.oidc import views as oidc
+from audit.accounts.second_factors.page import SecondFactor
 
 urlpatterns = [
     path("login/", sign_in.SignIn.as_view(), name="login"),
@@ -12,6 +13,7 @@ urlpatterns = [
     path("logout/", sign_in.SignOut.as_view(), name="logout"),
     path("keep/", late_posts.keep_form, name="keep_form"),
     path("password/", own_password.ChangePassword.as_view(), name="password_change"),
+    path("second-factor/", SecondFactor.as_view(), name="second_factor"),
     path("sessions/", session_pages.OwnSessions.as_view(), name="own_sessions"),
     # Before the admin's own pages of these names, which the audit would not hear of.
     path("admin/login/", sign_in.admin_login, name="admin_login"),

@@ -120,8 +120,9 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "axes",
-    "tmsdash.allauth_apps.AccountConfig",  # tables for single sign-on, whether or not it is used
+    "tmsdash.allauth_apps.AccountConfig",  # tables for single sign-on and second factors, whether or not they are used
     "tmsdash.allauth_apps.SocialAccountConfig",
+    "tmsdash.allauth_apps.MFAConfig",
 ]
 MIDDLEWARE = [
     "tmsdash.web.middleware.ResponseHeadersMiddleware",  # first: it sees every answer
@@ -145,6 +146,7 @@ MIDDLEWARE = [
     "tmsdash.web.middleware.RequestBodyMiddleware",
     "audit.accounts.late_posts.SignInRequiredMiddleware",
     "tmsdash.passwords.initial.InitialPasswordMiddleware",
+    "audit.accounts.second_factors.middleware.SecondFactorMiddleware",
     "tmsdash.passwords.hashing.HashingPlacesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -261,6 +263,10 @@ OIDC_GROUPS = env.pairs("OIDC_GROUPS")
 OIDC_CA_BUNDLE = env.certificates("OIDC_CA_BUNDLE")
 SOCIALACCOUNT_ADAPTER = "audit.accounts.oidc.provider.Transport"
 SOCIALACCOUNT_STORE_TOKENS = False
+
+# -- Second factors: codes of an app, for accounts that sign in with a password here -----------------------------------
+SECOND_FACTOR_REQUIRED = env.spelling("SECOND_FACTOR_REQUIRED", ["none", "staff", "all"]).lower()
+MFA_ADAPTER = "audit.accounts.second_factors.factors.Adapter"
 
 # -- Logging: to standard error, each record on one line ------------------------------------------------------------
 LOG_FORMAT = env.spelling("LOG_FORMAT", ["text", "json"]).lower()

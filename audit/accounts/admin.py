@@ -30,6 +30,7 @@ from audit.accounts.audited_admin import AuditedAdmin
 from audit.accounts.changes import record_change
 from audit.accounts.forms import AccountForm, NewAccountForm
 from audit.accounts.oidc.identities import link, link_in_words, unlink
+from audit.accounts.second_factors.factors import remove as remove_factor
 from audit.accounts.session_pages import ended_in_words, shown_sessions
 from audit.accounts.sign_in import record
 from audit.actors import actor_of
@@ -58,7 +59,7 @@ admin.site.unregister([User, Group])
 class AuditedUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
     place = 4
     sentence = "Who may sign in, and what they may do."
-    actions = ("end_sessions_of_chosen", "link_chosen", "unlink_chosen")
+    actions = ("end_sessions_of_chosen", "remove_factors_of_chosen", "link_chosen", "unlink_chosen")
     form = AccountForm
     add_form = NewAccountForm
     filter_horizontal = ()
@@ -169,6 +170,14 @@ class AuditedUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
             raise PermissionDenied("Only superusers can end the sessions of superusers. No session was ended.")
         count = sum(_end_sessions(request, user) for user in queryset)
         self.message_user(request, ended_in_words(count), messages.SUCCESS)
+
+    @admin.action(description="Remove second factors of selected users", permissions=["change"])
+    def remove_factors_of_chosen(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Take away the second factors of the chosen users, or none, if one is out of reach."""
+        if not all(self.has_change_permission(request, user) for user in queryset):
+            raise PermissionDenied("Only superusers can remove those of superusers. No second factor was removed.")
+        count = sum(remove_factor(user, actor_of(request)) for user in queryset)
+        self.message_user(request, f"{counted(count, 'second factor')} removed.", messages.SUCCESS)
 
     @admin.action(description="Let selected users sign in with single sign-on", permissions=["change"])
     def link_chosen(self, request: HttpRequest, queryset: QuerySet[User]) -> None:

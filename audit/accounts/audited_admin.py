@@ -18,7 +18,7 @@ from audit.actors import actor_of
 from tmsdash.accounts import is_auditor
 from tmsdash.web.admin import StrictListAdmin
 
-UNSEEN_APPS = ("account", "socialaccount")
+UNSEEN_APPS = ("account", "socialaccount", "mfa")
 _KEY = re.compile("[0-9]{1,18}")
 
 

@@ -29,6 +29,14 @@ class CurrentPasswordField(forms.CharField):
         super().__init__(label=label, strip=False, max_length=MAXIMUM_LENGTH, widget=widget, help_text=help_text)
 
 
+class CodeField(forms.CharField):
+    """A code of the app for second factors, or a recovery code."""
+
+    def __init__(self, **attributes: Any) -> None:
+        widget = forms.TextInput({"autocomplete": "one-time-code", "inputmode": "numeric"} | attributes)
+        super().__init__(label="Code", max_length=32, widget=widget, help_text="6 digits, which your app shows now")
+
+
 class SignInForm(AuthenticationForm):
     """Takes no longer names and passwords than an account can have: anything longer is neither hashed nor counted."""
 

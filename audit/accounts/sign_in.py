@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.contrib import messages
+from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView, LogoutView, redirect_to_login
@@ -18,8 +19,11 @@ from django.views.decorators.http import require_safe
 
 from audit.accounts.changes import WAIT_S
 from audit.accounts.forms import SignInForm
-from audit.accounts.sign_in_page import LATE, LIMITS, TEMPLATE, came_late, other_way_in, waiting_for
-from audit.accounts.throttling import sign_in_turn
+from audit.accounts.second_factors.factors import check, has_factor, is_required
+from audit.accounts.second_factors.middleware import MISSING
+from audit.accounts.second_factors.step import FIRST, TOO_LATE, WRONG, code_page, first_step_of
+from audit.accounts.sign_in_page import LATE, LIMITS, TEMPLATE, came_late, other_way_in, sign_in_page, waiting_for
+from audit.accounts.throttling import count_failure, is_throttled, locked_out, sign_in_turn, turn
 from audit.actors import actor_of
 from audit.chain import DATABASE
 from audit.choices import Kind
@@ -30,11 +34,13 @@ from tmsdash.passwords.hashing import take_as_long_as_others
 from tmsdash.tokens import looks_like_token
 from tmsdash.web import sessions
 from tmsdash.web.base_path import stays_below
+from tmsdash.web.addresses import throttled_address
 from tmsdash.web.browsers import user_agent_of
 from tmsdash.web.kept_forms import SEALED, keep
 
 logger = logging.getLogger(__name__)
 
+BACKEND = "django.contrib.auth.backends.ModelBackend"  # whose accounts these are, however they sign in
 OIDC = "oidc"  # in the session, and in the audit, of who signed in with the provider
 CAME_LATE = "Your session had ended when the button was pressed, so it did nothing. This page shows how things are now."
 
@@ -52,6 +58,8 @@ class SignIn(LoginView):
         return context | other_way_in(context["next"], context[LATE])
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if FIRST in request.POST:
+            return self._second_step(request)
         with sign_in_turn(request):
             return super().post(request, *args, **kwargs)
 
@@ -76,10 +84,38 @@ class SignIn(LoginView):
         return address
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        """Let whoever gave the right password in, or ask them for their second factor."""
+        user = form.get_user()
+        return code_page(self.request, user, self._carried()) if has_factor(user) else self._enter(user)
+
+    def _second_step(self, request: HttpRequest) -> HttpResponse:
+        """Take the code of somebody who gave the right password; a wrong one counts like a wrong password."""
+        carried, user = self._carried(), first_step_of(request)
+        if user is None:
+            kept = {"next_address": carried["next"], "kept": carried[SEALED], "late": carried[LATE]}
+            return sign_in_page(request, **kept, problem=TOO_LATE, status=403)
+        name = user.get_username()
+        with turn(f"{name} {throttled_address(request)}"):
+            if is_throttled(request, user):
+                logger.warning("[SIGN_IN] throttled: user=%s, address=%s", name, request.META.get("REMOTE_ADDR"))
+                return locked_out(request, HttpResponse(), None)
+            if factor := check(user, request.POST.get("code", "")[:32]):
+                return self._enter(user, factor=factor)
+            throttled = count_failure(request, user)
+        record(Kind.SIGN_IN_FAILED, request, name, at="second factor", throttled_from_now_on=throttled)
+        return code_page(request, user, carried, problem=WRONG)
+
+    def _carried(self) -> dict[str, Any]:
+        return waiting_for(self.request) | {"next": self.request.POST.get("next", "")}
+
+    def _enter(self, user: Any, **facts: Any) -> HttpResponse:
         """Begin a session under a new key."""
-        answer = super().form_valid(form)
+        login(self.request, user, backend=BACKEND)
+        answer = redirect(self.get_success_url())
         sessions.begin(self.request)
-        record(Kind.SIGNED_IN, self.request, form.get_user().get_username())
+        if not facts and is_required(user):
+            self.request.session[MISSING] = True
+        record(Kind.SIGNED_IN, self.request, user.get_username(), **facts)
         return answer
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:

@@ -103,9 +103,11 @@ def test_migrate_all_makes_three_databases_from_nothing(tmp_path):
         *("django_migrations", "sqlite_sequence"),
     }
     assert {"audit_attempt", "audit_auditentry", "audit_attemptcustomer"} < tables("audit.db")
-    assert {"auth_user", "tmsdash_banner", "socialaccount_socialaccount"} < tables("app.db")
+    assert {"auth_user", "tmsdash_banner", "socialaccount_socialaccount", "mfa_authenticator"} < tables("app.db")
     assert not {table for table in tables("app.db") if table.startswith(("jobs_", "audit_"))}
-    assert not {table for table in tables("jobs.db") | tables("audit.db") if table.startswith(("account", "social"))}
+    assert not {
+        table for table in tables("jobs.db") | tables("audit.db") if table.startswith(("account", "social", "mfa"))
+    }
 
 
 # -- serve --------------------------------------------------------------------------------------------------------

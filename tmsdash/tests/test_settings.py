@@ -111,6 +111,7 @@ WRONG = [
         )
     ),
     *(("OIDC_GROUPS", value) for value in ("tms-ops", "=Operators", "tms-ops=", "tms-ops=Operators,x")),
+    ("SECOND_FACTOR_REQUIRED", "everybody"),
     ("OIDC_CA_BUNDLE", "/no/such/file.pem"),
     ("TMS_BATCH_ENGINE", "celery"),  # without a broker
     ("CELERY_BROKER_URL", "amqp://localhost"),

@@ -23,7 +23,7 @@ from tmsdash.user_names import check_new_name
 
 STAFF = "staff"  # in OIDC_GROUPS beside the groups: who may open the admin
 _WAITING = "by name at "  # before the issuer, where the name stands for a subject that is not known yet
-_NAME_LENGTH, SUBJECT_LENGTH = 150, 255
+_NAME_LENGTH, SUBJECT_LENGTH = 150, 191
 
 
 class RefusedError(Exception):

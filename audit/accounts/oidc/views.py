@@ -22,7 +22,7 @@ from django.views.decorators.http import require_safe
 
 from audit.accounts.oidc.identities import Identity, RefusedError, account_of
 from audit.accounts.oidc.provider import Provider, RejectedError, UnreachableError, sign_out_address
-from audit.accounts.sign_in import CAME_LATE, OIDC, SignIn, record
+from audit.accounts.sign_in import BACKEND, CAME_LATE, OIDC, SignIn, record
 from audit.accounts.sign_in_page import LATE, came_late, sign_in_page
 from audit.actors import actor_of
 from audit.choices import Kind
@@ -37,7 +37,6 @@ from tmsdash.web.errors import error_response
 logger = logging.getLogger(__name__)
 
 PER_MINUTE = 30  # sign-ins from one address
-BACKEND = "django.contrib.auth.backends.ModelBackend"
 STALE = "This sign-in was begun in another browser or window, or too long ago. Sign in once more."
 _USE = "audit.accounts.oidc"
 _rate = Rate("oidc")
