@@ -33,8 +33,8 @@ from tmsdash.db.transactions import drop_if_broken
 from tmsdash.passwords.hashing import take_as_long_as_others
 from tmsdash.tokens import looks_like_token
 from tmsdash.web import sessions
-from tmsdash.web.base_path import stays_below
 from tmsdash.web.addresses import throttled_address
+from tmsdash.web.base_path import stays_below
 from tmsdash.web.browsers import user_agent_of
 from tmsdash.web.kept_forms import SEALED, keep
 
