@@ -284,11 +284,7 @@ def check_installation() -> Problems:
     """A clone contains the whole history, tests and a simulated TMS, none of which a site needs."""
     if (settings.BASE_DIR / ".git").exists():
         text = f"{settings.BASE_DIR} is a clone: .git is next to manage.py."
-        yield (
-            "tmsdash.W042",
-            text,
-            "Install it elsewhere from here, as docs/install.md shows: make install DIR=/opt/tms-dashboard",
-        )
+        yield "tmsdash.W042", text, "Install it from here, as docs/install.md shows: make install."
 
 
 def has_wal_race_fix(version: tuple[int, int, int]) -> bool:

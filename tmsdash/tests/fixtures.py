@@ -64,6 +64,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     leave_out(config, items, "root", _may_mount, "which want root and the right to mount")
     for program in ("nginx", "chromium", "curl", "redis-server"):
         leave_out(config, items, program, partial(shutil.which, program), f"which want {program}")
+    leave_out(config, items, "systemd", partial(shutil.which, "systemd-analyze"), "which want systemd-analyze")
     leave_out(config, items, "axe", AXE.exists, "which want axe-core: `make test` installs it where there is npm")
     leave_out(config, items, "linux", lambda: sys.platform == "linux", "which look into Linux's /proc")
     # Last: from the first of them on, an event loop runs in this thread, and Django's databases refuse to be used, but

@@ -53,7 +53,7 @@ def commands_in(text):
     """Each command that a page names, with the options that stand behind it."""
     for code in code_of(text):
         for part in re.split(r"#|[|;&>]| -- ", code):
-            named = re.search(r"manage\.py ([a-z]\w*)", part)
+            named = re.search(r"(?:manage\.py|tms-dashboard) ([a-z]\w*)", part)
             words = part.split()
             command = named[1] if named else words[0] if words and words[0] in get_commands() else None
             if command:
@@ -155,7 +155,9 @@ def test_every_setting_of_the_example_exists():
 @every_page
 def test_every_file_that_is_named_exists(name):
     for code in code_of(PAGES[name]):
-        if re.fullmatch(r"(setactions|jobs|audit|tmsdash|templates|docs|\.ci)/[\w./*-]*", code.partition("::")[0]):
+        if re.fullmatch(
+            r"(setactions|jobs|audit|tmsdash|templates|docs|deploy|\.ci)/[\w./*-]*", code.partition("::")[0]
+        ):
             assert list(ROOT.glob(code.partition("::")[0].rstrip("/"))), code
 
 

@@ -107,7 +107,7 @@ class Host:
 
     def install(self):
         self.folder.mkdir()
-        self.run(blocks_of("operating.md", "Install")[0], cwd=django_settings.BASE_DIR)
+        self.run(blocks_of("install.md", "By hand")[0], cwd=django_settings.BASE_DIR)
         (self.folder / ".venv").symlink_to(sys.prefix)
 
     def set(self, lines):
