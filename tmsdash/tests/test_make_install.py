@@ -115,6 +115,15 @@ def test_a_folder_that_cannot_be_made_or_is_the_source_is_refused_in_a_sentence(
         assert not (installer.source / "versions").exists()
 
 
+def test_an_installation_by_hand_stays_as_it_is(installer):
+    installer.target.mkdir()
+    (installer.target / "manage.py").write_text("by hand")
+    ended = installer.run()
+    assert ended.returncode != 0
+    assert "made by hand. Move it away first" in ended.stderr
+    assert [path.name for path in installer.target.iterdir()] == ["manage.py"]
+
+
 @pytest.mark.root
 def test_root_leaves_no_files_in_the_folder_of_somebody_else(installer):
     installer.target.mkdir()
