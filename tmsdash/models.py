@@ -68,6 +68,49 @@ class TimerRun(models.Model):
         return self.name
 
 
+class Notice(models.Model):
+    """Something that people are told of over one channel, see setactions.operations.notifications.
+
+    It is to be sent while it has `due_at`. An event has the same `notice_id` for all channels, however often it is
+    sent, and whoever looks for events writes it once.
+    """
+
+    class Channel(models.TextChoices):
+        WEBHOOK = "webhook", "Webhook"
+        MAIL = "mail", "Mail"
+
+    notice_id = models.UUIDField()
+    channel = models.CharField(max_length=16, choices=Channel.choices)
+    kind = models.CharField(max_length=32)
+    content = models.TextField(help_text="as JSON, which never holds tokens or customer ids")
+    created_at = models.DateTimeField()
+    due_at = models.DateTimeField(null=True)
+    tries = models.PositiveIntegerField(default=0)
+    sent_at = models.DateTimeField(null=True)
+    problem = models.CharField(max_length=300, blank=True, help_text="why it could not be sent")
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["notice_id", "channel"], name="notice_once_a_channel")]
+        indexes = [models.Index(fields=["due_at"], name="notice_due", condition=models.Q(due_at__isnull=False))]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.notice_id}"
+
+
+class NoticeWatch(models.Model):
+    """What was told already, in one row: whoever looks for events changes it only if nobody did so meanwhile."""
+
+    version = models.PositiveBigIntegerField(default=0)
+    told = models.TextField(default="", help_text="as JSON")
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"watch {self.version}"
+
+
 class KeptForm(models.Model):
     """What somebody typed in a form that arrived when their session was over, for them to go on with.
 

@@ -7,7 +7,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from tmsdash import env, key_files, startup
+from tmsdash import env, key_files, notice_settings, startup
 from tmsdash.db import transactions
 from tmsdash.db.postgresql import ENGINE as POSTGRESQL_ENGINE
 from tmsdash.processes import cores
@@ -267,6 +267,17 @@ SOCIALACCOUNT_STORE_TOKENS = False
 # -- Second factors: codes of an app, for accounts that sign in with a password here -----------------------------------
 SECOND_FACTOR_REQUIRED = env.spelling("SECOND_FACTOR_REQUIRED", ["none", "staff", "all"]).lower()
 MFA_ADAPTER = "audit.accounts.second_factors.factors.Adapter"
+
+
+# -- Notifications --------------------------------------------------------------------------------------------------
+SITE_URL = notice_settings.site_url("SITE_URL", ALLOWED_HOSTS, is_https=HTTPS_ONLY)
+NOTIFY_WEBHOOK_URL = notice_settings.webhook("NOTIFY_WEBHOOK_URL")
+NOTIFY_WEBHOOK_KEY = notice_settings.webhook_key(
+    "NOTIFY_WEBHOOK_KEY", needed_by="NOTIFY_WEBHOOK_URL" if NOTIFY_WEBHOOK_URL else ""
+)
+NOTIFY_EMAIL = notice_settings.addresses("NOTIFY_EMAIL")
+NOTIFY_EMAIL_FROM = notice_settings.sender("NOTIFY_EMAIL_FROM", SITE_URL)
+MAIL_SERVER = notice_settings.mail_server("EMAIL_URL", needed_by="NOTIFY_EMAIL" if NOTIFY_EMAIL else "")
 
 # -- Logging: to standard error, each record on one line ------------------------------------------------------------
 LOG_FORMAT = env.spelling("LOG_FORMAT", ["text", "json"]).lower()

@@ -16,6 +16,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
 from audit.accounts.throttling import remove_turns
+from setactions.operations.notifications.watcher import Watcher
 from tmsdash.checks import check_postgresql_servers
 from tmsdash.commands import require_own_site
 from tmsdash.db import host_turns
@@ -97,7 +98,7 @@ def _keep_running(arguments: list[str], given: socket.socket | None) -> int:
     # granian handles these even if they are ignored, as under nohup; what is blocked here never reaches it.
     of_terminals = {signal.SIGHUP, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, of_terminals.difference(heeded(*of_terminals)))
-    with _shared_memory() as memory:
+    with Watcher(), _shared_memory() as memory:
         workers = [_Worker(arguments, memory, number, given) for number in range(settings.WEB_WORKERS)]
         code = _run(workers)
     for alias in connections:
