@@ -10,7 +10,9 @@ from django.core.exceptions import ImproperlyConfigured
 from tmsdash.processes import cores
 from tmsdash.tests.fresh_settings import DATABASE_URLS, READ, SOURCE
 
-CHECKED = set(re.findall(r'(?:env|key_files)\.(?!text|names)\w+\(\s*"([A-Z0-9_]+)"', SOURCE.read_text()))
+CHECKED = set(
+    re.findall(r'(?:env|key_files|notice_settings)\.(?!text|names)\w+\(\s*"([A-Z0-9_]+)"', SOURCE.read_text())
+)
 
 BOOLEANS = ("DEBUG", "HSTS_SUBDOMAINS", "HTTPS_ONLY", "TMS_503_NOT_APPLIED", "TMS_JSON_CONFIRM", "TMS_PASSIVE")
 
@@ -97,6 +99,28 @@ WRONG = [
     ("TMS_BATCH_ENGINE", "threads"),
     ("TMS_REQUIRE_NOTE", "sometimes"),
     ("LOG_FORMAT", "yaml"),
+    *(
+        ("NOTIFY_WEBHOOK_URL", value)
+        for value in (
+            *("http://hooks.example/x", "ftp://hooks.example", "hooks.example", "https://user:secret@hooks.example/x"),
+            *("https://hooks.example/x#y", "https://hooks.example:0/x", "https:///x", "https://hooks.example/ x"),
+        )
+    ),
+    ("NOTIFY_WEBHOOK_URL", "https://hooks.example/x"),  # without a key
+    ("NOTIFY_WEBHOOK_KEY", "k" * 31),
+    ("NOTIFY_WEBHOOK_KEY", f"{'k' * 31} {'k' * 31}"),
+    ("NOTIFY_WEBHOOK_KEY", f"whsec_{'k' * 30}!"),
+    ("NOTIFY_EMAIL", "ops@example.org"),  # without a server
+    ("NOTIFY_EMAIL", "ops"),
+    ("NOTIFY_EMAIL_FROM", "a@example.org,b@example.org"),
+    *(
+        ("EMAIL_URL", value)
+        for value in (
+            *("mail.example", "smtp://", "http://mail.example", "consolemail://", "smtp://user:pass@mail.example"),
+            *("smtp+tls://user:pa#ss@mail.example", "smtp+tls://user:p/ss@mail.example", "smtp://mail.example:x"),
+        )
+    ),
+    *(("SITE_URL", value) for value in ("dashboard.example", "https://dashboard.example/x", "https://u@dash.example")),
     ("TMS_TOKEN_URLS", "evian3=https://sso.example/token"),  # none is configured
     *(
         ("OIDC_ISSUER_URL", value)
@@ -208,6 +232,10 @@ def test_seals_never_lie_in_the_folder_of_the_databases(settings_of, tmp_path):
         ("DATABASE_URL", "mysql://tms:hunter2-hunter2@host/app"),
         ("DATABASE_URL", "//tms:hunter2-hunter2@host/app"),
         ("TMS_PROXY", "ftp://tms:hunter2-hunter2@proxy"),
+        ("EMAIL_URL", "smtp://tms:hunter2-hunter2@mail.example"),
+        ("EMAIL_URL", "tms:hunter2-hunter2@mail.example"),
+        ("NOTIFY_WEBHOOK_URL", "http://hooks.example/hunter2-hunter2"),
+        ("NOTIFY_WEBHOOK_KEY", "hunter2-hunter2"),
         ("TMS_PROXY", "tms:hunter2-hunter2@proxy:3128"),
         ("TMS_CLUSTERS", "evian3=https://tms:hunter2-hunter2@tms.example"),
         ("TMS_CLUSTERS", "https://tms:hunter2-hunter2@tms.example"),
@@ -411,3 +439,27 @@ def test_a_proxy_and_a_ca_bundle_are_taken_as_they_are(settings_of, tmp_path):
     bundle.write_bytes(Path(certifi.where()).read_bytes())
     found = settings_of(TMS_PROXY="http://user:pass@proxy:3128", TMS_CA_BUNDLE=str(bundle))
     assert (found["TMS_PROXY"], found["TMS_CA_BUNDLE"]) == ("http://user:pass@proxy:3128", str(bundle))
+
+
+def test_who_is_told_where_and_by_whom(settings_of):
+    plain = settings_of(ALLOWED_HOSTS="localhost,.example.org,dashboard.example")
+    assert (plain["NOTIFY_WEBHOOK_URL"], plain["NOTIFY_EMAIL"], plain["MAIL_SERVER"]) == ("", [], None)
+    assert plain["SITE_URL"] == "https://dashboard.example"
+    assert plain["NOTIFY_EMAIL_FROM"] == "tms-dashboard@dashboard.example"
+    told = settings_of(
+        NOTIFY_WEBHOOK_URL="https://hooks.example:8443/a?b=c",
+        NOTIFY_WEBHOOK_KEY="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        NOTIFY_EMAIL="ops@example.org, night@example.org",
+        EMAIL_URL="smtp+tls://tms%40example.org:p%23@mail.example",
+        SITE_URL="https://dash.example:8443/",
+    )
+    assert told["NOTIFY_WEBHOOK_URL"] == "https://hooks.example:8443/a?b=c"
+    assert len(told["NOTIFY_WEBHOOK_KEY"]) == 24
+    assert told["NOTIFY_EMAIL"] == ["ops@example.org", "night@example.org"]
+    assert told["MAIL_SERVER"] == ("mail.example", 587, "tms@example.org", "p#", True, False)
+    assert "p#" not in repr(told["MAIL_SERVER"])
+    assert told["SITE_URL"] == "https://dash.example:8443"
+    loopback = settings_of(
+        NOTIFY_WEBHOOK_URL="http://127.0.0.1:9000", NOTIFY_WEBHOOK_KEY="k" * 32, ALLOWED_HOSTS="*", SITE_URL=""
+    )
+    assert (loopback["NOTIFY_WEBHOOK_URL"], loopback["SITE_URL"]) == ("http://127.0.0.1:9000/", "")

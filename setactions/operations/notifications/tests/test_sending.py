@@ -61,6 +61,19 @@ def test_a_notice_is_posted_once_with_a_signature_that_anybody_with_the_key_can_
     assert abs(int(headers["webhook-timestamp"]) - clock.now("default").timestamp()) < 60
 
 
+def test_the_check_that_the_guide_shows_takes_what_is_sent_and_nothing_else(webhook, notice, settings):
+    page = (settings.BASE_DIR / "docs/monitoring.md").read_text(encoding="utf-8")
+    shown = {}
+    exec(page.partition("```python\n")[2].partition("```")[0], shown)  # noqa: S102 (of our own page)
+    notice()
+    outbox.send_due()
+    [(_, headers, body)] = webhook.taken
+    assert shown["is_genuine"](KEY, headers, body)
+    assert not shown["is_genuine"](KEY, headers, body + b" ")
+    assert not shown["is_genuine"](b"another key", headers, body)
+    assert not shown["is_genuine"](KEY, headers | {"webhook-timestamp": "1614265330"}, body)
+
+
 def test_the_signature_is_that_of_the_specification():
     """Its own example, whose key is written as whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw."""
     key = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
