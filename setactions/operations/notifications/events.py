@@ -113,7 +113,7 @@ def _ended(told: Told) -> tuple[list[Event], str, tuple[str, ...]]:
         return [], now.isoformat(), ()
     since = max(datetime.fromisoformat(told.ended_until) - OVERLAP, now - NEWS_FOR)
     ended = Batch.objects.filter(ended_at__gt=since, state__in=[Batch.State.DONE, Batch.State.STOPPED])
-    rows = ended.values_list("pk", "batch_id", "ended_at")
+    rows = ended.order_by("ended_at").values_list("pk", "batch_id", "ended_at")  # by its index
     id_of = {pk: str(_end_id(batch_id, ended_at)) for pk, batch_id, ended_at in rows if ended_at}
     new = [pk for pk, notice_id in id_of.items() if notice_id not in told.ended]
     batches = list(ended.filter(pk__in=new[:BATCHES_AT_ONCE]).order_by("ended_at"))
