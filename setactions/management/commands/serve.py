@@ -66,7 +66,8 @@ class Command(BaseCommand):
         host, port = options["host"], options["port"]
         if given := _given_socket():
             host, port = given.getsockname()[:2]
-            self.stdout.write(f"Listening on {host}, port {port}: the socket that systemd passes.")
+            say = logger.info if settings.LOG_FORMAT == "json" else self.stdout.write
+            say(f"Listening on {host}, port {port}: the socket that systemd passes.")
         else:
             _assert_free(host, port)
         _warn_of_plain_http(host)

@@ -59,7 +59,7 @@ class Event:
 
     kind: str
     summary: str
-    path: str = "/"
+    path: str = field(default_factory=lambda: reverse("new_action"))
     facts: dict[str, Any] = field(default_factory=dict)
     notice_id: uuid.UUID = field(default_factory=uuid.uuid4)
 

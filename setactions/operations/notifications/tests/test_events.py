@@ -108,6 +108,7 @@ def test_a_pause_for_a_token_is_told_in_our_words_and_one_by_hand_is_not(make_ba
     assert len(told()) == 1
 
 
+@pytest.mark.pages
 @pytest.mark.parametrize(
     ("reason", "shown"),
     [
@@ -147,6 +148,7 @@ def test_a_late_timer_is_told_when_it_is_late_and_when_it_is_again(settings):
     [notice] = told()
     assert (notice["type"], notice["data"]["timer"]) == ("timer.late", "backup")
     assert "manage.py backup" in notice["summary"]
+    assert notice["link"] == "https://dashboard.example/"
     assert told() == []
     timers.record("backup", succeeded=True)
     assert told() == []

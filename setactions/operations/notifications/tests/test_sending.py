@@ -26,7 +26,7 @@ from tmsdash.models import Notice, NoticeWatch
 from tmsdash.tests.killing import KilledError
 from tmsdash.tests.tools import at_once, table_missing, until
 
-pytestmark = pytest.mark.pages
+pages = pytest.mark.pages
 
 
 @pytest.fixture
@@ -48,6 +48,7 @@ def later():
     Notice.objects.filter(due_at__isnull=False).update(due_at=F("created_at"))
 
 
+@pages
 def test_a_notice_is_posted_once_with_a_signature_that_anybody_with_the_key_can_check(webhook, notice):
     written = notice()
     assert outbox.send_due() == (1, [])
@@ -61,6 +62,7 @@ def test_a_notice_is_posted_once_with_a_signature_that_anybody_with_the_key_can_
     assert abs(int(headers["webhook-timestamp"]) - clock.now("default").timestamp()) < 60
 
 
+@pages
 def test_the_check_that_the_guide_shows_takes_what_is_sent_and_nothing_else(webhook, notice, settings):
     page = (settings.BASE_DIR / "docs/monitoring.md").read_text(encoding="utf-8")
     shown = {}
@@ -74,6 +76,7 @@ def test_the_check_that_the_guide_shows_takes_what_is_sent_and_nothing_else(webh
     assert not shown["is_genuine"](KEY, headers | {"webhook-timestamp": "1614265330"}, body)
 
 
+@pages
 def test_the_signature_is_that_of_the_specification():
     """Its own example, whose key is written as whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw."""
     key = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
@@ -151,6 +154,7 @@ def test_several_who_send_at_once_send_each_notice_once(webhook, notice):
     assert sorted(headers["webhook-id"] for _, headers, _ in webhook.taken) == sorted(ids)
 
 
+@pages
 def test_mail_names_the_site_and_keeps_its_id(mail, notice):
     written = notice("mail")
     assert outbox.send_due() == (1, [])
@@ -164,6 +168,7 @@ def test_mail_names_the_site_and_keeps_its_id(mail, notice):
     assert "https://dashboard.example/batches/1/" in message.get_payload()
 
 
+@pages
 @pytest.mark.parametrize(
     ("command", "problem"),
     [("RCPT", "refused all addresses of NOTIFY_EMAIL"), ("MAIL", "refused (SMTP 550)"), ("DATA", "refused (SMTP 550)")],
@@ -217,6 +222,7 @@ def test_the_thread_of_a_server_sends_whatever_happened_to_it_before(webhook, mo
     assert json.loads(webhook.taken[0][2])["type"] == "attempts.in_doubt"
 
 
+@pages
 def test_a_server_that_tells_nobody_has_no_such_thread(databases):
     with Watcher():
         assert "notify" not in {thread.name for thread in threading.enumerate()}
@@ -231,6 +237,7 @@ def run(*arguments):
     return 0
 
 
+@pages
 def test_the_command_says_what_it_sent_and_what_not(webhook, mail, capsys):
     make_attempt(Kind.UNKNOWN)
     webhook.answers = [503]
@@ -249,6 +256,7 @@ def test_the_command_says_what_it_sent_and_what_not(webhook, mail, capsys):
     assert json.loads(webhook.taken[-1][2])["type"] == "test"
 
 
+@pages
 def test_the_command_names_what_is_missing(databases, settings, webhook):
     settings.TMS_PASSIVE = True
     with pytest.raises(CommandError, match="a stand-by sends nothing"):
