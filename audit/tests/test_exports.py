@@ -226,8 +226,7 @@ def day(days_ago):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        # Days are written as numbers: so many days ago when the test runs, which is another day than it was collected on
-        # if it runs at midnight.
+        # A number is a day: so many days ago when the test runs, which may be after the midnight of its collection.
         (["--since", 1], [2, 1]),
         (["--until", 1], [0]),
         (["--since", 41, "--until", 39], [0]),
