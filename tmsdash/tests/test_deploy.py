@@ -36,7 +36,7 @@ def unit(name):
     return parser
 
 
-class Collected(dict):
+class Collected(dict[str, str]):
     """Keeps all values of an option that is written several times, as systemd does; each on a line."""
 
     def __setitem__(self, name, value):

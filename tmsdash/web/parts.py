@@ -46,7 +46,7 @@ def form_field(field: BoundField, more: str = "") -> SafeString:
     label = f'<label for="{field.id_for_label}">{_escaped(field.label)}</label>'
     hint = errors = ""
     if field.help_text:
-        words = f"{_escaped(capfirst(field.help_text))} {_escaped(more)}"
+        words = f"{_escaped(capfirst(str(field.help_text)))} {_escaped(more)}"
         hint = f'<div class="hint" id="{field.auto_id}_helptext">{words}</div>'
     if field.errors:
         scrolls = ' tabindex="0"' if len(field.errors) > 3 else ""
