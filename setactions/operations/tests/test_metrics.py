@@ -1,11 +1,13 @@
 """/metrics: what it tells is what the databases hold, cheaply, and only to whom it is meant for."""
 
 import logging
+import re
 from collections import Counter
 from datetime import timedelta
 from ipaddress import ip_network
 
 import pytest
+from django.conf import settings
 from django.db import connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -160,6 +162,20 @@ def test_nobody_and_nothing_secret_is_in_it(fetch, tms):
     text = Client().get("/metrics").content.decode()
     for word in ("c-of-nobody-else", "olivia", "somebody.special", TOKEN, str(Attempt.objects.first().attempt_id)):
         assert word not in text
+
+
+@pytest.mark.pages
+def test_the_page_of_monitoring_has_each_metric_and_the_alerts_name_no_others(fetch, tms):
+    fetch()
+    timers.record("seal", True)
+    told = set(re.findall(r"^# TYPE tms_dashboard_(\w+) ", Client().get("/metrics").content.decode(), re.MULTILINE))
+    page = (settings.BASE_DIR / "docs/monitoring.md").read_text().partition("## Metrics")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE)
+    assert {name for cell in cells for name in re.findall(r"`(\w+)", cell)} == told
+    alerts = (settings.BASE_DIR / "deploy/prometheus-alerts.yml").read_text()
+    named = {name.removesuffix("_bucket") for name in re.findall(r"tms_dashboard_(\w+)", alerts)}
+    assert len(named) > 8
+    assert named <= told
 
 
 # -- Who may read it ----------------------------------------------------------------------------------------------
