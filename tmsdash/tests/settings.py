@@ -11,6 +11,8 @@ for name in (
     "JOBS_DATABASE_URL",
     "AUDIT_DATABASE_URL",
     "HTTPS_ONLY",
+    "BASE_PATH",
+    "COOKIE_SUFFIX",
     "TRUSTED_PROXIES",
 ):
     os.environ.pop(name, None)
