@@ -111,7 +111,8 @@ def check_postgresql_servers(databases: Collection[str] | None = None, **kwargs:
     )
     try:
         problems: list[CheckMessage] = [
-            Warning(line, id="tmsdash.W009") for line in too_few_connections(settings.WEB_WORKERS, aliases)
+            Warning(line, hint="max_connections in postgresql.conf, or WEB_WORKERS or WEB_THREADS.", id="tmsdash.W009")
+            for line in too_few_connections(settings.WEB_WORKERS, aliases)
         ]
         limits = missing_limits(aliases)
         problems += [

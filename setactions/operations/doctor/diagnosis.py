@@ -1,7 +1,10 @@
 """All topics, looked at together."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from functools import partial
+
+from django.conf import settings
 
 from setactions.operations.doctor import (
     checks,
@@ -68,8 +71,14 @@ def _look(topic: Topic, site: Site) -> Result:
     except Exception as error:  # noqa: BLE001 (whatever is wrong with one topic, the others are to be read)
         sentence = f"This could not be looked at: {type(error).__name__}: {error}."
         found.append(Finding(f"{topic.name}.failed", sentence, "manage.py check --deploy may say more."))
-    findings = [finding for finding in found if isinstance(finding, Finding)]
+    findings = [_with_own_file(finding) for finding in found if isinstance(finding, Finding)]
     return Result(topic.name, True, [said.text for said in found if isinstance(said, Well)], findings)
+
+
+def _with_own_file(finding: Finding) -> Finding:
+    """Name the file that this site's settings are in, where a mend says `.env`."""
+    file = str(settings.ENV_PATH or ".env")
+    return replace(finding, mend=re.sub(r"(?<= )\.env\b", lambda _: file, finding.mend))
 
 
 def _unanswered(topic: Topic, wait_s: float) -> Result:

@@ -133,8 +133,8 @@ def test_an_installation_that_is_open_to_others_and_that_nobody_can_use(findings
         "files.closed": f"chmod u+rwX {var / 'audit.db'}",
         "seals.writable": f"chmod -R go-w {seals}",
         "files.before_restore": f"rm {var / 'app.db.before-restore-2026-01-01'}",
-        "https.no_proxy": "TRUSTED_PROXIES=127.0.0.1 in .env",
-        "clusters.none": "TMS_CLUSTERS=evian3=https://tms.evian3.example in .env",
+        "https.no_proxy": f"TRUSTED_PROXIES=127.0.0.1 in {findings.folder / 'env'}",
+        "clusters.none": f"TMS_CLUSTERS=evian3=https://tms.evian3.example in {findings.folder / 'env'}",
     }
     for name, mend in mends.items():
         assert mend in found[name]["mend"], name
