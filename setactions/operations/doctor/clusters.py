@@ -25,7 +25,7 @@ from setactions.operations.doctor.parallel import in_parallel
 from setactions.operations.doctor.site import Site
 from setactions.tms.clusters import Cluster, all_clusters
 from setactions.tms.connections import ADAPTER, of_thread
-from setactions.tms.unsent import Connection
+from setactions.tms.unsent import Connection, reason_of
 
 TIMEOUT_S = 5.0  # for connecting, for the handshake and for the answer, each
 WAIT_S = 12.0  # for all clusters together
@@ -54,7 +54,7 @@ class _Probe:
     """How far a connection has got; the certificate that the other side showed."""
 
     def __init__(self) -> None:
-        self.is_connected = self.is_tunnelled = False
+        self.is_connected = self.is_tunnelled = self.is_ready = False
         self.expires_at: datetime | None = None
 
     def connected(self, connection: socket.socket) -> None:
@@ -64,6 +64,7 @@ class _Probe:
         self.is_tunnelled = True
 
     def pass_gate(self, ready: socket.socket) -> None:
+        self.is_ready = True
         if isinstance(ready, ssl.SSLSocket):
             shown = ready.getpeercert() or {}
             self.expires_at = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(shown["notAfter"])), UTC)
@@ -79,6 +80,11 @@ def _looked_at(cluster: Cluster) -> list[Finding]:
         response = ADAPTER.send(request, stream=True, timeout=(TIMEOUT_S, TIMEOUT_S), proxies=proxies)
         response.raw.close()
     except (requests.RequestException, OSError) as error:
+        if probe.is_ready:
+            sentence = (
+                f"Cluster {cluster.name}: {cluster.origin} takes a request and does not answer: {reason_of(error)}."
+            )
+            return [Finding("cluster.no_answer", sentence, mend_of("cluster.no_answer", cluster))]
         connection = Connection(request.url, settings.TMS_PROXY, probe.is_connected, probe.is_tunnelled)
         name = name_of(connection.cause_of(error))
         sentence = f"Cluster {cluster.name}: {connection.fault(error)}"

@@ -29,9 +29,9 @@ def look(site: Site) -> Findings:
     is_there = Path(settings.VAR_DIR).is_dir()  # if it is not, that is a finding of its own
     problems = [problem for problem in site.problems.values() if problem]
     yield from _distinct(problem for problem in problems if is_there or problem.id != "database.missing")
+    yield from _migrations([connections[alias] for alias in site.answering])
     for alias in site.answering:
         connection = connections[alias]
-        yield from _migrations(connection)
         if connection.vendor == "postgresql":
             yield from _role(connection)
     if len(site.answering) == len(list(connections)):
@@ -48,23 +48,29 @@ def _distinct(findings: Iterable[Finding]) -> Findings:
         mended.add(finding.mend)
 
 
-def _migrations(connection: BaseDatabaseWrapper) -> Findings:
-    executor = MigrationExecutor(connection)
-    due = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    if due:
-        names = f"{due[0][0].app_label}.{due[0][0].name}" + (f" and {len(due) - 1} more" if len(due) > 1 else "")
-        sentence = f"Database {connection.alias!r} is of an earlier version: {names} is due."
+def _migrations(answering: list[BaseDatabaseWrapper]) -> Findings:
+    """Yield which databases are of another version than the program."""
+    behind: dict[str, str] = {}
+    for connection in answering:
+        executor = MigrationExecutor(connection)
+        due = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        if due:
+            first, more = f"{due[0][0].app_label}.{due[0][0].name}", f" and {len(due) - 1} more" if due[1:] else ""
+            behind[connection.alias] = f"{connection.alias} ({first}{more})"
+        unknown = [
+            f"{app}.{name}"
+            for app, name in executor.loader.applied_migrations
+            if app in executor.loader.migrated_apps
+            and (app, name) not in executor.loader.disk_migrations
+            and not _is_replaced(executor, app, name)
+        ]
+        if unknown:
+            sentence = f"Database {connection.alias!r} is of a later version: this one does not know {min(unknown)}."
+            mend = "Install that version again; or go back with its own copy: manage.py restore FOLDER/TIME"
+            yield Finding("database.newer", sentence, mend)
+    if behind:
+        sentence = f"Databases are of an earlier version; migrations are due on {', '.join(behind.values())}."
         yield Finding("database.unmigrated", sentence, "manage.py migrate_all")
-    ours = executor.loader.migrated_apps
-    unknown = [
-        f"{app}.{name}"
-        for app, name in executor.loader.applied_migrations
-        if app in ours and (app, name) not in executor.loader.disk_migrations and not _is_replaced(executor, app, name)
-    ]
-    if unknown:
-        sentence = f"Database {connection.alias!r} is of a later version: this one does not know {min(unknown)}."
-        mend = "Install that version again; or go back with its own copy: manage.py restore FOLDER/TIME"
-        yield Finding("database.newer", sentence, mend)
 
 
 def _is_replaced(executor: MigrationExecutor, app: str, name: str) -> bool:

@@ -31,6 +31,7 @@ MENDS = {
     "proxy.failed": _PROXY,
     "cluster.no_room": "Raise the limit of open files: LimitNOFILE= of the unit, or ulimit -n",
     "cluster.unreachable": _CORRECT,
+    "cluster.no_answer": "Ask whoever runs the cluster whether TMS is running behind its gateway; look at its port.",
 }
 _NAMES = {
     unsent.EXPIRED: "cluster.certificate_expired",

@@ -38,6 +38,6 @@ def _workers() -> Findings:
     if are_listening:
         yield Well("a worker waits for what comes")
     elif waiting:
-        yield Finding("queue.no_worker", f"{waiting} pieces of work are queued, and no worker takes them.", START)
+        yield Finding("queue.no_worker", f"Work waits in the queue ({waiting}), and no worker takes it.", START)
     else:
         yield note("queue.no_worker", "No worker waits at the queue: none runs, or all are busy.", START)

@@ -7,8 +7,10 @@ found out with these would be about another installation, so the topics that dep
 import os
 import re
 import secrets
+import shlex
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -62,8 +64,8 @@ def _is_next_loaded(given: frozenset[str]) -> bool:
             os.environ[name] = ""
         return not loaded.is_complete
     except OSError as error:
-        mend = "Run doctor as the user of the site, or give it access to that file."
-        loaded.findings.append(Finding("settings.unreadable", f"The settings cannot be read: {error}.", mend))
+        sentence = f"{error.filename} cannot be looked at: {error.strerror}."
+        loaded.findings.append(Finding("settings.unreadable", sentence, _as_owner(str(error.filename))))
         loaded.is_complete = False
     return True
 
@@ -76,8 +78,20 @@ def _finding(name: str, sentence: str, *, is_given: bool) -> Finding:
         return Finding(
             "key.missing", sentence, f"Copy {file} from where you keep the keys into VAR_DIR, then: chmod 600 {file}"
         )
-    if name == "ENV_FILE":
+    if "cannot be read" in sentence:
+        mend = _as_owner(sentence.removeprefix(f"{name}: ").partition(" cannot be read")[0])
+    elif name == "ENV_FILE":
         mend = "Correct that line of the file." if ": line " in sentence else "Name a file that exists, or remove it."
-        if "cannot be read" in sentence:
-            mend = f"chown the file to the user of the site, or run doctor as that user: {sentence.split()[1]}"
     return Finding(f"setting.{name.lower()}", sentence, mend)
+
+
+def _as_owner(path: str) -> str:
+    """Return how to run `doctor` as the owner of a file, or of the first folder above it of which one is known."""
+    for place in (Path(path), *Path(path).parents):
+        try:
+            owner = key_files.owner_of(place)
+        except OSError:
+            continue
+        command = shlex.join([sys.executable, "manage.py", "doctor"])
+        return f"As its user: sudo -u {owner} {command}. If the site's user is another: chown that user {path}"
+    return f"chown the user of the site {path}"

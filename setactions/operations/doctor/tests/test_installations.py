@@ -157,6 +157,7 @@ def test_databases_that_are_gone_damaged_or_of_another_version(findings):
     assert found["database.missing"]["mend"].startswith("manage.py restore ")
     assert "'jobs'" in found["database.broken"]["sentence"]
     assert found["database.broken"]["mend"].startswith("manage.py restore ")
+    assert "audit (audit.00" in found["database.unmigrated"]["sentence"]
     assert found["database.unmigrated"]["mend"] == "manage.py migrate_all"
     assert "0999_later" in found["database.newer"]["sentence"]
 

@@ -10,9 +10,12 @@ from email.utils import format_datetime
 
 import pytest
 from cryptography import x509
+from django.db import connections
 from django.utils import timezone
 
+from setactions.batches.tests.queue.queueing import RedisServer
 from setactions.operations.doctor import clocks, clusters, diagnosis, disk, files, own_settings, program, queue, timers
+from setactions.operations.doctor import databases as topic_of_databases
 from setactions.operations.doctor.diagnosis import Topic, diagnose
 from setactions.operations.doctor.faults import _NAMES, MENDS
 from setactions.operations.doctor.findings import Level, Well
@@ -21,8 +24,9 @@ from setactions.operations.doctor.wrong_settings import Loaded
 from setactions.tms import unsent
 from setactions.tms.tests import listening
 from setactions.tms.tests.listening import Authority
+from tmsdash import broker
 from tmsdash.models import TimerRun
-from tmsdash.tests.tools import free_ports
+from tmsdash.tests.tools import free_ports, until
 
 OTHER_NAME = [x509.DNSName("other.example")]
 
@@ -86,7 +90,7 @@ def test_the_reasons_of_a_set_action_that_was_not_sent_all_have_a_mend():
     sentences = [text for text in vars(unsent).values() if isinstance(text, str)]
     causes = {text for text in sentences if ", so nothing was sent" in text}
     assert causes == set(_NAMES)
-    assert set(_NAMES.values()) == set(MENDS)
+    assert {*_NAMES.values(), "cluster.no_answer"} == set(MENDS)
 
 
 @pytest.mark.parametrize(("status", "name"), [(407, "proxy.sign_in"), (403, "proxy.refused"), (502, "proxy.failed")])
@@ -114,6 +118,8 @@ def test_a_cluster_that_takes_a_connection_and_says_nothing_is_given_up(found, s
     with listening.socket.create_server(("127.0.0.1", 0)) as silent:
         settings.TMS_CLUSTERS = {"evian3": f"https://127.0.0.1:{silent.getsockname()[1]}"}
         assert set(found(clusters.look)) == {"cluster.handshake_timeout"}
+        settings.TMS_CLUSTERS = {"evian3": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        assert "does not answer: timed out." in found(clusters.look)["cluster.no_answer"].sentence
 
 
 def test_a_bundle_that_cannot_be_read_and_one_that_expires_soon(found, settings, authority, tmp_path):
@@ -220,6 +226,25 @@ def test_a_queue_that_does_not_answer_is_named(found, settings):
     assert "systemctl start redis-server" in found(queue.look)["tmsdash.W052"].mend
 
 
+@getattr(pytest.mark, "redis-server")
+def test_work_that_is_queued_and_that_no_worker_takes_is_named(found, settings, tmp_path):
+    server = RedisServer(tmp_path, "--save", "")
+    settings.TMS_BATCH_ENGINE, settings.CELERY_BROKER_URL = "celery", server.url
+    try:
+        with broker.client() as session:
+            assert found(queue.look)["queue.no_worker"].level == Level.NOTE
+            session.lpush(queue.QUEUE, "a batch")
+            assert "queue (1), and no worker" in found(queue.look)["queue.no_worker"].sentence
+            thread = threading.Thread(target=server.client.brpop, args=(["another"], 60))
+            thread.start()
+            until(lambda: any(client["cmd"] == "brpop" for client in session.client_list()))
+            assert found(queue.look) == {}
+            session.lpush("another", "the end")
+            thread.join()
+    finally:
+        server.stop()
+
+
 @pytest.mark.parametrize(
     ("hosts", "https", "proxies", "names"),
     [
@@ -232,6 +257,25 @@ def test_a_queue_that_does_not_answer_is_named(found, settings):
 def test_who_can_reach_the_site_and_how(found, settings, hosts, https, proxies, names):
     settings.ALLOWED_HOSTS, settings.HTTPS_ONLY, settings.TRUSTED_PROXIES = hosts, https, proxies
     assert set(found(own_settings.look)) - {"setting.misspelt"} == names
+
+
+@pytest.mark.postgresql
+def test_what_a_role_of_postgresql_may_not_do_or_need_not_be_able_to_is_named(found, databases):
+    with connections["jobs"].cursor() as cursor:
+        cursor.execute("CREATE ROLE tms_reader; GRANT SELECT ON ALL TABLES IN SCHEMA public TO tms_reader")
+        try:
+            cursor.execute("SET default_transaction_read_only = on")
+            looked = found(only_role)
+            assert {"database.read_only", "database.superuser"} == set(looked)
+            cursor.execute("SET ROLE tms_reader; SET default_transaction_read_only = off")
+            assert found(only_role)["database.role"].mend.startswith("psql -v server=tms_reader -f docs/postgresql.sql")
+        finally:
+            cursor.execute("RESET ROLE; SET default_transaction_read_only = off")
+            cursor.execute("DROP OWNED BY tms_reader; DROP ROLE tms_reader")
+
+
+def only_role(site):
+    return topic_of_databases._role(connections["jobs"])
 
 
 # -- What cannot be looked at -------------------------------------------------------------------------------------
