@@ -1,13 +1,13 @@
 """The filters of User Jobs, of Batches and of Activity, as they are in the addresses of these lists."""
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import forms
 from django.conf import settings
 from django.http import QueryDict
-from django.urls import reverse
 from django.utils.http import urlencode
 
 from audit.choices import Action
@@ -22,6 +22,7 @@ from tmsdash.web.clusters import cluster_choices
 from tmsdash.web.day_field import DayField
 from tmsdash.web.day_zone import DAYS, NoZoneError, with_zone, zone_of_days
 from tmsdash.web.display import UTC
+from tmsdash.web.page_addresses import page_address
 
 CODES = {action.label: action.value for action in Action}
 
@@ -33,6 +34,10 @@ class KnownChoiceField(forms.ChoiceField):
         self.any_of_them = ("", f"Any {thing}")
         messages = {"invalid_choice": f"There is no such {thing}. Choose one from the list."}
         super().__init__(required=False, choices=[self.any_of_them, *choices], error_messages=messages)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "KnownChoiceField":
+        """Return the field for another form. The choices are never changed, but replaced, so they need no copies."""
+        return super(forms.ChoiceField, self).__deepcopy__(memo)
 
 
 class CustomerField(forms.CharField):
@@ -77,7 +82,7 @@ class ListFilters(forms.Form):
         """Return the origin of every cluster that has rows in the list."""
         raise NotImplementedError
 
-    @property
+    @cached_property
     def active(self) -> dict[str, str]:
         """The filters that are set, by name, with their text."""
         return {name: text for name in self.fields if (text := str(self._given.get(name, "")).strip())}
@@ -101,7 +106,7 @@ class ListFilters(forms.Form):
         own = {name: value for name, value in self.active.items() if name != "user"}
         query = (self.active | {"whose": "all"} if everybody else own) | changes
         query = self.with_zone({name: value for name, value in query.items() if value != ""})
-        return reverse(self.url_name) + (f"?{urlencode(query)}" if query else "")
+        return page_address(self.url_name) + (f"?{urlencode(query)}" if query else "")
 
     def with_zone(self, query: dict[str, Any]) -> dict[str, Any]:
         """Return some of the filters with the zone of the days among them, without which they mean days of UTC."""

@@ -10,8 +10,9 @@ from django.utils.safestring import SafeString, mark_safe
 from jobs.live.confirmations import confirmations_of
 from jobs.statuses import shown_status
 from tmsdash.web.clusters import production_class, shown_cluster
+from tmsdash.web.page_addresses import address_maker
 from tmsdash.web.parts import badge
-from tmsdash.web.table_rows import address_maker, rows_by_day
+from tmsdash.web.table_rows import rows_by_day
 from tmsdash.web.template_filters import number
 
 COLUMNS = ("pk", "created_at", "job_id", "action_name", "cluster_url", "customer_count", "status", "legacy", "user_id")
@@ -40,11 +41,12 @@ def _cells(jobs: Sequence[Any]) -> Iterator[dict[str, Any]]:
     confirmations = confirmations_of([job.job_id for job in jobs])
     mark_of, cluster_of = cache(production_class), cache(shown_cluster)
     for job in jobs:
+        job_id = str(job.job_id)
         shown = shown_status(job.status, legacy=job.legacy, confirmation=confirmations.get(job.job_id))
         yield {
             "at": job.created_at,
-            "address": address_of(job.job_id),
-            "job_id": job.job_id,
+            "address": address_of(job_id),
+            "job_id": job_id,
             "action": job.action_name,
             "mark": mark_of(job.cluster_url),
             "cluster": cluster_of(job.cluster_url),

@@ -4,6 +4,7 @@ TMS accepted every job. What a reading confirmed is said with the time of that r
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -27,8 +28,7 @@ class ShownStatus:
 def shown_status(status: str, *, legacy: bool, confirmation: JobConfirmation | None) -> ShownStatus:
     """Return how a job is shown that has this stored status, and of which this was confirmed."""
     if confirmation is None or status != Job.Status.SUCCESS:
-        is_foreign = legacy and status == Job.Status.SUCCESS
-        return ShownStatus(_OF_OLD_DASHBOARD if is_foreign else _LABELS.get(status, status), status)
+        return _unconfirmed(status, legacy=legacy)
     detail = format_html(
         "{} of {}, read {}",
         *(number(confirmation.confirmed), number(confirmation.customer_count), shown_time(confirmation.read_at)),
@@ -36,3 +36,9 @@ def shown_status(status: str, *, legacy: bool, confirmation: JobConfirmation | N
     if confirmation.is_whole:
         return ShownStatus("Confirmed", "confirmed", detail)
     return ShownStatus("Partly confirmed", "partly_confirmed", detail)
+
+
+@lru_cache(64)  # nearly every row of a list is one of the same few
+def _unconfirmed(status: str, *, legacy: bool) -> ShownStatus:
+    is_foreign = legacy and status == Job.Status.SUCCESS
+    return ShownStatus(_OF_OLD_DASHBOARD if is_foreign else _LABELS.get(status, status), status)

@@ -45,6 +45,7 @@ from tmsdash.db.transactions import drop_if_broken
 from tmsdash.downloads import IncompleteError
 from tmsdash.text import printable
 from tmsdash.web.errors import error_response
+from tmsdash.web.page_addresses import page_address
 from tmsdash.web.paging import numbered_page, page_behind
 
 JOBS_PER_PAGE = 50
@@ -76,7 +77,7 @@ def job_list(request: HttpRequest) -> HttpResponse:
     context = {
         "filters": filters,
         "chips": filters.chips(everybody=everybody),
-        "clear": reverse("job_list") + ("?whose=all" if everybody else ""),
+        "clear": page_address("job_list") + ("?whose=all" if everybody else ""),
         "unfinished": [] if page.back else _unfinished(request.user, everybody=everybody),
         "page": page,
         "rows": rows_of(page.rows, with_user=everybody),

@@ -27,6 +27,7 @@ from tmsdash.csv_text import CSV_TYPE
 from tmsdash.downloads import download
 from tmsdash.text import counted
 from tmsdash.web.errors import error_response
+from tmsdash.web.page_addresses import page_address
 from tmsdash.web.paging import Page
 from tmsdash.web.sessions import keep_in_session
 
@@ -73,8 +74,8 @@ def activity(request: HttpRequest) -> HttpResponse:
         "everybody": everybody,
         "mine": filters.address(everybody=False),
         "all": filters.address(everybody=True),
-        "clear": f"{reverse('activity')}?whose={'all' if everybody else 'mine'}",
-        "csv": reverse("activity_csv") + "?" + filters.address(everybody=everybody).partition("?")[2],
+        "clear": f"{page_address('activity')}?whose={'all' if everybody else 'mine'}",
+        "csv": page_address("activity_csv") + "?" + filters.address(everybody=everybody).partition("?")[2],
     }
     return render(request, "setactions/activity.html", context, status=200 if asked else 400)
 

@@ -19,8 +19,9 @@ from setactions.pages.batch_view import BatchLine
 from tmsdash.text import counted, one_line
 from tmsdash.web.clusters import ON_PRODUCTION, production_class, several, shown_cluster
 from tmsdash.web.day_groups import clock_of_day, shown_day
+from tmsdash.web.page_addresses import address_maker
 from tmsdash.web.parts import badge
-from tmsdash.web.table_rows import address_maker, rows_by_day
+from tmsdash.web.table_rows import rows_by_day
 from tmsdash.web.template_filters import number, shown_time
 
 CHUNKS_SHOWN = 100

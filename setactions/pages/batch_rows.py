@@ -9,8 +9,9 @@ from django.utils.text import Truncator
 from jobs.batches.selectors import on_production
 from setactions.pages.batch_view import BatchLine
 from tmsdash.web.clusters import ON_PRODUCTION, several, shown_cluster
+from tmsdash.web.page_addresses import address_maker
 from tmsdash.web.parts import badge
-from tmsdash.web.table_rows import address_maker, rows_by_day
+from tmsdash.web.table_rows import rows_by_day
 from tmsdash.web.template_filters import number
 
 _ROW = """<tr class="{mark}">

@@ -30,6 +30,7 @@ from setactions.word import Named
 from tmsdash.csv_text import CSV_TYPE, ids_file
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.downloads import download
+from tmsdash.web.page_addresses import page_address
 from tmsdash.web.paging import Page, numbered_page
 
 NOTHING_NAMED = Named()
@@ -60,7 +61,7 @@ def batch_list(request: HttpRequest) -> HttpResponse:
     context = {
         "filters": filters,
         "chips": filters.chips(everybody=everybody),
-        "clear": reverse("batch_list") + ("?whose=all" if everybody else ""),
+        "clear": page_address("batch_list") + ("?whose=all" if everybody else ""),
         "page": page,
         "rows": rows_of([*map(BatchLine, page.rows, selectors.progress_of_many(page.rows))], with_user=everybody),
         "may_view_all": may_all,

@@ -9,7 +9,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -49,18 +49,19 @@ def clock_of_day(at: datetime | None) -> SafeString:
 def day_clock() -> Callable[[datetime | None], tuple[date | None, SafeString]]:
     """Return what tells the day of a time, where it is shown, and its clock: for many rows, since it knows the zone."""
     zone, now = timezone.get_current_timezone(), timezone.now()
+    names_zone = cache(lambda day: len(zones_of_day(day, zone)) > 1)
 
     def day_and_clock(at: datetime | None) -> tuple[date | None, SafeString]:
         if at is None:
             return None, SafeString("unknown")
         local = in_zone(at, zone)
         day, clock = local.date(), local.isoformat(timespec="seconds")[11:19]
-        if len(zones_of_day(day, zone)) > 1:
+        if names_zone(day):
             clock = f"{clock} {local.tzname()}"
         if abs(now - at) >= RECENT:
             return day, mark_safe(f"<time{precise(at)}>{clock}</time>")  # noqa: S308 (no text from outside)
-        shown = f'{clock} <span class="ago">({ago_in_words(at, now)})</span>'
-        return day, mark_safe(f"<time{precise(at)} data-ago>{shown}</time>")  # noqa: S308 (no text from outside)
+        ago = ago_in_words(at, now)
+        return day, mark_safe(f'<time{precise(at)} data-ago>{clock} <span class="ago">({ago})</span></time>')  # noqa: S308 (no text from outside)
 
     return day_and_clock
 

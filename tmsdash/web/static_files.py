@@ -9,6 +9,7 @@ import hashlib
 import logging
 import os
 import shutil
+from functools import cached_property
 from pathlib import Path
 
 from django.conf import settings
@@ -26,6 +27,16 @@ WAIT_S = 60.0  # for another server that collects: one that froze must not keep 
 
 class Storage(CompressedManifestStaticFilesStorage):  # type: ignore[misc]
     """WhiteNoise's own, but a manifest that is missing or damaged is an empty one, and what it lacks keeps its name."""
+
+    @cached_property
+    def _urls(self) -> dict[str, str]:
+        return {}
+
+    def url(self, name: str, force: bool = False) -> str:
+        """Return the address of a file. It is kept: each page has half a dozen, and the manifest is read once, too."""
+        if name not in self._urls:
+            self._urls[name] = super().url(name, force)
+        return self._urls[name]
 
     def load_manifest(self) -> tuple[dict[str, str], str]:
         try:

@@ -1,21 +1,18 @@
 """Rows of tables as HTML. Fifty rows of a template took most of a page's time; this is one pass."""
 
 import re
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from html import escape
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from django.urls import reverse
 from django.utils.safestring import SafeString, mark_safe
 
 from tmsdash.web.day_groups import day_clock, heading_row
 
-_SPECIAL = re.compile("[&<>\"']")
-_ANY_ID = uuid.UUID(int=0)
+has_special = re.compile("[&<>\"']").search
 
 
 def table_rows(row: str, cells: Iterable[Mapping[str, Any]]) -> SafeString:
@@ -40,12 +37,6 @@ def rows_by_day(row: str, cells: Iterable[dict[str, Any]]) -> SafeString:
     return mark_safe("\n".join(bodies))  # noqa: S308 (escaped)
 
 
-def address_maker(name: str) -> Callable[[uuid.UUID], str]:
-    """Return what makes the address of the page `name` of an id, without looking the page up again for each row."""
-    before, _, after = reverse(name, args=[_ANY_ID]).partition(str(_ANY_ID))
-    return lambda thing_id: f"{before}{thing_id}{after}"
-
-
 def _with_days(cells: Iterable[dict[str, Any]]) -> Iterator[tuple[date | None, dict[str, Any]]]:
     day, day_and_clock = None, day_clock()
     for values in cells:
@@ -55,10 +46,8 @@ def _with_days(cells: Iterable[dict[str, Any]]) -> Iterator[tuple[date | None, d
 
 
 def _escaped(values: Mapping[str, Any]) -> dict[str, str]:
+    # Most texts have nothing to escape, so they are searched for it before.
     return {
-        name: value if isinstance(value, SafeString) else _quick_escape(str(value)) for name, value in values.items()
+        name: value if type(value) is SafeString else escape(text) if has_special(text := str(value)) else text
+        for name, value in values.items()
     }
-
-
-def _quick_escape(text: str) -> str:
-    return escape(text) if _SPECIAL.search(text) else text  # most have nothing to escape

@@ -5,6 +5,7 @@ formats for each value.
 """
 
 from datetime import UTC, datetime, tzinfo
+from functools import cache
 from typing import Any
 
 from django import template
@@ -90,14 +91,18 @@ def ago(at: datetime) -> SafeString:
 
 def ago_in_words(at: datetime, now: datetime) -> str:
     """Return how long before or after `now` a time is, in the words of Django's naturaltime."""
-    earlier, later = sorted((at, now))
-    seconds = int((later - earlier).total_seconds())
-    if not seconds:
+    difference = abs(now - at)
+    seconds = difference.seconds
+    if difference.days:
+        span = _days_in_words(*sorted((at, now)))
+    elif seconds:
+        span = _hours_in_words(seconds if seconds < 60 else seconds - seconds % 60)
+    else:
         return "now"
-    span = _hours_in_words(seconds) if seconds < 86_400 else _days_in_words(earlier, later)
     return f"{span} {'ago' if at < now else 'from now'}"
 
 
+@cache  # each row of a list has one; a day has no more than its minutes and some seconds
 def _hours_in_words(seconds: int) -> str:
     unit, length = next((unit, length) for unit, length in _HOURS if seconds >= length)
     count = seconds // length
