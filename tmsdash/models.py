@@ -221,6 +221,12 @@ class SessionStore(DatabaseSessionStore):
         content: dict[str, Any] = self.decode(session_data)
         return content
 
+    def save_unless_ended(self) -> bool:
+        """Save the session in one statement; False if somebody has ended it meanwhile."""
+        row = self.create_model_instance(self._get_session())
+        rows = Session.objects.filter(session_key=row.session_key)
+        return bool(rows.update(**{name: getattr(row, name) for name in Session.SAVED_FIELDS}))
+
     @classmethod
     def get_model_class(cls) -> type[Session]:
         return Session

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY, logout
 from django.contrib.auth.models import AnonymousUser
-from django.contrib.sessions.backends.base import SessionBase, UpdateError
+from django.contrib.sessions.backends.base import SessionBase
 from django.db import Error as AnyDatabaseError
 from django.db.models import F
 from django.http import HttpRequest, HttpResponse
@@ -168,14 +168,13 @@ def keep_in_session(request: HttpRequest, name: str, value: str) -> None:
         _save(session, has_new_key)
 
 
-def _save(session: SessionBase, has_new_key: bool) -> bool:
+def _save(session: Any, has_new_key: bool) -> bool:
     """Save the session now: after the view, failing to would lose the answer. False if somebody has ended it."""
     try:
         with write_transaction("default", WAIT_S):
-            if not session.exists(session.session_key or ""):
+            if not session.save_unless_ended():
                 return False
-            session.save()
-    except (AnyDatabaseError, UpdateError) as error:  # UpdateError is also what a full disk looks like
+    except AnyDatabaseError as error:
         logger.warning("[SESSION] The session could not be saved, as to note the time of its use: %s", error)
     session.modified = has_new_key
     return True

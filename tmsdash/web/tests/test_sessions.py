@@ -83,8 +83,8 @@ def test_pages_lead_to_sign_in_and_back(at):
 
 def test_its_use_is_written_once_a_minute(at, monkeypatch):
     saved = []
-    save = SessionStore.save
-    monkeypatch.setattr(SessionStore, "save", lambda *args, **values: saved.append(1) or save(*args, **values))
+    save = SessionStore.save_unless_ended
+    monkeypatch.setattr(SessionStore, "save_unless_ended", lambda store: saved.append(1) or save(store))
     for seconds in range(1, 121):
         assert at(seconds)
     assert len(saved) == 2
@@ -96,20 +96,20 @@ def test_that_its_use_cannot_be_written_costs_nobody_the_answer(at, monkeypatch,
             cursor.execute("SELECT nonsense")
 
     with monkeypatch.context() as patch:
-        patch.setattr(SessionStore, "save", fail)
+        patch.setattr(SessionStore, "save_unless_ended", fail)
         assert at(100)
     assert "The session could not be saved" in caplog.text
     assert at(101)
 
 
 def test_a_session_that_was_ended_elsewhere_meanwhile_is_over(at, monkeypatch):
-    exists = SessionStore.exists
+    save = SessionStore.save_unless_ended
 
-    def signed_out_meanwhile(store, key):
+    def signed_out_meanwhile(store):
         Session.objects.all().delete()
-        return exists(store, key)
+        return save(store)
 
-    monkeypatch.setattr(SessionStore, "exists", signed_out_meanwhile)
+    monkeypatch.setattr(SessionStore, "save_unless_ended", signed_out_meanwhile)
     assert not at(100)
 
 
