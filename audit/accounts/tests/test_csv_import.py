@@ -116,6 +116,7 @@ BAD = {
 }
 
 
+@pytest.mark.pages
 @pytest.mark.parametrize("row", BAD)
 def test_what_is_wrong_is_named_with_its_line_and_nothing_is_done(run, olivia, adam, row):
     before = [*User.objects.order_by("pk").values()]
@@ -125,6 +126,7 @@ def test_what_is_wrong_is_named_with_its_line_and_nothing_is_done(run, olivia, a
     assert [*User.objects.order_by("pk").values()] == before
 
 
+@pytest.mark.pages
 @pytest.mark.parametrize(
     ("header", "says"),
     [

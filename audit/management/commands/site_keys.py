@@ -21,7 +21,8 @@ class Command(BaseCommand):
         "Show whether this host's SECRET_KEY and TOKEN_KEY are the site's, or accept new ones, which the audit notes. "
         "All hosts of a site need the same keys. A new SECRET_KEY ends all sessions, unless the old one is in "
         "SECRET_KEY_FALLBACKS; with a new TOKEN_KEY, tokens that were typed in the last ten minutes have to be typed "
-        "again. For the third key, AUDIT_KEY, see audit_keys. Exit code 0: they are the site's; 1: they are not."
+        "again, and second factors have to be set up anew. For the third key, AUDIT_KEY, see audit_keys. Exit code 0: "
+        "they are the site's; 1: they are not."
     )
     needed_keys = ("AUDIT_KEY",)  # the command is about the others
 

@@ -137,6 +137,7 @@ WRONG = {
 }
 
 
+@pytest.mark.pages
 @pytest.mark.parametrize("what", WRONG)
 def test_an_id_token_that_proves_nothing_is_refused(provider, what):
     provider.wrong, why = WRONG[what]
@@ -146,6 +147,7 @@ def test_an_id_token_that_proves_nothing_is_refused(provider, what):
     assert events()[-1][2]["because"] == why
 
 
+@pytest.mark.pages
 @pytest.mark.parametrize(
     ("key", "algorithm", "why"),
     [
