@@ -23,10 +23,6 @@ from tmsdash.logs import no_audit_line
 from tmsdash.processes import INTERRUPTED
 
 
-class NotOwnSiteError(CommandError):
-    """A database was moved, or holds the ids of other keys than this process has."""
-
-
 class SiteCommand(BaseCommand):
     """A command that runs only with the site's keys that it needs, and whose errors cannot pass for log lines."""
 
@@ -34,11 +30,13 @@ class SiteCommand(BaseCommand):
     needed_keys: tuple[str, ...] = site_keys.ALL
     wrong_key_exit_code = 1
     is_of_site = True
+    has_begun = False  # once it is known that the databases and keys are the site's
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Run the command; raises CommandError, with what to do, if a key is not the site's or a database was moved."""
         if self.is_of_site:
             require_own_site(self.needed_keys, exit_code=self.wrong_key_exit_code)
+        self.has_begun = True
         try:
             return super().execute(*args, **options)
         except CommandError as error:
@@ -84,9 +82,6 @@ class TimerCommand(Command):
         try:
             output = self._execute(*args, **options)
             code = 0
-        except NotOwnSiteError:
-            code = INTERRUPTED  # nothing ran, and the database is not this site's to write to
-            raise
         except CommandError as error:
             code = error.returncode
             raise
@@ -97,7 +92,8 @@ class TimerCommand(Command):
             code = INTERRUPTED
             raise
         finally:
-            if self.timer and code != INTERRUPTED:
+            # What has not begun would write to a database that is not this site's.
+            if self.timer and self.has_begun and code != INTERRUPTED:
                 timers.record(self.timer, code in self.done_codes)
         return output
 
@@ -131,7 +127,7 @@ def require_own_site(names: Collection[str] = site_keys.ALL, *, exit_code: int =
         moves.assert_in_place()
         site_keys.assert_ours(names)
     except (site_keys.WrongKeyError, moves.MovedError) as error:
-        raise NotOwnSiteError(f"Nothing was done. {error}", returncode=exit_code) from None
+        raise CommandError(f"Nothing was done. {error}", returncode=exit_code) from None
 
 
 def confirmed(question: str) -> None:
