@@ -146,7 +146,7 @@ def test_the_page_names_every_unit_and_starts_every_timer():
 def test_every_file_of_deploy_is_named_and_every_one_that_is_named_exists():
     files = {path.relative_to(ROOT).as_posix() for path in DEPLOY.iterdir() if path.name != "secrets"}
     texts = "\n".join(
-        path.read_text() for path in (ROOT / "docs/install.md", ROOT / "Makefile", *DEPLOY.iterdir()) if path.is_file()
+        path.read_text() for path in (*ROOT.glob("docs/*.md"), ROOT / "Makefile", *DEPLOY.iterdir()) if path.is_file()
     )
     named = {match.rstrip(".") for match in re.findall(r"deploy/[\w.-]+", texts)}
     beside = {"deploy/secrets"}  # made by whoever installs, and ignored by git and by builders
@@ -190,3 +190,35 @@ def test_the_crontab_of_containers_has_the_commands_of_the_timers():
     lines = re.findall(r"^[\d*].*\$SITE (.*)$", (DEPLOY / "crontab").read_text(), re.M)
     of_timers = {" ".join(command_line(name.replace(".timer", ".service"))[1][1:]) for name in names("timer")}
     assert {line.replace(" -v0", "") for line in lines} == of_timers
+
+
+def test_the_folders_on_the_page_are_those_that_are_made():
+    made = set(re.findall(r"^d (\S+)", (DEPLOY / "local/lib/tmpfiles.d/tms-dashboard.conf").read_text(), re.M))
+    table = INSTALL.partition("| this makes | |\n")[2].partition("\n\n")[0]
+    assert made == {name for name in re.findall(r"`(/[^`]+)`", table) if not name.startswith("/usr/local")}
+
+
+def test_the_command_runs_manage_py_with_the_settings_of_the_units(tmp_path):
+    """As the user of the site, which everybody here is by name; others are sent to sudo."""
+    tools, python = tmp_path / "tools", tmp_path / ".venv" / "bin" / "python"
+    for file, text in ((tools / "id", 'printf "%s" "$AS"'), (python, 'printf "%s " "$ENV_FILE" "$@"; umask')):
+        file.parent.mkdir(parents=True)
+        file.write_text(f"#!/bin/sh\n{text}\n")
+        file.chmod(0o755)
+    command = (DEPLOY / "local/bin/tms-dashboard").read_text()
+    assert SITE in command
+
+    def run(user, *words):
+        return subprocess.run(
+            ["/bin/sh", "-c", command.replace(SITE, str(tmp_path)), "tms-dashboard", *words],
+            env={"PATH": f"{tools}:/usr/bin:/bin", "AS": user},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    [of_units] = {values(name, "Environment")[0] for name in names("service")}
+    [user] = {values(name, "User")[0] for name in names("service")}
+    place = of_units.removeprefix("ENV_FILE=")
+    assert run(user, "backup", "a folder").stdout == f"{place} {tmp_path}/manage.py backup a folder 0077\n"
+    assert "Run it with sudo" in run("somebody", "backup").stderr
