@@ -58,7 +58,9 @@ def environment_of(text):
 
 
 def command_line(name):
-    [program, *words] = shlex.split(unit(name).get("Service", "ExecStart").splitlines()[-1])
+    [program, *words] = shlex.split(unit(name).get("Service", "ExecStart"))
+    if program == "/bin/sh":  # in the folder that is the working one
+        [program, *words] = shlex.split(words[1].removeprefix("exec ").replace("$$(pwd -P)", SITE))
     return program, words
 
 
@@ -66,8 +68,8 @@ def command_line(name):
 def test_systemd_accepts_all_units(tmp_path):
     """In a folder where the programs exist, and with the drop-ins."""
     root = tmp_path / "root"
-    for program in ("python", "celery"):
-        file = root / f"{SITE[1:]}/.venv/bin/{program}"
+    for program in ("bin/sh", f"{SITE[1:]}/.venv/bin/python", f"{SITE[1:]}/.venv/bin/celery"):
+        file = root / program
         file.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy("/bin/true", file)
     shutil.copytree(UNITS, root / "etc/systemd/system")
