@@ -15,12 +15,14 @@ from tmsdash.web.cookies import cookie_name
 COOKIE = cookie_name("last_use")
 _SALT = "setactions.last_use"
 _KEPT_S = 180 * 86_400
+# Between the two in the cookie: no cluster's name has one. Newer Pythons take no control characters in cookies.
+_THEN = "|"
 
 
 def remember(request: HttpRequest, response: HttpResponse, submission: Submission) -> None:
     """Let the browser keep what a submission chose, in place of what was chosen before."""
     cluster = "" if submission.cluster.is_production else submission.cluster.name
-    choice = "\n".join([cluster, submission.action.label])
+    choice = _THEN.join([cluster, submission.action.label])
     response.set_signed_cookie(
         COOKIE,
         choice,
@@ -36,7 +38,7 @@ def remember(request: HttpRequest, response: HttpResponse, submission: Submissio
 def last_use(request: HttpRequest) -> dict[str, str]:
     """Return the first values of the form; none of what is not configured any more, or is of production by now."""
     choice = request.get_signed_cookie(COOKIE, "", salt=_salt_for(request), max_age=_KEPT_S) or ""
-    name, _, action_name = choice.partition("\n")
+    name, _, action_name = choice.partition(_THEN)
     cluster, action = cluster_named(name), find_action(action_name)
     initial = {"action": action.label} if action else {}
     return initial | ({"cluster": cluster.name} if cluster and not cluster.is_production else {})

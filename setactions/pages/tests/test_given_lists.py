@@ -86,6 +86,7 @@ def test_the_form_remembers_cluster_and_action_of_its_user_but_no_production_clu
     fill_in(operator, cluster="brooke", action="T-Enable")
     cookie = operator.cookies["last_use"]
     assert (cookie["httponly"], cookie["samesite"], TOKEN in cookie.value) == (True, "Strict", False)
+    assert cookie.value.isprintable()  # newer Pythons refuse others
     assert chosen(operator) == ["brooke", "T-Enable"]
     settings.TMS_PRODUCTION_CLUSTERS = ["brooke"]
     assert chosen(operator) == ["", "T-Enable"]
