@@ -3,6 +3,11 @@
 from django.db import migrations, models
 
 
+def shorten_outcomes(apps, schema_editor):
+    """On the way back, call unknown what a person has decided: the column gets too short for it."""
+    schema_editor.execute("UPDATE audit_attempt SET outcome = 'unknown' WHERE length(outcome) > 16")
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -24,4 +29,5 @@ class Migration(migrations.Migration):
             name='kind',
             field=models.CharField(choices=[('REFUSED', 'refused by the dashboard, nothing sent'), ('INTENT', 'about to be sent'), ('ACCEPTED', 'accepted by TMS'), ('REJECTED', 'rejected by TMS'), ('NOT_SENT', 'never reached TMS'), ('UNKNOWN', 'outcome unknown'), ('APPLIED', 'read back as applied'), ('NOT_APPLIED', 'read back as not applied'), ('DECIDED', 'decided by a person'), ('RECORDED', 'job recorded')], max_length=16),
         ),
+        migrations.RunPython(migrations.RunPython.noop, shorten_outcomes),
     ]

@@ -1,5 +1,8 @@
 """The way back to the tables of an earlier version of the product, and what tells that there is a later one."""
 
+import re
+import subprocess
+import sys
 from itertools import takewhile
 from pathlib import Path
 
@@ -9,8 +12,10 @@ from django.db import Error, connections
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
-Targets = dict[str, str]
-"""The last migration of each app."""
+from tmsdash.text import one_line
+
+Targets = dict[str, str | None]
+"""The last migration of each app, None to have none of it."""
 
 
 class NoWayBack(Exception):
@@ -31,20 +36,29 @@ def later_migrations() -> list[str]:
 
 
 def targets_of(folder: Path) -> Targets:
-    """Return the last migration of each app in the folder of an earlier version, for apps that are ours in both.
+    """Return the last migration that the earlier version in a folder has of each app; None for apps that it has not.
 
-    Raises NoWayBack if it holds no such version.
+    It is asked itself, by its own manage.py. Raises NoWayBack if it does not answer, or is no earlier version.
     """
-    targets = {}
-    for label, names in _ours().items():
-        there = _names(folder / label / "migrations")
-        if unknown := sorted(set(there) - set(names)):
-            raise NoWayBack(f"{folder} is no earlier version: it has {label} {unknown[0]}, which this one has not.")
-        if there:
-            targets[label] = there[-1]
-    if not targets:
-        raise NoWayBack(f"{folder} holds no version of the dashboard: name the folder that has its manage.py.")
-    return targets
+    there, here = _migrations_of(folder), MigrationLoader(None).disk_migrations
+    if unknown := [each for each in there if each not in here]:
+        raise NoWayBack(f"{folder} is no earlier version: it has {' '.join(unknown[0])}, which this one has not.")
+    return {label: dict(there).get(label) for label in sorted({label for label, _ in here})}
+
+
+def _migrations_of(folder: Path) -> list[tuple[str, str]]:
+    """Return the app and name of each migration of the version in a folder, in their order."""
+    own = folder / ".venv" / "bin" / "python"
+    command = [str(own) if own.exists() else sys.executable, "manage.py", "showmigrations", "--plan"]
+    try:
+        ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
+    except OSError as error:
+        raise NoWayBack(f"{folder} holds no version of the dashboard: {error}") from None
+    found = [(label, name) for label, name in re.findall(r"^\[.\]  (\w+)\.(\w+)", ended.stdout, re.MULTILINE)]
+    if ended.returncode or not found:
+        why = one_line(ended.stderr.strip().rpartition("\n")[2], 500)
+        raise NoWayBack(f"{folder} holds no version of the dashboard whose manage.py answers. {why}")
+    return found
 
 
 def undone_by(alias: str, targets: Targets) -> list[str]:
@@ -55,7 +69,7 @@ def undone_by(alias: str, targets: Targets) -> list[str]:
 
 def _ours() -> dict[str, list[str]]:
     """Return the migrations of each app of the product, the first one first."""
-    configs = [config for config in apps.get_app_configs() if Path(config.path).is_relative_to(settings.BASE_DIR)]
+    configs = [config for config in apps.get_app_configs() if Path(config.path).parent == settings.BASE_DIR]
     migrations = {config.label: _names(Path(config.path) / "migrations") for config in configs}
     return {label: names for label, names in migrations.items() if names}
 

@@ -87,9 +87,8 @@ class Command(BaseCommand):
         for alias, labels in undone.items():
             for label in labels:
                 more = {"verbosity": options["verbosity"], "stdout": self.stdout, "discard": options["discard"]}
-                call_command("migrate", label, targets[label], database=alias, interactive=False, **more)
-        state = ", ".join(f"{label} {name}" for label, name in targets.items())
-        self.stdout.write(f"The databases are those of {folder}: {state}. Start that version.")
+                call_command("migrate", label, targets[label] or "zero", database=alias, interactive=False, **more)
+        self.stdout.write(f"The databases are those of the version in {folder}. Start that one.")
 
     def _migrate(self, options: dict[str, Any]) -> None:
         if later := later_migrations():
