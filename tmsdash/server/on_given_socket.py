@@ -50,8 +50,26 @@ def _in_worker(end: Callable[..., object], _reload: object = None) -> None:
         signal.signal(number, stop_accepting)
 
 
+def _end_starting_workers_at_once() -> None:
+    """Let SIGTERM end a worker that is still starting: it has accepted nothing.
+
+    It would inherit the handler of the main process, which does nothing there, and be waited for in vain.
+    """
+
+    def in_worker() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM}),
+        after_in_child=in_worker,
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM}),
+    )
+
+
 def main() -> None:
     """Run granian's command line."""
+    _end_starting_workers_at_once()
     _Server.descriptor = int(sys.argv.pop(1))
     vars(cli)["Server"] = _Server
     vars(_signals)["set_main_signals"] = _in_worker  # the main process has it by another name
