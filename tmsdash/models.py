@@ -223,7 +223,7 @@ class SessionStore(DatabaseSessionStore):
 
     def save_unless_ended(self) -> bool:
         """Save the session in one statement; False if somebody has ended it meanwhile."""
-        row = self.create_model_instance(self._get_session())
+        row = self.create_model_instance(dict(self.items()))
         rows = Session.objects.filter(session_key=row.session_key)
         return bool(rows.update(**{name: getattr(row, name) for name in Session.SAVED_FIELDS}))
 

@@ -20,7 +20,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from tmsdash.days import NoDayError, day_of, first_moment, last_moment
-from tmsdash.db.known_values import known_values
+from tmsdash.db.known_values import known_values_of
 from tmsdash.text import one_line
 from tmsdash.web.chips import Chip
 from tmsdash.web.clusters import cluster_choices
@@ -141,8 +141,7 @@ class KnownValuesFilter(EqualFilter):
     """The range of values that are not offered, see `known_values`."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        name, chosen = str(self.parameter_name), self.value()
-        values = known_values(model_admin.model, name, VALUES_SHOWN + 1, passed_over=self.passed_over)
+        chosen, values = self.value(), _known_values(request, model_admin)[str(self.parameter_name)]
         self.has_more = len(values) > VALUES_SHOWN
         shown = values[:VALUES_SHOWN]
         if chosen and chosen not in shown:
@@ -163,6 +162,19 @@ class KnownValuesFilter(EqualFilter):
             label=capfirst(self.title), help_text=hint, initial=self.value(), max_length=300, widget=widget
         )
         return {str(self.parameter_name): field}
+
+
+def _known_values(request: HttpRequest, model_admin: Any) -> dict[str, list[str]]:
+    """Return the first values of the columns of all such filters of a list, which are read together for a page."""
+    if not hasattr(request, "known_values"):
+        columns = {
+            str(listed.parameter_name): listed.passed_over
+            for listed in model_admin.get_list_filter(request)
+            if getattr(listed, "lookups", None) is KnownValuesFilter.lookups  # and not values of its own
+        }
+        request.known_values = known_values_of(model_admin.model, columns, VALUES_SHOWN + 1)  # type: ignore[attr-defined]
+    values: dict[str, list[str]] = request.known_values  # type: ignore[attr-defined]
+    return values
 
 
 class SuggestingInput(forms.TextInput):

@@ -7,9 +7,11 @@ from urllib.parse import urljoin
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.management import call_command
 
 from setactions.devtools.site_walk.visitors import visitors
+from tmsdash import banners
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import counted_queries
 from tmsdash.web.static_files import collect
@@ -69,6 +71,7 @@ def test_no_page_weighs_more_than_100_kb_or_takes_more_than_a_dozen_queries(data
             assert any(file.endswith(".css") for file in files) is ("<html" in text), name
             if len(content) + sum(files.values()) > MOST_BYTES:
                 too_heavy[name] = files | {"the page": len(content)}
+            banners.forget()  # as where the process has shown no page yet
             with counted_queries() as queries:
                 client.get(address.url, headers=GZIP)
             if len(queries) > MOST_QUERIES:
@@ -76,6 +79,18 @@ def test_no_page_weighs_more_than_100_kb_or_takes_more_than_a_dozen_queries(data
     assert {"/", "/jobs/", "/batches/", "/activity/", "/admin/", "/admin/jobs/job/", "/admin/audit/attempt/"} <= seen
     assert too_heavy == {}
     assert too_curious == {}
+
+
+def test_the_first_visit_takes_no_more_than_a_dozen_queries_either(databases):
+    """Neither the process nor the session has seen any of these pages: banners are read, and filters are kept."""
+    call_command("fill_demo_data", jobs=60)
+    client = signed_in(User.objects.create(username="ada", is_staff=True, is_superuser=True))
+    client.get("/help/")  # signing in is no part of it
+    for url in ("/activity/?whose=all", "/activity/?whose=all&outcome=accepted", "/admin/jobs/job/?time=all"):
+        banners.forget()
+        with counted_queries() as queries:
+            assert client.get(url).status_code == 200
+        assert len(queries) <= MOST_QUERIES, [query["sql"][:150] for query in queries]
 
 
 def test_the_script_of_token_fields_is_loaded_by_the_pages_that_may_have_one_and_no_other():
