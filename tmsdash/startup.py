@@ -17,20 +17,8 @@ SERVERS = frozenset({"serve", "demo"})
 # Commands that run without an installation. The empty name is a program that only imports the settings.
 WITHOUT_KEYS = frozenset(
     {
-        "",
-        *(
-            "help",
-            "--help",
-            "-h",
-            "version",
-            "--version",
-            "check",
-            "doctor",
-            "makemigrations",
-            "diffsettings",
-            "findstatic",
-        ),
-        *("tms_simulator", "bench", "prove", "test"),
+        *("", "help", "--help", "-h", "version", "--version", "check", "doctor"),
+        *("makemigrations", "diffsettings", "findstatic", "tms_simulator", "bench", "prove", "test"),
     }
 )
 

@@ -47,8 +47,9 @@ def test_thinned_every_day_the_same_stay_as_thinned_once():
 def test_the_newest_one_always_stays(keep):
     [newest, *others] = of_days(40)
     assert stay([newest, *others], keep)[0] == stay([newest], keep)[0] == "2026-03-01 12"
+    earlier = Kept(NOON - timedelta(hours=1), Path("earlier"), is_sound=True)
     broken = Kept(newest.made_at, newest.folder, is_sound=False)
-    assert f"{NOON:%Y-%m-%d} 12" in stay([broken, *others], keep)
+    assert stay([broken, earlier, *others], keep)[:2] == ["2026-03-01 12", "2026-03-01 11"]
 
 
 def test_one_that_does_not_fit_together_takes_no_sound_ones_place():
