@@ -14,6 +14,7 @@ from setactions.operations.doctor import (
     disk,
     files,
     keys,
+    notices,
     own_settings,
     program,
     queue,
@@ -48,6 +49,7 @@ TOPICS = [
     Topic("clock", clocks.look, _DATABASES),
     Topic("clusters", clusters.look, frozenset({"TMS_CLUSTERS", "TMS_PROXY", "TMS_CA_BUNDLE"})),
     Topic("queue", queue.look, frozenset({"TMS_BATCH_ENGINE", "CELERY_BROKER_URL"})),
+    Topic("notices", notices.look, frozenset({"NOTIFY_WEBHOOK_URL", "NOTIFY_EMAIL", "EMAIL_URL"}) | _DATABASES),
     Topic("checks", checks.look, None),
 ]
 

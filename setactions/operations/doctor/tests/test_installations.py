@@ -10,7 +10,7 @@ import pytest
 
 from setactions.devtools.simulator import Simulator
 from setactions.operations.doctor.tests.conftest import tree_of
-from tmsdash.tests.tools import KEYS, free_ports, install, run_python
+from tmsdash.tests.tools import free_ports, install, run_python
 
 NAMES = ("reconcile", "backup", "seal", "verify")
 
@@ -190,7 +190,8 @@ def test_a_server_of_postgresql_that_is_away_is_named_without_its_password(findi
 
 
 def test_where_nothing_is_yet_nothing_is_made(tmp_path):
-    ended = run_python("manage.py", "doctor", "--json", var_dir=tmp_path / "var", **KEYS)
+    ended = run_python("manage.py", "doctor", "--json", var_dir=tmp_path / "var")
     assert (ended.returncode, list(tmp_path.iterdir())) == (1, [])
     assert '"id": "var_dir.missing"' in ended.stdout
-    assert "database.missing" not in ended.stdout  # which follows from it
+    assert "database.missing" not in ended.stdout  # which follows from it, as does the next one
+    assert "key.missing" not in ended.stdout

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+import uuid
 from collections import namedtuple
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -14,7 +15,18 @@ from django.db import connections
 from django.utils import timezone
 
 from setactions.batches.tests.queue.queueing import RedisServer
-from setactions.operations.doctor import clocks, clusters, diagnosis, disk, files, own_settings, program, queue, timers
+from setactions.operations.doctor import (
+    clocks,
+    clusters,
+    diagnosis,
+    disk,
+    files,
+    notices,
+    own_settings,
+    program,
+    queue,
+    timers,
+)
 from setactions.operations.doctor import databases as topic_of_databases
 from setactions.operations.doctor.diagnosis import Topic, diagnose
 from setactions.operations.doctor.faults import _NAMES, MENDS
@@ -25,7 +37,7 @@ from setactions.tms import unsent
 from setactions.tms.tests import listening
 from setactions.tms.tests.listening import Authority
 from tmsdash import broker
-from tmsdash.models import TimerRun
+from tmsdash.models import Notice, TimerRun
 from tmsdash.tests.tools import free_ports, until
 
 OTHER_NAME = [x509.DNSName("other.example")]
@@ -276,6 +288,19 @@ def test_what_a_role_of_postgresql_may_not_do_or_need_not_be_able_to_is_named(fo
 
 def only_role(site):
     return topic_of_databases._role(connections["jobs"])
+
+
+def test_receivers_of_notices_that_are_away_and_what_they_have_not_taken(found, databases, settings):
+    assert found(notices.look) == {}
+    [port] = free_ports(1)
+    settings.NOTIFY_WEBHOOK_URL = f"http://127.0.0.1:{port}/hooks/secret-4711"
+    long_ago = timezone.now() - timedelta(hours=2)
+    told = {"notice_id": uuid.uuid4(), "channel": "webhook", "kind": "test", "content": "{}", "created_at": long_ago}
+    Notice.objects.create(**told, due_at=long_ago, tries=3, problem="It answered HTTP 500.")
+    looked = found(notices.look)
+    assert f"127.0.0.1:{port}: Connection refused." in looked["notices.unreachable"].sentence
+    assert "HTTP 500." in looked["notices.waiting"].sentence
+    assert "secret-4711" not in str(looked)
 
 
 # -- What cannot be looked at -------------------------------------------------------------------------------------
