@@ -6,8 +6,10 @@ It shares nothing with what that process is for. Whatever fails here, or takes l
 import logging
 import threading
 
+from django.conf import settings
 from django.db import Error as AnyDatabaseError
 from django.db import connections
+from django.urls import set_script_prefix
 
 from setactions.operations.notifications import outbox
 from tmsdash.db.transactions import drop_if_broken
@@ -37,6 +39,7 @@ class Watcher(threading.Thread):
 
     def run(self) -> None:
         """Look and send; an error in one round is no reason to stop."""
+        set_script_prefix(settings.BASE_PATH or "/")  # which links begin with; other threads have it of a request
         while not self._over.wait(LOOK_EVERY_S):
             self._round()
 

@@ -9,13 +9,16 @@ from urllib.parse import urlsplit
 import pytest
 from django.core.management import call_command
 from django.test import Client
-from django.urls import get_script_prefix, set_script_prefix
+from django.urls import get_script_prefix, reverse, set_script_prefix
 
 from setactions.devtools.site_walk.links import Address
 from setactions.devtools.site_walk.visitors import visitors
+from setactions.operations.notifications import outbox
+from setactions.operations.notifications.watcher import Watcher
 from tmsdash import checks
 from tmsdash.models import Session
 from tmsdash.tests.fixtures import PASSWORD, TOKEN
+from tmsdash.tests.tools import WAIT_S
 from tmsdash.web.base_path import below, is_own, within
 
 pytestmark = pytest.mark.pages
@@ -152,10 +155,27 @@ def test_what_asks_the_process_itself_is_answered_with_and_without_the_path(site
     for passes_on in (True, False):
         answer = Browser(passes_on=passes_on).get(f"{BASE}/health", headers={"Host": "10.0.0.7"})
         assert (answer.status_code, answer.json()["status"]) == (200, "healthy")
+        scraped = Browser(passes_on=passes_on).get(f"{BASE}/metrics", headers={"Host": "10.0.0.7"})
+        assert (scraped.status_code, scraped["Content-Type"][:10]) == (200, "text/plain")
     refused = Browser().post(f"{BASE}/proxy_fetch", "{}", "application/json", headers={"Host": "dash.example"})
     assert (refused.status_code, refused.json()["outcome"]) == (403, "refused")
     redirected = Browser().get(f"{BASE}/jobs/?a=b", headers={"Host": "dash.example"})
     assert redirected.url == f"https://dash.example{BASE}/jobs/?a=b"
+
+
+def test_links_of_notices_are_below_though_no_request_leads_to_them(site_below, monkeypatch):
+    made, watcher = [], Watcher()
+
+    def look():
+        made.append(reverse("in_doubt"))
+        watcher._over.set()
+
+    monkeypatch.setattr(outbox, "write_news", look)
+    monkeypatch.setattr(outbox, "send_due", lambda is_over: None)
+    monkeypatch.setattr("setactions.operations.notifications.watcher.LOOK_EVERY_S", 0)
+    watcher.start()
+    watcher.join(WAIT_S)
+    assert made == [f"{BASE}/in-doubt/"]
 
 
 @pytest.mark.parametrize(
