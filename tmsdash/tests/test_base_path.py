@@ -28,13 +28,17 @@ TYPED = {"cluster": "evian3", "action": "PE-Enable", "token": TOKEN, "cids": "CU
 ADDRESS = re.compile(r"[/\\][^\s/]")  # of this host; " / " in a sentence is none
 
 
+# What follows from BASE_PATH in settings.py.
+SETTINGS = ["BASE_PATH", "FORCE_SCRIPT_NAME", "STATIC_URL", "SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME"]
+SETTINGS += ["SECURE_REDIRECT_EXEMPT"]
+
+
 @pytest.fixture
-def site_below(settings):
+def site_below(settings, settings_of):
     """The settings that BASE_PATH=/tms makes, and the prefix of addresses that a process then begins with."""
-    settings.BASE_PATH = settings.FORCE_SCRIPT_NAME = BASE
-    settings.STATIC_URL = f"{BASE}/static/"
-    settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME = "sessionid.tms", "csrftoken.tms"
-    settings.SECURE_REDIRECT_EXEMPT = ["^tms/health$"]
+    found = settings_of(BASE_PATH=BASE)
+    for name in SETTINGS:
+        setattr(settings, name, found[name])
     before = get_script_prefix()
     set_script_prefix(BASE)
     yield settings
