@@ -12,7 +12,7 @@ from tmsdash.tests.browser import BrowserSite, new_cids, new_context
 from tmsdash.tests.fixtures import PASSWORD, TOKEN
 from tmsdash.tests.tools import free_ports, until
 
-pytestmark = [pytest.mark.nginx, pytest.mark.chromium]
+pytestmark = [pytest.mark.nginx, pytest.mark.chromium, pytest.mark.pages]
 
 BASE = "/tms"
 NEIGHBOUR = """
