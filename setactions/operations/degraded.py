@@ -10,6 +10,7 @@ from django.db import Error as AnyDatabaseError
 from django.db import connections
 
 from audit.figures import count_open_before
+from setactions.operations.notifications.outbox import failing
 from tmsdash import timers
 from tmsdash.db import clock
 from tmsdash.db.sqlite_files import free_bytes
@@ -17,6 +18,7 @@ from tmsdash.db.transactions import MIN_FREE_BYTES, drop_if_broken
 from tmsdash.text import counted
 
 OPEN_TOO_LONG = timedelta(minutes=15)  # in which `reconcile` should have closed it, or somebody have decided
+UNSENT_TOO_LONG_S = 15 * 60  # for a receiver that is being restarted
 NEARLY_FULL_BYTES = 1 << 30
 
 logger = logging.getLogger(__name__)
@@ -24,7 +26,12 @@ logger = logging.getLogger(__name__)
 
 def reasons() -> list[str]:
     """Return a sentence about each thing that somebody should look at; a database that fails now is one of them."""
-    return [*_told("default", _late_timers), *_told("audit", _open_attempts), *_full_disks()]
+    return [
+        *_told("default", _late_timers),
+        *_told("default", _unsent_notices),
+        *_told("audit", _open_attempts),
+        *_full_disks(),
+    ]
 
 
 def _told(alias: str, sentences: Callable[[], Iterator[str]]) -> list[str]:
@@ -38,6 +45,15 @@ def _told(alias: str, sentences: Callable[[], Iterator[str]]) -> list[str]:
 
 def _late_timers() -> Iterator[str]:
     yield from (state.in_words for state in timers.needing_attention())
+
+
+def _unsent_notices() -> Iterator[str]:
+    notices = failing()
+    if notices.oldest_s > UNSENT_TOO_LONG_S:
+        yield (
+            f"{counted(notices.count, 'notice')} could not be sent, the oldest for {notices.oldest_s / 60:,.0f} "
+            "minutes. Look for [NOTIFY] in the log, and run manage.py notify --test."
+        )
 
 
 def _open_attempts() -> Iterator[str]:

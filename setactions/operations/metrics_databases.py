@@ -19,6 +19,7 @@ from audit.choices import Outcome
 from audit.selectors import count_open
 from audit.tallies import MOMENT
 from jobs.batches.selectors import backlog
+from setactions.operations.notifications.outbox import failing
 from tmsdash import timers
 from tmsdash.days import first_moment
 from tmsdash.db import clock
@@ -112,6 +113,9 @@ def _of_accounts() -> Iterator[Metric]:
         late.add_metric([state.name], state.is_late)
         failed.add_metric([state.name], state.has_failed)
     yield from gauges
+    notices = failing()
+    yield _gauge("notices_failing", "Notices that could not be sent so far, and are sent again.", notices.count)
+    yield _gauge("notices_failing_oldest_seconds", "Age of the oldest of them, 0 if none.", notices.oldest_s)
 
 
 _READERS = {"default": _of_accounts, "jobs": _of_jobs, "audit": _of_audit}

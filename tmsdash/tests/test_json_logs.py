@@ -17,6 +17,12 @@ FORGED = (
 )
 
 
+@pytest.fixture(autouse=True)
+def outside_of_requests():
+    """The id of a request that another test made stays with the thread."""
+    request_id._current.set(request_id.NONE)
+
+
 def written(message, *values, name="a", exception=None, **attributes):
     """The line that a record becomes, and what a collector reads from it."""
     exc_info = (type(exception), exception, exception.__traceback__) if exception else None
@@ -95,6 +101,7 @@ def test_each_line_of_a_set_action_names_its_request_and_its_attempt(fetch, line
     own = [line for line in lines if line.get("attempt_id") == attempt_id]
     assert {"INTENT", "SUCCESS:"} <= {word for line in own for word in line["message"].split()}
     assert {line.get("request_id") for line in own} == {request}
+    assert any(line["message"].startswith("[JOBS]") for line in own)  # which does not know of attempts
     assert TOKEN not in json.dumps(lines)
 
 

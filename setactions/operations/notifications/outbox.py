@@ -53,7 +53,7 @@ def channels() -> list[str]:
 
 def failing() -> Failing:
     """Return what could not be sent and is tried again. Raises DatabaseError."""
-    tried = Notice.objects.filter(due_at__isnull=False).exclude(problem="")
+    tried = Notice.objects.filter(due_at__isnull=False, channel__in=channels()).exclude(problem="")
     row = tried.aggregate(count=Count("pk"), oldest=Min("created_at"))
     age_s = (clock.now(DATABASE) - row["oldest"]).total_seconds() if row["oldest"] else 0.0
     return Failing(row["count"], max(0.0, age_s))

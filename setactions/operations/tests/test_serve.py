@@ -1,5 +1,6 @@
 """The production server as processes: it comes back when one of them dies, and none of them is left over."""
 
+import json
 import os
 import signal
 import subprocess
@@ -93,12 +94,21 @@ def test_it_comes_back_however_fast_its_workers_die_and_reconciles_before(tmp_pa
 
 @pytest.mark.parametrize("which", ["all of it but the worker", "the main process"])
 def test_no_process_is_left_over_when_those_above_it_are_killed(tmp_path, which):
-    with serving(tmp_path) as (process, healthy):
+    with serving(tmp_path, LOG_FORMAT="json") as (process, healthy):
         server, worker = worker_of(process)
+        requests.get(f"{process.url}/nothing", timeout=60)
         os.kill(server if which == "the main process" else process.pid, signal.SIGKILL)
         until(lambda: not alive(server) and not alive(worker))
         if which == "the main process":
             until(healthy)
+            assert_all_is_json((tmp_path / "log").read_text())
+
+
+def assert_all_is_json(log):
+    """All that was written is: by the server itself, by granian above and in the worker, and by Django."""
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert {"_granian", "_granian.serve", "django.request", serve.__name__} <= {line["logger"] for line in lines}
+    assert {"time", "level", "logger", "message"} == set.intersection(*map(set, lines))
 
 
 def test_a_worker_whose_main_process_died_while_it_started_ends_too(tmp_path):

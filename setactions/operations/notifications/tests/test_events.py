@@ -182,7 +182,10 @@ def test_no_token_and_no_customers_id_is_in_anything_that_is_kept(make_batch, ru
     tms.script("fault:unknown-ids:1", "fault:http:500", "fault:unauthorized")
     run(make_batch(count=6, size=2, note="for c1, ticket 7"))
     make_attempt(Kind.UNKNOWN, cids=["c4711"], message="c4711 is odd")
+    stopped = make_batch(count=3, size=1)
+    assert ledger.lease(stopped, "somebody", 30)
+    assert ledger.stop(stopped, "5 chunks failed one after the other. The last one: c4711 is odd.")
     kept = "".join(notice["summary"] + json.dumps(notice["data"]) for notice in told())
     kept += "".join(NoticeWatch.objects.values_list("told", flat=True))
-    assert "olivia" in kept
+    assert "5 chunks failed one after the other." in kept
     assert not [secret for secret in (TOKEN, "c4711", "ticket", '"c0"', "c1,") if secret in kept]

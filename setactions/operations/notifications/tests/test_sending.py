@@ -5,12 +5,14 @@ import hashlib
 import hmac
 import json
 import threading
+from datetime import timedelta
 from email import message_from_string
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connections
 from django.db.models import F
+from django.test import Client
 
 from audit.choices import Kind
 from audit.tests.making import make_attempt
@@ -120,6 +122,7 @@ def test_waits_get_longer_and_after_a_day_a_notice_is_given_up_with_a_line(webho
     assert 22 * 3600 < sum(RETRIES_S) <= 24 * 3600
     assert outbox.send_due() == (0, [])
     assert "[NOTIFY] FAILED: given up after 8 tries" in caplog.text
+    assert outbox.failing().count == 0
     assert "a-secret-path" not in caplog.text + written.problem
 
 
@@ -141,8 +144,17 @@ def test_one_that_is_killed_after_sending_leaves_at_most_the_same_notice_once_mo
     assert len(webhook.taken) == 2
 
 
-def test_several_who_send_at_once_send_each_notice_once(webhook, notice):
-    ids = {str(notice().notice_id) for _ in range(6)}
+def test_of_two_who_want_to_send_a_notice_one_does(webhook, notice, monkeypatch):
+    notice()
+    both, write_transaction, first = threading.Barrier(2, timeout=30), outbox.write_transaction, threading.local()
+
+    def after_both_have_read(*arguments):
+        if not hasattr(first, "is_over"):
+            first.is_over = True
+            both.wait()
+        return write_transaction(*arguments)
+
+    monkeypatch.setattr(outbox, "write_transaction", after_both_have_read)
 
     def send(_):
         try:
@@ -150,8 +162,8 @@ def test_several_who_send_at_once_send_each_notice_once(webhook, notice):
         finally:
             connections.close_all()
 
-    assert sum(at_once(3, send)) == 6
-    assert sorted(headers["webhook-id"] for _, headers, _ in webhook.taken) == sorted(ids)
+    assert sorted(at_once(2, send)) == [0, 1]
+    assert len(webhook.taken) == 1
 
 
 @pages
@@ -264,3 +276,24 @@ def test_the_command_names_what_is_missing(databases, settings, webhook):
     settings.TMS_PASSIVE, settings.NOTIFY_WEBHOOK_URL = False, ""
     with pytest.raises(CommandError, match="set NOTIFY_WEBHOOK_URL with NOTIFY_WEBHOOK_KEY"):
         run("--test")
+
+
+# -- Who is told that nobody can be told ------------------------------------------------------------------------------
+
+
+@pages
+def test_health_and_metrics_tell_of_notices_that_cannot_be_sent(webhook, notice, settings):
+    settings.METRICS_TOKEN = "scrape-0123456789abcdef"
+    webhook.answers = [500]
+    notice()
+    outbox.send_due()
+
+    def told(path):
+        return Client().get(path, headers={"Authorization": f"Bearer {settings.METRICS_TOKEN}"}).content.decode()
+
+    assert "notices_failing 1.0" in told("/metrics")
+    assert "degraded" not in told("/health")
+    Notice.objects.update(created_at=F("created_at") - timedelta(minutes=16))
+    assert "1 notice could not be sent, the oldest for 16 minutes." in told("/health")
+    settings.NOTIFY_WEBHOOK_URL = ""
+    assert "notices_failing 0.0" in told("/metrics")
