@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import ssl
 import threading
 from datetime import timedelta
 from email import message_from_string
@@ -21,10 +22,12 @@ from setactions.operations.notifications import webhook as webhook_module
 from setactions.operations.notifications.events import Event
 from setactions.operations.notifications.outbox import RETRIES_S, Failing
 from setactions.operations.notifications.tests.conftest import KEY
-from setactions.operations.notifications.tests.receivers import unused_port
+from setactions.operations.notifications.tests.receivers import MailServer, running, unused_port
 from setactions.operations.notifications.watcher import Watcher
+from setactions.tms.tests.listening import Authority, listening
 from tmsdash.db import clock
 from tmsdash.models import Notice, NoticeWatch
+from tmsdash.notice_settings import MailServer as Server
 from tmsdash.tests.killing import KilledError
 from tmsdash.tests.tools import at_once, table_missing, until
 
@@ -191,6 +194,32 @@ def test_a_mail_server_that_refuses_is_told_in_words_and_asked_again(mail, notic
     sent, [told] = outbox.send_due()
     assert (sent, problem in told) == (0, True)
     assert outbox.failing().count == 1
+
+
+@pages
+def test_servers_need_a_certificate_that_is_trusted(databases, notice, settings, tmp_path):
+    authority = Authority(tmp_path)
+    pem = authority.issue()
+    settings.NOTIFY_EMAIL, settings.NOTIFY_EMAIL_FROM = ["ops@example.org"], "tms-dashboard@dashboard.example"
+    settings.NOTIFY_WEBHOOK_KEY = KEY
+    with listening(pem, status=200) as webhook, running(MailServer()) as mail:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pem)
+        mail.socket = context.wrap_socket(mail.socket, server_side=True, do_handshake_on_connect=False)
+        settings.NOTIFY_WEBHOOK_URL = f"https://127.0.0.1:{webhook.server_port}/"
+        settings.MAIL_SERVER = Server("127.0.0.1", mail.server_address[1], "", "", use_tls=False, use_ssl=True)
+        notice()
+        notice("mail")
+        sent, problems = outbox.send_due()
+        assert (sent, webhook.requests, mail.mails) == (0, [], [])
+        assert problems == [
+            "The webhook cannot be reached: unable to get local issuer certificate.",
+            "The mail server cannot be reached: unable to get local issuer certificate.",
+        ]
+        settings.TMS_CA_BUNDLE = str(authority.file)
+        later()
+        assert outbox.send_due() == (2, [])
+        assert (len(webhook.requests), len(mail.mails)) == (1, 1)
 
 
 def test_a_channel_that_was_switched_off_keeps_nothing_waiting(webhook, mail, notice, settings):
