@@ -83,7 +83,7 @@ def callback(request: HttpRequest) -> HttpResponse:
     """Take the provider's answer, which counts once, in the browser that it is for."""
     _assert_configured()
     given = request.GET
-    # No page may repeat the provider's code, as the footer does with addresses.
+    # Nothing below may repeat the provider's code, neither a page nor an address that one leads to.
     request.GET, request.META["QUERY_STRING"] = QueryDict(), ""
     answer = _answer(request, given)
     answer.delete_cookie(_cookie(), path=settings.SESSION_COOKIE_PATH, samesite="Lax")

@@ -18,6 +18,7 @@ from setactions.operations.doctor import (
     own_settings,
     program,
     queue,
+    sign_in,
     timers,
 )
 from setactions.operations.doctor.findings import Finding, Look, Result, Well
@@ -50,6 +51,7 @@ TOPICS = [
     Topic("clusters", clusters.look, frozenset({"TMS_CLUSTERS", "TMS_PROXY", "TMS_CA_BUNDLE"})),
     Topic("queue", queue.look, frozenset({"TMS_BATCH_ENGINE", "CELERY_BROKER_URL"})),
     Topic("notices", notices.look, frozenset({"NOTIFY_WEBHOOK_URL", "NOTIFY_EMAIL", "EMAIL_URL"}) | _DATABASES),
+    Topic("sign-in", sign_in.look, _DATABASES | {"OIDC_ISSUER_URL", "OIDC_GROUPS", "OIDC_CA_BUNDLE"}),
     Topic("checks", checks.look, None),
 ]
 

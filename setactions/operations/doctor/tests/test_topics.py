@@ -28,6 +28,7 @@ from setactions.operations.doctor import (
     timers,
 )
 from setactions.operations.doctor import databases as topic_of_databases
+from setactions.operations.doctor import sign_in as topic_of_sign_in
 from setactions.operations.doctor.diagnosis import Topic, diagnose
 from setactions.operations.doctor.faults import _NAMES, MENDS
 from setactions.operations.doctor.findings import Level, Well
@@ -38,6 +39,7 @@ from setactions.tms.tests import listening
 from setactions.tms.tests.listening import Authority
 from tmsdash import broker
 from tmsdash.models import Notice, TimerRun
+from tmsdash.tests.openid_provider import OpenIdProvider
 from tmsdash.tests.tools import free_ports, until
 
 OTHER_NAME = [x509.DNSName("other.example")]
@@ -230,6 +232,23 @@ def test_an_audit_from_the_future_tells_that_a_clock_was_wrong(found, carry_out,
     assert found(clocks.look) == {}
     monkeypatch.setattr(clocks.clock, "now", lambda alias: timezone.now() - timedelta(hours=1))
     assert "in the future" in found(clocks.look)["clock.audit"].sentence
+
+
+def test_a_provider_that_is_gone_or_another_and_groups_that_do_not_exist_are_named(found, settings, databases):
+    look = topic_of_sign_in.look
+    assert found(look) == {}
+    settings.OIDC_GROUPS = [("ops", "Operators"), ("ops", "staff"), ("audit", "Auditor")]
+    assert found(look)["sign_in.no_issuer"].level == Level.NOTE
+    provider = OpenIdProvider()
+    settings.OIDC_ISSUER_URL = provider.issuer
+    try:
+        assert {*found(look)} == {"sign_in.groups"}
+        assert "nobody gets into them: Auditor." in found(look)["sign_in.groups"].sentence
+        provider.config = {"issuer": "https://elsewhere.example"}
+        assert f"curl {provider.issuer}/.well-known/openid-configuration" in found(look)["sign_in.provider"].mend
+    finally:
+        provider.stop()
+    assert "sign_in.provider" in found(look)
 
 
 def test_a_queue_that_does_not_answer_is_named(found, settings):
