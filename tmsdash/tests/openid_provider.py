@@ -44,7 +44,7 @@ class OpenIdProvider:
         assert (asked["client_id"], asked["response_type"]) == ([CLIENT_ID], ["code"])
         assert "openid" in asked["scope"][0].split()
         assert asked["code_challenge_method"] == ["S256"]
-        code = secrets.token_urlsafe(16)
+        code = f"eyJhbGciOi.{secrets.token_urlsafe(16)}.x"  # as some providers', in the shape of a token
         self._codes[code] = {name: values[0] for name, values in asked.items()}
         answer = {"code": code, "state": asked["state"][0]}
         return f"{asked['redirect_uri'][0]}?{urlencode(answer)}"

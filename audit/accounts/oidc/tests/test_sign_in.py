@@ -6,8 +6,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from allauth.socialaccount.models import SocialAccount
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
+from django.urls import clear_script_prefix, set_script_prefix
 
 from audit.accounts.oidc import provider as client_side
 from audit.choices import Kind
@@ -108,8 +109,6 @@ def test_an_account_of_that_name_is_taken_only_if_an_administrator_says_so(provi
 
 
 def test_whoever_may_not_touch_an_account_links_none(provider, adam, oscar):
-    from django.contrib.auth.models import Permission
-
     oscar.is_staff = True
     oscar.save()
     oscar.user_permissions.set(Permission.objects.filter(codename__in=("change_user", "view_user")))
@@ -178,6 +177,19 @@ def test_an_answer_counts_once_and_only_in_the_browser_that_asked(provider):
     again = Client()
     again.cookies["sessionid_oidc"] = kept  # the provider takes no code twice
     assert "the provider did not accept the code" in text_of(again.get(back))
+
+
+def test_below_a_path_the_way_back_is_below_it_too(provider, settings):
+    settings.BASE_PATH = settings.FORCE_SCRIPT_NAME = "/tms"
+    set_script_prefix("/tms/")
+    try:
+        browser = Client()
+        back = provider.sign_in(browser.get("/oidc/?next=/tms/jobs/")["Location"])
+        assert back.startswith("http://testserver/tms/oidc/callback/?")
+        answer = browser.get(back.removeprefix("http://testserver/tms"))
+        assert (answer.status_code, answer["Location"]) == (302, "/tms/jobs/")
+    finally:
+        clear_script_prefix()
 
 
 def test_what_was_cancelled_there_is_said_and_nothing_is_stored(provider):
