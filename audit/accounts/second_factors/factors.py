@@ -117,12 +117,12 @@ def _counter_of(secret: str, code: str) -> int | None:
 def new_secret(user: Any, site: str) -> dict[str, str]:
     """Return what the page that sets a factor up shows: the secret, its picture, and, for the form, its seal."""
     import qrcode  # no other page needs it
-    from qrcode.image.svg import SvgPathImage
+    from qrcode.image.svg import SvgPathFillImage
 
     secret = generate_totp_secret()
     query = urlencode({"secret": secret, "issuer": f"TMS Dashboard {site}"}, quote_via=quote)
     image = io.BytesIO()
-    qrcode.make(f"otpauth://totp/{quote(user.get_username())}?{query}", image_factory=SvgPathImage).save(image)
+    qrcode.make(f"otpauth://totp/{quote(user.get_username())}?{query}", image_factory=SvgPathFillImage).save(image)
     return {
         "secret": " ".join(re.findall(".{1,4}", secret)),
         "picture": f"data:image/svg+xml;base64,{base64.b64encode(image.getvalue()).decode()}",

@@ -1,12 +1,16 @@
 """Forms that arrive too late: nothing typed is lost, nothing is done, and nobody else gets what was typed."""
 
 import re
+import time
 from html import unescape
 
 import pytest
+from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
+from audit.accounts.second_factors import factors
+from audit.actors import Actor
 from audit.choices import Kind
 from audit.models import AuditEntry
 from audit.tests.making import make_attempt
@@ -98,6 +102,22 @@ def test_whoever_mistypes_the_password_still_has_the_form(client):
     assert (throttled.status_code, "Wait 15 minutes" in text_of(throttled)) == (429, True)
     again = sign_in(client, sign_in(client, throttled), password="wrong")
     assert 'name="kept"' in again.content.decode()
+
+
+def test_it_comes_back_after_the_second_step_as_well_and_after_single_sign_on_in_another_tab(client, olivia, settings):
+    settings.OIDC_ISSUER_URL = "http://127.0.0.1:1"
+    secret = "A" * 32
+    counter = int(time.time()) // 30
+    codes = factors.add(olivia, secret, format_hotp_value(hotp_value(secret, counter)), Actor(user_id="olivia"))
+    page = late(client)
+    assert "I have signed in in another tab" in text_of(page)
+    asked = sign_in(client, page).content.decode()
+    hidden = dict(re.findall(r'<input type="hidden" name="(next|kept|first)" value="([^"]*)"', asked))
+    address = unescape(re.search(r'action="(/login/[^"]*)"', asked)[1])
+    fields = {name: unescape(text) for name, text in hidden.items()}
+    assert fields_of(client.get(client.post(address, fields | {"code": codes[0]}, **HERE).url))[1] == TYPED["cids"]
+    elsewhere = signed_in(olivia)  # as by the provider, in the same browser
+    assert fields_of(elsewhere.get(sign_in(elsewhere, page, "", "").url))[1] == TYPED["cids"]
 
 
 def test_somebody_else_who_signs_in_gets_nothing_of_it(client, olivia, oscar):
