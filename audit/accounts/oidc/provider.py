@@ -7,7 +7,6 @@ import threading
 import time
 from typing import Any
 
-import jwt
 import requests
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter, get_adapter
 from allauth.socialaccount.models import SocialApp
@@ -20,23 +19,11 @@ from django.urls import reverse
 from django.views.decorators.debug import sensitive_variables
 
 from tmsdash import env
-from tmsdash.clocks import CLOCK_SKEW_S
 
 TIMEOUT_S = 5
 KNOWN_FOR_S = 600  # where the endpoints are
 GONE_FOR_S = 5  # that nobody else waits for a provider that was just found not to answer
-# Signatures with a key of the provider's alone: none at all, or the client's secret (HS256), prove nothing here.
-ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-NEEDED = ("iss", "sub", "aud", "exp", "iat", "nonce")
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
-_REASONS: dict[type[Exception], str] = {
-    jwt.ExpiredSignatureError: "its time is over",
-    jwt.ImmatureSignatureError: "its time is yet to come",
-    jwt.InvalidAudienceError: "it is for another site",
-    jwt.InvalidIssuerError: "it is another provider's",
-    jwt.InvalidSignatureError: "its signature is wrong",
-    jwt.MissingRequiredClaimError: "a claim is missing",
-}
 
 
 class UnreachableError(Exception):
@@ -93,10 +80,12 @@ class Provider(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
     @sensitive_variables()
     def claims(self, code: str, verifier: str, nonce: str) -> dict[str, Any]:
         """Return what the provider says of who signed in. Raises RejectedError if that proves nothing."""
+        from audit.accounts.oidc.id_tokens import verified  # PyJWT, which no other request needs
+
         try:
             tokens = self._client().get_access_token(code, pkce_code_verifier=verifier)
             id_token = str(tokens.get("id_token") or "")
-            claims = self._verified(id_token, nonce)
+            claims = verified(id_token, nonce, self.openid_config)
             if missing(claims) and self.openid_config.get("userinfo_endpoint"):
                 told = self._fetch_user_info(tokens["access_token"])
                 if told.get("sub") != claims["sub"]:
@@ -110,28 +99,6 @@ class Provider(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
 
     def _client(self) -> Any:
         return self.get_client(self.request, self.get_provider().app)
-
-    @sensitive_variables()
-    def _verified(self, id_token: str, nonce: str) -> dict[str, Any]:
-        try:
-            header = jwt.get_unverified_header(id_token)
-            key = _key(str(self.openid_config["jwks_uri"]), header.get("kid"))
-            claims: dict[str, Any] = jwt.decode(
-                id_token,
-                key,
-                algorithms=ALGORITHMS,
-                audience=settings.OIDC_CLIENT_ID,
-                issuer=self.openid_config["issuer"],
-                leeway=CLOCK_SKEW_S,
-                options={"require": list(NEEDED)},
-            )
-        except jwt.PyJWTError as error:
-            raise RejectedError(_REASONS.get(type(error), "its ID token is not one")) from None
-        if claims["nonce"] != nonce:
-            raise RejectedError("it was made for another sign-in")
-        if claims.get("azp", settings.OIDC_CLIENT_ID) != settings.OIDC_CLIENT_ID:
-            raise RejectedError("it is for another site")
-        return claims
 
 
 def missing(claims: dict[str, Any]) -> bool:
@@ -148,17 +115,6 @@ def claim_at(claims: dict[str, Any], name: str) -> Any:
     for part in name.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     return value
-
-
-def _key(keys_url: str, kid: Any) -> jwt.PyJWK:
-    with get_adapter().get_requests_session() as session:
-        answer = session.get(keys_url)
-    _assert_ok(answer)
-    keys = [key for key in jwt.PyJWKSet.from_dict(answer.json()).keys if key.public_key_use in (None, "sig")]
-    fitting = [key for key in keys if kid in (None, key.key_id)]
-    if len(fitting) != 1:
-        raise RejectedError("it is signed with a key that is not the provider's")
-    return fitting[0]
 
 
 # -- Where its endpoints are ------------------------------------------------------------------------------------------
@@ -199,7 +155,7 @@ def _discovered(issuer: str) -> dict[str, Any] | None:
     try:
         with get_adapter().get_requests_session() as session:
             answer = session.get(f"{issuer}/.well-known/openid-configuration")
-        _assert_ok(answer)
+        assert_ok(answer)
         config: dict[str, Any] = answer.json()
         is_its_own = str(config["issuer"]).rstrip("/") == issuer
         return config if is_its_own and all(_is_safe(str(config[name])) for name in ENDPOINTS) else None
@@ -207,7 +163,8 @@ def _discovered(issuer: str) -> dict[str, Any] | None:
         return None
 
 
-def _assert_ok(answer: requests.Response) -> None:
+def assert_ok(answer: requests.Response) -> None:
+    """Raise requests.HTTPError for anything but an answer to what was asked for."""
     if answer.status_code != requests.codes.ok:
         raise requests.HTTPError("not what was asked for")
 
