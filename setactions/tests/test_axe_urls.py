@@ -10,7 +10,16 @@ from setactions.tests.test_access import ROLES, ROWS, client_of, path_of, people
 pytestmark = [pytest.mark.chromium, pytest.mark.axe, pytest.mark.pages]
 # What is no page: files, JSON, parts of pages, and what only leads on.
 NO_PAGES = {
-    *("proxy_fetch", "health", "api_job_actions", "api_job_appstatus", "api_status", "api_jobs_mine", "api_job"),
+    *(
+        "proxy_fetch",
+        "health",
+        "metrics",
+        "api_job_actions",
+        "api_job_appstatus",
+        "api_status",
+        "api_jobs_mine",
+        "api_job",
+    ),
     *("api_job_customers", "api_session", "api_audit_customer"),
     *("compare_csv", "unknown_csv", "known_csv", "all_csv", "activity_csv", "batch_report", "batch_unknown_csv"),
     *("live_status_csv", "app_run_csv", "job_customers_csv", "evidence", "admin:audit_attempt_csv"),
