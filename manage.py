@@ -9,6 +9,8 @@ import sys
 from tmsdash import startup
 
 if __name__ == "__main__":  # before Django is loaded: the process may begin anew
+    if sys.version_info < (3, 11):  # noqa: UP036 (what it says is for whoever has an older one)
+        sys.exit("TMS Dashboard needs Python 3.11 or later: make a new .venv with it, as docs/install.md shows.")
     startup.begin(sys.argv[1] if len(sys.argv) > 1 else "help")
 
 from django.conf import settings
