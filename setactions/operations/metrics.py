@@ -20,11 +20,12 @@ from prometheus_client.registry import Collector
 from setactions.operations.metrics_databases import database_metrics
 from setactions.operations.scrapers import may_read_metrics
 from tmsdash.server import shared
-from tmsdash.server.histograms import OWN, WRITES, Histogram, calls_of
+from tmsdash.server.histograms import CLUSTERS, OWN, WRITES, Histogram, calls_of
 from tmsdash.server.shared import Cell
 from tmsdash.version import product_version
 from tmsdash.web.errors import error_json, json_get
 
+OTHERS = "others"  # clusters
 Histograms = dict[tuple[str, ...], Histogram]  # by the values of their labels
 
 FORBIDDEN = (
@@ -63,7 +64,11 @@ def _server_metrics() -> Iterator[Metric]:
     """Yield what the workers of this server have counted together, see tmsdash.server.histograms."""
     in_flight = sum(slot[Cell.CALLS] for slot in shared.slots)
     yield GaugeMetricFamily("tms_dashboard_calls_in_flight", "Set Actions that this server is sending.", in_flight)
-    calls: Histograms = {(name,): calls_of(origin) for name, origin in settings.TMS_CLUSTERS.items()}
+    # Those that share a histogram are told once.
+    calls: Histograms = {
+        (name if number < CLUSTERS - 1 else OTHERS,): calls_of(origin)
+        for number, (name, origin) in enumerate(settings.TMS_CLUSTERS.items())
+    }
     yield _histograms(
         "tms_dashboard_call_duration_seconds", "How long TMS took to answer a Set Action.", ("cluster",), calls
     )

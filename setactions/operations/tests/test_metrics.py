@@ -126,6 +126,16 @@ def test_a_set_action_is_in_the_histograms_of_calls_own_time_and_writes(fetch, t
     assert after["calls_in_flight",] == 0
 
 
+def test_more_clusters_than_have_a_histogram_share_one_that_is_told_once(settings):
+    settings.TMS_CLUSTERS = {f"c{number}": f"https://c{number}.example" for number in range(40)}
+    before = scrape()
+    for number in (0, 30, 31, 39):
+        histograms.calls_of(f"https://c{number}.example").observe(1.5)
+    after, name = scrape(), "call_duration_seconds_count"
+    added = {key[1]: after[key] - before[key] for key in after if key[0] == name and after[key] != before[key]}
+    assert added == {"c0": 1, "c30": 1, "others": 2}
+
+
 @pytest.mark.linux
 def test_the_workers_of_a_server_are_added_up_and_what_a_dead_one_counted_stays(monkeypatch):
     memory = shared.SharedMemory(workers=3)
