@@ -4,10 +4,13 @@
 address already; the one among the arguments is for logs only.
 """
 
+import fcntl
 import os
 import signal
 import socket
+import stat
 import sys
+import termios
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,8 +19,11 @@ from granian import _signals, cli
 from granian._granian import SocketHolder
 from granian.server import MPServer
 
-# For requests to be read whose connections were accepted last: a worker that ends closes those without any.
+# A worker that ends closes connections of whose request it has read nothing yet. So it waits for what was accepted last
+# to arrive, and then, if it is busy, for what has arrived to be read.
 LAST_WORDS_S = 1.0
+READ_WITHIN_S = 15.0
+LOOK_S = 0.1
 
 
 class _Server(MPServer):
@@ -44,10 +50,25 @@ def _in_worker(end: Callable[..., object], _reload: object = None) -> None:
             silent.setblocking(False)
             os.dup2(silent.fileno(), _Server.descriptor, inheritable=False)
         time.sleep(LAST_WORDS_S)
+        give_up = time.monotonic() + READ_WITHIN_S
+        while _has_unread() and time.monotonic() < give_up:
+            time.sleep(LOOK_S)
         end(number, frame)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop_accepting)
+
+
+def _has_unread() -> bool:
+    """Tell whether something has arrived on a connection of this process that nobody has read yet."""
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 (thousands, at intervals)
+        try:
+            is_socket = stat.S_ISSOCK(os.fstat(int(name)).st_mode)
+            if is_socket and any(fcntl.ioctl(int(name), termios.FIONREAD, bytes(4))):
+                return True
+        except OSError:  # it was closed meanwhile, or only listens
+            continue
+    return False
 
 
 def _end_starting_workers_at_once() -> None:
