@@ -68,9 +68,9 @@ class Command(BaseCommand):
             host, port = given.getsockname()[:2]
             say = logger.info if settings.LOG_FORMAT == "json" else self.stdout.write
             say(f"Listening on {host}, port {port}: the socket that systemd passes.")
-        else:
-            _assert_free(host, port)
         _warn_of_plain_http(host)
+        if not given:
+            _assert_free(host, port)
         require_own_site()
         if are_migrations_due():
             raise CommandError(f"Nothing was started.{MIGRATE_FIRST}")
