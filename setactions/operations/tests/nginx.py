@@ -13,7 +13,7 @@ DOCUMENTED = django_settings.BASE_DIR / "deploy" / "nginx.conf"
 # As files of /etc/nginx/sites-enabled/ are included; everything that it writes goes into its folder.
 AROUND = """
 daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.log; {user}
-events {{ worker_connections 4096; }}
+events {{ worker_connections 16384; }}
 http {{
     access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/1; uwsgi_temp_path {folder}/2; scgi_temp_path {folder}/3;
