@@ -32,6 +32,7 @@ from tmsdash.seals import BrokenSealError, is_fresh, open_seal, seal
 from tmsdash.text import one_line
 from tmsdash.web import sessions
 from tmsdash.web.addresses import throttled_address
+from tmsdash.web.cookies import cookie_name
 from tmsdash.web.errors import error_response
 
 logger = logging.getLogger(__name__)
@@ -168,7 +169,7 @@ def _kept(request: HttpRequest) -> dict[str, Any]:
 
 
 def _cookie() -> str:
-    return f"{settings.SESSION_COOKIE_NAME}_oidc"
+    return cookie_name("oidc")
 
 
 def _assert_configured() -> None:

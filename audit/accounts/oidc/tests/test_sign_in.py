@@ -172,10 +172,10 @@ def test_an_answer_counts_once_and_only_in_the_browser_that_asked(provider):
     assert not User.objects.exists()
     browser = Client()
     back = provider.sign_in(browser.get("/oidc/")["Location"]).removeprefix("http://testserver")
-    kept = browser.cookies["sessionid_oidc"].value
+    kept = browser.cookies["oidc"].value
     assert browser.get(back).status_code == 302
     again = Client()
-    again.cookies["sessionid_oidc"] = kept  # the provider takes no code twice
+    again.cookies["oidc"] = kept  # the provider takes no code twice
     assert "the provider did not accept the code" in text_of(again.get(back))
 
 
