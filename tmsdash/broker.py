@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Tags, Warning, register
 
+QUEUE = "tms-batches"
 WAIT_S = 2  # for a broker that does not answer
 NOTHING_ON_DISK = 'Start Redis with --save "" --appendonly no, or put both into its redis.conf.'
 

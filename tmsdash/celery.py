@@ -17,6 +17,7 @@ from redis.exceptions import ConnectionError as BrokerConnectionError
 from redis.exceptions import ResponseError
 
 from tmsdash import startup
+from tmsdash.broker import QUEUE
 
 warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)  # of a default that is set below
 if not startup.command:  # nobody else began this process, so it is Celery's own
@@ -31,7 +32,6 @@ except ImproperlyConfigured as error:
     sys.exit(f"TMS Dashboard cannot start. {error}")
 
 logger = logging.getLogger(__name__)
-QUEUE = "tms-batches"
 # A broker that does not answer must not keep a Set Action from being recorded.
 BROKER_WAIT_S = 2
 

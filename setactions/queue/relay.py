@@ -38,7 +38,8 @@ from setactions.queue.sealed import TooOldError
 from setactions.queue.watch import Watch
 from setactions.refusal import Refusal
 from tmsdash import broker
-from tmsdash.celery import QUEUE, app
+from tmsdash.broker import QUEUE
+from tmsdash.celery import app
 from tmsdash.db import clock
 from tmsdash.db.transactions import drop_if_broken
 from tmsdash.processes import ignore, share_interpreter

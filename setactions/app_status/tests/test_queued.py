@@ -22,7 +22,7 @@ from setactions.refusal import Refusal
 from setactions.resolving.tests.doubting import environment_of_process
 from setactions.tms.clusters import cluster_named
 from setactions.token import Token
-from tmsdash.celery import QUEUE
+from tmsdash.broker import QUEUE
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import stored_bytes, text_of, until
 

@@ -6,7 +6,6 @@ from setactions.operations.doctor.findings import Finding, Findings, Well, note
 from setactions.operations.doctor.site import Site
 from tmsdash import broker
 
-QUEUE = "tms-batches"
 START = "systemctl start tms-dashboard-worker; or: celery -A tmsdash worker"
 
 
@@ -29,7 +28,7 @@ def _workers() -> Findings:
 
     with broker.client() as session:
         try:
-            waiting = int(session.llen(QUEUE))
+            waiting = int(session.llen(broker.QUEUE))
             are_listening = any(str(client.get("cmd", "")).startswith("brpop") for client in session.client_list())
         except redis.RedisError as error:
             sentence = f"Redis does not say whether a worker is there: {type(error).__name__}."

@@ -15,7 +15,8 @@ from jobs.batches.scopes import Scope
 from jobs.models import Batch
 from setactions.batches import queued
 from setactions.token import Token
-from tmsdash.celery import QUEUE, app
+from tmsdash.broker import QUEUE
+from tmsdash.celery import app
 from tmsdash.tests.fixtures import TOKEN
 
 HOST = "127.0.0.1"

@@ -10,7 +10,7 @@ from setactions.batches.carrier import Carrier
 from setactions.batches.tests.queue.queueing import ACTOR, now, start, states
 from setactions.refusal import Refusal
 from setactions.token import Token
-from tmsdash.celery import QUEUE
+from tmsdash.broker import QUEUE
 from tmsdash.tests.fixtures import TOKEN
 from tmsdash.tests.tools import KEYS, run_python
 

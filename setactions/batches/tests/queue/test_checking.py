@@ -10,7 +10,7 @@ from setactions.batches import queued
 from setactions.batches.tests.queue.queueing import ACTOR, now
 from setactions.resolving.tests.doubting import reads
 from setactions.token import Token
-from tmsdash.celery import QUEUE
+from tmsdash.broker import QUEUE
 from tmsdash.tests.fixtures import TOKEN
 
 pytestmark = [pytest.mark.usefixtures("databases", "engine", "checked"), getattr(pytest.mark, "redis-server")]

@@ -11,7 +11,7 @@ from jobs.models import Batch, BatchChunk
 from setactions.batches import queued
 from setactions.batches.tests.queue.queueing import now, start, states
 from tmsdash import seals
-from tmsdash.celery import QUEUE
+from tmsdash.broker import QUEUE
 from tmsdash.tests.fixtures import TOKEN
 
 pytestmark = [pytest.mark.usefixtures("databases", "engine"), getattr(pytest.mark, "redis-server")]

@@ -264,7 +264,7 @@ def test_work_that_is_queued_and_that_no_worker_takes_is_named(found, settings, 
     try:
         with broker.client() as session:
             assert found(queue.look)["queue.no_worker"].level == Level.NOTE
-            session.lpush(queue.QUEUE, "a batch")
+            session.lpush(broker.QUEUE, "a batch")
             assert "queue (1), and no worker" in found(queue.look)["queue.no_worker"].sentence
             thread = threading.Thread(target=server.client.brpop, args=(["another"], 60))
             thread.start()
