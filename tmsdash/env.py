@@ -22,7 +22,7 @@ from tmsdash.db.file_systems import network_type
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1", ".localhost"})
 MAX_PORT = 65_535
-MAX_SECRET = 512  # characters of a secret in a header
+MAX_SECRET = 512  # characters of a secret that another program has, too
 _environ = environ.Env()
 
 read_names: set[str] = set()  # every variable that was looked up, so the names of all settings
@@ -249,28 +249,24 @@ def clusters(name: str) -> dict[str, str]:
 
 def intervals(name: str, defaults: dict[str, int], *, maximum: int) -> dict[str, int]:
     """Return `{timer: seconds}` from `backup=86400,verify=0`, for each of `defaults`; 0: it is not watched."""
-    result: dict[str, int] = {}
-    for part in names(name, []):
-        timer, _, seconds = (piece.strip() for piece in part.partition("="))
-        if timer not in defaults:
-            raise _wrong(name, f"write timer=seconds, the timer one of {', '.join(defaults)}", part)
-        if timer in result:
-            raise _wrong(name, "use each timer once", timer)
-        if not re.fullmatch(r"[0-9]{1,9}", seconds) or int(seconds) > maximum:
-            raise _wrong(name, f"write whole seconds from 0 to {maximum}, 0 to expect no run", part)
-        result[timer] = int(seconds)
-    return defaults | result
+    right = f"write timer=seconds, each timer once of {', '.join(defaults)}, with 0 to {maximum} seconds (0: no run)"
+    return defaults | _numbers(name, defaults, range(maximum + 1), right)
 
 
 def counts(name: str, words: Collection[str]) -> dict[str, int]:
     """Return `{word: count}` from `daily=7,weekly=5`, each of the `words` at most once; empty without any."""
+    right = f"write word=count, each word once of {', '.join(words)}, with a count from 1 to 9999"
+    return _numbers(name, words, range(1, 10_000), right)
+
+
+def _numbers(name: str, words: Collection[str], allowed: range, right: str) -> dict[str, int]:
     result: dict[str, int] = {}
     for part in names(name, []):
-        word, _, count = (piece.strip() for piece in part.partition("="))
-        if word not in words or word in result or not re.fullmatch(r"[1-9][0-9]{0,3}", count):
-            right = f"write word=count, each word once of {', '.join(words)}, with a count from 1 to 9999"
+        word, _, number = (piece.strip() for piece in part.partition("="))
+        is_number = re.fullmatch(r"[0-9]{1,9}", number) and int(number) in allowed
+        if word not in words or word in result or not is_number:
             raise _wrong(name, right, part)
-        result[word] = int(count)
+        result[word] = int(number)
     return result
 
 
@@ -401,8 +397,8 @@ def keys(name: str, *, minimum_length: int) -> list[str]:
     return secrets
 
 
-def header_secret(name: str, *, minimum_length: int) -> str:
-    """Return a secret that scripts send in a header, or the empty string."""
+def shared_secret(name: str, *, minimum_length: int) -> str:
+    """Return a secret that other programs have, too, of visible characters, or the empty string."""
     value = text(name)
     if value and not (minimum_length <= len(value) <= MAX_SECRET and re.fullmatch(r"[!-~]*", value)):
         raise ImproperlyConfigured(

@@ -57,11 +57,9 @@ def webhook(name: str) -> str:
 
 def webhook_key(name: str, *, needed_by: str) -> bytes:
     """Return the key that signs what the webhook gets; `needed_by` is the webhook's setting, if that is set."""
-    value = env.text(name)
+    value = env.shared_secret(name, minimum_length=KEY_LENGTH)
     if needed_by and not value:
         raise ImproperlyConfigured(f"{needed_by}: set {name}, too, with which each notice is signed.")
-    if value and not re.fullmatch(rf"[!-~]{{{KEY_LENGTH},512}}", value):
-        raise ImproperlyConfigured(f"{name}: use {KEY_LENGTH} to 512 visible ASCII characters, without spaces.")
     if not value.startswith(STANDARD_KEY):
         return value.encode()
     try:

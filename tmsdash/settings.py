@@ -99,8 +99,8 @@ AUDIT_OLD_KEYS = env.keys("AUDIT_OLD_KEYS", minimum_length=32)
 AUDIT_SEAL_DIR = env.folder_outside("AUDIT_SEAL_DIR", "seals", BASE_DIR, VAR_DIR)
 
 # -- Monitoring ---------------------------------------------------------------------------------------------------
-METRICS_TOKEN = env.header_secret("METRICS_TOKEN", minimum_length=16)
-# Seconds between two runs, as the timers in deploy/ have them.
+METRICS_TOKEN = env.shared_secret("METRICS_TOKEN", minimum_length=16)
+# Seconds between two runs, which those of the timers in deploy/ do not exceed.
 TIMER_INTERVALS = env.intervals(
     "TIMER_INTERVALS",
     {"reconcile": 600, "backup": 86_400, "seal": 3600, "verify": 86_400},
@@ -267,7 +267,6 @@ SOCIALACCOUNT_STORE_TOKENS = False
 # -- Second factors: codes of an app, for accounts that sign in with a password here -----------------------------------
 SECOND_FACTOR_REQUIRED = env.spelling("SECOND_FACTOR_REQUIRED", ["none", "staff", "all"]).lower()
 MFA_ADAPTER = "audit.accounts.second_factors.factors.Adapter"
-
 
 # -- Notifications --------------------------------------------------------------------------------------------------
 SITE_URL = notice_settings.site_url("SITE_URL", ALLOWED_HOSTS, is_https=HTTPS_ONLY)

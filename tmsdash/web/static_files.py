@@ -22,6 +22,7 @@ from tmsdash.db.locks import alone
 
 logger = logging.getLogger(__name__)
 
+MARKER = "collected"  # the file in STATIC_ROOT that holds the fingerprint of what was collected
 WAIT_S = 60.0  # for another server that collects: one that froze must not keep others from starting
 
 
@@ -57,12 +58,12 @@ def collect() -> None:
     root, manifest = Path(settings.STATIC_ROOT), Storage.manifest_name
     # In place, collectstatic would take files away for a moment while others serve them, and damage what it was
     # writing when it is killed.
-    new, marker = root.with_name(f"{root.name}.new"), root / "collected"
+    new = root.with_name(f"{root.name}.new")
     try:
         with alone("static", on_wait=lambda: None, wait_s=WAIT_S):
-            fingerprint = _fingerprint()
-            if marker.exists() and marker.read_text() == fingerprint:
+            if is_collected():
                 return  # in milliseconds instead of a second
+            fingerprint = _fingerprint()
             shutil.rmtree(new, ignore_errors=True)  # of a server that was killed over it
             command = collectstatic.Command()
             command.storage = Storage(location=new)
@@ -71,16 +72,15 @@ def collect() -> None:
             shutil.copytree(new, root, ignore=others, copy_function=os.replace, dirs_exist_ok=True)
             (new / manifest).replace(root / manifest)
             shutil.rmtree(new)
-            marker.write_text(fingerprint)
+            (root / MARKER).write_text(fingerprint)
     except OSError as error:
         logger.warning("[STATIC] The pages' files could not be collected, so they load more slowly: %s", error)
 
 
 def is_collected() -> bool:
     """Tell whether what STATIC_ROOT holds is of this version."""
-    marker = Path(settings.STATIC_ROOT) / "collected"
     try:
-        return marker.read_text() == _fingerprint()
+        return (Path(settings.STATIC_ROOT) / MARKER).read_text() == _fingerprint()
     except OSError:
         return False
 
