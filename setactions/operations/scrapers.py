@@ -1,7 +1,8 @@
 """Who may read /metrics, and on /health what is degraded: programs, which have no account.
 
 1. Whoever asks from this host: the client's own address is loopback. Through a trusted proxy that is the address which
-   the proxy names; if it names none, the client is from nowhere known, and not from this host.
+   the proxy names; if it names none, the client is from nowhere known, and not from this host. Nor is one of a proxy on
+   this host that is not trusted, as far as that writes any of the usual headers.
 2. Whoever presents METRICS_TOKEN as a bearer token, over HTTPS if the site is meant for it.
 """
 

@@ -13,6 +13,7 @@ from tmsdash.web.base import Middleware
 logger = logging.getLogger(__name__)
 
 SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}  # some proxies tell of web sockets so
+WRITTEN_BY_PROXIES = ("X_FORWARDED_FOR", "X_FORWARDED_PROTO", "X_REAL_IP", "FORWARDED", "VIA")
 MOST_LINES = 100  # of a process, about headers: what strangers write must not fill the log
 SEND = "Have it send the scheme that its client came to"
 SHOWN_LENGTH = 60  # characters of a header in the log
@@ -32,12 +33,13 @@ class TrustedProxyMiddleware(Middleware):
         self._logged: set[tuple[str, str]] = set()
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        is_relayed = any(f"HTTP_{name}" in request.META for name in WRITTEN_BY_PROXIES)
         forwarded_for = request.META.pop("HTTP_X_FORWARDED_FOR", "")
         forwarded_proto = request.META.pop("HTTP_X_FORWARDED_PROTO", None)
         peer = parsed(request.META.get("REMOTE_ADDR", ""))  # a Unix socket has none
         if peer:
             request.META["REMOTE_ADDR"] = str(peer)
-        request.client_is_known = peer is not None  # type: ignore[attr-defined]
+        request.client_is_known = peer is not None and not is_relayed  # type: ignore[attr-defined]
         if peer and _is_trusted(peer):
             client, place, request.client_is_known = _client(peer, forwarded_for)  # type: ignore[attr-defined]
             request.META["REMOTE_ADDR"] = str(client)

@@ -219,6 +219,12 @@ def test_without_the_token_it_is_for_this_host_alone(settings, proxies, peer, fo
 
 
 @pytest.mark.pages
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via"])
+def test_what_a_proxy_of_this_host_passes_on_is_not_this_hosts_even_where_nobody_trusts_it(header):
+    assert Client(REMOTE_ADDR="127.0.0.1").get("/metrics", headers={header: "203.0.113.7"}).status_code == 403
+
+
+@pytest.mark.pages
 def test_the_token_opens_it_from_anywhere_but_not_over_plain_http_where_the_site_is_https(settings, adam):
     def status(value, **extra):
         headers = {"HTTP_AUTHORIZATION": value} if value else {}
