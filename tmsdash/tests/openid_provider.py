@@ -9,6 +9,7 @@ import json
 import secrets
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -21,12 +22,15 @@ OTHER_KEY = rsa.generate_private_key(65537, 2048)
 
 
 class OpenIdProvider:
-    """`person` is who signs in next, as claims; `wrong` changes the claims of ID tokens, and `key` signs them."""
+    """`person` is who signs in next, as claims; `wrong` changes the claims of ID tokens, and `key` signs them.
+
+    `pieces` by place (`token`, `keys`, …) are what it answers there, one after the other.
+    """
 
     def __init__(self):
         self.person = {"sub": "248289761001", "preferred_username": "nadia", "groups": ["tms-ops"]}
         self.wrong, self.key, self.algorithm, self.in_userinfo = {}, KEY, "RS256", ()
-        self.config, self.requests = {}, []
+        self.config, self.requests, self.pieces = {}, [], {}
         self._codes = {}
         handler = type("Handler", (_Handler,), {"provider": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -102,9 +106,13 @@ class _Handler(BaseHTTPRequestHandler):
         content = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
+        pieces = self.provider.pieces.get(urlsplit(self.path).path.rpartition("/")[2])
+        if pieces is None:
+            self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        with suppress(OSError):  # whoever asked may have heard enough
+            for piece in [content] if pieces is None else pieces:
+                self.wfile.write(piece)
 
     def log_message(self, *args):
         """Say nothing."""

@@ -55,7 +55,7 @@ class Identity:
             raise RejectedError("it names nobody")
         return cls(
             subject,
-            _text(name),
+            _name(name),
             _mail(claims.get("email")),
             _text(claims.get("given_name")),
             _text(claims.get("family_name")),
@@ -145,6 +145,11 @@ def _is_in_any_group(identity: Identity) -> bool:
 
 def _in_no_group() -> str:
     return f"At {settings.OIDC_NAME} you are in none of the groups that may use this site. Ask an administrator."
+
+
+def _name(value: Any) -> str:
+    """Return a name as it is, and none for one that is another without its ends: accounts are told apart by it."""
+    return value if isinstance(value, str) and value == _text(value) else ""
 
 
 def _text(value: Any) -> str:

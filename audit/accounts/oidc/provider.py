@@ -1,13 +1,17 @@
 """The OpenID provider: where its endpoints are, and what it says of who signs in.
 
 Nothing of the environment is used (proxies, `.netrc`), no redirect is followed, and https is needed but on loopback.
+However slow a provider is, and whatever it sends: few threads wait for it, and its answers are of limited length.
 """
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import requests
+import urllib3
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter, get_adapter
 from allauth.socialaccount.models import SocialApp
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
@@ -20,7 +24,10 @@ from django.views.decorators.debug import sensitive_variables
 
 from tmsdash import env
 
-TIMEOUT_S = 5
+TIMEOUT_S = 5  # for each piece of an answer
+WHOLE_S = 10  # for all of them
+MOST_BYTES = 1 << 20  # of an answer
+PLACE_WAIT_S = 2.0  # for one of the threads that may wait for the provider
 KNOWN_FOR_S = 600  # where the endpoints are
 GONE_FOR_S = 5  # that nobody else waits for a provider that was just found not to answer
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
@@ -42,10 +49,26 @@ class Transport(DefaultSocialAccountAdapter):  # type: ignore[misc]
         session: requests.Session = super().get_requests_session()
         send = session.request
         session.trust_env, session.verify = False, settings.OIDC_CA_BUNDLE or True
-        session.request = lambda method, url, **kwargs: send(  # type: ignore[method-assign]
-            method, url, **kwargs | {"timeout": TIMEOUT_S, "allow_redirects": False}
+        session.request = lambda method, url, **kwargs: _whole(  # type: ignore[method-assign]
+            send(method, url, **kwargs | {"timeout": TIMEOUT_S, "allow_redirects": False, "stream": True})
         )
         return session
+
+
+def _whole(answer: requests.Response) -> requests.Response:
+    """Read an answer to its end. Raises RequestException if it is too long or takes too long."""
+    until, content = time.monotonic() + WHOLE_S, bytearray()
+    try:
+        while piece := answer.raw.read1(1 << 16, decode_content=True):
+            content += piece
+            if len(content) > MOST_BYTES or time.monotonic() > until:
+                raise requests.ConnectionError("no answer that a provider gives")
+    except urllib3.exceptions.HTTPError:
+        raise requests.ConnectionError("the answer broke off") from None
+    finally:
+        answer.close()
+    answer._content = bytes(content)
+    return answer
 
 
 class Provider(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
@@ -80,21 +103,27 @@ class Provider(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
     @sensitive_variables()
     def claims(self, code: str, verifier: str, nonce: str) -> dict[str, Any]:
         """Return what the provider says of who signed in. Raises RejectedError if that proves nothing."""
-        from audit.accounts.oidc.id_tokens import verified  # PyJWT, which no other request needs
-
+        configuration()  # known before a place is taken, so that nobody needs two
         try:
-            tokens = self._client().get_access_token(code, pkce_code_verifier=verifier)
-            id_token = str(tokens.get("id_token") or "")
-            claims = verified(id_token, nonce, self.openid_config)
-            if missing(claims) and self.openid_config.get("userinfo_endpoint"):
-                told = self._fetch_user_info(tokens["access_token"])
-                if told.get("sub") != claims["sub"]:
-                    raise RejectedError("the provider tells of somebody else")
-                claims = told | claims
-        except (requests.RequestException, ValueError, TypeError, KeyError, AttributeError):
+            with _place():
+                return self._claims(code, verifier, nonce)
+        except (requests.RequestException, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise UnreachableError(_gone()) from None
         except OAuth2Error:
             raise RejectedError("the provider did not accept the code") from None
+
+    @sensitive_variables()
+    def _claims(self, code: str, verifier: str, nonce: str) -> dict[str, Any]:
+        from audit.accounts.oidc.id_tokens import verified  # PyJWT, which no other request needs
+
+        tokens = self._client().get_access_token(code, pkce_code_verifier=verifier)
+        id_token = str(tokens.get("id_token") or "")
+        claims = verified(id_token, nonce, self.openid_config)
+        if missing(claims) and self.openid_config.get("userinfo_endpoint"):
+            told = self._fetch_user_info(tokens["access_token"])
+            if told.get("sub") != claims["sub"]:
+                raise RejectedError("the provider tells of somebody else")
+            claims = told | claims
         return claims
 
     def _client(self) -> Any:
@@ -120,20 +149,34 @@ def claim_at(claims: dict[str, Any], name: str) -> Any:
 # -- Where its endpoints are ------------------------------------------------------------------------------------------
 
 _lock = threading.Lock()
+_places = threading.BoundedSemaphore(max(2, settings.WEB_THREADS // 8))  # the other threads are for other people
 _known: dict[str, tuple[float, dict[str, Any] | None]] = {}  # by issuer: until when, and None if it did not answer
 
 
 def configuration() -> dict[str, Any]:
     """Return what the provider says of itself, asked for every ten minutes. Raises UnreachableError."""
     issuer = settings.OIDC_ISSUER_URL
-    with _lock:  # all others wait for the one who asks
-        until, config = _known.get(issuer, (0.0, None))
-        if time.monotonic() > until:
-            config = _discovered(issuer)
-            _known[issuer] = time.monotonic() + (GONE_FOR_S if config is None else KNOWN_FOR_S), config
+    until, config = _known.get(issuer, (0.0, None))
+    if time.monotonic() > until:
+        with _place(), _lock:  # few others wait for the one who asks
+            until, config = _known.get(issuer, (0.0, None))
+            if time.monotonic() > until:
+                config = _discovered(issuer)
+                _known[issuer] = time.monotonic() + (GONE_FOR_S if config is None else KNOWN_FOR_S), config
     if config is None:
         raise UnreachableError(_gone())
     return config
+
+
+@contextmanager
+def _place() -> Iterator[None]:
+    """Be one of the few threads that wait for the provider. Raises UnreachableError if all of them have long waited."""
+    if not _places.acquire(timeout=PLACE_WAIT_S):
+        raise UnreachableError(_gone())
+    try:
+        yield
+    finally:
+        _places.release()
 
 
 def forget() -> None:
@@ -159,7 +202,7 @@ def _discovered(issuer: str) -> dict[str, Any] | None:
         config: dict[str, Any] = answer.json()
         is_its_own = str(config["issuer"]).rstrip("/") == issuer
         return config if is_its_own and all(_is_safe(str(config[name])) for name in ENDPOINTS) else None
-    except (requests.RequestException, ValueError, TypeError, KeyError):
+    except (requests.RequestException, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -95,8 +96,9 @@ def test_an_account_of_that_name_is_taken_only_if_an_administrator_says_so(provi
     admin.post("/admin/auth/user/", chosen)
     assert events()[-1][2]["change"] == "single sign-on allowed"
     assert "with Acme SSO from its next sign-in on" in text_of(admin.get(f"/admin/auth/user/{olivia.pk}/change/"))
-    provider.person |= {"sub": "of-somebody-else", "preferred_username": "Olivia"}
-    assert come_back(provider, Client()).status_code == 403
+    for name in ("Olivia", "olivia ", " olivia", "olivia\u200b", "ｏlivia", "оlivia"):
+        provider.person |= {"sub": "of-somebody-else", "preferred_username": name}
+        assert come_back(provider, Client()).status_code == 403, name
     provider.person |= {"sub": "olivias", "preferred_username": "olivia"}
     browser = Client()
     assert come_back(provider, browser).status_code == 302
@@ -214,6 +216,37 @@ def test_with_the_provider_gone_local_accounts_go_on(provider, olivia, settings)
 def _gone_from_the_start():
     client_side.forget()
     return Client().get("/oidc/")
+
+
+@pytest.mark.pages
+@pytest.mark.parametrize("place", ["openid-configuration", "token", "keys"])
+@pytest.mark.parametrize("kind", ["endless", "slow", "deep"])
+def test_no_answer_of_the_provider_is_too_much_for_us(provider, monkeypatch, place, kind):
+    monkeypatch.setattr(client_side, "WHOLE_S", 0.1 if kind == "slow" else 60)
+    over = threading.Event()
+    provider.pieces[place] = {
+        "endless": iter(lambda: b" " * (1 << 16), b""),
+        "slow": iter(lambda: b"" if over.wait(0.02) else b" ", b""),
+        "deep": [b"[" * 100_000],
+    }[kind]
+    browser = Client()
+    answer = browser.get("/oidc/")
+    if place != "openid-configuration":
+        answer = browser.get(provider.sign_in(answer["Location"]).removeprefix("http://testserver"))
+    over.set()
+    assert (answer.status_code, "Acme SSO cannot be reached just now" in text_of(answer)) == (503, True)
+
+
+def test_few_threads_wait_for_the_provider_and_all_others_go_on(provider, olivia, monkeypatch):
+    monkeypatch.setattr(client_side, "_places", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(client_side, "PLACE_WAIT_S", 0.01)
+    begun = Client()
+    back = provider.sign_in(begun.get("/oidc/")["Location"]).removeprefix("http://testserver")
+    with client_side._place():
+        assert begun.get(back).status_code == 503
+        assert _gone_from_the_start().status_code == 503
+        assert Client().post("/login/", {"username": "olivia", "password": PASSWORD}).status_code == 302
+    assert come_back(provider, begun).status_code == 302
 
 
 @pytest.mark.parametrize("config", [{"issuer": "https://elsewhere.example"}, {"token_endpoint": "http://10.0.0.1/"}])
