@@ -34,10 +34,9 @@ BATCHES_AT_ONCE = 100
 MOST_REMEMBERED = 5_000  # attempts in doubt, and paused batches
 IN_DOUBT_EVERY = timedelta(minutes=10)  # one notice for all that came meanwhile
 
-_BY_HAND = "Paused by "
 # How the reasons begin that the dashboard writes. What stands behind may be TMS's words, in which ids may be.
 _REASON = re.compile(
-    r"Stopped by [\w.@+-]{1,150}\.$"
+    r"(?:Paused|Stopped) by [\w.@+-]{1,150}\.$"
     r"|TMS does not accept the token \(HTTP 40[13]\)"
     r"|[0-9]+ chunks failed one after the other"
     r"|The cluster keeps asking for fewer calls"
@@ -131,8 +130,8 @@ def _end_id(batch_id: uuid.UUID, ended_at: datetime) -> uuid.UUID:
 
 
 def _paused(told: Told) -> tuple[list[Event], tuple[str, ...]]:
-    """Return batches that wait for somebody, unless somebody has paused them."""
-    paused = Batch.objects.filter(state=Batch.State.PAUSED, resume_at=None).exclude(reason__startswith=_BY_HAND)
+    """Return batches that wait for somebody: those that go on by themselves are none of them."""
+    paused = Batch.objects.filter(state=Batch.State.PAUSED, resume_at=None)
     batches = list(paused.order_by()[:MOST_REMEMBERED])
     new = [] if told.is_nothing else [batch for batch in batches if str(batch.batch_id) not in told.paused]
     later = {str(batch.batch_id) for batch in new[BATCHES_AT_ONCE:]}

@@ -91,7 +91,7 @@ def test_many_ends_are_told_a_few_at_a_time_and_none_is_left_out(make_batch, mon
     assert len({notice.notice_id for notice in Notice.objects.all()}) == 5
 
 
-def test_a_pause_for_a_token_is_told_in_our_words_and_one_by_hand_is_not(make_batch, run, tms):
+def test_a_pause_is_told_in_our_words_whoever_paused_and_once(make_batch, run, tms):
     tms.script("fault:unauthorized")
     batch = run(make_batch(count=4, size=2))
     assert batch.state == Batch.State.PAUSED
@@ -101,7 +101,7 @@ def test_a_pause_for_a_token_is_told_in_our_words_and_one_by_hand_is_not(make_ba
     by_hand = make_batch(count=3, size=1)
     assert ledger.lease(by_hand, "somebody", 30)
     assert ledger.pause(by_hand, "Paused by oscar.")
-    assert told() == []
+    assert [notice["data"]["reason"] for notice in told()] == ["Paused by oscar."]
     Batch.objects.filter(pk=batch.pk).update(state=Batch.State.RUNNING)
     assert told() == []
     Batch.objects.filter(pk=batch.pk).update(state=Batch.State.PAUSED)
