@@ -66,7 +66,7 @@ def _migrations(answering: list[BaseDatabaseWrapper]) -> Findings:
         ]
         if unknown:
             sentence = f"Database {connection.alias!r} is of a later version: this one does not know {min(unknown)}."
-            mend = "Install that version again; or go back with its own copy: manage.py restore FOLDER/TIME"
+            mend = "Run that version; or go back as docs/upgrade.md shows, by its manage.py migrate_all --back-to."
             yield Finding("database.newer", sentence, mend)
     if behind:
         sentence = f"Databases are of an earlier version; migrations are due on {', '.join(behind.values())}."

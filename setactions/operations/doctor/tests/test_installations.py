@@ -4,12 +4,12 @@ import json
 import os
 import shutil
 import sqlite3
+import stat
 from contextlib import closing, contextmanager
 
 import pytest
 
 from setactions.devtools.simulator import Simulator
-from setactions.operations.doctor.tests.conftest import tree_of
 from tmsdash.tests.tools import free_ports, install, run_python
 
 NAMES = ("reconcile", "backup", "seal", "verify")
@@ -51,6 +51,18 @@ def findings(site):
 
     run.folder = site.folder
     return run
+
+
+def tree_of(folder):
+    """Everything below a folder: names, owners, modes, sizes and times of change."""
+    tree = {}
+    for path in [folder, *folder.rglob("*")]:
+        status = path.lstat()
+        content = path.read_bytes() if stat.S_ISREG(status.st_mode) and os.access(path, os.R_OK) else b""
+        if path.name.endswith("-shm"):  # memory that all readers share
+            status, content = path.parent.lstat(), b""
+        tree[str(path)] = (status.st_mode, status.st_uid, status.st_ino, status.st_mtime_ns, content)
+    return tree
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Real receivers on loopback: a webhook that answers as it is told, and a mail server that keeps what it is sent."""
 
-import socket
 import socketserver
 import threading
 from contextlib import contextmanager, suppress
@@ -85,10 +84,3 @@ def running(server):
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def unused_port():
-    """A port of loopback at which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -22,14 +22,14 @@ from setactions.operations.notifications import webhook as webhook_module
 from setactions.operations.notifications.events import Event
 from setactions.operations.notifications.outbox import RETRIES_S, Failing
 from setactions.operations.notifications.tests.conftest import KEY
-from setactions.operations.notifications.tests.receivers import MailServer, running, unused_port
+from setactions.operations.notifications.tests.receivers import MailServer, running
 from setactions.operations.notifications.watcher import Watcher
 from setactions.tms.tests.listening import Authority, listening
 from tmsdash.db import clock
 from tmsdash.models import Notice, NoticeWatch
 from tmsdash.notice_settings import MailServer as Server
 from tmsdash.tests.killing import KilledError
-from tmsdash.tests.tools import at_once, table_missing, until
+from tmsdash.tests.tools import at_once, free_ports, table_missing, until
 
 pages = pytest.mark.pages
 
@@ -113,7 +113,7 @@ def test_a_receiver_that_fails_gets_the_same_notice_until_it_takes_it(webhook, n
 
 
 def test_waits_get_longer_and_after_a_day_a_notice_is_given_up_with_a_line(webhook, notice, settings, caplog):
-    settings.NOTIFY_WEBHOOK_URL = f"http://127.0.0.1:{unused_port()}/a-secret-path"
+    settings.NOTIFY_WEBHOOK_URL = f"http://127.0.0.1:{free_ports(1)[0]}/a-secret-path"
     written = notice()
     waits = []
     for _ in range(len(RETRIES_S) + 1):
