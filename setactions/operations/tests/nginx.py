@@ -3,11 +3,13 @@
 import os
 import re
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import requests
 from django.conf import settings as django_settings
 from requests.adapters import HTTPAdapter
+
+from tmsdash.tests.tools import until
 
 DOCUMENTED = django_settings.BASE_DIR / "deploy" / "nginx.conf"
 # As files of /etc/nginx/sites-enabled/ are included; everything that it writes goes into its folder.
@@ -91,3 +93,14 @@ def session_from(address, folder):
     for scheme in ("http://", "https://"):
         session.mount(scheme, FromAddress(address))
     return session
+
+
+def wait_for_answer(url, folder, status=200):
+    """Return once what stands behind the nginx of `folder` answers at `url` with this status."""
+
+    def answers():
+        with session_from("127.0.0.1", folder) as session, suppress(requests.RequestException):
+            return session.get(url, timeout=60).status_code == status
+        return False
+
+    until(answers)

@@ -2,14 +2,13 @@
 
 import subprocess
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-import requests
 
-from setactions.operations.tests.nginx import certificate, configuration, nginx_in, session_from
-from tmsdash.tests.tools import free_ports, until
+from setactions.operations.tests.nginx import certificate, configuration, nginx_in, session_from, wait_for_answer
+from tmsdash.tests.tools import free_ports
 from tmsdash.web.middleware import HEADERS
 
 RELAY = "127.0.4.1"
@@ -99,13 +98,7 @@ def front(tmp_path_factory):
     (folder / "nginx.conf").write_text(text)
     with dashboard(port), nginx_in(folder):
         front = Front(folder, http_port, https_port)
-
-        def answers():
-            with suppress(requests.ConnectionError):
-                return front.ask("GET", f"{front.url}/").ok
-            return False
-
-        until(answers)
+        wait_for_answer(f"{front.url}/", folder)
         yield front
 
 

@@ -15,9 +15,16 @@ import requests
 from django.conf import settings as django_settings
 
 from setactions.devtools.simulator import Simulator
-from setactions.operations.tests.nginx import certificate, configuration, nginx_in, running, session_from
+from setactions.operations.tests.nginx import (
+    certificate,
+    configuration,
+    nginx_in,
+    running,
+    session_from,
+    wait_for_answer,
+)
 from tmsdash.tests.fixtures import PASSWORD, TOKEN
-from tmsdash.tests.tools import free_ports, install, run_python, until
+from tmsdash.tests.tools import free_ports, install, run_python
 
 pytestmark = pytest.mark.nginx
 
@@ -70,14 +77,7 @@ def site(tmp_path_factory):
         serve = [sys.executable, "manage.py", "serve", "--port", str(port)]
         with running(serve, folder, **environment), nginx_in(folder):
             site = Site(folder, tms, port, http_port, https_port)
-
-            def healthy():
-                try:
-                    return site.session().get(f"{site.url}/health", timeout=60).ok
-                except requests.RequestException:
-                    return False
-
-            until(healthy)
+            wait_for_answer(f"{site.url}/health", folder)
             yield site
 
 

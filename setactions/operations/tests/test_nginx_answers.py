@@ -1,12 +1,17 @@
 """What the documented nginx says itself, before or instead of the dashboard: TLS, headers and refusals."""
 
 import re
-from contextlib import suppress
 
 import pytest
-import requests
 
-from setactions.operations.tests.nginx import DOCUMENTED, certificate, configuration, nginx_in, session_from
+from setactions.operations.tests.nginx import (
+    DOCUMENTED,
+    certificate,
+    configuration,
+    nginx_in,
+    session_from,
+    wait_for_answer,
+)
 from setactions.operations.tests.nginx_front import (
     LONG_ANSWER,
     UNPROTECTED,
@@ -90,13 +95,7 @@ def deserted(front, tmp_path):
     (tmp_path / "nginx.conf").write_text(configuration(tmp_path, http_port, https_port, port))
     with nginx_in(tmp_path):
         front = Front(tmp_path, http_port, https_port)
-
-        def answers():
-            with suppress(requests.ConnectionError):
-                return front.ask("GET", f"{front.url}/").status_code == 502
-            return False
-
-        until(answers)
+        wait_for_answer(f"{front.url}/", tmp_path, 502)
         yield front
 
 

@@ -2,12 +2,12 @@
 
 import json
 import os
+import signal
 import socket
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-import requests
 from django.core.management import CommandError, call_command
 
 from setactions.devtools.proofs.restarts import held_socket, restart
@@ -15,8 +15,8 @@ from setactions.devtools.proofs.site import Server, Site
 from setactions.devtools.proofs.steady_load import PER_S, SteadyLoad
 from setactions.devtools.simulator import Simulator
 from setactions.devtools.tests import sites
-from setactions.operations.tests.nginx import certificate, configuration, nginx_in
-from setactions.operations.tests.test_serve import worker_of
+from setactions.operations.tests.nginx import certificate, configuration, nginx_in, wait_for_answer
+from setactions.operations.tests.test_workers import workers_of
 from tmsdash.server import given_socket
 from tmsdash.tests.tools import free_ports, until
 
@@ -25,10 +25,27 @@ SHARE = float(os.environ.get("RESTART_SHARE", "0.25"))  # of the load; more wher
 RESTARTS = int(os.environ.get("RESTARTS", "1"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def held():
     with held_socket() as held:
         yield held
+
+
+@pytest.fixture(scope="module")
+def tms():
+    with Simulator(latency_s=0.3) as tms:
+        yield tms
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, held, tms):
+    """A server of two workers on that socket, as nginx reaches it."""
+    https = {"ALLOWED_HOSTS": "localhost", "HTTPS_ONLY": "true", "TRUSTED_PROXIES": "127.0.0.1", "WEB_WORKERS": 2}
+    with Site(tmp_path_factory.mktemp("site"), {"main": tms.url}, **https) as site:
+        sites.copied(site)
+        server = Server(site, 1, held)
+        server.wait_until_healthy()
+        yield server
 
 
 def asked(connection):
@@ -40,29 +57,32 @@ def answer(connection):
     return connection.makefile("rb").read().partition(b"\r\n")[0]
 
 
-def test_who_connects_around_a_restart_is_answered_before_or_after_it(tmp_path, held):
+def test_who_connects_around_a_restart_is_answered_before_or_after_it(held, server):
+    until(lambda: len(workers_of(server)) == 2)
+    workers = workers_of(server)
+    for pid in (server.pid, *workers, *workers.values()):
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+        assert (b"LISTEN_PID" in environment) is (pid == server.pid)  # which was started with it
+
+    def accepts(worker):
+        with suppress(FileNotFoundError):  # it has ended
+            return any(map(is_held, Path(f"/proc/{worker}/fd").iterdir()))
+        return False
+
+    def is_held(descriptor):
+        with suppress(FileNotFoundError):  # it was closed meanwhile
+            return str(descriptor.readlink()) == f"socket:[{os.fstat(held.fileno()).st_ino}]"
+        return False
 
     def connected():
         return stack.enter_context(socket.create_connection(held.getsockname()))
 
-    with ExitStack() as stack, Site(tmp_path, {"main": "http://127.0.0.1:9"}, WEB_WORKERS=1) as site:
-        sites.copied(site)
-        server = Server(site, 1, held)
-        server.wait_until_healthy()
-        main, worker = worker_of(server)
-        for pid in (server.pid, main, worker):
-            environment = Path(f"/proc/{pid}/environ").read_bytes()
-            assert (b"LISTEN_PID" in environment) is (pid == server.pid)  # which was started with it
-
-        def accepts():
-            inode = os.fstat(held.fileno()).st_ino
-            return f"socket:[{inode}]" in map(os.readlink, Path(f"/proc/{worker}/fd").iterdir())
-
+    with ExitStack() as stack:
+        until(lambda: all(map(accepts, workers.values())))
         silent = connected()
         assert answer(asked(connected())) == b"HTTP/1.1 200 OK"  # so the one before is accepted
-        assert accepts()
-        os.kill(server.pid, 15)
-        until(lambda: not accepts())
+        os.kill(server.pid, signal.SIGTERM)
+        until(lambda: not any(map(accepts, workers.values())))
         late = asked(connected())
         assert answer(asked(silent)) == b"HTTP/1.1 200 OK"
         assert server.stop() == 0
@@ -72,29 +92,17 @@ def test_who_connects_around_a_restart_is_answered_before_or_after_it(tmp_path, 
         late.setblocking(True)
         server.start()
         assert answer(late) == b"HTTP/1.1 200 OK"
+        server.wait_until_healthy()
 
 
 @pytest.mark.nginx
-def test_no_request_fails_behind_nginx_while_the_server_is_restarted(tmp_path, held):
+def test_no_request_fails_behind_nginx_while_the_server_is_restarted(tmp_path, held, server, tms):
     http_port, https_port = free_ports(2)
     certificate(tmp_path)
     (tmp_path / "nginx.conf").write_text(configuration(tmp_path, http_port, https_port, held.getsockname()[1]))
-    https = {"ALLOWED_HOSTS": "localhost", "HTTPS_ONLY": "true", "TRUSTED_PROXIES": "127.0.0.1"}
-    with ExitStack() as stack:
-        tms = stack.enter_context(Simulator(latency_s=0.3))
-        site = stack.enter_context(Site(tmp_path, {"main": tms.url}, **https))
-        sites.copied(site)
-        server = Server(site, 1, held)
-        server.wait_until_healthy()
-        stack.enter_context(nginx_in(tmp_path))
-        url = f"https://localhost:{https_port}"
-
-        def answers():
-            with suppress(requests.ConnectionError):
-                return requests.get(f"{url}/health", verify=str(tmp_path / "cert.pem"), timeout=60).ok
-            return False
-
-        until(answers)
+    url = f"https://localhost:{https_port}"
+    with nginx_in(tmp_path):
+        wait_for_answer(f"{url}/health", tmp_path)
         with SteadyLoad(url, tms.url, str(tmp_path / "cert.pem"), SHARE) as load:
             for _ in range(RESTARTS):
                 until(lambda: all(load.facts[f"answered {path}"] for path in PER_S))
