@@ -67,7 +67,7 @@ def heeded(*numbers: signal.Signals) -> list[signal.Signals]:
     return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 
 
-def handle(handler: Callable[..., object], *numbers: signal.Signals) -> dict[signal.Signals, Any]:
+def handle(handler: Callable[..., object] | signal.Handlers, *numbers: signal.Signals) -> dict[signal.Signals, Any]:
     """Let `handler` handle these signals, and return what did before; those that are ignored stay ignored."""
     return {number: signal.signal(number, handler) for number in heeded(*numbers)}
 

@@ -19,6 +19,8 @@ from granian import _signals, cli
 from granian._granian import SocketHolder
 from granian.server import MPServer
 
+from tmsdash.processes import handle
+
 # A worker that ends closes connections of whose request it has read nothing yet. So it waits for what was accepted last
 # to arrive, and then, if it is busy, for what has arrived to be read.
 LAST_WORDS_S = 1.0
@@ -55,8 +57,7 @@ def _in_worker(end: Callable[..., object], _reload: object = None) -> None:
             time.sleep(LOOK_S)
         end(number, frame)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop_accepting)
+    handle(stop_accepting, signal.SIGINT, signal.SIGTERM)
 
 
 def _has_unread() -> bool:
@@ -78,7 +79,7 @@ def _end_starting_workers_at_once() -> None:
     """
 
     def in_worker() -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        handle(signal.SIG_DFL, signal.SIGTERM)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
     os.register_at_fork(

@@ -32,6 +32,15 @@ READERS = {
     "inspectdb": [],
     "restore": ["no-backup", "--yes"],
 }
+BEFORE_THE_CHAIN = [
+    "migrate",
+    "audit",
+    "0003_facts_without_attempt",
+    "--database",
+    "audit",
+    "--discard",
+    "audit_chainhead",
+]
 OTHER_FILES = {"restore": "is no backup", "import_legacy": "There is no file none.db."}
 # Of Django's own: what does without tables, or says in its own words that one is missing.
 WITHOUT_TABLES = {"showmigrations", "migrate", "inspectdb", "dbshell", "dumpdata", *OTHER_FILES}
@@ -177,7 +186,7 @@ def test_the_lost_key_of_the_audit_is_asked_for_and_a_new_value_goes_on(run, ins
 @pytest.mark.sqlite
 def test_an_installation_from_before_the_chain_gets_the_key_that_it_never_had(run, installed):
     """By what may make keys, and by nothing else."""
-    migrated = run("migrate", "audit", "0003_facts_without_attempt", "--database", "audit", folder="var", **SEAL_KEY)
+    migrated = run(*BEFORE_THE_CHAIN, folder="var", **SEAL_KEY)
     assert migrated.returncode == 0
     for command in ("audit_verify", "serve"):
         ended = run(command, folder="var")
@@ -193,8 +202,7 @@ def test_an_installation_from_before_the_chain_gets_the_key_that_it_never_had(ru
 @pytest.mark.sqlite
 def test_an_audit_without_a_chain_is_not_taken_for_an_empty_one(run, installed):
     """It was migrated back to before the chain, and its seals are there still."""
-    back = ["migrate", "audit", "0003_facts_without_attempt", "--database", "audit"]
-    for command in (back, ["migrate_all", "-v0"], ["audit_verify"]):
+    for command in (BEFORE_THE_CHAIN, ["migrate_all", "-v0"], ["audit_verify"]):
         assert run(*command, folder="var", **SEAL_KEY).returncode == 0
 
 

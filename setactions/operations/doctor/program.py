@@ -14,7 +14,7 @@ from setactions.operations.doctor.site import Site
 from tmsdash.version import product_version
 from tmsdash.web.static_files import is_collected
 
-_LOCKED = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)(?: ; (.+?))? *\\?$", re.MULTILINE)
+_LOCKED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)( ; )?", re.MULTILINE)  # name, version, and whether for some
 NAMED = 3  # of the packages that differ
 
 

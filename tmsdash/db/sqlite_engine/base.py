@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.sqlite3 import base
+from django.db.backends.sqlite3 import base, features
 from django.db.backends.sqlite3.base import FORMAT_QMARK_REGEX, SQLiteCursorWrapper
 from django.db.backends.utils import CursorWrapper
 
@@ -49,8 +49,16 @@ class Cursor(CursorWrapper):
             return self.cursor.fetchall()
 
 
+class DatabaseFeatures(features.DatabaseFeatures):
+    """What SQLite can do, known without asking it: Django's checks come before `migrate` has made the file."""
+
+    supports_json_field = True  # always, in every version that we take
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """A connection to SQLite."""
+
+    features_class = DatabaseFeatures
 
     # Before each of these Django looks for an event loop, in which it must not be called. No code of ours runs in one.
     ensure_connection = BaseDatabaseWrapper.ensure_connection.__wrapped__  # type: ignore[attr-defined]
