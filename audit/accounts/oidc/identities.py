@@ -158,11 +158,11 @@ def _text(value: Any) -> str:
 
 
 def _mail(value: Any) -> str:
+    text = value if isinstance(value, str) else ""
     try:
-        validate_email(value)
+        validate_email(text)
     except ValidationError:
         return ""
-    text: str = value
     return text if len(text) <= 254 and not looks_like_token(text) else ""
 
 

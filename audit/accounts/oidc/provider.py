@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -31,6 +32,8 @@ PLACE_WAIT_S = 2.0  # for one of the threads that may wait for the provider
 KNOWN_FOR_S = 600  # where the endpoints are
 GONE_FOR_S = 5  # that nobody else waits for a provider that was just found not to answer
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+OTHER_ENDPOINTS = {"userinfo_endpoint"}  # which get secrets, too, if there are any
+LISTS = ("scopes_supported", "token_endpoint_auth_methods_supported")
 
 
 class UnreachableError(Exception):
@@ -191,7 +194,7 @@ def sign_out_address() -> str:
         endpoint = configuration().get("end_session_endpoint")
     except UnreachableError:
         return ""
-    return endpoint if isinstance(endpoint, str) and _is_safe(endpoint) else ""
+    return str(endpoint) if _is_safe(endpoint) else ""
 
 
 def _discovered(issuer: str) -> dict[str, Any] | None:
@@ -199,9 +202,12 @@ def _discovered(issuer: str) -> dict[str, Any] | None:
         with get_adapter().get_requests_session() as session:
             answer = session.get(f"{issuer}/.well-known/openid-configuration")
         assert_ok(answer)
-        config: dict[str, Any] = answer.json()
-        is_its_own = str(config["issuer"]).rstrip("/") == issuer
-        return config if is_its_own and all(_is_safe(str(config[name])) for name in ENDPOINTS) else None
+        told: Any = answer.json()
+        if str(told["issuer"]).rstrip("/") != issuer:
+            return None
+        config = {name: value for name, value in told.items() if value is not None}
+        is_safe = all(_is_safe(config[name]) for name in (*ENDPOINTS, *config.keys() & OTHER_ENDPOINTS))
+        return config if is_safe and all(isinstance(config.get(name, []), list) for name in LISTS) else None
     except (requests.RequestException, ValueError, TypeError, KeyError, RecursionError):
         return None
 
@@ -212,9 +218,14 @@ def assert_ok(answer: requests.Response) -> None:
         raise requests.HTTPError("not what was asked for")
 
 
-def _is_safe(url: str) -> bool:
-    host = (requests.utils.urlparse(url).hostname or "") if url.startswith("http://") else ""  # type: ignore[attr-defined]
-    return url.startswith("https://") or bool(host and env.is_loopback(host))
+def _is_safe(url: Any) -> bool:
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else None
+    except ValueError:
+        return False
+    if parts is None or not parts.hostname:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and env.is_loopback(parts.hostname))
 
 
 def _gone() -> str:

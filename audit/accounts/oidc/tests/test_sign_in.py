@@ -249,10 +249,36 @@ def test_few_threads_wait_for_the_provider_and_all_others_go_on(provider, olivia
     assert come_back(provider, begun).status_code == 302
 
 
-@pytest.mark.parametrize("config", [{"issuer": "https://elsewhere.example"}, {"token_endpoint": "http://10.0.0.1/"}])
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"issuer": "https://elsewhere.example"},
+        {"token_endpoint": "http://10.0.0.1/"},
+        {"userinfo_endpoint": "http://10.0.0.1/"},
+        {"authorization_endpoint": "https://[::1"},
+        {"scopes_supported": 1},
+    ],
+)
 def test_a_provider_that_is_another_or_leads_elsewhere_in_clear_is_not_used(provider, config):
     provider.config = config
     assert Client().get("/oidc/").status_code == 503
+
+
+@pytest.mark.pages
+def test_what_is_of_another_kind_than_it_should_be_counts_as_missing(provider):
+    provider.config = {
+        "scopes_supported": None,
+        "token_endpoint_auth_methods_supported": None,
+        "userinfo_endpoint": None,
+    }
+    provider.config["end_session_endpoint"] = "http://[::1"
+    provider.person |= {"email": 1, "given_name": ["Nadia"], "family_name": {"a": "b"}, "groups": "tms-ops"}
+    browser = Client()
+    assert come_back(provider, browser).status_code == 302
+    user = User.objects.get(username="nadia")
+    assert (user.email, user.first_name, user.last_name, groups_of("nadia")) == ("", "", "", {"Operators"})
+    browser.post("/logout/")
+    assert "Sign out at Acme SSO" not in text_of(browser.get("/oidc/signed-out/"))
 
 
 def test_claims_that_only_userinfo_has_are_taken_from_there(provider, settings):
