@@ -84,14 +84,16 @@ def read_changes(path: Path) -> list[Change]:
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the number of each row's line and its cells by column. Raises BadFileError."""
     try:
-        if path.stat().st_size > MAX_BYTES:
+        with path.open("rb") as file:  # which may be no file that tells its length
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
             raise BadFileError(Problem(1, f"The file is longer than {MAX_BYTES >> 20} MiB."))
-        text = path.read_text(encoding="utf-8-sig")
+        text = content.decode("utf-8-sig")
     except OSError as error:
         raise BadFileError(Problem(1, f"The file cannot be read: {error.strerror}.")) from None
     except UnicodeDecodeError:
         raise BadFileError(Problem(1, "The file is not UTF-8 text. Save it as CSV UTF-8.")) from None
-    first = text.partition("\n")[0]
+    first = re.split("[\r\n]", text, maxsplit=1)[0]
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=";" if ";" in first else ",")
     try:
         header = [cell.strip().lower().replace(" ", "_") for cell in next(reader, [])]
@@ -153,6 +155,8 @@ def _change(row: dict[str, str], user: User | None, groups: dict[str, Group]) ->
 
 def _check_text(column: str, value: str) -> None:
     refuse_token(value)
+    if not value.isprintable():
+        raise ValidationError(f"{column}: it holds characters that nobody sees. Type it anew.")
     try:
         User._meta.get_field(column).clean(value, None)  # type: ignore[union-attr]
     except ValidationError as error:

@@ -111,6 +111,8 @@ BAD = {
     "nadia,,": "Line 2: The line has 3 cells, and the header 7.",
     'nadia,"x,,,,,': "This is no CSV",
     "adam,,,,,,no": "Line 2: adam is a superuser, whom only a superuser changes, in the admin.",
+    "nadia,,Na\0dia,,,,": "Line 2: first_name: it holds characters that nobody sees.",
+    "nadia,,,Berg\u202e,,,": "Line 2: last_name: it holds characters that nobody sees.",
     f"nadia,,{'x' * 151},,,,": "Line 2: first_name: Ensure this value has at most 150 characters",
     f"nadia,,eyJ{'hbGciOi' * 4}.eyJ{'zdWIi' * 4}.{'c2ln' * 9},,,,": "Line 2: This looks like a bearer token.",
 }
@@ -137,6 +139,13 @@ def test_what_is_wrong_is_named_with_its_line_and_nothing_is_done(run, olivia, a
 )
 def test_a_header_that_makes_no_sense_is_refused(run, header, says):
     assert says in run(header, "nadia,x")
+
+
+@pytest.mark.linux
+@pytest.mark.pages
+def test_a_file_without_an_end_is_refused(databases):
+    with pytest.raises(CommandError, match="Nothing was done"):
+        call_command("import_accounts", "/dev/zero", stderr=StringIO())
 
 
 def test_all_problems_are_named_also_as_json(databases, tmp_path):
