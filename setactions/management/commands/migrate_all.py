@@ -86,7 +86,7 @@ class Command(BaseCommand):
             raise CommandError(refusal)
         for alias, labels in undone.items():
             for label in labels:
-                more = {"verbosity": options["verbosity"], "stdout": self.stdout, "discard": options["discard"]}
+                more = {key: options.get(key) for key in ("verbosity", "stdout", "discard")}
                 call_command("migrate", label, targets[label] or "zero", database=alias, interactive=False, **more)
         self.stdout.write(f"The databases are those of the version in {folder}. Start that one.")
 
@@ -97,9 +97,11 @@ class Command(BaseCommand):
             if options["verbosity"]:
                 self.stdout.write(f"Database {alias}:")
             try:
-                call_command(
-                    "migrate", database=alias, interactive=False, verbosity=options["verbosity"], stdout=self.stdout
-                )
+                more = {
+                    "verbosity": options["verbosity"],
+                    "stdout": options.get("stdout"),
+                }  # a wrapper would end each piece
+                call_command("migrate", database=alias, interactive=False, **more)
             except UNUSABLE_DATABASE as error:
                 raise CommandError(f"{VARIABLES[alias]}: this database cannot be used. {error}") from None
         make_groups()
