@@ -49,6 +49,8 @@ def read_file(name: str, base_dir: Path, default: str) -> Path | None:
         raise ImproperlyConfigured(f"{name}: {path} cannot be read ({error.strerror}).") from None
     except UnicodeDecodeError:
         raise ImproperlyConfigured(f"{name}: {path} is not UTF-8 text.") from None
+    if lines and lines[0].startswith("\ufeff"):  # nobody would see it in that line
+        raise ImproperlyConfigured(f"{name}: {path} begins with a byte order mark, as Windows' editors write it.")
     for number, line in enumerate(lines, start=1):
         match = re.match(r"#|(?:export )?([A-Za-z_0-9]+)=", line)
         if line and not match:
@@ -143,7 +145,8 @@ def broker(name: str, *, is_needed: bool) -> str:
         )  # it may hold a password
     if is_needed and not importlib.util.find_spec("celery"):
         raise ImproperlyConfigured(
-            "TMS_BATCH_ENGINE: Celery is not installed. Run: pip install --require-hashes -r requirements-celery.lock"
+            "TMS_BATCH_ENGINE: Celery is not installed. Run: make install CELERY=1"
+            " (by hand: pip install --require-hashes -r requirements-celery.lock)"
         )
     return value
 
@@ -154,7 +157,9 @@ def certificates(name: str) -> str:
     if value:
         try:
             ssl.create_default_context(cafile=value)
-        except OSError:  # what ssl raises for both
+        except PermissionError as error:
+            raise ImproperlyConfigured(f"{name}: {value} cannot be read ({error.strerror}).") from None
+        except OSError:  # what ssl raises for a file that is not there, and for one of something else
             raise _wrong(name, "name a file of certificates in PEM", value) from None
     return value
 

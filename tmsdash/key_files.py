@@ -62,8 +62,12 @@ def refuse_as_root(folder: Path) -> None:
 
 
 def owner_of(path: Path) -> str:
-    """Return the name of the user to whom a file belongs, or #number for one without a name, as sudo takes it."""
-    uid = path.stat().st_uid
+    """Return the name of the user to whom a file belongs."""
+    return name_of(path.stat().st_uid)
+
+
+def name_of(uid: int) -> str:
+    """Return the name of a user, or #number for one without a name, as sudo takes it."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -300,3 +300,10 @@ def _set_busy_timeout(connection: BaseDatabaseWrapper, seconds: float) -> None:
         # Below Django's cursor, because this is not a statement of the transaction. In tenths of a second, because
         # SQLite reads a text that it has read before in no time.
         connection.connection.execute(f"PRAGMA busy_timeout = {max(0, int(seconds * 10)) * 100}")
+
+
+def are_different() -> bool:
+    """Tell whether the three databases are three; two that are one would share a table of applied migrations."""
+    keys = ("ENGINE", "HOST", "PORT", "NAME")
+    places = {tuple(str(database.settings_dict.get(key)) for key in keys) for database in connections.all()}
+    return len(places) == len(VARIABLES)

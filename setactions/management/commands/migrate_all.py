@@ -12,7 +12,7 @@ from tmsdash.accounts import AUDITORS, OPERATORS
 from tmsdash.commands import require_own_site
 from tmsdash.db.losses import losses, sentence
 from tmsdash.db.migration import LATER, NEW_INSTALLATION, migrating_alone
-from tmsdash.db.transactions import UNUSABLE_DATABASE, VARIABLES
+from tmsdash.db.transactions import UNUSABLE_DATABASE, VARIABLES, are_different
 from tmsdash.db.way_back import NoWayBack, later_migrations, targets_of, undone_by
 
 GROUPS = {
@@ -22,8 +22,6 @@ GROUPS = {
         *("audit.view_attempt", "audit.view_auditentry"),
     },
 }
-
-PLACE = ("ENGINE", "HOST", "PORT", "NAME")  # what tells two databases apart
 
 
 class Command(BaseCommand):
@@ -59,8 +57,7 @@ class Command(BaseCommand):
         return {"tags": registry.tags_available() - {NEW_INSTALLATION}} if is_new else super().get_check_kwargs(options)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        places = {tuple(str(database.settings_dict.get(key)) for key in PLACE) for database in connections.all()}
-        if len(places) < len(VARIABLES):
+        if not are_different():
             # They would share one table of applied migrations, and all but the first would stay empty.
             raise CommandError(f"{', '.join(VARIABLES.values())}: name three different databases.")
         require_own_site(() if options.get("any_key") else ("AUDIT_KEY",))  # a migration may sign existing rows

@@ -87,6 +87,8 @@ def _looked_at(cluster: Cluster) -> list[Finding]:
             return [Finding("cluster.no_answer", sentence, mend_of("cluster.no_answer", cluster))]
         connection = Connection(request.url, settings.TMS_PROXY, probe.is_connected, probe.is_tunnelled)
         name = name_of(connection.cause_of(error))
+        if settings.TMS_PROXY and not probe.is_tunnelled and name.startswith("cluster."):
+            name = "proxy.unreachable"  # whatever the reason: the cluster was not come to
         sentence = f"Cluster {cluster.name}: {connection.fault(error)}"
         return [Finding(name, sentence, mend_of(name, cluster))]
     finally:

@@ -13,7 +13,7 @@ from audit.models import AuditEntry
 from jobs.models import Job
 from setactions.operations.doctor.findings import Finding, Findings, Well, note
 from setactions.operations.doctor.site import Site
-from tmsdash.db.transactions import VARIABLES
+from tmsdash.db.transactions import VARIABLES, are_different
 from tmsdash.models import Session
 
 WRITTEN = {"default": Session, "jobs": Job, "audit": AuditEntry}  # a table of each that serving writes to
@@ -29,6 +29,9 @@ def look(site: Site) -> Findings:
     is_there = Path(settings.VAR_DIR).is_dir()  # if it is not, that is a finding of its own
     problems = [problem for problem in site.problems.values() if problem]
     yield from _distinct(problem for problem in problems if is_there or problem.id != "database.missing")
+    if not are_different():
+        sentence = f"Of {', '.join(VARIABLES.values())} at least two lead to the same database."
+        yield Finding("database.same", sentence, "Name three different ones; docs/postgresql.sql makes them.")
     yield from _migrations([connections[alias] for alias in site.answering])
     for alias in site.answering:
         connection = connections[alias]

@@ -29,6 +29,7 @@ MENDS = {
     "proxy.sign_in": "TMS_PROXY=http://USER:PASSWORD@PROXY:PORT in .env",
     "proxy.refused": _PROXY,
     "proxy.failed": _PROXY,
+    "proxy.unreachable": _PROXY,
     "cluster.no_room": "Raise the limit of open files: LimitNOFILE= of the unit, or ulimit -n",
     "cluster.unreachable": _CORRECT,
     "cluster.no_answer": "Ask whoever runs the cluster whether TMS is running behind its gateway; look at its port.",

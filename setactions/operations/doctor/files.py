@@ -16,7 +16,7 @@ from django.conf import settings
 
 from setactions.operations.doctor.findings import Finding, Findings, Well, note
 from setactions.operations.doctor.site import Site
-from tmsdash.key_files import owner_of
+from tmsdash.key_files import name_of, owner_of
 
 READ, WRITE, ENTER = 4, 2, 1
 KEY_FILES = ("secret_key", "token_key", "audit_key")
@@ -30,7 +30,11 @@ def look(site: Site) -> Findings:
         yield Finding("var_dir.missing", sentence, "manage.py migrate_all makes a new one; or correct VAR_DIR in .env.")
         return
     user, uid = owner_of(folder), folder.stat().st_uid
-    if os.geteuid() not in (0, uid):
+    if uid == 0 and os.geteuid() != 0:
+        me = name_of(os.geteuid())
+        sentence = f"The site's files belong to root, and doctor runs as {me}."
+        yield note("files.root", sentence, f"sudo chown -R {me} {folder}")
+    elif os.geteuid() not in (0, uid):
         mend = f"sudo -u {user} {shlex.join([sys.executable, 'manage.py', 'doctor'])}"
         sentence = f"The site's user is {user}, and doctor runs as another one, who sees less of its files."
         yield note("files.other_user", sentence, mend)
@@ -38,6 +42,8 @@ def look(site: Site) -> Findings:
         mend = f"useradd --system tms-dashboard && chown -R tms-dashboard {folder}"
         yield note("files.root", f"The site's files belong to root: {folder}.", mend)
     yield from _not_usable(folder, user, uid)
+    if os.geteuid() in (0, uid):
+        yield from _no_place_for_seals(user, uid)
     yield from _open_seals()
     yield from _left_by_restore()
     yield Well(f"{folder} belongs to {user}, who can use what is there")
@@ -68,6 +74,15 @@ def _not_usable(folder: Path, user: str, uid: int) -> Findings:
         if os.statvfs(path).f_flag & os.ST_RDONLY:
             sentence = f"The disk of {path} takes no writes."
             yield Finding("files.read_only", sentence, f"mount -o remount,rw {path}; look at dmesg first.")
+
+
+def _no_place_for_seals(user: str, uid: int) -> Findings:
+    """Yield that the folder of seals is not there, if the site's user could not make it."""
+    seals = Path(settings.AUDIT_SEAL_DIR)
+    above = next(folder for folder in seals.parents if folder.exists())
+    if not seals.exists() and not _may(uid, above, WRITE | ENTER):
+        sentence = f"The folder of the audit's seals is not there, and {user} cannot make it: {seals}."
+        yield Finding("seals.missing", sentence, shlex.join(["install", "-d", "-o", user, "-m", "700", str(seals)]))
 
 
 def _open_seals() -> Findings:

@@ -30,7 +30,8 @@ def look(site: Site) -> Findings:
 def _reach() -> Findings:
     if env.LOOPBACK_NAMES.issuperset(settings.ALLOWED_HOSTS):
         sentence = "Only this machine can reach the site: ALLOWED_HOSTS holds nothing but loopback names."
-        yield note("hosts.loopback", sentence, "ALLOWED_HOSTS=tms-dashboard.example in .env")
+        make = Finding if settings.TRUSTED_PROXIES else note  # nobody has a proxy for this machine alone
+        yield make("hosts.loopback", sentence, "ALLOWED_HOSTS=tms-dashboard.example in .env")
     elif not settings.HTTPS_ONLY:
         sentence = "HTTPS_ONLY is off, so passwords and tokens cross the network in the open."
         yield Finding("https.off", sentence, "Remove HTTPS_ONLY=false from .env; docs/operating.md: the HTTPS proxy")

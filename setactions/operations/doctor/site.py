@@ -25,6 +25,7 @@ POSTGRESQL_SAYS = {
     "does not exist": ("database.absent", "Create it, or correct {variable}; docs/postgresql.sql says how."),
     "certificate": ("database.tls", "Correct sslmode and sslrootcert in {variable}."),
     "translate host name": ("database.name", "Correct the host in {variable}, or this host's DNS."),
+    "resolve host": ("database.name", "Correct the host in {variable}, or this host's DNS."),
     "too many": ("database.full", "Raise max_connections, or lower WEB_THREADS; docs/operating.md: PgBouncer."),
 }
 
@@ -81,7 +82,8 @@ def _problem_as_list(alias: str) -> list[Finding]:
     except MovedError as error:
         return [Finding("database.moved", str(error), f"Correct {variable} in .env, or do as it says.")]
     except AnyDatabaseError as error:
-        return [_why(alias, one_line(str(error).strip()))]
+        said = " ".join(str(error).split()).partition(" Is the server running ")[0]
+        return [_why(alias, one_line(said))]
     return []
 
 
@@ -105,7 +107,10 @@ def _why(alias: str, error: str) -> Finding:
         if "unable to open" in error or "readonly" in error:
             mend = f"chown and chmod it for the user of the site: chmod 600 {described['NAME']}"
             return Finding("database.unreadable", f"Database {alias!r} cannot be opened: {error}.", mend)
-        return Finding("database.broken", f"Database {alias!r} cannot be read: {error}.", RESTORE)
+        sentence = f"Database {alias!r} cannot be read: {error}."
+        if "I/O" in error or "full" in error:  # the file may be whole
+            return Finding("database.disk", sentence, f"Look at its disk: df {described['NAME']}; dmesg | tail")
+        return Finding("database.broken", sentence, RESTORE)
     where = f"{described.get('HOST') or 'this host'}, port {described.get('PORT') or 5432}"
     sentence = f"Database {alias!r} ({variable}) on {where} cannot be used: {error.rstrip('.')}."
     for words, (name, mend) in POSTGRESQL_SAYS.items():

@@ -20,6 +20,12 @@ from setactions.operations.doctor.report import as_json, lines
 from tmsdash import env, key_files
 
 KEYS = frozenset({"SECRET_KEY", "TOKEN_KEY", "AUDIT_KEY"})
+_MENDS_OF_FILE = {
+    ": line ": "Correct that line of the file.",
+    "is not UTF-8": "Save it as UTF-8; to convert it: iconv -f WINDOWS-1252 (or UTF-16) -t UTF-8 {file}",
+    "byte order mark": r"sed -i '1s/^\xEF\xBB\xBF//' {file}",
+    "": "Name a file that exists, or remove it.",
+}
 
 
 @dataclass
@@ -79,19 +85,30 @@ def _finding(name: str, sentence: str, *, is_given: bool) -> Finding:
             "key.missing", sentence, f"Copy {file} from where you keep the keys into VAR_DIR, then: chmod 600 {file}"
         )
     if "cannot be read" in sentence:
-        mend = _as_owner(sentence.removeprefix(f"{name}: ").partition(" cannot be read")[0])
+        file = sentence.removeprefix(f"{name}: ").partition(" cannot be read")[0]
+        is_public = name == "TMS_CA_BUNDLE"
+        mend = f"sudo chmod a+r {shlex.quote(file)}" if is_public else _as_owner(file, name == "VAR_DIR")
     elif name == "ENV_FILE":
-        mend = "Correct that line of the file." if ": line " in sentence else "Name a file that exists, or remove it."
+        file = shlex.quote(
+            sentence.removeprefix("ENV_FILE: ").partition(" is not UTF-8")[0].partition(" begins with")[0]
+        )
+        mend = next(mend.format(file=file) for words, mend in _MENDS_OF_FILE.items() if words in sentence)
     return Finding(f"setting.{name.lower()}", sentence, mend)
 
 
-def _as_owner(path: str) -> str:
-    """Return how to run `doctor` as the owner of a file, or of the first folder above it of which one is known."""
+def _as_owner(path: str, is_in_var_dir: bool = False) -> str:
+    """Return how to run `doctor` as the owner of a file, or of the first folder above it of which one is known.
+
+    No site belongs to root: what does is given to whoever runs `doctor`, and VAR_DIR as a whole.
+    """
     for place in (Path(path), *Path(path).parents):
         try:
             owner = key_files.owner_of(place)
         except OSError:
             continue
+        if owner == "root":
+            whole = ["-R", "{me}", str(Path(path).parent)] if is_in_var_dir else ["{me}", path]
+            return shlex.join(["sudo", "chown", *whole]).replace("'{me}'", key_files.name_of(os.geteuid()))
         command = shlex.join([sys.executable, "manage.py", "doctor"])
         return f"As its user: sudo -u {owner} {command}. If the site's user is another: chown that user {path}"
     return f"chown the user of the site {path}"

@@ -123,6 +123,22 @@ def test_a_file_of_settings_that_cannot_be_understood_is_named_as_text_too(site)
     assert "-> Correct that line of the file." in ended.stdout
 
 
+@pytest.mark.parametrize(
+    ("content", "sentence", "mend"),
+    [
+        (b"\xef\xbb\xbfTMS_PASSIVE=false\n", "begins with a byte order mark", "sed -i '1s/^\\xEF\\xBB\\xBF//'"),
+        (b"OIDC_NAME=Gr\xfcn\n", "is not UTF-8 text", "iconv -f WINDOWS-1252 (or UTF-16) -t UTF-8"),
+    ],
+)
+def test_a_file_of_settings_in_another_encoding_is_named_with_what_converts_it(tmp_path, content, sentence, mend):
+    file = tmp_path / "env"
+    file.write_bytes(content)
+    ended = run_python("manage.py", "doctor", var_dir=tmp_path / "var", ENV_FILE=str(file))
+    assert ended.returncode == 1
+    assert sentence in ended.stdout
+    assert f"{mend} {file}" in ended.stdout
+
+
 def test_an_installation_that_is_open_to_others_and_that_nobody_can_use(findings):
     var, seals = findings.folder / "var", findings.folder / "seals"
     (var / "jobs.db").chmod(0o644)
@@ -137,6 +153,7 @@ def test_an_installation_that_is_open_to_others_and_that_nobody_can_use(findings
         for path in [findings.folder, *findings.folder.rglob("*")]:
             os.chown(path, 65_534, -1)
     found = findings(env="ALLOWED_HOSTS=tms.example\n")
+    assert "seals.missing" not in found
     mends = {
         "tmsdash.W003": f"chmod 700 {var}",
         "tmsdash.W040": f"chmod 600 {findings.folder / 'env'}",
@@ -195,7 +212,13 @@ def test_keys_that_are_missing_or_those_of_another_site(findings):
 
 def test_a_server_of_postgresql_that_is_away_is_named_without_its_password(findings):
     [port] = free_ports(1)
-    found = findings(env=f"AUDIT_DATABASE_URL=postgres://u:secret-4711@127.0.0.1:{port}/audit\n")
+    found = findings(
+        env=f"AUDIT_DATABASE_URL=postgres://u:secret-4711@127.0.0.1:{port}/audit\n"
+        "JOBS_DATABASE_URL=postgres://u:secret-4711@nowhere.invalid/jobs\n"
+        "DATABASE_URL=postgres://u:secret-4711@nowhere.invalid/jobs\n"
+    )
+    assert "three different" in found["database.same"]["mend"]
+    assert found["database.name"]["mend"].startswith("Correct the host in JOBS_DATABASE_URL")
     assert f"127.0.0.1, port {port}" in found["database.away"]["sentence"]
     assert "systemctl start postgresql" in found["database.away"]["mend"]
     assert "secret-4711" not in str(found)

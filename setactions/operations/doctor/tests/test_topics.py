@@ -104,7 +104,7 @@ def test_the_reasons_of_a_set_action_that_was_not_sent_all_have_a_mend():
     sentences = [text for text in vars(unsent).values() if isinstance(text, str)]
     causes = {text for text in sentences if ", so nothing was sent" in text}
     assert causes == set(_NAMES)
-    assert {*_NAMES.values(), "cluster.no_answer"} == set(MENDS)
+    assert {*_NAMES.values(), "cluster.no_answer", "proxy.unreachable"} == set(MENDS)
 
 
 @pytest.mark.parametrize(("status", "name"), [(407, "proxy.sign_in"), (403, "proxy.refused"), (502, "proxy.failed")])
@@ -115,6 +115,12 @@ def test_a_proxy_that_does_not_connect_is_named_instead_of_the_cluster(found, se
         looked = found(clusters.look)
     assert "(TMS_PROXY)" in looked[name].sentence
     assert "secret-4711" not in str(looked)
+
+
+def test_a_proxy_that_is_away_is_not_taken_for_the_cluster(found, settings):
+    [port] = free_ports(1)
+    settings.TMS_PROXY, settings.TMS_CLUSTERS = f"http://127.0.0.1:{port}", {"evian3": "https://tms.example"}
+    assert "Correct TMS_PROXY" in found(clusters.look)["proxy.unreachable"].mend
 
 
 def test_a_gateway_without_its_tms_and_a_clock_that_differs_are_worth_knowing(found, settings, monkeypatch):
@@ -180,6 +186,10 @@ def test_a_folder_that_its_own_user_cannot_write_is_named_and_a_missing_one(foun
     assert looked["files.closed"].mend == f"chmod u+rwX {settings.AUDIT_SEAL_DIR}"
     settings.AUDIT_SEAL_DIR.chmod(0o755)
     assert set(found(files.look)) - {"files.root"} == {"seals.readable"}
+    settings.AUDIT_SEAL_DIR = folder / "unmounted" / "seals"
+    assert "seals.missing" not in found(files.look)  # the first seal makes it
+    folder.chmod(0o500)
+    assert found(files.look)["seals.missing"].mend.startswith("install -d -o ")
     settings.VAR_DIR = folder / "gone"
     assert set(found(files.look)) == {"var_dir.missing"}
 
@@ -287,7 +297,10 @@ def test_work_that_is_queued_and_that_no_worker_takes_is_named(found, settings, 
 )
 def test_who_can_reach_the_site_and_how(found, settings, hosts, https, proxies, names):
     settings.ALLOWED_HOSTS, settings.HTTPS_ONLY, settings.TRUSTED_PROXIES = hosts, https, proxies
-    assert set(found(own_settings.look)) - {"setting.misspelt"} == names
+    looked = found(own_settings.look)
+    assert set(looked) - {"setting.misspelt"} == names
+    settings.TRUSTED_PROXIES = ["127.0.0.1"]
+    assert all(finding.level == Level.WRONG for finding in found(own_settings.look).values())
 
 
 @pytest.mark.postgresql
