@@ -4,6 +4,7 @@ Every function takes the variable's name and its default, and raises ImproperlyC
 the variable's name, what is wrong and what would be right. Values of secrets are never shown.
 """
 
+import hmac
 import importlib.util
 import ipaddress
 import os
@@ -212,11 +213,16 @@ def base_path(name: str) -> str:
 
 
 def cookie_suffix(name: str, path: str) -> str:
-    """Return what the site's cookies are told from others by, after the path of the site unless it is set."""
+    """Return what the site's cookies are told from others by, after the path of the site; empty if neither is set."""
     value = text(name, path.strip("/").replace("/", "."))
     if not re.fullmatch(r"[A-Za-z0-9_.-]{0,64}", value):
         raise _wrong(name, "write up to 64 letters, digits, '-', '_' or '.'", value)
     return value
+
+
+def digest(secret: str, use: str) -> str:
+    """Return eight hexadecimal digits that differ from secret to secret; nothing about the secret follows from them."""
+    return hmac.new(secret.encode(), use.encode(), "sha256").hexdigest()[:8]
 
 
 def networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:

@@ -131,6 +131,7 @@ MIDDLEWARE = [
     "tmsdash.web.middleware.HealthHostMiddleware",
     "tmsdash.db.broken_rows.check_rows",
     "tmsdash.web.plain_text.NoNulMiddleware",
+    "tmsdash.web.cookies.PlainNamesMiddleware",
     "tmsdash.web.plain_http.PlainHttpMiddleware",
     "tmsdash.web.middleware.NoTokenInAddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -221,9 +222,15 @@ SESSION_COOKIE_AGE = SESSION_MAX_S  # of the row; sessions.py applies both limit
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 # Browsers accept cookies with this prefix only from the host itself, over HTTPS, and for all of its paths.
 _HOST_ONLY = "__Host-" if HTTPS_ONLY else ""
-# They come to every port and path of the host: without a suffix, sites beside each other sign people out of each other.
-_SUFFIX = f".{COOKIE_SUFFIX}" if COOKIE_SUFFIX else ""
-SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_HOST_ONLY}sessionid{_SUFFIX}", f"{_HOST_ONLY}csrftoken{_SUFFIX}"
+# They come to every port and path of the host: with the same names, sites beside each other sign people out of each
+# other. While a key has a fallback, its first one names them, so that nothing is renamed meanwhile.
+_SUFFIX = COOKIE_SUFFIX or env.digest((SECRET_KEY_FALLBACKS or [SECRET_KEY])[-1], "names of cookies")
+_PLAIN_NAMES = f"{_HOST_ONLY}sessionid", f"{_HOST_ONLY}csrftoken"
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = (f"{name}.{_SUFFIX}" for name in _PLAIN_NAMES)
+# By the site's own names; only where nothing else was asked for.
+PLAIN_COOKIE_NAMES = (
+    {} if COOKIE_SUFFIX else dict(zip((SESSION_COOKIE_NAME, CSRF_COOKIE_NAME), _PLAIN_NAMES, strict=True))
+)
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = "/"
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY

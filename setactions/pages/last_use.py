@@ -12,7 +12,6 @@ from setactions.tms.clusters import cluster_named
 from setactions.tms.spellings import find_action
 from tmsdash.web.cookies import cookie_name
 
-COOKIE = cookie_name("last_use")
 _SALT = "setactions.last_use"
 _KEPT_S = 180 * 86_400
 # Between the two in the cookie: no cluster's name has one. Newer Pythons take no control characters in cookies.
@@ -24,7 +23,7 @@ def remember(request: HttpRequest, response: HttpResponse, submission: Submissio
     cluster = "" if submission.cluster.is_production else submission.cluster.name
     choice = _THEN.join([cluster, submission.action.label])
     response.set_signed_cookie(
-        COOKIE,
+        cookie_name("last_use"),
         choice,
         salt=_salt_for(request),
         max_age=_KEPT_S,
@@ -37,7 +36,8 @@ def remember(request: HttpRequest, response: HttpResponse, submission: Submissio
 
 def last_use(request: HttpRequest) -> dict[str, str]:
     """Return the first values of the form; none of what is not configured any more, or is of production by now."""
-    choice = request.get_signed_cookie(COOKIE, "", salt=_salt_for(request), max_age=_KEPT_S) or ""
+    name, salt = cookie_name("last_use"), _salt_for(request)
+    choice = request.get_signed_cookie(name, "", salt=salt, max_age=_KEPT_S) or ""
     name, _, action_name = choice.partition(_THEN)
     cluster, action = cluster_named(name), find_action(action_name)
     initial = {"action": action.label} if action else {}

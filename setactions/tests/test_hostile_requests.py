@@ -5,6 +5,7 @@ import json
 import uuid
 
 import pytest
+from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.test import Client, RequestFactory
 
@@ -107,7 +108,7 @@ def test_hostile_cookies_sign_nobody_in_and_break_nothing(olivia, tms):
 
 
 def test_a_hostile_cookie_beside_the_right_one_changes_nothing(client):
-    session = client.cookies["sessionid"].value
+    session = client.cookies[settings.SESSION_COOKIE_NAME].value
     for value in COOKIES:
         if ";" not in value:
             assert client.get("/jobs/", HTTP_COOKIE=f"messages={value}; sessionid={session}").status_code == 200

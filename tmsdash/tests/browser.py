@@ -203,7 +203,7 @@ def new_context(browser: Browser, url: str, problems: list[str], **options: Any)
 def sign_in(context: BrowserContext, name: str) -> None:
     """Give the browser a session of the user, without a page."""
     context.request.get("/login/")
-    [token] = [cookie["value"] for cookie in context.cookies() if "csrftoken" in cookie["name"]]
+    [token] = {cookie["value"] for cookie in context.cookies() if "csrftoken" in cookie["name"]}
     fields: dict[str, str | float | bool]
     fields = {"username": name, "password": PASSWORD, "csrfmiddlewaretoken": token}
     answer = context.request.post("/login/", form=fields, max_redirects=0)

@@ -30,7 +30,7 @@ ADDRESS = re.compile(r"[/\\][^\s/]")  # of this host; " / " in a sentence is non
 
 # What follows from BASE_PATH in settings.py.
 SETTINGS = ["BASE_PATH", "FORCE_SCRIPT_NAME", "STATIC_URL", "SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME"]
-SETTINGS += ["SECURE_REDIRECT_EXEMPT"]
+SETTINGS += ["PLAIN_COOKIE_NAMES", "SECURE_REDIRECT_EXEMPT"]
 
 
 @pytest.fixture

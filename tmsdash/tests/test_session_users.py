@@ -1,6 +1,7 @@
 """The account that is read with the session: as Django reads it, in one statement, and anew for every request."""
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import Group, Permission, User
 from django.db import connections
@@ -127,5 +128,5 @@ def test_a_session_without_the_hash_of_its_password_is_of_nobody(olivia):
     del store[HASH_SESSION_KEY]
     store.save()
     client = signed_in(olivia)
-    client.cookies["sessionid"] = store.session_key
+    client.cookies[settings.SESSION_COOKIE_NAME] = store.session_key
     assert client.get(PATH).status_code == 401

@@ -348,8 +348,7 @@ def test_https_is_the_rule_as_soon_as_the_site_has_a_name_of_its_own(settings_of
         assert found[name] is expected
     assert bool(found["SECURE_HSTS_SECONDS"]) is expected
     prefix = "__Host-" if expected else ""
-    assert found["SESSION_COOKIE_NAME"] == f"{prefix}sessionid"
-    assert found["CSRF_COOKIE_NAME"] == f"{prefix}csrftoken"
+    assert list(found["PLAIN_COOKIE_NAMES"].values()) == [f"{prefix}sessionid", f"{prefix}csrftoken"]
 
 
 @pytest.mark.parametrize(
@@ -367,6 +366,19 @@ def test_sites_beside_each_other_have_cookies_of_their_own(settings_of, environm
     assert found["SESSION_COOKIE_NAME"] == f"{prefix}sessionid{suffix}"
     assert found["CSRF_COOKIE_NAME"] == f"{prefix}csrftoken{suffix}"
     assert found["SESSION_COOKIE_PATH"] == found["CSRF_COOKIE_PATH"] == "/"  # __Host- is for no other
+    assert found["PLAIN_COOKIE_NAMES"] == {}
+
+
+def test_without_more_its_key_names_the_cookies_of_a_site_and_a_new_key_does_so_once_the_old_one_is_gone(settings_of):
+    def names(key, *fallbacks):
+        found = settings_of(SECRET_KEY=key * 50, SECRET_KEY_FALLBACKS=",".join(old * 50 for old in fallbacks))
+        own = [found["SESSION_COOKIE_NAME"], found["CSRF_COOKIE_NAME"]]
+        assert found["PLAIN_COOKIE_NAMES"] == dict(zip(own, ["sessionid", "csrftoken"], strict=True))
+        return own
+
+    assert names("a") == names("b", "a") == names("c", "b", "a")
+    assert len({*names("a"), *names("b")}) == 4
+    assert all(re.fullmatch(r"(sessionid|csrftoken)\.[0-9a-f]{8}", name) for name in names("a"))
 
 
 @pytest.mark.parametrize(("https_only", "subdomains"), [("true", True), ("true", False), ("false", False)])

@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 
 from tmsdash.banners import shown_banners, shown_timers
 from tmsdash.version import product_version
-from tmsdash.web.cookies import cookie_name
+from tmsdash.web.cookies import shared_cookie_name
 
 KEPT_S = 365 * 86_400
 SYSTEM, UTC, ON, OFF = "system", "UTC", "on", "off"
@@ -37,19 +37,19 @@ def choices_of(request: HttpRequest) -> dict[str, str]:
 
 def theme_of(request: HttpRequest) -> str:
     """Return the colours that somebody chose: "light", "dark", or "" for the system's."""
-    theme = request.COOKIES.get(cookie_name("theme"), "")
+    theme = request.COOKIES.get(shared_cookie_name("theme"), "")
     return theme if theme in THEMES and theme != SYSTEM else ""
 
 
 def zone_of(request: HttpRequest) -> str:
     """Return the name of the zone that somebody chose for times."""
-    name = request.COOKIES.get(cookie_name("time_zone"), UTC)
+    name = request.COOKIES.get(shared_cookie_name("time_zone"), UTC)
     return name if name == UTC or name in zone_names() else UTC
 
 
 def shortcuts_of(request: HttpRequest) -> str:
     """Return whether somebody wants shortcuts: ON or OFF."""
-    return OFF if request.COOKIES.get(cookie_name("shortcuts")) == OFF else ON
+    return OFF if request.COOKIES.get(shared_cookie_name("shortcuts")) == OFF else ON
 
 
 def display_context(request: HttpRequest) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def _host(request: HttpRequest) -> str:
 
 def keep(answer: HttpResponse, choice: str, value: str) -> None:
     """Let the browser keep a choice; a default needs no cookie."""
-    name, path = cookie_name(choice), settings.SESSION_COOKIE_PATH
+    name, path = shared_cookie_name(choice), settings.SESSION_COOKIE_PATH
     if value == DEFAULTS[choice]:
         answer.delete_cookie(name, path=path, samesite="Lax")
         return

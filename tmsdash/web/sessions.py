@@ -109,7 +109,8 @@ def reload_page() -> HttpResponse:
 def forget_at_client(response: HttpResponse) -> HttpResponse:
     """Make the browser forget what pages of an ended session stored in it; `no-store` keeps its cache clean.
 
-    Below a path it would forget what the other sites of the host stored, too, so nothing is asked.
+    That is what this origin stored, which other ports have no part in. Below a path it would be what the other sites of
+    the origin stored, too, so nothing is asked. No cookie is cleared so: that would be the neighbours' as well.
     """
     if not settings.BASE_PATH:
         response["Clear-Site-Data"] = '"storage"'  # without "cache", which can take browsers seconds

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from django.conf import settings
 from django.test import Client
 
 from audit.choices import Kind
@@ -80,7 +81,7 @@ def test_from_many_addresses_and_on_several_pages_it_is_the_same_session(olivia,
 def test_a_burst_from_many_addresses_has_no_more_guesses_than_a_row(olivia):
     client = signed_in(olivia)
     client.get("/jobs/")
-    key = client.cookies["sessionid"].value
+    key = client.cookies[settings.SESSION_COOKIE_NAME].value
 
     def burst(number):
         thief = Client()

@@ -7,6 +7,7 @@ from jobs.models import Job
 from setactions.pages.tests.test_new_action import fill_in, hidden_fields, press, proceed
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import text_of
+from tmsdash.web.cookies import cookie_name
 
 pytestmark = pytest.mark.pages
 
@@ -84,7 +85,7 @@ def test_the_form_remembers_cluster_and_action_of_its_user_but_no_production_clu
     settings.TMS_CLUSTERS = {**settings.TMS_CLUSTERS, "brooke": "http://127.0.0.1:2"}
     assert chosen(operator) == ["", ""]
     fill_in(operator, cluster="brooke", action="T-Enable")
-    cookie = operator.cookies["last_use"]
+    cookie = operator.cookies[cookie_name("last_use")]
     assert (cookie["httponly"], cookie["samesite"], TOKEN in cookie.value) == (True, "Strict", False)
     assert cookie.value.isprintable()  # newer Pythons refuse others
     assert chosen(operator) == ["brooke", "T-Enable"]
@@ -94,5 +95,5 @@ def test_the_form_remembers_cluster_and_action_of_its_user_but_no_production_clu
     settings.TMS_PRODUCTION_CLUSTERS = []
     assert chosen(operator) == ["", "PE-Direct"]
     others = signed_in(oscar)
-    others.cookies["last_use"] = operator.cookies["last_use"].value
+    others.cookies[cookie_name("last_use")] = operator.cookies[cookie_name("last_use")].value
     assert chosen(others) == ["", ""]

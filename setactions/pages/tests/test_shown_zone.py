@@ -19,7 +19,7 @@ from tmsdash.db import day_ranges
 from tmsdash.models import Banner
 from tmsdash.tests.fixtures import signed_in
 from tmsdash.tests.tools import text_of
-from tmsdash.web.cookies import cookie_name
+from tmsdash.web.cookies import shared_cookie_name
 
 pytestmark = [pytest.mark.usefixtures("databases"), pytest.mark.pages]
 
@@ -46,7 +46,7 @@ def reader(user, zone=""):
     """Somebody who reads times in a zone."""
     client = signed_in(user)
     if zone:
-        client.cookies[cookie_name("time_zone")] = zone
+        client.cookies[shared_cookie_name("time_zone")] = zone
     return client
 
 

@@ -18,6 +18,7 @@ from tmsdash.models import Session
 from tmsdash.tests.fixtures import PASSWORD, signed_in
 from tmsdash.tests.openid_provider import CLIENT_ID, CLIENT_SECRET, OTHER_KEY, OpenIdProvider
 from tmsdash.tests.tools import stored_bytes, table_missing, text_of
+from tmsdash.web.cookies import cookie_name
 
 
 @pytest.fixture
@@ -174,10 +175,10 @@ def test_an_answer_counts_once_and_only_in_the_browser_that_asked(provider):
     assert not User.objects.exists()
     browser = Client()
     back = provider.sign_in(browser.get("/oidc/")["Location"]).removeprefix("http://testserver")
-    kept = browser.cookies["oidc"].value
+    kept = browser.cookies[cookie_name("oidc")].value
     assert browser.get(back).status_code == 302
     again = Client()
-    again.cookies["oidc"] = kept  # the provider takes no code twice
+    again.cookies[cookie_name("oidc")] = kept  # the provider takes no code twice
     assert "the provider did not accept the code" in text_of(again.get(back))
 
 
