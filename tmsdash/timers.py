@@ -8,13 +8,16 @@
 """
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import starmap
+from typing import Any
 
 from django.conf import settings
 from django.db import Error as AnyDatabaseError
 from django.db.migrations.recorder import MigrationRecorder
-from django.db.models import Min
+from django.db.models import F, QuerySet, Value
 
 from tmsdash.db import clock
 from tmsdash.db.transactions import drop_if_broken, write_transaction
@@ -27,6 +30,7 @@ COMMANDS = {
     SEAL: "manage.py audit_seal",
     VERIFY: "manage.py audit_verify --jobs",
 }
+COLUMNS = ("name", "ended_at", "succeeded", "succeeded_at")  # of TimerRun
 RECORDED_SINCE = ("tmsdash", "0007_timer_runs")  # the migration that made the table
 GRACE = timedelta(minutes=5)
 # `serve` reconciles every half minute: what would say the same again is not written again so soon.
@@ -100,18 +104,28 @@ def _write(name: str, succeeded: bool) -> None:
         TimerRun.objects.update_or_create(name=name, defaults={"ended_at": now, "succeeded": succeeded, **success})
 
 
-def states() -> list[TimerState]:
-    """Return the state of each timer, in the order of NAMES. Raises DatabaseError."""
+def states(rows: Iterable[tuple[Any, ...]] | None = None) -> list[TimerState]:
+    """Return the state of each timer, in the order of NAMES, from these rows of `recorded`. Raises DatabaseError."""
     now = clock.now("default")
-    runs = {run.name: run for run in TimerRun.objects.filter(name__in=NAMES)}
-    never = [name for name in NAMES if name not in runs or runs[name].succeeded_at is None]
-    recorded_since = _recorded_since() if never else None
-    return [_state(name, runs.get(name), recorded_since, now) for name in NAMES]
+    if rows is None:
+        runs, since = (part.values_list(*COLUMNS) for part in recorded())
+        rows = runs.union(since, all=True)
+    by_name = {run.name: run for run in starmap(TimerRun, rows)}
+    first = by_name.get(RECORDED_SINCE[1])
+    return [_state(name, by_name.get(name), first.ended_at if first else None, now) for name in NAMES]
 
 
-def needing_attention() -> list[TimerState]:
-    """Return the states of those timers that somebody should look at. Raises DatabaseError."""
-    return [state for state in states() if state.needs_attention]
+def needing_attention(rows: Iterable[tuple[Any, ...]] | None = None) -> list[TimerState]:
+    """Return the states of those timers that somebody should look at, as `states`."""
+    return [state for state in states(rows) if state.needs_attention]
+
+
+def recorded() -> tuple[QuerySet[Any], QuerySet[Any]]:
+    """Return what has COLUMNS: the timers and, as if it were one, the migration since which runs are recorded."""
+    app, migration = RECORDED_SINCE
+    migrations = MigrationRecorder.Migration.objects.using("default").filter(app=app, name=migration)
+    since = migrations.annotate(ended_at=F("applied"), succeeded=Value(True), succeeded_at=F("applied"))
+    return TimerRun.objects.filter(name__in=NAMES), since
 
 
 def interval_s(name: str) -> int:
@@ -136,14 +150,6 @@ def _state(name: str, run: TimerRun | None, recorded_since: datetime | None, now
         is_late=is_late,
         late_since=since if is_late else None,
     )
-
-
-def _recorded_since() -> datetime | None:
-    """Return since when runs have been recorded here; None if that is not known."""
-    app, migration = RECORDED_SINCE
-    rows = MigrationRecorder.Migration.objects.using("default").filter(app=app, name=migration)
-    since: datetime | None = rows.aggregate(since=Min("applied"))["since"]
-    return since
 
 
 def _shown(moment: datetime | None) -> str:

@@ -9,7 +9,6 @@ import tempfile
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
-from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -166,9 +165,9 @@ def no_refusals_or_exports_yet() -> None:
 @pytest.fixture(autouse=True)
 def no_banners_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     """No page reads the banners, whenever that was done last, until a test changes them."""
-    for name in ("_kept", "_kept_timers"):
-        monkeypatch.setattr(banners, name, copy(getattr(banners, name)))
-        getattr(banners, name).rows, getattr(banners, name).until = (), float("inf")
+    kept = banners._Kept()
+    kept.until = float("inf")
+    monkeypatch.setattr(banners, "_kept", kept)
 
 
 @pytest.fixture(autouse=True)
