@@ -15,9 +15,13 @@ from pythonjsonlogger.core import BaseJsonFormatter
 
 from tmsdash import log_context
 from tmsdash.logs import cleaned_message, lines_without_tokens, utc_time
+from tmsdash.text import one_line
 from tmsdash.web import request_id
 
 TRACEBACK_LIMIT = 16_000  # characters; of a longer one the end is kept, where the error stands
+
+LINE_LIMIT = 40_000  # bytes, escapes included; journald, which takes the longest, splits lines at 48 KiB
+SHORT = 1_000  # characters of each text in a line that would be longer: at most 12 bytes each
 
 _encode = json.JSONEncoder().encode
 
@@ -53,8 +57,12 @@ class JsonFormatter(BaseJsonFormatter):
 
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
         """Return the line."""
-        return _encode(log_data)
+        line = _encode(log_data)
+        if len(line) <= LINE_LIMIT:
+            return line
+        ends = {name: _shortened(log_data[name], SHORT) for name in ("exc_info", "stack_info") if name in log_data}
+        return _encode(log_data | ends | {"message": one_line(log_data["message"], SHORT)})
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= TRACEBACK_LIMIT else f"…{text[1 - TRACEBACK_LIMIT :]}"
+def _shortened(text: str, limit: int = TRACEBACK_LIMIT) -> str:
+    return text if len(text) <= limit else f"…{text[1 - limit :]}"

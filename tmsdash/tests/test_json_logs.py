@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from tmsdash.json_logs import TRACEBACK_LIMIT, JsonFormatter
+from tmsdash.json_logs import LINE_LIMIT, TRACEBACK_LIMIT, JsonFormatter
 from tmsdash.log_context import about
 from tmsdash.tests.fixtures import TOKEN
 from tmsdash.web import request_id
@@ -75,6 +75,16 @@ def test_no_token_is_in_a_message_or_a_traceback_and_both_have_an_end():
     assert "ValueError" not in line["exc_info"][:20]
     assert len(line["exc_info"]) == TRACEBACK_LIMIT
     assert len(line["message"]) < 10_000
+
+
+@pytest.mark.parametrize("character", ["x", "\U0001f600", "\\", '"', "\x85"])
+def test_no_line_is_so_long_that_a_collector_cuts_it(character):
+    try:
+        raise ValueError(f"{character * 5_000}\n" * 9)
+    except ValueError as error:
+        line = written("%s", character * 5_000_000, exception=error, stack_info=character * 50_000)
+    assert len(json.dumps(line)) <= LINE_LIMIT
+    assert all(line[name] for name in ("message", "exc_info", "stack_info"))
 
 
 @pytest.fixture
