@@ -4,7 +4,7 @@ An identity is an issuer and a subject, which never change. An account that exis
 an administrator has said that it may be, and then by the first one of the account's name.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from allauth.socialaccount.models import SocialAccount
@@ -72,7 +72,9 @@ def account_of(identity: Identity, actor: Actor) -> User:
     with transaction.atomic(using="default"):
         user = _linked(identity, actor)
         known = user is not None
-        if user is None:
+        if user:  # whatever name the identity has by now
+            actor = replace(actor, user_id=user.get_username())
+        else:
             _assert_may_be_new(identity)
             user = User(username=identity.name, email=identity.email)
             user.first_name, user.last_name = identity.first_name, identity.last_name

@@ -37,10 +37,10 @@ from tmsdash.web.errors import error_response
 
 logger = logging.getLogger(__name__)
 
-PER_MINUTE = 30  # sign-ins from one address
+PER_MINUTE = 30  # sign-ins from one address that are begun, and as many that are answered
 STALE = "This sign-in was begun in another browser or window, or too long ago. Sign in once more."
 _USE = "audit.accounts.oidc"
-_rate = Rate("oidc")
+_begun, _answered = Rate("oidc begun"), Rate("oidc answered")
 
 
 @login_not_required
@@ -54,7 +54,7 @@ def begin(request: HttpRequest) -> HttpResponse:
     address = view.get_redirect_url()
     if request.user.is_authenticated:
         return redirect(address or settings.LOGIN_REDIRECT_URL)
-    if not _rate.take(throttled_address(request), PER_MINUTE):
+    if not _begun.take(throttled_address(request), PER_MINUTE):
         return _too_many(request)
     challenge = generate_code_challenge()
     kept = {"verifier": challenge.pop("code_verifier"), "next": address}
@@ -106,7 +106,7 @@ def _answer(request: HttpRequest, given: QueryDict) -> HttpResponse:
     if not kept or not constant_time_compare(given.get("state", ""), kept["state"]):
         logger.warning("[SIGN_IN] an answer of no sign-in of this browser: address=%s", request.META.get("REMOTE_ADDR"))
         return not_signed_in(STALE, 400)
-    if not _rate.take(throttled_address(request), PER_MINUTE):
+    if not _answered.take(throttled_address(request), PER_MINUTE):
         return _too_many(request)
     name = ""
     try:
