@@ -10,6 +10,8 @@
 
 import json
 import logging
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -116,10 +118,10 @@ def _is_worth_noting(told: Told, after: Told) -> bool:
     return abs(looked - before) > NOTED_EVERY
 
 
-def send_due(is_ending: Callable[[], bool] = lambda: False) -> tuple[int, list[str]]:
-    """Send what is due until nothing is left; return how many were sent, and the problems of receivers that failed.
+def send_due(is_ending: Callable[[], bool] = lambda: False, round_s: float = math.inf) -> tuple[int, list[str]]:
+    """Send what is due; return how many were sent, and the problems of receivers that failed. Raises DatabaseError.
 
-    Raises DatabaseError.
+    A receiver that takes longer than `round_s` gets the rest in the next round: the others wait for it.
     """
     sent, problems, names = 0, [], channels()
     if not names:
@@ -129,6 +131,7 @@ def send_due(is_ending: Callable[[], bool] = lambda: False) -> tuple[int, list[s
         with write_transaction(DATABASE, WRITE_WAIT_S):
             forgotten.update(due_at=None, problem="This channel was switched off.")
     for channel in names:
+        until = time.monotonic() + round_s
         while not is_ending() and (notice := _lease(channel)):
             problem = _SENDERS[channel](str(notice.notice_id), notice.content)
             _settle(notice, problem)
@@ -136,6 +139,8 @@ def send_due(is_ending: Callable[[], bool] = lambda: False) -> tuple[int, list[s
                 problems.append(problem)
                 break
             sent += 1
+            if time.monotonic() > until:
+                break
     return sent, problems
 
 

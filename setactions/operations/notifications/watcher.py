@@ -17,6 +17,7 @@ from tmsdash.db.transactions import drop_if_broken
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 30.0
+SEND_FOR_S = 30.0  # to each receiver, before the next one's turn and the next look
 END_WAIT_S = 1.0  # for a notice that is being sent; if that is not enough, it is sent again
 
 
@@ -47,7 +48,7 @@ class Watcher(threading.Thread):
         try:
             with drop_if_broken(*connections):
                 outbox.write_news()
-                outbox.send_due(self._over.is_set)
+                outbox.send_due(self._over.is_set, SEND_FOR_S)
         except AnyDatabaseError as error:
             logger.warning("[NOTIFY] WARNING: a database cannot be used, so nobody is told for now: %s", error)
         except Exception:

@@ -112,6 +112,15 @@ def test_a_receiver_that_fails_gets_the_same_notice_until_it_takes_it(webhook, n
     assert outbox.failing() == Failing(0, 0.0)
 
 
+def test_no_receiver_waits_longer_for_another_one_than_a_round(webhook, mail, notice):
+    for _ in range(3):
+        notice()
+        notice("mail")
+    assert outbox.send_due(round_s=-1) == (2, [])
+    assert (len(webhook.taken), len(mail.mails)) == (1, 1)
+    assert outbox.send_due() == (4, [])
+
+
 def test_waits_get_longer_and_after_a_day_a_notice_is_given_up_with_a_line(webhook, notice, settings, caplog):
     settings.NOTIFY_WEBHOOK_URL = f"http://127.0.0.1:{free_ports(1)[0]}/a-secret-path"
     written = notice()
