@@ -136,18 +136,18 @@ def _change(row: dict[str, str], user: User | None, groups: dict[str, Group]) ->
     name = row["username"]
     if user is None:
         checked(lambda: check_new_name(name))
-    said: dict[str, Any] = {column: row[column] for column in TEXTS if column in row}
-    for column, value in said.items():
+    values: dict[str, Any] = {column: row[column] for column in TEXTS if column in row}
+    for column, value in values.items():
         checked(lambda column=column, value=value: _check_text(column, value))  # type: ignore[misc]
     for column, field in FLAGS.items():
         if row.get(column):
-            said[field] = checked(lambda column=column: _flag(column, row[column]))  # type: ignore[misc]
+            values[field] = checked(lambda column=column: _flag(column, row[column]))  # type: ignore[misc]
     chosen = checked(lambda: _groups(row["groups"], groups)) if "groups" in row else None
     if wrong:
         raise ValidationError(wrong)
-    fields = {field: value for field, value in said.items() if value != getattr(user or User(), field)}
-    has = set(user.groups.all()) if user else set()
-    change = Change(name, user, fields, chosen if chosen is not None and set(chosen) != has else None)
+    fields = {field: value for field, value in values.items() if value != getattr(user or User(), field)}
+    groups_before = set(user.groups.all()) if user else set()
+    change = Change(name, user, fields, chosen if chosen is not None and set(chosen) != groups_before else None)
     if user and user.is_superuser and change.changed:
         raise ValidationError(f"{name} is a superuser, whom only a superuser changes, in the admin.")
     return change

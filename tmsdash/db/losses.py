@@ -21,7 +21,8 @@ def losses(connection: BaseDatabaseWrapper, targets: list[tuple[str, str | None]
     left out: migrating forwards makes it from other rows, or it serves for minutes. Forwards, nothing is lost.
     """
     executor = MigrationExecutor(connection)
-    back = {(each.app_label, each.name) for each, is_back in executor.migration_plan(targets) if is_back}
+    plan = executor.migration_plan(targets)
+    back = {(migration.app_label, migration.name) for migration, is_back in plan if is_back}
     if not back:
         return {}
     applied = [node for node in executor.loader.applied_migrations if node in executor.loader.graph.nodes]
@@ -30,26 +31,26 @@ def losses(connection: BaseDatabaseWrapper, targets: list[tuple[str, str | None]
         for nodes in (applied, [node for node in applied if node not in back])
     )
     spared: set[str] = {name for config in apps.get_app_configs() for name in getattr(config, "made_again", ())}
-    found = {}
+    counts = {}
     for table, columns in before.items():
         if table not in after:
-            found[table] = _count(connection, table)
+            counts[table] = _count(connection, table)
         else:
             for column in columns - after[table]:
                 name = f"{table}.{column}"
-                found[name] = 0 if name in spared else _count(connection, table, column)
-    return {name: count for name, count in sorted(found.items()) if count and name not in spared}
+                counts[name] = 0 if name in spared else _count(connection, table, column)
+    return {name: count for name, count in sorted(counts.items()) if count and name not in spared}
 
 
-def sentence(found: dict[str, int], names: Iterable[str]) -> str:
+def sentence(lost: dict[str, int], names: Iterable[str]) -> str:
     """Say what would be thrown away, and how to ask for it by name; empty if all of it is among `names`."""
-    unasked = {name: count for name, count in found.items() if name not in set(names)}
+    unasked = {name: count for name, count in lost.items() if name not in set(names)}
     if not unasked:
         return ""
     what = ", ".join(f"{name} ({count:,} row{'s' * (count > 1)})" for name, count in unasked.items())
     return (
         f"Nothing was changed: this would throw away {what}. Make a backup first (manage.py backup). If it is to go, "
-        f"name it: --discard {' '.join(found)}"
+        f"name it: --discard {' '.join(lost)}"
     )
 
 

@@ -40,31 +40,31 @@ def targets_of(folder: Path) -> Targets:
 
     It is asked itself, by its own manage.py. Raises NoWayBack if it does not answer, or is no earlier version.
     """
-    there, here = _migrations_of(folder), MigrationLoader(None).disk_migrations
-    if unknown := [each for each in there if each not in here]:
+    earlier, own = _migrations_of(folder), MigrationLoader(None).disk_migrations
+    if unknown := [node for node in earlier if node not in own]:
         raise NoWayBack(f"{folder} is no earlier version: it has {' '.join(unknown[0])}, which this one has not.")
-    return {label: dict(there).get(label) for label in sorted({label for label, _ in here})}
+    return {label: dict(earlier).get(label) for label in sorted({label for label, _ in own})}
 
 
 def _migrations_of(folder: Path) -> list[tuple[str, str]]:
     """Return the app and name of each migration of the version in a folder, in their order."""
-    own = folder / ".venv" / "bin" / "python"
-    command = [str(own) if own.exists() else sys.executable, "manage.py", "showmigrations", "--plan"]
+    python = folder / ".venv" / "bin" / "python"
+    command = [str(python) if python.exists() else sys.executable, "manage.py", "showmigrations", "--plan"]
     try:
         ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
     except OSError as error:
         raise NoWayBack(f"{folder} holds no version of the dashboard: {error}") from None
-    found = [(label, name) for label, name in re.findall(r"^\[.\]  (\w+)\.(\w+)", ended.stdout, re.MULTILINE)]
-    if ended.returncode or not found:
+    migrations: list[tuple[str, str]] = re.findall(r"^\[.\]  (\w+)\.(\w+)", ended.stdout, re.MULTILINE)
+    if ended.returncode or not migrations:
         why = one_line(ended.stderr.strip().rpartition("\n")[2], 500)
         raise NoWayBack(f"{folder} holds no version of the dashboard whose manage.py answers. {why}")
-    return found
+    return migrations
 
 
 def undone_by(alias: str, targets: Targets) -> list[str]:
     """Return the apps that have something to be undone in a database."""
     plan = MigrationExecutor(connections[alias]).migration_plan([*targets.items()])
-    return [label for label in targets if any(each.app_label == label and is_back for each, is_back in plan)]
+    return [label for label in targets if any(migration.app_label == label and is_back for migration, is_back in plan)]
 
 
 def _ours() -> dict[str, list[str]]:

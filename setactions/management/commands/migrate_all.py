@@ -76,10 +76,10 @@ class Command(BaseCommand):
         except NoWayBack as error:
             raise CommandError(f"Nothing was changed. {error}") from None
         undone = {alias: undone_by(alias, targets) for alias in connections}
-        found: dict[str, int] = {}
+        lost: dict[str, int] = {}
         for alias in connections:  # all of it before anything is changed
-            found |= losses(connections[alias], [*targets.items()])
-        if refusal := sentence(found, options["discard"]):
+            lost |= losses(connections[alias], [*targets.items()])
+        if refusal := sentence(lost, options["discard"]):
             raise CommandError(refusal)
         for alias, labels in undone.items():
             for label in labels:

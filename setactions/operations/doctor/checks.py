@@ -20,9 +20,9 @@ GENERATED_AUDIT_KEY = "tmsdash.W004"
 
 def look(site: Site) -> Findings:
     """Yield what the checks find, but what another topic says."""
-    found = checks.run_checks(include_deployment_checks=True, databases=site.answering)
+    messages = checks.run_checks(include_deployment_checks=True, databases=site.answering)
     is_local = env.LOOPBACK_NAMES.issuperset(settings.ALLOWED_HOSTS)
-    for message in found:
+    for message in messages:
         name = str(message.id)
         if message.is_silenced() or name in ELSEWHERE or (is_local and name in PLAIN_HTTP):
             continue

@@ -26,9 +26,9 @@ FROM pg_roles WHERE rolname = current_user
 
 def look(site: Site) -> Findings:
     """Yield what is wrong with the databases."""
-    is_there = Path(settings.VAR_DIR).is_dir()  # if it is not, that is a finding of its own
+    has_folder = Path(settings.VAR_DIR).is_dir()  # if it has not, that is a finding of its own
     problems = [problem for problem in site.problems.values() if problem]
-    yield from _distinct(problem for problem in problems if is_there or problem.id != "database.missing")
+    yield from _distinct(problem for problem in problems if has_folder or problem.id != "database.missing")
     if not are_different():
         sentence = f"Of {', '.join(VARIABLES.values())} at least two lead to the same database."
         yield Finding("database.same", sentence, "Name three different ones; docs/postgresql.sql makes them.")

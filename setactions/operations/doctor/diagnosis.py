@@ -69,14 +69,14 @@ def _look(topic: Topic, site: Site) -> Result:
     is_without = bool(wrong - KEYS if topic.needs is None else wrong & topic.needs)
     if topic.name != "settings" and (is_without or not site.loaded.is_complete):
         return Result(topic.name, looked=False, well=[], findings=[])
-    found: list[Finding | Well] = []
+    yielded: list[Finding | Well] = []
     try:
-        found.extend(topic.look(site))
+        yielded.extend(topic.look(site))
     except Exception as error:  # noqa: BLE001 (whatever is wrong with one topic, the others are to be read)
         sentence = f"This could not be looked at: {type(error).__name__}: {error}."
-        found.append(Finding(f"{topic.name}.failed", sentence, "manage.py check --deploy may say more."))
-    findings = [_with_own_file(finding) for finding in found if isinstance(finding, Finding)]
-    return Result(topic.name, True, [said.text for said in found if isinstance(said, Well)], findings)
+        yielded.append(Finding(f"{topic.name}.failed", sentence, "manage.py check --deploy may say more."))
+    findings = [_with_own_file(finding) for finding in yielded if isinstance(finding, Finding)]
+    return Result(topic.name, True, [well.text for well in yielded if isinstance(well, Well)], findings)
 
 
 def _with_own_file(finding: Finding) -> Finding:

@@ -49,8 +49,8 @@ class Result:
     def as_json(self) -> dict[str, Any]:
         """Return it as `doctor --json` prints it."""
         findings = [
-            {"id": found.id, "level": found.level.value, "sentence": found.sentence, "mend": found.mend}
-            for found in self.findings
+            {"id": finding.id, "level": finding.level.value, "sentence": finding.sentence, "mend": finding.mend}
+            for finding in self.findings
         ]
         return {"topic": self.topic, "looked": self.looked, "well": self.well, "findings": findings}
 

@@ -44,10 +44,10 @@ class Site:
         """Return for each database why it cannot be used, None if it can."""
         with self._guard:
             if self._problems is None:
-                found = in_parallel([partial(_problem_as_list, alias) for alias in connections], self._wait_s)
+                problems = in_parallel([partial(_problem_as_list, alias) for alias in connections], self._wait_s)
                 self._problems = {
                     alias: _frozen(alias, self._wait_s) if problem is None else next(iter(problem), None)
-                    for alias, problem in zip(connections, found, strict=True)
+                    for alias, problem in zip(connections, problems, strict=True)
                 }
             return self._problems
 
@@ -91,12 +91,12 @@ def _damage(session: sqlite3.Connection) -> str:
     """Return what SQLite's quick check says, or nothing if it is well or would take long."""
     session.set_progress_handler(lambda: 1, QUICK_CHECK_STEPS)
     try:
-        [said] = session.execute("PRAGMA quick_check(1)").fetchone()
+        [result] = session.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError as error:
         return "" if "interrupted" in str(error) else one_line(str(error))
     finally:
         session.set_progress_handler(None, 0)
-    return "" if said == "ok" else one_line(str(said))
+    return "" if result == "ok" else one_line(str(result))
 
 
 def _why(alias: str, error: str) -> Finding:

@@ -42,6 +42,6 @@ class Command(MigrateCommand):
                 name = MigrationLoader(connection).get_migration_by_prefix(app_label, name).name
             except (KeyError, AmbiguityError):
                 return
-        found = losses(connection, [(app_label, None if name == "zero" else name)])
-        if refusal := sentence(found, options["discard"]):
+        lost = losses(connection, [(app_label, None if name == "zero" else name)])
+        if refusal := sentence(lost, options["discard"]):
             raise CommandError(refusal)

@@ -191,20 +191,16 @@ def test_databases_that_are_gone_damaged_or_of_another_version(findings):
     assert "0999_later" in found["database.newer"]["sentence"]
 
 
-def test_a_damaged_page_of_a_database_is_found(findings):
+def test_a_damaged_page_of_a_database_and_keys_that_are_missing_or_of_another_site(findings):
     file = findings.folder / "var" / "jobs.db"
     content = bytearray(file.read_bytes())
     for page in range(20, 30):
         content[page * 4096 : page * 4096 + 200] = b"\xff" * 200
     file.write_bytes(content)
-    assert "'jobs'" in findings()["database.broken"]["sentence"]
-
-
-def test_keys_that_are_missing_or_those_of_another_site(findings):
-    var = findings.folder / "var"
-    (var / "token_key").unlink()
-    (var / "secret_key").write_text("x" * 60)
+    (file.parent / "token_key").unlink()
+    (file.parent / "secret_key").write_text("x" * 60)
     found = findings()
+    assert "'jobs'" in found["database.broken"]["sentence"]
     assert "token_key" in found["key.missing"]["sentence"]
     assert "token_key" in found["key.missing"]["mend"]
     assert "SECRET_KEY is not this site's" in found["key.other"]["sentence"]
