@@ -19,7 +19,7 @@ from tmsdash.text import counted
 
 OPEN_TOO_LONG = timedelta(minutes=15)  # in which `reconcile` should have closed it, or somebody have decided
 UNSENT_TOO_LONG_S = 15 * 60  # for a receiver that is being restarted
-NEARLY_FULL_BYTES = 1 << 30
+NEARLY_FULL_BYTES = 1 << 30  # an upgrade makes tables anew, beside the old ones
 
 logger = logging.getLogger(__name__)
 

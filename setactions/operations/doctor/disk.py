@@ -6,11 +6,11 @@ from pathlib import Path
 
 from django.conf import settings
 
+from setactions.operations.degraded import NEARLY_FULL_BYTES
 from setactions.operations.doctor.findings import Finding, Findings, Well, note
 from setactions.operations.doctor.site import Site
 from tmsdash.db.transactions import MIN_FREE_BYTES
 
-LITTLE_BYTES = 1 << 30  # an upgrade makes tables anew, beside the old ones
 FEW_FILES = 1000
 
 
@@ -29,7 +29,7 @@ def look(site: Site) -> Findings:
             least = MIN_FREE_BYTES >> 20
             sentence = f"Only {free >> 20} MiB are free on the disk of {place}; below {least} no Set Action is sent."
             yield Finding("disk.full", sentence, f"Make room: du -xh {place} | sort -h | tail; or enlarge the disk.")
-        elif free < LITTLE_BYTES:
+        elif free < NEARLY_FULL_BYTES:
             sentence = f"{free >> 20} MiB are free on the disk of {place}, less than an upgrade or a backup may take."
             yield note("disk.little", sentence, f"Make room: du -xh {place} | sort -h | tail; or enlarge the disk.")
         if status.f_files and status.f_favail < FEW_FILES:

@@ -4,13 +4,13 @@ Of a webhook and a mail server a connection is made and closed again; `notify --
 """
 
 import socket
-from datetime import timedelta
 from functools import partial
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.utils import timezone
 
+from setactions.operations.degraded import UNSENT_TOO_LONG_S
 from setactions.operations.doctor.findings import Finding, Findings, Well
 from setactions.operations.doctor.parallel import in_parallel
 from setactions.operations.doctor.site import Site
@@ -19,7 +19,6 @@ from tmsdash.models import Notice
 
 CONNECT_S = 5.0
 WAIT_S = 10.0
-LONG = timedelta(hours=1)
 TRY = "manage.py notify --test"
 
 
@@ -63,6 +62,6 @@ def _why_not(host: str, port: int) -> str:
 def _waiting() -> Findings:
     waiting = Notice.objects.filter(due_at__isnull=False).exclude(problem="").order_by("created_at")
     oldest = waiting.first()
-    if oldest and timezone.now() - oldest.created_at > LONG:
+    if oldest and (timezone.now() - oldest.created_at).total_seconds() > UNSENT_TOO_LONG_S:
         sentence = f"A notice by {oldest.channel} has not been taken since {oldest.created_at:%Y-%m-%d %H:%M} UTC: "
         yield Finding("notices.waiting", f"{sentence}{oldest.problem.rstrip('.')}.", TRY)
