@@ -2,7 +2,10 @@
 
 import json
 import smtplib
+import socket
 import ssl
+import threading
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,10 +18,25 @@ from django.views.decorators.debug import sensitive_variables
 from setactions.operations.notifications import tls
 from setactions.tms.unsent import reason_of
 
-TIMEOUT_S = 10  # of each step of the conversation
+TIMEOUT_S = 10  # of each piece of the conversation
+DEADLINE_S = 60.0  # of all of it, which is less than a notice is leased for
 
 
 class _Backend(EmailBackend):
+    conversation: Any = None
+    """The connection, from before the server has said anything."""
+
+    @property
+    def connection_class(self) -> Any:
+        backend = self
+
+        class Conversation(super().connection_class):  # type: ignore[misc]
+            def connect(self, *args: Any, **kwargs: Any) -> Any:
+                backend.conversation = self
+                return super().connect(*args, **kwargs)
+
+        return Conversation
+
     @cached_property
     def ssl_context(self) -> ssl.SSLContext:
         return tls.context()
@@ -27,8 +45,20 @@ class _Backend(EmailBackend):
 @sensitive_variables()
 def send(notice_id: str, content: str) -> str:
     """Mail a notice, once; return why the server did not take it, "" if it did."""
+    message, is_over = _message(notice_id, json.loads(content)), threading.Event()
+    deadline = threading.Timer(DEADLINE_S, _hang_up, (message.connection, is_over))  # ends slow drips, too
+    deadline.daemon = True
+    deadline.start()
     try:
-        _message(notice_id, json.loads(content)).send()
+        problem = _sent(message)
+    finally:
+        deadline.cancel()
+    return f"The mail server took longer than {DEADLINE_S:g} s." if problem and is_over.is_set() else problem
+
+
+def _sent(message: EmailMessage) -> str:
+    try:
+        message.send()
     except smtplib.SMTPAuthenticationError:
         return "The mail server does not accept user and password of EMAIL_URL."
     except smtplib.SMTPRecipientsRefused:
@@ -42,6 +72,14 @@ def send(notice_id: str, content: str) -> str:
     except OSError as error:
         return f"The mail server cannot be reached: {reason_of(error)}."
     return ""
+
+
+def _hang_up(backend: _Backend, is_over: threading.Event) -> None:
+    is_over.set()
+    connection: socket.socket | None = getattr(backend.conversation, "sock", None)
+    with suppress(OSError):
+        if connection:
+            connection.shutdown(socket.SHUT_RDWR)
 
 
 def _message(notice_id: str, notice: dict[str, Any]) -> EmailMessage:

@@ -39,13 +39,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class MailServer(socketserver.ThreadingTCPServer):
-    """Keeps each mail; `refuses` is a command that it answers with 550."""
+    """Keeps each mail; `refuses` is a command that it answers with 550, and it drips at what it `drips` at."""
 
     daemon_threads = allow_reuse_address = True
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Conversation)
-        self.mails, self.refuses = [], ""
+        self.mails, self.refuses, self.drips = [], "", ""
 
     def handle_error(self, *args):
         """Say nothing of handshakes that fail: they are what is tested."""
@@ -53,9 +53,11 @@ class MailServer(socketserver.ThreadingTCPServer):
 
 class _Conversation(socketserver.StreamRequestHandler):
     def handle(self):
+        self.drip("CONNECT")
         self.say("220 ready")
         while line := self.rfile.readline().decode().strip():
             command = line.partition(" ")[0].upper()
+            self.drip(command)
             if command == self.server.refuses:
                 self.say("550 no")
             elif command == "DATA":
@@ -66,6 +68,11 @@ class _Conversation(socketserver.StreamRequestHandler):
                 self.say("250 fine")
             if command == "QUIT":
                 return
+
+    def drip(self, command):
+        with suppress(OSError):  # the client has hung up
+            while command == self.server.drips and not self.server.is_closing.wait(0.02):
+                self.say("250-wait")
 
     def say(self, line):
         self.wfile.write(f"{line}\r\n".encode())

@@ -17,6 +17,7 @@ from django.test import Client
 
 from audit.choices import Kind
 from audit.tests.making import make_attempt
+from setactions.operations.notifications import mail as mail_module
 from setactions.operations.notifications import outbox, watcher
 from setactions.operations.notifications import webhook as webhook_module
 from setactions.operations.notifications.events import Event
@@ -206,6 +207,15 @@ def test_a_mail_server_that_refuses_is_told_in_words_and_asked_again(mail, notic
 
 
 @pages
+@pages
+@pytest.mark.parametrize("command", ["CONNECT", "MAIL"])
+def test_a_mail_server_that_never_comes_to_an_end_is_hung_up_on(mail, notice, monkeypatch, command):
+    monkeypatch.setattr(mail_module, "DEADLINE_S", 0.2)
+    mail.drips = command
+    notice("mail")
+    assert outbox.send_due() == (0, ["The mail server took longer than 0.2 s."])
+
+
 def test_servers_need_a_certificate_that_is_trusted(databases, notice, settings, tmp_path):
     authority = Authority(tmp_path)
     pem = authority.issue()
