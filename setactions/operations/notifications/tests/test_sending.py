@@ -207,7 +207,6 @@ def test_a_mail_server_that_refuses_is_told_in_words_and_asked_again(mail, notic
 
 
 @pages
-@pages
 @pytest.mark.parametrize("command", ["CONNECT", "MAIL"])
 def test_a_mail_server_that_never_comes_to_an_end_is_hung_up_on(mail, notice, monkeypatch, command):
     monkeypatch.setattr(mail_module, "DEADLINE_S", 0.2)
@@ -216,6 +215,7 @@ def test_a_mail_server_that_never_comes_to_an_end_is_hung_up_on(mail, notice, mo
     assert outbox.send_due() == (0, ["The mail server took longer than 0.2 s."])
 
 
+@pages
 def test_servers_need_a_certificate_that_is_trusted(databases, notice, settings, tmp_path):
     authority = Authority(tmp_path)
     pem = authority.issue()
