@@ -75,6 +75,9 @@ class TimerState:
         look = f"Run {self.command}, and look at {self.unit}."
         if self.is_late and self.last_success_at is None:
             return f"{self.name} has never succeeded since {_shown(self.late_since)}. {look}"
+        if self.is_late and not self.age_s:
+            ahead = f"succeeded at {_shown(self.last_success_at)}, which is yet to come: a clock was wrong, or is"
+            return f"{self.name} {ahead}. {look}"
         if self.is_late:
             return f"{self.name} has not succeeded since {_shown(self.last_success_at)}. {look}"
         if self.has_failed:
@@ -139,7 +142,7 @@ def _state(name: str, run: TimerRun | None, recorded_since: datetime | None, now
     success = run.succeeded_at if run else None
     since = success or recorded_since
     allowed = max(timedelta(seconds=2 * expected_s), timedelta(seconds=expected_s) + GRACE)
-    is_late = expected_s > 0 and since is not None and now - since > allowed
+    is_late = expected_s > 0 and since is not None and abs(now - since) > allowed
     return TimerState(
         name=name,
         interval_s=expected_s,

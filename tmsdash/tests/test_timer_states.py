@@ -131,6 +131,14 @@ def test_a_timer_is_late_after_twice_its_interval(settings):
     assert [state.name for state in timers.needing_attention()] == ["seal"]
 
 
+def test_a_success_that_is_yet_to_come_hides_no_timer_that_is_dead(settings):
+    settings.TIMER_INTERVALS = dict.fromkeys(timers.NAMES, 0) | {"seal": 1000, "backup": 1000}
+    ran("seal", ago_s=-1990)  # another host's clock
+    ran("backup", ago_s=-86_400)
+    assert late() == {"backup"}
+    assert "which is yet to come: a clock was wrong, or is. Run " in timers.states()[1].in_words
+
+
 def test_a_short_interval_leaves_some_minutes(settings):
     settings.TIMER_INTERVALS = dict.fromkeys(timers.NAMES, 0) | {"seal": 10, "backup": 10}
     ran("seal", ago_s=300)
