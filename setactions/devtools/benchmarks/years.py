@@ -29,7 +29,7 @@ FEW, MANY = 10_000, 1_000_000  # jobs
 MAX_RATIO, MAX_MS, LEAST_MS = 1.5, 100.0, 10.0
 CHOICES, PAIRED = 100, 3  # of each filter, alone and beside another one
 AGAIN = 3  # times, for what is beyond a limit
-QUICK_LOOK = 0.01  # of everything: whether it works is all that can be seen then
+QUICK_LOOK, QUICK_PAGES = 0.01, 25  # of everything, and for each visitor: only whether it works can be seen then
 WALK = "setactions.devtools.site_walk"
 TMS_CLUSTERS = ",".join(f"demo{number}={origin}" for number, origin in enumerate(CLUSTERS, start=1))
 
@@ -130,7 +130,8 @@ def _installation(jobs: int, env_file: str) -> Iterator[Mapping[str, str]]:
 @contextmanager
 def _walk(environment: Mapping[str, str]) -> Iterator[Walk]:
     # For a quick look no pairs, a choice or two of each filter, and only the users with the longest lists.
-    options = map(str, (scaled(CHOICES), round(PAIRED * min(measurement.scale, 1)), measurement.rounds))
+    most = 0 if measurement.scale > QUICK_LOOK else QUICK_PAGES
+    options = map(str, (scaled(CHOICES), round(PAIRED * min(measurement.scale, 1)), measurement.rounds, most))
     with subprocess.Popen(  # noqa: S603
         [sys.executable, "-W", "ignore", "-m", WALK, *options],
         cwd=settings.BASE_DIR,

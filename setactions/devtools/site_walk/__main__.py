@@ -1,13 +1,15 @@
-"""`python -m setactions.devtools.site_walk CHOICES PAIRED ROUNDS` walks as each visitor, see site_walk.walk.
+"""`python -m setactions.devtools.site_walk CHOICES PAIRED ROUNDS MOST` walks as each visitor, see site_walk.walk.
 
-It prints the number of jobs, then a line of JSON for each page. After an empty line it measures again the pages whose
-names it is sent, a list of them in a line, until its standard input ends.
+Each visitor sees MOST pages at most, all of them if that is 0. It prints the number of jobs, then a line of JSON for
+each page. After an empty line it measures again the pages whose names it is sent, a list of them in a line, until its
+standard input ends.
 """
 
 import json
 import logging
 import sys
 from dataclasses import asdict
+from itertools import islice
 
 import django
 from django.conf import settings
@@ -19,7 +21,7 @@ from setactions.devtools.site_walk.visitors import visitors  # noqa: E402
 from setactions.devtools.site_walk.walk import Sample, Walk  # noqa: E402
 
 
-def main(choices: int, paired: int, rounds: int) -> None:
+def main(choices: int, paired: int, rounds: int, most: int) -> None:
     """Walk, then measure again what is asked for."""
     settings.ALLOWED_HOSTS = ["testserver"]
     settings.SESSION_IDLE_S = settings.SESSION_MAX_S = 24 * 3600
@@ -27,7 +29,7 @@ def main(choices: int, paired: int, rounds: int) -> None:
     print(Job.objects.count(), flush=True)  # noqa: T201
     walks = [Walk(visitor, choices=choices, paired=paired, rounds=rounds) for visitor in visitors(all_roles=paired > 0)]
     for walk in walks:
-        for sample in walk.samples():
+        for sample in islice(walk.samples(), most or None):
             _print(sample)
     print(flush=True)  # noqa: T201
     for line in sys.stdin:
