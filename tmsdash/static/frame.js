@@ -83,7 +83,8 @@
   const KEYS = { "/": goToSearch, n: goToNewAction, "?": list };
 
   function onKey(event) {
-    const isTyping = event.target.isContentEditable || event.target.closest("input, textarea, select, dialog");
+    // Until the page is drawn anew, the focus may still be in a dialog that was just closed.
+    const isTyping = event.target.isContentEditable || event.target.closest("input, textarea, select, dialog[open]");
     const isPlain = !(event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.repeat || event.defaultPrevented);
     if (isPlain && !isTyping && dialog.isConnected && Object.hasOwn(KEYS, event.key) && KEYS[event.key]()) event.preventDefault();
   }

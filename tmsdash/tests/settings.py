@@ -25,6 +25,8 @@ atexit.register(shutil.rmtree, os.environ["VAR_DIR"], ignore_errors=True)
 os.environ["AUDIT_SEAL_DIR"] = tempfile.mkdtemp(prefix="tmsdash-test-seals-")
 atexit.register(shutil.rmtree, os.environ["AUDIT_SEAL_DIR"], ignore_errors=True)
 # The port is the simulator's; each test that calls TMS sets it.
+# No timer runs here, and none is late for a test that comes long after the databases were made.
+os.environ["TIMER_INTERVALS"] = "reconcile=86400,backup=86400,seal=86400,verify=86400"
 os.environ["TMS_CLUSTERS"] = "evian3=http://127.0.0.1:1,brooke=http://127.0.0.1:2"
 
 # A PostgreSQL server to run the same tests on, as postgres://user@host:port

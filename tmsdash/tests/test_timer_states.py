@@ -23,6 +23,19 @@ from tmsdash.tests.tools import table_missing, text_of
 pytestmark = pytest.mark.usefixtures("databases")
 
 
+@pytest.fixture(autouse=True)
+def recorded_as_before(databases):
+    """Since when runs have been recorded is the same after each test: no snapshot has it on PostgreSQL."""
+    [migration] = migration_of_the_table()
+    yield
+    migration.save()
+
+
+def migration_of_the_table():
+    app, name = timers.RECORDED_SINCE
+    return MigrationRecorder.Migration.objects.filter(app=app, name=name)
+
+
 def ran(name, *, ago_s, succeeded=True):
     """A timer's last run ended some seconds ago; if it failed, it succeeded an hour before."""
     at = timezone.now() - timedelta(seconds=ago_s)
@@ -33,9 +46,7 @@ def ran(name, *, ago_s, succeeded=True):
 
 def recorded_for(seconds):
     """Runs have been recorded for so long."""
-    app, name = timers.RECORDED_SINCE
-    rows = MigrationRecorder.Migration.objects.filter(app=app, name=name)
-    assert rows.update(applied=timezone.now() - timedelta(seconds=seconds)) == 1
+    assert migration_of_the_table().update(applied=timezone.now() - timedelta(seconds=seconds)) == 1
 
 
 def run(name, end):
