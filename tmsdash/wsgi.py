@@ -16,6 +16,7 @@ from tmsdash.db import moves, postgresql
 from tmsdash.logs import log_what_nobody_caught
 from tmsdash.processes import end_with_parent, notice_end, share_interpreter
 from tmsdash.server import heartbeat
+from tmsdash.server.frames import in_one_piece
 from tmsdash.web.base_path import below
 from tmsdash.web.plain_text import with_plain_content_type
 from tmsdash.web.static_files import warn_unless_collected
@@ -42,7 +43,7 @@ try:
     # Connections are looked after when a request ends; nobody reads the queries that are forgotten when one begins.
     for receiver in (reset_queries, close_old_connections):
         request_started.disconnect(receiver)
-    application = heartbeat.tracked(application)
+    application = in_one_piece(heartbeat.tracked(application))
     warn_unless_collected()
 except (ImproperlyConfigured, moves.MovedError) as error:
     sys.exit(f"TMS Dashboard cannot start. {error}")
