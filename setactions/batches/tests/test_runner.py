@@ -75,7 +75,7 @@ def test_five_failures_in_a_row_stop_the_batch(make_batch, run, tms):
     assert batch.state == Batch.State.STOPPED
     assert states(batch)[:7] == ["unknown", "accepted", *["unknown", "rejected"] * 2, "unknown"]
     # On a slow machine the success may be recorded after the failure that follows it, which then counts as one before.
-    assert states(batch)[8:] == ["waiting"] * 2
+    assert states(batch)[7:] in (["waiting"] * 3, ["rejected", *["waiting"] * 2])
 
 
 def test_unknown_ids_are_set_aside(make_batch, run, tms):
