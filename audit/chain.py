@@ -45,10 +45,11 @@ class ChainBroken(DatabaseError):
 
 def sign(key: str, *parts: Any) -> str:
     """Return the HMAC-SHA256 of the canonical JSON of `parts`, as 64 hex digits."""
-    return _mac(key, _encode(parts))
+    return mac_of_text(key, _encode(parts))
 
 
-def _mac(key: str, text: str) -> str:
+def mac_of_text(key: str, text: str) -> str:
+    """Return the HMAC-SHA256 of a text of ASCII, as 64 hex digits."""
     mac = _keyed(key).copy()
     mac.update(text.encode("ascii"))
     return mac.hexdigest()
@@ -79,12 +80,22 @@ def mac_of(key: str, entry: AuditEntry) -> str:
 
 
 def mac_of_stored(key: str, place: Sequence[Any], facts: Sequence[Any]) -> str:
-    """Return the mac of an entry: `place` is the mac before it, its sequence, time, attempt id (32 hex digits or "")
-    and kind, `facts` its user, action, address and body."""
+    """Return the mac of an entry, see `signed_text`."""
+    return mac_of_text(key, signed_text(place, facts))
+
+
+def signed_text(place: Sequence[Any], facts: Sequence[Any]) -> str:
+    """Return what the mac of an entry signs: `place` is the mac before it, its sequence, time, attempt id (32 hex
+    digits or "") and kind, `facts` its user, action, address and body."""
     previous_mac, sequence, *texts = place
     # What `sign` would sign, put together from its parts: a verification does this for millions of entries.
     rest = ",".join(map(json_text, (*texts, *facts)))
-    return _mac(key, f'["entry",{json_text(previous_mac)},{sequence:d},{rest}]')
+    return f'["entry",{json_text(previous_mac)},{sequence:d},{rest}]'
+
+
+def leaf(text: str, key_id: str, mac: str) -> bytes:
+    """Return an entry's leaf in the Merkle tree: what its mac signs, with the id of the key and the mac at the end."""
+    return f"{text[:-1]},{json_text(key_id)},{json_text(mac)}]".encode("ascii")
 
 
 def stored_time(at: datetime) -> str:
@@ -152,7 +163,7 @@ class NewEntry:
     def sign(self, key: str) -> None:
         """Set the mac, which is that of `mac_of`; its place is set already."""
         previous_mac, at = json_text(self.previous_mac), stored_time(self.created_at)
-        self.mac = _mac(key, f'["entry",{previous_mac},{self.sequence:d},"{at}",{self._signed}]')
+        self.mac = mac_of_text(key, f'["entry",{previous_mac},{self.sequence:d},"{at}",{self._signed}]')
 
 
 class ChainEnd(Parts):

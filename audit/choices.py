@@ -55,6 +55,7 @@ class Kind(models.TextChoices):
     EXPORTED = "EXPORTED", "audit exported"
     SETTING_CHANGED = "SETTING_CHANGED", "account, group or setting changed"
     ARCHIVED = "ARCHIVED", "closed period moved to an archive"
+    SEALED = "SEALED", "audit sealed, checkpoint signed"
 
     @property
     def needs_attempt(self) -> bool:

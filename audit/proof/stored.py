@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from django.db import OperationalError, connections
 
-from audit.chain import DATABASE, mac_of_stored, stored_text, stored_time
+from audit.chain import DATABASE, leaf, mac_of_text, signed_text, stored_text, stored_time
 from tmsdash.db.fields import digits_sql
 
 ROWS_AT_ONCE = 200  # one may hold the ids of a whole fleet, and with that a megabyte
@@ -38,9 +38,17 @@ class StoredEntry(NamedTuple):
         key = keys.get(self.key_id)
         if key is None:
             return None
+        return hmac.compare_digest(mac_of_text(key, self._signed_text).encode(), self.mac.encode())
+
+    @property
+    def leaf(self) -> bytes:
+        """Its leaf in the Merkle tree."""
+        return leaf(self._signed_text, self.key_id, self.mac)
+
+    @property
+    def _signed_text(self) -> str:
         place = self.previous_mac, self.sequence, self.time, self.attempt_id, self.kind
-        mac = mac_of_stored(key, place, (self.user_id, self.action_type, self.ip_address, self.body))
-        return hmac.compare_digest(mac.encode(), self.mac.encode())
+        return signed_text(place, (self.user_id, self.action_type, self.ip_address, self.body))
 
 
 def stored_entries(
