@@ -39,13 +39,13 @@ class PublicKey:
     def parse(cls, text: str) -> "PublicKey":
         """Return the key that a text holds; raises NoteError."""
         name, _, rest = text.strip().partition("+")
-        key_id, _, encoded = rest.partition("+")
+        encoded = rest.partition("+")[2]
         content = _decoded(encoded)
         if not _NAME.fullmatch(name) or len(content) != 33 or content[0] not in (ED25519, COSIGNATURE):
             raise NoteError("This is no public key: one is written NAME+KEY ID+BASE64.")
         made = cls(name, content[1:], content[0])
-        if made.key_id.hex() != key_id:
-            raise NoteError("This public key was not copied whole: its key id does not match.")
+        if str(made) != text.strip():
+            raise NoteError("This public key was not copied whole.")
         return made
 
     def __str__(self) -> str:
@@ -103,7 +103,10 @@ class Checkpoint:
         signatures = tuple(_signature(line) for line in below[:-1].split("\n"))
         times = [_TIME.fullmatch(line) for line in match[4].splitlines()]
         at = next((_time(time[1]) for time in times if time), None)
-        return cls(match[1], int(match[2]), _decoded(match[3]), at, match[0], signatures)
+        made = cls(match[1], int(match[2]), _decoded(match[3]), at, match[0], signatures)
+        if str(made) != note:  # base64 has several ways to write the same
+            raise NoteError("This is no checkpoint as it was signed.")
+        return made
 
     def __str__(self) -> str:
         return f"{self.text}\n{''.join(map(str, self.signatures))}"
