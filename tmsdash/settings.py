@@ -7,7 +7,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from tmsdash import env, key_files, notice_settings, startup
+from tmsdash import env, env_addresses, key_files, notice_settings, startup
 from tmsdash.db import transactions
 from tmsdash.db.postgresql import ENGINE as POSTGRESQL_ENGINE
 from tmsdash.processes import cores
@@ -19,20 +19,20 @@ if startup.makes_installation() and startup.command != "restore":
     key_files.refuse_as_root(VAR_DIR)
 
 # -- Who may reach the site ---------------------------------------------------------------------------------------
-ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+ALLOWED_HOSTS = env_addresses.hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 DEBUG = env.debugging("DEBUG", ALLOWED_HOSTS)
-CSRF_TRUSTED_ORIGINS = env.web_origins("CSRF_TRUSTED_ORIGINS")
+CSRF_TRUSTED_ORIGINS = env_addresses.web_origins("CSRF_TRUSTED_ORIGINS")
 HTTPS_ONLY = env.boolean("HTTPS_ONLY", not env.LOOPBACK_NAMES.issuperset(ALLOWED_HOSTS))
-TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
+TRUSTED_PROXIES = env_addresses.networks("TRUSTED_PROXIES")
 HSTS_SUBDOMAINS = env.boolean("HSTS_SUBDOMAINS", False)
-BASE_PATH = env.base_path("BASE_PATH")
+BASE_PATH = env_addresses.base_path("BASE_PATH")
 COOKIE_SUFFIX = env.cookie_suffix("COOKIE_SUFFIX", BASE_PATH)
 
 # -- TMS ----------------------------------------------------------------------------------------------------------
-TMS_CLUSTERS = env.clusters("TMS_CLUSTERS")
+TMS_CLUSTERS = env_addresses.clusters("TMS_CLUSTERS")
 TMS_DEADLINE_S = env.integer("TMS_DEADLINE_S", 30, minimum=1, maximum=600)
 TMS_CA_BUNDLE = env.certificates("TMS_CA_BUNDLE")
-TMS_PROXY = env.url("TMS_PROXY")
+TMS_PROXY = env_addresses.url("TMS_PROXY")
 TMS_TRANS_BEGIN_NAME = env.spelling("TMS_TRANS_BEGIN_NAME", ["Trans-Begin", "Tran-Begin"])
 TMS_503_NOT_APPLIED = env.boolean("TMS_503_NOT_APPLIED", False)
 TMS_MAX_RESPONSE_BYTES = env.integer("TMS_MAX_RESPONSE_BYTES", 1 << 20, minimum=1024, maximum=1 << 30)
@@ -44,7 +44,7 @@ TMS_READBACK_INTERVAL_S = env.integer("TMS_READBACK_INTERVAL_S", 60, minimum=0, 
 TMS_PRODUCTION_CLUSTERS = env.some_of("TMS_PRODUCTION_CLUSTERS", TMS_CLUSTERS)
 TMS_CONFIRM_ABOVE = env.integer("TMS_CONFIRM_ABOVE", 1000, minimum=1, maximum=1_000_000)
 TMS_JSON_CONFIRM = env.boolean("TMS_JSON_CONFIRM", True)
-TMS_TOKEN_URLS = env.token_urls("TMS_TOKEN_URLS", TMS_CLUSTERS)
+TMS_TOKEN_URLS = env_addresses.token_urls("TMS_TOKEN_URLS", TMS_CLUSTERS)
 TMS_REQUIRE_NOTE = env.spelling("TMS_REQUIRE_NOTE", ["false", "production", "true"]).lower()
 TMS_REVIEW_MAX_S = env.integer("TMS_REVIEW_MAX_S", 86_400, minimum=1, maximum=7 * 86_400)
 TMS_BATCH_CHUNK = env.integer(
@@ -54,7 +54,7 @@ TMS_BATCH_CALLS = env.integer("TMS_BATCH_CALLS", 2, minimum=1, maximum=64)
 TMS_READS_PER_MINUTE = env.integer("TMS_READS_PER_MINUTE", 60, minimum=1, maximum=1000)
 TMS_APP_STATUS_MAX = env.integer("TMS_APP_STATUS_MAX", 1000, minimum=1, maximum=10_000)
 TMS_BATCH_ENGINE = env.spelling("TMS_BATCH_ENGINE", ["local", "celery"]).lower()
-CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL", is_needed=TMS_BATCH_ENGINE == "celery")
+CELERY_BROKER_URL = env_addresses.broker("CELERY_BROKER_URL", is_needed=TMS_BATCH_ENGINE == "celery")
 TMS_BATCH_LEASE_S = env.integer("TMS_BATCH_LEASE_S", TMS_DEADLINE_S + 30, minimum=1, maximum=86_400)
 TMS_PASSIVE = env.boolean("TMS_PASSIVE", False)
 
@@ -72,10 +72,14 @@ CALLS_PER_WORKER = min(TMS_MAX_IN_FLIGHT, max(THREADS_FOR_CALLS, -(-TMS_MAX_IN_F
 # -- Databases ----------------------------------------------------------------------------------------------------
 # A lost row of users or sessions is a nuisance; a lost row of the others breaks the product's promise.
 DATABASES = {
-    "default": transactions.tuned(env.database("DATABASE_URL", VAR_DIR / "app.db", BASE_DIR), WEB_THREADS, "NORMAL"),
-    "jobs": transactions.tuned(env.database("JOBS_DATABASE_URL", VAR_DIR / "jobs.db", BASE_DIR), WEB_THREADS, "FULL"),
+    "default": transactions.tuned(
+        env_addresses.database("DATABASE_URL", VAR_DIR / "app.db", BASE_DIR), WEB_THREADS, "NORMAL"
+    ),
+    "jobs": transactions.tuned(
+        env_addresses.database("JOBS_DATABASE_URL", VAR_DIR / "jobs.db", BASE_DIR), WEB_THREADS, "FULL"
+    ),
     "audit": transactions.tuned(
-        env.database("AUDIT_DATABASE_URL", VAR_DIR / "audit.db", BASE_DIR), WEB_THREADS, "FULL"
+        env_addresses.database("AUDIT_DATABASE_URL", VAR_DIR / "audit.db", BASE_DIR), WEB_THREADS, "FULL"
     ),
 }
 # Several hosts can share an audit on PostgreSQL. What is set holds for all of them; the default is each server's own.
@@ -261,7 +265,7 @@ AXES_ENABLE_ADMIN = False
 
 # -- Single sign-on: with an OpenID provider, beside the accounts that have a password here ---------------------------
 # Without a provider nothing of it is reachable. Of django-allauth, the client and the table of identities are used.
-OIDC_ISSUER_URL = env.issuer("OIDC_ISSUER_URL", needs=("OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"))
+OIDC_ISSUER_URL = env_addresses.issuer("OIDC_ISSUER_URL", needs=("OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"))
 OIDC_CLIENT_ID, OIDC_CLIENT_SECRET = env.text("OIDC_CLIENT_ID"), env.text("OIDC_CLIENT_SECRET")
 OIDC_NAME = env.text("OIDC_NAME", "single sign-on")
 OIDC_USERNAME_CLAIM = env.text("OIDC_USERNAME_CLAIM", "preferred_username")

@@ -9,7 +9,7 @@ from django.conf import settings
 
 SOURCE = settings.BASE_DIR / "tmsdash" / "settings.py"
 
-READ = dict(re.findall(r'(?:env|key_files)\.\w+\(\s*"([A-Z0-9_]+)"()', SOURCE.read_text()))
+READ = dict(re.findall(r'(?:env|env_addresses|key_files)\.\w+\(\s*"([A-Z0-9_]+)"()', SOURCE.read_text()))
 
 DATABASE_URLS = ("DATABASE_URL", "JOBS_DATABASE_URL", "AUDIT_DATABASE_URL")
 

@@ -11,7 +11,9 @@ from tmsdash.processes import cores
 from tmsdash.tests.fresh_settings import DATABASE_URLS, READ, SOURCE
 
 CHECKED = set(
-    re.findall(r'(?:env|key_files|notice_settings)\.(?!text|names)\w+\(\s*"([A-Z0-9_]+)"', SOURCE.read_text())
+    re.findall(
+        r'(?:env|env_addresses|key_files|notice_settings)\.(?!text|names)\w+\(\s*"([A-Z0-9_]+)"', SOURCE.read_text()
+    )
 )
 
 BOOLEANS = ("DEBUG", "HSTS_SUBDOMAINS", "HTTPS_ONLY", "TMS_503_NOT_APPLIED", "TMS_JSON_CONFIRM", "TMS_PASSIVE")

@@ -14,7 +14,7 @@ from django.db.utils import ConnectionHandler, load_backend
 
 from tmsdash.db.sqlite_files import MissingFileError, is_sqlite
 from tmsdash.db.transactions import tuned
-from tmsdash.env import database_at
+from tmsdash.env_addresses import database_at
 
 # By one of its tables it shows which of the three databases it is.
 _TABLES = {"auth_user": "default", "jobs_job": "jobs", "audit_auditentry": "audit"}
