@@ -96,19 +96,14 @@ class OwnPasswordForm(PasswordChangeForm):
         return cleaned
 
 
-class EndSessionsForm(forms.Form):
-    """Users choose which of their sessions to end, and prove that they know the password."""
+class PasswordForm(forms.Form):
+    """What users may do only once they have proven that they know their password."""
 
-    end = forms.CharField(required=False, strip=False)
-    password = CurrentPasswordField(
-        "Your password", help_text="You are asked again, because somebody who ends your sessions can lock you out."
-    )
+    password = CurrentPasswordField("Your password")
 
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
         self.user = user
         super().__init__(*args, **kwargs)
-        if not user.has_usable_password():  # whoever signs in with a provider has none to give
-            del self.fields["password"]
 
     @sensitive_variables()
     def clean_password(self) -> str:
@@ -116,3 +111,17 @@ class EndSessionsForm(forms.Form):
         if not self.user.check_password(password):
             raise forms.ValidationError("This is not your password. Enter it again.", code=INCORRECT)
         return password
+
+
+class EndSessionsForm(PasswordForm):
+    """Users choose which of their sessions to end."""
+
+    end = forms.CharField(required=False, strip=False)
+    password = CurrentPasswordField(
+        "Your password", help_text="You are asked again, because somebody who ends your sessions can lock you out."
+    )
+
+    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
+        super().__init__(user, *args, **kwargs)
+        if not user.has_usable_password():  # whoever signs in with a provider has none to give
+            del self.fields["password"]

@@ -4,7 +4,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.auth.models import User
 from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import redirect
@@ -14,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 from django.views.generic import FormView
 
-from audit.accounts.forms import INCORRECT, CodeField, CurrentPasswordField
+from audit.accounts.forms import CodeField, PasswordForm
 from audit.accounts.own_password import AsksForPassword
 from audit.accounts.second_factors import factors
 from audit.accounts.second_factors.middleware import MISSING
@@ -23,25 +22,17 @@ from audit.actors import actor_of
 ADD, RENEW, REMOVE = "add", "renew", "remove"
 
 
-class FactorForm(forms.Form):
-    """What to do, the password for it, and, to set a factor up, a code that proves that the app has the secret."""
+class FactorForm(PasswordForm):
+    """What to do, and, to set a factor up, a code that proves that the app has the secret."""
 
     do = forms.ChoiceField(choices=[(name, name) for name in (ADD, RENEW, REMOVE)], widget=forms.HiddenInput)
     sealed = forms.CharField(required=False, max_length=1000, widget=forms.HiddenInput)
     code = CodeField()
-    password = CurrentPasswordField("Your password")
+    field_order = ("do", "sealed", "code", "password")
 
-    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
-        self.user = user
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["code"].required = self.data.get("do") == ADD
-
-    @sensitive_variables()
-    def clean_password(self) -> str:
-        password: str = self.cleaned_data["password"]
-        if not self.user.check_password(password):
-            raise forms.ValidationError("This is not your password. Enter it again.", code=INCORRECT)
-        return password
 
 
 @method_decorator(never_cache, name="dispatch")
