@@ -227,7 +227,7 @@ class ChainEnd(Parts):
 
 _ENTRIES = Rows(DATABASE, AuditEntry)
 _MOVE_HEAD = "UPDATE audit_chainhead SET sequence = %s, mac = %s, key_id = %s, signature = %s WHERE id = 1"
-_READ_HEAD = "SELECT sequence, mac, key_id, signature FROM audit_chainhead"
+_READ_HEAD = "SELECT sequence, mac, key_id, signature FROM audit_chainhead WHERE id = 1"
 # PostgreSQL's lock for inserting entries comes before that of the head, as an archive takes them, so that nobody waits
 # for each other.
 _LOCK_HEAD = f"LOCK TABLE audit_auditentry IN ROW EXCLUSIVE MODE; {_READ_HEAD} FOR UPDATE"
@@ -261,7 +261,8 @@ def is_signed(sequence: int, mac: str, key_id: str, signature: str) -> bool | No
 
     One is as bad as the other: whoever cuts the end of the chain off only has to name a key that nobody has.
     """
-    if not all(isinstance(value, str) for value in (mac, key_id, signature)):  # SQLite stores whatever it is given
+    # SQLite stores whatever it is given.
+    if type(sequence) is not int or not all(isinstance(value, str) for value in (mac, key_id, signature)):
         return False
     key = known_keys().get(key_id)
     return None if key is None else hmac.compare_digest(sign_head(key, sequence, mac).encode(), signature.encode())

@@ -12,6 +12,7 @@ from django.db import connections
 from audit.chain import DATABASE, known_keys
 from audit.models import AuditEntry, ChainHead
 from audit.proof.archives import find_archives
+from audit.proof.heads import stored_head
 from audit.proof.seals import read_all
 from tmsdash import site_keys
 from tmsdash.db.migration import NEW_INSTALLATION
@@ -68,7 +69,7 @@ def check_audit_key_is_the_sites(databases: Iterable[str] | None = None, **kwarg
 
 
 def _unknown_key() -> list[CheckMessage]:
-    head = ChainHead.objects.first()
+    head = stored_head()
     if head is None or head.key_id in known_keys():
         return []
     return [

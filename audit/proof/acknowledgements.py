@@ -16,6 +16,7 @@ from audit.choices import Kind
 from audit.models import GENESIS, AuditEntry, ChainHead
 from audit.proof import lost_keys
 from audit.proof.archives import all_entries, find_archives
+from audit.proof.heads import stored_head
 from audit.proof.lost_keys import EntriesDigest, LostKey
 from audit.proof.stored import stored_entries
 from tmsdash.db.transactions import BUSY_TIMEOUT_S, read_transaction, write_transaction
@@ -40,7 +41,7 @@ def acknowledge(key_id: str, reason: str, actor: Actor, folder: Path | None = No
     if key_id == chain.id_of_key(settings.AUDIT_KEY):
         raise NotLostError(f"The key {key_id} is AUDIT_KEY itself.")
     with read_transaction(chain.DATABASE):
-        head = ChainHead.objects.first()
+        head = stored_head()
         if head is None:
             raise NotLostError(
                 "The head of the chain is missing, which no lost key explains. Run manage.py audit_verify."

@@ -68,8 +68,8 @@ def archive(last: int, folder: Path, actor: Actor, on_step: Callable[[int], obje
     """
     first = first_stored()
     _remove_leftovers(folder, first)
-    name = NAME.format(key_id=chain.id_of_key(settings.AUDIT_KEY), first=first, last=last)
-    made = Archive(folder / name, first, last)
+    key_id = chain.id_of_key(settings.AUDIT_KEY)
+    made = Archive(folder / NAME.format(key_id=key_id, first=first, last=last), key_id, first, last)
     digest = _write(made, on_step)
     for _ in made.entries():  # which compares the signature, too
         on_step(1)

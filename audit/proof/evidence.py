@@ -19,11 +19,13 @@ from audit.bodies import comparison_shown, words_given
 from audit.customer_index import indexed_cids
 from audit.exports import facts_of
 from audit.models import Attempt, ChainHead
+from audit.proof.heads import stored_head
 from audit.proof.parts import rows_query
 from audit.proof.projection import compare
 from audit.proof.stored import StoredEntry, rows_of, stored_entries
 from audit.selectors import entries_of, read_body, read_opening
 from tmsdash.csv_text import ids_text
+from tmsdash.db.broken_rows import BrokenRowError
 from tmsdash.db.transactions import read_transaction
 from tmsdash.text import counted, one_line
 
@@ -57,7 +59,9 @@ def gather(attempt: Attempt) -> Evidence:
         sequences = list(entries_of(attempt).values_list("sequence", flat=True))
         numbers = sorted({number for sequence in sequences for number in range(sequence - 1, sequence + 2)})
         near = {entry.sequence: entry for entry in stored_entries(f"sequence IN ({', '.join(map(str, numbers))})")}
-        head = ChainHead.objects.get()
+        head = stored_head()
+        if head is None:
+            raise BrokenRowError("The head of the audit's chain is missing.")
         entries = [near[sequence] for sequence in sequences]
         _, *row = next(rows_of(rows_query(f"a.id = {attempt.pk:d}", "a.id")))
         cids = indexed_cids(attempt.pk, read_opening(entries[0].sequence, entries[0].body)["cids"])

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from audit.proof.lost_keys import LostKey
 
+AUDIT = "database audit"  # where something is wrong with all of it
 FINDINGS_KEPT = 50  # of either sort, while all are counted: a lost entry can make every row behind it a finding
 
 
@@ -40,6 +41,11 @@ class Verification:
     lost_keys: list[LostKey] = field(default_factory=list)
     unchecked: int = 0  # entries under keys that are acknowledged as lost
     not_looked_at: list[str] = field(default_factory=list)  # names of seal files and archives under unknown keys
+
+    @property
+    def is_audit_gone(self) -> bool:
+        """Whether the audit's database is gone or damaged, so that nothing can be compared with it."""
+        return any(finding.where == AUDIT for finding in self.findings)
 
     @property
     def is_whole(self) -> bool:

@@ -9,20 +9,21 @@ from collections.abc import Iterator
 from django.db.models import Max
 
 from audit import tallies
-from audit.models import Attempt, AttemptDay, AuditEntry, ChainHead, EntryDay
+from audit.models import Attempt, AttemptDay, AuditEntry, EntryDay
 from audit.proof.findings import Finding
+from audit.proof.projection import NOT_UNDERSTOOD
 from tmsdash.db import day_ranges
 from tmsdash.db.broken_rows import BrokenRowError, broken_rows_named
 
 STEP = "Run manage.py rebuild_lists."
 
 
-def list_findings(head: ChainHead | None) -> Iterator[Finding]:
-    """Yield what is wrong, while a transaction is open."""
+def list_findings(last: int) -> Iterator[Finding]:
+    """Yield what is wrong, while a transaction is open; `last` is the number of the chain's last entry."""
     newest = Attempt.objects.aggregate(key=Max("pk"))["key"] or 0
     ranges_of_attempts = day_ranges.problems(AttemptDay, Attempt, newest)
     # Entries may all be in an archive.
-    ranges_of_entries = day_ranges.problems(EntryDay, AuditEntry, head.sequence if head else 0)
+    ranges_of_entries = day_ranges.problems(EntryDay, AuditEntry, last)
     compared = {
         "days of attempts": ranges_of_attempts,
         "days of entries": ranges_of_entries,
@@ -34,3 +35,5 @@ def list_findings(head: ChainHead | None) -> Iterator[Finding]:
                 yield from (Finding(where, f"{problem} {STEP}") for problem in problems)
         except BrokenRowError as error:
             yield Finding(where, f"Nobody can tell whether it is right. {error}")
+        except NOT_UNDERSTOOD:
+            yield Finding(where, "Nobody can tell whether it is right: what is stored there cannot be understood.")

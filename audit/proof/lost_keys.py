@@ -16,6 +16,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from audit import chain
 from audit.choices import Kind
@@ -94,22 +95,25 @@ def _acknowledgement(entry: StoredEntry) -> LostKey | None:
     """Return what an entry acknowledges; None if that is nothing, or if it is not proven."""
     if not entry.is_signed(chain.known_keys()):
         return None
-    body = json.loads(entry.body)  # ours: it is signed
-    if body.get("change") != CHANGE or body.get("what") != WHAT:
+    facts = entry.facts
+    if (facts.get("change"), facts.get("what")) != (CHANGE, WHAT):
         return None
-    facts = {name: body[name] for name in ("key_id", "first", "last", "mac", "entries", "digest", "reason", "by")}
-    return LostKey(**facts, at=f"{entry.time[:19]} UTC", noted=entry.sequence)
+    # Whoever has the key may sign anything.
+    numbers = {name: facts.get(name) for name in ("first", "last", "entries")}
+    texts = {name: facts.get(name) for name in ("key_id", "mac", "digest", "reason", "by")}
+    if not all(type(number) is int for number in numbers.values()) or not all(
+        isinstance(text, str) for text in texts.values()
+    ):
+        return None
+    return LostKey(**cast(Any, numbers | texts), at=f"{entry.time[:19]} UTC", noted=entry.sequence)
 
 
 def passed_over(entry: StoredEntry) -> str:
     """Return the id of the lost key that was passed over with this entry; "" if none was."""
     if entry.kind != Kind.SETTING_CHANGED or NOT_KNOWN not in entry.body:
         return ""
-    try:
-        body = json.loads(entry.body)
-        return str(body["from"]) if body["what"] == WHAT and body["known"] is False else ""
-    except (ValueError, TypeError, KeyError):  # somebody changed the entry
-        return ""
+    facts = entry.facts
+    return str(facts.get("from", "")) if facts.get("what") == WHAT and facts.get("known") is False else ""
 
 
 def open_problems(lost: Iterable[LostKey]) -> list[tuple[int, str]]:

@@ -18,6 +18,8 @@ from functools import lru_cache
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
+from django.db import Error as AnyDatabaseError
+
 from audit.chain import DATABASE
 from audit.choices import Kind
 from audit.models import SEGMENT_ATTEMPTS, Attempt
@@ -53,6 +55,8 @@ IN_PLACE = f"a.id = c.attempt_id AND a.id / {SEGMENT_ATTEMPTS} = c.segment"
 ORPHANS = f"SELECT count(*) FROM audit_attemptcustomer c LEFT JOIN audit_attempt a ON {IN_PLACE} WHERE a.id IS NULL"  # noqa: S608
 
 Problem = tuple[str, str]  # where, and what
+# What Python raises for JSON that is none of ours. A body may also be nested too deep to be read.
+NOT_UNDERSTOOD = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 class ProjectionCheck:
@@ -96,11 +100,14 @@ class ProjectionCheck:
 def count_whole(part: Part) -> int | None:
     """Return how many attempts a part has, in a worker; None if there is anything to be said about one of them."""
     count = 0
-    with read_transaction(DATABASE):
-        for _, sides in attempts_of(part):
-            if any(_understood(*sides)):
-                return None
-            count += 1
+    try:
+        with read_transaction(DATABASE):
+            for _, sides in attempts_of(part):
+                if any(_understood(*sides)):
+                    return None
+                count += 1
+    except (AnyDatabaseError, *NOT_UNDERSTOOD):  # whoever reads it again says what is wrong
+        return None
     return count
 
 
@@ -117,7 +124,7 @@ def _understood(events: Sequence[Event | StoredEntry], rows: list[Row], cids: li
     """Compare as `compare` does, where somebody may have written anything into the entries."""
     try:
         yield from compare(events, rows, cids)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except NOT_UNDERSTOOD:
         yield "What its entries say cannot be understood."
 
 
@@ -152,8 +159,8 @@ def compare(events: Sequence[Event | StoredEntry], rows: list[Row], cids: list[s
 def _with_dashes(digits: str) -> str:
     try:
         return str(uuid.UUID(digits))
-    except (TypeError, ValueError):  # somebody wrote something else there
-        return digits
+    except (TypeError, ValueError, AttributeError):  # somebody wrote something else there
+        return str(digits)
 
 
 def _difference(cids: list[str], asked: list[str]) -> str:

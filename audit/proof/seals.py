@@ -8,6 +8,8 @@ Somebody who puts yesterday's database file back has a chain that is whole; the 
 3. A line without an end was cut off by a crash. It was never reported as a seal, and the next one takes its place.
 """
 
+import errno
+import hmac
 import json
 import logging
 from dataclasses import asdict, dataclass, replace
@@ -75,15 +77,15 @@ def unknown_files() -> list[Path]:
 
 
 def _read(path: Path, key: str) -> SealFile:
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        return SealFile(path, [], [f"{path.name} is no file."])
     seals, problems, previous = [], [], GENESIS
     for number, line in enumerate(_complete_lines(path), start=1):
-        where = f"{path.name}, line {number}"
-        try:
-            seal = Seal(**json.loads(line))
-            is_signed = seal.signed_with(key) == seal.signature
-        except (ValueError, TypeError):
+        where, seal = f"{path.name}, line {number}", _seal_of(line)
+        if seal is None:
             problems.append(f"{where}: this is no seal.")
             continue
+        is_signed = hmac.compare_digest(seal.signed_with(key).encode(), seal.signature.encode())
         if not is_signed:
             problems.append(f"{where}: the seal was changed, its signature does not match.")
         elif (seal.number, seal.previous) != (number, previous):
@@ -94,10 +96,25 @@ def _read(path: Path, key: str) -> SealFile:
     return SealFile(path, seals, problems)
 
 
-def _complete_lines(path: Path) -> list[str]:
-    """Return the lines of a file that have an end; none if there is no file."""
-    text = path.read_text(encoding="ascii", errors="replace") if path.exists() else ""
-    return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+def _seal_of(line: bytes) -> Seal | None:
+    """Return the seal of a line, signed or not; None if it is none."""
+    try:
+        seal = Seal(**json.loads(line))
+        facts = asdict(seal)
+        numbers = [facts.pop(name) for name in ("number", "sequence")]
+        is_fit = all(type(number) is int and 0 <= number < 1 << 63 for number in numbers)
+        "".join(facts.values()).encode()  # texts, and without half of a pair of surrogates
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return seal if is_fit else None
+
+
+def _complete_lines(path: Path) -> list[bytes]:
+    """Return the lines of a file that have an end; none if there is no file. Raises OSError."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    content = path.read_bytes() if path.exists() else b""
+    return [line + b"\n" for line in content.split(b"\n")[:-1]]
 
 
 def last_numbers() -> dict[str, int]:

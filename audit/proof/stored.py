@@ -5,6 +5,7 @@ text that was signed.
 """
 
 import hmac
+import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -39,6 +40,15 @@ class StoredEntry(NamedTuple):
         if key is None:
             return None
         return hmac.compare_digest(mac_of_text(key, self._signed_text).encode(), self.mac.encode())
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What its body holds; nothing if that is no JSON object."""
+        try:
+            facts = json.loads(self.body)
+        except (ValueError, RecursionError):
+            facts = None
+        return facts if isinstance(facts, dict) else {}
 
     @property
     def leaf(self) -> bytes:

@@ -4,6 +4,7 @@
 2. What was drawn from the entries, the attempts' rows and the customer index, says what they say: projection.
 3. The database refuses to change or delete an entry: append_only.
 4. The seals of each key are complete: seals. Archived entries count like those in the database: archives.
+   A file in AUDIT_SEAL_DIR that seems to be one of them, and is not, is named.
 5. Lists and sums leave none of the rows out: lists.
 
 Nothing here can tell of a change by somebody who has the key and also changes every seal and every anchor that was
@@ -13,24 +14,29 @@ later seal or anchor gives away.
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
+from django.db import Error as AnyDatabaseError
 from django.db import connections
 
 from audit import chain
 from audit.models import AuditEntry, ChainHead
 from audit.proof import append_only, lost_keys
-from audit.proof.archives import ArchiveError, ByAttempt, all_entries, find_archives, unknown_archives
-from audit.proof.findings import Finding, Verification
+from audit.proof.archives import ArchiveError, ByAttempt, all_entries, find_archives, strays, unknown_archives
+from audit.proof.findings import AUDIT, Finding, Verification
+from audit.proof.heads import stored_head
 from audit.proof.lists import list_findings
-from audit.proof.projection import ProjectionCheck
+from audit.proof.projection import NOT_UNDERSTOOD, ProjectionCheck
 from audit.proof.seals import Seal, SealFile, read_all, unknown_files
 from audit.proof.stored import StoredEntry
 from audit.proof.stretches import Stretch, stored_stretches
 from audit.proof.walk import Point, Walk, head_findings
 from tmsdash.cores import Workers
+from tmsdash.db.damage import NOT_UTF8, damage
 from tmsdash.db.transactions import read_transaction
 
 Entries = Iterator[StoredEntry | Stretch]
+Result = TypeVar("Result")
 Step = Callable[[int], object]  # called with the number of rows that were looked at since the last call
 
 
@@ -44,27 +50,43 @@ def verify(
     """
     # Seals before the snapshot of the database: one that is written later names an entry that the snapshot lacks.
     seal_files, anchors = read_all(), list(anchors)
-    sealed = _points_of(seal_files)
+
+    def look() -> Verification:
+        return _look(seal_files, anchors, on_step, archive_folder)
+
+    try:
+        return _with_any_text(look)
+    except AnyDatabaseError as error:
+        problem = damage(chain.DATABASE, error)
+        if not problem:
+            raise
+        verification = Verification(seals=len(_points_of(seal_files)), anchors=len(anchors))
+        verification.add([Finding(AUDIT, problem), *_file_findings(seal_files, archive_folder)])
+        return verification
+
+
+def _look(seal_files: list[SealFile], anchors: list[Point], on_step: Step, archive_folder: Path | None) -> Verification:
+    sealed, damaged = _points_of(seal_files), Damaged()
     verification = Verification(seals=len(sealed), anchors=len(anchors))
     with Workers() as workers, ByAttempt() as archived, read_transaction(chain.DATABASE):
-        head = ChainHead.objects.first()
+        head = stored_head()
         # Archives after it: what is archived meanwhile is still in the snapshot, and `archived_entries` leaves it out.
         verification.lost_keys = lost_keys.acknowledged(archive_folder)
         archives = find_archives(archive_folder, {lost.key_id for lost in verification.lost_keys})
         verification.archives = len(archives)
         walk = Walk([*sealed, *anchors], lost=verification.lost_keys)
-        entries = all_entries(archives, stored_stretches(workers, walk.asked), archived.keep)
-        verification.add(_until_damage(walk.findings(_counted(entries, on_step))))
+        entries = all_entries(archives, stored_stretches(workers, walk.asked), archived.keep, damaged.append)
+        verification.add(damaged.among(walk.findings(_counted(entries, on_step))))
         verification.add(head_findings(head, walk))
         verification.entries, verification.last = walk.entries, chain.anchor(walk.sequence, walk.mac)
         verification.superseded, verification.unchecked = walk.superseded, walk.unchecked
         # After the walk, which has put the archived entries aside.
         projection = ProjectionCheck(on_step, archived.finish() if archives else "")
-        verification.add(Finding(where, problem) for where, problem in projection.problems(workers))
+        verification.add(_projection_findings(projection, workers))
         verification.attempts = projection.attempts
-        verification.add(list_findings(head))
+        verification.add(list_findings(walk.sequence))
         verification.add(Finding("triggers", text) for text in append_only.problems(connections[chain.DATABASE]))
-    verification.add(Finding("seals", problem) for file in seal_files for problem in file.problems)
+    verification.add(_file_findings(seal_files, archive_folder))
     # Other installations may use the same folder, so a file under a key that nobody here knows is named, no more.
     looked_at = {archive.path for archive in archives}
     unknown = [*unknown_files(), *(path for path in unknown_archives(archive_folder) if path not in looked_at)]
@@ -77,16 +99,17 @@ def verify_since(seal: Seal | None) -> tuple[ChainHead | None, list[Finding]]:
 
     Without a seal, or if the chain does not pass through it, all entries are looked at, archives first.
     """
+    damaged = Damaged()
     with Workers() as workers, read_transaction(chain.DATABASE):
-        head, lost = ChainHead.objects.first(), lost_keys.acknowledged()
+        head, lost = stored_head(), lost_keys.acknowledged()
         if seal and (seal.sequence == 0 or AuditEntry.objects.filter(sequence=seal.sequence, mac=seal.mac).exists()):
             walk = Walk([], seal.sequence, seal.mac, lost)
             entries: Entries = stored_stretches(workers, walk.asked, after=seal.sequence)
         else:
             walk = Walk(_points_of(read_all()), lost=lost)
             archives = find_archives(None, {key.key_id for key in lost})
-            entries = all_entries(archives, stored_stretches(workers, walk.asked))
-        findings = [*_until_damage(walk.findings(entries)), *head_findings(head, walk)]
+            entries = all_entries(archives, stored_stretches(workers, walk.asked), on_damage=damaged.append)
+        findings = [*damaged.among(walk.findings(entries)), *head_findings(head, walk)]
         # Also before the seal: an earlier version of this product sealed such a chain.
         passed_over = lost_keys.passed_over_problems(lost)
         findings += [Finding(f"entry {number}", problem) for number, problem in passed_over]
@@ -97,12 +120,59 @@ def _points_of(seal_files: list[SealFile]) -> list[Point]:
     return [Point(seal.sequence, seal.mac, seal.name, seal) for file in seal_files for seal in file.seals]
 
 
-def _until_damage(findings: Iterator[Finding]) -> Iterator[Finding]:
-    """Yield findings; the last one may be that an archive cannot be read."""
+class Damaged(list[ArchiveError]):
+    """What is wrong with archives, as it is found on the way through the entries."""
+
+    def among(self, findings: Iterator[Finding]) -> Iterator[Finding]:
+        """Yield findings about entries, and before each what is wrong with the archives up to there."""
+        for finding in findings:
+            yield from self._taken_out()
+            yield finding
+        yield from self._taken_out()
+
+    def _taken_out(self) -> Iterator[Finding]:
+        while self:
+            yield Finding("archive", str(self.pop(0)))
+
+
+def _projection_findings(projection: ProjectionCheck, workers: Workers) -> Iterator[Finding]:
     try:
-        yield from findings
-    except ArchiveError as error:
-        yield Finding("archive", str(error))
+        yield from (Finding(where, problem) for where, problem in projection.problems(workers))
+    except NOT_UNDERSTOOD:  # in a place where one row cannot be told from the next
+        yield Finding("attempts", "What is stored of them cannot be understood, so not all of them were looked at.")
+
+
+def _file_findings(seal_files: list[SealFile], archive_folder: Path | None) -> Iterator[Finding]:
+    """Yield what is wrong with files, apart from what they say about the chain."""
+    yield from (Finding("seals", problem) for file in seal_files for problem in file.problems)
+    for path in strays(archive_folder):
+        problem = f"{path.name} is called like an archive, but no archive has such a name, so nothing reads it."
+        yield Finding("archive", f"{problem} If it is a copy of one, keep it in another folder.")
+
+
+def _with_any_text(look: Callable[[], Result]) -> Result:
+    """Return what `look` does, which reads the audit; if need be once more, taking what is no UTF-8 for text, too.
+
+    Only past the product can somebody store such text in SQLite, and its module refuses to read it.
+    """
+    try:
+        return look()
+    except AnyDatabaseError as error:
+        if NOT_UTF8 not in str(error):
+            raise
+    connection = connections[chain.DATABASE]
+    connection.ensure_connection()
+    usual = connection.connection.text_factory
+    connection.connection.text_factory = _any_text
+    try:
+        return look()
+    finally:
+        if connection.connection is not None:
+            connection.connection.text_factory = usual
+
+
+def _any_text(stored: bytes) -> str:
+    return stored.decode(errors="surrogateescape")
 
 
 def _counted(entries: Entries, on_step: Step) -> Entries:

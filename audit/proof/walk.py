@@ -10,7 +10,6 @@
 6. The head of the chain names the last entry, and is signed.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from audit import chain
 from audit.choices import Kind
 from audit.models import GENESIS, ChainHead
-from audit.proof import lost_keys
+from audit.proof import heads, lost_keys
 from audit.proof.findings import Finding
 from audit.proof.lost_keys import EntriesDigest, LostKey
 from audit.proof.seals import Seal
@@ -133,7 +132,7 @@ class Walk:
         if entry.kind != Kind.SETTING_CHANGED or entry.key_id not in self._keys:
             return  # an excused entry is not proven, so it excuses nothing in its turn
         if RESTORED in entry.body:
-            self._replaced |= json.loads(entry.body).get("seals", {})
+            self._replaced |= _numbers(entry.facts.get("seals"))
             self._restored_at = self._restored_at or entry.sequence
         key_id = lost_keys.passed_over(entry)
         if key_id and self._excused.get(key_id, -1) < entry.sequence - 1:
@@ -169,8 +168,16 @@ class Walk:
         return is_old
 
 
+def _numbers(by_key: object) -> dict[str, int]:
+    """Return the numbers of seals that an entry holds by their keys, leaving out what is none."""
+    stored = by_key if isinstance(by_key, dict) else {}
+    return {key_id: number for key_id, number in stored.items() if type(number) is int}
+
+
 def head_findings(head: ChainHead | None, walk: Walk) -> Iterator[Finding]:
     """Yield what is wrong with the head of the chain, beside where a walk along all of it ended."""
+    if heads.are_others():
+        yield Finding("head", "There is another head beside it, which the product did not write.")
     if head is None:
         yield Finding("head", "The head of the chain is missing, so nobody can tell where the chain ends.")
         return
@@ -185,5 +192,5 @@ def head_findings(head: ChainHead | None, walk: Walk) -> Iterator[Finding]:
             f"It is missing, and so is everything after it: the head says that the chain ends with entry "
             f"{head.sequence}.",
         )
-    elif (head.sequence, head.mac) != (walk.sequence, walk.mac):
+    elif (head.sequence, head.mac) != (walk.sequence, walk.mac) and head.sequence != heads.NO_NUMBER:
         yield Finding("head", f"It names entry {head.sequence} as the last one, but the last one is {walk.sequence}.")

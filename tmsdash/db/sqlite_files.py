@@ -55,9 +55,14 @@ def missing(file: str | Path) -> str:
 
 
 class ExistingFile(sqlite3.Connection):
-    """A connection to an existing file or, within `making_files`, to a new one."""
+    """A connection to an existing file or, within `making_files`, to a new one.
+
+    A file of no bytes stays one: SQLite would make a database of it at once. Whoever reads finds no table, and nobody
+    can write.
+    """
 
     is_full = False  # of what one transaction needed, and the next will not
+    was_empty = False  # the file had no bytes, so this is not a connection to it
     was_opened = False
 
     def __init__(self, database: str, **options: Any) -> None:
@@ -65,18 +70,29 @@ class ExistingFile(sqlite3.Connection):
         is_file = is_file_name(database)
         mode = "rwc" if _may_make.get() else "rw"
         address = address_to_look_at(database) if only_looks() else f"file:{quote(database)}?mode={mode}"
+        was_empty = is_file and not _may_make.get() and _has_no_bytes(database)
         try:
-            super().__init__(address if is_file else database, **options)
+            super().__init__(":memory:" if was_empty else address if is_file else database, **options)
         except sqlite3.OperationalError as error:
             if not is_file or Path(database).exists():
                 raise
             raise MissingFileError(missing(database)) from error
         self.was_opened = True
+        if was_empty:
+            self.was_empty = True
+            self.execute("PRAGMA query_only = 1")
 
     def __del__(self) -> None:
         """Close what a thread of the server left open that has ended: nobody else can, and Python would warn of it."""
         if self.was_opened:  # pysqlite3 ends the process on closing one that was not
             self.close()
+
+
+def _has_no_bytes(file: str) -> bool:
+    try:
+        return Path(file).is_file() and Path(file).stat().st_size == 0
+    except OSError:
+        return False
 
 
 def only_looks() -> bool:

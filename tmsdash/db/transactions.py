@@ -274,7 +274,8 @@ def ensure_own_file(connection: BaseDatabaseWrapper) -> File:
     if file is None and connection.vendor == "sqlite":
         connection.close()
         raise OperationalError(missing(connection.settings_dict["NAME"]))
-    if connection.connection is not None and getattr(connection, "tmsdash_file", None) != file:
+    is_another = getattr(connection, "tmsdash_file", None) != file or getattr(connection.connection, "was_empty", False)
+    if connection.connection is not None and is_another:
         connection.close()
     connection.ensure_connection()
     return file

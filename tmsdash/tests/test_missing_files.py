@@ -67,7 +67,7 @@ def test_what_only_reads_makes_no_database_no_key_and_no_folder(run, tmp_path, c
         ended = run(command, *arguments, **environment, TMS_CLUSTERS="evian3=http://127.0.0.1:1")
         assert ended.returncode
         assert "Traceback" not in ended.stderr
-        assert ("there is no key file" if not environment else says_what_to_do) in ended.stderr
+        assert ("there is no key file" if not environment else says_what_to_do) in ended.stderr + ended.stdout
         assert not (tmp_path / "none").exists()
         assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
@@ -76,12 +76,18 @@ def test_what_only_reads_makes_no_database_no_key_and_no_folder(run, tmp_path, c
 @pytest.mark.parametrize("command", [name for name in READERS if name not in WITHOUT_TABLES])
 def test_databases_without_tables_are_named_with_what_to_do(run, tmp_path, command):
     (tmp_path / "var").mkdir()
-    for name in ("app", "jobs", "audit"):
-        (tmp_path / "var" / f"{name}.db").touch(mode=0o600)
+    files = [tmp_path / "var" / f"{name}.db" for name in ("app", "jobs", "audit")]
+    for file in files:
+        file.touch(mode=0o600)
     ended = run(command, *READERS[command], folder="var", **KEYS, TMS_CLUSTERS="evian3=http://127.0.0.1:1")
     assert ended.returncode
     assert "Traceback" not in ended.stderr
-    assert "Run manage.py migrate_all first." in ended.stderr
+    if command.startswith("audit_"):
+        assert f"database audit: The file {files[2]} has no bytes" in ended.stderr + ended.stdout
+        assert ended.returncode == 3
+    else:
+        assert "Run manage.py migrate_all first." in ended.stderr
+    assert [file.stat().st_size for file in files] == [0, 0, 0]
 
 
 @pytest.mark.sqlite
@@ -91,8 +97,8 @@ def test_one_database_that_is_missing_is_named_with_what_to_do(run, installed, c
     ended = run(*command.split(), folder="var", **SEAL_KEY)
     assert ended.returncode
     assert "Traceback" not in ended.stderr
-    assert f"{installed}/var/jobs.db" in ended.stderr
-    assert "run manage.py migrate_all" in ended.stderr
+    assert f"{installed}/var/jobs.db" in ended.stderr + ended.stdout
+    assert "run manage.py migrate_all" in ended.stderr + ended.stdout
 
 
 @pytest.mark.sqlite

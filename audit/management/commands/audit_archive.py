@@ -13,7 +13,7 @@ from audit.chain import DATABASE
 from audit.models import AuditEntry, ChainHead
 from audit.proof.archives import ArchiveError
 from audit.proof.closed_periods import archive, last_closed
-from audit.proof.commands import ProofCommand
+from audit.proof.commands import ProofCommand, gone_named
 from audit.proof.seals import write_seal
 from audit.proof.verification import verify
 from tmsdash.commands import day_option
@@ -41,9 +41,10 @@ class Command(ProofCommand):
         if folder.is_relative_to(Path(settings.VAR_DIR).resolve()):
             raise CommandError(f"--folder: {folder} is in VAR_DIR. Name a folder elsewhere.")
         try:
-            ensure_own_file(connections[DATABASE])  # else what is named is the folder of the lock
-            with alone("archive", lambda: self.stderr.write("Another archive is being made; waiting for it.")):
-                self._archive(first_moment(options["before"]), folder)
+            with gone_named(self.stderr, "moved"):
+                ensure_own_file(connections[DATABASE])  # else what is named is the folder of the lock
+                with alone("archive", lambda: self.stderr.write("Another archive is being made; waiting for it.")):
+                    self._archive(first_moment(options["before"]), folder)
         except (ArchiveError, AnyDatabaseError) as error:
             raise CommandError(f"Nothing was moved. {error}") from None
         except OSError as error:

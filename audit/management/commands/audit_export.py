@@ -12,6 +12,7 @@ from audit.choices import Action, Outcome, Source
 from audit.customer_index import pks_asking_for
 from audit.exports import FORMS, export
 from audit.models import Attempt
+from audit.proof.commands import gone_named
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import day_option
 from tmsdash.days import first_moment, last_moment
@@ -60,7 +61,7 @@ class Command(BaseCommand):
         try:
             # The file is made first: what cannot be written is no export, and must not be noted as one.
             output: Any = whole_file(Path(name), is_new=True) if name else nullcontext(self.stdout._out)
-            with output as file:
+            with gone_named(self.stderr, "exported"), output as file:
                 file.writelines(marked(export(attempts, form, filters, command_actor()), mark_of(form, RUN_AGAIN)))
                 file.flush()
         except AnyDatabaseError as error:

@@ -9,13 +9,15 @@ from django.db import Error as AnyDatabaseError
 
 from audit import chain
 from audit.actors import command_actor
-from audit.models import ChainHead
 from audit.proof import lost_keys
 from audit.proof.acknowledgements import NotLostError, acknowledge
 from audit.proof.archives import ArchiveError
-from audit.proof.commands import BROKEN
+from audit.proof.commands import BROKEN, gone_named
+from audit.proof.findings import AUDIT
+from audit.proof.heads import stored_head
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import confirmed
+from tmsdash.db.damage import damage
 from tmsdash.text import one_line
 
 
@@ -38,8 +40,9 @@ class Command(BaseCommand):
         folder = Path(options["archives"]) if options["archives"] else None
         try:
             if options["acknowledge_lost"]:
-                self._acknowledge(options["acknowledge_lost"], folder, options)
-            keys, problems = _keys(folder)
+                with gone_named(self.stderr, "acknowledged"):
+                    self._acknowledge(options["acknowledge_lost"], folder, options)
+            keys, problems = _keys_or_damage(folder)
         except NotLostError as error:
             raise CommandError(f"Nothing was acknowledged. {error}") from None
         except (AnyDatabaseError, ArchiveError, OSError) as error:
@@ -48,7 +51,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({"keys": keys, "problems": problems}))
         else:
             lines = [*map(_in_words, keys), *(one_line(problem, 1_000) for problem in problems)]
-            if problems:
+            if keys and problems:
                 lines.append("If that key is lost: manage.py audit_keys --acknowledge-lost KEY_ID --reason TEXT")
             self.stdout.write("\n".join(lines))
         if problems:
@@ -64,9 +67,19 @@ class Command(BaseCommand):
         self.stderr.write(f"Noted in the audit. {lost.sentence}")
 
 
+def _keys_or_damage(folder: Path | None) -> tuple[list[dict[str, Any]], list[str]]:
+    try:
+        return _keys(folder)
+    except AnyDatabaseError as error:
+        problem = damage(chain.DATABASE, error)
+        if not problem:
+            raise
+        return [], [f"The audit is BROKEN. {AUDIT}: {problem}"]
+
+
 def _keys(folder: Path | None) -> tuple[list[dict[str, Any]], list[str]]:
     """Return what is known about each key, and sentences about those that are neither known nor acknowledged."""
-    lost, head, known = lost_keys.acknowledged(folder), ChainHead.objects.first(), chain.known_keys()
+    lost, head, known = lost_keys.acknowledged(folder), stored_head(), chain.known_keys()
     acknowledgements = {key.key_id: key.sentence for key in lost}
     signed = {key_id: (count, first, last) for key_id, count, first, last in lost_keys.used_keys()}
     ids = dict.fromkeys([*signed, *known, *([head.key_id] if head else []), *acknowledgements])

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 
-from audit.proof.commands import ProofCommand
+from audit.proof.commands import ProofCommand, gone_named
 from audit.proof.seals import last_seal, write_seal
 from audit.proof.verification import verify_since
 from tmsdash import timers
@@ -26,11 +26,12 @@ class Command(ProofCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            last = last_seal()
-            head, findings = verify_since(last)
-            if findings or head is None:
-                self.end_broken(findings[0], "sealed")
-            seal = write_seal(head)
+            with gone_named(self.stderr, "sealed"):
+                last = last_seal()
+                head, findings = verify_since(last)
+                if findings or head is None:
+                    self.end_broken(findings[0], "sealed")
+                seal = write_seal(head)
         except (AnyDatabaseError, WorkerLostError) as error:
             raise CommandError(f"The audit cannot be read, so nothing was sealed. {error}") from None
         except OSError as error:

@@ -1,5 +1,6 @@
 import json
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,12 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 from tqdm import tqdm
 
-from audit.models import Attempt, ChainHead
+from audit.models import Attempt
 from audit.proof.anchors import NoAnchorError, kept_anchor, logged_anchors
 from audit.proof.archives import ArchiveError
 from audit.proof.commands import BROKEN
 from audit.proof.findings import Finding, Verification
+from audit.proof.heads import stored_head
 from audit.proof.verification import verify
 from tmsdash import timers
 from tmsdash.commands import TimerCommand
@@ -49,11 +51,10 @@ class Command(TimerCommand):
         except NoAnchorError as error:
             raise CommandError(str(error)) from None
         try:
-            head = ChainHead.objects.first()
-            total = (head.sequence if head else 0) + Attempt.objects.count()
-            with tqdm(total=total, unit=" rows", disable=None, leave=False) as bar:
+            with tqdm(total=_rows(), unit=" rows", disable=None, leave=False) as bar:
                 verification = verify(anchors, bar.update, self.archive_folder(options))
-                self.verify_further(verification, options)
+                if not verification.is_audit_gone:
+                    self.verify_further(verification, options)
         except (AnyDatabaseError, ArchiveError, WorkerLostError, OSError) as error:
             raise CommandError(f"The audit or its seals cannot be read, so nothing is proven. {error}") from None
         self.stdout.write(json.dumps(_as_json(verification)) if options["json"] else _in_words(verification))
@@ -66,6 +67,14 @@ class Command(TimerCommand):
 
     def verify_further(self, verification: Verification, options: dict[str, Any]) -> None:
         """Look at what lies outside the audit, as the command of the same name in setactions does."""
+
+
+def _rows() -> int | None:
+    """Return about how many rows will be looked at; None if nobody can tell."""
+    with suppress(AnyDatabaseError):
+        head = stored_head()
+        return (head.sequence if head else 0) + Attempt.objects.count()
+    return None
 
 
 def _as_json(verification: Verification) -> dict[str, Any]:
@@ -104,7 +113,7 @@ def _in_words(verification: Verification) -> str:
             "where they were kept, or the whole audit was put back to an earlier state.",
         ]
     else:
-        lines = [f"The audit is BROKEN. First bad: {findings[0].where}. Looked at: {looked_at}."]
+        lines = [f"The audit is BROKEN. First bad: {one_line(findings[0].where)}. Looked at: {looked_at}."]
     lines += _findings_in_words(findings, verification.finding_count)
     if unfit and not verification.is_chain_whole:
         lines.append(f"Besides, {verification.unfit_count:,} anchors do not match:")

@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.db import Error as AnyDatabaseError
 
 from audit.management.commands.audit_verify import Command as AuditVerifyCommand
 from audit.proof.archives import ArchiveError
@@ -10,6 +11,7 @@ from jobs.selectors import day_problems
 from setactions.proof.database_check import database_problems
 from setactions.proof.job_comparison import JobComparison
 from setactions.proof.ledger_comparison import LedgerComparison
+from tmsdash.db.damage import damage
 
 
 class Command(AuditVerifyCommand):
@@ -27,6 +29,17 @@ class Command(AuditVerifyCommand):
         """Compare jobs, batches and tables, if the options say so."""
         if not options["jobs"]:
             return
+        try:
+            self._compare(verification, options)
+        except AnyDatabaseError as error:
+            # The audit was read to its end before.
+            problems = ((alias, damage(alias, error)) for alias in ("jobs", "default"))
+            findings = [Finding(f"database {alias}", problem) for alias, problem in problems if problem]
+            if not findings:
+                raise
+            verification.add(findings[:1])
+
+    def _compare(self, verification: Verification, options: dict[str, Any]) -> None:
         jobs, ledger = JobComparison(archive_folder=self.archive_folder(options)), LedgerComparison()
         try:
             verification.add(Finding(f"job {job_id}", problem) for job_id, problem in jobs.problems())
