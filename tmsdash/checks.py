@@ -201,7 +201,7 @@ def check_seal_dir() -> Problems:
 @_check(Tags.security)
 def check_file_modes() -> Problems:
     """Files of an older release or copied ones may be open to others; new ones are open to their owner only."""
-    keys = [Path(settings.VAR_DIR) / name for name in ("secret_key", "token_key", "audit_key")]
+    keys = [Path(settings.VAR_DIR) / name for name in ("secret_key", "token_key", "audit_key", "audit_signing_key")]
     names = [f"{file}{end}" for file in settings.DATABASE_FILES for end in ("", "-wal", "-shm")]
     files = [file for file in (*keys, *map(Path, names)) if file.is_file() and _is_open_to_others(file)]
     if files:

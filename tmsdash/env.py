@@ -198,6 +198,22 @@ def keys(name: str, *, minimum_length: int) -> list[str]:
     return secrets
 
 
+def signing_key(name: str) -> str:
+    """Return the base64 of 32 bytes, or the empty string."""
+    value = text(name)
+    if value and not re.fullmatch(r"[A-Za-z0-9+/]{43}=", value):
+        raise ImproperlyConfigured(f"{name}: write 32 bytes in base64, as `openssl rand -base64 32` prints them.")
+    return value
+
+
+def public_keys(name: str) -> list[str]:
+    """Return a comma-separated list of public keys as C2SP writes them."""
+    for key in names(name, []):
+        if not re.fullmatch(r"[^\s+]{1,255}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}", key):
+            raise _wrong(name, "write public keys as manage.py audit_keys shows them, NAME+KEY ID+BASE64", key)
+    return names(name, [])
+
+
 def shared_secret(name: str, *, minimum_length: int) -> str:
     """Return a secret that other programs have, too, of visible characters, or the empty string."""
     value = text(name)

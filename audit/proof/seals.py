@@ -5,7 +5,8 @@ Somebody who puts yesterday's database file back has a chain that is whole; the 
 1. Each key has a file of its own in AUDIT_SEAL_DIR, so that other installations may use the same folder.
 2. The seals of a key are numbered from 1, and each signs the signature of the one before, so that none can be taken
    out of the middle. Only the copies of the lines elsewhere, and the log, tell when the last ones are cut off.
-3. A line without an end was cut off by a crash. It was never reported as a seal, and the next one takes its place.
+3. Each holds the checkpoint that was signed then (see audit.transparency); those of earlier versions have none.
+4. A line without an end was cut off by a crash. It was never reported as a seal, and the next one takes its place.
 """
 
 import errno
@@ -15,6 +16,7 @@ import logging
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
@@ -39,11 +41,16 @@ class Seal:
     key_id: str
     previous: str
     signature: str = ""
+    checkpoint: str = ""
 
     def signed_with(self, key: str) -> str:
         """Return the signature that this seal has to have."""
-        facts = asdict(self) | {"signature": ""}
+        facts = self.facts() | {"signature": ""}
         return sign(key, "seal", *(facts[name] for name in sorted(facts)))
+
+    def facts(self) -> dict[str, Any]:
+        """Return what its line holds."""
+        return {name: value for name, value in asdict(self).items() if value or name != "checkpoint"}
 
     @property
     def name(self) -> str:
@@ -127,7 +134,7 @@ def last_seal() -> Seal | None:
     return max((seal for file in read_all() for seal in file.seals), key=lambda seal: seal.at, default=None)
 
 
-def write_seal(head: ChainHead) -> Seal:
+def write_seal(head: ChainHead, checkpoint: str = "") -> Seal:
     """Seal that the chain ends with `head`, in the file and in the log; return the seal. Raises OSError if it fails."""
     key, key_id = settings.AUDIT_KEY, id_of_key(settings.AUDIT_KEY)
     path = path_of(key_id)
@@ -141,9 +148,10 @@ def write_seal(head: ChainHead) -> Seal:
             mac=head.mac,
             key_id=key_id,
             previous=written[-1].signature if written else GENESIS,
+            checkpoint=checkpoint,
         )
         seal = replace(unsigned, signature=unsigned.signed_with(key))
-        _append(path, json.dumps(asdict(seal)))
+        _append(path, json.dumps(seal.facts()))
     end = anchor(seal.sequence, seal.mac)
     logger.info("[AUDIT] SEALED: number=%d, anchor=%s, signature=%s", seal.number, end, seal.signature)
     return seal

@@ -18,13 +18,15 @@ from audit import chain
 from audit.choices import Kind
 from audit.proof.lost_keys import NOT_KNOWN
 from audit.proof.stored import StoredEntry, rows_of, select, stored_entries
+from audit.transparency.growing import Leaves
+from audit.transparency.merkle import WIDTH, leaf_hash
 from tmsdash.db.transactions import read_transaction
 from tmsdash.processes import cores
 
 if TYPE_CHECKING:  # its pool of processes is loaded by nobody who does not verify
     from tmsdash.cores import Workers
 
-LENGTH = 10_000
+LENGTH = 40 * WIDTH  # whole tiles of the Merkle tree
 MIN_ENTRIES = 50_000  # with fewer, it is over before workers have begun
 RESTORED = '"change":"restored"'  # in the body of the entry that `restore` adds
 
@@ -55,6 +57,7 @@ class Stretch:
     last: int
     mac: str  # of the last entry
     asked: dict[int, str]  # the macs of the entries that were asked for, by their numbers
+    leaves: Leaves  # of the Merkle tree, one for each entry
 
     @property
     def entries(self) -> int:
@@ -85,7 +88,8 @@ def stored_stretches(
 
 def _tasks(first: int | None, end: int, asked: Sequence[int]) -> Iterator[Bounds]:
     while first is not None:
-        last = min(first + LENGTH - 1, end)  # a worker sees what was added meanwhile, too
+        # They end where tiles do. A worker sees what was added meanwhile, too.
+        last = min(first + LENGTH - 1 - (first - 1) % LENGTH, end)
         yield Bounds(first, last, asked[bisect_left(asked, first) : bisect_right(asked, last)])
         # Over a gap at once, however far somebody has put the next entry.
         [(first,)] = rows_of(f"SELECT min(sequence) FROM audit_auditentry WHERE sequence > {last:d}")  # noqa: S608
@@ -104,6 +108,7 @@ def _prove(bounds: Bounds) -> Stretch | None:
     keys, kept, about_chain = chain.known_keys(), set(bounds.asked), Kind.SETTING_CHANGED.value
     number, mac, before = bounds.first - 1, "", ""
     macs: dict[int, str] = {}
+    hashes: list[bytes] = []
     for sequence, previous_mac, own_mac, key_id, attempt_id, kind, time, *facts in rows_of(
         select(StoredEntry._fields, bounds.condition)
     ):
@@ -114,9 +119,13 @@ def _prove(bounds: Bounds) -> Stretch | None:
         if kind == about_chain and (RESTORED in facts[-1] or NOT_KNOWN in facts[-1]):
             return None
         before = before or previous_mac
-        number, mac = sequence, chain.mac_of_stored(key, (previous_mac, sequence, time, attempt_id, kind), facts)
+        signed = chain.signed_text((previous_mac, sequence, time, attempt_id, kind), facts)
+        number, mac = sequence, chain.mac_of_text(key, signed)
         if not hmac.compare_digest(mac.encode(), own_mac.encode()):
             return None
+        hashes.append(leaf_hash(chain.leaf(signed, key_id, mac)))
         if number in kept:
             macs[number] = mac
-    return Stretch(bounds.first, before, number, mac, macs) if number == bounds.last else None
+    if number != bounds.last:
+        return None
+    return Stretch(bounds.first, before, number, mac, macs, Leaves.of(bounds.first - 1, hashes))

@@ -35,7 +35,8 @@ from tmsdash.cores import Workers
 from tmsdash.db.damage import NOT_UTF8, damage
 from tmsdash.db.transactions import read_transaction
 
-Entries = Iterator[StoredEntry | Stretch]
+Entry = StoredEntry | Stretch
+Entries = Iterator[Entry]
 Result = TypeVar("Result")
 Step = Callable[[int], object]  # called with the number of rows that were looked at since the last call
 
@@ -94,26 +95,34 @@ def _look(seal_files: list[SealFile], anchors: list[Point], on_step: Step, archi
     return verification
 
 
-def verify_since(seal: Seal | None) -> tuple[ChainHead | None, list[Finding]]:
+def verify_since(
+    seal: Seal | None, keep: Callable[[Entry], object] = lambda entry: None, archive_folder: Path | None = None
+) -> tuple[ChainHead | None, list[Finding]]:
     """Look at the entries behind a seal; return the head as it is then, and what is wrong.
 
-    Without a seal, or if the chain does not pass through it, all entries are looked at, archives first.
+    Without a seal, or if the chain does not pass through it, all entries are looked at, archives first. `keep` gets
+    what was looked at.
     """
     damaged = Damaged()
     with Workers() as workers, read_transaction(chain.DATABASE):
-        head, lost = stored_head(), lost_keys.acknowledged()
-        if seal and (seal.sequence == 0 or AuditEntry.objects.filter(sequence=seal.sequence, mac=seal.mac).exists()):
+        head, lost = stored_head(), lost_keys.acknowledged(archive_folder)
+        if seal and passes_through(seal):
             walk = Walk([], seal.sequence, seal.mac, lost)
             entries: Entries = stored_stretches(workers, walk.asked, after=seal.sequence)
         else:
             walk = Walk(_points_of(read_all()), lost=lost)
-            archives = find_archives(None, {key.key_id for key in lost})
+            archives = find_archives(archive_folder, {key.key_id for key in lost})
             entries = all_entries(archives, stored_stretches(workers, walk.asked), on_damage=damaged.append)
-        findings = [*damaged.among(walk.findings(entries)), *head_findings(head, walk)]
+        findings = [*damaged.among(walk.findings(_kept(entries, keep))), *head_findings(head, walk)]
         # Also before the seal: an earlier version of this product sealed such a chain.
         passed_over = lost_keys.passed_over_problems(lost)
         findings += [Finding(f"entry {number}", problem) for number, problem in passed_over]
         return head, findings
+
+
+def passes_through(seal: Seal) -> bool:
+    """Tell whether the chain in the database goes on from the entry that a seal names."""
+    return seal.sequence == 0 or AuditEntry.objects.filter(sequence=seal.sequence, mac=seal.mac).exists()
 
 
 def _points_of(seal_files: list[SealFile]) -> list[Point]:
@@ -173,6 +182,12 @@ def _with_any_text(look: Callable[[], Result]) -> Result:
 
 def _any_text(stored: bytes) -> str:
     return stored.decode(errors="surrogateescape")
+
+
+def _kept(entries: Entries, keep: Callable[[Entry], object]) -> Entries:
+    for entry in entries:
+        yield entry
+        keep(entry)  # once the walk has said what is wrong with it
 
 
 def _counted(entries: Entries, on_step: Step) -> Entries:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from audit.actors import Actor
 from audit.choices import Kind
-from audit.models import Attempt, AttemptCustomer, AuditEntry, ChainHead
+from audit.models import Attempt, AttemptCustomer, AuditEntry, ChainHead, MerkleTile, StoredCheckpoint
 from audit.services import record_fact
 from audit.tests.making import make_attempt, refuse, tampering
 
@@ -70,11 +70,11 @@ def head():
 @contextmanager
 def back_to_yesterday():
     """What happens in the block is undone afterwards, as if the database's file had been put back."""
-    tables = (AuditEntry, Attempt, AttemptCustomer, ChainHead)
+    tables = (AuditEntry, Attempt, AttemptCustomer, ChainHead, StoredCheckpoint, MerkleTile)
     before = {model: list(model.objects.order_by("pk")) for model in tables}
     yield
     with tampering() as cursor:
-        for model in (AttemptCustomer, Attempt, AuditEntry, ChainHead):
+        for model in (AttemptCustomer, Attempt, AuditEntry, ChainHead, StoredCheckpoint, MerkleTile):
             cursor.execute(f"DELETE FROM {model._meta.db_table}")
         for model in tables:
             for instance in before[model]:

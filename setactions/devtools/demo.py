@@ -89,6 +89,7 @@ def _use_own_settings(port: int, tms_port: int) -> None:
         "DEBUG": "false",
         "TIMER_INTERVALS": "reconcile=0,backup=0,seal=0,verify=0",  # there are no timers
         **dict.fromkeys(("CSRF_TRUSTED_ORIGINS", "SECRET_KEY", "TOKEN_KEY", "AUDIT_KEY", "AUDIT_OLD_KEYS"), ""),
+        **dict.fromkeys(("AUDIT_SIGNING_KEY", "AUDIT_OLD_SIGNING_KEYS"), ""),
         "PORT": str(port),
     }
 

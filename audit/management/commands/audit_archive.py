@@ -10,12 +10,13 @@ from tqdm import tqdm
 
 from audit.actors import command_actor
 from audit.chain import DATABASE
-from audit.models import AuditEntry, ChainHead
+from audit.models import AuditEntry
 from audit.proof.archives import ArchiveError
 from audit.proof.closed_periods import archive, last_closed
 from audit.proof.commands import ProofCommand, gone_named
-from audit.proof.seals import write_seal
+from audit.proof.sealing import BrokenError, seal
 from audit.proof.verification import verify
+from audit.transparency.signing_key import SigningKeyError
 from tmsdash.commands import day_option
 from tmsdash.days import first_moment
 from tmsdash.db.locks import alone
@@ -45,7 +46,9 @@ class Command(ProofCommand):
                 ensure_own_file(connections[DATABASE])  # else what is named is the folder of the lock
                 with alone("archive", lambda: self.stderr.write("Another archive is being made; waiting for it.")):
                     self._archive(first_moment(options["before"]), folder)
-        except (ArchiveError, AnyDatabaseError) as error:
+        except BrokenError as error:
+            self.end_broken(error.finding, "moved")
+        except (ArchiveError, AnyDatabaseError, SigningKeyError) as error:
             raise CommandError(f"Nothing was moved. {error}") from None
         except OSError as error:
             raise CommandError(f"Nothing was moved. {error.filename or folder}: {error.strerror}.") from None
@@ -63,7 +66,7 @@ class Command(ProofCommand):
         if not count:
             self.stdout.write("There is nothing to archive.")
             return
-        write_seal(ChainHead.objects.get())
+        seal(command_actor(), folder)
         with tqdm(total=2 * count, unit=" entries", disable=None, leave=False) as bar:
             made = archive(last, folder, command_actor(), bar.update)
         self.stdout.write(f"Archived: entries {made.first:,} to {made.last:,}, in {made.path}. Keep this file.")

@@ -1,41 +1,54 @@
 import json
-from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 
+from audit.actors import command_actor
+from audit.chain import ANCHOR_DIGITS
 from audit.proof.commands import ProofCommand, gone_named
-from audit.proof.seals import last_seal, write_seal
-from audit.proof.verification import verify_since
+from audit.proof.sealing import BrokenError, seal
+from audit.transparency.signing_key import SigningKeyError
 from tmsdash import timers
 from tmsdash.cores import WorkerLostError
 
 
 class Command(ProofCommand):
     help = (
-        "Seal the audit as it is now: a signed line in AUDIT_SEAL_DIR and in the log, even if nothing is new. It looks "
-        "at the entries since the last seal, and seals nothing that is broken. Run it from a timer, and have the lines "
-        "copied to another machine. Exit code 0: sealed; 3: the audit is broken."
+        "Seal the audit as it is now, even if nothing is new: a signed line in AUDIT_SEAL_DIR and in the log, with a "
+        "checkpoint that everybody can check who has the public key (audit_keys shows it). It looks at the entries "
+        "since the last seal, and seals nothing that is broken. Run it from a timer, on one host, the one with the key "
+        "that signs checkpoints, and have the lines copied to another machine. Exit code 0: sealed; 3: the audit is "
+        "broken."
     )
 
     timer = timers.SEAL
 
     def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--archives", metavar="FOLDER", help="where the archives are (default: AUDIT_SEAL_DIR)")
+        parser.add_argument(
+            "--rebuild-tree", action="store_true", help="look at all entries, and make the Merkle tree anew from them"
+        )
         parser.add_argument("--json", action="store_true", help="print the seal as one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        folder = Path(options["archives"]) if options["archives"] else None
         try:
             with gone_named(self.stderr, "sealed"):
-                last = last_seal()
-                head, findings = verify_since(last)
-                if findings or head is None:
-                    self.end_broken(findings[0], "sealed")
-                seal = write_seal(head)
+                sealed = seal(command_actor(), folder, rebuild_tree=options["rebuild_tree"])
+        except BrokenError as error:
+            self.end_broken(error.finding, "sealed")
+        except SigningKeyError as error:
+            raise CommandError(f"Nothing was sealed. {error}") from None
         except (AnyDatabaseError, WorkerLostError) as error:
-            raise CommandError(f"The audit cannot be read, so nothing was sealed. {error}") from None
+            raise CommandError(f"The audit cannot be read or written, so nothing was sealed. {error}") from None
         except OSError as error:
             raise CommandError(f"AUDIT_SEAL_DIR: {error.filename} cannot be used: {error.strerror}.") from None
-        new = seal.sequence - (last.sequence if last else 0)
-        words = f"Sealed: number {seal.number}, {new:,} new entries, the last is {seal.sequence}:{seal.mac[:16]}."
-        self.stdout.write(json.dumps(asdict(seal)) if options["json"] else words)
+        line = sealed.seal
+        end = f"{line.sequence}:{line.mac[:ANCHOR_DIGITS]}"
+        words = (
+            f"Sealed: number {line.number}, {sealed.new:,} new entries, the last is {end}. The checkpoint of "
+            f"{sealed.checkpoint.size:,} entries has the root {sealed.checkpoint.root.hex()}."
+        )
+        self.stdout.write(json.dumps(line.facts()) if options["json"] else words)

@@ -19,7 +19,7 @@ from setactions.operations.doctor.site import Site
 from tmsdash.key_files import name_of, owner_of
 
 READ, WRITE, ENTER = 4, 2, 1
-KEY_FILES = ("secret_key", "token_key", "audit_key")
+KEY_FILES = ("secret_key", "token_key", "audit_key", "audit_signing_key")
 
 
 def look(site: Site) -> Findings:
