@@ -8,6 +8,7 @@ class AuditConfig(AppConfig):
     verbose_name = "Audit"
     # What migrating forwards makes from the entries, and may go on the way back.
     made_again = (
+        "audit_merkletile",
         *("audit_attemptday", "audit_entryday", "audit_tally", "audit_talliedperiod"),
         *("audit_monthtally", "audit_daytally", "audit_talliedmonth"),
         *("audit_attempt.note", "audit_attemptcustomer.segment"),

@@ -210,7 +210,7 @@ def public_keys(name: str) -> list[str]:
     """Return a comma-separated list of public keys as C2SP writes them."""
     for key in names(name, []):
         if not re.fullmatch(r"[^\s+]{1,255}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}", key):
-            raise _wrong(name, "write public keys as manage.py audit_keys shows them, NAME+KEY ID+BASE64", key)
+            raise wrong(name, "write public keys as manage.py audit_keys shows them, NAME+KEY ID+BASE64", key)
     return names(name, [])
 
 

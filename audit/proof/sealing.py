@@ -112,7 +112,7 @@ def _assert_continued(last: Checkpoint, leaves: "_Kept") -> None:
     tree = Growing()
     for part in leaves.parts():
         missing = last.size - tree.size
-        tree.add(part if part.count <= missing else Leaves(part.hashes[: missing * HASH_BYTES]))
+        tree.add(part if part.size <= missing else Leaves(part.hashes[: missing * HASH_BYTES]))
     if (tree.size, tree.tree().root()) != (last.size, last.root):
         problem = f"The entries up to {last.size:,} are not those that the last checkpoint signed."
         raise BrokenError(Finding("checkpoint", problem))

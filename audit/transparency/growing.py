@@ -27,7 +27,7 @@ class Leaves(NamedTuple):
         return cls(joined, b"".join([tile_root(joined[start : start + TILE_BYTES]) for start in starts]))
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         """How many there are."""
         return len(self.hashes) // HASH_BYTES
 

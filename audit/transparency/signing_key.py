@@ -7,7 +7,6 @@
 4. A key whose predecessor is not among AUDIT_OLD_SIGNING_KEYS signs nothing: it may be somebody else's.
 """
 
-import json
 import os
 import tempfile
 from base64 import b64decode, b64encode
@@ -133,7 +132,7 @@ def pem(public: PublicKey) -> str:
 
 def _noted_in(entry: StoredEntry, name: str) -> str:
     """Return the key in the body of an entry; "" if there is none, or the entry is not proven."""
-    return str(json.loads(entry.body).get(name, "")) if entry.is_signed(chain.known_keys()) else ""
+    return str(entry.facts.get(name, "")) if entry.is_signed(chain.known_keys()) else ""
 
 
 def _public(key: Ed25519PrivateKey, origin: str) -> PublicKey:

@@ -15,6 +15,9 @@ from audit.proof.archives import ArchiveError
 from audit.proof.commands import BROKEN, gone_named
 from audit.proof.findings import AUDIT
 from audit.proof.heads import stored_head
+from audit.transparency import checkpoints, signing_key
+from audit.transparency.notes import NoteError
+from audit.transparency.signing_key import SigningKeyError
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.commands import confirmed
 from tmsdash.db.damage import damage
@@ -23,9 +26,10 @@ from tmsdash.text import one_line
 
 class Command(BaseCommand):
     help = (
-        "Show the keys of the audit's chain by their ids, and what each of them signed. A lost key stops the site, "
-        "because nothing proves the end of what it signed. Acknowledge the loss, with a reason, and the site goes on; "
-        "audit_verify names it for ever. Exit code 0: all keys are known or acknowledged; 3: one is not."
+        "Show the keys of the audit's chain by their ids, and what each of them signed, and the public keys with which "
+        "everybody can check its checkpoints. A lost key of the chain stops the site, because nothing proves the end "
+        "of what it signed. Acknowledge the loss, with a reason, and the site goes on; audit_verify names it for ever. "
+        "Exit code 0: all keys are known or acknowledged; 3: one is not."
     )
     needed_keys = ()  # it is for sites that lack them
 
@@ -34,27 +38,37 @@ class Command(BaseCommand):
         parser.add_argument("--reason", default="", help="how it was lost, in 10 characters or more")
         parser.add_argument("--yes", action="store_true", help="do not ask")
         parser.add_argument("--archives", metavar="FOLDER", help="where the archives are (default: AUDIT_SEAL_DIR)")
-        parser.add_argument("--json", action="store_true", help="print one JSON object")
+        only = parser.add_mutually_exclusive_group()
+        only.add_argument("--json", action="store_true", help="print one JSON object")
+        only.add_argument("--pem", action="store_true", help="print only the public key, as openssl reads it")
+        only.add_argument("--checkpoint", action="store_true", help="print only the last checkpoint")
 
     def handle(self, *args: Any, **options: Any) -> None:
         folder = Path(options["archives"]) if options["archives"] else None
         try:
+            if options["pem"] or options["checkpoint"]:
+                self.stdout.write(_for_openssl(is_key=options["pem"]), ending="")
+                return
             if options["acknowledge_lost"]:
                 with gone_named(self.stderr, "acknowledged"):
                     self._acknowledge(options["acknowledge_lost"], folder, options)
             keys, problems = _keys_or_damage(folder)
+            signing_keys, unknown = _signing_keys() if keys else ([], [])
         except NotLostError as error:
             raise CommandError(f"Nothing was acknowledged. {error}") from None
-        except (AnyDatabaseError, ArchiveError, OSError) as error:
+        except (AnyDatabaseError, ArchiveError, SigningKeyError, NoteError, OSError) as error:
             raise CommandError(f"The audit cannot be used. {error}") from None
         if options["json"]:
-            self.stdout.write(json.dumps({"keys": keys, "problems": problems}))
+            self.stdout.write(
+                json.dumps({"keys": keys, "signing_keys": signing_keys, "problems": [*problems, *unknown]})
+            )
         else:
             lines = [*map(_in_words, keys), *(one_line(problem, 1_000) for problem in problems)]
             if keys and problems:
                 lines.append("If that key is lost: manage.py audit_keys --acknowledge-lost KEY_ID --reason TEXT")
-            self.stdout.write("\n".join(lines))
-        if problems:
+            lines += [f"{key['public_key']}  {key['state']}\n{key['pem'].strip()}" for key in signing_keys]
+            self.stdout.write("\n".join([*lines, *unknown]))
+        if problems or unknown:
             sys.exit(BROKEN)
 
     def _acknowledge(self, key_id: str, folder: Path | None, options: dict[str, Any]) -> None:
@@ -101,6 +115,41 @@ def _keys(folder: Path | None) -> tuple[list[dict[str, Any]], list[str]]:
             f"The head of the chain is signed with the key {head.key_id}, which is not known: nothing is added."
         )
     return keys, problems
+
+
+def _signing_keys() -> tuple[list[dict[str, str]], list[str]]:
+    """Return the public keys of checkpoints, and a sentence if the last checkpoint is signed with none of them."""
+    try:
+        last, public_keys = checkpoints.last(), signing_key.known_public_keys()
+    except NoteError as error:
+        return [], [f"{error} Run manage.py audit_verify."]
+    problems = []
+    if last and not any(map(last.signature_of, public_keys)):
+        problems = [
+            f"The last checkpoint, of {last.size:,} entries, is signed with a key that is not known here. Put its "
+            "public half into AUDIT_OLD_SIGNING_KEYS if it is this site's; if not, run manage.py audit_verify."
+        ]
+    has_own, old = signing_key.present() is not None, signing_key.old()
+    keys = []
+    for public in public_keys:
+        is_old = public in old and (not has_own or public != public_keys[0])
+        signs = "signs checkpoints" if has_own and not is_old else "noted in the chain"
+        state = "signed checkpoints before (AUDIT_OLD_SIGNING_KEYS)" if is_old else signs
+        keys.append({"public_key": str(public), "state": state, "pem": signing_key.pem(public)})
+    return keys, problems
+
+
+def _for_openssl(*, is_key: bool) -> str:
+    """Return the public key of the last checkpoint in PEM, or the checkpoint; raises CommandError without one."""
+    last, public_keys = checkpoints.last(), signing_key.known_public_keys()
+    if last is None:
+        raise CommandError("Nothing was signed yet. Run manage.py audit_seal.")
+    if not is_key:
+        return str(last)
+    pems = [signing_key.pem(public) for public in public_keys if last.signature_of(public)]
+    if not pems:
+        raise CommandError("The last checkpoint is signed with a key that is not known here: manage.py audit_keys.")
+    return pems[0]
 
 
 def _state(key_id: str, acknowledgements: dict[str, str]) -> str:

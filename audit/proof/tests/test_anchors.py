@@ -102,7 +102,7 @@ def test_lines_of_now_and_of_former_releases_count(tmp_path, time):
         f"{FORGED}{FORGED}",
         f"{FORGED}\rx",
         FORGED.replace("INTENT", "INTENTS"),
-        FORGED.replace("INTENT", "SEALED"),
+        FORGED.replace("INTENT", "SEAL"),
         FORGED.replace("INFO", "WARNING"),
         FORGED.replace(ATTEMPT, "x"),
         FORGED.replace("cdef [", "cde ["),
@@ -241,4 +241,5 @@ def test_what_is_broken_is_named_before_anchors(audited):
 
 def test_a_thread_of_its_own_writes_anchors_that_count_too(written):
     in_thread(lambda: call_command("audit_seal", stdout=io.StringIO()))
-    assert [line[:15] for line in written.getvalue().splitlines()] == ["[AUDIT] SEALED:"]
+    lines = [line.partition(":")[0] for line in written.getvalue().splitlines()]
+    assert lines == ["[AUDIT] SEALED", "[AUDIT] SETTING_CHANGED", "[AUDIT] SEALED"]  # the seal, and what notes it

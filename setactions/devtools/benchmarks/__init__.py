@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from .audit import audit_chain, audit_customer, audit_verify
+from .audit import audit_chain, audit_customer, audit_seal, audit_verify
 from .batches import batch, batch_check
 from .memory import memory
 from .operators import operators
@@ -26,12 +26,22 @@ _ALL = (
         reconcile,
         audit_chain,
         audit_verify,
+        audit_seal,
         audit_customer,
     ),
     *(batch, batch_check, overlap, years, queue),
 )
 BENCHMARKS: dict[str, Callable[[], bool]] = {function.__name__.replace("_", "-"): function for function in _ALL}
-ROUNDS = {"audit-verify": 3, "batch": 3, "batch-check": 3, "memory": 3, "operators": 5, "queue": 3, "years": 2}
+ROUNDS = {
+    "audit-verify": 3,
+    "audit-seal": 3,
+    "batch": 3,
+    "batch-check": 3,
+    "memory": 3,
+    "operators": 5,
+    "queue": 3,
+    "years": 2,
+}
 """How often those are measured that take minutes."""
 OF_ALL = [name for name in BENCHMARKS if name not in ("years", "queue")]
 """Those that are measured together: years of data take an hour to make and to walk through, a queue needs Redis."""

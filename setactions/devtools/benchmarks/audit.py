@@ -1,4 +1,4 @@
-"""What the audit's chain costs: `manage.py bench audit-chain`, `audit-verify` and `audit-customer`."""
+"""What the audit's chain costs: `manage.py bench audit-chain`, `audit-verify`, `audit-seal` and `audit-customer`."""
 
 import json
 import logging
@@ -19,6 +19,8 @@ from django.utils import timezone
 
 from audit.actors import Actor
 from audit.choices import Kind
+from audit.models import MerkleTile, StoredCheckpoint
+from audit.proof.sealing import seal
 from audit.proof.verification import verify
 from audit.selectors import attempts_of_customer
 from audit.services import record_fact
@@ -36,6 +38,9 @@ CHAIN_LIMIT = 1.1
 ATTEMPTS = 333_334  # of three entries and three customers
 MAX_VERIFY_S = 15
 VERIFY_LIMIT = 15
+MAX_FIRST_SEAL_S = 10
+SEAL_LIMIT = 15
+MAX_SEAL_MS = 1_000
 FEW_ATTEMPTS = 3_334
 LOOK_UPS = 200
 CUSTOMER_LIMIT = 1.5
@@ -90,17 +95,33 @@ def audit_verify() -> bool:
             raise RuntimeError(result.findings)
         entries = result.entries
 
-    def bare() -> None:
-        with connections["audit"].cursor() as cursor:
-            cursor.execute("SELECT * FROM audit_auditentry")
-            while cursor.fetchmany(1000):
-                pass
-
-    comparison = compare(ours, bare)
+    comparison = compare(ours, _read_entries)
     bound = MAX_VERIFY_S * measurement.scale * 1000
     return comparison.report(
         "audit-verify", f"verifying {entries:,} entries", "reading them", VERIFY_LIMIT, bound=bound
     )
+
+
+def audit_seal() -> bool:
+    """Compare sealing a million entries, for the first time and once more, with only reading them."""
+    logging.disable(logging.INFO)
+    _fill(scaled(ATTEMPTS))
+    actor, last = Actor(user_id="bench"), 0
+
+    def ours() -> None:
+        nonlocal last
+        last = seal(actor).checkpoint.size
+
+    def never_sealed() -> None:
+        for model in (StoredCheckpoint, MerkleTile):
+            model.objects.all().delete()
+
+    comparison = compare(ours, _read_entries, never_sealed)
+    bound = MAX_FIRST_SEAL_S * measurement.scale * 1000
+    is_quick = comparison.report("audit-seal", f"sealing {last:,} entries", "reading them", SEAL_LIMIT, bound=bound)
+    ours()
+    again = compare(ours, _read_entries)
+    return again.report("audit-seal", "sealing once more", "reading all", bound=MAX_SEAL_MS) and is_quick
 
 
 def audit_customer() -> bool:
@@ -118,6 +139,13 @@ def audit_customer() -> bool:
     many_ms = statistics.median(median_ms(partial(look_up, cids)) for _ in range(3))
     what = f"{len(cids)} look-ups by customer among {3 * scaled(ATTEMPTS):,} entries"
     return Comparison([many_ms], [few_ms]).report("audit-customer", what, f"among {3 * few:,}", CUSTOMER_LIMIT)
+
+
+def _read_entries() -> None:
+    with connections["audit"].cursor() as cursor:
+        cursor.execute("SELECT * FROM audit_auditentry")
+        while cursor.fetchmany(1000):
+            pass
 
 
 def _fill(count: int) -> list[str]:

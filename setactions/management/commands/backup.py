@@ -19,10 +19,11 @@ class Command(TimerCommand):
     help = (
         "Copy the three databases, as they are at one moment, into a new folder below FOLDER, and verify the copy. "
         "The site may serve meanwhile. Older backups are left alone, unless BACKUP_KEEP says how many of them are "
-        "kept: then the others go once the new one is complete. The three keys in VAR_DIR are not copied: "
-        "keep them elsewhere. Without secret_key or token_key nothing starts until new ones are accepted (site_keys), "
+        "kept: then the others go once the new one is complete. The keys in VAR_DIR are not copied: keep them "
+        "elsewhere. Without secret_key or token_key nothing starts until new ones are accepted (site_keys), "
         "and everybody signs in again; without audit_key nothing that it signed can be proven, and nothing is sent "
-        "until its loss is acknowledged (audit_keys). Exit code 0: complete and verified; 1: nothing was kept; 2: "
+        "until its loss is acknowledged (audit_keys); without audit_signing_key nothing is sealed until another one "
+        "signs (audit_keys). Exit code 0: complete and verified; 1: nothing was kept; 2: "
         "complete, but jobs and audit do not fit together, or the audit does not end as it should."
     )
 
@@ -46,9 +47,10 @@ class Command(TimerCommand):
             self.stdout.write(f"{alias}: {entry.bytes:,} bytes, {rows:,} rows, {entry.engine}")
         self.stdout.write(f"The backup is complete and verified: {backup.folder}")
         self.stdout.write(
-            f"The keys in {settings.VAR_DIR} (secret_key, token_key, audit_key) and your settings are not in it. Keep "
-            "them elsewhere. Without the first two nothing starts until new ones are accepted (manage.py site_keys), "
-            "and everybody signs in again; without audit_key nothing that it signed can be proven."
+            f"The keys in {settings.VAR_DIR} (secret_key, token_key, audit_key, audit_signing_key) and your settings "
+            "are not in it. Keep them elsewhere. Without the first two nothing starts until new ones are accepted "
+            "(manage.py site_keys), and everybody signs in again; without audit_key nothing that it signed can be "
+            "proven, and without audit_signing_key nothing is sealed until another one signs."
         )
         if backup.manifest.disagreements:
             for sentence in backup.manifest.disagreements:
