@@ -1,7 +1,6 @@
 """Whether a runner is alive. Other hosts can only wait for the end of its lease; its own host sees it at once."""
 
 import os
-import socket
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 from django.conf import settings
 
 from jobs.models import AppRun, Batch
-from tmsdash.db.locks import hold, is_held
+from tmsdash.db.locks import hold, is_held, place
 
 # Why a runner ended that met an error of the program, which the log has whole.
 FAILED = (
@@ -22,7 +21,7 @@ class RunnerMark:
 
     def __init__(self) -> None:
         self._id = uuid.uuid4().hex
-        self.name = f"{_host()}:{self._id}"
+        self.name = f"{place()}:{self._id}"
         self._descriptor: int | None = None
 
     def put_up(self) -> None:
@@ -39,7 +38,7 @@ class RunnerMark:
 def is_dead(name: str) -> bool:
     """Tell whether a runner is known to be dead. Nothing is known here of runners on other hosts."""
     host, _, runner_id = name.rpartition(":")
-    if not runner_id or host != _host():
+    if not runner_id or host != place():
         return False
     path = _path(runner_id)
     try:
@@ -55,12 +54,6 @@ def is_dead(name: str) -> bool:
 def has_living_runner(carried: Batch | AppRun) -> bool:
     """Tell whether somebody carries a batch or an app status run, as far as can be seen from here."""
     return carried.has_runner and not is_dead(carried.runner)
-
-
-def _host() -> str:
-    # Two sites on one host, or one host name in two containers, do not see each other's files.
-    folder = Path(settings.VAR_DIR).stat()
-    return f"{socket.gethostname()[:40]}:{folder.st_dev:x}.{folder.st_ino:x}"
 
 
 def _path(runner_id: str) -> Path:

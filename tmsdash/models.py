@@ -111,6 +111,26 @@ class NoticeWatch(models.Model):
         return f"watch {self.version}"
 
 
+class AuditStream(models.Model):
+    """How far a stream of the audit has come, see audit.stream: the last entry that its receiver took, and its mac.
+
+    `holder` is the process that carries it, whose lease ends with `held_until`.
+    """
+
+    name = models.CharField(max_length=32, primary_key=True)
+    sequence = models.BigIntegerField(help_text="0 before the first entry")
+    mac = models.CharField(max_length=64)
+    moved_at = models.DateTimeField()
+    holder = models.CharField(max_length=150, blank=True)
+    held_until = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.sequence}"
+
+
 class KeptForm(models.Model):
     """What somebody typed in a form that arrived when their session was over, for them to go on with.
 

@@ -4,6 +4,7 @@ import ctypes
 import gc
 import multiprocessing
 import os
+import select
 import signal
 import socket
 import sys
@@ -98,6 +99,31 @@ def ended_by_signals() -> Iterator[None]:
 
     with handling(interrupt, *END_SIGNALS):
         yield
+
+
+@contextmanager
+def asked_to_end() -> Iterator[Callable[[float], bool]]:
+    """Let the block end in good order: yields a function that waits so many seconds, and tells whether to end.
+
+    It tells so as soon as one of the signals has come, without waiting any longer. A second one ends the block as
+    Ctrl-C does, wherever it is.
+    """
+    reader, writer = os.pipe()
+    was_asked = False
+
+    def note(*_: object) -> None:
+        nonlocal was_asked
+        if was_asked:
+            raise KeyboardInterrupt
+        was_asked = True
+        os.write(writer, b".")
+
+    try:
+        with handling(note, *END_SIGNALS):
+            yield lambda seconds: bool(select.select([reader], [], [], seconds)[0])
+    finally:
+        os.close(reader)
+        os.close(writer)
 
 
 _ending = threading.Event()

@@ -95,7 +95,15 @@ def test_each_service_runs_a_command_of_the_product():
         assert words[0] == "manage.py"
         commands.append(words[1])
         assert {word for word in words if word.startswith("--")} <= options_of(words[1])
-    assert sorted(commands) == ["audit_seal", "audit_verify", "backup", "clearsessions", "reconcile", "serve"]
+    assert sorted(commands) == [
+        "audit_seal",
+        "audit_stream",
+        "audit_verify",
+        "backup",
+        "clearsessions",
+        "reconcile",
+        "serve",
+    ]
     assert set(commands) <= set(get_commands())
 
 

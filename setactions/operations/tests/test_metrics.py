@@ -22,7 +22,7 @@ from jobs.models import Batch, BatchChunk
 from jobs.tests.making import make_batch
 from setactions.operations import metrics_databases
 from tmsdash import timers
-from tmsdash.models import TimerRun
+from tmsdash.models import AuditStream, TimerRun
 from tmsdash.server import histograms, shared
 from tmsdash.tests.fixtures import TOKEN, signed_in
 from tmsdash.tests.tools import table_missing
@@ -165,6 +165,22 @@ def test_a_database_that_does_not_answer_is_told_and_the_others_are_all_the_same
     assert scrape()["database_up", alias] == 1
 
 
+def test_streams_of_the_audit_tell_how_far_they_are_behind():
+    for _ in range(4):
+        refuse()
+    now, end = timezone.now(), ChainHead.objects.get().sequence
+    for name, sequence in (("all", end), ("behind", end - 3), ("gone", end + 2)):
+        at = now - timedelta(hours=1)
+        AuditStream.objects.create(name=name, sequence=sequence, mac="m", moved_at=at)
+    samples = scrape()
+    entries = {name: samples["audit_stream_lag_entries", name] for name in ("all", "behind", "gone")}
+    assert entries == {"all": 0, "behind": 3, "gone": 0}
+    seconds = {name: samples["audit_stream_lag_seconds", name] for name in entries}
+    assert seconds["all"] == 0
+    assert 0 < seconds["behind"] < 60  # since the first of the three was written
+    assert 3600 <= seconds["gone"] < 3660  # its history was replaced
+
+
 def test_nobody_and_nothing_secret_is_in_it(fetch, tms):
     fetch(cids=["c-of-nobody-else"])
     refuse(user_id="somebody.special")
@@ -261,6 +277,7 @@ def test_no_scrape_reads_a_whole_table_however_much_there_is():
     aged(make_attempt(Kind.ACCEPTED), days=50)
     make_attempt(Kind.UNKNOWN)
     make_batch()
+    AuditStream.objects.create(name="siem", sequence=0, mac="m", moved_at=timezone.now())
     scrape()
     steps = []
     for alias in connections:
@@ -273,7 +290,7 @@ def test_no_scrape_reads_a_whole_table_however_much_there_is():
                 if query["sql"].startswith("SELECT") and not query["sql"].endswith("DESC LIMIT 1"):  # the newest
                     cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
                     steps += [f"{alias}: {step[-1]}" for step in cursor.fetchall()]
-    small = ("attemptday", "talliedperiod", "chainhead", "timerrun", "doubtful", "django_migrations")
+    small = ("attemptday", "talliedperiod", "chainhead", "timerrun", "auditstream", "doubtful", "django_migrations")
     by_index = ("attempt_unfinished", "attempt_at_time", "batch_unfinished", "batch_by_end")
     scans = [step for step in steps if "SCAN" in step and not any(word in step for word in (*small, *by_index))]
     assert scans == []
