@@ -28,6 +28,7 @@ from audit.models import Attempt, AttemptDay, AuditEntry, EntryDay
 from audit.selectors import entries_of, noted, opening_body, outcome_body, read_body
 from audit.summary import count
 from audit.tallies import BEGINNING, END, tallies_of
+from audit.transparency.inclusion import NotSignedError, signed_log
 from tmsdash.db.plans import planned
 from tmsdash.downloads import download
 from tmsdash.web.admin import NO_SUCH_LIST, AddressError, ExactSearchAdmin, is_uuid, link_to_list, shown_json
@@ -161,7 +162,8 @@ class AttemptAdmin(ExactSearchAdmin):
 
     def evidence(self, attempt: Attempt) -> SafeString:
         url = reverse("evidence", args=[attempt.attempt_id])
-        return format_html('<a href="{}" download>Evidence pack: events, ids, macs, and a text for a ticket</a>', url)
+        words = "Evidence pack: events, ids, macs, a text for a ticket, and what proves it to others"
+        return format_html('<a href="{}" download>{}</a>', url, words)
 
     @admin.display(description="job")
     def job_link(self, attempt: Attempt) -> SafeString | str:
@@ -217,6 +219,13 @@ def _count(changelist: Any, filters: dict[str, Any]) -> int:
     return count(attempts, tallies_of(**given), first, last) - (open_ones.count() if is_closed else 0)
 
 
+def _signed_log() -> dict[str, Any]:
+    try:
+        return {"log": signed_log()}
+    except NotSignedError as error:
+        return {"log_problem": str(error)}
+
+
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ExactSearchAdmin):
     """The raw events, with what chains them."""
@@ -233,6 +242,13 @@ class AuditEntryAdmin(ExactSearchAdmin):
         *("sequence", "time", "kind", "attempt_id", "user_id", "ip_address", "action_type", "attempt", "job", "facts"),
         *("previous_mac", "mac", "key_id"),
     )
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list below what others need to check it."""
+        answer = super().changelist_view(request, extra_context)
+        if "cl" in (getattr(answer, "context_data", None) or {}):
+            answer.context_data |= _signed_log()  # type: ignore[attr-defined]
+        return answer
 
     def name_of(self, row: Any) -> str:
         return f"{row.sequence}"

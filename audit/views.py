@@ -10,7 +10,8 @@ from django.views.decorators.http import require_GET
 from audit.actors import Actor
 from audit.choices import Kind
 from audit.exports import PACKS_PER_MINUTE, WAIT_S, answer_export, packs
-from audit.proof.evidence import gather, pack
+from audit.proof.evidence import gather
+from audit.proof.evidence_pack import pack
 from audit.selectors import attempt_for, entries_of
 from audit.services import record_fact
 from tmsdash.web.errors import error_response
@@ -29,7 +30,8 @@ def evidence(request: HttpRequest, attempt_id: uuid.UUID) -> HttpResponseBase:
     def noted_pack(actor: Actor) -> HttpResponse:
         body = {"what": "evidence", "attempt_id": str(attempt_id)}
         record_fact(Kind.EXPORTED, body, actor=actor, wait_s=WAIT_S)
-        headers = {"Content-Disposition": f'attachment; filename="evidence-{attempt_id}.zip"'}
-        return HttpResponse(pack(gather(attempt), actor.user_id), content_type="application/zip", headers=headers)
+        gathered = gather(attempt)
+        headers = {"Content-Disposition": f'attachment; filename="{gathered.file_name}"'}
+        return HttpResponse(pack(gathered, actor.user_id), content_type="application/zip", headers=headers)
 
     return answer_export(request, packs, PACKS_PER_MINUTE, noted_pack)

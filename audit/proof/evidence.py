@@ -1,18 +1,14 @@
-"""The evidence pack of one attempt: its events with their macs, its ids, what was checked, and a text for a ticket.
+"""The evidence of one attempt: its events with their macs, its ids, what was checked, and a text for a ticket.
 
 What is checked is what can be told without reading the whole chain: the entries themselves, that each follows from the
-one before it and is followed by the one behind it, the signed head, the attempt's row, and its ids in the customer
-index. `audit_verify` with the anchor of the pack checks the rest.
+one before it and is followed by the one behind it, the signed head, the attempt's row, its ids in the customer index,
+and that the entries are in the log that was last signed. `audit_verify` with the anchor of the pack checks the rest.
+What others can check of it without this product is made in `evidence_pack`.
 """
 
-import io
 import json
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
-
-from django.utils import timezone
 
 from audit import chain
 from audit.bodies import comparison_shown, words_given
@@ -23,11 +19,14 @@ from audit.proof.heads import stored_head
 from audit.proof.parts import rows_query
 from audit.proof.projection import compare
 from audit.proof.stored import StoredEntry, rows_of, stored_entries
-from audit.selectors import entries_of, read_body, read_opening
-from tmsdash.csv_text import ids_text
+from audit.selectors import entries_of, read_opening
+from audit.transparency.inclusion import Inclusion, NotSignedError, prove
 from tmsdash.db.broken_rows import BrokenRowError
 from tmsdash.db.transactions import read_transaction
 from tmsdash.text import counted, one_line
+
+_NOT_SIGNED = "Its evidence pack proves nothing to others yet:"
+_AGAIN = "Take another one after the next seal (manage.py audit_seal)."
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,13 @@ class Evidence:
     problems: list[str]
     head: str
     """The anchor of the whole audit's last entry at that moment."""
+    inclusion: Inclusion | None
+    """That the entries are in the log that was last signed; None if it never was, or if that is a problem."""
+
+    @property
+    def file_name(self) -> str:
+        """What its pack is called."""
+        return f"evidence-{self.attempt.attempt_id}.zip"
 
     @property
     def cids(self) -> list[str]:
@@ -68,7 +74,11 @@ def gather(attempt: Attempt) -> Evidence:
         problems = [*_chain_problems(entries, near, head), *compare(entries, [row], cids)]
         if not problems and not chain.is_signed(head.sequence, head.mac, head.key_id, head.signature):
             problems = ["The end of the chain is not proven: its head was changed, or its key is not known."]
-    return Evidence(attempt, entries, problems, chain.anchor(head.sequence, head.mac))
+        try:
+            inclusion = prove({entry.sequence: entry.leaf for entry in entries})
+        except NotSignedError as error:
+            inclusion, problems = None, [*problems, str(error)]
+    return Evidence(attempt, entries, problems, chain.anchor(head.sequence, head.mac), inclusion)
 
 
 def _chain_problems(entries: list[StoredEntry], near: dict[int, StoredEntry], head: ChainHead) -> Iterator[str]:
@@ -108,29 +118,26 @@ def ticket(evidence: Evidence) -> str:
         checked,
         f"Audit entries {', '.join(str(entry.sequence) for entry in evidence.entries)}, anchor {evidence.anchor}.",
         f"The whole audit is checked by: manage.py audit_verify --anchor {evidence.anchor}",
+        *_what_is_signed(evidence),
     ]
     return "\n".join(one_line(line) for line in lines) + "\n"
 
 
-def pack(evidence: Evidence, by: str) -> bytes:
-    """Return the pack as a ZIP file: evidence.json, customers.csv and ticket.txt."""
-    content: dict[str, Any] = {
-        "made_at": timezone.now().isoformat(),
-        "made_by": by,
-        "attempt": facts_of(evidence.attempt),
-        "customers": evidence.cids,
-        "entries": [entry._asdict() | {"body": read_body(entry.sequence, entry.body)} for entry in evidence.entries],
-        "verification": {
-            "whole": not evidence.problems,
-            "problems": evidence.problems,
-            "checked": "the attempt's entries, their neighbours in the chain, its row and its customers in the index",
-            "anchor": evidence.anchor,
-            "head": evidence.head,
-        },
-    }
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("ticket.txt", ticket(evidence))
-        archive.writestr("evidence.json", json.dumps(content, indent=2))
-        archive.writestr("customers.csv", ids_text(evidence.cids))
-    return file.getvalue()
+def _what_is_signed(evidence: Evidence) -> Iterator[str]:
+    """Yield what the pack proves to those who hold no key of the audit."""
+    inclusion = evidence.inclusion
+    if inclusion is None:
+        if not evidence.problems:
+            yield f"{_NOT_SIGNED} the log was never signed. {_AGAIN}"
+        return
+    log = inclusion.log
+    if inclusion.newer:
+        newer = ", ".join(map(str, inclusion.newer))
+        yield f"{_NOT_SIGNED} of its audit entries, {newer} came after the last signature, of {log.signed_at}. {_AGAIN}"
+        return
+    yield (
+        f"Its audit entries are in the log {log.checkpoint.origin} of {log.checkpoint.size:,} entries, as it was "
+        f"signed at {log.signed_at}. Anyone can check that with the evidence pack and Python alone: "
+        f"python3 verify.py {evidence.file_name} PUBLIC_KEY"
+    )
+    yield f"The public key, which is to be compared with the one on the audit's page: {log.key}"

@@ -37,9 +37,10 @@ def fetch(client, attempt):
 
 def test_the_pack_holds_events_ids_macs_verification_and_a_ticket(attempt, audrey):
     pack = fetch(signed_in(audrey), attempt)
-    assert sorted(pack.namelist()) == ["customers.csv", "evidence.json", "ticket.txt"]
-    content = json.loads(pack.read("evidence.json"))
     opening, rejected = entries_of(attempt)
+    leaves = [f"entries/{entry.sequence}.leaf" for entry in (opening, rejected)]
+    assert pack.namelist() == ["ticket.txt", "evidence.json", "customers.csv", *leaves, "SHA256SUMS"]
+    content = json.loads(pack.read("evidence.json"))
     assert content["customers"] == ["a1", "=1"]
     assert content["made_by"] == "audrey"
     assert content["attempt"]["outcome"] == "rejected"
@@ -69,6 +70,8 @@ def test_the_ticket_tells_a_stranger_what_happened(attempt):
         "Its events, their places in the audit's chain, its row and its customers were checked: all is as written.\n"
         f"Audit entries {opening.sequence}, {rejected.sequence}, anchor {rejected.sequence}:{rejected.mac[:16]}.\n"
         f"The whole audit is checked by: manage.py audit_verify --anchor {rejected.sequence}:{rejected.mac[:16]}\n"
+        "Its evidence pack proves nothing to others yet: the log was never signed. Take another one after the next "
+        "seal (manage.py audit_seal).\n"
     )
 
 
