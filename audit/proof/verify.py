@@ -65,7 +65,7 @@ def main(path: str, given: str = "") -> None:
     first, told = entries[0]["body"], max(entries, key=lambda entry: KINDS.index(entry["kind"]))
     outcome = OUTCOMES.get(told["kind"], told["kind"]).format(**told["body"]).lower()
     attempt = {**evidence["attempt"], "user": entries[0]["user_id"], "action": first["action_name"], "outcome": outcome}
-    attempt.update(cluster=first["cluster_url"], customer_count=first["customer_count"])
+    attempt.update(cluster=first["cluster_url"], customer_count=first["customer_count"], source=first["source"])
     said = {**evidence, "attempt": attempt, "customers": first["cids"], "entries": entries}
     json.dumps(said, indent=2).encode() == files["evidence.json"] or sys.exit("NOT PROVEN: evidence.json differs.")
     cells = [cell.lstrip("'") for [cell] in csv.reader(io.StringIO(files["customers.csv"].decode(), newline=""))]
