@@ -39,7 +39,9 @@ BEFORE_THE_CHAIN = [
     "--database",
     "audit",
     "--discard",
+    *(f"audit_auditentry.{column}" for column in ("key_id", "mac", "previous_mac", "sequence")),
     "audit_chainhead",
+    "audit_storedcheckpoint",
 ]
 # As earlier versions sealed, which noted nothing in the chain.
 SEAL = (

@@ -62,6 +62,8 @@ WRONG = [
     ("TOKEN_KEY", "k" * 31),
     ("AUDIT_KEY", "k" * 31),
     ("AUDIT_OLD_KEYS", f"{'k' * 32},{'k' * 31}"),
+    *(("AUDIT_SIGNING_KEY", value) for value in ("x", "k" * 44, f"{'k' * 42}==", f"{'-' * 43}=")),
+    *(("AUDIT_OLD_SIGNING_KEYS", value) for value in ("x", f"a+{'0' * 8}+{'A' * 43}", f"a b+{'0' * 8}+{'A' * 44}")),
     ("AUDIT_SEAL_DIR", __file__),
     ("TRUSTED_PROXIES", "proxy.local"),
     ("TRUSTED_PROXIES", "10.0.0.1/8"),  # host bits set: a typing error of some kind
@@ -230,6 +232,7 @@ def test_seals_never_lie_in_the_folder_of_the_databases(settings_of, tmp_path):
         ("TOKEN_KEY", "hunter2-hunter2"),
         ("AUDIT_KEY", "hunter2-hunter2"),
         ("AUDIT_OLD_KEYS", "hunter2-hunter2"),
+        ("AUDIT_SIGNING_KEY", "hunter2-hunter2"),
         ("DATABASE_URL", "postgres://tms:hunter2-hunter2@host:port/app"),
         ("DATABASE_URL", "mysql://tms:hunter2-hunter2@host/app"),
         ("DATABASE_URL", "//tms:hunter2-hunter2@host/app"),
