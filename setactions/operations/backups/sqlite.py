@@ -67,8 +67,9 @@ class SqliteDatabase(Database):
     @contextmanager
     def snapshot(self) -> Iterator[SqliteSnapshot]:
         with self.connection.wrap_database_errors, closing(SqliteSnapshot(self.connect())) as snapshot:
-            # A restored file is in this mode only after the site has used it.
-            snapshot.session.execute("PRAGMA journal_mode=WAL")
+            # A restored file is in this mode only after the site has used it; one of no bytes stays as it is.
+            if self.path.stat().st_size:
+                snapshot.session.execute("PRAGMA journal_mode=WAL")
             yield snapshot
 
     @contextmanager
