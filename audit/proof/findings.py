@@ -32,6 +32,8 @@ class Verification:
     seals: int = 0
     superseded: int = 0  # seals of a history that a restored backup replaced
     anchors: int = 0
+    checkpoints: int = 0  # of the site's own, in its database and in seals
+    witnesses: int = 0  # checkpoints that witnesses kept
     last: str = ""  # the anchor of the last entry
     further: dict[str, int] = field(default_factory=dict)  # counts of what was looked at outside the audit
     finding_count: int = 0
@@ -39,6 +41,7 @@ class Verification:
     unfit_count: int = 0
     unfit_anchors: list[Finding] = field(default_factory=list)
     lost_keys: list[LostKey] = field(default_factory=list)
+    lost_seals: list[str] = field(default_factory=list)  # sentences on files that were acknowledged as lost
     unchecked: int = 0  # entries under keys that are acknowledged as lost
     not_looked_at: list[str] = field(default_factory=list)  # names of seal files and archives under unknown keys
 

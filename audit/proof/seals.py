@@ -66,6 +66,11 @@ class SealFile:
     seals: list[Seal]
     problems: list[str]
 
+    @property
+    def signatures(self) -> dict[int, str]:
+        """The signatures of the seals by their numbers."""
+        return {seal.number: seal.signature for seal in self.seals}
+
 
 def path_of(key_id: str) -> Path:
     """Return the file of the seals that a key signed."""

@@ -29,6 +29,8 @@ if TYPE_CHECKING:  # its pool of processes is loaded by nobody who does not veri
 LENGTH = 40 * WIDTH  # whole tiles of the Merkle tree
 MIN_ENTRIES = 50_000  # with fewer, it is over before workers have begun
 RESTORED = '"change":"restored"'  # in the body of the entry that `restore` adds
+LOST_SEALS = '"change":"lost seals acknowledged"'  # and of the one that `audit_seal` adds, see noted_seals
+ABOUT_CHAIN = (RESTORED, LOST_SEALS, NOT_KNOWN)
 
 
 class Bounds(NamedTuple):
@@ -116,7 +118,7 @@ def _prove(bounds: Bounds) -> Stretch | None:
         if key is None or sequence != number + 1 or (mac and previous_mac != mac):
             return None
         # An entry that tells of the chain itself is for the walk: what it excuses, or asks for, lies elsewhere.
-        if kind == about_chain and (RESTORED in facts[-1] or NOT_KNOWN in facts[-1]):
+        if kind == about_chain and any(text in facts[-1] for text in ABOUT_CHAIN):
             return None
         before = before or previous_mac
         signed = chain.signed_text((previous_mac, sequence, time, attempt_id, kind), facts)

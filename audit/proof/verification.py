@@ -23,10 +23,13 @@ from audit import chain
 from audit.models import AuditEntry, ChainHead
 from audit.proof import append_only, lost_keys
 from audit.proof.archives import ArchiveError, ByAttempt, all_entries, find_archives, strays, unknown_archives
+from audit.proof.claims import Claim, Claims
 from audit.proof.findings import AUDIT, Finding, Verification
 from audit.proof.heads import stored_head
 from audit.proof.lists import list_findings
+from audit.proof.noted_seals import NotedSeals, noted_in_database
 from audit.proof.projection import NOT_UNDERSTOOD, ProjectionCheck
+from audit.proof.roots import Roots
 from audit.proof.seals import Seal, SealFile, read_all, unknown_files
 from audit.proof.stored import StoredEntry
 from audit.proof.stretches import Stretch, stored_stretches
@@ -42,18 +45,22 @@ Step = Callable[[int], object]  # called with the number of rows that were looke
 
 
 def verify(
-    anchors: Iterable[Point] = (), on_step: Step = lambda rows: None, archive_folder: Path | None = None
+    anchors: Iterable[Point] = (),
+    on_step: Step = lambda rows: None,
+    archive_folder: Path | None = None,
+    witnesses: Iterable[Claim] = (),
 ) -> Verification:
     """Look at the whole audit as it is at one moment, archives first; the site may serve meanwhile.
 
-    Archives are looked for in `archive_folder`, or in AUDIT_SEAL_DIR. Raises DatabaseError if the audit cannot be
-    read, OSError if the seals cannot, and WorkerLostError.
+    It is compared with anchors and with the checkpoints of witnesses, too. Archives are looked for in `archive_folder`,
+    or in AUDIT_SEAL_DIR. Raises DatabaseError if the audit cannot be read, OSError if the seals cannot, and
+    WorkerLostError.
     """
     # Seals before the snapshot of the database: one that is written later names an entry that the snapshot lacks.
-    seal_files, anchors = read_all(), list(anchors)
+    seal_files, anchors, witnesses = read_all(), list(anchors), list(witnesses)
 
     def look() -> Verification:
-        return _look(seal_files, anchors, on_step, archive_folder)
+        return _look(seal_files, anchors, on_step, archive_folder, witnesses)
 
     try:
         return _with_any_text(look)
@@ -66,8 +73,14 @@ def verify(
         return verification
 
 
-def _look(seal_files: list[SealFile], anchors: list[Point], on_step: Step, archive_folder: Path | None) -> Verification:
-    sealed, damaged = _points_of(seal_files), Damaged()
+def _look(
+    seal_files: list[SealFile],
+    anchors: list[Point],
+    on_step: Step,
+    archive_folder: Path | None,
+    witnesses: list[Claim],
+) -> Verification:
+    sealed, damaged, noted = _points_of(seal_files), Damaged(), NotedSeals()
     verification = Verification(seals=len(sealed), anchors=len(anchors))
     with Workers() as workers, ByAttempt() as archived, read_transaction(chain.DATABASE):
         head = stored_head()
@@ -76,9 +89,21 @@ def _look(seal_files: list[SealFile], anchors: list[Point], on_step: Step, archi
         archives = find_archives(archive_folder, {lost.key_id for lost in verification.lost_keys})
         verification.archives = len(archives)
         walk = Walk([*sealed, *anchors], lost=verification.lost_keys)
-        entries = all_entries(archives, stored_stretches(workers, walk.asked), archived.keep, damaged.append)
-        verification.add(damaged.among(walk.findings(_counted(entries, on_step))))
+        claims = Claims.gathered(seal_files, witnesses)
+        roots = Roots(claims.sizes, claims.tiles_size)
+
+        def keep(entry: StoredEntry) -> None:
+            archived.keep(entry)
+            noted.take(entry)
+
+        entries = all_entries(archives, stored_stretches(workers, walk.asked), keep, damaged.append)
+        verification.add(damaged.among(walk.findings(_kept(_counted(entries, on_step), roots.keep))))
         verification.add(head_findings(head, walk))
+        for entry in noted_in_database():
+            noted.take(entry)
+        verification.add(claims.findings(walk, roots, noted))
+        verification.checkpoints = claims.count(of_witnesses=False)
+        verification.witnesses = claims.count(of_witnesses=True)
         verification.entries, verification.last = walk.entries, chain.anchor(walk.sequence, walk.mac)
         verification.superseded, verification.unchecked = walk.superseded, walk.unchecked
         # After the walk, which has put the archived entries aside.
@@ -88,6 +113,9 @@ def _look(seal_files: list[SealFile], anchors: list[Point], on_step: Step, archi
         verification.add(list_findings(walk.sequence))
         verification.add(Finding("triggers", text) for text in append_only.problems(connections[chain.DATABASE]))
     verification.add(_file_findings(seal_files, archive_folder))
+    # Those that were written since the files were read may be noted, too.
+    verification.add(noted.findings(read_all()) if any(noted.findings(seal_files)) else ())
+    verification.lost_seals = noted.losses
     # Other installations may use the same folder, so a file under a key that nobody here knows is named, no more.
     looked_at = {archive.path for archive in archives}
     unknown = [*unknown_files(), *(path for path in unknown_archives(archive_folder) if path not in looked_at)]
@@ -117,7 +145,10 @@ def verify_since(
         # Also before the seal: an earlier version of this product sealed such a chain.
         passed_over = lost_keys.passed_over_problems(lost)
         findings += [Finding(f"entry {number}", problem) for number, problem in passed_over]
-        return head, findings
+        noted = NotedSeals()
+        for entry in noted_in_database(only_newest=True):
+            noted.take(entry)
+        return head, [*findings, *noted.findings(read_all())]
 
 
 def passes_through(seal: Seal) -> bool:

@@ -22,7 +22,7 @@ from audit.proof.findings import Finding
 from audit.proof.lost_keys import EntriesDigest, LostKey
 from audit.proof.seals import Seal
 from audit.proof.stored import StoredEntry
-from audit.proof.stretches import RESTORED, Stretch
+from audit.proof.stretches import LOST_SEALS, RESTORED, Stretch
 from tmsdash.text import one_line
 
 
@@ -88,7 +88,7 @@ class Walk:
             for point in self._points[sequence]:
                 if not self._is_superseded(point):
                     problem = f"names it, but it is not there: the chain ends with entry {self.sequence}."
-                    yield point.contradiction(self._with_restore(problem))
+                    yield point.contradiction(self.with_restore(problem))
 
     def _onto(self, entry: StoredEntry, where: str) -> Iterator[Finding]:
         self.entries += 1
@@ -132,8 +132,10 @@ class Walk:
         if entry.kind != Kind.SETTING_CHANGED or entry.key_id not in self._keys:
             return  # an excused entry is not proven, so it excuses nothing in its turn
         if RESTORED in entry.body:
-            self._replaced |= _numbers(entry.facts.get("seals"))
+            self._replaced = _numbers(entry.facts.get("seals"))
             self._restored_at = self._restored_at or entry.sequence
+        elif LOST_SEALS in entry.body:  # the seals of a new file are numbered from 1 again
+            self._replaced.pop(str(entry.facts.get("key_id")), None)
         key_id = lost_keys.passed_over(entry)
         if key_id and self._excused.get(key_id, -1) < entry.sequence - 1:
             yield Finding(where, lost_keys.was_passed_over(key_id))
@@ -142,7 +144,7 @@ class Walk:
         """Compare the entry that was reached with what seals, anchors and acknowledged losses say about it."""
         for point in self._points.pop(self.sequence, ()):
             if not self.mac.startswith(point.mac) and not self._is_superseded(point):
-                yield point.contradiction(self._with_restore("names another entry with this number."))
+                yield point.contradiction(self.with_restore("names another entry with this number."))
         for lost in self._lost.pop(self.sequence, ()):
             digest = self._digests[lost.key_id]
             if (digest.count, str(digest)) != (lost.entries, lost.digest):
@@ -152,18 +154,22 @@ class Walk:
                     f"after entry {lost.noted} acknowledged the loss.",
                 )
 
-    def _with_restore(self, problem: str) -> str:
+    def with_restore(self, problem: str, what: str = "anchors from before that") -> str:
         """Add to a sentence that a backup was restored, if one was."""
         if not self._restored_at:
             return problem
-        return f"{problem} Entry {self._restored_at} notes a restored backup: anchors from before that cannot match."
+        return f"{problem} Entry {self._restored_at} notes a restored backup: {what} cannot match."
+
+    def is_replaced(self, seal: Seal) -> bool:
+        """Tell whether a seal is of a history that a restored backup replaced."""
+        return seal.number <= self._replaced.get(seal.key_id, 0)
 
     def _is_superseded(self, point: Point) -> bool:
-        """Tell whether a point is a seal of a history that a restored backup replaced.
+        """Tell whether a point is a seal that is of no account any more.
 
         Anchors have no number that would tell when they were made, so they are never superseded.
         """
-        is_old = point.seal is not None and point.seal.number <= self._replaced.get(point.seal.key_id, 0)
+        is_old = point.seal is not None and self.is_replaced(point.seal)
         self.superseded += is_old
         return is_old
 

@@ -7,7 +7,9 @@ from django.db import Error as AnyDatabaseError
 
 from audit.actors import command_actor
 from audit.chain import ANCHOR_DIGITS
+from audit.proof.acknowledgements import NotLostError
 from audit.proof.commands import ProofCommand, gone_named
+from audit.proof.lost_seals import acknowledge_lost_seals
 from audit.proof.sealing import BrokenError, seal
 from audit.transparency.signing_key import SigningKeyError
 from tmsdash import timers
@@ -30,16 +32,23 @@ class Command(ProofCommand):
         parser.add_argument(
             "--rebuild-tree", action="store_true", help="look at all entries, and make the Merkle tree anew from them"
         )
+        parser.add_argument(
+            "--acknowledge-lost-seals", action="store_true", help="first note in the chain that seals were lost"
+        )
+        parser.add_argument("--reason", default="", help="how they were lost, in 10 characters or more")
         parser.add_argument("--json", action="store_true", help="print the seal as one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         folder = Path(options["archives"]) if options["archives"] else None
         try:
             with gone_named(self.stderr, "sealed"):
+                if options["acknowledge_lost_seals"]:
+                    for lost in acknowledge_lost_seals(options["reason"], command_actor()):
+                        self.stderr.write(f"Noted in the audit. {lost.sentence}")
                 sealed = seal(command_actor(), folder, rebuild_tree=options["rebuild_tree"])
         except BrokenError as error:
             self.end_broken(error.finding, "sealed")
-        except SigningKeyError as error:
+        except (NotLostError, SigningKeyError) as error:
             raise CommandError(f"Nothing was sealed. {error}") from None
         except (AnyDatabaseError, WorkerLostError) as error:
             raise CommandError(f"The audit cannot be read or written, so nothing was sealed. {error}") from None

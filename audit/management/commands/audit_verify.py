@@ -12,6 +12,7 @@ from tqdm import tqdm
 from audit.models import Attempt
 from audit.proof.anchors import NoAnchorError, kept_anchor, logged_anchors
 from audit.proof.archives import ArchiveError
+from audit.proof.claims import NoWitnessError, witnessed
 from audit.proof.commands import BROKEN
 from audit.proof.findings import Finding, Verification
 from audit.proof.heads import stored_head
@@ -21,15 +22,17 @@ from tmsdash.commands import TimerCommand
 from tmsdash.cores import WorkerLostError
 from tmsdash.text import one_line
 
-COUNTS = ("entries", "attempts", "last", "archives", "seals", "superseded", "anchors")
+COUNTS = ("entries", "attempts", "last", "archives", "seals", "superseded", "anchors", "checkpoints", "witnesses")
+NAMES = {"witnesses": "checkpoints of witnesses"}  # of counts, in words
 
 
 class Command(TimerCommand):
     help = (
         "Prove that the audit is what was written: no entry changed, missing or added, the chain as long as it was, "
         "and the attempts and the index of customers as the entries say. It is compared with the seals in "
-        "AUDIT_SEAL_DIR and with anchors, which are in the log and on every attempt's page. Exit code 0: whole; 3: "
-        "broken (the first bad entry is named), or an anchor does not match."
+        "AUDIT_SEAL_DIR, with signed checkpoints, also those that witnesses keep, and with anchors, which are in the "
+        "log and on every attempt's page. Exit code 0: whole; 3: broken (the first bad entry is named), or an anchor "
+        "does not match."
     )
 
     timer = timers.VERIFY
@@ -40,6 +43,9 @@ class Command(TimerCommand):
             "--anchor", action="append", default=[], metavar="SEQ:MAC", help="an anchor that was kept; may be repeated"
         )
         parser.add_argument("--anchors-from", metavar="FILE", help="a log (- for standard input): its lines of [AUDIT]")
+        parser.add_argument(
+            "--witness", action="append", default=[], metavar="FILE", help="what a witness kept; may be repeated"
+        )
         parser.add_argument("--archives", metavar="FOLDER", help="where the archives are (default: AUDIT_SEAL_DIR)")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -48,11 +54,12 @@ class Command(TimerCommand):
             anchors = [kept_anchor(text) for text in options["anchor"]]
             if options["anchors_from"]:
                 anchors += logged_anchors(options["anchors_from"])
-        except NoAnchorError as error:
+            witnesses = [claim for name in options["witness"] for claim in witnessed(name)]
+        except (NoAnchorError, NoWitnessError) as error:
             raise CommandError(str(error)) from None
         try:
             with tqdm(total=_rows(), unit=" rows", disable=None, leave=False) as bar:
-                verification = verify(anchors, bar.update, self.archive_folder(options))
+                verification = verify(anchors, bar.update, self.archive_folder(options), witnesses)
                 if not verification.is_audit_gone:
                     self.verify_further(verification, options)
         except (AnyDatabaseError, ArchiveError, WorkerLostError, OSError) as error:
@@ -89,6 +96,7 @@ def _as_json(verification: Verification) -> dict[str, Any]:
         "findings": [{"where": finding.where, "problem": finding.problem} for finding in findings],
         "anchors_unfit_count": verification.unfit_count,
         "anchors_unfit": [{"where": finding.where, "problem": finding.problem} for finding in unfit],
+        "lost_seals": verification.lost_seals,
         "unchecked": verification.unchecked,
         "lost_keys": [asdict(lost) for lost in verification.lost_keys],
         "not_looked_at": verification.not_looked_at,
@@ -97,7 +105,8 @@ def _as_json(verification: Verification) -> dict[str, Any]:
 
 def _in_words(verification: Verification) -> str:
     findings, unfit = verification.findings, verification.unfit_anchors
-    counts = [f"{getattr(verification, name):,} {name}" for name in COUNTS if name not in ("last", "superseded")]
+    shown = [name for name in COUNTS if name not in ("last", "superseded")]
+    counts = [f"{getattr(verification, name):,} {NAMES.get(name, name)}" for name in shown]
     looked_at = f"{', '.join(counts[:-1])} and {counts[-1]}"
     if verification.further:
         further = (f"{count:,} {name.replace('_', ' ')}" for name, count in verification.further.items())
@@ -119,6 +128,7 @@ def _in_words(verification: Verification) -> str:
         lines.append(f"Besides, {verification.unfit_count:,} anchors do not match:")
     lines += _findings_in_words(unfit, verification.unfit_count)
     lines += [f"Lost key: {lost.sentence}" for lost in verification.lost_keys]
+    lines += [one_line(f"Lost seals: {sentence}", 1_000) for sentence in verification.lost_seals]
     for name in verification.not_looked_at:
         lines.append(f"Not looked at, because its key is not known here: {one_line(name)}")
     return "\n".join(lines)
