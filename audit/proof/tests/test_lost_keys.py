@@ -63,7 +63,7 @@ def test_the_end_cannot_be_cut_off_by_naming_a_key_that_nobody_has(audited):
         with pytest.raises(chain.ChainBroken, match=f"signed with the key {NOBODYS}, which is not known here"):
             write()
     assert AuditEntry.objects.count() == 7
-    assert findings()[-1] == f"head: It is signed with the key {NOBODYS}, which is not known."
+    assert f"head: It is signed with the key {NOBODYS}, which is not known." in findings()
     assert run("audit_verify")[0] == run("audit_seal")[0] == run("audit_keys")[0] == 3
     assert seals.last_seal().number == 1
 

@@ -21,8 +21,8 @@ def test_the_command_says_that_it_is_whole(audited):
     code, printed = run("audit_verify")
     assert code == 0
     assert printed == (
-        "The audit is whole: 9 entries, 4 attempts, 0 archives, 0 seals and 0 anchors. "
-        f"Its last entry is 9:{head().mac[:16]}: keep that elsewhere.\n"
+        "The audit is whole: 9 entries, 4 attempts, 0 archives, 0 seals, 0 anchors, 0 checkpoints and 0 checkpoints of "
+        f"witnesses. Its last entry is 9:{head().mac[:16]}: keep that elsewhere.\n"
     )
     code, printed = run("audit_verify", "--json", "--anchor", f"9:{head().mac}")
     assert (code, json.loads(printed)["whole"], json.loads(printed)["anchors"]) == (0, True, 1)
