@@ -22,9 +22,9 @@ serve: .venv/installed
 	@exec $(PY) manage.py serve --host $(HOST) --port $(PORT)
 
 # Into DIR, which belongs to whoever runs it: a first installation, and a newer or an older version over it. docs/install.md
-# says what root has to do besides. CELERY=1 also installs what batches through a queue need.
+# says what root has to do besides. CELERY=1 also installs what batches through a queue need, TIMESTAMPS=1 what time-stamps do.
 install:
-	@PYTHON=$(PYTHON) CELERY=$(CELERY) deploy/install "$(DIR)"
+	@PYTHON=$(PYTHON) CELERY=$(CELERY) TIMESTAMPS=$(TIMESTAMPS) deploy/install "$(DIR)"
 
 # The long forms of the crash proofs: take about three quarters of an hour.
 prove: .venv/installed-dev
@@ -45,6 +45,7 @@ test: .venv/installed-dev $(AXE)
 lock: .venv/installed-dev
 	@$(LOCK) requirements.txt -o requirements.lock
 	@$(LOCK) requirements-celery.txt -o requirements-celery.lock
+	@$(LOCK) requirements-timestamps.txt -o requirements-timestamps.lock
 	@$(LOCK) requirements-dev.txt -c requirements.lock -o requirements-dev.lock
 
 # The bill of materials of what `make serve` installs, CycloneDX JSON; SBOM=- prints it.

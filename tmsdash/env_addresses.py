@@ -34,6 +34,24 @@ def url(name: str) -> str:
     return value
 
 
+def authority(name: str, *, needs: tuple[str, str]) -> str:
+    """Return the URL of a time-stamp authority, or the empty string; it `needs` the file that another setting names."""
+    value = text(name)
+    if not value:
+        return ""
+    match = re.fullmatch(rf"https?://{_HOST}({_PORT})(?:/[!-~]*)?", value)
+    if not match or int(match[2].lstrip(":") or 0) > MAX_PORT:
+        raise wrong(name, "write http://host/path or https://host/path", value)
+    if not needs[1]:
+        raise ImproperlyConfigured(f"{name}: set {needs[0]}, too, to a file with the authority's certificate (PEM).")
+    if not importlib.util.find_spec("rfc3161_client"):
+        raise ImproperlyConfigured(
+            f"{name}: rfc3161-client is not installed. Run: make install TIMESTAMPS=1"
+            " (by hand: pip install --require-hashes -r requirements-timestamps.lock)"
+        )
+    return value
+
+
 def broker(name: str, *, is_needed: bool) -> str:
     """Return the URL of a Redis server, or the empty string; it `is_needed` for batches that go through a queue."""
     value = text(name)

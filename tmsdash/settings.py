@@ -102,6 +102,8 @@ AUDIT_KEY_IS_GENERATED = not env.text("AUDIT_KEY")
 AUDIT_OLD_KEYS = env.keys("AUDIT_OLD_KEYS", minimum_length=32)
 AUDIT_SIGNING_KEY = env.signing_key("AUDIT_SIGNING_KEY")  # without it, `audit_seal` keeps one in VAR_DIR
 AUDIT_OLD_SIGNING_KEYS = env.public_keys("AUDIT_OLD_SIGNING_KEYS")
+AUDIT_TIMESTAMP_CA = env.certificates("AUDIT_TIMESTAMP_CA")
+AUDIT_TIMESTAMP_URL = env_addresses.authority("AUDIT_TIMESTAMP_URL", needs=("AUDIT_TIMESTAMP_CA", AUDIT_TIMESTAMP_CA))
 AUDIT_SEAL_DIR = env.folder_outside("AUDIT_SEAL_DIR", "seals", BASE_DIR, VAR_DIR)
 
 # -- Monitoring ---------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from audit.models.attempts import SEGMENT_ATTEMPTS, Attempt, AttemptCustomer, se
 from audit.models.columns import CID_LENGTH, NOTE_LENGTH, USER_ID_LENGTH
 from audit.models.entries import GENESIS, AppendOnlyError, AppendOnlyQuerySet, AuditEntry, ChainHead
 from audit.models.lists import AttemptDay, EntryDay, TalliedPeriod, Tally, Unit
-from audit.models.transparency import MerkleTile, StoredCheckpoint
+from audit.models.transparency import CheckpointTimestamp, MerkleTile, StoredCheckpoint
 
 __all__ = [
     "CID_LENGTH",
@@ -19,6 +19,7 @@ __all__ = [
     "AttemptDay",
     "AuditEntry",
     "ChainHead",
+    "CheckpointTimestamp",
     "EntryDay",
     "MerkleTile",
     "StoredCheckpoint",

@@ -31,3 +31,14 @@ class StoredCheckpoint(models.Model):
 
     def __str__(self) -> str:
         return f"{self.size}:{self.root[:16]}"
+
+
+class CheckpointTimestamp(models.Model):
+    """That an authority of time-stamps saw the checkpoint of this `size`, see audit.transparency.timestamps."""
+
+    size = models.BigIntegerField(primary_key=True)
+    answer = models.BinaryField(help_text="the authority's, as RFC 3161 writes it (DER)")
+    stamped_at = models.DateTimeField(help_text="the authority's time, which the answer holds, too")
+
+    def __str__(self) -> str:
+        return f"{self.size} at {self.stamped_at}"

@@ -17,6 +17,7 @@ from audit.proof import verify
 from audit.proof.evidence import Evidence, ticket
 from audit.proof.stored import StoredEntry
 from audit.selectors import read_body
+from audit.transparency import timestamps
 from audit.transparency.inclusion import Inclusion
 from audit.transparency.signing_key import pem
 from tmsdash.csv_text import ids_text
@@ -49,6 +50,8 @@ def pack(evidence: Evidence, by: str) -> bytes:
         **(_proof(evidence.inclusion) if evidence.inclusion else {}),
     }
     files = {name: text.encode() for name, text in texts.items()}
+    if evidence.inclusion and (stamp := timestamps.of(evidence.inclusion.log.checkpoint)):
+        files["timestamp.tsr"] = stamp
     return verify.zipped(files | {f"entries/{entry.sequence}.leaf": entry.leaf for entry in evidence.entries})
 
 

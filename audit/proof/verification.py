@@ -20,7 +20,7 @@ from django.db import Error as AnyDatabaseError
 from django.db import connections
 
 from audit import chain
-from audit.models import AuditEntry, ChainHead
+from audit.models import AuditEntry, ChainHead, CheckpointTimestamp
 from audit.proof import append_only, lost_keys
 from audit.proof.archives import ArchiveError, ByAttempt, all_entries, find_archives, strays, unknown_archives
 from audit.proof.claims import Claim, Claims
@@ -34,6 +34,7 @@ from audit.proof.seals import Seal, SealFile, read_all, unknown_files
 from audit.proof.stored import StoredEntry
 from audit.proof.stretches import Stretch, stored_stretches
 from audit.proof.walk import Point, Walk, head_findings
+from audit.transparency import timestamps
 from tmsdash.cores import Workers
 from tmsdash.db.damage import NOT_UTF8, damage
 from tmsdash.db.transactions import read_transaction
@@ -111,6 +112,7 @@ def _look(
         verification.add(_projection_findings(projection, workers))
         verification.attempts = projection.attempts
         verification.add(list_findings(walk.sequence))
+        verification.add(_timestamp_findings(verification.not_looked_at))
         verification.add(Finding("triggers", text) for text in append_only.problems(connections[chain.DATABASE]))
     verification.add(_file_findings(seal_files, archive_folder))
     # Those that were written since the files were read may be noted, too.
@@ -119,7 +121,7 @@ def _look(
     # Other installations may use the same folder, so a file under a key that nobody here knows is named, no more.
     looked_at = {archive.path for archive in archives}
     unknown = [*unknown_files(), *(path for path in unknown_archives(archive_folder) if path not in looked_at)]
-    verification.not_looked_at = [path.name for path in unknown]
+    verification.not_looked_at += [path.name for path in unknown]
     return verification
 
 
@@ -180,6 +182,14 @@ def _projection_findings(projection: ProjectionCheck, workers: Workers) -> Itera
         yield from (Finding(where, problem) for where, problem in projection.problems(workers))
     except NOT_UNDERSTOOD:  # in a place where one row cannot be told from the next
         yield Finding("attempts", "What is stored of them cannot be understood, so not all of them were looked at.")
+
+
+def _timestamp_findings(not_looked_at: list[str]) -> Iterator[Finding]:
+    """Yield what is wrong with time-stamps of checkpoints, or name them as not looked at where that is not possible."""
+    if timestamps.can_be_checked():
+        yield from (Finding(f"checkpoint {size}", problem) for size, problem in timestamps.problems())
+    elif CheckpointTimestamp.objects.exists():
+        not_looked_at.append("time-stamps of checkpoints (set AUDIT_TIMESTAMP_CA, and install what they need)")
 
 
 def _file_findings(seal_files: list[SealFile], archive_folder: Path | None) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         leave_out(config, items, program, partial(shutil.which, program), f"which want {program}")
     leave_out(config, items, "systemd", partial(shutil.which, "systemd-analyze"), "which want systemd-analyze")
     leave_out(config, items, "axe", AXE.exists, "which want axe-core: `make test` installs it where there is npm")
+    leave_out(config, items, "timestamps", partial(find_spec, "rfc3161_client"), "which want rfc3161-client")
     leave_out(config, items, "linux", lambda: sys.platform == "linux", "which look into Linux's /proc")
     # Last: from the first of them on, an event loop runs in this thread, and Django's databases refuse to be used, but
     # by those that draw what they made: they are the first, because the databases are set up without that loop.

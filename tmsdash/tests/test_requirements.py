@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 
 FOLDER = settings.BASE_DIR
-NAMES = ("requirements", "requirements-celery", "requirements-dev")
+NAMES = ("requirements", "requirements-celery", "requirements-timestamps", "requirements-dev")
 NOT_LOCKED = {"pip", "setuptools"}  # Python brings them along
 
 
@@ -43,7 +43,7 @@ def test_the_lock_holds_each_of_our_own_choices_in_the_same_version(name):
     assert wanted(name).items() <= locked(name).items()
 
 
-@pytest.mark.parametrize("name", ["requirements", "requirements-celery"])
+@pytest.mark.parametrize("name", ["requirements", "requirements-celery", "requirements-timestamps"])
 def test_the_lock_of_the_tests_holds_those_of_the_product(name):
     assert locked(name).items() <= locked("requirements-dev").items()
 

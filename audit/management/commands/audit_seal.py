@@ -1,7 +1,9 @@
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 
@@ -11,9 +13,14 @@ from audit.proof.acknowledgements import NotLostError
 from audit.proof.commands import ProofCommand, gone_named
 from audit.proof.lost_seals import acknowledge_lost_seals
 from audit.proof.sealing import BrokenError, seal
+from audit.transparency import timestamps
+from audit.transparency.notes import Checkpoint
 from audit.transparency.signing_key import SigningKeyError
 from tmsdash import timers
 from tmsdash.cores import WorkerLostError
+from tmsdash.text import one_line
+
+logger = logging.getLogger(__name__)
 
 
 class Command(ProofCommand):
@@ -54,6 +61,8 @@ class Command(ProofCommand):
             raise CommandError(f"The audit cannot be read or written, so nothing was sealed. {error}") from None
         except OSError as error:
             raise CommandError(f"AUDIT_SEAL_DIR: {error.filename} cannot be used: {error.strerror}.") from None
+        if settings.AUDIT_TIMESTAMP_URL:
+            self._stamp(sealed.checkpoint)
         line = sealed.seal
         end = f"{line.sequence}:{line.mac[:ANCHOR_DIGITS]}"
         words = (
@@ -61,3 +70,12 @@ class Command(ProofCommand):
             f"{sealed.checkpoint.size:,} entries has the root {sealed.checkpoint.root.hex()}."
         )
         self.stdout.write(json.dumps(line.facts()) if options["json"] else words)
+
+    def _stamp(self, checkpoint: Checkpoint) -> None:
+        """Have a checkpoint stamped, which it is as good as before without."""
+        try:
+            at = timestamps.stamp(checkpoint)
+            logger.info("[STAMP] STAMPED: size=%d, at=%s", checkpoint.size, at.isoformat())
+        except (timestamps.TimestampError, AnyDatabaseError) as error:
+            problem = one_line(str(error))
+            logger.warning("[STAMP] NOT STAMPED: size=%d. %s The next seal asks again.", checkpoint.size, problem)
