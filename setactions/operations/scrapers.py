@@ -8,9 +8,9 @@
 
 from django.conf import settings
 from django.http import HttpRequest
-from django.utils.crypto import constant_time_compare
 
 from tmsdash.web.addresses import is_from_this_host
+from tmsdash.web.bearer import presents
 
 
 def may_read_metrics(request: HttpRequest) -> bool:
@@ -20,8 +20,4 @@ def may_read_metrics(request: HttpRequest) -> bool:
 
 def has_metrics_token(request: HttpRequest) -> bool:
     """Tell whether a request presents METRICS_TOKEN, and has not shown it to a network on its way."""
-    if not settings.METRICS_TOKEN:
-        return False
-    is_protected = request.is_secure() or not settings.SECURE_SSL_REDIRECT or is_from_this_host(request)
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return is_protected and scheme.lower() == "bearer" and constant_time_compare(token.strip(), settings.METRICS_TOKEN)
+    return presents(request, settings.METRICS_TOKEN)

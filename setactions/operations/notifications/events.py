@@ -27,6 +27,8 @@ from tmsdash.web.clusters import cluster_name
 
 BATCH_DONE, BATCH_STOPPED, BATCH_PAUSED = "batch.done", "batch.stopped", "batch.paused"
 IN_DOUBT, TIMER_LATE, TIMER_FAILED, TEST = "attempts.in_doubt", "timer.late", "timer.failed", "test"
+# What a witness on another machine tells, see setactions.operations.witness.
+REWRITTEN, UNPROVEN, SILENT = "audit.rewritten", "audit.unproven", "audit.silent"
 
 NEWS_FOR = timedelta(days=1)  # what ended longer ago is no news, if nobody has looked since
 OVERLAP = timedelta(minutes=5)  # that a row may be written after the time that stands in it

@@ -61,15 +61,16 @@ def failing() -> Failing:
     return Failing(row["count"], max(0.0, age_s))
 
 
-def content_of(event: Event, at: datetime) -> str:
-    """Return a notice as it is sent: one JSON object."""
+def content_of(event: Event, at: datetime, site: str | None = None) -> str:
+    """Return a notice as it is sent: one JSON object. `site` is the address that it is about, by default this one's."""
+    site = settings.SITE_URL if site is None else site
     notice = {
         "id": str(event.notice_id),
         "type": event.kind,
         "time": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "site": settings.SITE_URL,
+        "site": site,
         "summary": event.summary,
-        "link": f"{settings.SITE_URL}{event.path}" if settings.SITE_URL else "",
+        "link": f"{site}{event.path}" if site else "",
         "data": event.facts,
     }
     return json.dumps(notice)
@@ -178,6 +179,10 @@ def _settle(notice: Notice, problem: str) -> None:
 def send_test() -> dict[str, str]:
     """Send a notice that is none over each channel, now and once; return why each did not take it, "" if it did."""
     summary = "This is a test: notices of TMS Dashboard arrive here. Nothing has happened."
-    event = Event(events.TEST, summary)
-    content = content_of(event, clock.now(DATABASE))
+    return send_at_once(Event(events.TEST, summary), clock.now(DATABASE))
+
+
+def send_at_once(event: Event, at: datetime, site: str | None = None) -> dict[str, str]:
+    """Send a notice over each channel, once and past the outbox, for whoever has no database; return as `send_test`."""
+    content = content_of(event, at, site)
     return {channel: _SENDERS[channel](str(event.notice_id), content) for channel in channels()}

@@ -7,16 +7,13 @@ environment, and nothing of an answer but its status is looked at.
 import base64
 import hashlib
 import hmac
-import socket
-import threading
 import time
-from contextlib import suppress
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from urllib.parse import urlsplit
+from http.client import HTTPException
 
 from django.conf import settings
 from django.views.decorators.debug import sensitive_variables
 
+from setactions.operations.exchange import exchange
 from setactions.operations.notifications import tls
 from setactions.tms.unsent import reason_of
 
@@ -35,8 +32,10 @@ def send(notice_id: str, content: str) -> str:
         "webhook-timestamp": timestamp,
         "webhook-signature": signature(settings.NOTIFY_WEBHOOK_KEY, notice_id, timestamp, body),
     }
+    url, context = settings.NOTIFY_WEBHOOK_URL, tls.context()
     try:
-        status = _post(settings.NOTIFY_WEBHOOK_URL, headers, body)
+        answer = exchange("POST", url, headers, body, context=context, connect_s=CONNECT_S, deadline_s=DEADLINE_S)
+        status = answer.status
     except TimeoutError:
         return f"The webhook did not answer within {DEADLINE_S:g} s."
     except (OSError, HTTPException) as error:
@@ -52,38 +51,3 @@ def signature(key: bytes, notice_id: str, timestamp: str, body: bytes) -> str:
     """Return what the header webhook-signature holds."""
     signed = b".".join([notice_id.encode(), timestamp.encode(), body])
     return f"v1,{base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()}"
-
-
-@sensitive_variables()
-def _post(url: str, headers: dict[str, str], body: bytes) -> int:
-    """Return the status that `url` answers with. Raises TimeoutError, OSError and HTTPException."""
-    parts = urlsplit(url)
-    if parts.scheme == "https":
-        connection: HTTPConnection = HTTPSConnection(
-            parts.hostname or "", parts.port, timeout=CONNECT_S, context=tls.context()
-        )
-    else:
-        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=CONNECT_S)
-    is_over = threading.Event()
-    try:
-        connection.connect()
-        connection.sock.settimeout(DEADLINE_S)
-        deadline = threading.Timer(DEADLINE_S, _shut_down, (connection.sock, is_over))  # ends slow drips, too
-        deadline.daemon = True
-        deadline.start()
-        try:
-            path = parts.path + (f"?{parts.query}" if parts.query else "")
-            connection.request("POST", path, body, headers)
-            return connection.getresponse().status
-        finally:
-            deadline.cancel()
-            if is_over.is_set():  # whatever it looks like: half an answer may look like a whole one
-                raise TimeoutError
-    finally:
-        connection.close()
-
-
-def _shut_down(connection: socket.socket, is_over: threading.Event) -> None:
-    is_over.set()
-    with suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
