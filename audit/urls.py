@@ -4,6 +4,7 @@ from audit import api, views
 from audit.accounts import late_posts, own_password, session_pages, sign_in
 from audit.accounts.oidc import views as oidc
 from audit.accounts.second_factors.page import SecondFactor
+from audit.transparency import api as transparency
 
 urlpatterns = [
     path("login/", sign_in.SignIn.as_view(), name="login"),
@@ -22,4 +23,6 @@ urlpatterns = [
     path("attempts/<uuid:attempt_id>/evidence.zip", views.evidence, name="evidence"),
     path("api/session", late_posts.session, name="api_session"),
     path("api/audit/customer/<path:cid>", api.customer, name="api_audit_customer"),
+    path("api/audit/checkpoint", transparency.checkpoint, name="api_audit_checkpoint"),
+    path("api/audit/consistency", transparency.consistency, name="api_audit_consistency"),
 ]

@@ -16,8 +16,8 @@ from setactions.typed_token import typed_token
 from tmsdash import startup
 
 
-def add_token_arguments(parser: CommandParser) -> None:
-    """Add --token-file and --ask-token."""
+def add_token_arguments(parser: CommandParser, variable: str = startup.TOKEN) -> None:
+    """Add --token-file and --ask-token; `variable` is where the token comes from without them."""
     token = parser.add_mutually_exclusive_group()
     token.add_argument(
         "--token-file",
@@ -25,12 +25,17 @@ def add_token_arguments(parser: CommandParser) -> None:
         metavar="FILE",
         help="read the token from FILE, or from standard input (-)",
     )
-    token.add_argument("--ask-token", action="store_true", help="ask for the token (otherwise it comes from TMS_TOKEN)")
+    token.add_argument(
+        "--ask-token", action="store_true", help=f"ask for the token (otherwise it comes from {variable})"
+    )
 
 
 @sensitive_variables()
-def token_of_options(options: dict[str, Any]) -> Token | None:
-    """Return the token that the options, or TMS_TOKEN, give; None without one. Raises CommandError if it is invalid."""
+def token_of_options(options: dict[str, Any], otherwise: str | None = None) -> Token | None:
+    """Return the token that the options give, or else the text `otherwise`, by default that of TMS_TOKEN.
+
+    None without one. Raises CommandError if it is invalid.
+    """
     if options["ask_token"]:
         return ask_for_token()
     if options["from_file"]:
@@ -40,7 +45,7 @@ def token_of_options(options: dict[str, Any]) -> Token | None:
             reason = (error.strerror if isinstance(error, OSError) else None) or "it is not text"
             raise CommandError(f"The token file cannot be read: {reason}.") from None
         return _as_token(text)
-    text = startup.given_token()
+    text = startup.given_token() if otherwise is None else otherwise
     return _as_token(text) if text else None
 
 

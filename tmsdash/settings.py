@@ -108,6 +108,7 @@ AUDIT_SEAL_DIR = env.folder_outside("AUDIT_SEAL_DIR", "seals", BASE_DIR, VAR_DIR
 
 # -- Monitoring ---------------------------------------------------------------------------------------------------
 METRICS_TOKEN = env.shared_secret("METRICS_TOKEN", minimum_length=16)
+AUDIT_WITNESS_TOKEN = env.shared_secret("AUDIT_WITNESS_TOKEN", minimum_length=16)
 # Seconds between two runs, which those of the timers in deploy/ do not exceed.
 TIMER_INTERVALS = env.intervals(
     "TIMER_INTERVALS",

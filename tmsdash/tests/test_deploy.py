@@ -19,9 +19,11 @@ from tmsdash.tests.test_documentation import options_of
 ROOT = settings.BASE_DIR
 DEPLOY = ROOT / "deploy"
 UNITS = DEPLOY / "local" / "lib" / "systemd" / "system"
+WITNESS = DEPLOY / "witness" / "lib"
 SITE = "/opt/tms-dashboard/current"
 INSTALL = (ROOT / "docs" / "install.md").read_text()
 MOST_THREADS = 512  # of WEB_THREADS
+CONFINING = re.compile(r"Protect|Private|NoNew|Restrict|SystemCall|Capability|UMask|Lock|MemoryDeny")
 NO_SETTINGS = {"ENV_FILE", "HOME", "PATH"}
 
 
@@ -72,12 +74,14 @@ def test_systemd_accepts_all_units(tmp_path):
         file = root / program
         file.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy("/bin/true", file)
-    shutil.copytree(UNITS, root / "etc/systemd/system")
+    for folder in (UNITS, WITNESS / "systemd" / "system"):
+        shutil.copytree(folder, root / "etc/systemd/system", dirs_exist_ok=True)
     for target in ("sysinit", "basic", "shutdown", "network-online", "multi-user", "sockets", "timers", "time-sync"):
         (root / f"etc/systemd/system/{target}.target").write_text("[Unit]\nDescription=Of the system\n")
     for slice_name in ("system.slice", "-.slice"):
         (root / f"etc/systemd/system/{slice_name}").write_text("[Unit]\nDescription=Of the system\n")
     ours = [name for kind in ("service", "socket", "timer") for name in names(kind)]
+    ours += ["tms-dashboard-witness.service", "tms-dashboard-witness.timer"]
     verify = ["systemd-analyze", "verify", "--man=no", f"--root={root}", *ours]
     ended = subprocess.run(verify, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout + ended.stderr) == (0, "")
@@ -126,6 +130,28 @@ def test_each_service_is_confined_and_may_write_where_the_site_does():
     assert command_line("tms-dashboard-backup.service")[1][-1] in values(
         "tms-dashboard-backup.service", "ReadWritePaths"
     )
+
+
+def test_the_witness_has_its_own_user_and_folder_and_is_as_confined_as_the_site(monkeypatch):
+    monkeypatch.setattr("tmsdash.tests.test_deploy.UNITS", WITNESS / "systemd" / "system")
+    [name] = names("service")
+    program, words = command_line(name)
+    assert program == f"{SITE}/.venv/bin/python"
+    assert words[:2] == ["manage.py", "audit_witness"]
+    assert {word for word in words if word.startswith("--")} <= options_of("audit_witness")
+    [user] = re.findall(r"^u (\S+)", (WITNESS / "sysusers.d" / "tms-dashboard-witness.conf").read_text(), re.M)
+    assert values(name, "User") == values(name, "StateDirectory") == [user]
+    assert words[words.index("--folder") + 1] == f"/var/lib/{user}"
+    page = (ROOT / "docs" / "audit.md").read_text()
+    settings = page.partition("with these lines")[2].partition("```\n")[2].partition("```")[0]
+    assert set(re.findall(r"\$\{([A-Z_]+)\}", " ".join(words))) == environment_of(settings) - env.read_names
+    assert set(values(name, "EnvironmentFile")) < set(page.split())
+    of_witness = dict(unit(name)["Service"])
+    monkeypatch.undo()
+    confinement = [option for option in unit("tms-dashboard-seal.service")["Service"] if CONFINING.match(option)]
+    assert len(confinement) > 15
+    for option in confinement:
+        assert of_witness[option] == unit("tms-dashboard-seal.service")["Service"][option], option
 
 
 def test_who_stops_the_server_waits_for_the_calls_and_it_may_open_the_files_that_it_wants():

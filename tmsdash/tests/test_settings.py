@@ -80,6 +80,7 @@ WRONG = [
     ("TMS_TRANS_BEGIN_NAME", "Trans Begin"),
     ("TMS_PRODUCTION_CLUSTERS", "evian3"),  # none is configured
     ("METRICS_TOKEN", "t" * 15),
+    ("AUDIT_WITNESS_TOKEN", "t" * 15),
     ("METRICS_TOKEN", f"{'t' * 16} {'t' * 16}"),
     *(
         ("TIMER_INTERVALS", value)

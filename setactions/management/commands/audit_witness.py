@@ -1,0 +1,157 @@
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError, CommandParser
+from django.views.decorators.debug import sensitive_variables
+
+from audit.transparency.notes import NoteError, PublicKey
+from audit.transparency.witness import RewrittenError, UnaskedError, UnprovenError, accept, look
+from audit.transparency.witness_folder import Folder, FolderError, given_key, opened
+from setactions.operations.witness import metrics
+from setactions.operations.witness.outcome import (
+    REWRITTEN,
+    SAME,
+    TAKEN,
+    UNASKED,
+    UNPROVEN,
+    Memory,
+    Outcome,
+    in_words,
+    tell,
+)
+from setactions.operations.witness.site import BadAddressError, RemoteSite, address, trusting
+from setactions.token import Token
+from setactions.token_options import add_token_arguments, token_of_options
+from tmsdash.commands import TimerCommand
+
+
+class Command(TimerCommand):
+    help = (
+        "Witness the audit of a site from another machine: ask for its last checkpoint, take it only with a proof "
+        "that it continues the one before, sign it, and keep it in FOLDER/witness.txt. It needs neither databases nor "
+        "keys of the site. Run it from a timer. Exit code 0: taken, or nothing new; 1: the site cannot be asked; 3: "
+        "its history was rewritten, or it does not prove what it shows."
+    )
+
+    is_of_site = False  # there need not be one on this machine
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--url", required=True, help="the site: https://host, with its path if it is below one")
+        parser.add_argument("--folder", required=True, type=Path, help="what the witness keeps; made at the first use")
+        parser.add_argument(
+            "--public-key", metavar="KEY", help="the site's key, NAME+ID+BASE64 or a file; needed at the first use"
+        )
+        parser.add_argument(
+            "--accept-key", metavar="KEY", help="trust this key from now on, too, because the site's was changed"
+        )
+        parser.add_argument(
+            "--ca-bundle", default="", metavar="FILE", help="authorities (PEM) instead of the public ones"
+        )
+        parser.add_argument(
+            "--metrics", type=Path, metavar="FILE", help="write metrics for a textfile collector (.prom)"
+        )
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+        add_token_arguments(parser, "AUDIT_WITNESS_TOKEN")
+
+    @sensitive_variables("token")
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            url, context = address(options["url"]), trusting(options["ca_bundle"])
+        except BadAddressError as error:
+            raise CommandError(str(error)) from None
+        given, accepted = (_key(options, name) for name in ("public_key", "accept_key"))
+        token = _token(options)
+        path: Path = options["folder"]
+        try:
+            with opened(path) as folder:
+                if accepted:
+                    accept(folder, accepted)
+                outcome = _look(folder, RemoteSite(url, token, context), given)
+                memory, problems = _remember(path / "state.json", outcome, url)
+                if options["metrics"]:
+                    metrics.write(options["metrics"], url, outcome, memory, folder.last())
+                facts = _facts(folder, outcome, problems) if options["json"] else {}
+        except FolderError as error:
+            raise CommandError(str(error)) from None
+        except OSError as error:
+            raise CommandError(f"{error.filename or path} cannot be used: {error.strerror}.") from None
+        for channel, problem in problems.items():
+            self.stderr.write(f"Nobody could be told by {channel}, which is tried again: {problem}")
+        self._end(outcome, facts)
+
+    def _end(self, outcome: Outcome, facts: dict[str, Any]) -> None:
+        if facts:
+            self.stdout.write(json.dumps(facts))
+        elif outcome.code == 0:
+            self.stdout.write(in_words(outcome))
+        if outcome.code:
+            self.stderr.write(in_words(outcome))
+            sys.exit(outcome.code)
+
+
+def _look(folder: Folder, site: RemoteSite, given: PublicKey | None) -> Outcome:
+    try:
+        seen = look(folder, site, datetime.now(UTC), given)
+    except UnaskedError as error:
+        return Outcome(UNASKED, str(error))
+    except UnprovenError as error:
+        return Outcome(UNPROVEN, str(error))
+    except RewrittenError as error:
+        return Outcome(REWRITTEN, str(error))
+    what = f"{seen.checkpoint.size:,} entries of {seen.checkpoint.origin}"
+    if seen.checkpoint.at:
+        what += f", signed at {seen.checkpoint.at:%Y-%m-%d %H:%M:%S} UTC"
+    if not seen.is_new:
+        return Outcome(SAME, f"Nothing new: {what}.", seen.checkpoint)
+    if seen.is_first:
+        return Outcome(TAKEN, f"The first checkpoint was taken: {what}. Witness: {folder.public_key}", seen.checkpoint)
+    return Outcome(TAKEN, f"Taken: {what}, which continue what was taken before.", seen.checkpoint)
+
+
+def _remember(path: Path, outcome: Outcome, url: str) -> tuple[Memory, dict[str, str]]:
+    """Tell people if that is due, and keep what the next look needs to know; raises OSError."""
+    now = datetime.now(UTC)
+    before = Memory.read(path)
+    memory, problems = tell(before.after(outcome, now), outcome, url, now)
+    path.write_text(memory.as_json(), encoding="utf-8")  # without it, people are told once more
+    return memory, problems
+
+
+def _facts(folder: Folder, outcome: Outcome, problems: dict[str, str]) -> dict[str, Any]:
+    last = folder.last()
+    return {
+        "outcome": outcome.word,
+        "message": outcome.sentence,
+        "origin": last.origin if last else None,
+        "size": last.size if last else None,
+        "root": last.root.hex() if last else None,
+        "signed_at": last.at.isoformat() if last and last.at else None,
+        "witness": str(folder.public_key),
+        "not_told": problems,
+    }
+
+
+def _key(options: dict[str, Any], name: str) -> PublicKey | None:
+    if not options[name]:
+        return None
+    option = f"--{name.replace('_', '-')}"
+    try:
+        return given_key(options[name])
+    except NoteError as error:
+        raise CommandError(f"{option}: {error} manage.py audit_keys shows it on the site.") from None
+    except OSError as error:
+        raise CommandError(f"{option}: the file cannot be read ({error.strerror}).") from None
+
+
+@sensitive_variables()
+def _token(options: dict[str, Any]) -> Token:
+    token = token_of_options(options, settings.AUDIT_WITNESS_TOKEN)
+    if token is None:
+        raise CommandError(
+            "There is no token. Set AUDIT_WITNESS_TOKEN as it is set on the site, or give --token-file FILE."
+        )
+    return token
