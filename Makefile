@@ -12,7 +12,7 @@ LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --gen
 AXE := $(if $(shell command -v npm 2>/dev/null),.ci/node_modules/.package-lock.json)
 export PORT TMS_PORT DEMO_ONCE
 
-.PHONY: demo check test serve install prove lock sbom
+.PHONY: demo check test axe serve install prove lock sbom
 
 demo: .venv/installed
 	@$(PY) -m setactions.devtools.demo
@@ -40,6 +40,11 @@ check: .venv/installed-dev
 # `check`, and all tests on SQLite and on PostgreSQL. ARGS="-k name", or a file, runs that part of the tests alone, on both.
 test: .venv/installed-dev $(AXE)
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" .ci/gate $(ARGS)
+
+# The long form of what `make test` asks axe-core about pages: every state that the tests show, everything in it, at each
+# size and in each theme; names each. Takes a quarter of an hour or more. ARGS as above.
+axe: .venv/installed-dev $(AXE)
+	@AXE_FORM=long $(PY) -m pytest -q -s -m axe $(ARGS)
 
 # Writes down every package with its hashes; LOCK_OPTIONS=--upgrade takes newer ones of those that others need.
 lock: .venv/installed-dev

@@ -7,17 +7,23 @@
         page.goto("/")
         no_violations(page)
 
+The tests look at what a size or a theme can change, and once at pages that differ in words alone. `make axe` is their
+long form: every answer that they show, everything in it, at each size and in each theme.
+
 By hand, in front of a server that runs, such as the demo's: `python -m tmsdash.tests.axe http://127.0.0.1:8000 NAME
-PASSWORD /jobs/ /admin/jobs/job/` prints what is wrong with these pages.
+PASSWORD /jobs/ /nothing/=404` prints what is wrong with these pages, or that they are not there. Without addresses it
+follows the links, see `walk_of_links`.
 """
 
 import os
+import re
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
@@ -29,7 +35,9 @@ HEIGHT, NARROWEST = 800, 320
 # another size changes no colour, but where things stand, what scrolls, and what is shown at all.
 COLOURS, PLACES = ["color-contrast", "link-in-text-block"], ["target-size", "scrollable-region-focusable"]
 ALL_LOOKS = {(width, theme): "all" for width in (1280, 390) for theme in ("light", "dark")}
+IS_LONG = os.environ.get("AXE_FORM") == "long"
 QUICK_LOOKS = {(1280, "light"): "all", (1280, "dark"): "colours", (390, "light"): "places"}
+LOOKS = ALL_LOOKS if IS_LONG else QUICK_LOOKS
 # "places" looks at all but colours where the page shows what it did not in the look before, or where it hides a
 # heading, a landmark, or a part of what has its name from its text.
 RUN = """async ([tags, colours, places, which]) => {
@@ -54,6 +62,13 @@ RUN = """async ([tags, colours, places, which]) => {
     ? `${id}: ${nodes.length - 3} more elements`
     : `${id}: ${target.join(" ")}: ${failureSummary.split("\\n").slice(1).map((line) => line.trim()).join(" ")}`));
 }"""
+# Where a walk begins: what links lead to, and what they do not.
+STARTS = ("/", "/styles/", "/second-factor/", "/nothing/=404", "/admin/nothing/=404", "/attempts/nothing/=404")
+TRIED = 12  # addresses of a kind, of which those in another state are looked at
+NAMED = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|(?<=/customers/)[^/]+|[0-9a-f]{32}|\d+")  # ids and numbers
+LINKS = """() => [...document.querySelectorAll("a[href]:not([download])")]
+  .filter((link) => link.origin === location.origin && !/\\.\\w+$/.test(link.pathname))
+  .map((link) => link.pathname + link.search)"""
 # What sticks out to the right, but for what can be scrolled to within a region of its own.
 TOO_WIDE = """() => {
   const width = document.documentElement.clientWidth;
@@ -96,32 +111,77 @@ def no_violations() -> Iterator[Callable[..., None]]:
     lines: list[str] = []
 
     def check(page: Page, name: str = "") -> None:
-        lines.extend(violations(page, name, looks=QUICK_LOOKS))
+        lines.extend(violations(page, name, looks=LOOKS))
 
     yield check
     assert not lines, "\n" + "\n".join(lines)
 
 
 def main(address: str, user: str, password: str, *paths: str) -> int:
-    """Print what is wrong with these pages of a server; "-" as a path is the page to sign in."""
+    """Print what is wrong with these pages of a server, or with all that links lead to; return 1 if anything is.
+
+    Each path is that of a page whose status is 200, or the one behind "=", such as in "/nothing/=404". "-" is the page
+    to sign in.
+    """
     flags = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
         context: Any = browser.new_context(base_url=address, reduced_motion="reduce")
         page = context.new_page()
         page.goto("/login/")
-        lines = violations(page) if "-" in paths else []
+        lines = violations(page) if "-" in paths or not paths else []
         page.locator("[name=username]").fill(user)
         page.locator("[name=password]").fill(password)
         page.locator("[name=password]").press("Enter")
         page.wait_for_url(lambda url: urlsplit(url).path != "/login/")
-        for path in paths:
-            if path != "-":
-                page.goto(path)
-                lines += violations(page, path)
+        looked_at = 0
+        for wanted in (path for path in paths if path != "-") if paths else walk_of_links(page):
+            path, _, status = wanted.partition("=") if re.search(r"=\d{3}$", wanted) else (wanted, "", "200")
+            problem = _opened(page, path, int(status))
+            lines += [f"{path}: {problem}"] if problem else violations(page, path)
+            looked_at += not problem
         browser.close()
-    print("\n".join(lines) or "Nothing is wrong with these pages.")  # noqa: T201
+    print("\n".join(lines) or f"Nothing is wrong with these {looked_at} pages.")  # noqa: T201
     return bool(lines)
+
+
+def _opened(page: Page, path: str, status: int) -> str:
+    """Open a page, and return why it is not the one that was asked for; "" if it is."""
+    answer = page.goto(path)
+    if answer is None or answer.status != status:
+        return f"answered {answer.status if answer else 'nothing'}, not {status}"
+    place = urlsplit(page.url).path
+    return "" if place == urlsplit(path).path else f"led to {place}"
+
+
+def walk_of_links(page: Page) -> Iterator[str]:
+    """Yield the addresses that links lead to from the first page on, and what is wrong on purpose.
+
+    Of addresses that differ in ids or values alone, those come whose titles differ in more than ids and numbers: titles
+    tell the state.
+    """
+    pending, tried, seen = [*STARTS], Counter[str](), set[tuple[str, str]]()
+    while pending:
+        path = pending.pop(0)
+        kind = _kind(path)
+        tried[kind] += 1
+        if tried[kind] > TRIED:
+            continue
+        is_missing = path.endswith("=404")
+        page.goto(path.removesuffix("=404"))
+        state = (kind, NAMED.sub("", page.title()))
+        if state in seen:
+            continue
+        seen.add(state)
+        links: list[str] = [] if is_missing else page.evaluate(LINKS)
+        pending += [link for link in links if tried[_kind(link)] < TRIED and link not in pending]
+        yield path
+
+
+def _kind(path: str) -> str:
+    """Return what an address has in common with those of others of its kind: its path and the names of its query."""
+    parts = urlsplit(path)
+    return f"{NAMED.sub('…', parts.path)}?{'&'.join(sorted({name for name, _ in parse_qsl(parts.query)}))}"
 
 
 if __name__ == "__main__":
