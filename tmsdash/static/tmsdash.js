@@ -189,6 +189,20 @@ function keepTimesFresh() {
   }, REFRESH_TIMES_EVERY_MS);
 }
 
+/* "Today" and "Yesterday" above the rows of a day, on a page that stays open past midnight. */
+function keepDaysRight() {
+  const { dataset } = document.querySelector(".printed [data-zone]") || {};
+  const loadedAt = Date.now(), serverTime = Date.parse(document.documentElement.dataset.now);
+  setInterval(() => {
+    const today = new Date(serverTime + Date.now() - loadedAt).toLocaleDateString("sv-SE", { timeZone: dataset?.zone }); // as in 2026-03-05
+    const yesterday = new Date(Date.parse(today) - 24 * 3600 * 1000).toISOString().slice(0, 10);
+    for (const name of document.querySelectorAll("[data-day]")) {
+      const words = { [today]: "Today · ", [yesterday]: "Yesterday · " }[name.dataset.day] || "";
+      if (name.textContent !== words) name.textContent = words;
+    }
+  }, REFRESH_TIMES_EVERY_MS);
+}
+
 /* Tables in a region of their own: it takes the focus, for the arrow keys, only where there is something to scroll. */
 
 function skipWhatFits() {
@@ -209,3 +223,4 @@ if (navigator.clipboard && window.ClipboardItem) {
   document.addEventListener("live:changed", offerAllCopying); // in the part of the page that live.js keeps up to date
 }
 keepTimesFresh();
+keepDaysRight();

@@ -77,14 +77,18 @@ def shown_day(at: datetime | None) -> date | None:
     return in_shown_zone(at).date() if at else None
 
 
-def heading_of(day: date | None) -> str:
-    """Return a day with its zone, such as "Today · Sunday, 29 November 2026 · CET"."""
+def heading_of(day: date | None) -> SafeString:
+    """Return a day with its zone, such as "Today · Sunday, 29 November 2026 · CET".
+
+    The first word goes when the day does, see static/tmsdash.js.
+    """
     if day is None:
-        return "Time unknown"
+        return SafeString("Time unknown")
     today = in_shown_zone(timezone.now()).date()
     names = {today: "Today · ", today - timedelta(days=1): "Yesterday · "}
     zones = " and ".join(zones_of_day(day, timezone.get_current_timezone()))
-    return f"{names.get(day, '')}{day:%A}, {day.day} {day:%B} {day.year} · {zones}"
+    name = f'<span data-day="{day}">{names[day]}</span>' if day in names else ""
+    return mark_safe(f"{name}{day:%A}, {day.day} {day:%B} {day.year} · {zones}")  # noqa: S308 (no text from outside)
 
 
 @register.simple_tag

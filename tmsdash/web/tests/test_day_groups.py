@@ -22,9 +22,12 @@ def days_of(*times):
     rows = [SimpleNamespace(made=SimpleNamespace(at=time)) for time in times]
     groups = by_day(rows, "made.at")
     return {
-        heading_of(group.day): [re.sub("<[^>]*>", "", clock_of_day(row.made.at)) for row in group.rows]
-        for group in groups
+        text_of(heading_of(group.day)): [text_of(clock_of_day(row.made.at)) for row in group.rows] for group in groups
     }
+
+
+def text_of(html):
+    return re.sub("<[^>]*>", "", html)
 
 
 @pytest.fixture(autouse=True)
@@ -95,10 +98,12 @@ def test_a_table_has_a_body_for_each_day_whose_heading_spans_it_and_what_belongs
     cells = [{"at": NOW, "name": "<a>"}, {"time": "later", "name": "part of a"}, {"at": before, "name": "b"}]
     row = "<tr><td>{time}</td><td>{name}</td></tr>"
     assert rows_by_day(row, cells) == (
-        '<tbody>\n<tr class="day"><th colspan="2" scope="rowgroup">Today · Tuesday, 31 March 2026 · UTC</th></tr>\n'
+        '<tbody>\n<tr class="day"><th colspan="2" scope="rowgroup"><span data-day="2026-03-31">Today · </span>'
+        "Tuesday, 31 March 2026 · UTC</th></tr>\n"
         f"<tr><td>{clock_of_day(NOW)}</td><td>&lt;a&gt;</td></tr>\n"
         "<tr><td>later</td><td>part of a</td></tr>\n</tbody>\n"
-        '<tbody>\n<tr class="day"><th colspan="2" scope="rowgroup">Yesterday · Monday, 30 March 2026 · UTC</th></tr>\n'
+        '<tbody>\n<tr class="day"><th colspan="2" scope="rowgroup"><span data-day="2026-03-30">Yesterday · </span>'
+        "Monday, 30 March 2026 · UTC</th></tr>\n"
         f"<tr><td>{clock_of_day(before)}</td><td>b</td></tr>\n</tbody>"
     )
     assert rows_by_day(row, []) == ""

@@ -144,3 +144,13 @@ def test_times_stay_right_while_a_page_is_open_however_wrong_its_clock_is(load):
     page = load(body)
     page.clock.run_for(60_000)
     assert page.locator(".ago").all_text_contents() == ["(3 minutes ago)", "(4 days ago)"]
+
+
+def test_days_have_their_right_names_past_midnight_where_they_are_shown(load):
+    names = {"2026-03-05": "Today · ", "2026-03-04": "Yesterday · "}
+    body = '<p class="printed"><i data-zone="Asia/Kathmandu"></i></p>'  # where it is a quarter to six in the evening
+    page = load(body + "".join(f'<span data-day="{day}">{name}</span>' for day, name in names.items()))
+    page.clock.run_for(timedelta(hours=6, minutes=13) / timedelta(milliseconds=1))
+    assert page.locator("[data-day]").all_text_contents() == ["Today · ", "Yesterday · "]
+    page.clock.run_for(120_000)
+    assert page.locator("[data-day]").all_text_contents() == ["Yesterday · ", ""]
