@@ -8,20 +8,17 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils.http import urlencode
 
+from jobs.live.bar import Bar, BarPart
 from jobs.live.codes import state_name
 from jobs.live.confirmations import ShownStates, StatePart
 from jobs.models import LiveReading
 
-BAR_WIDTH = 1000
-
 
 @dataclass(frozen=True)
 class CardRow:
-    """A number of customers: its words, its place in the bar, and the addresses of their list, if there is one."""
+    """A number of customers: its words, and the addresses of their list, if there is one."""
 
     part: StatePart
-    x: float
-    width: float
     address: str
     csv: str
 
@@ -32,7 +29,6 @@ class LiveCard:
 
     states: ShownStates
     query: Mapping[str, str]
-    bar_width = BAR_WIDTH
 
     @property
     def cluster_name(self) -> str:
@@ -46,7 +42,7 @@ class LiveCard:
 
     @property
     def rows(self) -> list[CardRow]:
-        name, total, before, rows = self.cluster_name, self.states.customer_count, 0, []
+        name, rows = self.cluster_name, []
         alike = Counter(part.state for part in self.states.parts)
         for part in self.states.parts:
             place = {**self.query, "state": part.state}
@@ -56,10 +52,12 @@ class LiveCard:
             has_list = name and ("job" in place or "basis" not in place)
             query = urlencode(place)
             page, csv = (reverse(url, args=[name]) if has_list else "" for url in ("live_status", "live_status_csv"))
-            x, width = BAR_WIDTH * before / total, BAR_WIDTH * part.count / total
-            rows.append(CardRow(part, x, width, page and f"{page}?{query}", csv and f"{csv}?{query}"))
-            before += part.count
+            rows.append(CardRow(part, page and f"{page}?{query}", csv and f"{csv}?{query}"))
         return rows
+
+    @property
+    def bar(self) -> Bar:
+        return Bar([BarPart(part.words, part.count, part.css) for part in self.states.parts])
 
     @property
     def readings(self) -> Sequence[LiveReading]:

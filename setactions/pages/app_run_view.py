@@ -13,8 +13,8 @@ from jobs.app_status.filters import MISSING, CustomerFilters
 from jobs.app_status.runbook import Runbook
 from jobs.app_status.selectors import AppRow, Summary
 from jobs.app_status.statuses import Status, status_of
+from jobs.live.bar import Bar, BarPart
 from jobs.models import AppRun, AppRunCustomer, AppStatus
-from setactions.pages.bar import Bar, BarPart
 from setactions.pages.explanations import Explanation, explained
 from setactions.queue.liveness import START_WORKER, WAITS, lacks_worker
 from setactions.reads import background_reads_per_minute

@@ -9,9 +9,9 @@ from django.forms import Form
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
+from jobs.live.bar import Bar, part_of_state
 from jobs.models import LiveReading
 from setactions.live.listing import UNREAD, Chosen, Line, WholeCluster
-from setactions.pages.bar import Bar, part_of_state
 from setactions.pages.status_forms import StatusFilters
 from setactions.tms.clusters import Cluster
 from tmsdash.text import shown_id

@@ -11,8 +11,8 @@ from django.conf import settings
 from django.db.models import TextChoices
 
 from audit.choices import Outcome
+from jobs.live.bar import Bar, part_of_state
 from jobs.models import Batch, BatchChunk
-from setactions.pages.bar import Bar, part_of_state
 from tmsdash.models import Banner
 from tmsdash.web.kept_forms import Kept
 from tmsdash.web.paging import Page

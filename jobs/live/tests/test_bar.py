@@ -2,7 +2,7 @@
 
 import pytest
 
-from setactions.pages.bar import LENGTH, Bar, part_of_state
+from jobs.live.bar import LENGTH, Bar, part_of_state
 
 
 @pytest.mark.parametrize("counts", [(1,), (1, 27_682), (3, 3, 3), (1, 0, 10**6, 1, 1, 5), (0,), ()])
