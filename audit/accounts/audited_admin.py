@@ -6,19 +6,20 @@ from typing import Any
 
 from django import forms
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.utils import unquote
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
+from django.contrib.auth import get_permission_codename
 from django.contrib.auth.models import Permission
 from django.db import router, transaction
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 
 from audit.accounts.changes import facts_of, record_change
 from audit.accounts.forms import refuse_token
 from audit.actors import actor_of
 from tmsdash.accounts import is_auditor
-from tmsdash.web.admin import StrictListAdmin
+from tmsdash.web.admin import ReadOnlyAdmin, StrictListAdmin
 
-UNSEEN_APPS = ("account", "socialaccount", "mfa")
 _KEY = re.compile("[0-9]{1,18}")
 
 
@@ -37,8 +38,8 @@ class AuditedAdmin(StrictListAdmin):
         field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
         if isinstance(field, forms.ModelMultipleChoiceField):
             boxes: Any = field
-            if boxes.queryset.model is Permission:  # nobody changes these tables on a page
-                boxes.queryset = boxes.queryset.exclude(content_type__app_label__in=UNSEEN_APPS)
+            if boxes.queryset.model is Permission:
+                boxes.queryset = boxes.queryset.filter(self._asked_for() | self._held(request))
             boxes.label_from_instance = attrgetter("name")
             boxes.widget, boxes.help_text = forms.CheckboxSelectMultiple(choices=boxes.choices), db_field.help_text
         elif field and isinstance(field.widget, RelatedFieldWidgetWrapper):
@@ -46,6 +47,24 @@ class AuditedAdmin(StrictListAdmin):
         if isinstance(field, forms.CharField):
             field.validators.append(refuse_token)
         return field
+
+    def _asked_for(self) -> Q:
+        """Return a condition on permissions: those that a list of the admin asks for, and the product's own."""
+        asked_for = Q()
+        for model, of_model in self.admin_site._registry.items():
+            does = ("view",) if isinstance(of_model, ReadOnlyAdmin) else model._meta.default_permissions
+            names = [*(get_permission_codename(what, model._meta) for what in does), *dict(model._meta.permissions)]
+            asked_for |= Q(content_type__app_label=model._meta.app_label, codename__in=names)
+        return asked_for
+
+    def _held(self, request: HttpRequest) -> Q:
+        """Return a condition on the permissions that the changed account or group has, so that saving keeps them."""
+        match = request.resolver_match
+        key = unquote(str(match.kwargs.get("object_id", ""))) if match else ""
+        if not _KEY.fullmatch(key):
+            return Q(pk__in=())
+        held = Permission.objects.filter(**{str(self.opts.model_name): key})
+        return Q(pk__in=held.order_by().values("pk"))
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if change:

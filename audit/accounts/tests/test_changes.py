@@ -114,6 +114,24 @@ def test_permissions_of_a_group_are_audited(admin):
     assert body["after"] == {"name": "Operators", "permissions": ["audit.decide_attempt", "jobs.set_action"]}
 
 
+def test_permissions_that_nothing_asks_for_are_offered_to_those_alone_that_have_them(admin):
+    group, unasked = Group.objects.create(name="Friends"), Permission.objects.get(codename="add_job")
+    path = f"/admin/auth/group/{group.pk}/change/"
+
+    def offered():
+        keys = re.findall(r'name="permissions" value="([0-9]+)"', admin.get(path).content.decode())
+        return {*Permission.objects.filter(pk__in=keys).values_list("codename", flat=True)}
+
+    before = offered()
+    asked_for = {"set_action", "decide_attempt", "view_job", "view_jobcustomer", "view_auditentry"}
+    assert before > asked_for | {f"{does}_{what}" for does in ("view", "add") for what in ("user", "group", "banner")}
+    assert before.isdisjoint({"add_job", "change_attempt", "view_session", "add_permission", "view_authenticator"})
+    group.permissions.add(unasked)
+    assert offered() == before | {"add_job"}
+    admin.post(path, form_of(admin, path))
+    assert group.permissions.get() == unasked
+
+
 def test_a_new_name_of_a_group_is_audited_with_the_old_one(admin):
     path = f"/admin/auth/group/{Group.objects.create(name='Friends').pk}/change/"
     admin.post(path, form_of(admin, path, name="Fiends"))
