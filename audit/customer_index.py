@@ -22,10 +22,11 @@ def segments() -> list[int]:
     return _segments_between(0, Attempt.objects.aggregate(last=Max("pk"))["last"] or 0)
 
 
-def asking_for(cids: Sequence[str]) -> QuerySet[AttemptCustomer]:
-    """Return the rows of some hundred customers, in no order."""
+def asking_for(cids: Sequence[str], last: int | None = None) -> QuerySet[AttemptCustomer]:
+    """Return the rows of some hundred customers, in no order; up to the attempt with the key `last` at least."""
     known = [cid for cid in cids if "\0" not in cid]  # no id holds it, and PostgreSQL takes no such text
-    return AttemptCustomer.objects.filter(segment__in=segments(), cid__in=known).order_by()
+    places = segments() if last is None else _segments_between(0, last)
+    return AttemptCustomer.objects.filter(segment__in=places, cid__in=known).order_by()
 
 
 def pks_asking_for(cid: str) -> QuerySet[Any]:

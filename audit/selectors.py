@@ -39,9 +39,10 @@ CUSTOMERS_AT_ONCE = 20_000  # unless a single attempt has more
 _BATCH_ID = re.compile(r'"batch_id": ?"([0-9a-f-]{36})"')
 _BEGINNING_OF_BODY = 600  # characters
 
-_ANY_UNDECIDED = (
-    "SELECT 1 FROM audit_attempt WHERE is_open AND cluster_url = %s "  # noqa: S608 (constants)
-    f"AND outcome IN ({', '.join(['%s'] * len(IN_DOUBT_OUTCOMES))}) LIMIT 1"
+# With "+", SQLite reads the few that are open instead of the table from its end.
+_LAST_UNDECIDED = (
+    "SELECT max(+id) FROM audit_attempt WHERE is_open AND cluster_url = %s "  # noqa: S608 (constants)
+    f"AND outcome IN ({', '.join(['%s'] * len(IN_DOUBT_OUTCOMES))})"
 )
 
 _ANY_OPEN_OF = "SELECT id FROM audit_attempt WHERE is_open AND user_id = %s ORDER BY id LIMIT 1"
@@ -150,10 +151,12 @@ def count_open() -> tuple[int, datetime | None]:
 def undecided_overlaps(cluster_url: str, cids: Sequence[str]) -> list[Attempt]:
     """Return the attempts on a cluster, oldest first, that asked for any of `cids` and have no outcome yet."""
     with connections[DATABASE].cursor() as cursor:  # every Set Action asks, and there is none as a rule
-        cursor.execute(_ANY_UNDECIDED, [cluster_url, *IN_DOUBT_OUTCOMES])
-        if not cursor.fetchone():
-            return []
-    return _asking_for(open_attempts().filter(cluster_url=cluster_url, outcome__in=IN_DOUBT_OUTCOMES), cids)
+        cursor.execute(_LAST_UNDECIDED, [cluster_url, *IN_DOUBT_OUTCOMES])
+        [last] = cursor.fetchone()
+    if last is None:
+        return []
+    undecided = open_attempts().filter(cluster_url=cluster_url, outcome__in=IN_DOUBT_OUTCOMES)
+    return _asking_for(undecided, cids, last)
 
 
 def attempts_touching(attempt: Attempt, cids: Sequence[str]) -> list[Attempt]:
@@ -177,10 +180,9 @@ def actions_asked_for(cluster_url: str, cids: Sequence[str]) -> set[tuple[str, i
     return actions
 
 
-def _asking_for(attempts: QuerySet[Attempt], cids: Sequence[str]) -> list[Attempt]:
-    matches = {
-        attempt for part in parts(cids) for attempt in attempts.filter(pk__in=asking_for(part).values("attempt"))
-    }
+def _asking_for(attempts: QuerySet[Attempt], cids: Sequence[str], last: int | None = None) -> list[Attempt]:
+    asking = (asking_for(part, last) for part in parts(cids))
+    matches = {attempt for rows in asking for attempt in attempts.filter(pk__in=rows.values("attempt"))}
     return sorted(matches, key=lambda attempt: attempt.pk)
 
 

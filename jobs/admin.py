@@ -18,8 +18,7 @@ from audit.choices import Source
 from audit.customer_index import is_known
 from audit.summary_rows import columns_of, heads_of, rows_of
 from jobs.app_status.runbook import SHORTEST, is_safe_link
-from jobs.live.confirmations import confirmations_of
-from jobs.models import Batch, BatchChunk, Job, JobCustomer, JobDay, RunbookEntry
+from jobs.models import Batch, BatchChunk, Job, JobConfirmation, JobCustomer, JobDay, RunbookEntry
 from jobs.selectors import job_ids_of_customer
 from jobs.statuses import ShownStatus, shown_status
 from tmsdash.web.admin import ExactSearchAdmin, ReadOnlyAdmin, link_to_list, shown_json
@@ -27,6 +26,7 @@ from tmsdash.web.admin_filters import ClusterFilter, TimeFilter, UserFilter
 from tmsdash.web.parts import badge
 from tmsdash.web.template_filters import shown_time
 
+KEPT = ("customer_count", "confirmed", "read_at")  # of the best that was ever confirmed of a job
 OF_OLD_DASHBOARD = ("legacy", "old_status", "doubles")  # fields of imported jobs
 
 
@@ -74,16 +74,16 @@ class JobAdmin(ExactSearchAdmin):
         return [name for name in self.fields if not obj or obj.legacy or name not in OF_OLD_DASHBOARD]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).defer("stored_payload", "response_summary")
+        """Return jobs without their large JSON, each with what was confirmed of it."""
+        jobs = super().get_queryset(request).defer("stored_payload", "response_summary")
+        kept = JobConfirmation.objects.filter(job_id=OuterRef("job_id"))
+        with_kept: QuerySet[Any] = jobs.annotate(**{f"kept_{name}": Subquery(kept.values(name)) for name in KEPT})
+        return with_kept
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the list below a summary of all attempts of the same period and filters."""
         answer = super().changelist_view(request, extra_context)
         changelist = getattr(answer, "context_data", {}).get("cl")
-        if changelist:
-            confirmations = confirmations_of([job.job_id for job in changelist.result_list])
-            for job in changelist.result_list:
-                job.confirmation = confirmations.get(job.job_id)
         if changelist and request.user.has_perm("audit.view_attempt"):
             answer.context_data |= _summed_up(changelist)  # type: ignore[attr-defined]
         return answer
@@ -101,9 +101,9 @@ class JobAdmin(ExactSearchAdmin):
         return self._status_of(row).label
 
     def _status_of(self, job: Any) -> ShownStatus:
-        if not hasattr(job, "confirmation"):  # on the page of one job
-            job.confirmation = confirmations_of([job.job_id]).get(job.job_id)
-        return shown_status(job.status, legacy=job.legacy, confirmation=job.confirmation)
+        kept = {name: getattr(job, f"kept_{name}") for name in KEPT}
+        confirmation = JobConfirmation(job_id=job.job_id, **kept) if kept["confirmed"] is not None else None
+        return shown_status(job.status, legacy=job.legacy, confirmation=confirmation)
 
     @admin.display(description="source", ordering="source")
     def source_label(self, job: Any) -> str:

@@ -112,10 +112,11 @@ def job_page(request: HttpRequest, job: Job, *, status: int = 200, error: str = 
     """Show a job. `error` says why TMS could not be read; with a `sealed` token it can be read again at once."""
     states, kept = states_of_job(job), confirmations_of([job.job_id]).get(job.job_id)
     may_view_attempt = may_view_attempt_of(request.user, job.user_id)
+    stored = read_job(job) if job.mac else None
     context = {
         "job": job,
         "status": shown_status(job.status, legacy=job.legacy, confirmation=best_of(job, states, kept)),
-        "was_changed": bool(job.mac) and not job_is_signed(read_job(job)),
+        "was_changed": stored is not None and not job_is_signed(stored),
         "answer": printable(json.dumps(job.response_summary, indent=2, ensure_ascii=False)),
         "may_view_attempt": may_view_attempt,
         "note": note_of(job.job_id) if may_view_attempt else "",
@@ -127,6 +128,7 @@ def job_page(request: HttpRequest, job: Job, *, status: int = 200, error: str = 
             request.GET.get("page"),
             CUSTOMERS_PER_PAGE,
             f"{reverse('job_detail', args=[job.job_id])}?page={{}}#customers-title".format,
+            count=len(stored.cids) if stored else None,
         ),
     }
     return render(request, "jobs/job_detail.html", context, status=status)

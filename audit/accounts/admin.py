@@ -136,8 +136,11 @@ class AuditedUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
         """
         if self.get_object(request, unquote(id)) == request.user:  # an id has many spellings
             return redirect("password_change")
+        if request.method != "POST":
+            form: HttpResponse = super().user_change_password(request, id, form_url)
+            return form
         # SQLite has one writer, so few may hash while they write or wait to write.
-        with in_line() if request.method == "POST" else nullcontext(), transaction.atomic(using="default"):
+        with in_line(), transaction.atomic(using="default"):
             self._keep_facts(request, unquote(id))
             before: Any = self.get_object(request, unquote(id))
             answer: HttpResponse = super().user_change_password(request, id, form_url)

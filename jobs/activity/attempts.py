@@ -41,14 +41,19 @@ class MatchingAttempts:
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
+        self._number: int | None = None
+        """How many there are, once all of them were read."""
 
     def rows(self, last: int) -> Iterator[Any]:
         """Yield the _COLUMNS of those up to a key, newest first, in growing steps: no cursor stays open."""
-        last, step = min(last, self._keys[1]), FIRST_STEP
+        is_first, last, step = last >= min(self._keys[1], NEWEST - 1), min(last, self._keys[1]), FIRST_STEP
         while True:
             # One bound only: of two, SQLite takes any.
             rows = self._rows.filter(pk__lte=last).order_by("-pk").values_list(*_COLUMNS, named=True)
             part = list(rows[:step])
+            if is_first and len(part) < step:
+                self._number = len(part)
+            is_first = False
             yield from part
             if len(part) < step:
                 return
@@ -71,6 +76,8 @@ class MatchingAttempts:
 
     def count(self) -> Count:
         """Count them, as far as that is cheap."""
+        if self._number is not None:
+            return Count(self._number, is_exact=True)
         equal, tested = dict(self._equal), self._tested
         column = self._column
         if column in equal or not column:

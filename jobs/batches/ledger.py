@@ -20,13 +20,15 @@ batch before its chunks and clusters, always in this order, so that no two trans
 All functions raise DatabaseError when the jobs database cannot be written.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from copy import copy
 from datetime import datetime, timedelta
 from enum import Enum, auto
+from functools import reduce
+from operator import or_
 from typing import Any
 
-from django.db.models import Case, F, Q, QuerySet, When
+from django.db.models import Case, F, Q, QuerySet, Value, When
 
 from jobs.batches.decision import ChunkDecision
 from jobs.batches.scopes import Scope
@@ -35,7 +37,7 @@ from jobs.models import MESSAGE_LENGTH, Batch, BatchChunk, ClusterBackoff
 from jobs.selectors import VERIFY_STEP
 from jobs.signatures import chunk_is_signed, sign_chunk
 from tmsdash.db import clock
-from tmsdash.db.transactions import one_at_a_time, write_transaction
+from tmsdash.db.transactions import one_at_a_time, single_write, write_transaction
 from tmsdash.text import one_line, sentence
 
 DATABASE = "jobs"
@@ -69,9 +71,10 @@ def release(batch: Batch, runner: str, reason: str = "") -> bool:
     return _release(Batch.objects.filter(pk=batch.pk, runner=runner), reason)
 
 
-def release_dead(batch: Batch, reason: str) -> bool:
-    """Give back the lease of a runner who seems dead; False if it was extended since `batch` was read."""
-    return _release(Batch.objects.filter(pk=batch.pk, runner=batch.runner, runner_until=batch.runner_until), reason)
+def release_dead(batches: Sequence[Batch], reason: str) -> None:
+    """Give back the leases of runners who seem dead, but for those that were extended since `batches` were read."""
+    held = (Q(pk=batch.pk, runner=batch.runner, runner_until=batch.runner_until) for batch in batches)
+    _release(Batch.objects.filter(reduce(or_, held)), reason)
 
 
 def _release(held: QuerySet[Batch], reason: str) -> bool:
@@ -80,9 +83,10 @@ def _release(held: QuerySet[Batch], reason: str) -> bool:
         "reason": one_line(reason, MESSAGE_LENGTH),
         "ended_at": clock.now(DATABASE),
     }
-    with write_transaction(DATABASE):
-        held.filter(state=Batch.State.RUNNING).update(**stopped)
-        return bool(held.update(**NO_RUNNER))
+    is_running = Q(state=Batch.State.RUNNING)
+    changed = {name: Case(When(is_running, Value(value)), default=F(name)) for name, value in stopped.items()}
+    with single_write(DATABASE):
+        return bool(held.update(**changed, **NO_RUNNER))
 
 
 # -- Claims -------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import connections
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Value
 
 from jobs.batches.lists import Chunk, lists_of
 from jobs.batches.scopes import Scope
@@ -82,8 +82,12 @@ def batches_sharing(
     """
     if not _may_count():
         return {}
-    target = cluster_url, action_code, cids
-    shared = _shared(*target, open_batches(), COUNTED) | _shared(*target, ended_batches(), SENT)
+    of_open, of_ended = (
+        batches.values_list(Value(place), "pk") for place, batches in enumerate((open_batches(), ended_batches()))
+    )
+    shared: SharedWithBatches = {}
+    for is_ended, pk in sorted(of_open.union(of_ended, all=True)):
+        shared |= _shared(cluster_url, action_code, cids, [pk], SENT if is_ended else COUNTED)
     if but:
         shared.pop(but, None)
     return dict(sorted(shared.items(), key=lambda item: item[0].pk, reverse=True))
@@ -93,12 +97,12 @@ def _shared(
     cluster_url: str,
     action_code: int,
     cids: Iterable[str],
-    batches: QuerySet[Batch],
+    keys: Iterable[int],
     states: Collection[BatchChunk.State],
 ) -> SharedWithBatches:
-    """Return those of some batches whose chunks in these states have the same action for any of `cids`."""
+    """Return those of the batches with these keys whose chunks in these states ask it for any of `cids`."""
     wanted, shared = set(cids), {}
-    for pk in batches.values_list("pk", flat=True):
+    for pk in keys:
         chunks = BatchChunk.objects.filter(
             batch_id=pk, cluster_url=cluster_url, action_code=action_code, state__in=states
         )
@@ -124,7 +128,8 @@ def stopped_batches_with(chunks: Iterable[Chunk]) -> SharedWithBatches:
     """Return the batches of the last day that stopped before they had sent customers of these chunks, and which."""
     stopped = Batch.objects.filter(created_at__gt=clock.now(DATABASE) - RECENTLY).exclude(state=Batch.State.DONE)
     stopped = stopped.exclude(pk__in=open_batches().values("pk")).order_by("-id")
-    return _united(_shared(*target, stopped, Scope.REST.states) for target in lists_of(chunks))
+    keys = [*stopped.values_list("pk", flat=True)]
+    return _united(_shared(*target, keys, Scope.REST.states) for target in lists_of(chunks))
 
 
 def batches_sharing_chunks(chunks: Iterable[Chunk]) -> SharedWithBatches:

@@ -29,10 +29,11 @@ def catch_up(*batches: Batch) -> int:
     A chunk whose runner died waits again if its call had not begun. Otherwise it has the outcome of its attempt:
     unknown, as a rule, until that is found out. A batch whose runner died is stopped. Raises DatabaseError.
     """
-    for batch in batches:
-        if batch.runner and not has_living_runner(batch):
-            ledger.release_dead(batch, "The process that ran it is gone. Go on with your token.")
-            batch.refresh_from_db()
+    if dead := [batch for batch in batches if batch.runner and not has_living_runner(batch)]:
+        ledger.release_dead(dead, "The process that ran it is gone. Go on with your token.")
+        released = Batch.objects.in_bulk([batch.pk for batch in dead])
+        for batch in dead:
+            vars(batch).update(vars(released.get(batch.pk, batch)))
     chunks = {chunk.derived_attempt_id: chunk for chunk in chunks_in_doubt(batches) if not _is_carried(chunk)}
     attempts = attempts_by_id([*chunks])
     # A Job is evidence, even if the audit could not be told of it, so such a chunk is looked at closely.

@@ -20,6 +20,7 @@ from django.conf import settings
 from django.db import Error as AnyDatabaseError
 from django.db import models
 from django.db.models import F, Max, Min, Q, Subquery
+from django.db.models.functions import Coalesce
 
 from tmsdash.db.expressions import Day, unindexed
 from tmsdash.db.transactions import drop_if_broken, one_at_a_time, write_transaction
@@ -60,16 +61,17 @@ def keys_of_period(
         bounds["start"] = ranges.objects.filter(day__gte=_day(first)).order_by("first").values("first")[:1]
     if last:
         bounds["end"] = ranges.objects.filter(day__lte=_day(last)).order_by("-last").values("last")[:1]
+        known = ranges.objects.order_by("-last").values("last")[:1]
+        behind = rows._default_manager.filter(*unindexed(created_at__lte=last), pk__gt=Coalesce(Subquery(known), 0))
+        bounds["behind"] = behind.order_by("-pk").values("pk")[:1]
     keys = _read(ranges, rows, **bounds)
     if _keep_up(ranges, rows, keys["known"], keys["newest"]):
         keys = _read(ranges, rows, **bounds)
-    known = keys["known"]
     condition = Q()
     if first:
-        condition &= Q(pk__gte=keys["start"] or known + 1)
+        condition &= Q(pk__gte=keys["start"] or keys["known"] + 1)
     if last:
-        behind = rows._default_manager.filter(*unindexed(created_at__lte=last), pk__gt=known)
-        condition &= Q(pk__lte=behind.aggregate(key=Max("pk"))["key"] or keys["end"] or 0)
+        condition &= Q(pk__lte=keys["behind"] or keys["end"] or 0)
     return condition
 
 

@@ -19,7 +19,7 @@ from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
 
-from tmsdash.db.transactions import drop_if_broken, write_transaction
+from tmsdash.db.transactions import drop_if_broken, single_write
 from tmsdash.models import ADDRESS, BEGUN, SEEN, USER_AGENT, Session, public_id
 from tmsdash.web.base import Middleware
 from tmsdash.web.browsers import user_agent_of
@@ -172,7 +172,7 @@ def keep_in_session(request: HttpRequest, name: str, value: str) -> None:
 def _save(session: Any, has_new_key: bool) -> bool:
     """Save the session now: after the view, failing to would lose the answer. False if somebody has ended it."""
     try:
-        with write_transaction("default", WAIT_S):
+        with single_write("default", WAIT_S):
             if not session.save_unless_ended():
                 return False
     except AnyDatabaseError as error:
