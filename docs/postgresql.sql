@@ -31,6 +31,8 @@ REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO :"server";
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO :"server";
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO :"server";
+-- `audit_verify` makes tables in its session alone, to compare the audit's with.
+GRANT TEMPORARY ON DATABASE :"DBNAME" TO :"server";
 -- Which migrations ran is for the owner to write.
 REVOKE INSERT, UPDATE, DELETE ON django_migrations FROM :"server";
 SELECT to_regclass('public.audit_auditentry') IS NOT NULL AS is_audit \gset

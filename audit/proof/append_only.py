@@ -26,6 +26,7 @@ SQLITE = {
 FUNCTION = TRIGGER = f"{TABLE}_append_only"
 # A trigger's name is unique on its table, a function's together with its arguments.
 POSTGRESQL = frozenset({f"{TRIGGER} on {TABLE}", f"{FUNCTION}()"})
+PROGRAMS = frozenset({*SQLITE, *POSTGRESQL})  # what of this kind belongs into the audit's database
 _FUNCTION_BODY = f" BEGIN RAISE EXCEPTION '{REFUSAL}' USING ERRCODE = 'restrict_violation'; END "
 _ALWAYS = "A"  # also in sessions that switch ordinary triggers off
 _BEFORE_UPDATE_DELETE_TRUNCATE = 2 + 8 + 16 + 32  # the bits of pg_trigger.tgtype, for whole statements
@@ -61,14 +62,10 @@ def remove(connection: BaseDatabaseWrapper) -> None:
 
 
 def problems(connection: BaseDatabaseWrapper) -> list[str]:
-    """Return a sentence about each trigger that is missing, was changed or does not belong in the database."""
-    expected, actual = _triggers(connection)
-    foreign = [f"The trigger {name} does not belong there." for name in actual if name not in expected]
-    return [*own_problems(connection), *foreign]
+    """Return a sentence about each trigger of the audit's own that is missing or was changed.
 
-
-def own_problems(connection: BaseDatabaseWrapper) -> list[str]:
-    """Return a sentence about each trigger of the audit's own that is missing or was changed."""
+    Others that do not belong there are among what `tmsdash.db.schema` finds.
+    """
     expected, actual = _triggers(connection)
     return [
         f"The trigger {name} {'was changed' if name in actual else 'is missing'}."
@@ -78,7 +75,7 @@ def own_problems(connection: BaseDatabaseWrapper) -> list[str]:
 
 
 def _triggers(connection: BaseDatabaseWrapper) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the definitions of the audit's own triggers as they should be, and of all that there are, by name."""
+    """Return the definitions of the audit's own triggers as they should be, and of those that there are, by name."""
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
@@ -86,8 +83,11 @@ def _triggers(connection: BaseDatabaseWrapper) -> tuple[dict[str, Any], dict[str
         # Another table may have a trigger of this name. A condition or a list of columns would let changes through.
         cursor.execute(
             f"SELECT CASE WHEN tgrelid = to_regclass('{TABLE}') THEN tgname ELSE tgname || ' on ' || tgrelid::regclass "  # noqa: S608 (constants)
-            "END, tgenabled::text, tgtype, tgqual IS NULL AND tgattr::text = '', prosrc "
-            "FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid WHERE NOT tgisinternal"
+            "END, tgenabled::text, tgtype, tgqual IS NULL AND tgattr::text = '', "
+            "CASE WHEN lanname = 'plpgsql' AND proconfig IS NULL THEN prosrc END "
+            "FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid JOIN pg_language l ON l.oid = prolang "
+            "JOIN pg_class c ON c.oid = tgrelid "
+            "WHERE NOT tgisinternal AND relnamespace = current_schema()::regnamespace"
         )
         actual = {name: tuple(facts) for name, *facts in cursor.fetchall()}
     return {TRIGGER: (_ALWAYS, _BEFORE_UPDATE_DELETE_TRUNCATE, True, _FUNCTION_BODY)}, actual

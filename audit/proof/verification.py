@@ -2,7 +2,8 @@
 
 1. Every entry follows from the one before it, up to the signed head, seals and anchors included: walk.
 2. What was drawn from the entries, the attempts' rows and the customer index, says what they say: projection.
-3. The database refuses to change or delete an entry: append_only.
+3. The database refuses to change or delete an entry: append_only. Its tables, indexes and whatever acts on its own are
+   what the migrations made: tmsdash.db.schema.
 4. The seals of each key are complete: seals. Archived entries count like those in the database: archives.
    A file in AUDIT_SEAL_DIR that seems to be one of them, and is not, is named.
 5. Lists and sums leave none of the rows out: lists.
@@ -13,6 +14,7 @@ later seal or anchor gives away.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,6 +39,8 @@ from audit.proof.walk import Point, Walk, head_findings
 from audit.transparency import timestamps
 from tmsdash.cores import Workers
 from tmsdash.db.damage import NOT_UTF8, damage
+from tmsdash.db.migration import MIGRATE_FIRST, are_migrations_due
+from tmsdash.db.schema import index_problems, schema_problems
 from tmsdash.db.transactions import read_transaction
 
 Entry = StoredEntry | Stretch
@@ -70,7 +74,10 @@ def verify(
         if not problem:
             raise
         verification = Verification(seals=len(_points_of(seal_files)), anchors=len(anchors))
-        verification.add([Finding(AUDIT, problem), *_file_findings(seal_files, archive_folder)])
+        verification.add([Finding(AUDIT, problem)])
+        with suppress(AnyDatabaseError):  # it is as damaged as before
+            verification.add(_schema_findings())
+        verification.add(_file_findings(seal_files, archive_folder))
         return verification
 
 
@@ -114,6 +121,8 @@ def _look(
         verification.add(list_findings(walk.sequence))
         verification.add(_timestamp_findings(verification.not_looked_at))
         verification.add(Finding("triggers", text) for text in append_only.problems(connections[chain.DATABASE]))
+        verification.add(Finding("indexes", problem) for problem in index_problems(chain.DATABASE))
+    verification.add(_schema_findings())  # outside the transaction, which only reads
     verification.add(_file_findings(seal_files, archive_folder))
     # Those that were written since the files were read may be noted, too.
     verification.add(noted.findings(read_all()) if any(noted.findings(seal_files)) else ())
@@ -123,6 +132,14 @@ def _look(
     unknown = [*unknown_files(), *(path for path in unknown_archives(archive_folder) if path not in looked_at)]
     verification.not_looked_at += [path.name for path in unknown]
     return verification
+
+
+def _schema_findings() -> list[Finding]:
+    """Return what is missing, altered or foreign among the tables, indexes and programs of the audit's database."""
+    problems = schema_problems(chain.DATABASE, append_only.PROGRAMS)
+    # Or else whatever a migration would add is said to be missing, and nothing what to do.
+    due = [MIGRATE_FIRST.strip()] if problems and are_migrations_due() else []
+    return [Finding("schema", problem) for problem in (*due, *problems)]
 
 
 def verify_since(

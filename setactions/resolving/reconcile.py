@@ -62,7 +62,7 @@ def reconcile(actor: Actor, token: Token | None = None, *, full: bool = False) -
     for alias in ("audit", "jobs"):
         ensure_own_file(connections[alias])  # of a file that is gone, a connection reads on
     report = ReconcileReport()
-    for problem in [*database_problems(full=full), *append_only.own_problems(connections["audit"])]:
+    for problem in [*database_problems(full=full), *append_only.problems(connections["audit"])]:
         report.note_schema(problem)
     # What needs no token comes first: it is closed even if every reading fails.
     roll_forward(open_attempts().filter(job_owed=True), actor, report)

@@ -24,6 +24,7 @@ from tmsdash.db.transactions import VARIABLES
 
 COMMAND = "move_data"
 TABLE = "tmsdash_move"
+PROGRESS = f"{TABLE}_progress"  # in a target: how far each of its tables is
 _EXISTS = {
     "sqlite": f"SELECT 1 FROM sqlite_master WHERE name = '{TABLE}'",  # noqa: S608 (constants)
     "postgresql": f"SELECT 1 WHERE to_regclass('{TABLE}') IS NOT NULL",

@@ -153,7 +153,7 @@ def test_a_trigger_that_is_gone_or_another_is_found(audited, event):
         cursor.execute("CREATE TRIGGER mine AFTER INSERT ON audit_attempt BEGIN SELECT 1; END")
     assert [finding.problem for finding in verify().findings] == [
         f"The trigger {name} was changed.",
-        "The trigger mine does not belong there.",
+        "Database audit: the trigger mine has no business there.",
     ]
     with connections["audit"].cursor() as cursor:
         cursor.execute("DROP TRIGGER mine")

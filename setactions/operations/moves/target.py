@@ -11,12 +11,11 @@ from django.db import DataError, IntegrityError, connections
 from setactions.operations.moves.places import MoveError
 from setactions.operations.moves.sessions import Session
 from setactions.operations.moves.tables import Content, Row, Table
-from tmsdash.db.moves import TABLE, Mark
+from tmsdash.db.moves import PROGRESS, TABLE, Mark
 from tmsdash.db.sqlite_files import making_files
 from tmsdash.kill_points import kill_point
 from tmsdash.text import one_line
 
-PROGRESS = f"{TABLE}_progress"
 ROWS_AT_ONCE = 10_000
 SIZE_AT_ONCE = 4 << 20  # characters: one row may hold the ids of a whole fleet
 

@@ -201,6 +201,7 @@ def test_a_table_that_was_made_anew_in_another_way_is_named(old, new):
 
 @pytest.mark.sqlite
 def test_the_database_that_it_compares_with_is_closed_again(monkeypatch):
+    schema._sqlite_expected.cache_clear()
     sessions, make = [], schema._make_tables
     monkeypatch.setattr(schema, "_make_tables", lambda memory: (sessions.append(memory.connection), make(memory)))
     assert schema.schema_problems("jobs") == []
