@@ -132,7 +132,8 @@ class Site:
     def spawn(self, log: str, *command: str, piped: bool = False, **environment: str) -> subprocess.Popen[str]:
         """Start `manage.py` with `command`, in a process group of its own.
 
-        What it logs is added to the file that `log` names, and so is its output unless it is `piped`.
+        What it logs is added to the file that `log` names, and so is its output unless it is `piped`, as its input
+        then is, too.
         """
         program = [sys.executable, str(BASE_DIR / "manage.py"), *command]
         return self.spawn_program(log, *program, piped=piped, **environment)
@@ -167,7 +168,7 @@ class Site:
                 command,
                 cwd=BASE_DIR,
                 env=self._environment | environment,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if piped else log_file,
                 stderr=log_file,
                 text=True,
