@@ -12,6 +12,7 @@ Outside of a server, as in a command, a process has a slot to itself.
 import mmap
 import os
 import threading
+import time
 from array import array
 from collections.abc import MutableSequence
 from enum import IntEnum
@@ -43,6 +44,8 @@ LASTING_AT = RATES_AT + RATE_ROWS * RATE_ROW_CELLS  # and the rest to `histogram
 SLOT_CELLS = LASTING_AT + LASTING_CELLS
 _SLOT_BYTES = 8 * SLOT_CELLS
 
+joined_at = float("-inf")  # by the monotonic clock: when this worker took its slot; long ago if it is none
+
 guard = threading.Lock()  # of this process' slot, held for an instant only
 slots: list[Cells] = [array("q", bytes(_SLOT_BYTES))]
 mine = slots[0]
@@ -61,6 +64,10 @@ class SharedMemory:
         """Return the value of VARIABLE for the worker that gets slot `number`."""
         return f"{self.descriptor}:{number}:{len(self.slots)}"
 
+    def has_all_workers(self) -> bool:
+        """Tell whether all workers have loaded the site."""
+        return all(slot[Cell.PID] for slot in self.slots)
+
     def clear(self, number: int) -> None:
         """Forget what the worker of a slot had counted: it has ended."""
         _clear(self.slots[number])
@@ -68,7 +75,7 @@ class SharedMemory:
 
 def join() -> bool:
     """Take the slot that this worker was given by its server; False if it was given none."""
-    global mine
+    global mine, joined_at
     value = os.environ.get(VARIABLE, "")
     if not value:
         return False
@@ -78,6 +85,7 @@ def join() -> bool:
         mine = slots[number]
         _clear(mine)
         mine[Cell.PID] = os.getpid()
+    joined_at = time.monotonic()
     return True
 
 

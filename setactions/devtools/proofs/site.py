@@ -1,6 +1,7 @@
 """The site under proof: settings and databases of its own, real server processes, and commands alongside them."""
 
 import os
+import select
 import shutil
 import signal
 import socket
@@ -8,9 +9,9 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +19,7 @@ import psycopg
 import requests
 
 from setactions.devtools.proofs.postgresql import ServerDatabases
+from tmsdash.server.replace import replace
 
 BASE_DIR = Path(__file__).resolve().parents[3]
 HOST = "127.0.0.1"
@@ -73,6 +75,10 @@ class Site:
         # Ctrl-C strikes the main thread, anywhere; in this one a process is always noted once it is started.
         self._starter = ThreadPoolExecutor(1, "starter")
         self._processes: list[subprocess.Popen[str]] = []
+        # Where systemd would be told of the main processes of its services; Linux chooses the name.
+        self.ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.ear.bind("")
+        self.ear.settimeout(START_S)
         self._hosts = 0
 
     def __enter__(self) -> Self:
@@ -86,6 +92,7 @@ class Site:
         self._starter.shutdown()
         for process in self._processes:
             kill(process)
+        self.ear.close()
         if self._databases:
             self._databases.drop()
 
@@ -175,7 +182,7 @@ class Site:
                 start_new_session=True,
                 pass_fds=passed,
             )
-        self._processes = [other for other in self._processes if other.poll() is None] + [process]
+        self._processes = [other for other in self._processes if _is_anything_left(other)] + [process]
         return process
 
     def log(self, name: str) -> str:
@@ -190,17 +197,20 @@ class Server:
     """A production server of the site, main process and worker, that can die and rise again on the same port."""
 
     def __init__(self, site: Site, number: int, /, held: socket.socket | None = None, **environment: str) -> None:
-        """Start, on a port of its own or on the listening socket that somebody has `held` for it."""
+        """Start, on a port of its own or on the listening socket that somebody has `held` for it, as systemd does."""
         self._held = held
         with nullcontext(held) if held else unused_port() as port:
             self.port = port.getsockname()[1]
         self.url = f"http://{HOST}:{self.port}"
         self._site, self._name = site, f"server-{number}"
         self._environment: dict[str, Any] = environment
+        if held:
+            self._environment["NOTIFY_SOCKET"] = f"@{site.ear.getsockname()[1:].decode()}"
         self.start()
 
     def start(self) -> None:
         """Start the processes; they are not ready at once."""
+        self._successor = 0  # its main process, once another server has taken the place of the one that is started here
         if self._held:
             self._process = self._site.spawn_on(self._held, self._name, "serve", **self._environment)
             return
@@ -210,7 +220,7 @@ class Server:
     @property
     def pid(self) -> int:
         """The process that started all others of this server."""
-        return self._process.pid
+        return self._successor or self._process.pid
 
     def kill(self) -> None:
         """SIGKILL to main process and worker."""
@@ -218,17 +228,56 @@ class Server:
 
     def stop(self) -> int:
         """SIGTERM, and return the exit code once it has ended."""
-        self._process.terminate()
-        return self._process.wait(START_S)
+        if not self._successor:
+            self._process.terminate()
+            return self._process.wait(START_S)
+        with _end_of(self._successor) as has_ended:
+            os.kill(self._successor, signal.SIGTERM)
+            return 0 if has_ended() else 1  # it is not our child, so nobody tells its code
+
+    def replace(self) -> float:
+        """Have its place taken as `systemctl reload` does, and return after how many seconds that was done.
+
+        Returns once the old one has ended. Raises ProofError if that fails.
+        """
+        asked, old = time.monotonic(), self.pid
+        with _end_of(old) as has_ended:
+            if problem := replace(old):
+                raise ProofError(f"{self._name}: {problem} {self._site.log(self._name)}")
+            taken_s = time.monotonic() - asked
+            self._successor = int(self._site.ear.recv(100).decode().removeprefix("MAINPID="))
+            if not has_ended() or (old == self._process.pid and self._process.wait()):
+                raise ProofError(f"{self._name}: the old one did not end well. {self._site.log(self._name)}")
+        return taken_s
 
     def wait_until_healthy(self) -> None:
         """Return once it answers. Raise ProofError if it does not, or has ended by itself."""
         wait_for(self._is_healthy, f"{self._name} did not become healthy")
 
     def _is_healthy(self) -> bool:
-        if self._process.poll() is not None:
+        if not self._successor and self._process.poll() is not None:
             raise ProofError(f"{self._name} ended by itself: {self._site.log(self._name)}")
         return is_healthy(self.url)
+
+
+@contextmanager
+def _end_of(pid: int) -> Iterator[Callable[[], bool]]:
+    """Yield what waits for the end of a process, whose child it may be, and tells whether it has come."""
+    descriptor = os.pidfd_open(pid)
+    end = select.poll()
+    end.register(descriptor, select.POLLIN)
+    try:
+        yield lambda: bool(end.poll(START_S * 1000))
+    finally:
+        os.close(descriptor)
+
+
+def _is_anything_left(process: subprocess.Popen[str]) -> bool:
+    """Tell whether it runs, or anything of its group that has outlived it."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, 0)
+        return True
+    return process.poll() is None
 
 
 def is_healthy(url: str) -> bool:

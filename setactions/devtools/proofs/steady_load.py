@@ -20,6 +20,7 @@ from setactions.devtools.proofs.site import HOST, PASSWORD, USER, ProofError, ne
 TIMEOUT_S = 90.0
 PER_S = {"/health": 170, "/jobs/": 20, "/proxy_fetch": 10}
 """Requests on connections of their own, by path."""
+RATE = sum(PER_S.values())
 CLIENTS = 1000
 KEPT = 8  # connections that are kept, each asking for /health again as soon as it has an answer
 KEPT_PAUSE_S = 0.02

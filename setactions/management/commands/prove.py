@@ -14,10 +14,11 @@ from setactions.devtools.proofs.campaign import run_campaign
 from setactions.devtools.proofs.report import ProofResult, judge_remains
 from setactions.devtools.proofs.restarts import run_restarts
 from setactions.devtools.proofs.site import ProofError
+from setactions.devtools.proofs.steady_load import RATE
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.processes import INTERRUPTED, ended_by_signals
 
-COUNTS = ("kills", "clients", "batch_kills", "queue_faults", "restarts")
+COUNTS = ("kills", "clients", "batch_kills", "queue_faults", "restarts", "rate")
 SERVER = "TEST_POSTGRES_URL"  # not an option: it may hold a password
 CONTROL = "TEST_POSTGRES_CONTROL"  # the program that restarts the server
 
@@ -39,7 +40,10 @@ class Command(BaseCommand):
             "--queue-faults", type=int, metavar="N", help="instead, let N things go wrong with batches in the queue"
         )
         parser.add_argument(
-            "--restarts", type=int, metavar="N", help="instead, restart a server N times on a socket that stays open"
+            "--restarts", type=int, metavar="N", help="instead, let N servers take each other's place on one socket"
+        )
+        parser.add_argument(
+            "--rate", type=int, default=RATE, help="requests a second meanwhile, for --restarts (default: %(default)s)"
         )
         parser.add_argument("--clients", type=int, default=16, help="clients submitting at once (default: %(default)s)")
         parser.add_argument("--seed", type=int, help="repeat the choices of a run, though not its timing")
@@ -53,7 +57,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if any(options[name] is not None and options[name] < 1 for name in COUNTS):
-            raise CommandError("Choose at least one kill, fault, restart and client.")
+            raise CommandError("Choose at least one kill, fault, restart, client and request.")
         needed = [SERVER, *[CONTROL] * bool(options["queue_faults"])]  # the server is restarted among other things
         if options["postgresql"] and (missing := [name for name in needed if name not in os.environ]):
             example = ".ci/with-postgres python manage.py prove --postgresql"
@@ -89,8 +93,9 @@ class Command(BaseCommand):
             say(f"{options['queue_faults']:,} faults, seed {seed}, in {folder}")
             remains = run_queue_faults(folder, faults=options["queue_faults"], seed=seed, say=say, server=server)
         elif options["restarts"]:
-            say(f"{options['restarts']:,} restarts, seed {seed}, in {folder}")
-            remains = run_restarts(folder, restarts=options["restarts"], seed=seed, say=say, server=server)
+            restarts, rate = options["restarts"], options["rate"]
+            say(f"{restarts:,} restarts, {rate:,} requests a second, seed {seed}, in {folder}")
+            remains = run_restarts(folder, restarts=restarts, seed=seed, say=say, server=server, rate=rate)
         else:
             say(f"{options['kills']:,} kills, {options['clients']:,} clients, seed {seed}, in {folder}")
             clients = options["clients"]

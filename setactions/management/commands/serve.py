@@ -25,8 +25,9 @@ from tmsdash.db.transactions import file_identity
 from tmsdash.db.way_back import later_migrations
 from tmsdash.env import is_loopback
 from tmsdash.processes import end_with_parent, handle, heeded, is_ending, notice_end
-from tmsdash.server import given_socket, open_files, watchdog
+from tmsdash.server import given_socket, open_files, replace, watchdog
 from tmsdash.server.shared import VARIABLE, SharedMemory
+from tmsdash.server.successor import Succession
 from tmsdash.text import one_line
 from tmsdash.web.static_files import collect
 
@@ -65,9 +66,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         host, port = options["host"], options["port"]
         if given := _given_socket():
+            # The succession looks for it; that it is handled tells `replace` that it ends nobody.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {replace.SIGNAL})
+            handle(lambda *_: None, replace.SIGNAL)
             host, port = given.getsockname()[:2]
             say = logger.info if settings.LOG_FORMAT == "json" else self.stdout.write
             say(f"Listening on {host}, port {port}: the socket that systemd passes.")
+        succession = Succession(given)
         _warn_of_plain_http(host)
         if not given:
             _assert_free(host, port)
@@ -82,7 +87,7 @@ class Command(BaseCommand):
         sys.stdout.flush()
         for name, value in ALLOCATORS.items():
             os.environ.setdefault(name, value)
-        sys.exit(_keep_running(server_arguments(host, port, given), given))
+        sys.exit(_keep_running(server_arguments(host, port, given), given, succession))
 
 
 def _given_socket() -> socket.socket | None:
@@ -92,7 +97,7 @@ def _given_socket() -> socket.socket | None:
         raise CommandError(f"Nothing was started. {error}") from None
 
 
-def _keep_running(arguments: list[str], given: socket.socket | None) -> int:
+def _keep_running(arguments: list[str], given: socket.socket | None, succession: Succession) -> int:
     """Run the workers until this process is told to stop, and return the exit code."""
     notice_end()  # first: a signal that comes between the two must not be lost
     handle(lambda *_: None, signal.SIGTERM, signal.SIGINT)  # is_ending tells of them
@@ -101,7 +106,7 @@ def _keep_running(arguments: list[str], given: socket.socket | None) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, of_terminals.difference(heeded(*of_terminals)))
     with Watcher(), _shared_memory() as memory:
         workers = [_Worker(arguments, memory, number, given) for number in range(settings.WEB_WORKERS)]
-        code = _run(workers)
+        code = _run(workers, memory, succession)
     for alias in connections:
         if file := file_identity(connections[alias]):
             host_turns.remove(file)
@@ -174,17 +179,21 @@ class _Worker:
             return self._process.wait()
 
 
-def _run(workers: list[_Worker]) -> int:
+def _run(workers: list[_Worker], memory: SharedMemory | None, succession: Succession) -> int:
     """Start the workers, and again whenever one has ended, until this process is told to stop; return the exit code.
 
-    Gives up if none of them can be started. What was left open is finished before each start, and at intervals.
+    It ends as well once another server has taken its place, and gives up if no worker can be started. What was left
+    open is finished before each start, and at intervals.
     """
     _finish_what_was_left_open()
-    has_run, gives_up, reconciled = False, False, time.monotonic()
+    has_run, gives_up, is_replaced, reconciled = False, False, False, time.monotonic()
     for worker in workers:
         worker.start()
-    while not is_ending() and not gives_up:
-        time.sleep(POLL_S)  # three things may happen: a worker ends, a signal comes, it is time to reconcile
+    while not (is_ending() or gives_up or is_replaced):
+        # Four things may happen: a worker ends, a signal comes, the next server is ready, it is time to reconcile.
+        is_replaced = succession.is_complete_within(POLL_S)
+        if memory and memory.has_all_workers():
+            succession.tell_ready()
         ended = [worker for worker in workers if worker.has_ended()]
         has_run = has_run or any(worker.has_run() for worker in workers if worker not in ended)
         if ended:
@@ -196,7 +205,9 @@ def _run(workers: list[_Worker]) -> int:
     for worker in workers:
         worker.ask_to_end()
     until = time.monotonic() + END_S + _call_s()
-    return max((worker.end(until) for worker in workers), key=abs)
+    code = max((worker.end(until) for worker in workers), key=abs)
+    succession.end(until - time.monotonic())
+    return code
 
 
 def _start_again(workers: list[_Worker], *, gives_up: bool) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from setactions.devtools.proofs.restarts import held_socket, restart
+from setactions.devtools.proofs.restarts import held_socket
 from setactions.devtools.proofs.site import Server, Site
 from setactions.devtools.proofs.steady_load import PER_S, SteadyLoad
 from setactions.devtools.simulator import Simulator
@@ -106,7 +106,7 @@ def test_no_request_fails_behind_nginx_while_the_server_is_restarted(tmp_path, h
         with SteadyLoad(url, tms.url, str(tmp_path / "cert.pem"), SHARE) as load:
             for _ in range(RESTARTS):
                 until(lambda: all(load.facts[f"answered {path}"] for path in PER_S))
-                print(f"{restart(server):.1f} s without a server")  # noqa: T201 (shown with -s)
+                print(f"{server.replace():.1f} s until the next server was there")  # noqa: T201 (shown with -s)
         print(json.dumps(load.facts, indent=1))  # noqa: T201
         assert load.surprises == []
         assert len(load.shown) == load.facts["answered /proxy_fetch"] == len(tms.calls())
