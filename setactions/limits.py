@@ -10,6 +10,7 @@ PostgreSQL, calls, if TMS_MAX_IN_FLIGHT is set, refusals and exports are counted
 the audit knows of them.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,12 +23,17 @@ from setactions.refusal import Refusal
 from tmsdash import heavy_work
 from tmsdash.db.bulk import LONG_LIST
 from tmsdash.rates import Rate
+from tmsdash.server import shared
 from tmsdash.server.shared import Cell, add, take_place
 
 # An answer to a read may have 64 MiB; this many at once fit into the memory of a small machine.
 READS_AT_ONCE = 8
 
 BUSY_S = 10  # until it is worth asking for room again: calls take seconds
+
+BEGINNING_S = 60  # of a worker, within which a Set Action waits for room
+PATIENCE_S = 10  # for so long; the thread that waits is kept from pages
+LOOK_S = 0.05
 
 BATCHES_AT_ONCE = 8
 WORKERS_PER_BATCH = 16
@@ -53,9 +59,11 @@ def check_active() -> None:
 def call_slot() -> Iterator[None]:
     """Hold one of the server's TMS_MAX_IN_FLIGHT slots, of which a worker has CALLS_PER_WORKER at most.
 
-    Raises Refusal (503) when all are taken.
+    Raises Refusal (503) when all are taken. Just after its start a server waits for one a little: whoever came while
+    there was none comes at once.
     """
-    with _slot(Cell.CALLS, settings.TMS_MAX_IN_FLIGHT, TOO_MANY_CALLS, settings.CALLS_PER_WORKER):
+    patience_s = PATIENCE_S if time.monotonic() - shared.joined_at < BEGINNING_S else 0
+    with _slot(Cell.CALLS, settings.TMS_MAX_IN_FLIGHT, TOO_MANY_CALLS, settings.CALLS_PER_WORKER, patience_s):
         yield
 
 
@@ -117,9 +125,12 @@ def check_refusal_rate(user: Any) -> None:
 
 
 @contextmanager
-def _slot(cell: Cell, at_most: int, why: str, at_most_here: int | None = None) -> Iterator[None]:
-    if not take_place(cell, at_most, at_most_here):
-        raise _busy(why)
+def _slot(cell: Cell, at_most: int, why: str, at_most_here: int | None = None, patience_s: float = 0) -> Iterator[None]:
+    give_up = time.monotonic() + patience_s
+    while not take_place(cell, at_most, at_most_here):
+        if time.monotonic() >= give_up:
+            raise _busy(why)
+        time.sleep(LOOK_S)  # the places are other processes', too: there is no event to wait for
     try:
         yield
     finally:

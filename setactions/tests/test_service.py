@@ -3,8 +3,9 @@
 import logging
 import shutil
 import sqlite3
+import time
 import uuid
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,11 @@ from django.db import connections
 from audit.choices import Outcome
 from audit.models import Attempt, AuditEntry
 from jobs.models import Job
+from setactions import limits
 from setactions.limits import call_slot
+from setactions.refusal import Refusal
+from tmsdash.server import shared
+from tmsdash.server.shared import Cell
 from tmsdash.tests.fixtures import TOKEN
 from tmsdash.tests.tools import WAIT_S, locked, threads
 
@@ -115,6 +120,20 @@ def test_above_the_cap_on_calls_in_flight_nothing_is_sent(carry_out, tms, settin
         assert carry_out(attempt_id=recorded.attempt_id).replayed
     assert len(tms.calls()) == 1
     assert carry_out(cids=["c3"], attempt_id=key).job_id == key
+
+
+def test_what_waited_for_a_server_to_begin_gets_room_once_there_is_some(settings, monkeypatch):
+    settings.TMS_MAX_IN_FLIGHT = settings.CALLS_PER_WORKER = 1
+    monkeypatch.setattr(shared, "joined_at", time.monotonic())
+    taken = ExitStack()
+    taken.enter_context(call_slot())
+    monkeypatch.setattr(limits, "LOOK_S", 0)
+    monkeypatch.setattr(limits, "take_place", lambda *some: shared.take_place(*some) or taken.close())  # done meanwhile
+    with call_slot():
+        assert shared.mine[Cell.CALLS] == 1
+        monkeypatch.setattr(limits, "PATIENCE_S", 0)
+        with pytest.raises(Refusal), call_slot():
+            pass
 
 
 def test_the_token_among_the_ids_is_refused_and_not_kept(carry_out, tms):
