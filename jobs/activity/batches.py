@@ -1,7 +1,7 @@
 """The batches that Activity is about: which these are, and how many.
 
 They are in the order of their times, through batch_by_user_time or batch_by_time; what their chunks meet is looked up
-through chunk_by_state, batch by batch. There are some thousand after years.
+through chunk_figures, batch by batch. There are some thousand after years.
 """
 
 import uuid

@@ -132,7 +132,10 @@ class BatchChunk(Signed):
         ordering = ["batch", "number"]
         constraints = [models.UniqueConstraint(fields=["batch", "number"], name="batch_chunk_in_order")]
         indexes = [
-            models.Index(fields=["batch", "state", "number"], name="chunk_by_state"),
+            # What is counted of chunks is in it, because each row holds some hundred ids.
+            models.Index(
+                fields=["batch", "state", "number", "customer_count", "set_aside_count"], name="chunk_figures"
+            ),
             models.Index(fields=["cluster_url"], name="chunk_calling", condition=models.Q(state="calling")),
             models.Index(fields=["batch"], name="chunk_in_doubt", condition=models.Q(state__in=["calling", "unknown"])),
         ]
