@@ -126,10 +126,10 @@ def count(attempts: QuerySet[Attempt], tallies: Tallies, first: datetime | None,
     return sum(number for _, _, number, _ in _counts(attempts, first, last, tallies, Unit.MONTH, state))
 
 
-def count_outcomes(last: datetime) -> Counter[str]:
-    """Return how many attempts up to a moment have each outcome. Raises DatabaseError."""
+def count_outcomes(first: datetime | None, last: datetime) -> Counter[str]:
+    """Return how many attempts of a period have each outcome. Raises DatabaseError."""
     tallies = tallies_of()
-    rows = _counts(Attempt.objects.all(), None, last, tallies, Unit.MONTH, _state_of(tallies, None, last))
+    rows = _counts(Attempt.objects.all(), first, last, tallies, Unit.MONTH, _state_of(tallies, first, last))
     counts: Counter[str] = Counter()
     for _, outcome, number, _ in rows:
         counts[outcome] += number

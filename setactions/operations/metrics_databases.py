@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import Error as AnyDatabaseError
@@ -129,26 +130,43 @@ def _age_s(since: datetime | None, now: datetime) -> float:
     return max(0.0, (now - since).total_seconds()) if since else 0.0
 
 
+@dataclass
 class _Past:
-    """The attempts before a day by outcome, and until when (monotonic clock) they are taken as they are."""
+    """The attempts of a period that is over by outcome, and until when (monotonic clock) they are taken as they are."""
 
-    day: datetime | None = None
-    counts: Counter[str] = Counter()
-    until = 0.0
+    period: tuple[datetime | None, datetime]
+    counts: Counter[str]
+    until: float
 
 
-_past = _Past()
+_past: dict[str, _Past] = {}
 
 
 def _outcomes() -> Counter[str]:
-    """Count attempts by outcome: those of yesterday and today now, those before, which are tallied, once in a while."""
+    """Count attempts by outcome: those of yesterday and today now, those before, which are tallied, once in a while.
+
+    Of the past, the months before this one and this month are counted again in turn, so that no scrape takes long.
+    """
     day = first_moment(clock.now("audit").date() - timedelta(days=1))
-    if _past.day != day or time.monotonic() >= _past.until:
-        _past.counts, _past.day = summary.count_outcomes(day - MOMENT), day
-        _past.until = time.monotonic() + PAST_KEPT_S
-    return _past.counts + figures.count_outcomes_since(day)
+    month = day.replace(day=1)
+    periods = {"months": (None, month - MOMENT), "days": (month, day - MOMENT)}
+    counts, is_turn_taken = figures.count_outcomes_since(day), False
+    for name, period in periods.items():
+        past = _past.get(name)
+        is_due = past is not None and time.monotonic() >= past.until and not is_turn_taken
+        if past is None or past.period != period or is_due:
+            past = _past[name] = _Past(period, summary.count_outcomes(*period), time.monotonic() + PAST_KEPT_S)
+            is_turn_taken = True
+        counts += past.counts
+    return counts
 
 
 def forget() -> None:
     """Count all attempts anew at the next scrape."""
-    _past.day = None
+    _past.clear()
+
+
+def expire() -> None:
+    """Count the past again, in turn, from the next scrape on."""
+    for past in _past.values():
+        past.until = 0.0

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from .audit import audit_chain, audit_customer, audit_seal, audit_verify
 from .batches import batch, batch_check
 from .memory import memory
+from .metrics import metrics
 from .operators import operators
 from .pages import pages
 from .profiles import profile
@@ -29,7 +30,7 @@ _ALL = (
         audit_seal,
         audit_customer,
     ),
-    *(batch, batch_check, overlap, years, queue),
+    *(batch, batch_check, overlap, years, queue, metrics),
 )
 BENCHMARKS: dict[str, Callable[[], bool]] = {function.__name__.replace("_", "-"): function for function in _ALL}
 ROUNDS = {
@@ -43,7 +44,7 @@ ROUNDS = {
     "years": 2,
 }
 """How often those are measured that take minutes."""
-OF_ALL = [name for name in BENCHMARKS if name not in ("years", "queue")]
-"""Those that are measured together: years of data take an hour to make and to walk through, a queue needs Redis."""
+OF_ALL = [name for name in BENCHMARKS if name not in ("years", "queue", "metrics")]
+"""Those that are measured together: years of data take long to make and to walk through, a queue needs Redis."""
 ON_POSTGRESQL = ("operators", "pages", "profile", "years")
 """Those whose floors are no files of SQLite."""

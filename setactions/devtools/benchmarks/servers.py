@@ -149,7 +149,7 @@ def stub_tms(latency_s: float) -> Iterator[str]:
 @contextmanager
 def product(clusters: dict[str, str], operators: int, **more: object) -> Iterator[Target]:
     """Run `manage.py serve` on the databases of this process, with sessions of so many operators."""
-    sessions = [_session(f"operator-{number}") for number in range(operators)]
+    sessions = [session_of(f"operator-{number}") for number in range(operators)]
     given = {name: os.environ[name] for name in GIVEN if name in os.environ}
     variables: dict[str, Any] = {"TMS_MAX_CIDS_PER_CALL": 30_000, "TMS_DEADLINE_S": 30, "TMS_OPEN_AFTER_S": 90}
     variables |= given | more
@@ -160,7 +160,7 @@ def product(clusters: dict[str, str], operators: int, **more: object) -> Iterato
         yield Target(server.port, server.pid, sessions)
 
 
-def _session(name: str) -> str:
+def session_of(name: str) -> str:
     """Sign an operator in, past the password."""
     user, is_new = User.objects.get_or_create(username=name)
     if is_new:

@@ -47,7 +47,7 @@ def one_worker(monkeypatch):
 def test_each_benchmark_reports_both_sides_their_ratio_and_the_machine_and_writes_the_page(one_worker, capfd, tmp_path):
     page = tmp_path / "speed.md"
     page.write_text(f"Before.\n{BEGIN}\nof last time\n{END}\nAfter.\n")
-    for name, written in (("all", page), ("years", None)):
+    for name, written in (("all", page), ("years", None), ("metrics", None)):
         with suppress(CommandError):  # that one is slower than its limit, as it may be beside other tests
             call_command("bench", name, rounds=1, scale=0.01, write=written)
     printed, errors = capfd.readouterr()
@@ -64,7 +64,7 @@ def test_each_benchmark_reports_both_sides_their_ratio_and_the_machine_and_write
     assert text.startswith(f"Before.\n{BEGIN}\n\nMeasured on ")
     assert text.endswith(f"\n{END}\nAfter.\n")
     assert "of last time" not in text
-    assert [name for name in BENCHMARKS if f"| `{name}` |" not in text] == ["profile", "years", "queue"]
+    assert [name for name in BENCHMARKS if f"| `{name}` |" not in text] == ["profile", "years", "queue", "metrics"]
     chart = (tmp_path / "speed.svg").read_text()
     assert chart.count("<rect") == 1 + 2 * text.count("| call, then record |")
 

@@ -22,7 +22,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "name", choices=[ALL, *BENCHMARKS], help=f"what to measure; {ALL} is all but years and queue"
+            "name", choices=[ALL, *BENCHMARKS], help=f"what to measure; {ALL} is all but years, queue and metrics"
         )
         parser.add_argument(
             "--scale", type=float, default=1.0, help="share of the rows, customers and seconds (default: %(default)s)"
