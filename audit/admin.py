@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -25,6 +26,7 @@ from audit.choices import LEGACY_SOURCES, Outcome
 from audit.customer_index import asked_for, asking_for, is_known
 from audit.exports import CONTENT_TYPES, FORMS, LISTS_PER_MINUTE, answer_export, export, lists
 from audit.models import Attempt, AttemptDay, AuditEntry, EntryDay
+from audit.proof.evidence_pack import program_digest
 from audit.selectors import entries_of, noted, opening_body, outcome_body, read_body
 from audit.summary import count
 from audit.tallies import BEGINNING, END, tallies_of
@@ -219,13 +221,6 @@ def _count(changelist: Any, filters: dict[str, Any]) -> int:
     return count(attempts, tallies_of(**given), first, last) - (open_ones.count() if is_closed else 0)
 
 
-def _signed_log() -> dict[str, Any]:
-    try:
-        return {"log": signed_log()}
-    except NotSignedError as error:
-        return {"log_problem": str(error)}
-
-
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ExactSearchAdmin):
     """The raw events, with what chains them."""
@@ -243,12 +238,22 @@ class AuditEntryAdmin(ExactSearchAdmin):
         *("previous_mac", "mac", "key_id"),
     )
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the list below what others need to check it."""
-        answer = super().changelist_view(request, extra_context)
-        if "cl" in (getattr(answer, "context_data", None) or {}):
-            answer.context_data |= _signed_log()  # type: ignore[attr-defined]
-        return answer
+    def get_urls(self) -> list[Any]:
+        page = self.admin_site.admin_view(self.check_view)
+        return [path("how-to-check/", page, name="audit_auditentry_check"), *super().get_urls()]
+
+    def check_view(self, request: HttpRequest) -> HttpResponse:
+        """Show what was signed last, and what others need to check it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method != "GET":
+            return HttpResponseNotAllowed(["GET"])
+        context = self.admin_site.each_context(request) | {"title": "How others can check the audit"}
+        try:
+            context |= {"log": signed_log(), "program_digest": program_digest()}
+        except NotSignedError as error:
+            context["problem"] = str(error)
+        return TemplateResponse(request, "admin/audit/auditentry/check.html", context)
 
     def name_of(self, row: Any) -> str:
         return f"{row.sequence}"

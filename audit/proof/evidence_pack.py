@@ -7,6 +7,8 @@
 """
 
 import json
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,12 @@ from audit.transparency.signing_key import pem
 from tmsdash.csv_text import ids_text
 
 PROGRAM = Path(verify.__file__)
+
+
+@cache
+def program_digest() -> str:
+    """Return the SHA-256 of the program in the packs, by which others know that it is that of this product."""
+    return sha256(PROGRAM.read_bytes()).hexdigest()
 
 
 def pack(evidence: Evidence, by: str) -> bytes:

@@ -170,6 +170,7 @@ ROWS = {
     "admin/audit/attempt/<path:object_id>/change/": ("in in in 200 200 200", "in in in 403 403 403"),
     "admin/audit/attempt/<path:object_id>/": ("in in in 302 302 302", "in in in 302 302 302"),
     "admin/audit/auditentry/": ("in in in 200 200 200", "in in in 200 200 200"),
+    "admin/audit/auditentry/how-to-check/": ("in in in 200 200 200", "in in in 405 405 405"),
     "admin/audit/auditentry/add/": ("in in in 403 403 403", "in in in 403 403 403"),
     "admin/audit/auditentry/<path:object_id>/history/": ("in in in 404 404 404", "in in in 404 404 404"),
     "admin/audit/auditentry/<path:object_id>/delete/": ("in in in 403 403 403", "in in in 403 403 403"),

@@ -1,6 +1,7 @@
 """The evidence pack is proof to somebody who has nothing but the pack, Python and the public key of the log."""
 
 import ast
+import hashlib
 import io
 import json
 import subprocess
@@ -310,13 +311,16 @@ def test_a_log_that_is_not_the_one_that_was_signed_is_told(attempt, statement, p
 
 
 @pytest.mark.pages
-def test_auditors_see_the_key_and_what_was_signed_last(attempt, audrey):
-    client, address = signed_in(audrey), "/admin/audit/auditentry/"
+def test_auditors_see_what_others_need_and_what_was_signed_last(audrey):
+    client, address = signed_in(audrey), "/admin/audit/auditentry/how-to-check/"
+    assert address in client.get("/admin/audit/auditentry/").content.decode()
+    assert "The log was not signed yet" in text_of(client.get(address))
+    make_attempt(Kind.ACCEPTED)
+    seal(ACTOR)
     shown = text_of(client.get(address))
-    assert "How others can check this log" in shown
     assert f"Public key {public_key()} " in shown
-    assert f"Entries in it 6 Root {b64encode(checkpoints.last().root).decode()[:12]}… " in shown
-    connections["audit"].cursor().execute("UPDATE audit_storedcheckpoint SET size = 5")
+    assert f"SHA-256 of verify.py {hashlib.sha256(PROGRAM).hexdigest()} " in shown
+    assert f"Entries 3 Log {public_key().name} Root {b64encode(checkpoints.last().root).decode()[:12]}… " in shown
+    with connections["audit"].cursor() as cursor:
+        cursor.execute("UPDATE audit_storedcheckpoint SET size = 5")
     assert "The checkpoint of 5 entries in the audit's database was changed." in text_of(client.get(address))
-    connections["audit"].cursor().execute("DELETE FROM audit_storedcheckpoint")
-    assert "This log was not signed yet" in text_of(client.get(address))
