@@ -21,13 +21,14 @@ from audit.actors import Actor
 from audit.chain import ChainEnd
 from audit.choices import Kind
 from audit.proof.findings import Finding
+from audit.proof.noted_seals import NotedSeals, noted_in_database
 from audit.proof.seals import WAIT_S, Seal, last_seal, write_seal
-from audit.proof.stored import StoredEntry
+from audit.proof.stored import StoredEntry, stored_entries
 from audit.proof.stretches import LENGTH, Stretch
 from audit.proof.verification import passes_through, verify_since
 from audit.transparency import checkpoints, signing_key, tiles
 from audit.transparency.growing import HASH_BYTES, Growing, Leaves
-from audit.transparency.merkle import leaf_hash
+from audit.transparency.merkle import is_included, leaf_hash
 from audit.transparency.notes import Checkpoint, NoteError, PublicKey
 from tmsdash.db.locks import alone
 from tmsdash.db.transactions import BUSY_TIMEOUT_S, write_transaction
@@ -92,15 +93,34 @@ def seal(actor: Actor, archive_folder: Path | None = None, *, rebuild_tree: bool
 def _last_checkpoint() -> Checkpoint | None:
     """Return the last checkpoint; raises BrokenError if it is not the one that the chain notes."""
     try:
-        return checkpoints.last()
+        last = checkpoints.last()
     except NoteError as error:
         raise BrokenError(Finding("checkpoint", str(error))) from None
+    noted = NotedSeals()
+    for entry in noted_in_database(only_newest=True):
+        noted.take(entry)
+    size = max(noted.sizes, default=-1)
+    entry_number, root = noted.sizes.get(size, (0, ""))
+    if size > _size(last) or (last and size == last.size and last.root.hex() != root):
+        problem = f"It is not the one in the database, but entry {entry_number} notes it. Restore a backup."
+        raise BrokenError(Finding(f"checkpoint {size}", problem))
+    return last
 
 
 def _assert_tiles(last: Checkpoint) -> None:
-    """Raise BrokenError unless the tiles make the root of the last checkpoint."""
+    """Raise BrokenError unless tiles and last entry are those of the last checkpoint.
+
+    The mac of that entry rests on all before it, so none of these can be another one either, even if somebody with
+    AUDIT_KEY has signed them and the seals anew.
+    """
+    tree, index = tiles.tree(last.size), last.size - 1
     try:
-        is_same = tiles.tree(last.size).root() == last.root
+        is_same = tree.root() == last.root
+        for entry in stored_entries(f"sequence = {last.size:d}"):
+            leaf = tree.stored(0, index)
+            is_same = is_same and is_included(leaf, index, last.size, tree.inclusion(index), last.root)
+            if is_same and leaf != leaf_hash(entry.leaf):
+                raise BrokenError(_other_entries(last))
     except tiles.TilesDamaged as error:
         raise BrokenError(Finding("tiles", f"{error} {CHANGED_TILES.format(last.size)}")) from None
     if not is_same:
@@ -114,8 +134,12 @@ def _assert_continued(last: Checkpoint, leaves: "_Kept") -> None:
         missing = last.size - tree.size
         tree.add(part if part.size <= missing else Leaves(part.hashes[: missing * HASH_BYTES]))
     if (tree.size, tree.tree().root()) != (last.size, last.root):
-        problem = f"The entries up to {last.size:,} are not those that the last checkpoint signed."
-        raise BrokenError(Finding("checkpoint", problem))
+        raise BrokenError(_other_entries(last))
+
+
+def _other_entries(last: Checkpoint) -> Finding:
+    problem = f"The entries up to {last.size:,} are not those that the last checkpoint signed."
+    return Finding("checkpoint", problem)
 
 
 def _note(

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from base64 import b64encode
 from contextlib import nullcontext
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -263,22 +264,42 @@ def test_tiles_that_were_changed_are_found_and_made_anew(audited, is_missing):
     assert run("audit_seal")[0] == 0
 
 
-def test_a_history_that_was_signed_anew_with_the_key_does_not_continue_the_last_checkpoint(audited, empty_seal_dir):
-    end = head().sequence
+def test_a_checkpoint_that_is_gone_or_another_one_is_not_signed_over(audited):
     seal(ACTOR)
-    shutil.rmtree(empty_seal_dir)
+    stored = StoredCheckpoint.objects.get()
+    StoredCheckpoint.objects.update(note=stored.note.replace("\n9\n", "\n8\n"))
+    code, printed = run("audit_seal")
+    assert code == 3
+    assert "checkpoint: The checkpoint of 9 entries in the audit's database was changed." in printed
+    stored.delete()
+    code, printed = run("audit_seal")
+    assert code == 3
+    assert "checkpoint 9: It is not the one in the database, but entry 11 notes it." in printed
+    assert head().sequence == 11
+
+
+def test_a_history_that_was_signed_anew_with_the_key_does_not_continue_the_last_checkpoint(audited, settings):
+    seal(ACTOR)
+    line = forged = seals.last_seal()
     with tampering() as cursor:
-        cursor.execute("DELETE FROM audit_auditentry WHERE sequence > %s", [end])  # which note the seal
-        cursor.execute("UPDATE audit_auditentry SET user_id = 'eve' WHERE kind = 'SIGNED_OUT'")
         mac = GENESIS
         for entry in AuditEntry.objects.order_by("sequence"):
             entry.previous_mac = mac
-            mac = chain.mac_of(site.AUDIT_KEY, entry)
-            macs = [bytes.fromhex(entry.previous_mac), bytes.fromhex(mac), entry.sequence]
-            cursor.execute("UPDATE audit_auditentry SET previous_mac = %s, mac = %s WHERE sequence = %s", macs)
-    ChainHead.objects.update(sequence=end, mac=mac, signature=chain.sign_head(site.AUDIT_KEY, end, mac))
+            entry.user_id = "eve" if entry.kind == Kind.SIGNED_OUT else entry.user_id
+            if entry.kind == Kind.SEALED:
+                entry.body = entry.body.replace(line.signature, forged.signature)
+            mac = chain.mac_of(settings.AUDIT_KEY, entry)
+            cursor.execute(
+                "UPDATE audit_auditentry SET previous_mac = %s, mac = %s, user_id = %s, body = %s WHERE sequence = %s",
+                [bytes.fromhex(entry.previous_mac), bytes.fromhex(mac), entry.user_id, entry.body, entry.sequence],
+            )
+            if entry.sequence == line.sequence:
+                forged = replace(line, mac=mac, signature="")
+                forged = replace(forged, signature=forged.signed_with(settings.AUDIT_KEY))
+    seals.path_of(line.key_id).write_text(f"{json.dumps(forged.facts())}\n")
+    ChainHead.objects.update(mac=mac, signature=chain.sign_head(settings.AUDIT_KEY, head().sequence, mac))
     assert verify_since(None)[1] == []
     for options in ([], ["--rebuild-tree"]):
         code, printed = run("audit_seal", *options)
-        assert code == 3
+        assert (code, StoredCheckpoint.objects.count()) == (3, 1)
         assert "checkpoint: The entries up to 9 are not those that the last checkpoint signed." in printed
