@@ -76,7 +76,5 @@ def main(path: str, given: str = "") -> None:
 
 
 if __name__ == "__main__":
-    sys.excepthook = lambda kind, error, _: print(
-        f"NOT PROVEN: changed or not readable: {kind.__name__} {str(error)!a}"
-    )
+    sys.excepthook = lambda kind, error, _: print(f"NOT PROVEN: changed or unreadable: {kind.__name__} {str(error)!a}")
     main(*sys.argv[1:]) if len(sys.argv) in (2, 3) else sys.exit(__doc__)
