@@ -42,9 +42,10 @@ class Site(Protocol):
 
 @dataclass(frozen=True)
 class Look:
-    """What a look at the site has come to: the checkpoint that it shows, and whether that is new here."""
+    """What a look at the site has come to: the checkpoint that it shows, and when this witness took it."""
 
     checkpoint: Checkpoint
+    taken_at: datetime
     is_new: bool
     is_first: bool
 
@@ -74,9 +75,10 @@ def look(folder: Folder, site: Site, at: datetime, given: PublicKey | None = Non
                 f"a newer one had signed before. Nothing was taken. {_ASK}"
             )
         if (shown.size, shown.root) == (last.size, last.root):
-            return Look(shown, is_new=False, is_first=False)
+            own = last.signature_of(folder.public_key)
+            return Look(shown, own.seen_at if own else at, is_new=False, is_first=False)
         _assert_continued(folder, site, last, shown, at)
-    return Look(folder.add(shown, at), is_new=True, is_first=last is None)
+    return Look(folder.add(shown, at), at, is_new=True, is_first=last is None)
 
 
 def accept(folder: Folder, key: PublicKey) -> None:
@@ -150,7 +152,10 @@ def _assert_continued(folder: Folder, site: Site, last: Checkpoint, shown: Check
     parts = {"This witness had taken": str(last), f"The site has shown at {at:%Y-%m-%d %H:%M:%S} UTC": str(shown)}
     if proof:
         parts["With this proof, which does not hold"] = "\n".join(part.hex() for part in proof)
-    folder.keep_evidence(sentence, parts)
+    try:
+        folder.keep_evidence(sentence, parts)
+    except OSError as error:  # it is told all the same, and found again by the next look
+        raise RewrittenError(f"{sentence} What proves it could not be kept: {error.strerror}. {_NEXT}") from None
     raise RewrittenError(f"{sentence} {folder.evidence} holds what proves it. {_NEXT}")
 
 

@@ -47,7 +47,8 @@ def test_the_same_tree_signed_at_another_time_is_nothing_new(folder):
     look(folder, log, AT, log.public_key)
     before = folder.witnessed.read_bytes()
     log.signed_at += timedelta(hours=1)
-    assert look(folder, log, AT).is_new is False
+    seen = look(folder, log, AT + timedelta(days=3))
+    assert (seen.is_new, seen.taken_at) == (False, AT)
     assert folder.witnessed.read_bytes() == before
 
 
@@ -81,6 +82,16 @@ def test_a_history_that_was_rewritten_is_refused_for_ever_even_by_who_holds_the_
     with pytest.raises(RewrittenError, match="begin again with a new folder"):
         look(folder, grown(log, "d"), AT)  # the true one comes too late
     assert folder.witnessed.read_bytes() == before
+
+
+def test_it_is_told_even_if_what_proves_it_cannot_be_kept(folder):
+    log = Log("a", "b")
+    look(folder, log, AT, log.public_key)
+    in_the_way = folder.evidence.with_name("rewritten.txt.new")
+    in_the_way.mkdir()
+    for _ in range(2):
+        with pytest.raises(RewrittenError, match="could not be kept"):
+            look(folder, Log("x", "y", key=log.key), AT)
 
 
 def test_what_no_trusted_key_has_signed_is_not_taken_and_proves_nothing(folder):

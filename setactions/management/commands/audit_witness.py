@@ -1,5 +1,6 @@
 import json
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,25 +9,29 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.views.decorators.debug import sensitive_variables
 
-from audit.transparency.notes import NoteError, PublicKey
+from audit.transparency.notes import Checkpoint, NoteError, PublicKey
 from audit.transparency.witness import RewrittenError, UnaskedError, UnprovenError, accept, look
 from audit.transparency.witness_folder import Folder, FolderError, given_key, opened
 from setactions.operations.witness import metrics
 from setactions.operations.witness.outcome import (
     REWRITTEN,
     SAME,
+    SILENT_AFTER,
+    STALE,
     TAKEN,
     UNASKED,
     UNPROVEN,
     Memory,
     Outcome,
-    in_words,
     tell,
 )
 from setactions.operations.witness.site import BadAddressError, RemoteSite, address, trusting
 from setactions.token import Token
 from setactions.token_options import add_token_arguments, token_of_options
 from tmsdash.commands import TimerCommand
+from tmsdash.text import one_line
+
+UNDONE = 1  # the exit code if people could not be told, or a file not be written
 
 
 class Command(TimerCommand):
@@ -71,33 +76,30 @@ class Command(TimerCommand):
                 if accepted:
                     accept(folder, accepted)
                 outcome = _look(folder, RemoteSite(url, token, context), given)
-                memory, problems = _remember(path / "state.json", outcome, url)
-                if options["metrics"]:
-                    metrics.write(options["metrics"], url, outcome, memory, folder.last())
-                facts = _facts(folder, outcome, problems) if options["json"] else {}
+                undone = _report(path / "state.json", folder, outcome, url, options["metrics"])
+                facts = _facts(folder, outcome, undone)
         except FolderError as error:
             raise CommandError(str(error)) from None
         except OSError as error:
             raise CommandError(f"{error.filename or path} cannot be used: {error.strerror}.") from None
-        for channel, problem in problems.items():
-            self.stderr.write(f"Nobody could be told by {channel}, which is tried again: {problem}")
-        self._end(outcome, facts)
-
-    def _end(self, outcome: Outcome, facts: dict[str, Any]) -> None:
-        if facts:
+        if options["json"]:
             self.stdout.write(json.dumps(facts))
         elif outcome.code == 0:
-            self.stdout.write(in_words(outcome))
-        if outcome.code:
-            self.stderr.write(in_words(outcome))
-            sys.exit(outcome.code)
+            self.stdout.write(one_line(outcome.sentence, 1_000))
+        for sentence in [*([outcome.sentence] if outcome.code else []), *undone]:
+            self.stderr.write(one_line(sentence, 1_000))
+        if outcome.code or undone:
+            sys.exit(outcome.code or UNDONE)
 
 
 def _look(folder: Folder, site: RemoteSite, given: PublicKey | None) -> Outcome:
+    now = datetime.now(UTC)
     try:
-        seen = look(folder, site, datetime.now(UTC), given)
-    except UnaskedError as error:
+        seen = look(folder, site, now, given)
+    except (UnaskedError, FolderError) as error:
         return Outcome(UNASKED, str(error))
+    except OSError as error:
+        return Outcome(UNASKED, f"{error.filename or folder} cannot be used: {error.strerror}. Nothing was taken.")
     except UnprovenError as error:
         return Outcome(UNPROVEN, str(error))
     except RewrittenError as error:
@@ -105,6 +107,9 @@ def _look(folder: Folder, site: RemoteSite, given: PublicKey | None) -> Outcome:
     what = f"{seen.checkpoint.size:,} entries of {seen.checkpoint.origin}"
     if seen.checkpoint.at:
         what += f", signed at {seen.checkpoint.at:%Y-%m-%d %H:%M:%S} UTC"
+    if not seen.is_new and now - seen.taken_at >= SILENT_AFTER:
+        words = f"Nothing new since {seen.taken_at:%Y-%m-%d %H:%M} UTC: {what}. Does the site still run audit_seal?"
+        return Outcome(STALE, words, seen.checkpoint)
     if not seen.is_new:
         return Outcome(SAME, f"Nothing new: {what}.", seen.checkpoint)
     if seen.is_first:
@@ -112,17 +117,28 @@ def _look(folder: Folder, site: RemoteSite, given: PublicKey | None) -> Outcome:
     return Outcome(TAKEN, f"Taken: {what}, which continue what was taken before.", seen.checkpoint)
 
 
-def _remember(path: Path, outcome: Outcome, url: str) -> tuple[Memory, dict[str, str]]:
-    """Tell people if that is due, and keep what the next look needs to know; raises OSError."""
+def _report(memory_file: Path, folder: Folder, outcome: Outcome, url: str, metrics_file: Path | None) -> list[str]:
+    """Tell people if that is due, and write what the next look and Prometheus need; return what could not be done."""
     now = datetime.now(UTC)
-    before = Memory.read(path)
-    memory, problems = tell(before.after(outcome, now), outcome, url, now)
-    path.write_text(memory.as_json(), encoding="utf-8")  # without it, people are told once more
-    return memory, problems
+    memory, problems = tell(Memory.read(memory_file).after(outcome, now), outcome, url, now)
+    undone = [f"Nobody could be told by {channel}, which is tried again: {text}" for channel, text in problems.items()]
+    try:
+        memory_file.write_text(memory.as_json(), encoding="utf-8")
+        if metrics_file:
+            metrics.write(metrics_file, url, outcome, memory, _last(folder))
+    except OSError as error:
+        undone.append(f"{error.filename} cannot be written: {error.strerror}.")
+    return undone
 
 
-def _facts(folder: Folder, outcome: Outcome, problems: dict[str, str]) -> dict[str, Any]:
-    last = folder.last()
+def _last(folder: Folder) -> Checkpoint | None:
+    with suppress(FolderError):  # which the outcome tells already
+        return folder.last()
+    return None
+
+
+def _facts(folder: Folder, outcome: Outcome, undone: list[str]) -> dict[str, Any]:
+    last = _last(folder)
     return {
         "outcome": outcome.word,
         "message": outcome.sentence,
@@ -130,8 +146,8 @@ def _facts(folder: Folder, outcome: Outcome, problems: dict[str, str]) -> dict[s
         "size": last.size if last else None,
         "root": last.root.hex() if last else None,
         "signed_at": last.at.isoformat() if last and last.at else None,
-        "witness": str(folder.public_key),
-        "not_told": problems,
+        "witness": str(folder.public_key) if last else None,
+        "undone": undone,
     }
 
 

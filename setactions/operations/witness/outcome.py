@@ -9,13 +9,19 @@ from typing import Any
 from audit.transparency.notes import Checkpoint
 from setactions.operations.notifications import events, outbox
 from setactions.operations.notifications.events import Event
-from tmsdash.text import one_line
 
-TAKEN, SAME, UNASKED, UNPROVEN, REWRITTEN = "taken", "nothing new", "not asked", "not proven", "rewritten"
-CODES = {TAKEN: 0, SAME: 0, UNASKED: 1, UNPROVEN: 3, REWRITTEN: 3}
+TAKEN, SAME, STALE = "taken", "nothing new", "nothing new for long"
+UNASKED, UNPROVEN, REWRITTEN = "not asked", "not proven", "rewritten"
+CODES = {TAKEN: 0, SAME: 0, STALE: 0, UNASKED: 1, UNPROVEN: 3, REWRITTEN: 3}
 AGAIN_AFTER = timedelta(days=1)  # that people are told once more of what has not changed
-SILENT_AFTER = timedelta(days=1)  # that people are told of a site that cannot be asked: it may hide something
-_KINDS = {REWRITTEN: events.REWRITTEN, UNPROVEN: events.UNPROVEN, UNASKED: events.SILENT}
+# That people are told of a site that cannot be asked, or shows the same all the time: it may hide something.
+SILENT_AFTER = timedelta(days=1)
+_KINDS = {
+    REWRITTEN: events.REWRITTEN,
+    UNPROVEN: events.UNPROVEN,
+    UNASKED: events.SILENT,
+    STALE: events.SILENT,
+}
 
 
 @dataclass(frozen=True)
@@ -43,13 +49,13 @@ class Memory:
 
     @classmethod
     def read(cls, path: Path) -> "Memory":
-        """Return what a file holds; nothing if there is none, or it holds something else. Raises OSError."""
+        """Return what a file holds; nothing if it cannot be read or holds something else: people are told once more."""
         try:
             values = {name: str(value) for name, value in json.loads(path.read_text(encoding="utf-8")).items()}
             memory = cls(**values)
             for text in (memory.succeeded_at, memory.first_at, memory.told_at):
                 _ = datetime.fromisoformat(text) if text else None
-        except (FileNotFoundError, ValueError, TypeError, AttributeError, RecursionError):
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             return cls()
         return memory
 
@@ -59,13 +65,14 @@ class Memory:
     def after(self, outcome: Outcome, at: datetime) -> "Memory":
         """Return what is to be remembered after a look, before anybody is told."""
         now = at.isoformat()
+        after = replace(self, first_at=self.first_at or now)
         if outcome.code == 0:
-            return Memory(succeeded_at=now, first_at=self.first_at or now)
-        return replace(self, first_at=self.first_at or now)
+            after = replace(after, succeeded_at=now)
+        return after if outcome.word in _KINDS else replace(after, told="", told_at="")
 
     def is_due(self, outcome: Outcome, at: datetime) -> bool:
         """Tell whether people are to be told of an outcome now."""
-        if outcome.code == 0:
+        if outcome.word not in _KINDS:
             return False
         if outcome.word == UNASKED and not _is_past(self.succeeded_at or self.first_at, SILENT_AFTER, at):
             return False
@@ -82,11 +89,6 @@ def tell(memory: Memory, outcome: Outcome, url: str, at: datetime) -> tuple[Memo
     if problems:
         return memory, problems  # the next look tries again
     return replace(memory, told=outcome.word, told_at=at.isoformat()), {}
-
-
-def in_words(outcome: Outcome) -> str:
-    """Return the outcome on one line."""
-    return one_line(outcome.sentence, 1_000)
 
 
 def _is_past(text: str, after: timedelta, at: datetime) -> bool:

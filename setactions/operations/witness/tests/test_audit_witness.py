@@ -16,6 +16,7 @@ from audit.tests.sealing import run
 from audit.transparency.notes import parse_many
 from audit.transparency.signing_key import known_public_keys
 from audit.transparency.tests.logs import AT, Log
+from setactions.management.commands import audit_witness as command
 from setactions.operations.witness import outcome
 from setactions.operations.witness import site as remote
 from setactions.operations.witness.tests.conftest import TOKEN, serving
@@ -80,8 +81,8 @@ def test_a_rewritten_history_is_refused_even_if_the_forger_holds_every_key_of_th
 
     rewrite_history(settings)
     assert StoredCheckpoint.objects.order_by("size").last().size > 11
-    for _ in range(2):
-        code, output = witness(metrics)
+    for file in (metrics, metrics, f"--metrics={tmp_path / 'none' / 'x.prom'}"):
+        code, output = witness(file)
         assert code == 3
         assert "HISTORY WAS REWRITTEN" in output
         assert "begin again with a new folder" in output
@@ -102,7 +103,7 @@ def test_a_rewritten_history_is_refused_even_if_the_forger_holds_every_key_of_th
 def test_json_says_what_was_taken_and_what_not(sealed, witness):
     code, output = witness(sealed, "--json", "-v0")
     facts = json.loads(output)
-    assert (code, facts["outcome"], facts["size"], facts["not_told"]) == (0, "taken", 9, {})
+    assert (code, facts["outcome"], facts["size"], facts["undone"]) == (0, "taken", 9, [])
     assert json.loads(witness("--json")[1])["outcome"] == "nothing new"
     assert witness("-v0") == (0, "")
 
@@ -135,8 +136,8 @@ def test_whoever_cannot_be_asked_is_named_with_the_next_step(sealed, witness, si
     code, output = witness(sealed, f"--token-file={token}")
     assert (code, "AUDIT_WITNESS_TOKEN has to be the same" in output) == (1, True)
     assert "another-0123456789abcdef" not in output
-    with pytest.raises(CommandError, match="--public-key"):
-        witness()
+    code, output = witness()
+    assert (code, "give the site's public key with --public-key" in output) == (1, True)
     for options, words in {
         ("--url=http://dash.example",): "https: the token crosses",
         ("--url=https://user@dash.example",): "without user",
@@ -263,6 +264,28 @@ def test_people_are_told_of_a_silent_site_after_a_day_and_again_until_somebody_t
     mail.refuses = ""
     assert [later(hours)[0] for hours in (26, 27, 49, 51)] == [1, 1, 1, 2]
     assert "https://dash.example" in mail.mails[0]
+
+
+def test_people_are_told_of_a_site_that_has_shown_nothing_new_for_a_day(sealed, witness, folder, mail, monkeypatch):
+    assert witness(sealed)[0] == 0
+    monkeypatch.setattr(command, "SILENT_AFTER", outcome.timedelta())
+    for _ in range(2):
+        code, output = witness()
+        assert (code, "Nothing new since" in output) == (0, True)
+    [sent] = mail.mails
+    assert "Does the site still run audit_seal?" in sent.replace("=\r\n", "")
+    assert run("audit_seal")[0] == 0
+    assert "Taken: 11 entries" in witness()[1]
+    assert json.loads((folder / "state.json").read_text())["told"] == ""
+
+
+def test_what_could_not_be_written_or_told_is_named(sealed, witness, tmp_path, mail):
+    code, output = witness(sealed, f"--metrics={tmp_path / 'none' / 'x.prom'}")
+    assert (code, "x.prom.new cannot be written: No such file" in output, "was taken" in output) == (1, True, True)
+    kept = tmp_path / "witness" / "witness.txt"
+    kept.write_bytes(kept.read_bytes()[:-9] + b"AAAAAAA=\n")
+    code, output = witness("--json")
+    assert (code, "Put the copies" in output, '"size": null' in output) == (1, True, True)
 
 
 def test_what_it_remembers_may_be_lost_or_spoilt(tmp_path):
