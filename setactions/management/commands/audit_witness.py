@@ -1,4 +1,5 @@
 import json
+import ssl
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from django.views.decorators.debug import sensitive_variables
 from audit.transparency.notes import Checkpoint, NoteError, PublicKey
 from audit.transparency.witness import RewrittenError, UnaskedError, UnprovenError, accept, look
 from audit.transparency.witness_folder import Folder, FolderError, given_key, opened
+from setactions.operations.notifications import outbox
 from setactions.operations.witness import metrics
 from setactions.operations.witness.outcome import (
     REWRITTEN,
@@ -60,14 +62,23 @@ class Command(TimerCommand):
             "--metrics", type=Path, metavar="FILE", help="write metrics for a textfile collector (.prom)"
         )
         parser.add_argument("--json", action="store_true", help="print one JSON object")
+        parser.add_argument(
+            "--test", action="store_true", help="send a test notice to whoever is told, and nothing else"
+        )
         add_token_arguments(parser, "AUDIT_WITNESS_TOKEN")
 
-    @sensitive_variables("token")
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             url, context = address(options["url"]), trusting(options["ca_bundle"])
         except BadAddressError as error:
             raise CommandError(str(error)) from None
+        if options["test"]:
+            self._send_test(url)
+        else:
+            self._witness(url, context, options)
+
+    @sensitive_variables("token")
+    def _witness(self, url: str, context: ssl.SSLContext, options: dict[str, Any]) -> None:
         given, accepted = (_key(options, name) for name in ("public_key", "accept_key"))
         token = _token(options)
         path: Path = options["folder"]
@@ -90,6 +101,15 @@ class Command(TimerCommand):
             self.stderr.write(one_line(sentence, 1_000))
         if outcome.code or undone:
             sys.exit(outcome.code or UNDONE)
+
+    def _send_test(self, url: str) -> None:
+        results = outbox.send_test(datetime.now(UTC), url)
+        if not results:
+            raise CommandError("Nobody is to be told: set NOTIFY_EMAIL with EMAIL_URL, or NOTIFY_WEBHOOK_URL.")
+        for channel, problem in results.items():
+            self.stdout.write(f"{channel}: {problem or 'the test notice was taken.'}")
+        if any(results.values()):
+            sys.exit(UNDONE)
 
 
 def _look(folder: Folder, site: RemoteSite, given: PublicKey | None) -> Outcome:

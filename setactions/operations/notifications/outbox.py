@@ -176,13 +176,16 @@ def _settle(notice: Notice, problem: str) -> None:
         Notice.objects.filter(pk=notice.pk, tries=try_number).update(**changes)
 
 
-def send_test() -> dict[str, str]:
-    """Send a notice that is none over each channel, now and once; return why each did not take it, "" if it did."""
+def send_test(at: datetime | None = None, site: str | None = None) -> dict[str, str]:
+    """Send a notice that is none, as `send_at_once` does; the time is the database's, if none is given."""
     summary = "This is a test: notices of TMS Dashboard arrive here. Nothing has happened."
-    return send_at_once(Event(events.TEST, summary), clock.now(DATABASE))
+    return send_at_once(Event(events.TEST, summary), at or clock.now(DATABASE), site)
 
 
 def send_at_once(event: Event, at: datetime, site: str | None = None) -> dict[str, str]:
-    """Send a notice over each channel, once and past the outbox, for whoever has no database; return as `send_test`."""
+    """Send a notice over each channel, now and once, past the outbox: it needs no database.
+
+    Return why each channel did not take it, "" if it did. `site` is as for `content_of`.
+    """
     content = content_of(event, at, site)
     return {channel: _SENDERS[channel](str(event.notice_id), content) for channel in channels()}

@@ -79,7 +79,11 @@ def test_a_rewritten_history_is_refused_even_if_the_forger_holds_every_key_of_th
     kept = (folder / "witness.txt").read_bytes()
     assert [checkpoint.size for checkpoint in parse_many(kept.decode())] == [9, 11]
 
+    on_the_site = ("audit_verify", f"--witness={folder / 'witness.txt'}")
+    assert run(*on_the_site)[0] == 0
+
     rewrite_history(settings)
+    assert run(*on_the_site)[0] == 3
     assert StoredCheckpoint.objects.order_by("size").last().size > 11
     for file in (metrics, metrics, f"--metrics={tmp_path / 'none' / 'x.prom'}"):
         code, output = witness(file)
@@ -277,6 +281,18 @@ def test_people_are_told_of_a_site_that_has_shown_nothing_new_for_a_day(sealed, 
     assert run("audit_seal")[0] == 0
     assert "Taken: 11 entries" in witness()[1]
     assert json.loads((folder / "state.json").read_text())["told"] == ""
+
+
+def test_whoever_sets_it_up_can_try_whether_mail_arrives(settings, tmp_path, mail):
+    options = ("audit_witness", "--test", "--url=https://dash.example", f"--folder={tmp_path / 'w'}")
+    assert run(*options) == (0, "mail: the test notice was taken.\n")
+    assert "of dash.example" in mail.mails[0]
+    mail.refuses = "RCPT"
+    assert run(*options) == (1, "mail: The mail server refused all addresses of NOTIFY_EMAIL.\n")
+    settings.NOTIFY_EMAIL = []
+    with pytest.raises(CommandError, match="Nobody is to be told"):
+        call_command(*options)
+    assert not (tmp_path / "w").exists()
 
 
 def test_what_could_not_be_written_or_told_is_named(sealed, witness, tmp_path, mail):
