@@ -64,6 +64,9 @@ WRONG = [
     ("AUDIT_OLD_KEYS", f"{'k' * 32},{'k' * 31}"),
     *(("AUDIT_SIGNING_KEY", value) for value in ("x", "k" * 44, f"{'k' * 42}==", f"{'-' * 43}=")),
     *(("AUDIT_OLD_SIGNING_KEYS", value) for value in ("x", f"a+{'0' * 8}+{'A' * 43}", f"a b+{'0' * 8}+{'A' * 44}")),
+    ("AUDIT_TIMESTAMP_CA", __file__),
+    ("AUDIT_TIMESTAMP_URL", "ftp://tsa.example"),
+    ("AUDIT_TIMESTAMP_URL", "http://tsa.example"),  # without its certificate
     ("AUDIT_SEAL_DIR", __file__),
     ("TRUSTED_PROXIES", "proxy.local"),
     ("TRUSTED_PROXIES", "10.0.0.1/8"),  # host bits set: a typing error of some kind
