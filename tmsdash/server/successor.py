@@ -26,9 +26,13 @@ from tmsdash.server.given_socket import FIRST
 from tmsdash.server.given_socket import VARIABLES as LISTEN_VARIABLES
 from tmsdash.server.replace import SIGNAL, address_of
 
-VARIABLE = "TMSDASH_READY"  # in the environment of a successor: the descriptor of the pipe
+VARIABLE = "TMSDASH_READY"  # in the environment of a successor: the descriptor of the pipe, and who listens there
 READY_WITHIN_S = 180.0  # that a successor may take to start on a busy machine
 END_S = 10.0  # that one may take to end that has not become ready
+
+# The shell that is started first ends at once. So the server is a child of systemd, which would kill it without waiting
+# for its end otherwise. The second one becomes Python: its number is the one that the socket is meant for.
+_AS_ORPHAN = """sh -c 'LISTEN_PID=$$ exec "$0" "$@"' "$@" >&2 & echo $!"""
 
 logger = logging.getLogger(__name__)
 
@@ -101,23 +105,21 @@ class Successor:
         self.asked_by, self._begun = asked_by, time.monotonic()
         self._ready, writer = os.pipe()
         try:
-            self._process = subprocess.Popen(  # noqa: S603
-                # The shell becomes Python: its number is the one that the socket is meant for.
-                ["/bin/sh", "-c", 'LISTEN_PID=$$ exec "$0" "$@"', _python(site), "manage.py", "serve"],
+            started = subprocess.run(  # noqa: S603
+                ["/bin/sh", "-c", _AS_ORPHAN, "sh", _python(site), "manage.py", "serve"],
                 cwd=site,
-                env=_first_environment() | {"LISTEN_FDS": "1", VARIABLE: str(writer)},
+                env=_first_environment() | {"LISTEN_FDS": "1", VARIABLE: f"{writer} {os.getpid()}"},
                 pass_fds=[FIRST, writer],
+                stdout=subprocess.PIPE,
+                check=True,
             )
-        except OSError:
+            self.pid = int(started.stdout)
+            self._process = os.pidfd_open(self.pid)
+        except (OSError, subprocess.CalledProcessError) as error:
             os.close(self._ready)
-            raise
+            raise OSError(str(error)) from error
         finally:
             os.close(writer)
-
-    @property
-    def pid(self) -> int:
-        """Its main process."""
-        return self._process.pid
 
     def is_ready(self) -> bool:
         """Tell whether it can take this server's place."""
@@ -125,8 +127,8 @@ class Successor:
 
     def failure(self) -> str:
         """Return why it cannot be waited for any longer; empty as long as it can."""
-        if (code := self._process.poll()) is not None:
-            return f"the next one ended with exit code {code}, see what it logged."
+        if _ends_within(self._process, 0):
+            return "the next one has ended, see what it logged."
         if time.monotonic() - self._begun > READY_WITHIN_S:
             return f"the next one was not ready within {READY_WITHIN_S:.0f} s."
         return ""
@@ -136,33 +138,35 @@ class Successor:
         _notify(f"MAINPID={self.pid}")
         logger.info("[PROCESS] Process %d has taken the place of this server, which ends.", self.pid)
         _send(address_of(self.asked_by), "")
+        os.close(self._process)
         os.close(self._ready)
 
     def end(self) -> None:
         """See to it that it has ended."""
-        self._process.terminate()
-        try:
-            self._process.wait(END_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._process, signal.SIGTERM)
+            if not _ends_within(self._process, END_S):
+                signal.pidfd_send_signal(self._process, signal.SIGKILL)
+        os.close(self._process)
         os.close(self._ready)
 
 
 class Predecessor:
     """The server whose place this one was started to take."""
 
-    def __init__(self, pipe: int) -> None:
-        """`pipe`: where it listens."""
+    def __init__(self, pipe: int, pid: int) -> None:
+        """`pipe`: where its main process listens, whose number is `pid`. Raises ProcessLookupError if it has ended."""
         os.set_inheritable(pipe, False)
         self._pipe: int | None = pipe
-        self._process = os.pidfd_open(os.getppid())
+        self._process = os.pidfd_open(pid)
 
     @staticmethod
     def find() -> "Predecessor | None":
-        """Return it, None if there is none. No child is told of it."""
-        pipe = os.environ.pop(VARIABLE, "")
-        return Predecessor(int(pipe)) if pipe else None
+        """Return it, None if there is none, or no longer. No child is told of it."""
+        pipe, _, pid = os.environ.pop(VARIABLE, "").partition(" ")
+        with suppress(ProcessLookupError):
+            return Predecessor(int(pipe), int(pid)) if pid else None
+        return None
 
     def relieve(self) -> None:
         """Tell it, once, that it may end."""
@@ -174,9 +178,14 @@ class Predecessor:
 
     def wait_for_end(self, seconds: float) -> None:
         """Wait so long for it to finish its requests: systemd kills what is left when this process ends."""
-        poll = select.poll()
-        poll.register(self._process, select.POLLIN)
-        poll.poll(max(0, seconds * 1000))
+        _ends_within(self._process, seconds)
+
+
+def _ends_within(process: int, seconds: float) -> bool:
+    """Wait so long for the end of the process of a descriptor, and tell whether it has come."""
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    return bool(poll.poll(max(0, seconds * 1000)))
 
 
 def _python(site: Path) -> str:

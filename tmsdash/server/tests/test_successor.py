@@ -5,6 +5,7 @@ import select
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,8 @@ READY = """
 import os
 assert (os.environ["LISTEN_FDS"], os.environ["LISTEN_PID"]) == ("1", str(os.getpid()))
 assert os.environ["A_SETTING"] == "as at the start"
-os.write(int(os.environ["TMSDASH_READY"]), b"1")
+os.write(int(os.environ["TMSDASH_READY"].split()[0]), b"1")
+open("end").read()
 """
 
 
@@ -53,7 +55,7 @@ def asked(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("program", "why"),
-    [("raise SystemExit(3)", "ended with exit code 3"), ("", "could not be started. there is none in ")],
+    [("raise SystemExit(3)", "has ended, see what it logged."), ("", "could not be started. there is none in ")],
 )
 def test_a_server_goes_on_and_says_why_if_the_next_one_does_not_start(program, why, ear, asked):
     succession = asked(program)
@@ -64,9 +66,10 @@ def test_a_server_goes_on_and_says_why_if_the_next_one_does_not_start(program, w
 
 def test_a_server_that_ends_takes_the_next_one_with_it_that_is_not_ready(ear, asked):
     succession = asked("import time; time.sleep(600)")
-    process = succession._successor._process
+    end = os.pidfd_open(succession._successor.pid)
     succession.end(0)
-    assert process.returncode
+    assert select.select([end], [], [], 30)[0]
+    os.close(end)
     assert "it was asked to end before the next one was ready" in ear.recv(1000).decode()
 
 
@@ -75,18 +78,20 @@ def test_systemd_and_whoever_asked_are_told_once_the_next_server_is_ready(ear, a
         systemd.bind("")
         systemd.settimeout(30)
         monkeypatch.setenv("NOTIFY_SOCKET", f"@{systemd.getsockname()[1:].decode()}")
+        os.mkfifo("end")
         succession = asked(READY)
-        process = succession._successor._process
+        pid = succession._successor.pid
+        assert Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1] != str(os.getpid())
         until(lambda: succession.is_complete_within(0.05))
-        assert systemd.recv(100).decode() == f"MAINPID={process.pid}"
+        assert systemd.recv(100).decode() == f"MAINPID={pid}"
         assert ear.recv(100) == b""
-        assert process.wait(30) == 0
+        Path("end").write_text("")
 
 
 def test_a_server_tells_the_one_before_it_once_and_no_child_of_that(monkeypatch):
     reader, writer = os.pipe()
     os.set_inheritable(writer, True)
-    monkeypatch.setenv(successor.VARIABLE, str(writer))
+    monkeypatch.setenv(successor.VARIABLE, f"{writer} {os.getpid()}")
     predecessor = Predecessor.find()
     assert successor.VARIABLE not in os.environ
     assert not os.get_inheritable(writer)
