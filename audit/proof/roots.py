@@ -6,7 +6,8 @@
 3. Tiles are drawn from the entries, and proofs from the tiles: they are compared, too.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator
+from typing import Any, cast
 
 from audit.proof.stored import StoredEntry, rows_of
 from audit.proof.stretches import Stretch
@@ -27,7 +28,7 @@ class Roots:
         self._sizes = sorted({size for size in (*sizes, tiles_size) if size > 0}, reverse=True)  # the next one last
         self._hashes: list[bytes] = []
         self._tiles_size = tiles_size
-        self._tiles: dict[int, Iterator[tuple[int, bytes]]] = {}
+        self._tiles: dict[int, Generator[Any]] = {}
         self._tree = Growing(self._compare)
 
     def keep(self, entry: StoredEntry | Stretch) -> None:
@@ -46,8 +47,10 @@ class Roots:
                 self._flush()
 
     def finish(self) -> None:
-        """Take in the last entries."""
+        """Take in the last entries, while the transaction is open; nothing of it is read any more."""
         self._flush()
+        for tiles in self._tiles.values():
+            tiles.close()  # PostgreSQL ends a transaction of later on in which a cursor of this one is closed
 
     def _flush(self) -> None:
         if self._hashes:
@@ -72,7 +75,7 @@ class Roots:
             return
         if level not in self._tiles:
             query = f"SELECT number, hashes FROM audit_merkletile WHERE level = {level:d} ORDER BY number"  # noqa: S608
-            self._tiles[level] = rows_of(query)
+            self._tiles[level] = cast(Generator[Any], rows_of(query))
         stored = next((row for row in self._tiles[level] if row[0] >= number), (-1, b""))
         if stored[0] != number or not _bytes(stored[1]).startswith(hashes):
             self.changed_tile = f"{level}/{number}"

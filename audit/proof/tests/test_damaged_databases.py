@@ -121,11 +121,12 @@ def test_text_that_is_no_utf8_is_found_where_it_stands(audited):
 def test_a_database_of_postgresql_that_is_gone_is_named(audited, monkeypatch, name, problem):
     connection = connections["audit"]
     connection.close()
-    monkeypatch.setitem(connection.settings_dict, "NAME", name)
-    monkeypatch.setattr(connection, "_connection_pools", {})
-    for command, arguments in COMMANDS.items():
-        code, printed = run(command, *arguments)
-        assert (command, code) == (command, 3)
-        assert "database audit: " in printed
-        assert problem in printed
+    with monkeypatch.context() as patch:
+        patch.setitem(connection.settings_dict, "NAME", name)
+        patch.setattr(connection, "_connection_pools", {})
+        for command, arguments in COMMANDS.items():
+            code, printed = run(command, *arguments)
+            assert (command, code) == (command, 3)
+            assert "database audit: " in printed
+            assert problem in printed
         connection.close()
