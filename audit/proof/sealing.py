@@ -9,6 +9,7 @@
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -20,9 +21,10 @@ from audit import chain
 from audit.actors import Actor
 from audit.chain import ChainEnd
 from audit.choices import Kind
+from audit.models import StoredCheckpoint
 from audit.proof.findings import Finding
 from audit.proof.noted_seals import NotedSeals, noted_in_database
-from audit.proof.seals import WAIT_S, Seal, last_seal, write_seal
+from audit.proof.seals import WAIT_S, Seal, last_seal, read_all, write_seal
 from audit.proof.stored import StoredEntry, stored_entries
 from audit.proof.stretches import LENGTH, Stretch
 from audit.proof.verification import passes_through, verify_since
@@ -37,6 +39,9 @@ CHANGED_TILES = (
     "They are not those of the last checkpoint, of {:,} entries. If manage.py audit_verify finds nothing else, "
     "manage.py audit_seal --rebuild-tree makes them anew from the entries."
 )
+
+
+PUT_BACK = "manage.py audit_seal --rebuild-tree takes it from the seals; if they do not hold it, restore a backup."
 
 
 class BrokenError(Exception):
@@ -68,6 +73,8 @@ def seal(actor: Actor, archive_folder: Path | None = None, *, rebuild_tree: bool
     SigningKeyError, DatabaseError, WorkerLostError, or OSError with the file that cannot be used.
     """
     with alone("checkpoint", lambda: None, wait_s=WAIT_S):
+        if rebuild_tree:
+            _put_back()
         before, last = last_seal(), _last_checkpoint()
         key, public = signing_key.signer(last)
         is_continued = before and last and before.sequence == last.size and passes_through(before)
@@ -102,9 +109,28 @@ def _last_checkpoint() -> Checkpoint | None:
     size = max(noted.sizes, default=-1)
     entry_number, root = noted.sizes.get(size, (0, ""))
     if size > _size(last) or (last and size == last.size and last.root.hex() != root):
-        problem = f"It is not the one in the database, but entry {entry_number} notes it. Restore a backup."
+        problem = f"It is not the one in the database, but entry {entry_number} notes it. {PUT_BACK}"
         raise BrokenError(Finding(f"checkpoint {size}", problem))
     return last
+
+
+def _put_back() -> None:
+    """Take those checkpoints from the seals that the chain notes, and that the database lacks.
+
+    It lacks them after the way back to an earlier version of this product, which has no place for them.
+    """
+    noted = NotedSeals()
+    for entry in noted_in_database():
+        noted.take(entry)
+    present = {*StoredCheckpoint.objects.values_list("size", flat=True)}
+    with write_transaction(chain.DATABASE, BUSY_TIMEOUT_S):
+        for seal in (seal for file in read_all() for seal in file.seals if seal.checkpoint):
+            with suppress(NoteError):
+                checkpoint = Checkpoint.parse(seal.checkpoint)
+                is_noted = noted.sizes.get(checkpoint.size, (0, ""))[1] == checkpoint.root.hex()
+                if is_noted and checkpoint.size not in present:
+                    present.add(checkpoint.size)
+                    checkpoints.store(checkpoint, checkpoint.at or datetime.now(UTC))
 
 
 def _assert_tiles(last: Checkpoint) -> None:

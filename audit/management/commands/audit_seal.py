@@ -37,7 +37,10 @@ class Command(ProofCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--archives", metavar="FOLDER", help="where the archives are (default: AUDIT_SEAL_DIR)")
         parser.add_argument(
-            "--rebuild-tree", action="store_true", help="look at all entries, and make the Merkle tree anew from them"
+            "--rebuild-tree",
+            action="store_true",
+            help="look at all entries, and make the Merkle tree anew from them; "
+            "checkpoints that are missing come from the seals",
         )
         parser.add_argument(
             "--acknowledge-lost-seals", action="store_true", help="first note in the chain that seals were lost"

@@ -264,6 +264,20 @@ def test_tiles_that_were_changed_are_found_and_made_anew(audited, is_missing):
     assert run("audit_seal")[0] == 0
 
 
+def test_after_the_way_back_to_an_earlier_version_checkpoints_come_from_the_seals(audited):
+    for _ in range(3):
+        seal(ACTOR)
+    before = [*StoredCheckpoint.objects.order_by("size").values("size", "root", "note")]
+    StoredCheckpoint.objects.all().delete()
+    MerkleTile.objects.all().delete()
+    assert not verify().is_whole
+    code, printed = run("audit_seal")
+    assert (code, "audit_seal --rebuild-tree takes it from the seals" in printed) == (3, True)
+    assert run("audit_seal", "--rebuild-tree")[0] == 0
+    assert [*StoredCheckpoint.objects.order_by("size").values("size", "root", "note")][:3] == before
+    assert verify().is_whole
+
+
 def test_a_checkpoint_that_is_gone_or_another_one_is_not_signed_over(audited):
     seal(ACTOR)
     stored = StoredCheckpoint.objects.get()
