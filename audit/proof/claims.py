@@ -13,12 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from audit.chain import stored_time
 from audit.models import StoredCheckpoint
 from audit.proof.findings import Finding
 from audit.proof.noted_seals import NotedSeals
 from audit.proof.roots import Roots
 from audit.proof.seals import Seal, SealFile
-from audit.proof.stored import rows_of
+from audit.proof.stored import rows_of, time_sql
 from audit.proof.walk import Walk
 from audit.transparency import signing_key
 from audit.transparency.notes import Checkpoint, NoteError, PublicKey, parse_many
@@ -102,6 +103,9 @@ class Claims:
         roots.finish()
         yield from self.problems
         yield from self._not_stored(noted)
+        if not roots.broken_at and not walk.unchecked:  # else the entry may be one that nobody can read, or believe
+            for size in sorted(self.stored.keys() - noted.sizes.keys())[:1]:
+                yield Finding(f"checkpoint {size}", "It is in the database, but no entry notes it.")
         unfit = [claim for claim in self.claims if self._contradicts(claim, walk, roots)]
         for is_witness in (False, True):
             # What changes an entry changes every root behind it.
@@ -116,14 +120,18 @@ class Claims:
 
     def _read_stored(self) -> None:
         # As they are stored: somebody may have written there what is no number and no text.
-        for size, root, note in rows_of(f"SELECT size, root, note FROM {_TABLE} ORDER BY size"):  # noqa: S608
+        query = f"SELECT size, root, note, {time_sql('created_at')} FROM {_TABLE} ORDER BY size"  # noqa: S608
+        for size, root, note, time in rows_of(query):
             try:
                 checkpoint = Checkpoint.parse(str(note))
             except NoteError as error:
                 self.problems.append(Finding(f"checkpoint {size}", f"It was changed in the database. {error}"))
                 continue
-            if (size, _hex(root)) != (checkpoint.size, checkpoint.root.hex()):
-                problem = f"It was changed in the database: it is one of {checkpoint.size:,} entries."
+            at = stored_time(checkpoint.at) if checkpoint.at else ""
+            if (size, _hex(root), str(time)) != (checkpoint.size, checkpoint.root.hex(), at):
+                problem = (
+                    f"It was changed in the database: it is one of {checkpoint.size:,} entries, signed at {at} UTC."
+                )
                 self.problems.append(Finding(f"checkpoint {size}", problem))
             self.stored[checkpoint.size] = checkpoint
             self.claims.append(Claim(checkpoint, "the database"))

@@ -24,6 +24,7 @@ from tmsdash.tests.tools import at_once
 
 pytestmark = pytest.mark.usefixtures("databases", "empty_seal_dir")
 
+DEEP = f"{'[' * 100_000}\n"
 TODAY = f"{timezone.now():%Y-%m-%d}"
 
 
@@ -147,16 +148,51 @@ def rewritten(file, change):
         (lambda lines: [lines[0].replace('"format": 1', '"format": 2'), *lines[1:]], "its signature does not match."),
         (lambda lines: ["{}\n", *lines[1:]], "its signature does not match."),
         (lambda lines: [lines[0], "x\n", *lines[2:]], "is damaged at entry 1."),
+        (lambda lines: ["no json\n", *lines[1:]], "its signature does not match."),
+        (lambda lines: ["[1]\n", *lines[1:]], "its signature does not match."),
+        (lambda lines: [DEEP, *lines[1:]], "its signature does not match."),
+        (lambda lines: [lines[0].replace('"last": 5', '"last": 4'), *lines[1:]], "was written under another name"),
+        (lambda lines: [*lines, "{}\n"], "its signature does not match."),
+        (lambda lines: [lines[0], DEEP, *lines[2:]], "is damaged at entry 1."),
+        (lambda lines: [lines[0], lines[1].replace('"olivia"', "7"), *lines[2:]], "is damaged at entry 1."),
+        (lambda lines: [lines[0], lines[1].replace("[1,", '["1",'), *lines[2:]], "is damaged at entry 1."),
+        (lambda lines: [lines[0], lines[1].replace("[1,", f"[{1 << 64},"), *lines[2:]], "is damaged at entry 1."),
+        (lambda lines: [lines[0], lines[1].replace("[1,", f"[{'9' * 5000},"), *lines[2:]], "is damaged at entry 1."),
+        (lambda lines: [lines[0], lines[1].replace("olivia", r"\ud800"), *lines[2:]], "is damaged at entry 1."),
+        (lambda lines: [lines[0], "x" * 3_000_000, *lines[1:]], "a line that is longer than any entry."),
     ],
 )
-def test_an_archive_that_was_changed_is_found(old, empty_seal_dir, change, problem):
+def test_an_archive_that_was_changed_is_found(old, empty_seal_dir, monkeypatch, change, problem):
     run("audit_archive", "--before", day(50))
+    monkeypatch.setattr(archives, "MAX_LINE", 2_000_000)
     [file] = empty_seal_dir.glob("audit-*")
     rewritten(file, change)
     assert problem in problems()[0]
+    code, printed = run("audit_archive", "--before", day(1))
+    assert (code, "nothing was moved" in printed) == (3, True)
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"x" * 1000)[:-20]])
+def test_what_only_seems_to_be_an_archive_is_named_and_the_others_are_read(old, empty_seal_dir):
+    run("audit_archive", "--before", day(50))
+    [file] = empty_seal_dir.glob("audit-*")
+    copies = {"audit-old.jsonl.gz": "no archive has such a name"}
+    copies[file.name.replace("-000000000001-", "-000000000002-")] = "was written under another name"
+    copies[file.name.replace("-000000000005.", "-000000000009.")] = "was written under another name"
+    for name, problem in copies.items():
+        copy = empty_seal_dir / name
+        copy.write_bytes(file.read_bytes())
+        [found] = problems()
+        assert found.startswith(f"archive: {name} ")
+        assert problem in found
+        assert run("audit_archive", "--before", day(1))[0] == 3
+        copy.unlink()
+    (empty_seal_dir / file.name.replace("-000000000001-", "-000000000002-")).mkdir()
+    assert problems()[0].endswith("cannot be read: it is no file.")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no gzip", gzip.compress(b"x" * 1000)[:-20], gzip.compress(b"x" * 1000)[:12] + b"\xff" * 40]
+)
 def test_an_archive_that_cannot_be_read_is_found(old, empty_seal_dir, content):
     run("audit_archive", "--before", day(50))
     [file] = empty_seal_dir.glob("audit-*")

@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64encode
+from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -102,6 +103,10 @@ def flipped(note):
         (lambda row: row.update(note="x"), "checkpoint 9: It was changed in the database. This is no checkpoint."),
         (lambda row: row.update(root="ab" * 32), "checkpoint 9: It was changed in the database: it is one of 9"),
         (lambda row: row.update(size=8), "checkpoint 8: It was changed in the database: it is one of 9"),
+        (
+            lambda row: row.update(created_at=row.get().created_at - timedelta(days=1)),
+            "checkpoint 9: It was changed in the database: it is one of 9 entries, signed at",
+        ),
         (lambda row: row.delete(), "checkpoint 9: It is not in the database, but entry 11 notes it."),
         (
             lambda row: row.update(note=flipped(row.get().note)),

@@ -123,6 +123,22 @@ def test_the_first_bad_entry_is_named(audited, statements, first):
 
 
 @pytest.mark.sqlite
+@pytest.mark.parametrize("value", ["'x'", "9.5", "X'39'"])
+def test_a_head_whose_sequence_is_no_number_is_found_by_all_commands(audited, value):
+    [found] = found_after(f"UPDATE audit_chainhead SET sequence = {value}")
+    assert found == "head: It was changed: its signature does not match."
+    assert run("audit_verify")[0] == run("audit_seal")[0] == run("audit_archive", "--before", "2026-01-01")[0] == 3
+
+
+@pytest.mark.sqlite
+def test_a_second_head_is_found(audited):
+    statement = "INSERT INTO audit_chainhead SELECT 0, sequence, mac, key_id, signature FROM audit_chainhead"
+    assert found_after("PRAGMA ignore_check_constraints = ON", statement) == [
+        "head: There is another head beside it, which the product did not write."
+    ]
+
+
+@pytest.mark.sqlite
 def test_what_replace_did_is_found(audited):
     columns = "attempt_id, kind, created_at, 'eve', action_type, ip_address, body, previous_mac, mac, key_id"
     replace = (

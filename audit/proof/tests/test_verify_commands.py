@@ -113,6 +113,11 @@ def test_a_chain_that_is_shorter_than_its_last_seal_is_not_sealed(audited):
         ),
         (lambda lines: [lines[0], "{}", lines[2]], "line 2: this is no seal."),
         (lambda lines: ["x", *lines[1:]], "line 1: this is no seal."),
+        (lambda lines: ["[" * 100_000, *lines[1:]], "line 1: this is no seal."),
+        (lambda lines: [lines[0].replace('"number": 1', '"number": "1"'), *lines[1:]], "line 1: this is no seal."),
+        (lambda lines: [lines[0].replace('"number": 1', f'"number": {1 << 64}'), *lines[1:]], "line 1: this is no"),
+        (lambda lines: [lines[0].replace('"at": "', r'"at": "\ud800'), *lines[1:]], "line 1: this is no seal."),
+        (lambda lines: [f"{lines[0]}\x0b", *lines[1:]], "line 1: this is no seal."),
         (lambda lines: [lines[0], lines[2], lines[1]], "line 2: this is seal 3 of"),
     ],
 )
