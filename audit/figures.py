@@ -5,7 +5,7 @@ from datetime import datetime
 
 from django.db.models import Count
 
-from audit.models import Attempt, ChainHead
+from audit.models import Attempt
 from audit.selectors import attempts_in_doubt_of, open_attempts
 from tmsdash.db.expressions import unindexed
 from tmsdash.db.plans import planned
@@ -25,8 +25,3 @@ def oldest_in_doubt() -> datetime | None:
 def count_open_before(moment: datetime) -> int:
     """Return how many attempts are open that were made before a moment."""
     return open_attempts().filter(*unindexed(created_at__lte=moment)).count()
-
-
-def chain_length() -> int:
-    """Return how many entries the audit has had, with those that were archived."""
-    return ChainHead.objects.values_list("sequence", flat=True).first() or 0

@@ -1,9 +1,11 @@
 """How far streams are behind the audit."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from audit.figures import chain_length
-from audit.models import AuditEntry
+from django.db.models import Subquery
+
+from audit.models import AuditEntry, ChainHead
 from tmsdash.db import clock
 from tmsdash.models import AuditStream
 
@@ -16,19 +18,17 @@ class Lag(NamedTuple):
     seconds: float
 
 
-def lags() -> list[Lag]:
-    """Return how far each stream is behind. Raises DatabaseError, or ValueError if a database holds what is no time."""
-    streams = list(AuditStream.objects.order_by("name"))
-    if not streams:
-        return []
-    end, now = chain_length(), clock.now("audit")
-    next_ones = [stream.sequence + 1 for stream in streams]
-    written = dict(AuditEntry.objects.filter(sequence__in=next_ones).values_list("sequence", "created_at").order_by())
-    lags = []
-    for stream in streams:
+def chain_and_lags(streams: Sequence[AuditStream]) -> tuple[int, list[Lag]]:
+    """Return how many entries the audit has had, and how far each stream is behind, read by one query."""
+    entries = [AuditEntry.objects.filter(sequence=stream.sequence + 1) for stream in streams]
+    next_times = [Subquery(entry.values("created_at")) for entry in entries]
+    head = ChainHead.objects.values_list("sequence", *next_times).first()
+    end, *written = head or (0, *[None] * len(streams))
+    now, lags = clock.now("audit"), []
+    for stream, written_at in zip(streams, written, strict=True):
         # An entry that is archived was written before the stream went on last. A cursor beyond the end, of a history
         # that is gone, is late since then, too: its stream does not go on.
-        since = None if stream.sequence == end else written.get(stream.sequence + 1, stream.moved_at)
+        since = None if stream.sequence == end else written_at or stream.moved_at
         seconds = max(0.0, (now - since).total_seconds()) if since else 0.0
         lags.append(Lag(stream.name, max(0, end - stream.sequence), seconds))
-    return lags
+    return end, lags

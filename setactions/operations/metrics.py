@@ -18,7 +18,6 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector
 
 from setactions.operations.metrics_databases import database_metrics
-from setactions.operations.metrics_streams import stream_metrics
 from setactions.operations.scrapers import may_read_metrics
 from tmsdash.server import shared
 from tmsdash.server.histograms import CLUSTERS, OWN, WRITES, Histogram, calls_of
@@ -44,7 +43,6 @@ class SiteCollector(Collector):
         version.add_metric([product_version()], 1)
         yield version
         yield from database_metrics()
-        yield from stream_metrics()
         yield from _server_metrics()
 
 

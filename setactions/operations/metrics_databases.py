@@ -20,6 +20,7 @@ from audit.choices import Outcome
 from audit.selectors import count_open
 from audit.tallies import MOMENT
 from jobs.batches.selectors import backlog
+from setactions.operations.metrics_streams import chain_metrics
 from setactions.operations.notifications.outbox import failing
 from tmsdash import timers
 from tmsdash.days import first_moment
@@ -79,7 +80,7 @@ def _of_audit() -> Iterator[Metric]:
     yield _gauge("attempts_in_doubt", "Attempts of which nobody knows whether TMS applied them.", doubtful)
     age_s = _age_s(figures.oldest_in_doubt() if doubtful else None, now)
     yield _gauge("attempts_in_doubt_oldest_seconds", "Age of the oldest of them, 0 if none.", age_s)
-    yield _gauge("audit_chain_entries", "Entries that the audit has had.", figures.chain_length())
+    yield from chain_metrics()
 
 
 def _of_jobs() -> Iterator[Metric]:
