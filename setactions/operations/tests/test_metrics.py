@@ -77,7 +77,7 @@ def test_attempts_are_those_of_the_audit_today_and_years_ago(client):
     )
     assert samples["attempts_in_doubt_oldest_seconds",] == pytest.approx(800 * 86_400, abs=60)
     assert samples["audit_chain_entries",] == ChainHead.objects.get().sequence
-    assert sum(count_outcomes(timezone.now()).values()) == 8
+    assert sum(count_outcomes(None, timezone.now()).values()) == 8
 
 
 def test_batches_and_their_backlog_are_told(databases):
