@@ -71,10 +71,12 @@ class SteadyLoad:
         return "; ".join(f"{name}={value}" for name, value in cookies.items()), csrf
 
     def __enter__(self) -> Self:
+        self._begun = time.monotonic()
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.facts["seconds of load"] = round(time.monotonic() - self._begun)
         self._over.set()
         self._thread.join()
 
