@@ -2,7 +2,7 @@
 
 1. A checkpoint counts if a key of the log signed it: the present one, or one of AUDIT_OLD_SIGNING_KEYS. One that nobody
    known signed is named.
-2. Those in the database are all that the chain notes.
+2. Those in the database are all that the chain notes, and no others.
 3. What one says about the entries up to its size must be so. Those of seals that a restored backup replaced are excused
    with these. Those that a witness kept are excused by nothing: they are what remains if somebody with all keys of the
    site writes its history anew.
@@ -164,6 +164,10 @@ class Claims:
                 yield Finding(f"checkpoint {size}", f"It is not in the database, but entry {entry} notes it.")
             elif stored.root.hex() != root:
                 yield Finding(f"checkpoint {size}", f"The one in the database is not the one that entry {entry} notes.")
+
+        # Both are written in one transaction, so an entry was taken away, which only somebody with AUDIT_KEY can hide.
+        for size in self.stored.keys() - noted.sizes.keys() if not noted.unproven else ():
+            yield Finding(f"checkpoint {size}", "It is in the database, but no entry notes it.")
 
     def _contradicts(self, claim: Claim, walk: Walk, roots: Roots) -> bool:
         checkpoint = claim.checkpoint

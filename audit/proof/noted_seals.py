@@ -48,6 +48,7 @@ class NotedSeals:
     losses: list[str] = field(default_factory=list)
     sizes: dict[int, tuple[int, str]] = field(default_factory=dict)
     """The entry that notes a checkpoint, and the root, by the checkpoint's size."""
+    unproven: int = 0  # entries that note a seal, and that no known key signed
     _of_key: defaultdict[str, dict[int, NotedSeal]] = field(default_factory=lambda: defaultdict(dict))
     _keys: dict[str, str] = field(default_factory=chain.known_keys)
 
@@ -55,7 +56,9 @@ class NotedSeals:
         """Take in the next entry, in the order of their numbers."""
         is_sealed = entry.kind == Kind.SEALED
         is_change = entry.kind == Kind.SETTING_CHANGED and (RESTORED in entry.body or LOST_SEALS in entry.body)
-        if (is_sealed or is_change) and entry.is_signed(self._keys):
+        is_signed = (is_sealed or is_change) and entry.is_signed(self._keys)
+        self.unproven += is_sealed and not is_signed
+        if is_signed:
             take = self._take_seal if is_sealed else self._take_change
             take(entry, entry.facts)
 

@@ -1,4 +1,4 @@
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 from django.db import connections
+from django.utils import timezone
 from tqdm import tqdm
 
 from audit.actors import command_actor
@@ -74,6 +75,6 @@ class Command(ProofCommand):
 
 def _past_day(text: str) -> date:
     day = day_option(text)
-    if day > datetime.now(UTC).date():
+    if day > timezone.now().date():
         raise CommandError(f"{text} has not begun yet; name a day before it.")
     return day

@@ -1,7 +1,8 @@
 """Runs commands of a site one after the other, each in a process of its own that need not load the product again.
 
-Reads one JSON object a line, `{"arguments": ["audit_verify", "--json"], "days_ago": 0}`, and answers each with another
-one, `{"code": 3, "output": "The audit is BROKEN. ..."}`. Output, log and traceback come together, as on a terminal.
+Reads one JSON object a line, `{"arguments": ["audit_verify", "--json"], "days_ahead": 0}`, and answers each with
+another one, `{"code": 3, "output": "The audit is BROKEN. ..."}`. Output, log and traceback come together, as on a
+terminal.
 """
 
 import json
@@ -24,21 +25,21 @@ def main() -> None:
     django.setup()
     for line in sys.stdin:
         asked = json.loads(line)
-        sys.stdout.write(json.dumps(_run(asked["arguments"], asked["days_ago"])) + "\n")
+        sys.stdout.write(json.dumps(_run(asked["arguments"], asked["days_ahead"])) + "\n")
         sys.stdout.flush()
 
 
-def _run(arguments: list[str], days_ago: int) -> dict[str, Any]:
+def _run(arguments: list[str], days_ahead: int) -> dict[str, Any]:
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
         child = os.fork()
         if not child:
-            sys.exit(_carry_out(arguments, days_ago, output.fileno()))  # once its threads have ended, as any process
+            sys.exit(_carry_out(arguments, days_ahead, output.fileno()))  # once its threads have ended, as any process
         _, status = os.waitpid(child, 0)
         output.seek(0)
         return {"code": os.waitstatus_to_exitcode(status), "output": output.read()}
 
 
-def _carry_out(arguments: list[str], days_ago: int, descriptor: int) -> int:
+def _carry_out(arguments: list[str], days_ahead: int, descriptor: int) -> int:
     """Run a command as `manage.py` does, and return its exit code."""
     from django.utils import timezone
 
@@ -51,7 +52,7 @@ def _carry_out(arguments: list[str], days_ago: int, descriptor: int) -> int:
     present = timezone.now
     code = 0
     try:
-        with mock.patch.object(timezone, "now", side_effect=lambda: present() - timedelta(days=days_ago)):
+        with mock.patch.object(timezone, "now", side_effect=lambda: present() + timedelta(days=days_ahead)):
             manage.main()
     except SystemExit as end:
         if isinstance(end.code, str):

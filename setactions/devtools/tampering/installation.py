@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import sqlite3
+import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +15,7 @@ from setactions.devtools.simulator import Simulator
 
 CLUSTER = "main"
 TOKEN = "a-token-of-no-use-to-anybody"  # noqa: S105
-DAYS_AGO = 40  # when the actions of the archive were sent
+DAYS = 40  # that pass before the first actions are archived
 LOG = "commands"
 SETTINGS = {"TMS_READBACK_INTERVAL_S": 60}  # about what is shorter, each command would warn
 
@@ -46,10 +49,12 @@ class Installation:
         """Prepare; nothing is made before `build`."""
         self.folder, self.var, self.seals = folder, folder / "var", folder / "seals"
         self.earlier, self.kept, self._whole = folder / "earlier", folder / "kept", folder / "whole"
-        self.log = self.kept / "log"
+        self.log, self.witness = self.kept / "log", self.kept / "witness.txt"
         for made in (self.var, self.kept):
             made.mkdir()
         self._tms = Simulator()
+        self._runner: subprocess.Popen[str] | None = None
+        self._day = 0  # by the site's clock, counted from today
 
     def __enter__(self) -> "Installation":
         self._tms.start()
@@ -58,6 +63,9 @@ class Installation:
 
     def __exit__(self, *_: object) -> None:
         self.site.close()
+        for pipe in (self._runner.stdin, self._runner.stdout) if self._runner else ():
+            if pipe:
+                pipe.close()
         self._tms.stop()
 
     def build(self) -> None:
@@ -65,20 +73,24 @@ class Installation:
         self.site.set_up()
         program = [sys.executable, "-m", "setactions.devtools.tampering.command_runner"]
         self._runner = self.site.spawn_program(LOG, *program, piped=True)
+        (self.kept / "token").touch(mode=0o600)
         (self.kept / "token").write_text(TOKEN)
-        self._send("a1", "a2", "a3", days_ago=DAYS_AGO)
-        self._send("b1", days_ago=DAYS_AGO - 1)
-        self._must("audit_seal", days_ago=DAYS_AGO - 2)
-        before = datetime.now(UTC) - timedelta(days=DAYS_AGO - 10)
-        self._must("audit_archive", "--before", f"{before:%Y-%m-%d}", days_ago=2)
-        self._send("c1", "c2", days_ago=1)
+        self._send("a1", "a2", "a3")
+        self._send("b1")
+        self._must("reconcile")
+        self._must("audit_seal")
+        self._day += DAYS
+        self._must("audit_archive", "--before", f"{datetime.now(UTC) + timedelta(days=DAYS - 1):%Y-%m-%d}")
+        self._send("c1", "c2")
         self._must("audit_seal")
         self._copy(self.earlier)
         self._must("audit_export", "--output", str(self.kept / "exported.csv"))  # a fact that belongs to no attempt
         self._send("d1", "d2")
         self._send("e1")
+        self._must("reconcile")
         self._must("audit_seal")
-        self._must("audit_verify", "--jobs", "--anchors-from", str(self.log))
+        self._keep_checkpoints()
+        self._must("audit_verify", "--jobs", "--anchors-from", str(self.log), "--witness", str(self.witness))
         self._copy(self._whole)
 
     def reset(self) -> None:
@@ -87,10 +99,10 @@ class Installation:
             _clear(place)
             shutil.copytree(self._whole / place.name, place, dirs_exist_ok=True)
 
-    def run(self, *arguments: str, days_ago: int = 0) -> Ending:
-        """Run a command of the site, as if it were so many days ago. Raise ProofError if it cannot be run."""
-        asked = {"arguments": arguments, "days_ago": days_ago}
-        if not (self._runner.stdin and self._runner.stdout):
+    def run(self, *arguments: str) -> Ending:
+        """Run a command of the site. Raise ProofError if it cannot be run."""
+        asked = {"arguments": arguments, "days_ahead": self._day}
+        if not (self._runner and self._runner.stdin and self._runner.stdout):
             raise ProofError("Commands cannot be run.")
         try:
             self._runner.stdin.write(json.dumps(asked) + "\n")
@@ -103,19 +115,25 @@ class Installation:
         for place in (self.var, self.seals):
             shutil.copytree(place, target / place.name)
 
-    def _must(self, *arguments: str, days_ago: int = 0) -> None:
-        ending = self.run(*arguments, days_ago=days_ago)
+    def _keep_checkpoints(self) -> None:
+        """Write all checkpoints to a file, as a witness keeps them."""
+        with closing(sqlite3.connect(self.var / "audit.db")) as audit:
+            notes = audit.execute("SELECT note FROM audit_storedcheckpoint ORDER BY size").fetchall()
+        self.witness.write_text("\n".join(note for (note,) in notes))
+
+    def _must(self, *arguments: str) -> None:
+        ending = self.run(*arguments)
         if ending.code:
             raise ProofError(f"manage.py {arguments[0]} ended with {ending.code}: {ending.output}")
         with self.log.open("a") as log:  # with the anchors
             log.write(ending.output)
 
-    def _send(self, *cids: str, days_ago: int = 0) -> None:
+    def _send(self, *cids: str) -> None:
         listed = self.kept / "customers.csv"
         listed.write_text("\n".join(["customer_id", *cids, ""]))
         options = ["--user", USER, "--cluster", CLUSTER, "--action", "PE-Enable", "--yes", "--no-check"]
         token = ["--token-file", str(self.kept / "token")]
-        self._must("set_action_batch", str(listed), *options, *token, days_ago=days_ago)
+        self._must("set_action_batch", str(listed), *options, *token)
 
 
 def _clear(folder: Path) -> None:

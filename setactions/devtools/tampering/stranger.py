@@ -84,9 +84,13 @@ class Stranger:
         """Change the lines of the seals."""
         self.seals.write_text("".join(f"{line}\n" for line in change(self.seals.read_text().splitlines())))
 
+    def archived_lines(self) -> list[str]:
+        """Return the lines of the archive: header, entries, signature."""
+        return gzip.decompress(self.archive.read_bytes()).decode().splitlines()
+
     def with_archive(self, change: Callable[[list[str]], Sequence[str]]) -> None:
-        """Change the lines of the archive: header, entries, signature."""
-        lines = gzip.decompress(self.archive.read_bytes()).decode().splitlines()
+        """Change the lines of the archive."""
+        lines = self.archived_lines()
         self.archive.write_bytes(gzip.compress("".join(f"{line}\n" for line in change(lines)).encode()))
 
 

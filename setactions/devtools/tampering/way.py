@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from setactions.devtools.tampering.stranger import KeyHolder
+from setactions.devtools.tampering.forger import Forger
 
 BROKEN = 3
 
@@ -13,7 +13,7 @@ class Way:
     """One thing that somebody does, and how `audit_verify --jobs`, with `options`, has to end after it."""
 
     name: str
-    act: Callable[[KeyHolder], object]
+    act: Callable[[Forger], object]
     says: str = ""
     """A part of what has to be said."""
     why_not: str = ""
@@ -26,11 +26,11 @@ class Way:
         return 0 if self.why_not else self.code
 
 
-def sql(*statements: str, database: str = "audit") -> Callable[[KeyHolder], object]:
+def sql(*statements: str, database: str = "audit") -> Callable[[Forger], object]:
     """Return what carries out statements, with the audit's triggers away meanwhile."""
     return lambda stranger: stranger.sql(*statements, database=database)
 
 
-def bare_sql(*statements: str, database: str = "audit") -> Callable[[KeyHolder], object]:
+def bare_sql(*statements: str, database: str = "audit") -> Callable[[Forger], object]:
     """Return what carries out statements while the triggers are there, or that are about these."""
     return lambda stranger: stranger.bare_sql(*statements, database=database)

@@ -15,6 +15,7 @@ from setactions.devtools.proofs.report import ProofResult, judge_remains
 from setactions.devtools.proofs.restarts import run_restarts
 from setactions.devtools.proofs.site import ProofError
 from setactions.devtools.proofs.steady_load import RATE
+from setactions.devtools.tampering.trial import Trials, try_ways
 from tmsdash.commands import Command as BaseCommand
 from tmsdash.processes import INTERRUPTED, ended_by_signals
 
@@ -44,6 +45,12 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--rate", type=int, default=RATE, help="requests a second meanwhile, for --restarts (default: %(default)s)"
+        )
+        parser.add_argument(
+            "--tampering",
+            action="store_true",
+            help="instead, tamper with the audit in all ways that are known, with its files alone and with its keys, "
+            "and tell what audit_verify says of each; takes minutes",
         )
         parser.add_argument("--clients", type=int, default=16, help="clients submitting at once (default: %(default)s)")
         parser.add_argument("--seed", type=int, help="repeat the choices of a run, though not its timing")
@@ -76,12 +83,15 @@ class Command(BaseCommand):
             raise CommandError(f"The promise was not kept. Databases and logs are in {folder}.")
         shutil.rmtree(folder)
 
-    def _prove(self, folder: Path, options: dict[str, Any]) -> ProofResult:
+    def _prove(self, folder: Path, options: dict[str, Any]) -> ProofResult | Trials:
         started = time.monotonic()
 
         def say(line: str) -> None:
             self.stderr.write(f"{time.monotonic() - started:7.1f} s  {line}", lambda text: text)
 
+        if options["tampering"]:
+            say(f"Tampering, in {folder}")
+            return try_ways(folder, is_short=False, say=say)
         seed = secrets.randbelow(1 << 32) if options["seed"] is None else options["seed"]
         server = os.environ[SERVER] if options["postgresql"] else ""
         if options["batch_kills"]:

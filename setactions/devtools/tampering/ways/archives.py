@@ -4,31 +4,32 @@ import gzip
 import json
 from collections.abc import Callable, Sequence
 
-from setactions.devtools.tampering.stranger import KeyHolder, Stranger
+from setactions.devtools.tampering.forger import Forger
+from setactions.devtools.tampering.stranger import Stranger
 from setactions.devtools.tampering.way import Way
 
 Lines = list[str]
 BOMB = 64 << 20
 
 
-def lines(change: Callable[[Lines], Sequence[str]]) -> Callable[[KeyHolder], object]:
+def lines(change: Callable[[Lines], Sequence[str]]) -> Callable[[Forger], object]:
     return lambda stranger: stranger.with_archive(change)
 
 
-def header(text: str) -> Callable[[KeyHolder], object]:
+def header(text: str) -> Callable[[Forger], object]:
     return lines(lambda archive: [text, *archive[1:]])
 
 
-def entry(change: Callable[[list[object]], object]) -> Callable[[KeyHolder], object]:
+def entry(change: Callable[[list[object]], object]) -> Callable[[Forger], object]:
     """Change the second entry: a list of its columns."""
     return lines(lambda archive: [*archive[:2], json.dumps(change(json.loads(archive[2]))), *archive[3:]])
 
 
-def with_column(number: int, value: object) -> Callable[[KeyHolder], object]:
+def with_column(number: int, value: object) -> Callable[[Forger], object]:
     return entry(lambda columns: [*columns[:number], value, *columns[number + 1 :]])
 
 
-def content(change: Callable[[bytes], bytes]) -> Callable[[KeyHolder], object]:
+def content(change: Callable[[bytes], bytes]) -> Callable[[Forger], object]:
     return lambda stranger: stranger.archive.write_bytes(change(stranger.archive.read_bytes()))
 
 
@@ -37,7 +38,7 @@ def flip(compressed: bytes) -> bytes:
     return compressed[:middle] + bytes([compressed[middle] ^ 255]) + compressed[middle + 1 :]
 
 
-def rename(old: str, new: str) -> Callable[[KeyHolder], object]:
+def rename(old: str, new: str) -> Callable[[Forger], object]:
     def act(stranger: Stranger) -> None:
         archive = stranger.archive
         archive.rename(archive.with_name(archive.name.replace(old, new)))
@@ -45,7 +46,7 @@ def rename(old: str, new: str) -> Callable[[KeyHolder], object]:
     return act
 
 
-def copy_as(name: str) -> Callable[[KeyHolder], object]:
+def copy_as(name: str) -> Callable[[Forger], object]:
     return lambda stranger: (stranger.seal_folder / name).write_bytes(stranger.archive.read_bytes())
 
 

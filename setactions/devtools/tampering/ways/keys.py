@@ -1,44 +1,52 @@
-"""With AUDIT_KEY in hand, and what can be done to the file of the key."""
+"""With AUDIT_KEY in hand, or with the signing key as well; and a site put back to earlier, as a witness sees it."""
 
 import json
 from collections.abc import Callable
+from functools import partial
 
-from setactions.devtools.tampering.stranger import ENTRIES, KeyHolder
+from setactions.devtools.tampering.forger import Forger
+from setactions.devtools.tampering.stranger import ENTRIES
 from setactions.devtools.tampering.way import Way
 from setactions.devtools.tampering.ways.entries import COPY, LAST
 
+WITNESS = ("--witness", "{kept}/witness.txt")
 ANCHORS = ("--anchors-from", "{kept}/log")
 EXPORTED = f"(SELECT max(sequence) FROM {ENTRIES} WHERE kind = 'EXPORTED')"
 REWRITTEN = f"UPDATE {ENTRIES} SET user_id = 'eve' WHERE sequence = {EXPORTED}"
-OUT_OF_SIGHT = "Whoever holds AUDIT_KEY signs as the product does. What is kept elsewhere tells: see the next one."
+CUT = f"DELETE FROM {ENTRIES} WHERE sequence = {LAST}"
+OUT_OF_SIGHT = "Whoever holds both keys signs as the product does. What is kept elsewhere tells: see the next two."
 
 
-def rewrite(*statements: str) -> Callable[[KeyHolder], object]:
-    return lambda holder: holder.rewrite(*statements)
+def rewrite(*statements: str) -> Callable[[Forger], object]:
+    return lambda forger: forger.rewrite(*statements)
 
 
-def rewrite_and_seal(holder: KeyHolder) -> None:
-    holder.rewrite(REWRITTEN)
-    holder.seal_again()
+def rewrite_and_seal(forger: Forger) -> None:
+    forger.rewrite(REWRITTEN)
+    forger.seal_again()
 
 
-def rewrite_archive(holder: KeyHolder) -> None:
+def rewrite_all(forger: Forger, signing_key: bytes = b"") -> None:
+    forger.rewrite_all(lambda database: database.execute(REWRITTEN), signing_key=signing_key)
+
+
+def rewrite_archive(forger: Forger) -> None:
     """Make the first archived entry another user's, with its mac and the archive's signature right."""
 
     def change(lines: list[str]) -> list[str]:
         entry = json.loads(lines[1])
         entry[7] = "eve"
         sequence, previous, _, _, attempt_id, kind, time, *facts = entry
-        entry[2] = holder.sign("entry", previous, sequence, time, attempt_id, kind, *facts)
+        entry[2] = forger.sign("entry", previous, sequence, time, attempt_id, kind, *facts)
         return [lines[0], json.dumps(entry), *lines[2:]]
 
-    holder.archive_again(change)
+    forger.archive_again(change)
 
 
-def forge_restore(holder: KeyHolder) -> None:
+def forge_restore(forger: Forger) -> None:
     """Let the chain tell of a restored backup, so that the seals count as those of a history that was replaced."""
-    body = json.dumps({"change": "restored", "seals": {holder.key_id: 99}}, separators=(",", ":"), sort_keys=True)
-    holder.rewrite(
+    body = json.dumps({"change": "restored", "seals": {forger.key_id: 99}}, separators=(",", ":"), sort_keys=True)
+    forger.rewrite(
         f"DELETE FROM {ENTRIES} WHERE sequence > {EXPORTED}",
         f"UPDATE {ENTRIES} SET kind = 'SETTING_CHANGED', body = '{body}' WHERE sequence = {EXPORTED}",
     )
@@ -47,17 +55,29 @@ def forge_restore(holder: KeyHolder) -> None:
 WAYS = [
     Way("history rewritten and signed", rewrite(REWRITTEN), "names another entry with this number"),
     Way(
-        "the last entry cut off and the head signed", rewrite(f"DELETE FROM {ENTRIES} WHERE sequence = {LAST}"), "entry"
+        "the last entry cut off and the head signed",
+        rewrite(CUT),
+        "It is in the database, but no entry notes it",
     ),
-    Way("an archived entry rewritten and signed", rewrite_archive, "entry"),
-    Way("history rewritten, signed and sealed", rewrite_and_seal, why_not=OUT_OF_SIGHT),
     Way(
-        "history rewritten, signed and sealed, with anchors kept",
-        rewrite_and_seal,
-        "ANCHORS DO NOT MATCH",
-        options=ANCHORS,
+        "the last entry, that of a seal, cut off with its checkpoint",
+        rewrite(CUT, "DELETE FROM audit_storedcheckpoint WHERE size = (SELECT max(size) FROM audit_storedcheckpoint)"),
+        why_not="As if sealing had been interrupted; the seal itself is there. Nothing else is gone.",
     ),
+    Way("the last two entries cut off and the head signed", rewrite(CUT, CUT), "but it is not there"),
+    Way("an archived entry rewritten and signed", rewrite_archive, "entry"),
     Way("a restored backup that never was", forge_restore, "attempt"),
+    Way("history rewritten, signed and sealed", rewrite_and_seal, "checkpoint"),
+    Way("all of it, with a signing key of one's own", partial(rewrite_all, signing_key=b"x" * 32), "checkpoint"),
+    Way("all of it, with both keys", rewrite_all, why_not=OUT_OF_SIGHT),
+    Way("all of it, with both keys, but anchors were kept", rewrite_all, "ANCHORS DO NOT MATCH", options=ANCHORS),
+    Way("all of it, with both keys, but a witness has seen it", rewrite_all, "witness", options=WITNESS),
+    Way(
+        "databases and seals put back to earlier, but a witness has seen them",
+        lambda forger: forger.take_back("audit.db", "jobs.db", "app.db", seals=True),
+        "witness",
+        options=WITNESS,
+    ),
     Way(
         "an entry more, signed",
         rewrite(COPY("x''", "x''")),

@@ -1,5 +1,8 @@
 """What is drawn from the entries for lists and pages, and the Jobs with their customers, without a key."""
 
+from collections.abc import Callable
+
+from setactions.devtools.tampering.forger import Forger
 from setactions.devtools.tampering.way import Way, sql
 from setactions.devtools.tampering.ways.entries import LAST
 
@@ -15,7 +18,7 @@ def job(assignment: str) -> str:
     return f"UPDATE jobs_job SET {assignment} WHERE id = {LAST_JOB}"
 
 
-def on_jobs(*statements: str):  # type: ignore[no-untyped-def]
+def on_jobs(*statements: str) -> Callable[[Forger], object]:
     return sql(*statements, database="jobs")
 
 

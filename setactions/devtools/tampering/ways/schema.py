@@ -1,5 +1,8 @@
 """Tables, indexes, triggers and views, without a key."""
 
+from collections.abc import Callable
+
+from setactions.devtools.tampering.forger import Forger
 from setactions.devtools.tampering.stranger import ENTRIES
 from setactions.devtools.tampering.way import Way, bare_sql
 
@@ -10,7 +13,7 @@ NEVER_TWICE = ', CONSTRAINT "entry_once_per_attempt" UNIQUE ("attempt_id", "kind
 SELDOM = "entry_by_seldom_kind"
 
 
-def on_jobs(*statements: str):  # type: ignore[no-untyped-def]
+def on_jobs(*statements: str) -> Callable[[Forger], object]:
     return bare_sql(*statements, database="jobs")
 
 

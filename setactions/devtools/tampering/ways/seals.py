@@ -3,17 +3,18 @@
 import json
 from collections.abc import Callable, Sequence
 
-from setactions.devtools.tampering.stranger import KeyHolder, Stranger
+from setactions.devtools.tampering.forger import Forger
+from setactions.devtools.tampering.stranger import Stranger
 from setactions.devtools.tampering.way import Way
 
 Lines = list[str]
 
 
-def lines(change: Callable[[Lines], Sequence[str]]) -> Callable[[KeyHolder], object]:
+def lines(change: Callable[[Lines], Sequence[str]]) -> Callable[[Forger], object]:
     return lambda stranger: stranger.with_seals(change)
 
 
-def last_with(**changes: object) -> Callable[[KeyHolder], object]:
+def last_with(**changes: object) -> Callable[[Forger], object]:
     return lines(lambda seals: [*seals[:-1], json.dumps(json.loads(seals[-1]) | changes)])
 
 
@@ -41,7 +42,7 @@ WAYS = [
     Way("a seal taken out of the middle", lines(lambda seals: [seals[0], *seals[2:]]), "seals before it are missing"),
     Way("no file of seals", lambda stranger: stranger.seals.unlink(), "seal"),
     Way("an empty file of seals", lines(lambda seals: []), "seal"),
-    Way("no folder of seals", remove_folder, "missing"),
+    Way("no folder of seals", remove_folder, "not in the archives either"),
     Way("a folder in the place of the seals", make_folder, "seal"),
     Way("a seal of another time", last_with(at="2020-01-01T00:00:00.000000"), "the seal was changed"),
     Way("a seal of another entry", last_with(sequence=1), "the seal was changed"),
