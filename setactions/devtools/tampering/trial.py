@@ -19,7 +19,7 @@ FIRST_WORDS = 110
 NEXT = (
     ("audit_seal",),
     ("audit_keys",),
-    ("audit_export", "--output", "/dev/null"),
+    ("audit_export",),
     ("audit_archive", "--before", "2020-01-01"),
     ("reconcile", "--full"),
 )

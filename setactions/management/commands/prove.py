@@ -65,6 +65,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if any(options[name] is not None and options[name] < 1 for name in COUNTS):
             raise CommandError("Choose at least one kill, fault, restart, client and request.")
+        if options["postgresql"] and options["tampering"]:
+            raise CommandError("--tampering is tried on SQLite's files. Leave --postgresql out.")
         needed = [SERVER, *[CONTROL] * bool(options["queue_faults"])]  # the server is restarted among other things
         if options["postgresql"] and (missing := [name for name in needed if name not in os.environ]):
             example = ".ci/with-postgres python manage.py prove --postgresql"

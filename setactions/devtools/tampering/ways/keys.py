@@ -11,9 +11,11 @@ from setactions.devtools.tampering.ways.entries import COPY, LAST
 
 WITNESS = ("--witness", "{kept}/witness.txt")
 ANCHORS = ("--anchors-from", "{kept}/log")
-EXPORTED = f"(SELECT max(sequence) FROM {ENTRIES} WHERE kind = 'EXPORTED')"
+EXPORTED = f"(SELECT min(sequence) FROM {ENTRIES} WHERE kind = 'EXPORTED')"
+YOUNG = f"UPDATE {ENTRIES} SET user_id = 'eve' WHERE sequence = {LAST}"  # which no seal covers yet
 REWRITTEN = f"UPDATE {ENTRIES} SET user_id = 'eve' WHERE sequence = {EXPORTED}"
 CUT = f"DELETE FROM {ENTRIES} WHERE sequence = {LAST}"
+LAST_CHECKPOINT_AWAY = "DELETE FROM audit_storedcheckpoint WHERE size = (SELECT max(size) FROM audit_storedcheckpoint)"
 OUT_OF_SIGHT = "Whoever holds both keys signs as the product does. What is kept elsewhere tells: see the next two."
 
 
@@ -55,16 +57,23 @@ def forge_restore(forger: Forger) -> None:
 WAYS = [
     Way("history rewritten and signed", rewrite(REWRITTEN), "names another entry with this number"),
     Way(
-        "the last entry cut off and the head signed",
-        rewrite(CUT),
-        "It is in the database, but no entry notes it",
+        "an entry that is not sealed yet rewritten and signed",
+        rewrite(YOUNG),
+        why_not="Until the next seal, AUDIT_KEY is all that vouches for it. Anchors tell: see the next one.",
     ),
     Way(
-        "the last entry, that of a seal, cut off with its checkpoint",
-        rewrite(CUT, "DELETE FROM audit_storedcheckpoint WHERE size = (SELECT max(size) FROM audit_storedcheckpoint)"),
-        why_not="As if sealing had been interrupted; the seal itself is there. Nothing else is gone.",
+        "an entry that is not sealed yet rewritten, but anchors were kept",
+        rewrite(YOUNG),
+        "ANCHORS DO NOT MATCH",
+        options=ANCHORS,
     ),
-    Way("the last two entries cut off and the head signed", rewrite(CUT, CUT), "but it is not there"),
+    Way("the note of the last seal cut off", rewrite(CUT, CUT), "It is in the database, but no entry notes it"),
+    Way(
+        "the note of the last seal cut off with its checkpoint",
+        rewrite(CUT, CUT, LAST_CHECKPOINT_AWAY),
+        why_not="As if sealing had been interrupted. The seal is there; what is gone is younger than it.",
+    ),
+    Way("the end cut off, as far as it is sealed", rewrite(CUT, CUT, CUT), "but it is not there"),
     Way("an archived entry rewritten and signed", rewrite_archive, "entry"),
     Way("a restored backup that never was", forge_restore, "attempt"),
     Way("history rewritten, signed and sealed", rewrite_and_seal, "checkpoint"),
