@@ -37,6 +37,6 @@ GRANT TEMPORARY ON DATABASE :"DBNAME" TO :"server";
 REVOKE INSERT, UPDATE, DELETE ON django_migrations FROM :"server";
 SELECT to_regclass('public.audit_auditentry') IS NOT NULL AS is_audit \gset
 \if :is_audit
-REVOKE UPDATE, DELETE ON audit_auditentry FROM :"server";
+REVOKE UPDATE, DELETE ON audit_auditentry, audit_storedcheckpoint FROM :"server";
 \endif
 COMMIT;
