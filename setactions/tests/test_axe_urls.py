@@ -20,7 +20,7 @@ NO_PAGES = {
         "api_jobs_mine",
         "api_job",
     ),
-    *("api_job_customers", "api_session", "api_audit_customer"),
+    *("api_job_customers", "api_session", "api_audit_customer", "api_audit_checkpoint", "api_audit_consistency"),
     *("compare_csv", "unknown_csv", "known_csv", "all_csv", "activity_csv", "batch_report", "batch_unknown_csv"),
     *("live_status_csv", "app_run_csv", "job_customers_csv", "evidence", "admin:audit_attempt_csv"),
     *("admin:audit_attempt_jsonl", "attempt_progress", "batch_progress", "app_run_progress", "admin:jsi18n"),
