@@ -110,6 +110,11 @@ def stored_text(text: str) -> str:
     return text if "." in text else f"{text}.000000"
 
 
+def is_same(one: str, other: str) -> bool:
+    """Tell whether two macs or digests are the same, in a time that does not tell where they differ."""
+    return hmac.compare_digest(*(text.encode(errors="surrogatepass") for text in (one, other)))
+
+
 def sign_head(key: str, sequence: int, mac: str) -> str:
     """Return what signs that the chain ends with this entry."""
     return sign(key, "head", sequence, mac)

@@ -90,9 +90,9 @@ def _chain_problems(entries: list[StoredEntry], near: dict[int, StoredEntry], he
         elif not is_signed:
             yield f"Entry {entry.sequence} was changed: its mac does not match what it says."
         before, after = near.get(entry.sequence - 1), near.get(entry.sequence + 1)
-        if entry.sequence > 1 and (before is None or before.mac != entry.previous_mac):
+        if entry.sequence > 1 and (before is None or not chain.is_same(before.mac, entry.previous_mac)):
             yield f"Entry {entry.sequence} does not follow the entry before it."
-        if (after.previous_mac if after else head.mac) != entry.mac:
+        if not chain.is_same(after.previous_mac if after else head.mac, entry.mac):
             yield f"What follows entry {entry.sequence} does not follow from it."
 
 

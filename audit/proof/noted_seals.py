@@ -8,7 +8,6 @@
 4. Only entries that a known key signed are believed.
 """
 
-import hmac
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -123,4 +122,4 @@ def noted_in_database(*, only_newest: bool = False) -> Iterator[StoredEntry]:
 def _is_same(noted: NotedSeal, present: dict[int, str]) -> bool:
     signature = present.get(noted.number)
     # Of one that is not there, or was changed, the file tells by itself, or its end does.
-    return signature is None or hmac.compare_digest(signature.encode(), noted.signature.encode())
+    return signature is None or chain.is_same(signature, noted.signature)

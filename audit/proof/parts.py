@@ -11,6 +11,9 @@ from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
+from django.db import connections
+
+from audit.chain import DATABASE
 from audit.models import SEGMENT_ATTEMPTS, segment_of
 from audit.proof.archives import archived_attempts, entries_by_attempt
 from audit.proof.stored import hex_sql, rows_of, select, time_sql
@@ -19,6 +22,7 @@ ASKED = ("action_code", "action_name", "cluster_url", "source", "customer_count"
 MOVING = ("outcome", "http_status", "error_message", "is_open", "job_owed")
 DIGEST = "payload_digest"  # in the bodies of newer entries only
 NOTE = "note"  # in the bodies of those whose user wrote one
+_TRUTHS = ("a.is_open", "a.job_owed")
 FIELDS = (*ASKED, "user_id", "ip_address", "created_at", *MOVING, "decided_at", NOTE, DIGEST)
 
 MAX_CUSTOMERS = 250_000  # of a part, if they are about the same number for each of its attempts: 20 MB to sort
@@ -126,5 +130,7 @@ _event_columns = attrgetter(*Event._fields)
 def rows_query(condition: str, order: str) -> str:
     """Return the query for the id, as 32 hex digits, and the FIELDS of attempts' rows, which it calls `a`."""
     columns = (time_sql(f"a.{name}") if name.endswith("_at") else f"a.{name}" for name in FIELDS)
+    if connections[DATABASE].vendor == "sqlite":  # which keeps any value, and Python would take what is not 1 for no
+        columns = (f"+{column}" if column in _TRUTHS else column for column in columns)
     listed = ", ".join([hex_sql("a.attempt_id"), *columns])
     return f"SELECT {listed} FROM audit_attempt a WHERE {condition} ORDER BY {order}"  # noqa: S608 (constants)

@@ -7,6 +7,7 @@
 """
 
 from collections.abc import Collection, Generator
+from functools import lru_cache
 from typing import Any, cast
 
 from audit.proof.stored import StoredEntry, rows_of
@@ -93,17 +94,21 @@ def _part(leaves: Leaves, begin: int, start: int, end: int) -> Leaves:
 def _root(tree: Growing) -> bytes:
     """Return the root of a tree from its tails: whole subtrees, each half as large as the one before, or smaller."""
     roots: list[bytes] = []
-    for _, _, tail in reversed(tree.tails()):
+    for level, _, tail in reversed(tree.tails()):
         start, room = 0, TILE_BYTES // 2
         while room >= HASH_BYTES:
             if len(tail) & room:
-                roots.append(tile_root(tail[start : start + room]))
+                part = tail[start : start + room]
+                roots.append(_kept_root(part) if level else tile_root(part))
                 start += room
             room //= 2
     root = roots.pop()
     while roots:
         root = node(roots.pop(), root)
     return root
+
+
+_kept_root = lru_cache(maxsize=64)(tile_root)  # above the lowest level they stay the same for 256 leaves and more
 
 
 def _bytes(stored: object) -> bytes:

@@ -10,7 +10,6 @@ Somebody who puts yesterday's database file back has a chain that is whole; the 
 """
 
 import errno
-import hmac
 import json
 import logging
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +19,7 @@ from typing import Any
 
 from django.conf import settings
 
-from audit.chain import anchor, id_of_key, known_keys, sign
+from audit.chain import anchor, id_of_key, is_same, known_keys, sign
 from audit.models import GENESIS, ChainHead
 from tmsdash.db.files import sync
 from tmsdash.db.locks import alone
@@ -97,7 +96,7 @@ def _read(path: Path, key: str) -> SealFile:
         if seal is None:
             problems.append(f"{where}: this is no seal.")
             continue
-        is_signed = hmac.compare_digest(seal.signed_with(key).encode(), seal.signature.encode())
+        is_signed = is_same(seal.signed_with(key), seal.signature)
         if not is_signed:
             problems.append(f"{where}: the seal was changed, its signature does not match.")
         elif (seal.number, seal.previous) != (number, previous):

@@ -115,7 +115,7 @@ def _prove(bounds: Bounds) -> Stretch | None:
         select(StoredEntry._fields, bounds.condition)
     ):
         key = keys.get(key_id)
-        if key is None or sequence != number + 1 or (mac and previous_mac != mac):
+        if key is None or sequence != number + 1 or (mac and not chain.is_same(previous_mac, mac)):
             return None
         # An entry that tells of the chain itself is for the walk: what it excuses, or asks for, lies elsewhere.
         if kind == about_chain and any(text in facts[-1] for text in ABOUT_CHAIN):

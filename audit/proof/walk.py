@@ -80,7 +80,7 @@ class Walk:
             # Behind a gap the mac before cannot match, and the gap is what is wrong: one finding, not two.
             if entry.sequence != self.sequence + 1:
                 yield Finding(where, f"It follows entry {self.sequence}: {self._gap(entry.sequence)}.")
-            elif entry.previous_mac != self.mac:
+            elif not chain.is_same(entry.previous_mac, self.mac):
                 yield Finding(where, "The entry before it is not the one that was there when it was written.")
             yield from self._along(entry) if isinstance(entry, Stretch) else self._onto(entry, where)
         # Points are taken out as they are reached, so those that are left lie beyond the end.
@@ -147,7 +147,7 @@ class Walk:
                 yield point.contradiction(self.with_restore("names another entry with this number."))
         for lost in self._lost.pop(self.sequence, ()):
             digest = self._digests[lost.key_id]
-            if (digest.count, str(digest)) != (lost.entries, lost.digest):
+            if digest.count != lost.entries or not chain.is_same(str(digest), lost.digest):
                 yield Finding(
                     f"entry {digest.first or lost.first}",
                     f"It, or another one up to entry {lost.last} that the lost key {lost.key_id} signed, was changed "

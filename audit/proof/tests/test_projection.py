@@ -87,3 +87,11 @@ def test_rows_without_entries_and_entries_without_rows_are_found(audited):
     alone.pk, alone.attempt_id = None, "00000000-0000-4000-8000-000000000001"
     alone.save()
     assert [finding.problem for finding in verify().findings] == ["It has a row, but no entry says so."]
+
+
+@pytest.mark.sqlite
+def test_a_yes_or_no_that_is_neither_is_found(audited):
+    """SQL takes it for yes, and Python for no."""
+    assert found_after(ROW.format("is_open = -1")) == [
+        f"attempt {of_attempt(1)}: Its row says that is_open is -1; the entries say False."
+    ]
