@@ -25,6 +25,7 @@ from audit.actors import Actor
 from audit.choices import ACCEPTED_OUTCOMES, IN_DOUBT_OUTCOMES
 from audit.models import Attempt
 from audit.proof import append_only
+from audit.proof.archives import ArchiveError
 from audit.selectors import count_open, open_attempts, opening_body
 from jobs.selectors import jobs_present
 from jobs.signatures import signed_jobs
@@ -217,7 +218,12 @@ def _compare(actor: Actor, report: ReconcileReport) -> None:
     for batch_id, problem in [*LedgerComparison().problems()]:
         report.note_altered(batch_id, [problem])
     comparison = JobComparison()
-    for job_id, problem in [*comparison.problems()]:  # nothing can be written while it reads
+    try:
+        problems = [*comparison.problems()]  # nothing can be written while it reads
+    except ArchiveError as error:
+        report.note_schema(f"No job could be compared with the audit. {error} Run manage.py audit_verify --jobs.")
+        return
+    for job_id, problem in problems:
         if job_id not in report.not_recorded:
             report.note_altered(job_id, [problem])
     # What TMS answered beats what was read or decided.

@@ -15,7 +15,9 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import connections
 
+from audit.chain import id_of_key
 from audit.models import Attempt, AuditEntry
+from audit.proof.archives import NAME
 from audit.tests.making import sign_again, tampering
 from jobs.models import Job, JobCustomer
 from setactions.management.commands.reconcile import Command
@@ -119,6 +121,14 @@ def test_a_full_run_is_asked_for_by_an_option(fetch):
     Job.objects.all().delete()
     assert json.loads(run("--json")[1]) == NOTHING
     assert json.loads(run("--json", "--full")[1]) == NOTHING | {"recorded": 1}
+
+
+def test_a_full_run_names_an_archive_that_cannot_be_read(fetch, empty_seal_dir):
+    send(fetch)
+    empty_seal_dir.mkdir()
+    name = NAME.format(key_id=id_of_key(django_settings.AUDIT_KEY), first=1, last=2)
+    (empty_seal_dir / name).write_bytes(b"no archive")
+    assert "No job could be compared with the audit." in "".join(map(str, run("--full")))
 
 
 def test_its_deeds_are_the_operating_systems_users(fetch):
