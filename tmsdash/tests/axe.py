@@ -11,7 +11,7 @@ The tests look at what a size or a theme can change, and once at pages that diff
 long form: every answer that they show, everything in it, at each size and in each theme.
 
 By hand, in front of a server that runs, such as the demo's: `python -m tmsdash.tests.axe http://127.0.0.1:8000 NAME
-PASSWORD /jobs/ /nothing/=404` prints what is wrong with these pages, or that they are not there. Without addresses it
+PASSWORD /jobs/ 404:/nothing/` prints what is wrong with these pages, or that they are not there. Without addresses it
 follows the links, see `walk_of_links`.
 """
 
@@ -63,7 +63,8 @@ RUN = """async ([tags, colours, places, which]) => {
     : `${id}: ${target.join(" ")}: ${failureSummary.split("\\n").slice(1).map((line) => line.trim()).join(" ")}`));
 }"""
 # Where a walk begins: what links lead to, and what they do not.
-STARTS = ("/", "/styles/", "/second-factor/", "/nothing/=404", "/admin/nothing/=404", "/attempts/nothing/=404")
+MISSING = "404:"
+STARTS = ("/", "/styles/", "/second-factor/", f"{MISSING}/nothing/", f"{MISSING}/admin/nothing/")
 TRIED = 12  # addresses of a kind, of which those in another state are looked at
 NAMED = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|(?<=/customers/)[^/]+|[0-9a-f]{32}|\d+")  # ids and numbers
 LINKS = """() => [...document.querySelectorAll("a[href]:not([download])")]
@@ -120,7 +121,7 @@ def no_violations() -> Iterator[Callable[..., None]]:
 def main(address: str, user: str, password: str, *paths: str) -> int:
     """Print what is wrong with these pages of a server, or with all that links lead to; return 1 if anything is.
 
-    Each path is that of a page whose status is 200, or the one behind "=", such as in "/nothing/=404". "-" is the page
+    Each path is that of a page whose status is 200, or the one before it, such as in "404:/nothing/". "-" is the page
     to sign in.
     """
     flags = ["--no-sandbox"] if os.geteuid() == 0 else []
@@ -130,18 +131,21 @@ def main(address: str, user: str, password: str, *paths: str) -> int:
         page = context.new_page()
         page.goto("/login/")
         lines = violations(page) if "-" in paths or not paths else []
+        print("\n".join(lines) or "Signing in.", flush=True)  # noqa: T201
         page.locator("[name=username]").fill(user)
         page.locator("[name=password]").fill(password)
         page.locator("[name=password]").press("Enter")
         page.wait_for_url(lambda url: urlsplit(url).path != "/login/")
         looked_at = 0
         for wanted in (path for path in paths if path != "-") if paths else walk_of_links(page):
-            path, _, status = wanted.partition("=") if re.search(r"=\d{3}$", wanted) else (wanted, "", "200")
+            status, _, path = wanted.partition(":") if re.match(r"\d{3}:", wanted) else ("200", "", wanted)
             problem = _opened(page, path, int(status))
-            lines += [f"{path}: {problem}"] if problem else violations(page, path)
+            wrong = [f"{path}: {problem}"] if problem else violations(page, path)
+            print(*(wrong or [f"{path}: nothing"]), sep="\n", flush=True)  # noqa: T201
+            lines += wrong
             looked_at += not problem
         browser.close()
-    print("\n".join(lines) or f"Nothing is wrong with these {looked_at} pages.")  # noqa: T201
+    print(f"{looked_at} pages were looked at, and {len(lines)} things are wrong.")  # noqa: T201
     return bool(lines)
 
 
@@ -167,13 +171,12 @@ def walk_of_links(page: Page) -> Iterator[str]:
         tried[kind] += 1
         if tried[kind] > TRIED:
             continue
-        is_missing = path.endswith("=404")
-        page.goto(path.removesuffix("=404"))
+        page.goto(path.removeprefix(MISSING))
         state = (kind, NAMED.sub("", page.title()))
         if state in seen:
             continue
         seen.add(state)
-        links: list[str] = [] if is_missing else page.evaluate(LINKS)
+        links: list[str] = page.evaluate(LINKS)
         pending += [link for link in links if tried[_kind(link)] < TRIED and link not in pending]
         yield path
 
