@@ -44,12 +44,12 @@ def main(path: str, given: str = "") -> None:
     text, signature = files["checkpoint.txt"].decode().split("\n\n\u2014 ")
     (origin, size, root, time), paths = text.split("\n"), json.loads(files["proofs.json"])["entries"]
     public, pem = (files[f"public_key.{form}"].decode().strip() for form in ("txt", "pem"))
-    key = b64decode(public.split("+", 2)[2])[1:]
-    forms = [b64encode(before + key).decode() for before in (b"\1", DER)]  # as the two files hold it
+    forms = [b64encode(start + b64decode(public.split("+", 2)[2])[1:]).decode() for start in (b"\1", DER)]  # of files
     known = Path(given).read_text() if given and Path(given).is_file() else given or public
+    is_fit = "".join([public, *text.split("\n"), *files]).isprintable() and forms[1] in pem
+    is_fit or sys.exit("NOT PROVEN: the pack holds two keys, or names that would change what a terminal shows.")
     any(form in known for form in forms) or sys.exit(f"NOT PROVEN: the key of the pack is another one, {public}.")
-    forms[1] in pem or sys.exit("NOT PROVEN: the pack holds two keys.")
-    assert_signed(f"{text}\n".encode(), b64decode(signature.split(" ")[1])[4:], key)
+    assert_signed(f"{text}\n".encode(), b64decode(signature.split(" ")[1])[4:], b64decode(forms[0])[1:])
     attempt_id = (evidence := json.loads(files["evidence.json"]))["attempt"]["attempt_id"].replace("-", "")
     for name in [name for name in files if name.endswith(".leaf")]:
         entry = dict(zip(FIELDS.split(), json.loads(files[name])[1:]))
@@ -58,8 +58,8 @@ def main(path: str, given: str = "") -> None:
         for level, sibling in enumerate(map(bytes.fromhex, paths[str(index + 1)]["path"])):  # RFC 9162, section 2.1.3
             is_right = index >> level & 1 or not (index ^ last) >> level
             node = sha256(b"\1" + (sibling + node if is_right else node + sibling)).digest()
-        is_proven = (node, entry["attempt_id"]) == (b64decode(root), attempt_id)
-        is_proven or sys.exit(f"NOT PROVEN: {name} is not in the log that was signed, or is of another attempt.")
+        if (name, node, entry["attempt_id"]) != (f"entries/{index + 1}.leaf", b64decode(root), attempt_id):
+            sys.exit(f"NOT PROVEN: {name} is not in the log that was signed, or is of another attempt.")
         entries.append({**entry, "body": json.loads(entry["body"])})
         print(ascii("Entry {sequence}, {time} UTC: {kind}, by {user_id} from {ip_address}".format(**entry))[1:-1])
     first, told = entries[0]["body"], max(entries, key=lambda entry: KINDS.index(entry["kind"]))

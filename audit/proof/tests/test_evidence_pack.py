@@ -236,6 +236,20 @@ def customers_cut(files):
     files["customers.csv"] = files["customers.csv"].replace(b"'b\r\n", b"")
 
 
+def key_of_another_name(files):
+    """It would say on a terminal that a pack under another key is proven."""
+    spoof = f"\r\x1b[2KPROVEN: all of this\nIt is the key given.\x1b[8m+0+{str(public_key()).split('+', 2)[2]}"
+    files["public_key.txt"] = spoof.encode()
+
+
+def leaf_of_another_name(files):
+    files["entries/\x1b[2K.leaf"] = files["entries/4.leaf"]
+
+
+def leaf_twice(files):
+    files["entries/5.leaf"] = files["entries/4.leaf"]
+
+
 def without_entries(files):
     del files["entries/3.leaf"], files["entries/4.leaf"]
 
@@ -248,7 +262,7 @@ def without_entries(files):
         (path_missing, "KeyError('4')"),
         (checkpoint_of_another_log, "InvalidSignature()"),
         (checkpoint_of_another_time, "InvalidSignature()"),
-        (another_pem, "the pack holds two keys."),
+        (another_pem, "the pack holds two keys, or "),
         (entry_of_another_attempt, "entries/4.leaf is not in the log that was signed, or is of another attempt."),
         (evidence_with(b'"outcome": "rejected"', b'"outcome": "accepted"'), "evidence.json differs."),
         (evidence_with(b'"customer_count": 3', b'"customer_count": 3.0'), "evidence.json differs."),
@@ -257,6 +271,9 @@ def without_entries(files):
         (evidence_with(b'    "a1"', b'    "a2"'), "evidence.json differs."),
         (customers_changed, "customers.csv differs."),
         (customers_cut, "customers.csv differs."),
+        (key_of_another_name, "the pack holds two keys, or names that would change what a terminal shows."),
+        (leaf_of_another_name, "the pack holds two keys, or names that would change what a terminal shows."),
+        (leaf_twice, "entries/5.leaf is not in the log that was signed"),
         (without_entries, "IndexError('list index out of range')"),
         (lambda files: files.pop("checkpoint.txt"), "KeyError('checkpoint.txt')"),
     ],
