@@ -78,6 +78,21 @@ def test_attempts_are_those_of_the_audit_today_and_years_ago(client):
     assert samples["attempts_in_doubt_oldest_seconds",] == pytest.approx(800 * 86_400, abs=60)
     assert samples["audit_chain_entries",] == ChainHead.objects.get().sequence
     assert sum(count_outcomes(None, timezone.now()).values()) == 8
+    assert not count_outcomes(timezone.now(), timezone.now() - timedelta(days=1))  # as on the first days of a month
+
+
+def test_a_scrape_counts_no_more_than_a_part_of_the_past_again(monkeypatch):
+    scrape()
+    counted = []
+    monkeypatch.setattr(
+        metrics_databases.summary, "count_outcomes", lambda *period: counted.append(period) or Counter()
+    )
+    metrics_databases.expire()
+    for number in (1, 2, 2):
+        scrape()
+        assert len(counted) == number
+    (before, last), (first, _) = counted
+    assert (before, first) == (None, last + timedelta(microseconds=1))
 
 
 def test_batches_and_their_backlog_are_told(databases):
