@@ -104,6 +104,7 @@ def test_announcements_and_shortcuts(draw, no_violations, adam):
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Shortcuts")).to_be_visible()
     no_violations(page, "help, with the shortcuts open")
+    no_violations(draw(signed_in(adam).get("/styles/")), "styles, with announcements of its own")
 
 
 def test_display_that_was_chosen(draw, no_violations, olivia):
