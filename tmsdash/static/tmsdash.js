@@ -205,14 +205,20 @@ function keepDaysRight() {
 
 /* Tables in a region of their own: it takes the focus, for the arrow keys, only where there is something to scroll. */
 
+const sizes = new ResizeObserver((entries) => { // comes once the page is laid out, and forces nothing
+  for (const { target } of entries) {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }
+});
+
 function skipWhatFits() {
   for (const region of document.querySelectorAll(".scrolls")) {
-    if (region.scrollWidth > region.clientWidth) region.tabIndex = 0;
-    else region.removeAttribute("tabindex");
+    sizes.unobserve(region); // what it holds may be another table
+    sizes.observe(region);
   }
 }
 
-addEventListener("resize", skipWhatFits);
 skipWhatFits();
 document.addEventListener("live:changed", skipWhatFits);
 document.querySelectorAll("[data-counts]").forEach(countWhileTyping);
