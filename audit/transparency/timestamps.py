@@ -10,14 +10,12 @@ It takes a package that the product does without otherwise, see requirements-tim
 """
 
 import ssl
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import certifi
 from cryptography.x509 import load_pem_x509_certificates
@@ -27,6 +25,7 @@ from audit.chain import DATABASE
 from audit.models import CheckpointTimestamp, StoredCheckpoint
 from audit.transparency.notes import Checkpoint
 from tmsdash.db.transactions import write_transaction
+from tmsdash.exchange import TooLongError, exchange
 from tmsdash.text import one_line
 
 WAIT_S = 10.0  # for a connection, and for the answer
@@ -106,26 +105,17 @@ def _roots() -> list[Any]:
 
 def _asked(url: str, request: bytes) -> bytes:
     """Return what an authority answers to a request; raises TimestampError."""
-    parts = urlsplit(url)
-    place = parts.hostname or "", parts.port
-    if parts.scheme == "https":
-        tls = ssl.create_default_context(cafile=certifi.where())
-        connection: HTTPConnection = HTTPSConnection(*place, timeout=WAIT_S, context=tls)
-    else:  # as most are asked: the answer is signed, and the question a hash
-        connection = HTTPConnection(*place, timeout=WAIT_S)
-    until, answer = time.monotonic() + WAIT_S, b""
+    # Most are asked by plain HTTP: the answer is signed, and the question a hash.
+    tls = ssl.create_default_context(cafile=certifi.where())
+    limits: dict[str, Any] = {"connect_s": WAIT_S, "deadline_s": WAIT_S, "max_bytes": MAX_ANSWER}
     try:
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request("POST", path, request, HEADERS)
-        response = connection.getresponse()
-        if response.status != 200:  # redirects are not followed
-            raise TimestampError(f"The authority answered HTTP {response.status}.")
-        while part := response.read1(MAX_ANSWER):
-            answer += part
-            if len(answer) > MAX_ANSWER or time.monotonic() > until:
-                raise TimestampError("The authority's answer is too long, or too slow.")
+        status, answer = exchange("POST", url, HEADERS, request, context=tls, **limits)
+    except TooLongError:
+        raise TimestampError("The authority's answer is too long.") from None
+    except TimeoutError:
+        raise TimestampError(f"The authority did not answer within {WAIT_S:g} s.") from None
     except (OSError, HTTPException) as error:
         raise TimestampError(f"The authority cannot be reached: {getattr(error, 'strerror', None) or error}.") from None
-    finally:
-        connection.close()
+    if status != 200:  # redirects are not followed
+        raise TimestampError(f"The authority answered HTTP {status}.")
     return answer

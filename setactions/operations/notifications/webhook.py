@@ -13,9 +13,9 @@ from http.client import HTTPException
 from django.conf import settings
 from django.views.decorators.debug import sensitive_variables
 
-from setactions.operations.exchange import exchange
 from setactions.operations.notifications import tls
 from setactions.tms.unsent import reason_of
+from tmsdash.exchange import exchange
 
 CONNECT_S = 5.0  # for each address of the host, and for each step of the handshake
 DEADLINE_S = 10.0  # for the request and its answer

@@ -15,11 +15,11 @@ import certifi
 from django.views.decorators.debug import sensitive_variables
 
 from audit.transparency.witness import UnaskedError, UnprovenError
-from setactions.operations.exchange import TooLongError, exchange
 from setactions.tms.unsent import reason_of
 from setactions.token import Token
 from tmsdash.env import is_loopback
 from tmsdash.env_addresses import MAX_PORT
+from tmsdash.exchange import TooLongError, exchange
 
 CONNECT_S = 10.0  # for each address of the host, and for each step of the handshake
 DEADLINE_S = 30.0  # for a request and its answer

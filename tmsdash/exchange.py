@@ -58,7 +58,7 @@ def exchange(
         deadline.daemon = True
         deadline.start()
         try:
-            path = parts.path + (f"?{parts.query}" if parts.query else "")
+            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             connection.request(method, path, body, headers)
             response = connection.getresponse()
             content = response.read(max_bytes + 1) if max_bytes else b""
