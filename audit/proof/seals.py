@@ -4,7 +4,7 @@ Somebody who puts yesterday's database file back has a chain that is whole; the 
 
 1. Each key has a file of its own in AUDIT_SEAL_DIR, so that other installations may use the same folder.
 2. The seals of a key are numbered from 1, and each signs the signature of the one before, so that none can be taken
-   out of the middle. Only the copies of the lines elsewhere, and the log, tell when the last ones are cut off.
+   out of the middle. That the last ones are cut off, the chain tells, which notes each: noted_seals.
 3. Each holds the checkpoint that was signed then (see audit.transparency); those of earlier versions have none.
 4. A line without an end was cut off by a crash. It was never reported as a seal, and the next one takes its place.
 """

@@ -77,14 +77,6 @@ def node(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\1" + left + right).digest()
 
 
-def perfect_root(hashes: Sequence[bytes]) -> bytes:
-    """Return the root over hashes whose number is a power of two."""
-    level = list(hashes)
-    while len(level) > 1:
-        level = [node(level[number], level[number + 1]) for number in range(0, len(level), 2)]
-    return level[0]
-
-
 def is_included(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:
     """Tell whether a proof shows that the leaf with this hash is in the tree with this root (section 2.1.3.2)."""
     if not 0 <= index < size:

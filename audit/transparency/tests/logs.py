@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from audit.transparency.merkle import WIDTH, Tree, leaf_hash, perfect_root
+from audit.transparency.merkle import WIDTH, Tree, leaf_hash, node
 from audit.transparency.notes import Checkpoint, PublicKey
 
 ORIGIN = "tms-dashboard/0badcafe"
@@ -37,3 +37,9 @@ class Log:
     def consistency(self, old, new):
         self.asked.append((old, new))
         return self.tree(new).consistency(old)
+
+
+def perfect_root(hashes):
+    """The root over hashes whose number is a power of two, as RFC 9162 writes it."""
+    middle = len(hashes) // 2
+    return node(perfect_root(hashes[:middle]), perfect_root(hashes[middle:])) if middle else hashes[0]

@@ -6,7 +6,8 @@ import pytest
 from pymerkle import InmemoryTree
 
 from audit.transparency.growing import HASH_BYTES, TILE_BYTES, Growing, Leaves, tile_root
-from audit.transparency.merkle import EMPTY, WIDTH, Tree, is_consistent, is_included, leaf_hash, perfect_root
+from audit.transparency.merkle import EMPTY, WIDTH, Tree, is_consistent, is_included, leaf_hash
+from audit.transparency.tests.logs import perfect_root
 
 LEAVES = [b"entry %d" % number for number in range(WIDTH**2 + 300)]
 HASHES = [leaf_hash(leaf) for leaf in LEAVES]
