@@ -4,13 +4,13 @@
 2. What was drawn from the entries, the attempts' rows and the customer index, says what they say: projection.
 3. The database refuses to change or delete an entry: append_only. Its tables, indexes and whatever acts on its own are
    what the migrations made: tmsdash.db.schema.
-4. The seals of each key are complete: seals. Archived entries count like those in the database: archives.
+4. The seals of each key are complete: seals, noted_seals. What signed checkpoints say is so, also those that witnesses
+   keep: claims, roots. Archived entries count like those in the database: archives.
    A file in AUDIT_SEAL_DIR that seems to be one of them, and is not, is named.
 5. Lists and sums leave none of the rows out: lists.
 
-Nothing here can tell of a change by somebody who has the key and also changes every seal and every anchor that was
-kept elsewhere. Without the key, all that is left is to put the whole database back to an earlier state, which any
-later seal or anchor gives away.
+docs/audit.md says what nobody can tell from here: above all a history that was written anew with both keys, or put back
+together with its seals. What is kept elsewhere, with a witness or as an anchor, gives that away.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -24,7 +24,7 @@ from django.db import connections
 from audit import chain
 from audit.models import AuditEntry, ChainHead, CheckpointTimestamp
 from audit.proof import append_only, lost_keys
-from audit.proof.archives import ArchiveError, ByAttempt, all_entries, find_archives, strays, unknown_archives
+from audit.proof.archives import Archive, ArchiveError, ByAttempt, all_entries, find_archives, strays, unknown_archives
 from audit.proof.claims import Claim, Claims
 from audit.proof.findings import AUDIT, Finding, Verification
 from audit.proof.heads import stored_head
@@ -123,6 +123,18 @@ def _look(
         verification.add(Finding("triggers", text) for text in append_only.problems(connections[chain.DATABASE]))
         verification.add(Finding("indexes", problem) for problem in index_problems(chain.DATABASE))
     verification.add(_schema_findings())  # outside the transaction, which only reads
+    _look_at_files(verification, seal_files, noted, archives, archive_folder)
+    return verification
+
+
+def _look_at_files(
+    verification: Verification,
+    seal_files: list[SealFile],
+    noted: NotedSeals,
+    archives: Iterable[Archive],
+    archive_folder: Path | None,
+) -> None:
+    """Add what is wrong with the files of seals and archives, once it is known what the chain notes of them."""
     verification.add(_file_findings(seal_files, archive_folder))
     # Those that were written since the files were read may be noted, too.
     verification.add(noted.findings(read_all()) if any(noted.findings(seal_files)) else ())
@@ -131,7 +143,6 @@ def _look(
     looked_at = {archive.path for archive in archives}
     unknown = [*unknown_files(), *(path for path in unknown_archives(archive_folder) if path not in looked_at)]
     verification.not_looked_at += [path.name for path in unknown]
-    return verification
 
 
 def _schema_findings() -> list[Finding]:
