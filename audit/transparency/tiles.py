@@ -24,12 +24,6 @@ class TilesDamaged(Exception):
     """A tile is missing, or too short for what it should hold. The text says which, as a sentence."""
 
 
-def size() -> int:
-    """Return the number of leaves that the tiles hold, which may be more than the last checkpoint covers."""
-    last = MerkleTile.objects.filter(level=0).order_by("number").last()
-    return last.number * WIDTH + len(last.hashes) // HASH_BYTES if last else 0
-
-
 def tree(size: int) -> Tree:
     """Return the tree over the first `size` entries, which reads tiles as it needs them, each once.
 
@@ -95,16 +89,6 @@ class Writing:
     def root(self) -> bytes:
         """Return its root."""
         return self._growing.tree().root()
-
-
-def add(hashes: Sequence[bytes], start: int | None = None) -> int:
-    """Add the hashes of leaves behind the first `start` ones, or behind all; return the size that the tree has then."""
-    writing = growing(size() if start is None else start)
-    writing.add(Leaves(b"".join(hashes)))
-    writing.write_full()
-    with write_transaction(DATABASE, BUSY_TIMEOUT_S):
-        writing.write_tails()
-    return writing.size
 
 
 def _hashes(level: int, number: int) -> bytes:

@@ -8,10 +8,12 @@ from django.test.utils import CaptureQueriesContext
 from audit.models import MerkleTile, StoredCheckpoint
 from audit.tests.sealing import run
 from audit.transparency import api, tiles
+from audit.transparency.growing import Leaves
 from audit.transparency.merkle import Tree, is_consistent, leaf_hash
 from audit.transparency.notes import Checkpoint
 from audit.transparency.tests.logs import AT
 from tmsdash import rates
+from tmsdash.db.transactions import write_transaction
 
 TOKEN = "witness-0123456789abcdef"
 CHECKPOINT, CONSISTENCY = "/api/audit/checkpoint", "/api/audit/consistency"
@@ -32,7 +34,11 @@ def get(databases, settings):
 
 def log_of(size):
     """A log of so many entries, as sealing leaves it."""
-    tiles.add([leaf_hash(str(number).encode()) for number in range(size)])
+    tree = tiles.growing(0)
+    tree.add(Leaves(b"".join(leaf_hash(str(number).encode()) for number in range(size))))
+    tree.write_full()
+    with write_transaction("audit"):
+        tree.write_tails()
     note = str(Checkpoint.make("log", size, tiles.tree(size).root(), AT))
     StoredCheckpoint.objects.create(size=size, root="00" * 32, note=note, created_at=AT)
 
