@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 ENGINE = "tmsdash.db.sqlite_engine"
@@ -112,7 +113,10 @@ def only_looking() -> Iterator[None]:
 
 @contextmanager
 def making_files() -> Iterator[None]:
-    """Let connections of this thread create missing files."""
+    """Let connections of this thread create missing files, and begin databases in those of no bytes."""
+    for connection in connections.all(initialized_only=True):
+        if getattr(connection.connection, "was_empty", False):  # another process may be making that file
+            connection.close()
     token = _may_make.set(True)
     try:
         yield
