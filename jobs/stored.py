@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from django.db import IntegrityError, connections
 
 from audit.digests import digest
-from audit.proof.stored import hex_of, rows_of, time_of
+from audit.proof.stored import hex_of, rows_of, time_of, time_sql
 from jobs.models import MAX_CUSTOMERS, Job, JobCustomer, customers_from, payload_to_store, whole_payload
 from tmsdash.db.bulk import insert_list
 
@@ -119,7 +119,9 @@ def stored_jobs(condition: str = "") -> Iterator[StoredJob]:
     """
     where = f"WHERE {condition}" if condition else ""
     # Of a column Django's driver makes a truth of whatever SQLite holds there, but not of an expression.
-    columns = ", ".join("coalesce(j.legacy, j.legacy)" if name == "legacy" else f"j.{name}" for name in COLUMNS)
+    # And of a time that is none, it raises an error which is no database's.
+    expressions = {"legacy": "coalesce(j.legacy, j.legacy)", "created_at": time_sql("j.created_at")}
+    columns = ", ".join(expressions.get(name, f"j.{name}") for name in COLUMNS)
     of_job = f"jobs_jobcustomer c ON {_OF_JOB}"
     if connections[DATABASE].vendor == "postgresql":  # OFFSET 0 keeps it from reading all customers for a few jobs
         of_job = f"LATERAL (SELECT * FROM jobs_jobcustomer c WHERE {_OF_JOB} ORDER BY c.id OFFSET 0) c ON true"  # noqa: S608

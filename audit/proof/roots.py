@@ -77,7 +77,7 @@ class Roots:
         if level not in self._tiles:
             query = f"SELECT number, hashes FROM audit_merkletile WHERE level = {level:d} ORDER BY number"  # noqa: S608
             self._tiles[level] = cast(Generator[Any], rows_of(query))
-        stored = next((row for row in self._tiles[level] if row[0] >= number), (-1, b""))
+        stored = next((row for row in self._tiles[level] if type(row[0]) is int and row[0] >= number), (-1, b""))
         if stored[0] != number or not _bytes(stored[1]).startswith(hashes):
             self.changed_tile = f"{level}/{number}"
 

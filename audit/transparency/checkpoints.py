@@ -16,13 +16,14 @@ def last() -> Checkpoint | None:
 
     Nobody has looked at its signature: Checkpoint.signature_of does.
     """
-    stored = StoredCheckpoint.objects.order_by("size").last()
+    # Not its time, which may be no time: nothing but the note counts.
+    stored = StoredCheckpoint.objects.only("size", "root", "note").order_by("size").last()
     return parsed(stored) if stored else None
 
 
 def parsed(stored: StoredCheckpoint) -> Checkpoint:
     """Return the checkpoint that a row holds; raises NoteError if it holds none, or another one than it says."""
-    checkpoint = Checkpoint.parse(stored.note)
+    checkpoint = Checkpoint.parse(str(stored.note))  # SQLite may hold bytes there, or nothing
     if (checkpoint.size, checkpoint.root.hex()) != (stored.size, stored.root):
         raise NoteError(f"The checkpoint of {stored.size} entries in the audit's database was changed.")
     return checkpoint

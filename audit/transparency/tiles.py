@@ -93,7 +93,7 @@ class Writing:
 
 def _hashes(level: int, number: int) -> bytes:
     found = MerkleTile.objects.filter(level=level, number=number).values_list("hashes", flat=True).first()
-    return bytes(found or b"")
+    return bytes(found) if isinstance(found, bytes | memoryview) else b""  # SQLite holds whatever somebody wrote there
 
 
 def _write(tiles: Iterable[Tile]) -> None:

@@ -139,6 +139,12 @@ def _signer(checkpoint: Checkpoint, keys: list[PublicKey]) -> int:
 def _assert_continued(folder: Folder, site: Site, last: Checkpoint, shown: Checkpoint, at: datetime) -> None:
     """Raise RewrittenError, and keep what proves it, unless what the site shows at a time continues the last one."""
     proof: list[bytes] = []
+    if shown.size < last.size and folder.has_taken(shown):
+        raise UnprovenError(
+            f"The site shows again the checkpoint of {_entries(shown)} that it had shown before the last one, of "
+            f"{_entries(last)}. That is an old answer, of a cache, a copy or whoever is between, or all that a "
+            f"restored backup has. Nothing was taken. {_ASK}"
+        )
     if shown.size < last.size:
         what = f"The site shows a history of {_entries(shown)}, and had shown one of {_entries(last)}"
     elif shown.size == last.size:

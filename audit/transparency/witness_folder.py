@@ -78,6 +78,11 @@ class Folder:
             )
         return checkpoint
 
+    def has_taken(self, checkpoint: Checkpoint) -> bool:
+        """Tell whether this very checkpoint, signed at the same time, was taken before."""
+        records = f"\n\n{self._whole().decode('utf-8', 'replace')}"
+        return f"\n\n{checkpoint.text}" in records
+
     def add(self, checkpoint: Checkpoint, seen_at: datetime) -> Checkpoint:
         """Sign a checkpoint and keep it, so that a power cut does not lose it; return it as it was written."""
         signed = checkpoint.signed(self.public_key.name, self._private_key, seen_at)

@@ -293,6 +293,28 @@ def test_a_checkpoint_that_is_gone_or_another_one_is_not_signed_over(audited):
     assert head().sequence == 11
 
 
+@pytest.mark.sqlite
+@pytest.mark.parametrize(
+    ("statement", "problem"),
+    [
+        ("UPDATE audit_merkletile SET hashes = 'text'", "tiles: "),
+        ("UPDATE audit_merkletile SET hashes = 5", "tiles: "),
+        ("UPDATE audit_merkletile SET number = x'ff'", "tiles: "),
+        ("UPDATE audit_storedcheckpoint SET note = x'ff'", "checkpoint: "),
+        ("UPDATE audit_storedcheckpoint SET note = 5", "checkpoint: "),
+        ("UPDATE audit_storedcheckpoint SET root = 5", "checkpoint: "),
+    ],
+)
+def test_what_fits_no_column_of_the_tree_is_named(audited, statement, problem):
+    seal(ACTOR)
+    with tampering() as cursor:
+        cursor.execute(statement)
+    assert run("audit_verify")[0] == 3
+    code, printed = run("audit_seal")
+    assert (code, problem in printed) == (3, True)
+    assert run("audit_keys")[0] in (0, 3)
+
+
 def test_a_history_that_was_signed_anew_with_the_key_does_not_continue_the_last_checkpoint(audited, settings):
     seal(ACTOR)
     line = forged = seals.last_seal()

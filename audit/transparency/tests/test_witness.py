@@ -84,6 +84,23 @@ def test_a_history_that_was_rewritten_is_refused_for_ever_even_by_who_holds_the_
     assert folder.witnessed.read_bytes() == before
 
 
+def test_an_old_answer_shown_again_is_not_taken_and_proves_no_rewriting(folder):
+    """As a cache gives one, or a copy of the database that is behind: both checkpoints are of one history."""
+    log = Log("a", "b")
+    look(folder, log, AT, log.public_key)
+    longer = grown(log, "c")
+    look(folder, longer, AT)
+    before = folder.witnessed.read_bytes()
+    with pytest.raises(UnprovenError, match="had shown before the last one, of 3 entries"):
+        look(folder, log, AT)
+    assert not folder.rewritten()
+    assert folder.witnessed.read_bytes() == before
+    look(folder, grown(longer, "d"), AT)  # goes on as if nothing had been
+    log.signed_at += timedelta(hours=1)
+    with pytest.raises(RewrittenError, match="a history of 2 entries"):  # signed anew, it is no old answer
+        look(folder, log, AT)
+
+
 def test_it_is_told_even_if_what_proves_it_cannot_be_kept(folder):
     log = Log("a", "b")
     look(folder, log, AT, log.public_key)

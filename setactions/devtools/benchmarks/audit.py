@@ -12,6 +12,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from threading import Lock
+from unittest import mock
 
 from django.conf import settings
 from django.db import connections
@@ -20,6 +21,7 @@ from django.utils import timezone
 from audit.actors import Actor
 from audit.choices import Kind
 from audit.models import MerkleTile, StoredCheckpoint
+from audit.proof import sealing
 from audit.proof.sealing import seal
 from audit.proof.verification import verify
 from audit.selectors import attempts_of_customer
@@ -112,14 +114,19 @@ def audit_seal() -> bool:
         nonlocal last
         last = seal(actor).checkpoint.size
 
+    def first() -> None:
+        # The chain notes what was sealed in an earlier round, and no entry can be taken out of it.
+        with mock.patch.object(sealing, "noted_in_database", return_value=()):
+            ours()
+
     def never_sealed() -> None:
         for model in (StoredCheckpoint, MerkleTile):
             model.objects.all().delete()
 
-    comparison = compare(ours, _read_entries, never_sealed)
+    comparison = compare(first, _read_entries, never_sealed)
     bound = MAX_FIRST_SEAL_S * measurement.scale * 1000
     is_quick = comparison.report("audit-seal", f"sealing {last:,} entries", "reading them", SEAL_LIMIT, bound=bound)
-    ours()
+    first()
     again = compare(ours, _read_entries)
     return again.report("audit-seal", "sealing once more", "reading all", bound=MAX_SEAL_MS) and is_quick
 

@@ -86,6 +86,7 @@ class Command(TimerCommand):
             with opened(path) as folder:
                 if accepted:
                     accept(folder, accepted)
+                _assert_remembered(folder, Memory.read(path / "state.json"))
                 outcome = _look(folder, RemoteSite(url, token, context), given)
                 undone = _report(path / "state.json", folder, outcome, url, options["metrics"])
                 facts = _facts(folder, outcome, undone)
@@ -110,6 +111,15 @@ class Command(TimerCommand):
             self.stdout.write(f"{channel}: {problem or 'the test notice was taken.'}")
         if any(results.values()):
             sys.exit(UNDONE)
+
+
+def _assert_remembered(folder: Folder, memory: Memory) -> None:
+    """Raise FolderError if what was taken is gone: the site could show another history as if it were the first."""
+    if memory.succeeded_at and not folder.rewritten() and folder.last() is None:
+        raise FolderError(
+            f"{folder.witnessed} holds no checkpoint, but one was taken. Put its copy back, or begin with a new folder "
+            "and keep this one."
+        )
 
 
 def _look(folder: Folder, site: RemoteSite, given: PublicKey | None) -> Outcome:

@@ -172,6 +172,16 @@ def test_what_is_no_json_of_ours_stops_nobody(fetch, text):
     assert [*problems()] == [attempt.attempt_id]
 
 
+@pytest.mark.sqlite
+@pytest.mark.parametrize("time", ["x'ff'", "'2026-13-45 00:00:00'", "12"])
+def test_a_time_of_a_job_that_is_none_is_named(fetch, time):
+    send(fetch)
+    with connections["jobs"].cursor() as cursor:
+        cursor.execute(f"UPDATE jobs_job SET created_at = {time}")
+    code, found = verify_jobs()
+    assert (code, found["first_bad"][:4]) == (3, "data" if time == "x'ff'" else "job ")
+
+
 @pytest.mark.parametrize("at_hand", [True, False])
 def test_jobs_of_archived_attempts_are_compared_with_the_archive_or_the_row(fetch, settings, tmp_path, at_hand):
     settings.AUDIT_SEAL_DIR = tmp_path / "seals"

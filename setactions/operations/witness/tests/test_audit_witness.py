@@ -304,6 +304,17 @@ def test_what_could_not_be_written_or_told_is_named(sealed, witness, tmp_path, m
     assert (code, "Put the copies" in output, '"size": null' in output) == (1, True, True)
 
 
+def test_a_history_is_not_taken_for_the_first_one_when_what_was_taken_is_gone(sealed, witness, folder):
+    assert witness(sealed)[0] == 0
+    kept = (folder / "witness.txt").read_bytes()
+    (folder / "witness.txt").write_bytes(b"")
+    with pytest.raises(CommandError, match=r"holds no checkpoint, but one was taken\. Put its copy back"):
+        witness(sealed)
+    assert (folder / "witness.txt").read_bytes() == b""
+    (folder / "witness.txt").write_bytes(kept)
+    assert witness(sealed)[0] == 0
+
+
 def test_what_it_remembers_may_be_lost_or_spoilt(tmp_path):
     file = tmp_path / "state.json"
     assert outcome.Memory.read(file) == outcome.Memory()
