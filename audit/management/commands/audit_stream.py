@@ -48,11 +48,9 @@ class Command(BaseCommand):
         parser.add_argument("--tls", action="store_true", help="with --syslog HOST:PORT: by TLS (RFC 5425)")
         parser.add_argument("--ca-bundle", metavar="FILE", help="with --tls: its authorities (default: certifi's list)")
         parser.add_argument("--name", default="default", help="of the stream: each has a cursor of its own")
-        begin = parser.add_mutually_exclusive_group()
-        begin.add_argument(
-            "--from-start", action="store_true", help="a new stream begins with the first entry (default)"
+        parser.add_argument(
+            "--from-now", action="store_true", help="a new stream begins behind the last entry, not with the first"
         )
-        begin.add_argument("--from-now", action="store_true", help="a new stream begins behind the last entry")
         parser.add_argument("--once", action="store_true", help="end when everything that is there is sent")
         parser.add_argument("--archives", metavar="FOLDER", help="where the archives are (default: AUDIT_SEAL_DIR)")
         parser.add_argument("--forget", action="store_true", help="send nothing: end the stream, and drop its cursor")

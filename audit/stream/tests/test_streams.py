@@ -91,7 +91,7 @@ def test_a_stream_goes_on_where_it_ended_and_a_new_one_begins_where_it_is_told_t
     assert numbers(stream()) == list(range(1, end() + 1))
     assert stream() == ""
     refuse(cids=("f6",))
-    assert numbers(stream("--from-start")) == [end()]  # that is for new ones
+    assert numbers(stream("--from-now")) == [end()]  # that is for new ones
     assert numbers(stream("--name", "other")) == list(range(1, end() + 1))
     assert stream("--name", "new", "--from-now") == ""
     refuse(cids=("g7",))
