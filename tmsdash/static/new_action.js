@@ -252,7 +252,9 @@ the server checks the whole list. Helpers for ids and words are those of tmsdash
 
     input.addEventListener("change", show);
     counter.addEventListener("counted", ({ detail }) => { if (!input.files.length) tellRounds(detail); });
-    field.addEventListener("change", () => { if (input.files.length && isTyped()) show(); });
+    field.addEventListener("change", () => { // not where it is asked already: that comes as one of the answers is pressed
+      if (input.files.length && isTyped() && !output.querySelector(".buttons")) show();
+    });
     if (input.files.length) show(); // a browser may bring the file back with the page
 
     let depth = 0; // of elements that are dragged over, one within the other
