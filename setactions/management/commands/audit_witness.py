@@ -86,8 +86,7 @@ class Command(TimerCommand):
             with opened(path) as folder:
                 if accepted:
                     accept(folder, accepted)
-                _assert_remembered(folder, Memory.read(path / "state.json"))
-                outcome = _look(folder, RemoteSite(url, token, context), given)
+                outcome = _look(folder, Memory.read(path / "state.json"), RemoteSite(url, token, context), given)
                 undone = _report(path / "state.json", folder, outcome, url, options["metrics"])
                 facts = _facts(folder, outcome, undone)
         except FolderError as error:
@@ -122,9 +121,10 @@ def _assert_remembered(folder: Folder, memory: Memory) -> None:
         )
 
 
-def _look(folder: Folder, site: RemoteSite, given: PublicKey | None) -> Outcome:
+def _look(folder: Folder, memory: Memory, site: RemoteSite, given: PublicKey | None) -> Outcome:
     now = datetime.now(UTC)
     try:
+        _assert_remembered(folder, memory)
         seen = look(folder, site, now, given)
     except (UnaskedError, FolderError) as error:
         return Outcome(UNASKED, str(error))
