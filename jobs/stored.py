@@ -120,7 +120,7 @@ def stored_jobs(condition: str = "") -> Iterator[StoredJob]:
     where = f"WHERE {condition}" if condition else ""
     # Of a column Django's driver makes a truth of whatever SQLite holds there, but not of an expression.
     # And of a time that is none, it raises an error which is no database's.
-    expressions = {"legacy": "coalesce(j.legacy, j.legacy)", "created_at": time_sql("j.created_at")}
+    expressions = {"legacy": "coalesce(j.legacy, j.legacy)", "created_at": time_sql("j.created_at", DATABASE)}
     columns = ", ".join(expressions.get(name, f"j.{name}") for name in COLUMNS)
     of_job = f"jobs_jobcustomer c ON {_OF_JOB}"
     if connections[DATABASE].vendor == "postgresql":  # OFFSET 0 keeps it from reading all customers for a few jobs

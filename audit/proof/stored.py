@@ -104,9 +104,12 @@ def hex_sql(column: str) -> str:
     return f"coalesce({column}, '')"
 
 
-def time_sql(column: str) -> str:
-    """Return SQL for a time as it was signed, "" if there is none: a value that Python parses costs twice as much."""
-    if connections[DATABASE].vendor == "postgresql":
+def time_sql(column: str, using: str = DATABASE) -> str:
+    """Return SQL for a time as it was signed, "" if there is none: a value that Python parses costs twice as much.
+
+    The column is of the audit's database unless another is named.
+    """
+    if connections[using].vendor == "postgresql":
         return f"coalesce(to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'), '')"
     # On SQLite it is text without microseconds that are none, and may name UTC.
     text = f"replace({column}, '+00:00', '')"
