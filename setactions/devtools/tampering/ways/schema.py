@@ -41,7 +41,7 @@ WAYS = [
     ),
     Way(
         "an index that keeps entries out",
-        bare_sql(f"CREATE UNIQUE INDEX mine ON {ENTRIES} (user_id, body)"),
+        bare_sql(f"CREATE UNIQUE INDEX mine ON {ENTRIES} (created_at, body)"),
         NO_BUSINESS,
     ),
     Way(
